@@ -1,0 +1,246 @@
+"""Segment one image: the one way from an image to labels, counts and a table, whoever asks."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..imaging.image import Image, as_image
+from ..imaging.normalize import normalize
+from ..imaging.progress import Progress, drain
+from ..imaging.reading import read_image
+from ..imaging.writing import write_labels, write_table
+from ..instances.live import Instances
+from ..instances.measure import measure
+from ..instances.prediction import Prediction
+from ..network.versions import ModelVersion, load_model
+from .recipe import Recipe
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentResult:
+    """Cells of one image at one threshold and min_size.
+
+    Parameters
+    ----------
+    labels : ndarray
+        ``(Y, X)``, uint16 (int32 beyond 65,535 cells), 0 is background. Ids are those of the slider: stable, with gaps.
+    probability : ndarray of float32
+        ``(Y, X)``, 0 to 1.
+    count : int
+    table : dict of str to ndarray
+        One entry per cell in every column; `index` is the id in `labels`, areas and positions are in pixels, and in
+        micrometres too where the pixel size is known.
+    threshold : float
+    min_size : int
+        In pixels.
+    metadata : dict
+        Recipe, model, versions and image that made this.
+    """
+
+    labels: np.ndarray
+    probability: np.ndarray
+    count: int
+    table: dict[str, np.ndarray]
+    threshold: float
+    min_size: int
+    metadata: dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """An image with its prediction and instances: everything that the two sliders need.
+
+    Parameters
+    ----------
+    image : Image
+    plane : ndarray
+        ``(Y, X)`` or ``(Y, X, 3)``, raw: what was given to the normaliser.
+    prediction : Prediction
+    instances : Instances
+    model : ModelVersion
+    recipe : Recipe
+        With threshold and min_size filled in.
+    """
+
+    image: Image
+    plane: np.ndarray
+    prediction: Prediction
+    instances: Instances
+    model: ModelVersion
+    recipe: Recipe
+
+    @property
+    def threshold(self) -> float:
+        """The recipe's threshold, or the model's where it has none."""
+        return self.model.threshold if self.recipe.threshold is None else self.recipe.threshold
+
+    @property
+    def min_size(self) -> int:
+        """The recipe's min_size, or the model's where it has none."""
+        return self.model.min_size if self.recipe.min_size is None else self.recipe.min_size
+
+    @cached_property
+    def image_sha256(self) -> str:
+        """Hash of the image's values, which knows it again under another name."""
+        return self.image.content_hash()
+
+    def labels(self, threshold: float | None = None, min_size: int | None = None) -> np.ndarray:
+        """Return the label image; None stands for the recipe's value."""
+        return self.instances.labels(*self._settings(threshold, min_size))
+
+    def table(self, labels: np.ndarray) -> dict[str, np.ndarray]:
+        """Measure the cells of a label image of this image."""
+        return measure(labels, self.prediction.probability, self.plane, self.image.pixel_size)
+
+    def result(self, threshold: float | None = None, min_size: int | None = None) -> SegmentResult:
+        """Return labels, count and table; None stands for the recipe's value."""
+        threshold, min_size = self._settings(threshold, min_size)
+        labels = self.instances.labels(threshold, min_size)
+        return SegmentResult(
+            labels,
+            self.prediction.probability,
+            self.instances.count(threshold, min_size),
+            self.table(labels),
+            threshold,
+            min_size,
+            self.metadata(threshold, min_size),
+        )
+
+    def metadata(self, threshold: float | None = None, min_size: int | None = None) -> dict[str, Any]:
+        """Return the provenance that every result file and layer carries, as JSON-able values."""
+        threshold, min_size = self._settings(threshold, min_size)
+        recipe = replace(self.recipe, threshold=threshold, min_size=min_size)
+        return {
+            "recipe": recipe.to_dict(),
+            "model": {"name": self.model.name, "sha256": self.model.sha256},
+            "device": self.prediction.device,
+            "image": {"name": self.image.name, "shape": list(self.plane.shape), "sha256": self.image_sha256},
+            "count": self.instances.count(threshold, min_size),
+            "versions": versions(),
+        }
+
+    def _settings(self, threshold: float | None, min_size: int | None) -> tuple[float, int]:
+        return (
+            self.threshold if threshold is None else threshold,
+            self.min_size if min_size is None else min_size,
+        )
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on, without importing torch."""
+    found = {}
+    for name in ("napari-cellseg", "torch", "numpy", "scikit-image"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def iter_predict_image(image: Image, recipe: Recipe) -> Generator[Progress, None, Segmented]:
+    """Run the network on an image and split the prediction into cells.
+
+    Parameters
+    ----------
+    image : Image
+    recipe : Recipe
+
+    Yields
+    ------
+    Progress
+        Closing the generator cancels within one batch of tiles.
+
+    Returns
+    -------
+    Segmented
+
+    Raises
+    ------
+    CellsegError
+        If the image, the channel, the model or the device cannot be used; the message says what to do.
+    """
+    yield Progress(0, 0, "reading the image")
+    model = load_model(recipe.model)
+    plane = image.plane(recipe.channel)
+    normalized = normalize(plane, model.normalizer)
+    yield Progress(0, 0, f"loading model {model.name}")
+    # Importing torch takes seconds; the window shows the message above meanwhile.
+    from ..network.predict import iter_predict
+
+    prediction = yield from iter_predict(normalized, model, recipe.device)
+    yield Progress(1, 1, "separating cells")
+    instances = Instances.from_prediction(prediction, model.split)
+    return Segmented(image, plane, prediction, instances, model, recipe)
+
+
+def open_image(source: Image | np.ndarray | str | PathLike[str], axes: str | None = None) -> Image:
+    """Return a path, an array or an Image as an Image."""
+    if isinstance(source, (str, Path)) or hasattr(source, "__fspath__"):
+        return read_image(Path(source), axes)
+    return as_image(source, axes)
+
+
+def segment(
+    image: Image | np.ndarray | str | PathLike[str],
+    model: str = "cells",
+    threshold: float | None = None,
+    min_size: int | None = None,
+    *,
+    channel: int | None = None,
+    axes: str | None = None,
+    device: str = "auto",
+) -> SegmentResult:
+    """Segment the cells of one image.
+
+    Parameters
+    ----------
+    image : array, path or Image
+        ``(Y, X)``, ``(Y, X, 3 or 4)`` colour, or anything else together with `axes`. Any real dtype.
+    model : str
+        Name or folder of a model version.
+    threshold : float, optional
+        Foreground probability from which a pixel belongs to a cell, 0 to 1; None takes the model's.
+    min_size : int, optional
+        Smallest area of a cell in pixels; None takes the model's.
+    channel : int, optional
+        Channel to segment where there are several.
+    axes : str, optional
+        A letter of TZCYX per dimension where the image does not say.
+    device : {'auto', 'cpu', 'cuda', 'mps'}
+
+    Returns
+    -------
+    SegmentResult
+        With `labels`, `probability`, `count` and `table`.
+
+    Raises
+    ------
+    CellsegError
+        If the image, the channel, the model or the device cannot be used.
+    """
+    recipe = Recipe(model, threshold, min_size, channel, axes, device)
+    return drain(iter_predict_image(open_image(image, axes), recipe)).result()
+
+
+def save_labels(result: SegmentResult, path: Path, pixel_size: tuple[float, float] | None = None) -> Path:
+    """Write the label image with its provenance; see :func:`napari_cellseg.imaging.writing.write_labels`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_labels(path, result.labels, metadata=result.metadata, pixel_size=pixel_size)
+    return path
+
+
+def save_table(result: SegmentResult, path: Path) -> Path:
+    """Write one row per cell as CSV."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_table(path, result.table)
+    return path

@@ -1,0 +1,54 @@
+"""What decoders raise when a file is damaged, and what to tell the person."""
+
+from __future__ import annotations
+
+import lzma
+import os
+import struct
+import zipfile
+import zlib
+from xml.etree.ElementTree import ParseError
+
+from PIL import Image as PillowImage
+
+from .errors import ImageError
+
+# Decoders check little of what they are told: a wrong byte can surface as almost any of these.
+DAMAGE: tuple[type[Exception], ...] = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    EOFError,
+    LookupError,
+    MemoryError,
+    OSError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    ParseError,
+    PillowImage.DecompressionBombError,
+    lzma.LZMAError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def unreadable(path: str | os.PathLike[str], error: Exception) -> ImageError:
+    """Say in words for the person why `path` cannot be read, and what to do."""
+    if isinstance(error, FileNotFoundError):
+        return ImageError(f"{path} does not exist. Check the name.")
+    if isinstance(error, PermissionError):
+        return ImageError(f"{path} may not be read by you. Ask for permission, or copy it to a folder of yours.")
+    if isinstance(error, MemoryError):
+        return ImageError(f"{path} does not fit into memory. Cut it into parts, or use a machine with more memory.")
+    if isinstance(error, PillowImage.DecompressionBombError):
+        return ImageError(f"{path} is too large for its format: {error}. Save it as TIFF.")
+    if "imagecodecs" in str(error):
+        return ImageError(
+            f"{path} is compressed in a way that needs one more package: {error}. "
+            "Run 'python -m pip install imagecodecs', or save the image without compression."
+        )
+    reason = str(error).strip() or type(error).__name__
+    return ImageError(f"{path} cannot be read: {reason}. The file is damaged, cut short or of another kind.")

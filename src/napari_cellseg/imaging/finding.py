@@ -1,0 +1,105 @@
+"""Find the images that a person means by files, folders and patterns."""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import os
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from .errors import ImageError
+
+SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".npz", ".npy")
+LABELS_SUFFIX = "_labels.tif"
+
+
+def find_images(
+    inputs: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
+    pattern: str | None = None,
+    recursive: bool = False,
+) -> list[tuple[Path, str]]:
+    """List the images among files and folders.
+
+    Parameters
+    ----------
+    inputs : path or iterable of paths
+        Files are taken as they are, also missing ones with an image's suffix: reading them will say what is wrong.
+        Of a folder every image is taken that is neither hidden nor one of this package's own label images. What
+        does not exist and contains ``*``, ``?`` or ``[`` is a pattern, for shells that leave it as it is.
+    pattern : str, optional
+        Only these of a folder, such as ``*.png``; matched against the path inside the folder if it contains
+        ``/``, else against the name, in upper or lower case.
+    recursive : bool
+        Look into folders inside folders.
+
+    Returns
+    -------
+    list of (Path, str)
+        Path and the name to show: a file's name, or the path relative to its folder with ``/``. In the order of
+        the inputs, each folder in natural order (``a2`` before ``a10``). Each file once.
+
+    Raises
+    ------
+    ImageError
+        Something does not exist, cannot be looked into, or no image was found.
+    """
+    given = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
+    found: dict[str, tuple[Path, str]] = {}
+    for item in _expanded(given):
+        if item.is_dir():
+            files = [(item / name, name) for name in _in_folder(item, pattern, recursive)]
+        elif item.exists() or item.suffix.lower() in SUFFIXES:
+            files = [(item, item.name)]
+        else:
+            raise ImageError(f"{item} does not exist. Check the name, or give a folder of images.")
+        for path, name in files:
+            found.setdefault(os.path.normcase(os.path.realpath(path)), (path, name))
+    if not found:
+        places = ", ".join(str(item) for item in given) or "nothing"
+        meant = f"No image that matches {pattern!r}" if pattern else "No image"
+        deeper = "" if recursive else ", or look into folders inside folders too"
+        raise ImageError(
+            f"{meant} was found in {places}; images end in {', '.join(SUFFIXES)}. Give another folder{deeper}."
+        )
+    return list(found.values())
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sort key by which numbers inside names count as numbers, and case does not."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", name.casefold())
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
+
+
+def _expanded(given: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
+    for item in given:
+        path = Path(item).expanduser()
+        matches = [] if os.path.lexists(path) or not glob.has_magic(str(path)) else glob.glob(str(path))
+        yield from (Path(match) for match in sorted(matches, key=natural_key)) if matches else (path,)
+
+
+def _in_folder(folder: Path, pattern: str | None, recursive: bool) -> list[str]:
+    names: list[str] = []
+    for place, inner, files in os.walk(folder, onerror=_raise_unreadable):
+        inner[:] = [name for name in inner if recursive and not name.startswith(".")]
+        relative = Path(place).relative_to(folder)
+        names += [(relative / name).as_posix() for name in files if _is_wanted(name)]
+    if pattern:
+        whole = "/" in pattern
+        low = pattern.lower()
+        names = [
+            name
+            for name in names
+            if fnmatch.fnmatchcase((name if whole else name.rpartition("/")[2]).lower(), low)
+        ]
+    return sorted(names, key=lambda name: (natural_key(name), name))
+
+
+def _is_wanted(name: str) -> bool:
+    low = name.lower()
+    return low.endswith(SUFFIXES) and not low.startswith(".") and not low.endswith(LABELS_SUFFIX)
+
+
+def _raise_unreadable(error: OSError) -> None:
+    raise ImageError(f"{error.filename} cannot be looked into: {error.strerror}. Give another folder.") from error

@@ -1,0 +1,248 @@
+"""An image as it was read: the array, the meaning of its axes, and its scale."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .axes import check_axes, check_values, looks_rgb, plain_axes
+from .errors import AxesError, ImageError
+
+_AXIS_NAMES = {"T": "time points", "Z": "slices"}
+_HASH_BLOCK_BYTES = 1 << 26
+
+
+@dataclass(frozen=True, eq=False)
+class Image:
+    """An image and what its axes mean; the array may be lazy.
+
+    Attributes
+    ----------
+    data : array-like
+        Anything with `shape`, `dtype`, `ndim` and `__getitem__`: numpy, dask, zarr. Boolean or real numbers.
+    axes : str
+        One letter of ``TZCYX`` per dimension of `data`, each at most once, ``Y`` and ``X`` always.
+    pixel_size : tuple of float, optional
+        Micrometres per pixel along (Y, X); None where it is not known.
+    channel_names : tuple of str
+        One per channel, or empty.
+    rgb : bool
+        The last axis is ``C`` and holds red, green, blue and maybe alpha.
+    name : str
+        What to call the image.
+    source : str, optional
+        The file that it came from.
+
+    Raises
+    ------
+    ImageError
+        Empty array, or values that are not real numbers.
+    AxesError
+        `axes` does not fit `data`.
+    """
+
+    data: Any
+    axes: str
+    pixel_size: tuple[float, float] | None = None
+    channel_names: tuple[str, ...] = ()
+    rgb: bool = False
+    name: str = ""
+    source: str | None = None
+
+    def __post_init__(self) -> None:
+        check_values(self.data, self.title)
+        check_axes(self.data.shape, self.axes, self.title)
+        if self.rgb and (self.axes[-1] != "C" or self.data.shape[-1] not in (3, 4)):
+            raise AxesError(
+                f"{self.title}: a colour image has 3 or 4 channels as its last axis, but this one has axes "
+                f"{self.axes} and shape {tuple(self.data.shape)}. Give rgb=False or other axes."
+            )
+        if self.pixel_size is not None:
+            object.__setattr__(self, "pixel_size", _checked_pixel_size(self.pixel_size, self.title))
+        object.__setattr__(self, "channel_names", tuple(str(name) for name in self.channel_names))
+
+    @property
+    def title(self) -> str:
+        """What to call the image in a message."""
+        return self.name or self.source or "image"
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels to choose from; 1 for a grey and for a colour image."""
+        return 1 if self.rgb or "C" not in self.axes else int(self.data.shape[self.axes.index("C")])
+
+    @property
+    def shape_yx(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        shape = self.data.shape
+        return int(shape[self.axes.index("Y")]), int(shape[self.axes.index("X")])
+
+    def plane(self, channel: int | None = None) -> np.ndarray:
+        """Return the one plane that is to be segmented.
+
+        Parameters
+        ----------
+        channel : int, optional
+            Which channel. For a colour image None means all three colours and 0, 1, 2 mean red, green, blue.
+            For an image with several channels it must be given.
+
+        Returns
+        -------
+        ndarray
+            (Y, X), or (Y, X, 3) for a colour image; its own dtype, native byte order. Alpha
+            is dropped, and a colour image whose three colours are equal everywhere comes back as (Y, X).
+
+        Raises
+        ------
+        AxesError
+            More than one slice or time point.
+        ImageError
+            No such channel, or several channels and none chosen.
+        """
+        index, kept = self._plane_index(channel)
+        plane = np.asarray(self.data[index])
+        order = [kept.index(letter) for letter in "YXC" if letter in kept]
+        plane = plane.transpose(order)
+        if plane.ndim == 3:
+            plane = plane[..., :3]
+            red, green, blue = plane[..., 0], plane[..., 1], plane[..., 2]
+            if _same(red, green) and _same(red, blue):
+                plane = red
+        return np.ascontiguousarray(plane, dtype=plane.dtype.newbyteorder("="))
+
+    def content_hash(self) -> str:
+        """SHA-256 (hex) over shape, dtype and values; the same for lazy, strided and byte-swapped copies."""
+        dtype = np.dtype(self.data.dtype).newbyteorder("<")
+        digest = hashlib.sha256(f"{tuple(int(n) for n in self.data.shape)} {dtype.str} ".encode())
+        row_bytes = dtype.itemsize * math.prod(self.data.shape[1:])
+        rows = max(1, _HASH_BLOCK_BYTES // row_bytes)
+        for start in range(0, self.data.shape[0], rows):
+            block = np.asarray(self.data[start : start + rows])
+            digest.update(np.ascontiguousarray(block, dtype=dtype).view(np.uint8).data)
+        return digest.hexdigest()
+
+    def _plane_index(self, channel: int | None) -> tuple[tuple[int | slice, ...], str]:
+        index: list[int | slice] = []
+        kept = ""
+        for letter, length in zip(self.axes, self.data.shape, strict=True):
+            if letter in "TZ":
+                if length > 1:
+                    raise AxesError(
+                        f"{self.title} has {length} {_AXIS_NAMES[letter]} (axis {letter} of {self.axes}), "
+                        "but one plane is segmented at a time. "
+                        "Give one plane; stacks come with a later version."
+                    )
+                index.append(0)
+            elif letter == "C" and not (self.rgb and channel is None):
+                index.append(self._checked_channel(channel, 3 if self.rgb else length))
+            else:
+                index.append(slice(None))
+                kept += letter
+        if "C" not in self.axes:
+            self._checked_channel(channel, 1)
+        return tuple(index), kept
+
+    def _checked_channel(self, channel: int | None, n_channels: int) -> int:
+        if channel is None and n_channels > 1:
+            names = f" ({', '.join(self.channel_names)})" if self.channel_names else ""
+            raise ImageError(
+                f"{self.title} has {n_channels} channels{names} and none was chosen. "
+                f"Choose a channel from 0 to {n_channels - 1}."
+            )
+        if channel is not None and not 0 <= channel < n_channels:
+            raise ImageError(
+                f"{self.title} has no channel {channel}: it has {n_channels}, counted from 0. "
+                f"Choose a channel from 0 to {n_channels - 1}."
+            )
+        return channel or 0
+
+
+def as_image(
+    array: Any,
+    axes: str | None = None,
+    pixel_size: tuple[float, float] | None = None,
+    rgb: bool | None = None,
+    name: str = "",
+    channel_names: Sequence[str] = (),
+    source: str | None = None,
+) -> Image:
+    """Give an array its axes, where they are known or plain to see; they are never guessed.
+
+    Parameters
+    ----------
+    array : array-like or Image
+        Numpy, dask, zarr, or nested lists. Boolean values become uint8. An `Image` is returned as it is.
+    axes : str, optional
+        One letter of ``TZCYX`` per dimension (``S``, a file's word for colour samples, counts as ``C``).
+        Without it 2-D means ``YX``, and 3-D with 3 or 4 as its last length means colour when `rgb` is True,
+        or when `rgb` is None, the type is uint8, uint16 or float, and the other lengths are above 4. Leading
+        axes of length 1 are dropped. Anything else is an error.
+    pixel_size : tuple of float, optional
+        Micrometres per pixel along (Y, X).
+    rgb : bool, optional
+        Whether a last axis of 3 or 4 is colour; None follows the rule above, whether or not `axes` is given.
+    name, channel_names, source
+        See `Image`.
+
+    Raises
+    ------
+    ImageError
+        Empty, fewer than 2 dimensions, or values that are not real numbers.
+    AxesError
+        Unknown axes, or axes that do not fit.
+    """
+    if isinstance(array, Image):
+        return array
+    data = (
+        array
+        if all(hasattr(array, a) for a in ("shape", "dtype", "ndim", "__getitem__"))
+        else _to_array(array)
+    )
+    title = name or source or "image"
+    check_values(data, title)
+    if data.dtype == bool:
+        data = data.astype(np.uint8) if hasattr(data, "astype") else np.asarray(data).astype(np.uint8)
+    if axes is None:
+        data, axes, rgb = plain_axes(data, rgb, title)
+    else:
+        axes = axes.strip().upper().replace("S", "C")
+        check_axes(data.shape, axes, title)
+        if rgb is None:
+            rgb = axes[-1] == "C" and looks_rgb(tuple(n for n in data.shape if n != 1), data.dtype)
+    return Image(
+        data,
+        axes,
+        pixel_size=pixel_size,
+        channel_names=tuple(channel_names),
+        rgb=bool(rgb),
+        name=name,
+        source=source,
+    )
+
+
+def _same(a: np.ndarray, b: np.ndarray) -> bool:
+    return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+
+
+def _to_array(array: Any) -> np.ndarray:
+    try:
+        return np.asarray(array)
+    except ValueError as error:
+        raise ImageError(
+            f"The image is not a regular array of numbers: {error}. Give rows of one length."
+        ) from error
+
+
+def _checked_pixel_size(pixel_size: Sequence[float], title: str) -> tuple[float, float]:
+    sizes = tuple(float(size) for size in pixel_size)
+    if len(sizes) != 2 or not all(math.isfinite(size) and size > 0 for size in sizes):
+        raise ImageError(
+            f"{title}: a pixel size is two positive numbers of micrometres (Y, X), not {tuple(pixel_size)}. "
+            "Correct it or leave it out."
+        )
+    return sizes[0], sizes[1]

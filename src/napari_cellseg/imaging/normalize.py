@@ -1,0 +1,174 @@
+"""Percentile normalisation: the only thing that happens to an image before the network sees it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from .errors import ImageError, ParamsError
+
+MAX_SAMPLE_PIXELS = 4_000_000
+CLIP = (-1.0, 3.0)
+_BLOCK_VALUES = 1 << 20
+
+
+@dataclass(frozen=True)
+class NormalizerParams:
+    """The two percentiles that become 0 and 1.
+
+    Raises
+    ------
+    ParamsError
+        Unless 0 <= low < high <= 100.
+    """
+
+    low: float = field(
+        default=1.0,
+        metadata={
+            "label": "Low percentile",
+            "help": "this percentile of the image becomes 0",
+            "min": 0,
+            "max": 100,
+        },
+    )
+    high: float = field(
+        default=99.8,
+        metadata={
+            "label": "High percentile",
+            "help": "this percentile of the image becomes 1",
+            "min": 0,
+            "max": 100,
+        },
+    )
+
+    def __post_init__(self) -> None:
+        for name in ("low", "high"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+                raise ParamsError(f"Percentile {name} must be a number, not {value!r}.")
+            object.__setattr__(self, name, float(value))
+        if not 0 <= self.low < self.high <= 100:
+            raise ParamsError(
+                f"Percentiles must satisfy 0 <= low < high <= 100, but low is {self.low:g} "
+                f"and high is {self.high:g}."
+            )
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the parameters as plain numbers."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> NormalizerParams:
+        """Build from `to_dict`'s form; missing keys take their default, unknown ones raise ParamsError."""
+        known = [f.name for f in fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        if unknown:
+            raise ParamsError(
+                f"The normaliser has no parameter {', '.join(unknown)}; it knows {', '.join(known)}."
+            )
+        return cls(**dict(values))
+
+
+def normalize(plane: np.ndarray, params: NormalizerParams | None = None) -> np.ndarray:
+    """Scale a plane so that its low percentile becomes 0 and its high percentile becomes 1.
+
+    Parameters
+    ----------
+    plane : ndarray
+        (Y, X) or (Y, X, 3), boolean or any integer or float dtype. NaN and infinities are allowed.
+    params : NormalizerParams, optional
+        Which percentiles; 1 and 99.8 by default.
+
+    Returns
+    -------
+    ndarray
+        float32, shape of `plane`, clipped to [-1, 3]. NaN and -inf become 0, +inf becomes 1. A constant
+        plane, and one without a finite value, becomes 0 everywhere.
+
+    Raises
+    ------
+    ImageError
+        Empty plane, another number of dimensions, or values that are not real numbers.
+
+    Notes
+    -----
+    The percentiles are taken over the finite values of all channels together, so colours keep their balance.
+    Above 4 million pixels every n-th row and column is looked at. Where the two percentiles fall together
+    although the plane is not constant (a few bright cells on an empty background), least and greatest value
+    take their place. The result does not change when the plane is multiplied by a positive number or a number
+    is added, but for rounding.
+    """
+    params = params or NormalizerParams()
+    plane = _checked(plane)
+    base, factor = _origin(plane)
+    low, high = _limits(plane, params, base, factor)
+    out = np.zeros(plane.shape, np.float32)
+    if not high > low:
+        return out
+    for rows in _row_blocks(plane.shape):
+        block = _as_float(plane[rows], base, factor)
+        with np.errstate(invalid="ignore", over="ignore"):
+            scaled = (block - low) / (high - low)
+        if plane.dtype.kind == "f":
+            scaled[np.isnan(block) | np.isneginf(block)] = 0
+            scaled[np.isposinf(block)] = 1
+        out[rows] = np.clip(scaled, *CLIP)
+    return out
+
+
+def _checked(plane: np.ndarray) -> np.ndarray:
+    plane = np.asarray(plane)
+    if plane.ndim != 2 and not (plane.ndim == 3 and plane.shape[2] == 3):
+        raise ImageError(f"A plane to normalise is (Y, X) or (Y, X, 3), but this one is {plane.shape}.")
+    if plane.dtype.kind not in "buif":
+        raise ImageError(f"A plane to normalise holds real numbers, but this one holds {plane.dtype}.")
+    if plane.size == 0:
+        raise ImageError(f"The plane to normalise is empty: its shape is {plane.shape}.")
+    return plane.view(np.uint8) if plane.dtype == bool else plane
+
+
+def _origin(plane: np.ndarray) -> tuple[int, float]:
+    """Offset and factor that bring any dtype into float64 without losing contrast or overflowing."""
+    if plane.dtype.kind in "iu":
+        # Above 2**53 float64 cannot tell neighbours apart: the offset is taken off as an integer first.
+        return (int(plane.min()) if plane.dtype.itemsize == 8 else 0), 1.0
+    if plane.dtype.itemsize >= 8:
+        # Differences of the largest floats overflow: a quarter of each does not.
+        with np.errstate(invalid="ignore"):
+            finite = np.abs(plane, where=np.isfinite(plane), out=np.zeros_like(plane))
+        return 0, (0.25 if float(finite.max()) > np.finfo(np.float64).max / 4 else 1.0)
+    return 0, 1.0
+
+
+def _as_float(values: np.ndarray, base: int, factor: float) -> np.ndarray:
+    if base:
+        # Modular arithmetic on uint64 gives the exact distance from the least value, also if signed.
+        native = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
+        values = native.view(np.uint64) - np.uint64(base % (1 << 64))
+    return values.astype(np.float64) if factor == 1.0 else (values * factor).astype(np.float64)
+
+
+def _limits(plane: np.ndarray, params: NormalizerParams, base: int, factor: float) -> tuple[float, float]:
+    stride = max(1, math.ceil(math.sqrt(plane.shape[0] * plane.shape[1] / MAX_SAMPLE_PIXELS)))
+    sample = _as_float(plane[::stride, ::stride], base, factor)
+    sample = sample[np.isfinite(sample)]
+    if sample.size:
+        low, high = np.percentile(sample, [params.low, params.high], overwrite_input=True)
+        if high > low:
+            return float(low), float(high)
+    least, greatest = math.inf, -math.inf
+    for rows in _row_blocks(plane.shape):
+        block = _as_float(plane[rows], base, factor)
+        block = block[np.isfinite(block)]
+        if block.size:
+            least, greatest = min(least, float(block.min())), max(greatest, float(block.max()))
+    return least, greatest
+
+
+def _row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:
+    rows = max(1, _BLOCK_VALUES // math.prod(shape[1:]))
+    return (slice(start, start + rows) for start in range(0, shape[0], rows))

@@ -1,0 +1,41 @@
+"""The value that every long-running generator yields."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a long piece of work has come.
+
+    Attributes
+    ----------
+    done, total : int
+        Steps finished and steps in all; `total` 0 means that the amount is not known.
+    message : str
+        What is being done, for the person; may be empty.
+    """
+
+    done: int
+    total: int
+    message: str = ""
+
+    @property
+    def fraction(self) -> float:
+        """Share of the work that is done, 0..1; 0 where the total is not known."""
+        return min(max(self.done / self.total, 0.0), 1.0) if self.total > 0 else 0.0
+
+
+def drain(steps: Generator[Any, None, Result]) -> Result:
+    """Run a generator to its end and return what it returns."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result

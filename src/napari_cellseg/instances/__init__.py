@@ -1,0 +1,28 @@
+"""From a prediction to cells: splitting, live labels, measurements and scores (numpy, scipy, scikit-image)."""
+
+from __future__ import annotations
+
+from .live import Instances, quantize, stable_stretch, threshold_level
+from .measure import measure
+from .metrics import IOU_THRESHOLDS, MatchResult, foreground_scores, iou_matrix, match, summarize
+from .params import SplitParams
+from .prediction import Prediction
+from .split import foreground_landscape, split
+
+__all__ = [
+    "IOU_THRESHOLDS",
+    "Instances",
+    "MatchResult",
+    "Prediction",
+    "SplitParams",
+    "foreground_landscape",
+    "foreground_scores",
+    "iou_matrix",
+    "match",
+    "measure",
+    "quantize",
+    "split",
+    "stable_stretch",
+    "summarize",
+    "threshold_level",
+]

@@ -1,0 +1,53 @@
+"""What the network said about one image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Output of a model for one image: computed once, read by every later step.
+
+    Attributes
+    ----------
+    probability : numpy.ndarray
+        Foreground probability, float32 (Y, X), 0 to 1.
+    distance : numpy.ndarray or None
+        Centre distance, float32 (Y, X): 1 at a cell's centre, 0 at its border and in the background. None for
+        a model that predicts the foreground only.
+    model : str
+        Name of the model version.
+    device : str
+        Where it was computed, for people, for example ``"CPU (bfloat16)"``.
+    notes : tuple of str
+        What the person should know about how it was computed, for example that memory ran out on the GPU.
+
+    Raises
+    ------
+    ValueError
+        When a map is not two-dimensional or the two differ in shape.
+    """
+
+    probability: np.ndarray
+    distance: np.ndarray | None
+    model: str = ""
+    device: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.probability.ndim != 2:
+            raise ValueError(f"probability must be (Y, X), got shape {self.probability.shape}.")
+        if self.distance is not None and self.distance.shape != self.probability.shape:
+            raise ValueError(
+                f"distance has shape {self.distance.shape} but probability has {self.probability.shape}; "
+                "they must be maps of one image."
+            )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (Y, X) in pixels."""
+        height, width = self.probability.shape
+        return height, width

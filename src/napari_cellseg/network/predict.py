@@ -1,0 +1,213 @@
+"""From an image plane to probability maps: tiles with halo, batches, devices, falling back when memory runs out."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from functools import lru_cache
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from ..imaging.errors import ModelError
+from ..imaging.progress import Progress, drain
+from ..imaging.tiles import Tile, plan_tiles
+from ..instances.prediction import Prediction
+from .config import DISTANCE, FOREGROUND, UNetConfig
+from .devices import DeviceChoice, resolve_device
+from .unet import UNet, fuse_batch_norm
+from .versions import ModelVersion
+
+TILE = 1024
+MIN_TILE = 256
+BATCH_PIXELS = {"cpu": 1 << 20, "cuda": 1 << 24, "mps": 1 << 22}
+
+
+def load_network(model: ModelVersion) -> UNet:
+    """Build a version's network in evaluation mode with its weights, on the CPU in float32.
+
+    Raises
+    ------
+    ModelError
+        If the weights are damaged or do not fit the configuration.
+    """
+    network = UNet(model.config)
+    try:
+        state = load_file(model.weights)
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"The weights {model.weights} cannot be read ({error}). Import the model again.") from error
+    state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
+    expected = network.state_dict()
+    wrong = sorted(set(expected) ^ set(state)) or [k for k in expected if expected[k].shape != state[k].shape]
+    if wrong:
+        raise ModelError(
+            f"The weights of model {model.name} do not fit its configuration (first clash: {wrong[0]}). "
+            "Import the model again with the config.json it was saved with."
+        )
+    network.load_state_dict(state)
+    return network.eval()
+
+
+@lru_cache(maxsize=2)
+def _ready_network(model: ModelVersion, choice: DeviceChoice, modified: int) -> UNet:
+    network = fuse_batch_norm(load_network(model)).to(choice.device, memory_format=torch.channels_last)
+    # The heads stay in float32: they cost little, and their rounding would show as steps in the probability.
+    network.down.to(getattr(torch, choice.dtype))
+    network.up.to(getattr(torch, choice.dtype))
+    return network
+
+
+def ready_network(model: ModelVersion, choice: DeviceChoice) -> UNet:
+    """Return the version's network on a device; the last two are kept, so that a second image starts at once."""
+    try:
+        modified = model.weights.stat().st_mtime_ns
+    except OSError as error:
+        raise ModelError(f"Model {model.name} has lost its weights ({model.weights}). Import it again.") from error
+    return _ready_network(model, choice, modified)
+
+
+def iter_predict(
+    normalized: np.ndarray, model: ModelVersion, device: str = "auto", tile: int = TILE
+) -> Generator[Progress, None, Prediction]:
+    """Run a model over an image, tile by tile.
+
+    The halo of a tile is as wide as the network can see, so that a tiled prediction equals one in a single piece
+    up to rounding. When memory runs out, the batch of tiles is halved down to one, then the tile down to 256
+    pixels, then the CPU takes over; what was done is in the result's `notes`.
+
+    Parameters
+    ----------
+    normalized : ndarray of float32
+        ``(Y, X)`` or ``(Y, X, C)``, from :func:`napari_cellseg.imaging.normalize.normalize`.
+    model : ModelVersion
+    device : {'auto', 'cpu', 'cuda', 'mps'}
+    tile : int
+        Side of the tiles in pixels.
+
+    Yields
+    ------
+    Progress
+        Before the first and after each batch of tiles. Closing the generator cancels.
+
+    Returns
+    -------
+    Prediction
+        `probability` and, where the model has that head, `distance`: float32 ``(Y, X)``, 0 to 1.
+
+    Raises
+    ------
+    ModelError
+        If the image's channels do not fit the model, or even the smallest tile on the CPU needs too much memory.
+    """
+    planes = _network_input(normalized, model)
+    choice = resolve_device(device)
+    tile = max(tile, _smallest_tile(model.config))
+    batch = max(1, BATCH_PIXELS[choice.device] // (tile * tile))
+    notes: list[str] = []
+    while True:
+        try:
+            maps = yield from _iter_maps(planes, model, choice, tile, batch)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise ModelError(
+                    f"Model {model.name} failed on {choice.label}: {error}. Try the device 'cpu'."
+                ) from error
+            if choice.device == "cuda":
+                torch.cuda.empty_cache()
+            smaller = next_smaller(choice, tile, batch, _smallest_tile(model.config))
+            if smaller is None:
+                raise ModelError(
+                    f"There is not enough memory to run model {model.name} even on tiles of {tile} pixels. "
+                    "Close other programs, or choose a smaller model."
+                ) from error
+            choice, tile, batch = smaller
+            notes = [f"Memory ran out, so it ran on {choice.label} with {batch} tile(s) of {tile} pixels at a time."]
+            yield Progress(0, 1, notes[0])
+        else:
+            height, width = normalized.shape[:2]
+            cropped = {name: np.ascontiguousarray(m[:height, :width]) for name, m in maps.items()}
+            return Prediction(
+                cropped[FOREGROUND],
+                cropped.get(DISTANCE),
+                model=model.name,
+                device=choice.label,
+                notes=tuple(notes),
+            )
+
+
+def predict(normalized: np.ndarray, model: ModelVersion, device: str = "auto", tile: int = TILE) -> Prediction:
+    """Run :func:`iter_predict` to its end."""
+    return drain(iter_predict(normalized, model, device, tile))
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch or numpy means that memory ran out."""
+    text = str(error).lower()
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "out of memory" in text or "alloc" in text
+
+
+def next_smaller(choice: DeviceChoice, tile: int, batch: int, smallest: int) -> tuple[DeviceChoice, int, int] | None:
+    """Return the next less hungry way to run, or None after the last."""
+    if batch > 1:
+        return choice, tile, batch // 2
+    if tile // 2 >= smallest:
+        return choice, tile // 2, 1
+    if choice.device != "cpu":
+        return resolve_device("cpu"), max(MIN_TILE, smallest), 1
+    return None
+
+
+def _smallest_tile(config: UNetConfig) -> int:
+    tile = MIN_TILE
+    while tile <= 2 * config.context:
+        tile *= 2
+    return tile
+
+
+def _network_input(normalized: np.ndarray, model: ModelVersion) -> Tensor:
+    """Bring an image to ``(C, Y, X)`` with the model's channels and sides that its poolings divide."""
+    n_wanted = model.config.in_channels
+    planes = normalized[None] if normalized.ndim == 2 else np.moveaxis(normalized, -1, 0)
+    if len(planes) not in (1, n_wanted) and n_wanted != 1:
+        raise ModelError(
+            f"The image has {len(planes)} channels but model {model.name} reads {n_wanted}. "
+            "Choose one channel, or another model."
+        )
+    if n_wanted == 1 and len(planes) > 1:
+        planes = planes.mean(axis=0, keepdims=True)
+    stride = model.config.stride
+    pads = [(0, 0), *((0, -size % stride) for size in planes.shape[1:])]
+    return torch.from_numpy(np.ascontiguousarray(np.pad(planes, pads, mode="edge"), np.float32))
+
+
+@torch.inference_mode()
+def _batch_maps(network: UNet, crops: list[Tensor], choice: DeviceChoice, n_channels: int) -> dict[str, np.ndarray]:
+    x = torch.stack(crops).to(choice.device, getattr(torch, choice.dtype))
+    x = x.expand(-1, n_channels, -1, -1).contiguous(memory_format=torch.channels_last)
+    outputs = network(x)
+    maps = {FOREGROUND: torch.sigmoid(outputs[FOREGROUND][:, 0])}
+    if DISTANCE in outputs:
+        maps[DISTANCE] = outputs[DISTANCE][:, 0].clamp(0, 1)
+    return {name: value.float().cpu().numpy() for name, value in maps.items()}
+
+
+def _iter_maps(
+    planes: Tensor, model: ModelVersion, choice: DeviceChoice, tile: int, batch: int
+) -> Generator[Progress, None, dict[str, np.ndarray]]:
+    config = model.config
+    height, width = planes.shape[1:]
+    tiles: list[Tile] = plan_tiles((height, width), tile, config.context, config.stride)
+    yield Progress(0, len(tiles), f"loading model {model.name}")
+    network = ready_network(model, choice)
+    names = [name for name, _ in config.heads if name in (FOREGROUND, DISTANCE)]
+    maps = {name: np.empty((height, width), np.float32) for name in names}
+    for first in range(0, len(tiles), batch):
+        part = tiles[first : first + batch]
+        results = _batch_maps(network, [planes[(slice(None), *t.read)] for t in part], choice, config.in_channels)
+        for name, values in results.items():
+            for one, t in zip(values, part, strict=True):
+                maps[name][t.write] = one[t.crop]
+        yield Progress(first + len(part), len(tiles), f"running on {choice.label}")
+    return maps

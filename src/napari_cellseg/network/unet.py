@@ -1,0 +1,104 @@
+"""The U-Net (Ronneberger, Fischer, Brox: U-Net, MICCAI 2015), with batch normalisation and named heads."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from .config import UNetConfig
+
+
+class DoubleConv(nn.Sequential):
+    """Two 3 x 3 convolutions, each with batch normalisation and ReLU; sizes stay as they are."""
+
+    def __init__(self, n_in: int, n_out: int, dropout: float = 0.0) -> None:
+        layers: list[nn.Module] = []
+        for n_from in (n_in, n_out):
+            layers += [
+                nn.Conv2d(n_from, n_out, 3, padding=1, bias=False),
+                nn.BatchNorm2d(n_out),
+                nn.ReLU(inplace=True),
+            ]
+        if dropout:
+            layers.append(nn.Dropout2d(dropout))
+        super().__init__(*layers)
+
+
+class Up(nn.Module):
+    """Transposed convolution, joined with the encoder's features of the same size, then a double convolution."""
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(n_in, n_out, 2, stride=2)
+        self.conv = DoubleConv(2 * n_out, n_out)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        return self.conv(torch.cat([skip, self.up(x)], dim=1))
+
+
+class UNet(nn.Module):
+    """U-Net with one 1 x 1 convolution per head.
+
+    Parameters
+    ----------
+    config : UNetConfig
+        Channels, levels, dropout and heads.
+    """
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        widths = [config.base_channels << level for level in range(config.levels + 1)]
+        first_dropped = max(config.levels - 1, 1)
+        self.down = nn.ModuleList(
+            DoubleConv(n_in, n_out, config.dropout if level >= first_dropped else 0.0)
+            for level, (n_in, n_out) in enumerate(zip([config.in_channels, *widths], widths, strict=False))
+        )
+        self.up = nn.ModuleList(Up(2 * width, width) for width in reversed(widths[:-1]))
+        self.heads = nn.ModuleDict({name: nn.Conv2d(widths[0], n, 1) for name, n in config.heads})
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        """Map an image batch to raw output maps.
+
+        Parameters
+        ----------
+        x : Tensor
+            ``(N, in_channels, Y, X)``, floating point, normalised. Any Y and X from 1 up: the image is padded by
+            repeating its edge to a multiple of ``config.stride`` and the maps are cropped back.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Per head ``(N, channels, Y, X)``; ``foreground`` is a logit, the others are linear.
+        """
+        height, width = x.shape[-2:]
+        pad_y, pad_x = -height % self.config.stride, -width % self.config.stride
+        if pad_y or pad_x:
+            x = functional.pad(x, (0, pad_x, 0, pad_y), mode="replicate")
+        skips = []
+        for level, down in enumerate(self.down):
+            x = down(functional.max_pool2d(x, 2) if level else x)
+            skips.append(x)
+        for up, skip in zip(self.up, reversed(skips[:-1]), strict=True):
+            x = up(x, skip)
+        return {name: head(x.to(head.weight.dtype))[..., :height, :width] for name, head in self.heads.items()}
+
+
+def fuse_batch_norm(network: UNet) -> UNet:
+    """Return a copy for inference whose batch normalisations are folded into the convolutions before them."""
+    network = copy.deepcopy(network).eval()
+    for block in network.modules():
+        if isinstance(block, DoubleConv):
+            for i in (0, 3):
+                block[i] = fuse_conv_bn_eval(block[i], block[i + 1])
+                block[i + 1] = nn.Identity()
+    return network
+
+
+def n_parameters(network: nn.Module) -> int:
+    """Count the trainable numbers of a network."""
+    return sum(p.numel() for p in network.parameters() if p.requires_grad)

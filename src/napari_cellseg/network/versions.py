@@ -1,0 +1,309 @@
+"""Model versions: a folder with configuration, record, metrics and weights. Loads no torch."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from ..imaging.errors import ModelError, OutputError
+from ..imaging.normalize import NormalizerParams
+from ..imaging.writing import write_json
+from ..instances.params import SplitParams
+from .config import UNetConfig
+
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "weights.safetensors"
+TRAINING_FILE = "training.json"
+METRICS_FILE = "metrics.json"
+FORMAT = 1
+HOME_VARIABLE = "NAPARI_CELLSEG_HOME"
+MAX_HEADER_BYTES = 10_000_000
+
+
+@dataclass(frozen=True)
+class ModelVersion:
+    """A trained model with everything needed to use it the same way again.
+
+    Parameters
+    ----------
+    name : str
+        What people choose it by; the folder's name.
+    path : Path
+        The folder.
+    config : UNetConfig
+    normalizer : NormalizerParams
+    split : SplitParams
+        How its prediction is split into cells.
+    threshold : float
+        Default threshold on the foreground probability, 0 to 1.
+    min_size : int
+        Default smallest area in pixels.
+    sha256 : str
+        Of the weights file, so that a result can say exactly which model made it.
+    parent : str, optional
+        Name of the version it was fine-tuned from.
+    description : str
+    training, metrics : dict
+        How it was trained and how it did on images it was not trained on.
+    """
+
+    name: str
+    path: Path
+    config: UNetConfig
+    normalizer: NormalizerParams
+    split: SplitParams
+    threshold: float
+    min_size: int
+    sha256: str
+    parent: str | None = None
+    description: str = ""
+    training: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    metrics: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def weights(self) -> Path:
+        """The weights file."""
+        return self.path / WEIGHTS_FILE
+
+    @property
+    def bundled(self) -> bool:
+        """Whether it came with the package."""
+        return self.path.parent == bundled_models_dir()
+
+
+def bundled_models_dir() -> Path:
+    """Folder of the models that ship with the package."""
+    return Path(__file__).resolve().parent.parent / "models"
+
+
+def user_models_dir() -> Path:
+    """Folder of a person's own models; ``NAPARI_CELLSEG_HOME`` moves it."""
+    home = os.environ.get(HOME_VARIABLE)
+    base = Path(home) if home else Path(platformdirs.user_data_dir("napari-cellseg", appauthor=False))
+    return base / "models"
+
+
+def list_models() -> list[ModelVersion]:
+    """Return the usable models, bundled ones first; a damaged folder is left out (`load_model` says why)."""
+    found: dict[str, ModelVersion] = {}
+    for base in (bundled_models_dir(), user_models_dir()):
+        for folder in sorted(base.iterdir()) if base.is_dir() else []:
+            if folder.name not in found and (folder / CONFIG_FILE).is_file():
+                try:
+                    found[folder.name] = read_version(folder)
+                except ModelError:
+                    continue
+    return list(found.values())
+
+
+def load_model(name_or_dir: str | Path) -> ModelVersion:
+    """Find a model by name or folder and check its files.
+
+    Raises
+    ------
+    ModelError
+        If there is no such model, or its files are missing, damaged or not ours.
+    """
+    text = str(name_or_dir)
+    if not text:
+        raise ModelError("No model was named. Choose one that 'napari-cellseg models' lists, or give its folder.")
+    for base in (bundled_models_dir(), user_models_dir()):
+        if re.fullmatch(r"[\w.+ -]+", text) and (base / text / CONFIG_FILE).is_file():
+            return read_version(base / text)
+    if Path(text).is_dir():
+        return read_version(Path(text))
+    known = ", ".join(model.name for model in list_models()) or "none"
+    raise ModelError(f"There is no model named or stored at '{text}'. Known models: {known}. Or give a model folder.")
+
+
+def read_version(folder: Path) -> ModelVersion:
+    """Read a version's folder without loading its weights into memory; see :func:`load_model`."""
+    folder = Path(folder).resolve()
+    values = _read_json(folder / CONFIG_FILE, folder)
+    if values.get("format") != FORMAT:
+        raise ModelError(
+            f"Model {folder.name} has format {values.get('format')!r}; this version reads format {FORMAT}. "
+            "Update napari-cellseg, or choose another model."
+        )
+    try:
+        version = ModelVersion(
+            name=folder.name,
+            path=folder,
+            config=UNetConfig.from_dict(values["network"]),
+            normalizer=NormalizerParams.from_dict(values["normalizer"]),
+            split=SplitParams.from_dict(values["split"]),
+            threshold=float(values["threshold"]),
+            min_size=int(values["min_size"]),
+            sha256=str(values["weights_sha256"]),
+            parent=values.get("parent"),
+            description=str(values.get("description", "")),
+            training=_read_json(folder / TRAINING_FILE, folder, required=False),
+            metrics=_read_json(folder / METRICS_FILE, folder, required=False),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ModelError(
+            f"{folder / CONFIG_FILE} lacks or garbles a setting ({error}). Import the model again."
+        ) from error
+    check_weights_file(version.weights)
+    return version
+
+
+def check_weights_file(path: Path) -> None:
+    """Refuse a weights file that is missing, cut short or not safetensors, by its header alone."""
+    if not path.is_file():
+        raise ModelError(f"Model {path.parent.name} has no {path.name} in {path.parent}. Import or download it again.")
+    size = path.stat().st_size
+    try:
+        with open(path, "rb") as file:
+            n_header = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(n_header)) if size > 8 and n_header <= MAX_HEADER_BYTES else None
+        end = max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0) if header else -1
+    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise ModelError(
+            f"{path} is not a safetensors file ({error}). Other formats are not opened, for safety."
+        ) from error
+    if header is None:
+        raise ModelError(f"{path} is not a safetensors file. Other formats are not opened, for safety.")
+    if size != 8 + n_header + end:
+        raise ModelError(
+            f"{path} is {size} bytes but its header promises {8 + n_header + end}: cut short? Import it again."
+        )
+
+
+def _read_json(path: Path, folder: Path, required: bool = True) -> dict[str, Any]:
+    if not path.is_file():
+        if required:
+            raise ModelError(f"{folder} is not a model folder: {path.name} is missing. Choose a folder that holds one.")
+        return {}
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path} cannot be read ({error}). Import the model again.") from error
+    if not isinstance(values, dict):
+        raise ModelError(f"{path} holds {type(values).__name__}, not settings by name. Import the model again.")
+    return values
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, as hexadecimal text."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_config(
+    folder: Path,
+    *,
+    config: UNetConfig,
+    normalizer: NormalizerParams,
+    split: SplitParams,
+    threshold: float,
+    min_size: int,
+    parent: str | None = None,
+    description: str = "",
+) -> None:
+    """Write a version's ``config.json`` beside weights that are already in `folder`."""
+    values = {
+        "format": FORMAT,
+        "description": description,
+        "parent": parent,
+        "network": config.to_dict(),
+        "normalizer": normalizer.to_dict(),
+        "split": split.to_dict(),
+        "threshold": threshold,
+        "min_size": min_size,
+        "weights_sha256": file_sha256(folder / WEIGHTS_FILE),
+    }
+    write_json(folder / CONFIG_FILE, values)
+
+
+def set_defaults(
+    version: ModelVersion, threshold: float, min_size: int, description: str | None = None
+) -> ModelVersion:
+    """Store the threshold and min_size that calibration chose as a version's defaults; weights stay as they are."""
+    write_config(
+        version.path,
+        config=version.config,
+        normalizer=version.normalizer,
+        split=version.split,
+        threshold=threshold,
+        min_size=min_size,
+        parent=version.parent,
+        description=version.description if description is None else description,
+    )
+    return read_version(version.path)
+
+
+def import_model(source: str | Path, name: str | None = None) -> ModelVersion:
+    """Copy a model folder, or a zip of one, among a person's own models.
+
+    Parameters
+    ----------
+    source : path
+        Folder or zip that holds ``config.json`` and ``weights.safetensors``.
+    name : str, optional
+        Name under which it is kept; by default the folder's or zip's.
+
+    Raises
+    ------
+    ModelError
+        If it is not a usable model, or the name is taken.
+    OutputError
+        If it cannot be written.
+    """
+    source = Path(source)
+    name = name or (source.stem if source.is_file() else source.resolve().name)
+    if not re.fullmatch(r"[\w.+ -]+", name):
+        raise ModelError(
+            f"'{name}' cannot be a model's name. Use letters, digits, space, dot, plus, minus, underscore."
+        )
+    target = user_models_dir() / name
+    if target.exists() or (bundled_models_dir() / name).exists():
+        raise ModelError(f"There is a model named '{name}' already. Versions are never overwritten: give another name.")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".import-") as scratch:
+            copy = Path(scratch) / name
+            copy.mkdir()
+            _copy_files(source, copy)
+            version = read_version(copy)
+            if file_sha256(version.weights) != version.sha256:
+                raise ModelError(
+                    f"The weights in {source} are not those its config.json describes. Export the model again."
+                )
+            os.replace(copy, target)
+    except OSError as error:
+        raise OutputError(
+            f"The model could not be stored in {target} ({error}). Free space or choose another place."
+        ) from error
+    return read_version(target)
+
+
+def _copy_files(source: Path, target: Path) -> None:
+    wanted = (CONFIG_FILE, WEIGHTS_FILE, TRAINING_FILE, METRICS_FILE)
+    if source.is_dir():
+        for file_name in wanted:
+            if (source / file_name).is_file():
+                shutil.copyfile(source / file_name, target / file_name)
+        return
+    if not source.is_file():
+        raise ModelError(f"There is no model at {source}. Give a model folder or a zip of one.")
+    try:
+        with zipfile.ZipFile(source) as archive:
+            for entry in archive.namelist():
+                file_name = entry.rsplit("/", 1)[-1]
+                if file_name in wanted and not (target / file_name).exists():
+                    with archive.open(entry) as packed, open(target / file_name, "wb") as file:
+                        shutil.copyfileobj(packed, file)
+    except zipfile.BadZipFile as error:
+        raise ModelError(f"{source} is not a readable zip ({error}). Give a model folder or a zip of one.") from error

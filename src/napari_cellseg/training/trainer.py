@@ -1,0 +1,352 @@
+"""The one trainer: from scratch and from a parent, in the window's child process and on the command line."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..imaging.errors import CellsegError, DatasetError, OutputError
+from ..imaging.normalize import NormalizerParams
+from ..imaging.writing import atomic_path, write_json, write_table
+from ..instances.params import SplitParams
+from ..network.config import UNetConfig
+from ..network.devices import resolve_device
+from ..network.predict import load_network
+from ..network.unet import UNet, n_parameters
+from ..network.versions import TRAINING_FILE, WEIGHTS_FILE, ModelVersion, read_version, write_config
+from .augment import AugmentParams, TrainingImage, prepare, random_batch
+from .datasets import Sample
+from .losses import LossParams, total_loss
+
+STILL = AugmentParams(zoom=(1, 1), rotate=0, stretch=0, gamma=(1, 1), noise=0, blur=0, invert=0, grey=0, shading=0)
+N_VALIDATION_CROPS = 48
+HISTORY_FILE = "history.csv"
+
+
+@dataclass(frozen=True)
+class TrainParams:
+    """How long, how fast and on what the network is trained.
+
+    Parameters
+    ----------
+    steps : int
+        Optimiser steps at most.
+    minutes : float, optional
+        Time budget. The learning rate follows whichever of `steps` and `minutes` is further along, so that the
+        schedule always comes to its end.
+    batch_size, crop : int
+        Crops per step, and their side in pixels.
+    learning_rate : float
+        Peak of the one-cycle schedule (Smith 2018): linear up over the first tenth, cosine down to a thousandth.
+    weight_decay : float
+        Of AdamW.
+    average : float
+        Decay of the running average of the weights, which is what is saved.
+    validate_every : int
+        Steps between two looks at the validation loss.
+    kind_weights : mapping of str to float
+        How often images of a kind are drawn; kinds not named share in proportion to their number of images.
+    seed : int
+    device : str
+    network : UNetConfig
+        Used from scratch; a parent brings its own.
+    normalizer, split, loss, augment :
+        Parameters of the other steps.
+    """
+
+    steps: int = 3000
+    minutes: float | None = None
+    batch_size: int = 8
+    crop: int = 256
+    learning_rate: float = 1.5e-3
+    weight_decay: float = 1e-3
+    average: float = 0.998
+    validate_every: int = 250
+    kind_weights: Mapping[str, float] = field(default_factory=dict)
+    seed: int = 0
+    device: str = "auto"
+    network: UNetConfig = field(default_factory=UNetConfig)
+    normalizer: NormalizerParams = field(default_factory=NormalizerParams)
+    split: SplitParams = field(default_factory=SplitParams)
+    loss: LossParams = field(default_factory=LossParams)
+    augment: AugmentParams = field(default_factory=AugmentParams)
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "crop", "validate_every"):
+            if getattr(self, name) < 1:
+                raise CellsegError(f"Training setting {name} is {getattr(self, name)}; it must be at least 1.")
+        if self.minutes is not None and self.minutes <= 0:
+            raise CellsegError(f"The time budget is {self.minutes} minutes; it must be above 0.")
+        if not self.learning_rate > 0:
+            raise CellsegError(f"The learning rate is {self.learning_rate}; it must be above 0.")
+
+
+@dataclass(frozen=True)
+class TrainProgress:
+    """Where a training run stands; `validation_loss` is NaN between validations."""
+
+    step: int
+    done: float
+    seconds: float
+    loss: float
+    validation_loss: float
+    parts: Mapping[str, float]
+
+    @property
+    def seconds_left(self) -> float:
+        """Time left at the present pace."""
+        return self.seconds * (1 / self.done - 1) if self.done > 0 else math.inf
+
+
+class RunningAverage:
+    """Exponential moving average of a network's weights and buffers (Polyak averaging), quick at the start."""
+
+    def __init__(self, network: UNet, decay: float) -> None:
+        self.decay = decay
+        self.n_updates = 0
+        self.state = {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+    @torch.no_grad()
+    def update(self, network: UNet) -> None:
+        self.n_updates += 1
+        pull = 1 - min(self.decay, (1 + self.n_updates) / (10 + self.n_updates))
+        for name, value in network.state_dict().items():
+            if value.is_floating_point():
+                self.state[name].lerp_(value, pull)
+            else:
+                self.state[name].copy_(value)
+
+
+def learning_rate_at(done: float, peak: float) -> float:
+    """One-cycle schedule at `done` (0 to 1) of the run."""
+    if done < 0.1:
+        return peak * max(done / 0.1, 0.02)
+    return peak * (0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * (min(done, 1) - 0.1) / 0.9)))
+
+
+def draw_weights(images: Sequence[TrainingImage], kind_weights: Mapping[str, float]) -> np.ndarray:
+    """Chance of drawing each image: kinds as asked, larger images more often (by the root of their area)."""
+    weights = np.array([math.sqrt(image.image[0].numel()) for image in images])
+    kinds = np.array([image.kind for image in images])
+    for kind in set(kinds):
+        share = kind_weights.get(str(kind), float((kinds == kind).mean()))
+        weights[kinds == kind] *= share / weights[kinds == kind].sum()
+    chances: np.ndarray = weights / weights.sum()
+    return chances
+
+
+def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
+    """Write weights as safetensors, whole or not at all; matrices in float16, everything small in float32."""
+    packed = {k: v.half().contiguous() if v.ndim > 1 else v.contiguous().clone() for k, v in state.items()}
+    with atomic_path(path) as temporary:
+        save_file(packed, temporary)
+
+
+def iter_train(
+    training: Sequence[Sample],
+    validation: Sequence[Sample],
+    out: str | Path,
+    params: TrainParams | None = None,
+    parent: ModelVersion | None = None,
+) -> Generator[TrainProgress, None, ModelVersion]:
+    """Train a network step by step and leave a model version in `out`.
+
+    The weights of the lowest validation loss so far are on disk at any time, so that stopping early keeps them.
+
+    Parameters
+    ----------
+    training, validation : sequence of Sample
+        Without validation samples the last weights are kept.
+    out : path
+        Folder of the new version; it must not hold one.
+    params : TrainParams, optional
+    parent : ModelVersion, optional
+        Start from its weights, with its network and normaliser.
+
+    Yields
+    ------
+    TrainProgress
+        After every step.
+
+    Returns
+    -------
+    ModelVersion
+
+    Raises
+    ------
+    DatasetError
+        If there is nothing to train on.
+    OutputError
+        If `out` holds a version already or cannot be written.
+    """
+    params = params or TrainParams()
+    out = Path(out)
+    if not any(sample.labels.any() for sample in training):
+        raise DatasetError("There is no labelled cell to train on. Give images with at least one labelled cell.")
+    if (out / WEIGHTS_FILE).exists():
+        raise OutputError(f"{out} holds a model version already. Versions are never overwritten: choose a new folder.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out} cannot be made ({error}). Choose a folder you can write to.") from error
+    torch.manual_seed(params.seed)
+    choice = resolve_device(params.device)
+    config = parent.config if parent else params.network
+    normalizer = parent.normalizer if parent else params.normalizer
+    network = load_network(parent) if parent else UNet(config)
+    network.to(choice.device, memory_format=torch.channels_last)
+    run = _Run(network, choice.device, getattr(torch, choice.dtype), params)
+    run.images = [prepare(sample, normalizer) for sample in training]
+    run.validation_batches = _validation_batches([prepare(s, normalizer, 0) for s in validation], config, params)
+    history = []
+    best = math.inf
+    for progress in run.steps():
+        history.append(progress)
+        if progress.validation_loss < best or (math.isinf(best) and progress.done >= 1):
+            best = progress.validation_loss
+            save_weights(run.average.state, out / WEIGHTS_FILE)
+        yield progress
+    write_history(out / HISTORY_FILE, history)
+    write_json(out / TRAINING_FILE, training_record(params, training, validation, history, run, parent))
+    write_config(
+        out,
+        config=config,
+        normalizer=normalizer,
+        split=parent.split if parent else params.split,
+        threshold=parent.threshold if parent else 0.5,
+        min_size=parent.min_size if parent else 20,
+        parent=parent.name if parent else None,
+    )
+    return read_version(out)
+
+
+class _Run:
+    """State of a run: network, optimiser, average, clock."""
+
+    def __init__(self, network: UNet, device: str, dtype: torch.dtype, params: TrainParams) -> None:
+        self.network, self.device, self.dtype, self.params = network, device, dtype, params
+        self.average = RunningAverage(network, params.average)
+        self.optimizer = torch.optim.AdamW(network.parameters(), params.learning_rate, weight_decay=params.weight_decay)
+        self.images: list[TrainingImage] = []
+        self.validation_batches: list[tuple[Tensor, dict[str, Tensor]]] = []
+
+    def steps(self) -> Generator[TrainProgress, None, None]:
+        params = self.params
+        rng = np.random.default_rng(params.seed)
+        chances = draw_weights(self.images, params.kind_weights)
+        started = time.monotonic()
+        done, step = 0.0, 0
+        while done < 1:
+            for group in self.optimizer.param_groups:
+                group["lr"] = learning_rate_at(done, params.learning_rate)
+            chosen = rng.choice(len(self.images), params.batch_size, p=chances)
+            x, targets = random_batch(
+                self.images, chosen, params.crop, self.network.config.in_channels, params.augment, rng
+            )
+            loss, parts = self.learn(x, targets)
+            step += 1
+            seconds = time.monotonic() - started
+            done = step / params.steps
+            if params.minutes is not None:
+                done = max(done, seconds / (60 * params.minutes))
+            looks = step % params.validate_every == 0 or done >= 1
+            validation_loss = self.validation_loss() if looks else math.nan
+            yield TrainProgress(step, min(done, 1.0), seconds, loss, validation_loss, parts)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        x = x.to(self.device, memory_format=torch.channels_last)
+        with torch.autocast(self.device, self.dtype, enabled=self.dtype != torch.float32):
+            outputs: dict[str, Tensor] = self.network(x)
+        return outputs
+
+    def learn(self, x: Tensor, targets: Mapping[str, Tensor]) -> tuple[float, dict[str, float]]:
+        self.network.train()
+        loss, parts = total_loss(self.forward(x), self.moved(targets), self.params.loss)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimizer.step()
+        self.average.update(self.network)
+        return float(loss.detach()), parts
+
+    def moved(self, targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        return {name: value.to(self.device) for name, value in targets.items()}
+
+    @torch.no_grad()
+    def validation_loss(self) -> float:
+        """Mean loss of the averaged weights on the validation crops; NaN without any."""
+        if not self.validation_batches:
+            return math.nan
+        learning = {name: value.clone() for name, value in self.network.state_dict().items()}
+        self.network.load_state_dict(self.average.state)
+        self.network.eval()
+        losses = [
+            float(total_loss(self.forward(x), self.moved(targets), self.params.loss)[0])
+            for x, targets in self.validation_batches
+        ]
+        self.network.load_state_dict(learning)
+        return float(np.mean(losses))
+
+
+def _validation_batches(
+    images: Sequence[TrainingImage], config: UNetConfig, params: TrainParams
+) -> list[tuple[Tensor, dict[str, Tensor]]]:
+    if not images:
+        return []
+    rng = np.random.default_rng(params.seed)
+    order = rng.permutation(len(images))[:N_VALIDATION_CROPS]
+    groups = [order[i : i + params.batch_size] for i in range(0, len(order), params.batch_size)]
+    return [random_batch(images, chosen, params.crop, config.in_channels, STILL, rng) for chosen in groups]
+
+
+def write_history(path: Path, history: Sequence[TrainProgress]) -> None:
+    """Write one row per step: losses, their parts, seconds."""
+    columns: dict[str, Any] = {
+        "step": [p.step for p in history],
+        "seconds": [round(p.seconds, 2) for p in history],
+        "loss": [p.loss for p in history],
+        "validation_loss": ["" if math.isnan(p.validation_loss) else p.validation_loss for p in history],
+    }
+    for name in history[0].parts if history else ():
+        columns[name] = [p.parts[name] for p in history]
+    write_table(path, columns)
+
+
+def training_record(
+    params: TrainParams,
+    training: Sequence[Sample],
+    validation: Sequence[Sample],
+    history: Sequence[TrainProgress],
+    run: _Run,
+    parent: ModelVersion | None,
+) -> dict[str, Any]:
+    """Return everything needed to repeat the run, as JSON-able values."""
+    looked = [p for p in history if not math.isnan(p.validation_loss)]
+    best = min(looked, key=lambda p: p.validation_loss, default=None)
+    return {
+        "parent": parent.name if parent else None,
+        "parameters": {
+            **asdict(params),
+            "network": run.network.config.to_dict(),
+            "kind_weights": dict(params.kind_weights),
+        },
+        "n_parameters": n_parameters(run.network),
+        "device": run.device,
+        "dtype": str(run.dtype).removeprefix("torch."),
+        "torch": torch.__version__,
+        "steps": history[-1].step,
+        "hours": round(history[-1].seconds / 3600, 2),
+        "best_step": best.step if best else history[-1].step,
+        "best_validation_loss": best.validation_loss if best else None,
+        "training_images": sorted(s.name for s in training),
+        "validation_images": sorted(s.name for s in validation),
+    }

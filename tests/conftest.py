@@ -1,0 +1,86 @@
+"""What every test shares: nothing of the person's own files is touched, and a window finds a display."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+HERE = Path(__file__).parent
+_scratch = tempfile.TemporaryDirectory(prefix="napari-cellseg-tests-")
+
+# Set while pytest loads this file, because napari and torch read them when they are imported.
+os.environ["NAPARI_CELLSEG_HOME"] = str(Path(_scratch.name, "home"))
+os.environ["NAPARI_CONFIG"] = str(Path(_scratch.name, "config", "settings.yaml"))
+os.environ["NAPARI_ENSURE_PLUGIN_MAIN_THREAD"] = "1"
+os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
+
+# A busy machine is no error: pytest-timeout stops what hangs.
+settings.register_profile("napari-cellseg", deadline=None, print_blob=True)
+settings.load_profile("napari-cellseg")
+
+_display: subprocess.Popen[bytes] | None = None
+
+
+def _needs_display() -> bool:
+    return sys.platform.startswith("linux") and not os.environ.get("DISPLAY")
+
+
+def _start_display(config: pytest.Config) -> None:
+    """Start a virtual display and point DISPLAY at it, where there is no screen and Xvfb is installed."""
+    global _display
+    if not _needs_display() or config.pluginmanager.has_plugin("tests.without_qt"):
+        return
+    xvfb = shutil.which("Xvfb")
+    if xvfb is None:
+        return
+    read_end, write_end = os.pipe()
+    screen = ["-screen", "0", "1920x1080x24", "+extension", "GLX", "-nolisten", "tcp"]
+    _display = subprocess.Popen(
+        # Xvfb picks a free display number itself and writes it to the pipe once it is ready.
+        [xvfb, "-displayfd", str(write_end), *screen],
+        pass_fds=(write_end,),
+        stderr=subprocess.DEVNULL,
+    )
+    os.close(write_end)
+    with os.fdopen(read_end) as pipe:
+        number = pipe.readline().strip()
+    if number:
+        os.environ["DISPLAY"] = f":{number}"
+        os.environ["QT_QPA_PLATFORM"] = "xcb"
+        os.environ.pop("WAYLAND_DISPLAY", None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the display before any test module imports Qt."""
+    _start_display(config)
+
+
+def pytest_unconfigure() -> None:
+    """Stop the display and remove the scratch folder."""
+    if _display is not None:
+        _display.terminate()
+        _display.wait(timeout=10)
+        os.environ.pop("DISPLAY", None)
+    _scratch.cleanup()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark everything in tests/gui as a window test, and run those last: the quick ones fail first."""
+    for item in items:
+        if item.path.is_relative_to(HERE / "gui"):
+            item.add_marker("window")
+    items.sort(key=lambda item: item.get_closest_marker("window") is not None)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail a window test that has no display: Qt itself would end the whole run."""
+    if item.get_closest_marker("window") and _needs_display():
+        pytest.fail("no screen, and no Xvfb started: run `python .ci/system_packages.py --required`", False)

@@ -1,0 +1,35 @@
+"""Real but small model versions for tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from napari_cellseg.imaging.normalize import NormalizerParams
+from napari_cellseg.instances.params import SplitParams
+from napari_cellseg.network.config import UNetConfig
+from napari_cellseg.network.unet import UNet
+from napari_cellseg.network.versions import WEIGHTS_FILE, ModelVersion, read_version, write_config
+from napari_cellseg.training.trainer import save_weights
+
+
+def make_model(folder: Path, seed: int = 0, threshold: float = 0.5, min_size: int = 5, **config: Any) -> ModelVersion:
+    """Write a model version with fixed random weights whose outputs vary over an image."""
+    folder.mkdir(parents=True)
+    torch.manual_seed(seed)
+    network = UNet(UNetConfig(**{"base_channels": 4, "levels": 2, **config}))
+    with torch.no_grad():
+        for parameter in network.heads.parameters():
+            parameter.mul_(4)
+    save_weights(network.state_dict(), folder / WEIGHTS_FILE)
+    write_config(
+        folder,
+        config=network.config,
+        normalizer=NormalizerParams(),
+        split=SplitParams(),
+        threshold=threshold,
+        min_size=min_size,
+    )
+    return read_version(folder)

@@ -1,0 +1,83 @@
+"""Imports point one way, nothing below gui needs a window toolkit, and torch comes late."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src" / "napari_cellseg"
+# Rooms, and single modules of the other rooms, that may not load torch when they are imported.
+ROOMS_WITHOUT_TORCH = ("", "imaging", "instances", "batch", "session", "cli")
+MODULES_WITHOUT_TORCH = ("network", "network.config", "network.versions")
+
+
+def modules_below_gui() -> list[str]:
+    """Name every module of the package that is not in gui."""
+    names = []
+    for path in sorted(SOURCE.rglob("*.py")):
+        parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+        if parts[1] not in ("gui", "__main__"):
+            names.append(".".join(parts).removesuffix(".__init__"))
+    return names
+
+
+def run_python(code: str) -> str:
+    """Run code in a fresh interpreter that finds the package and the tests; return what it printed."""
+    preamble = f"import sys; sys.path[:0] = [{str(ROOT / 'src')!r}, {str(ROOT)!r}]\n"
+    completed = subprocess.run(
+        [sys.executable, "-c", preamble + textwrap.dedent(code)], capture_output=True, text=True, timeout=200
+    )
+    assert completed.returncode == 0, completed.stderr
+    return completed.stdout.strip()
+
+
+def test_import_contract_holds():
+    completed = subprocess.run(
+        [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(SOURCE.parent)},
+        capture_output=True,
+        text=True,
+    )
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+
+
+def test_everything_below_gui_imports_without_qt_and_napari():
+    modules = modules_below_gui()
+    assert "napari_cellseg.session" in modules and "napari_cellseg.cli" in modules
+    code = f"""
+    import importlib
+    import tests.without_qt
+    for name in {modules!r}:
+        importlib.import_module(name)
+    print(sorted(tests.without_qt.BLOCKED & set(sys.modules)))
+    """
+    assert run_python(code) == "[]"
+
+
+def test_torch_is_imported_late():
+    late = [
+        name
+        for name in modules_below_gui()
+        if f"{name}.".split(".")[1] in ROOMS_WITHOUT_TORCH
+        or name.removeprefix("napari_cellseg.") in MODULES_WITHOUT_TORCH
+    ]
+    code = f"""
+    import importlib
+    for name in {late!r}:
+        importlib.import_module(name)
+        assert "torch" not in sys.modules, f"importing {{name}} loads torch"
+    """
+    run_python(code)
+
+
+def test_importing_the_package_loads_neither_torch_nor_qt_nor_napari():
+    code = """
+    import napari_cellseg
+    print(sorted({"torch", "qtpy", "napari", "magicgui", "superqt"} & set(sys.modules)))
+    """
+    assert run_python(code) == "[]"
