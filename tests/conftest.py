@@ -46,6 +46,7 @@ def _start_display(config: pytest.Config) -> None:
         # Xvfb picks a free display number itself and writes it to the pipe once it is ready.
         [xvfb, "-displayfd", str(write_end), *screen],
         pass_fds=(write_end,),
+        stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     os.close(write_end)

@@ -20,9 +20,16 @@ def make_model(folder: Path, seed: int = 0, threshold: float = 0.5, min_size: in
     folder.mkdir(parents=True)
     torch.manual_seed(seed)
     network = UNet(UNetConfig(**{"base_channels": 4, "levels": 2, **config}))
+    image = torch.rand(2, network.config.in_channels, 64, 64)
     with torch.no_grad():
-        for parameter in network.heads.parameters():
-            parameter.mul_(4)
+        for _ in range(30):
+            network(image)
+        network.eval()
+        for name, values in network(image).items():
+            head = network.heads[name]
+            scale = 2 / values.std()
+            head.weight.mul_(scale)
+            head.bias.sub_(values.mean() ).mul_(scale)
     save_weights(network.state_dict(), folder / WEIGHTS_FILE)
     write_config(
         folder,

@@ -116,13 +116,28 @@ def _add_demo(commands: Any) -> None:
 
 def run_demo(args: argparse.Namespace) -> int:
     """``napari-cellseg demo``: a window where there is a screen, else files from a virtual one."""
+    from .gui.display import has_screen, virtual_display
+
+    out = Path(args.out)
+    if has_screen():
+        return _open_demo(out, show=not args.no_window)
+    with virtual_display():
+        return _open_demo(out, show=False)
+
+
+def _open_demo(out: Path, show: bool) -> int:
     try:
-        from .gui.demo import start
+        from .gui.demo import run_demo as open_window
     except ModuleNotFoundError as error:
         raise CellsegError(
             f'The demo opens a window, and {error.name} is not installed. Run: pip install "napari-cellseg[all]"'
         ) from error
-    return start(Path(args.out), window=not args.no_window)
+    result = open_window(out, show=show)
+    if result is not None:
+        for path in result.paths:
+            print(path)
+        print(f"{result.count} cells")
+    return 0
 
 
 def _add_models(commands: Any) -> None:

@@ -6,16 +6,15 @@ lies to its right. It knows neither Qt nor napari, and torch only while a reques
 
 from __future__ import annotations
 
-import time
-from collections.abc import Generator, Hashable
-from dataclasses import dataclass, field, replace
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from psygnal import Signal
 
 from .batch.recipe import Recipe
-from .imaging.errors import CellsegError, ParamsError
+from .imaging.errors import ParamsError
 from .imaging.image import Image
 from .imaging.progress import Progress
 from .instances.live import stable_stretch
@@ -42,14 +41,7 @@ class State:
 class Request:
     """One press of Segment: everything that the answer needs, fixed when it was pressed.
 
-    Attributes
-    ----------
-    number : int
-        Rises with every request of a session.
-    key : hashable
-        Which image of the viewer is meant.
-    image : Image
-    recipe : Recipe
+    `number` rises with every request of a session, and `key` says which image of the viewer is meant.
     """
 
     number: int
@@ -103,6 +95,12 @@ class Cells:
         counted = areas[areas >= max(self.min_size, 1)]
         return float(np.sqrt(np.median(counted) * 4 / np.pi)) if counted.size else float("nan")
 
+    def covered(self) -> float:
+        """Part of the image that the counted cells cover, 0 to 1."""
+        areas = self.areas()
+        height, width = self.segmented.instances.shape
+        return float(areas[areas >= max(self.min_size, 1)].sum() / max(height * width, 1))
+
     def result(self) -> SegmentResult:
         """Labels, count, table and provenance of what is on the screen; takes up to a second on large images."""
         result = self.segmented.result(self.threshold, self.min_size)
@@ -113,26 +111,6 @@ class Cells:
         count = len(table["index"])
         metadata = {**result.metadata, "count": count, "edited_by_hand": True}
         return replace(result, labels=labels, table=table, count=count, metadata=metadata)
-
-
-@dataclass
-class Pace:
-    """How long a run will still take, from how fast it has been."""
-
-    _first: tuple[float, float] | None = field(default=None, init=False)
-
-    def seconds_left(self, fraction: float, now: float | None = None) -> float | None:
-        """Seconds until `fraction` (0 to 1) reaches 1; None until there is something to go by."""
-        now = time.monotonic() if now is None else now
-        if not 0 < fraction <= 1:
-            self._first = (now, 0.0) if self._first is None or fraction <= 0 else self._first
-            return None
-        if self._first is None:
-            self._first = (now, fraction)
-        start, before = self._first
-        if now <= start or fraction <= before:
-            return None
-        return (1 - fraction) * (now - start) / (fraction - before)
 
 
 class Session:
@@ -193,8 +171,7 @@ class Session:
             return
         self._chosen = key
         self.chosen_changed.emit(key)
-        if self._running is None:
-            self._rest()
+        self.rest()
 
     def request(self, key: Hashable, image: Image, recipe: Recipe) -> Request | None:
         """Note that an image is to be segmented, unless something is running already.
@@ -222,19 +199,13 @@ class Session:
             self.progress_changed.emit(progress)
 
     def accept(self, request: Request, segmented: Segmented) -> bool:
-        """Take an answer in; one to an old request, or for an image that went away, is dropped.
-
-        Returns
-        -------
-        bool
-            Whether it was taken.
-        """
+        """Take an answer in, or (False) drop one to an old request or for an image that went away."""
         if not self._is_current(request):
             return False
         self._running = None
         self._cells[request.key] = Cells(segmented, segmented.threshold, segmented.min_size)
         self.cells_changed.emit(request.key)
-        self._rest()
+        self.rest()
         return True
 
     def fail(self, request: Request | None, error: BaseException | str) -> bool:
@@ -247,6 +218,11 @@ class Session:
             self._set_state("failed", str(error) or type(error).__name__)
         return True
 
+    def note(self, sentence: str) -> None:
+        """Say something that the person should know, unless something is running."""
+        if self._running is None:
+            self._set_state("idle", sentence)
+
     def cancel(self) -> None:
         """Drop the running request: its answer will not be taken."""
         if self._running is not None:
@@ -255,12 +231,13 @@ class Session:
 
     def forget(self, key: Hashable) -> None:
         """Drop the result of an image that was removed or replaced, and its running request."""
-        if self._running is not None and self._running.key == key:
-            self.cancel()
+        dropped = self._running is not None and self._running.key == key
+        if dropped:
+            self._running = None
         if self._cells.pop(key, None) is not None:
             self.cells_changed.emit(key)
-        if self._running is None and key == self._chosen:
-            self._rest()
+        if dropped or key == self._chosen:
+            self.rest()
 
     def set_threshold(self, threshold: float, key: Hashable | None = None) -> None:
         """Move the threshold of the chosen (or given) image.
@@ -298,13 +275,16 @@ class Session:
         cells = self.cells_of(key)
         if cells is None or all(getattr(cells, name) == value for name, value in values.items()):
             return
-        self._cells[key] = replace(cells, edited=None, **values)  # type: ignore[arg-type,index]
+        self._cells[key] = replace(cells, edited=None, **values)  # type: ignore[arg-type]
         self.sliders_changed.emit(key)
 
     def _is_current(self, request: Request) -> bool:
         return self._running is not None and self._running.number == request.number
 
-    def _rest(self) -> None:
+    def rest(self) -> None:
+        """Say what can be done next, unless something is running."""
+        if self._running is not None:
+            return
         cells = self.cells
         if self._chosen is None:
             sentence = OPEN_AN_IMAGE
@@ -319,38 +299,3 @@ class Session:
         if state != self._state:
             self._state = state
             self.state_changed.emit(state)
-
-
-def iter_answer(request: Request) -> Generator[Progress, None, tuple[Segmented, SegmentResult]]:
-    """Answer a request: predict, split, and measure at the first sliders.
-
-    Yields
-    ------
-    Progress
-
-    Returns
-    -------
-    segmented : Segmented
-    result : SegmentResult
-
-    Raises
-    ------
-    CellsegError
-        Whatever went wrong with the work itself, and every RuntimeError: the window's workers would swallow those.
-    """
-    # Imported late, as it is the first thing that may need torch.
-    from .batch.segment import iter_predict_image
-
-    try:
-        segmented = yield from iter_predict_image(request.image, request.recipe)
-        yield Progress(1, 1, "measuring cells")
-        return segmented, segmented.result()
-    except MemoryError as error:
-        raise CellsegError(
-            f"{request.image.title} needs more memory than there is. Close other programs, or give a smaller image."
-        ) from error
-    except RuntimeError as error:
-        raise CellsegError(
-            f"Segmenting {request.image.title} with model {request.recipe.model} failed: {error}. "
-            "Try the device 'cpu', or another model."
-        ) from error

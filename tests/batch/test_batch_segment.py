@@ -225,8 +225,7 @@ def test_a_file_where_the_folder_should_be(folder: Path, model: ModelVersion, tm
 @pytest.mark.parametrize(
     "arguments",
     [
-        ["segment", "nowhere.tif", "--out", "x"],
-        ["evaluate", "nowhere.zip", "--out", "x"],
+                ["evaluate", "nowhere.zip", "--out", "x"],
         ["models", "nosuch"],
         ["train", "nowhere.zip", "--out", "x", "--kind-weight", "histology"],
     ],

@@ -144,7 +144,8 @@ def test_bfloat16_stays_close_to_float32(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(predict_module, "resolve_device", lambda policy: DeviceChoice("cpu", "bfloat16"))
     rounded = predict(image, own)
     assert not np.array_equal(rounded.probability, exact.probability)
-    np.testing.assert_allclose(rounded.probability, exact.probability, atol=0.03)
+    difference = np.abs(rounded.probability - exact.probability)
+    assert difference.mean() < 0.005 and difference.max() < 0.1
 
 
 def test_only_two_networks_are_kept(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -118,7 +119,7 @@ def iter_segment_files(
 
 def write_counts(results: Sequence[FileResult], path: Path, recipe: Recipe) -> None:
     """Write one row per image: count (empty after an error), settings, error."""
-    columns = {
+    columns: dict[str, list[Any]] = {
         "image": [r.image for r in results],
         "count": ["" if r.count is None else r.count for r in results],
         "median_area_px": ["" if r.median_area_px is None else r.median_area_px for r in results],
@@ -133,7 +134,7 @@ def write_counts(results: Sequence[FileResult], path: Path, recipe: Recipe) -> N
 def write_cells(tables: Sequence[tuple[str, SegmentResult]], path: Path) -> None:
     """Write one row per cell of all images; a column that some image lacks is empty there."""
     names = list(dict.fromkeys(column for _, result in tables for column in result.table))
-    columns: dict[str, list[object]] = {"image": [], **{name: [] for name in names}}
+    columns: dict[str, list[Any]] = {"image": [], **{name: [] for name in names}}
     for image, result in tables:
         columns["image"] += [image] * result.count
         for name in names:

@@ -124,7 +124,7 @@ class Segmented:
             "recipe": recipe.to_dict(),
             "model": {"name": self.model.name, "sha256": self.model.sha256},
             "device": self.prediction.device,
-            "image": {"name": self.image.name, "shape": list(self.plane.shape), "sha256": self.image_sha256},
+            "image": {"name": self.image.name, "size_yx": list(self.plane.shape[:2]), "sha256": self.image_sha256},
             "count": self.instances.count(threshold, min_size),
             "versions": versions(),
         }

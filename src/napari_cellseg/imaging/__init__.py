@@ -14,9 +14,12 @@ from .errors import (
 from .image import Image, as_image
 from .normalize import NormalizerParams, normalize
 from .progress import Progress, drain
+from .reading import SUFFIXES, find_images, read_image
 from .tiles import Tile, plan_tiles
+from .writing import atomic_path, read_labels, read_metadata, write_json, write_labels, write_table
 
 __all__ = [
+    "SUFFIXES",
     "AxesError",
     "CellsegError",
     "DatasetError",
@@ -29,7 +32,15 @@ __all__ = [
     "Progress",
     "Tile",
     "as_image",
+    "atomic_path",
     "drain",
+    "find_images",
     "normalize",
     "plan_tiles",
+    "read_image",
+    "read_labels",
+    "read_metadata",
+    "write_json",
+    "write_labels",
+    "write_table",
 ]

@@ -74,8 +74,7 @@ def output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
         )
     if error.errno in _BAD_FOLDER:
         return OutputError(
-            f"{path} was not written: {path.parent} is not a folder and cannot be made one. "
-            "Choose another folder."
+            f"{path} was not written: {path.parent} is not a folder and cannot be made one. Choose another folder."
         )
     return OutputError(f"{path} was not written: {error.strerror or error}. Choose another folder or name.")
 

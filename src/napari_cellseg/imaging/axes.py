@@ -22,8 +22,7 @@ def check_values(data: Any, title: str) -> None:
         )
     if len(data.shape) < 2:
         raise ImageError(
-            f"{title} has {len(data.shape)} dimension(s), but an image has at least two (Y and X). "
-            "Give a 2-D image."
+            f"{title} has {len(data.shape)} dimension(s), but an image has at least two (Y and X). Give a 2-D image."
         )
     if 0 in tuple(data.shape):
         raise ImageError(f"{title} is empty: its shape is {tuple(data.shape)}. Give an image with pixels.")
@@ -43,9 +42,7 @@ def check_axes(shape: Sequence[int], axes: str, title: str) -> None:
             "Give one letter per dimension."
         )
     if len(set(axes)) != len(axes) or "Y" not in axes or "X" not in axes:
-        raise AxesError(
-            f"{title}: axes {axes!r} must contain Y and X, and no letter twice. Name each dimension once."
-        )
+        raise AxesError(f"{title}: axes {axes!r} must contain Y and X, and no letter twice. Name each dimension once.")
 
 
 def plain_axes(data: Any, rgb: bool | None, title: str) -> tuple[Any, str, bool]:

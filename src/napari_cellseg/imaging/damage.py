@@ -5,6 +5,7 @@ from __future__ import annotations
 import lzma
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from xml.etree.ElementTree import ParseError
@@ -30,6 +31,7 @@ DAMAGE: tuple[type[Exception], ...] = (
     PillowImage.DecompressionBombError,
     lzma.LZMAError,
     struct.error,
+    tokenize.TokenError,
     zipfile.BadZipFile,
     zlib.error,
 )

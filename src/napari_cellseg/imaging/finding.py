@@ -89,9 +89,7 @@ def _in_folder(folder: Path, pattern: str | None, recursive: bool) -> list[str]:
         whole = "/" in pattern
         low = pattern.lower()
         names = [
-            name
-            for name in names
-            if fnmatch.fnmatchcase((name if whole else name.rpartition("/")[2]).lower(), low)
+            name for name in names if fnmatch.fnmatchcase((name if whole else name.rpartition("/")[2]).lower(), low)
         ]
     return sorted(names, key=lambda name: (natural_key(name), name))
 

@@ -198,11 +198,7 @@ def as_image(
     """
     if isinstance(array, Image):
         return array
-    data = (
-        array
-        if all(hasattr(array, a) for a in ("shape", "dtype", "ndim", "__getitem__"))
-        else _to_array(array)
-    )
+    data = array if all(hasattr(array, a) for a in ("shape", "dtype", "ndim", "__getitem__")) else _to_array(array)
     title = name or source or "image"
     check_values(data, title)
     if data.dtype == bool:
@@ -233,9 +229,7 @@ def _to_array(array: Any) -> np.ndarray:
     try:
         return np.asarray(array)
     except ValueError as error:
-        raise ImageError(
-            f"The image is not a regular array of numbers: {error}. Give rows of one length."
-        ) from error
+        raise ImageError(f"The image is not a regular array of numbers: {error}. Give rows of one length.") from error
 
 
 def _checked_pixel_size(pixel_size: Sequence[float], title: str) -> tuple[float, float]:

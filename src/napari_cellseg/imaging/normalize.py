@@ -53,8 +53,7 @@ class NormalizerParams:
             object.__setattr__(self, name, float(value))
         if not 0 <= self.low < self.high <= 100:
             raise ParamsError(
-                f"Percentiles must satisfy 0 <= low < high <= 100, but low is {self.low:g} "
-                f"and high is {self.high:g}."
+                f"Percentiles must satisfy 0 <= low < high <= 100, but low is {self.low:g} and high is {self.high:g}."
             )
 
     def to_dict(self) -> dict[str, float]:
@@ -67,9 +66,7 @@ class NormalizerParams:
         known = [f.name for f in fields(cls)]
         unknown = sorted(set(values) - set(known))
         if unknown:
-            raise ParamsError(
-                f"The normaliser has no parameter {', '.join(unknown)}; it knows {', '.join(known)}."
-            )
+            raise ParamsError(f"The normaliser has no parameter {', '.join(unknown)}; it knows {', '.join(known)}.")
         return cls(**dict(values))
 
 

@@ -94,9 +94,7 @@ def _paeth(line: bytes, above: bytes, pixel: int) -> bytearray:
     for i, up in enumerate(above):
         left, corner = out[i], padded[i]
         to_left, to_up, to_corner = abs(up - corner), abs(left - corner), abs(left + up - 2 * corner)
-        if to_left <= to_up and to_left <= to_corner:
-            nearest = left
-        else:
-            nearest = up if to_up <= to_corner else corner
+        upper = up if to_up <= to_corner else corner
+        nearest = left if to_left <= to_up and to_left <= to_corner else upper
         out[i + pixel] = (out[i + pixel] + nearest) & 255
     return out[pixel:]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,14 @@ import numpy as np
 import tifffile
 
 from .atomic import atomic_path
-from .errors import ImageError, OutputError
 from .damage import DAMAGE, unreadable
+from .errors import ImageError, OutputError
 from .reading import read_image
 
 __all__ = ["atomic_path", "read_labels", "read_metadata", "write_json", "write_labels", "write_table"]
 
-METADATA_KEY = "napari_cellseg"
+# TIFF readers take a description that begins with a brace for their own: this word in front keeps it ours.
+_SIGNATURE = "napari-cellseg "
 _MICROMETRES_PER_CM = 1e4
 
 
@@ -72,7 +72,7 @@ def write_labels(
             labels.astype(np.uint16 if greatest <= np.iinfo(np.uint16).max else np.uint32, copy=False),
             photometric="minisblack",
             compression="zlib",
-            description=json.dumps({METADATA_KEY: _plain(metadata or {})}),
+            description=f"{_SIGNATURE}{json.dumps(_plain(metadata or {}))}",
             metadata=None,
             software="napari-cellseg",
             **options,
@@ -115,11 +115,12 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
             description = tiff.pages.first.description
     except DAMAGE as error:
         raise unreadable(path, error) from error
+    if not description.startswith(_SIGNATURE):
+        return {}
     try:
-        content = json.loads(description)
+        metadata = json.loads(description.removeprefix(_SIGNATURE))
     except ValueError:
         return {}
-    metadata = content.get(METADATA_KEY) if isinstance(content, dict) else None
     return metadata if isinstance(metadata, dict) else {}
 
 
@@ -136,15 +137,10 @@ def write_table(path: str | os.PathLike[str], columns: Mapping[str, Sequence[Any
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         raise OutputError(f"{path} was not written: its columns differ in length ({lengths}). Give equal columns.")
-    texts = [[_cell(value) for value in column] for column in columns.values()]
+    lines = [_line(columns), *(_line(row) for row in zip(*columns.values(), strict=True))]
     # A file name need not be text: what has no character is escaped.
-    with (
-        atomic_path(path) as temporary,
-        temporary.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
-    ):
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(zip(*texts, strict=True))
+    with atomic_path(path) as temporary:
+        temporary.write_text("".join(lines), encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def write_json(path: str | os.PathLike[str], obj: Any) -> None:
@@ -162,10 +158,18 @@ def write_json(path: str | os.PathLike[str], obj: Any) -> None:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
+def _line(values: Iterable[Any]) -> str:
+    cells = [_cell(value) for value in values]
+    # A line without a sign would be skipped by readers.
+    return (",".join(cells) if cells != [""] else '""') + "\n"
+
+
 def _cell(value: Any) -> str:
     if value is None or (isinstance(value, (float, np.floating)) and math.isnan(value)):
         return ""
-    return str(value)
+    text = str(value)
+    # Not the csv module: it leaves a lone carriage return, which file names may hold, without quotes.
+    return '"' + text.replace('"', '""') + '"' if any(sign in text for sign in ',"\r\n') else text
 
 
 def _plain(value: Any) -> Any:

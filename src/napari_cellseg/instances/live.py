@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
 import numpy as np
+from scipy.sparse import coo_array, csr_array
 
 from .params import SplitParams
 from .prediction import Prediction
@@ -21,6 +21,7 @@ from .split import split
 
 N_LEVELS = 256
 _BLOCK_PIXELS = 1 << 18  # a block of basins, levels and result stays in a core's cache
+_ERASE_PART = 12  # erasing up to a 12th of the image, pixel by pixel, beats looking up every pixel
 _N_THREADS = max(1, min(4, os.cpu_count() or 1))
 
 Region = tuple[slice, slice]
@@ -93,6 +94,7 @@ class Instances:
         self.basins = _frozen(np.ascontiguousarray(basins, dtype=self.dtype))
         self.levels = _frozen(quantize(probability))
         self._areas = _frozen(_areas_by_level(self.levels, self.basins, self.n_basins))
+        self._pixels = _pixels_by_basin(self.basins, self.n_basins)
         unchanged = np.flatnonzero((self._areas == self._areas[0]).all(axis=1))
         self._first_level = int(unchanged[-1]) if self.n_basins else 0
 
@@ -177,21 +179,18 @@ class Instances:
             raise ValueError(
                 f"out is {out.dtype} {out.shape} but the labels are {self.dtype} {basins.shape}; give a matching array."
             )
-        # A cell without a pixel at this level needs no look-up to vanish.
-        lookup = None
-        if bool(((area > 0) & ~keep).any()):
+        # A cell without a pixel at this level vanishes by itself.
+        dropped = np.flatnonzero(~keep & (area > 0))
+        n_dropped = int(self._areas[0][dropped].sum(dtype=np.int64))
+        erase = region is None and out.flags.c_contiguous and n_dropped * _ERASE_PART <= out.size
+        if len(dropped) == 0 or erase:
+            _fill(out, basins, levels, np.uint8(level))
+            if len(dropped):
+                out.reshape(-1)[self._pixels[dropped].indices] = 0
+        else:
             lookup = np.zeros(self.n_basins + 1, dtype=self.dtype)
             lookup[1:][keep] = np.flatnonzero(keep) + 1
-        cutoff = np.uint8(level)
-
-        def fill(rows: slice) -> None:
-            source = basins[rows]
-            if lookup is not None:
-                # mode="clip" spares numpy a buffer of the result; every basin is a valid index.
-                source = np.take(lookup, source, out=out[rows], mode="clip")
-            np.multiply(source, levels[rows] >= cutoff, out=out[rows])
-
-        _in_row_blocks(fill, basins.shape)
+            _fill(out, basins, levels, np.uint8(level), lookup)
         return out
 
 
@@ -244,22 +243,33 @@ def _frozen(array: np.ndarray) -> np.ndarray:
     return array
 
 
-def _in_row_blocks(fill: Callable[[slice], None], shape: tuple[int, ...]) -> None:
-    """Call `fill` for blocks of rows that cover the image, on several threads when it is large."""
-    height, width = shape
+def _pixels_by_basin(basins: np.ndarray, n_basins: int) -> csr_array:
+    """Row i holds as column indices the flat pixels of basin i + 1."""
+    flat = basins.ravel()
+    places = np.flatnonzero(flat).astype(np.int32 if flat.size < 2**31 else np.int64)
+    rows = flat[places].astype(places.dtype) - 1
+    return coo_array((np.ones(len(places), dtype=np.bool_), (rows, places)), shape=(n_basins, flat.size)).tocsr()
+
+
+def _fill(
+    out: np.ndarray, basins: np.ndarray, levels: np.ndarray, cutoff: np.uint8, lookup: np.ndarray | None = None
+) -> None:
+    """Set `out` to the basin, or what `lookup` says of it, where the level is reached; in blocks, on some threads."""
+    height, width = out.shape
     rows = max(1, _BLOCK_PIXELS // max(width, 1))
     blocks = [slice(start, start + rows) for start in range(0, height, rows)]
-    if len(blocks) < 4 or _N_THREADS == 1:
-        for block in blocks:
-            fill(block)
-        return
+    n_threads = _N_THREADS if len(blocks) >= 4 else 1
 
     def work(first: int) -> None:
-        for block in blocks[first::_N_THREADS]:
-            fill(block)
+        for block in blocks[first::n_threads]:
+            source = basins[block]
+            if lookup is not None:
+                # mode="clip" spares numpy a buffer of the result; every basin is a valid index.
+                source = np.take(lookup, source, out=out[block], mode="clip")
+            np.multiply(source, levels[block] >= cutoff, out=out[block])
 
     # Keyed by process: threads of a pool do not survive a fork.
-    futures = [_threads(os.getpid()).submit(work, first) for first in range(1, _N_THREADS)]
+    futures = [_threads(os.getpid()).submit(work, first) for first in range(1, n_threads)]
     work(0)
     for future in futures:
         future.result()

@@ -64,8 +64,9 @@ def measure(
     if probability is not None:
         table["mean_probability"] = mean(probability.ravel()[inside])
     if image is not None:
-        pixels = image.reshape(labels.size, -1)[inside].astype(np.float64)
-        table["mean_intensity"] = mean(pixels[:, 0] if pixels.shape[1] == 1 else pixels.mean(axis=1))
+        channels = image.shape[2] if image.ndim == 3 else 1
+        pixels = image.reshape(labels.size, channels)[inside].astype(np.float64)
+        table["mean_intensity"] = mean(pixels[:, 0] if channels == 1 else pixels.mean(axis=1))
     if pixel_size is not None:
         height, width = pixel_size
         table["area_um2"] = area * (height * width)

@@ -184,9 +184,12 @@ def summarize(results: Sequence[MatchResult]) -> dict[str, Any]:
     if any(r.thresholds != thresholds for r in results):
         raise ValueError("Results with different IoU thresholds can't be summarized together.")
     keys = [f"{t:.2f}" for t in thresholds]
+    tp, fp, fn = (np.sum([getattr(r, name) for r in results], axis=0) for name in ("tp", "fp", "fn"))
     pooled = MatchResult(
         thresholds,
-        *(np.sum([getattr(r, name) for r in results], axis=0) for name in ("tp", "fp", "fn")),
+        tp,
+        fp,
+        fn,
         n_true=sum(r.n_true for r in results),
         n_pred=sum(r.n_pred for r in results),
     )

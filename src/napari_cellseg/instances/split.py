@@ -52,6 +52,7 @@ def split(
         raise ValueError(f"probability must be (Y, X), got shape {probability.shape}.")
     if distance is not None and distance.shape != probability.shape:
         raise ValueError(f"distance has shape {distance.shape} but probability has {probability.shape}.")
+    probability = probability.astype(np.float32, copy=False)
     mask = probability >= np.float32(params.floor)
     if not mask.any():
         return np.zeros(probability.shape, dtype=np.int32)

@@ -65,7 +65,8 @@ class UNetConfig:
     @property
     def context(self) -> int:
         """How far in pixels an output can look, rounded up to a multiple of `stride`: the halo of an exact tile."""
-        reach = 2 * ((2 << self.levels) - 1) + 2 * ((1 << self.levels) - 1)
+        in_convolutions = 2 * ((2 << self.levels) - 1) + 2 * ((1 << self.levels) - 1)
+        reach = in_convolutions + self.stride - 1
         return -(-reach // self.stride) * self.stride
 
     @property

@@ -85,7 +85,8 @@ class UNet(nn.Module):
             skips.append(x)
         for up, skip in zip(self.up, reversed(skips[:-1]), strict=True):
             x = up(x, skip)
-        return {name: head(x.to(head.weight.dtype))[..., :height, :width] for name, head in self.heads.items()}
+        x = x.to(next(self.heads.parameters()).dtype)
+        return {name: head(x)[..., :height, :width] for name, head in self.heads.items()}
 
 
 def fuse_batch_norm(network: UNet) -> UNet:
@@ -94,7 +95,9 @@ def fuse_batch_norm(network: UNet) -> UNet:
     for block in network.modules():
         if isinstance(block, DoubleConv):
             for i in (0, 3):
-                block[i] = fuse_conv_bn_eval(block[i], block[i + 1])
+                conv, norm = block[i], block[i + 1]
+                assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
+                block[i] = fuse_conv_bn_eval(conv, norm)
                 block[i + 1] = nn.Identity()
     return network
 

@@ -91,7 +91,7 @@ def prepare(sample: Sample, normalizer: NormalizerParams, margin: int = 64) -> T
 
 def random_batch(
     images: Sequence[TrainingImage],
-    chosen: Sequence[int],
+    chosen: Sequence[int] | np.ndarray,
     size: int,
     in_channels: int,
     params: AugmentParams,

@@ -157,8 +157,8 @@ def _kaggle_layout(
         image = as_image(decode(images[name]), name=name).plane()
         labels = np.zeros(image.shape[:2], np.int32)
         for i, entry in enumerate(masks[name], start=1):
-            mask = decode(entry)
-            mask = mask.any(axis=-1) if mask.ndim == 3 else mask > 0
+            values = decode(entry)
+            mask: np.ndarray = np.any(values[..., :3], axis=-1) if values.ndim == 3 else values > 0
             if mask.shape != labels.shape:
                 raise DatasetError(
                     f"Mask {entry} is {mask.shape} pixels but its image is {labels.shape}. Remove or replace it."

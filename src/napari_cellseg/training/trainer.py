@@ -20,7 +20,7 @@ from ..imaging.writing import atomic_path, write_json, write_table
 from ..instances.params import SplitParams
 from ..network.config import UNetConfig
 from ..network.devices import resolve_device
-from ..network.predict import load_network
+from ..network.predict import load_network, place
 from ..network.unet import UNet, n_parameters
 from ..network.versions import TRAINING_FILE, WEIGHTS_FILE, ModelVersion, read_version, write_config
 from .augment import AugmentParams, TrainingImage, prepare, random_batch
@@ -203,7 +203,7 @@ def iter_train(
     config = parent.config if parent else params.network
     normalizer = parent.normalizer if parent else params.normalizer
     network = load_network(parent) if parent else UNet(config)
-    network.to(choice.device, memory_format=torch.channels_last)
+    place(network, choice.device)
     run = _Run(network, choice.device, getattr(torch, choice.dtype), params)
     run.images = [prepare(sample, normalizer) for sample in training]
     run.validation_batches = _validation_batches([prepare(s, normalizer, 0) for s in validation], config, params)

@@ -1,0 +1,70 @@
+"""Answer a request: the long work behind the Segment button, as a generator that knows no window."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..imaging.errors import CellsegError
+from ..imaging.progress import Progress
+from ..instances.measure import measure
+from ..session import Request
+
+if TYPE_CHECKING:
+    from ..batch.segment import Segmented, SegmentResult
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What became of a request.
+
+    Attributes
+    ----------
+    segmented : Segmented
+    result : SegmentResult
+        The cells at the first sliders, measured.
+    centroids : ndarray
+        Centre (Y, X) of every basin in pixels, float64 (n_basins, 2): where its number stands while a slider moves.
+    """
+
+    segmented: Segmented
+    result: SegmentResult
+    centroids: np.ndarray
+
+
+def iter_answer(request: Request) -> Generator[Progress, None, Answer]:
+    """Answer a request: predict, split, and measure at the first sliders.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    Answer
+
+    Raises
+    ------
+    CellsegError
+        Whatever went wrong with the work itself, and every RuntimeError: the window's workers would swallow those.
+    """
+    # Imported late, as it is the first thing that may need torch.
+    from ..batch.segment import iter_predict_image
+
+    try:
+        segmented = yield from iter_predict_image(request.image, request.recipe)
+        yield Progress(1, 1, "measuring cells")
+        table = measure(segmented.instances.basins)
+        return Answer(segmented, segmented.result(), np.stack([table["centroid_y"], table["centroid_x"]], axis=1))
+    except MemoryError as error:
+        raise CellsegError(
+            f"{request.image.title} needs more memory than there is. Close other programs, or give a smaller image."
+        ) from error
+    except RuntimeError as error:
+        raise CellsegError(
+            f"Segmenting {request.image.title} with model {request.recipe.model} failed: {error}. "
+            "Try the device 'cpu', or another model."
+        ) from error

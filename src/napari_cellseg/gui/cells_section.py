@@ -1,0 +1,158 @@
+"""How many cells, and the two sliders with their plots."""
+
+from __future__ import annotations
+
+import math
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from ..session import Cells
+from .colors import Colors
+from .number_slider import HANDLE_MARGIN, NumberSlider
+from .plots import AreaHistogram, CountCurve
+from .workbench import Workbench
+
+LARGEST_TYPED = 10_000_000
+
+
+class CellsSection(QWidget):
+    """Count, threshold and smallest cell of the chosen image; asleep until it was segmented."""
+
+    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._bench = bench
+        self._shown: Cells | None = None
+        self._build()
+        session = bench.session
+        session.chosen_changed.connect(self._on_cells)
+        session.cells_changed.connect(self._on_cells)
+        session.sliders_changed.connect(self._on_sliders)
+        self.threshold.valueChanged.connect(session.set_threshold)
+        self.min_size.valueChanged.connect(session.set_min_size)
+        for slider in (self.threshold, self.min_size):
+            slider.pressed.connect(bench.hold)
+            slider.released.connect(bench.release)
+        self._on_cells()
+
+    def set_colors(self, colors: Colors) -> None:
+        """Follow the theme."""
+        self.threshold.plot.set_colors(colors)
+        self.min_size.plot.set_colors(colors)
+        small = f"color: {colors.faint.name()};"
+        self.details.setStyleSheet(small)
+        for slider in (self.threshold, self.min_size):
+            slider.hint.setStyleSheet(small + "font-size: 8pt;")
+
+    def _build(self) -> None:
+        self.count = QLabel("–", objectName="count")
+        self.count.setToolTip("Cells counted with these two sliders; the same number as in the saved table.")
+        font = self.count.font()
+        font.setPointSizeF(font.pointSizeF() * 1.9)
+        font.setBold(True)
+        self.count.setFont(font)
+        # A style sheet's font size wins over the widget's own, so it is said there as well.
+        self.count.setStyleSheet(f"font-size: {round(font.pointSizeF())}pt; font-weight: bold;")
+        self.details = QLabel(objectName="details")
+        self.details.setToolTip("Median diameter of the counted cells, and how much of the image they cover.")
+        self.details.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.details.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.curve = CountCurve(HANDLE_MARGIN)
+        self.curve.setObjectName("count_curve")
+        self.curve.setToolTip(
+            "How many cells each threshold would give. Where it is flat (shaded) the count hardly depends on it.\n"
+            "Click or drag to set the threshold."
+        )
+        self.histogram = AreaHistogram(HANDLE_MARGIN)
+        self.histogram.setObjectName("area_histogram")
+        self.histogram.setToolTip(
+            "How many cells are how large, small ones on the left. Grey ones fall out.\nClick or drag to cut."
+        )
+        self.threshold = NumberSlider(
+            "threshold",
+            "Threshold",
+            "",
+            "Foreground probability (0 to 1) from which a pixel belongs to a cell.\n"
+            "Raise it and cells shrink or drop out; lower it and they grow and come back.",
+            decimals=3,
+            maximum=1.0,
+            step=0.01,
+            to_place=lambda value: value,
+            from_place=lambda place: place,
+            plot=self.curve,
+        )
+        self.min_size = NumberSlider(
+            "min_size",
+            "Smallest cell",
+            "px",
+            "Cells with a smaller area, in pixels, are left out.",
+            decimals=0,
+            maximum=LARGEST_TYPED,
+            step=5,
+            to_place=lambda area: math.sqrt(min(area / self.histogram.largest, 1.0)),
+            from_place=lambda place: round(self.histogram.largest * place * place),
+            plot=self.histogram,
+        )
+        top = QHBoxLayout()
+        top.addWidget(self.count)
+        top.addWidget(self.details, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(6)
+        column.addLayout(top)
+        column.addWidget(self.threshold)
+        column.addWidget(self.min_size)
+
+    def _on_cells(self, key: object = None) -> None:
+        """Show the chosen image's cells from scratch."""
+        cells = self._bench.session.cells
+        self.setEnabled(cells is not None)
+        self._shown = None
+        if cells is None:
+            self.count.setText("– cells")
+            self.details.setText("")
+            self.threshold.set_hint("")
+            self.min_size.set_hint("")
+            return
+        largest = int(cells.segmented.instances.areas(0.0).max(initial=0))
+        self.histogram.largest = max(round(largest * 1.1), 50)
+        self.threshold.show_value(cells.threshold)
+        self.min_size.show_value(cells.min_size)
+        self._show(cells)
+
+    def _on_sliders(self, key: object) -> None:
+        cells = self._bench.session.cells
+        if cells is not None and key == self._bench.session.chosen:
+            self.threshold.show_value(cells.threshold)
+            self.min_size.show_value(cells.min_size)
+            self._show(cells)
+
+    def _show(self, cells: Cells) -> None:
+        before, self._shown = self._shown, cells
+        count = cells.count()
+        self.count.setText(f"{count:,} cell" + ("" if count == 1 else "s"))
+        if before is None or before.min_size != cells.min_size:
+            stretch = cells.stable_stretch()
+            self.curve.set_curve(*cells.count_curve(), stretch)
+            self.threshold.set_hint(_flat_in_words(stretch))
+        self.curve.set_point(cells.threshold, count)
+        if before is None or before.threshold != cells.threshold:
+            self.histogram.set_areas(cells.areas(), self.histogram.largest)
+        self.histogram.set_min_size(cells.min_size)
+        self._show_details(cells)
+
+    def _show_details(self, cells: Cells) -> None:
+        size = cells.segmented.image.pixel_size
+        diameter = cells.median_diameter()
+        microns = f" = {diameter * math.sqrt(size[0] * size[1]):.1f} µm" if size else ""
+        lines = [f"median {diameter:.0f} px{microns} across"] if not math.isnan(diameter) else []
+        lines += ["edited by hand"] if cells.edited is not None else [f"{100 * cells.covered():.1f} % of the image"]
+        self.details.setText("\n".join(lines))
+        dropped = int((cells.areas() < cells.min_size).sum())
+        area = f"{cells.min_size} px = {cells.min_size * size[0] * size[1]:.3g} µm². " if size else ""
+        self.min_size.set_hint(f"{area}{dropped:,} smaller left out." if dropped else f"{area}Nothing is left out.")
+
+
+def _flat_in_words(stretch: tuple[float, float]) -> str:
+    low, high = stretch
+    return "" if math.isnan(low) else f"Between {low:.2f} and {high:.2f} the count changes by 2 %."

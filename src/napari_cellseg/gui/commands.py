@@ -1,0 +1,81 @@
+"""Menu entries under Layers › Segment and Layers › Measure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari import Viewer
+from napari.layers import Image, Labels, Layer
+from napari.utils.notifications import show_info, show_warning
+
+from ..imaging.errors import CellsegError
+from ..instances.measure import measure
+from .layer_image import pixel_size
+from .table import open_table
+from .workbench import workbench_of
+
+if TYPE_CHECKING:
+    from .segment_widget import SegmentWidget
+
+PLUGIN, WIDGET = "napari-cellseg", "Segment and count cells"
+
+
+def segment_widget(viewer: object) -> SegmentWidget:
+    """Return the viewer's Segment widget, opened if it is not."""
+    window = workbench_of(viewer).viewer.window
+    _, widget = window.add_plugin_dock_widget(PLUGIN, WIDGET)
+    return widget
+
+
+def segment_active_layer(viewer: Viewer) -> None:
+    """Open the Segment widget and segment the selected image with its present settings."""
+    bench = workbench_of(viewer)
+    widget = segment_widget(viewer)
+    bench.segment(bench.viewer.layers.selection.active, widget.recipe())
+    if bench.session.state.kind == "failed":
+        show_warning(bench.session.state.sentence)
+
+
+def measure_active_layer(viewer: Viewer) -> None:
+    """Measure every cell of the selected labels layer, and show the table.
+
+    Brightness is measured in the image that the labels were made from, or else in the one image of their size.
+    """
+    bench = workbench_of(viewer)
+    layer = bench.viewer.layers.selection.active
+    try:
+        n_cells = measure_layer(layer, bench.viewer.layers)
+        open_table(bench.viewer, layer)
+    except (CellsegError, ValueError) as error:
+        show_warning(str(error))
+    else:
+        show_info(f"{n_cells:,} cells measured in '{layer.name}'.")
+
+
+def measure_layer(layer: Layer | None, layers: Iterable[Layer] = ()) -> int:
+    """Put area, place and brightness of every cell into a labels layer's features; returns how many there are.
+
+    Raises
+    ------
+    CellsegError
+        Not a labels layer, or not one plane.
+    """
+    if not isinstance(layer, Labels):
+        name = "no layer is selected" if layer is None else f"'{layer.name}' is not a labels layer"
+        raise CellsegError(f"Cells are measured in a labels layer, but {name}. Select one.")
+    if layer.ndim != 2 or layer.multiscale:
+        raise CellsegError(f"'{layer.name}' has {layer.ndim} dimensions, but a plane (Y, X) is measured. Take one plane.")
+    images = [other for other in layers if isinstance(other, Image)]
+    fitting = [image for image in images if _plane_shape(image) == layer.data.shape]
+    pixels = np.asarray(fitting[0].data)[..., :3] if len(fitting) == 1 and fitting[0].rgb else None
+    if len(fitting) == 1 and not fitting[0].rgb:
+        pixels = np.asarray(fitting[0].data)
+    table = measure(np.asarray(layer.data), None, pixels, pixel_size(layer))
+    layer.features = {"index": table["index"], "number": np.arange(1, len(table["index"]) + 1), **table}
+    return len(table["index"])
+
+
+def _plane_shape(image: Image) -> tuple[int, ...] | None:
+    return None if image.multiscale or image.ndim != 2 else tuple(image.data.shape[:2])

@@ -1,0 +1,190 @@
+"""What the network will see of the image: axes, channel, and a thumbnail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtGui import QImage, QPixmap
+from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QWidget
+
+from ..imaging.errors import AxesError, CellsegError
+from ..imaging.image import Image
+from ..network.versions import ModelVersion
+from .layer_image import image_from_layer
+from .layout import label, shrinkable
+from .preview import thumbnail
+from .workbench import Workbench
+
+THUMBNAIL = 72
+DIRECT_VALUES = 1 << 23
+COLORS = ("all colours", "red", "green", "blue")
+FIRST_AXES = {"C": "channels", "Z": "slices", "T": "time points"}
+
+
+class InputSection(QWidget):
+    """Axes and channel of the chosen image where they have to be chosen, and a preview."""
+
+    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._bench = bench
+        self._model: ModelVersion | None = None
+        self._build()
+        bench.session.chosen_changed.connect(self._on_chosen)
+        bench.image_changed.connect(self._on_chosen)
+        self._on_chosen()
+
+    @property
+    def axes(self) -> str | None:
+        """Axes that the person gave for an image that does not name its own."""
+        return self._bench.axes.get(self._bench.session.chosen)
+
+    @property
+    def channel_index(self) -> int | None:
+        """The chosen channel; None for an image with one, and for all colours."""
+        return self._bench.channels.get(self._bench.session.chosen)
+
+    def image(self) -> Image:
+        """Return the chosen image.
+
+        Raises
+        ------
+        CellsegError
+            There is none, or it can't be segmented.
+        """
+        return image_from_layer(self._bench.layer_of(self._bench.session.chosen), self.axes)
+
+    def set_model(self, model: ModelVersion | None) -> None:
+        """Show what this model will see."""
+        self._model = model
+        self._show_preview()
+
+    def _build(self) -> None:
+        self.channel = QComboBox(objectName="channel")
+        shrinkable(self.channel)
+        self.channel.setToolTip("The channel in which cells are looked for.")
+        self.channel.activated.connect(self._on_channel)
+        self.axes_box = QComboBox(objectName="axes")
+        self.axes_box.setToolTip("This image does not say what its first axis is. It is never guessed: choose.")
+        self.axes_box.activated.connect(self._on_axes)
+        self._channel_label, self._axes_label = label("Channel"), label("Axis 1")
+        self.preview = QLabel(objectName="preview")
+        self.preview.setFixedSize(THUMBNAIL, THUMBNAIL)
+        self.preview.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.preview.setToolTip(
+            "What the network will see: the chosen channel, normalised from its 1st to its 99.8th percentile."
+        )
+        self.facts = QLabel(objectName="facts")
+        self.facts.setWordWrap(True)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setColumnStretch(1, 1)
+        grid.addWidget(self._axes_label, 0, 0)
+        grid.addWidget(self.axes_box, 0, 1)
+        grid.addWidget(self._channel_label, 1, 0)
+        grid.addWidget(self.channel, 1, 1)
+        row = QHBoxLayout()
+        row.setSpacing(10)
+        row.addWidget(self.preview)
+        row.addWidget(self.facts, 1)
+        grid.addLayout(row, 2, 0, 1, 2)
+
+    def _on_chosen(self, key: Any = None) -> None:
+        self._show_channels()
+        self._show_preview()
+
+    def _show_channels(self) -> None:
+        key = self._bench.session.chosen
+        layer = self._bench.layer_of(key)
+        names: list[str] = []
+        ask_axes = False
+        try:
+            image = self.image() if layer is not None else None
+        except AxesError:
+            image, ask_axes = None, layer is not None and layer.ndim == 3 and not layer.rgb
+        except CellsegError:
+            image = None
+        if image is not None:
+            ask_axes = key in self._bench.axes
+            if image.rgb:
+                names = list(COLORS)
+            elif image.n_channels > 1:
+                names = [f"{i} {name}".strip() for i, name in enumerate(_channel_names(image))]
+                self._bench.channels.setdefault(key, 0)
+        with QSignalBlocker(self.channel):
+            self.channel.clear()
+            self.channel.addItems(names)
+            place = self._bench.channels.get(key)
+            self.channel.setCurrentIndex((0 if place is None else place + 1) if names == list(COLORS) else place or 0)
+        with QSignalBlocker(self.axes_box):
+            self.axes_box.clear()
+            self.axes_box.addItem("choose what it is …", None)
+            for letter, meaning in FIRST_AXES.items():
+                n = f"{layer.data.shape[0]} " if ask_axes and layer is not None else ""
+                self.axes_box.addItem(n + meaning, f"{letter}YX")
+            self.axes_box.setCurrentIndex(max(self.axes_box.findData(self._bench.axes.get(key)), 0))
+        for widgets, visible in (
+            ((self.channel, self._channel_label), bool(names)),
+            ((self.axes_box, self._axes_label), ask_axes),
+        ):
+            for widget in widgets:
+                widget.setVisible(visible)
+
+    def _on_channel(self, index: int) -> None:
+        key = self._bench.session.chosen
+        if self.channel.count() and self.channel.itemText(0) == COLORS[0]:
+            self._bench.channels[key] = None if index == 0 else index - 1
+        else:
+            self._bench.channels[key] = index
+        self._show_preview()
+
+    def _on_axes(self, index: int) -> None:
+        key, axes = self._bench.session.chosen, self.axes_box.itemData(index)
+        if axes is None:
+            self._bench.axes.pop(key, None)
+        else:
+            self._bench.axes[key] = axes
+        self._show_channels()
+        self._show_preview()
+
+    def _show_preview(self) -> None:
+        if self._bench.layer_of(self._bench.session.chosen) is None:
+            self.preview.clear()
+            self.facts.setText("No image is open.\nOpen one, drop a file here, or try File › Open Sample.")
+            return
+        normalizer = None if self._model is None else self._model.normalizer
+        try:
+            image, channel = self.image(), self.channel_index
+            self._show_facts(image)
+            if isinstance(image.data, np.ndarray) and image.data.size <= DIRECT_VALUES:
+                self._show_thumbnail(thumbnail(image, channel, normalizer))
+            else:
+                self._bench.previews.ask(lambda: thumbnail(image, channel, normalizer), self._show_thumbnail)
+        except CellsegError as error:
+            self.preview.clear()
+            self.facts.setText(str(error))
+
+    def _show_facts(self, image: Image) -> None:
+        height, width = image.shape_yx
+        kind = "colour" if image.rgb else "grey" if image.n_channels == 1 else f"{image.n_channels} channels"
+        scale = image.pixel_size
+        size = f"{scale[1]:.3g} µm per pixel" if scale else "pixel size not known"
+        self.facts.setText(f"{width:,} × {height:,} px, {kind}, {np.dtype(image.data.dtype).name}\n{size}")
+        self.facts.setToolTip("Width × height in pixels, kind and type of the values, and the layer's scale.")
+
+    def _show_thumbnail(self, pixels: np.ndarray) -> None:
+        height, width = pixels.shape[:2]
+        form = QImage.Format.Format_RGB888 if pixels.ndim == 3 else QImage.Format.Format_Grayscale8
+        picture = QImage(pixels.data, width, height, pixels.strides[0], form).copy()
+        ratio = self.devicePixelRatioF()
+        side = round(THUMBNAIL * ratio)
+        smooth, keep = Qt.TransformationMode.SmoothTransformation, Qt.AspectRatioMode.KeepAspectRatio
+        pixmap = QPixmap.fromImage(picture).scaled(side, side, keep, smooth)
+        pixmap.setDevicePixelRatio(ratio)
+        self.preview.setPixmap(pixmap)
+
+
+def _channel_names(image: Image) -> list[str]:
+    names = list(image.channel_names)
+    return names if len(names) == image.n_channels else [""] * image.n_channels

@@ -1,0 +1,119 @@
+"""From a napari layer to an `Image`: its axes, its pixel size, its file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels, Layer
+
+from ..imaging.errors import AxesError, ImageError
+from ..imaging.image import Image, as_image
+
+METADATA_KEY = "napari_cellseg"
+_TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine")
+
+
+def is_image_layer(layer: Layer | None) -> bool:
+    """Whether a layer can be chosen as the image."""
+    return isinstance(layer, ImageLayer)
+
+
+def image_from_layer(layer: Layer | None, axes: str | None = None) -> Image:
+    """Take an image layer's array as it is, with what the layer says about it.
+
+    Parameters
+    ----------
+    layer : napari.layers.Layer or None
+    axes : str, optional
+        A letter of TZCYX per dimension; None takes the layer's axis labels where they are such letters.
+
+    Raises
+    ------
+    ImageError
+        Not an image layer, empty, or not numbers.
+    AxesError
+        More than two dimensions and nothing says what they are.
+    """
+    if layer is None:
+        raise ImageError("There is no image. Open one, or drop a file here, then press Segment.")
+    if not isinstance(layer, ImageLayer):
+        kind = "a labels layer" if isinstance(layer, Labels) else f"a {type(layer).__name__.lower()} layer"
+        raise ImageError(
+            f"'{layer.name}' is {kind}, but cells are looked for in an image. Choose an image layer, or open a file."
+        )
+    data = layer.data[0] if layer.multiscale else layer.data
+    axes = axes or layer_axes(layer)
+    if axes is None and layer.rgb and data.ndim == 3:
+        axes = "YXC"
+    if axes and axes.replace("C", "") != "YX" and not axes.endswith("YX"):
+        raise AxesError(
+            f"'{layer.name}' has its axes in the order {axes}, but rows and columns (Y, X) must come last to lie on "
+            "the picture. Reorder the axes and open it again."
+        )
+    return as_image(
+        data,
+        axes,
+        pixel_size=pixel_size(layer),
+        rgb=bool(layer.rgb),
+        name=layer.name,
+        channel_names=layer.metadata.get(METADATA_KEY, {}).get("channel_names", ()),
+        source=layer_path(layer),
+    )
+
+
+def layer_axes(layer: ImageLayer) -> str | None:
+    """Axes that the layer itself names; None where its labels are napari's numbers."""
+    letters = "".join(str(label).strip().upper()[:2] for label in layer.axis_labels)
+    letters += "C" if layer.rgb and "C" not in letters else ""
+    ndim = np.ndim(layer.data[0]) if layer.multiscale else layer.data.ndim
+    known = len(letters) == ndim and set(letters) <= set("TZCYX") and len(set(letters)) == ndim
+    return letters if known and {"Y", "X"} <= set(letters) else None
+
+
+def pixel_size(layer: Layer) -> tuple[float, float] | None:
+    """Micrometres per pixel along (Y, X).
+
+    A scale other than 1 without a unit is taken as micrometres, as is the custom in napari; a scale of 1 without a
+    unit says nothing, and gives None.
+    """
+    sizes = []
+    for scale, unit in zip(layer.scale[-2:], layer.units[-2:], strict=True):
+        length = 1 * unit
+        if length.check("[length]"):
+            sizes.append(float(scale * length.to("micrometer").magnitude))
+        elif scale != 1:
+            sizes.append(float(scale))
+    usable = len(sizes) == 2 and all(np.isfinite(size) and size > 0 for size in sizes)
+    return (sizes[0], sizes[1]) if usable else None
+
+
+def layer_path(layer: Layer) -> str | None:
+    """File that a layer came from."""
+    path = layer.metadata.get(METADATA_KEY, {}).get("path") or layer.source.path
+    return None if path is None else str(path)
+
+
+def layer_stem(layer: Layer) -> str:
+    """Name for result files."""
+    path = layer_path(layer)
+    stem = Path(path).stem if path else layer.name
+    return "".join(c if c.isalnum() or c in "-_.+ " else "_" for c in stem).strip() or "image"
+
+
+def placement(layer: Layer) -> dict[str, Any]:
+    """Where a layer lies in the world, for (Y, X) layers made from it: transforms, units, axis labels."""
+    values: dict[str, Any] = {"units": tuple(layer.units[-2:]), "axis_labels": tuple(layer.axis_labels[-2:])}
+    if layer.ndim == 2:
+        return {**values, **{name: getattr(layer, name) for name in _TRANSFORMS}}
+    return {
+        **values,
+        "scale": layer.scale[-2:],
+        "translate": layer.translate[-2:],
+        "rotate": np.asarray(layer.rotate)[-2:, -2:],
+        # The upper triangle's last entry is the one between the last two axes.
+        "shear": np.asarray(layer.shear).ravel()[-1:],
+        "affine": np.asarray(layer.affine.affine_matrix)[-3:, -3:],
+    }

@@ -1,0 +1,194 @@
+"""A slider with an editable number, and the plot that stands on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtWidgets import (
+    QDoubleSpinBox,
+    QHBoxLayout,
+    QLabel,
+    QSizePolicy,
+    QSlider,
+    QStyle,
+    QStyleOptionSlider,
+    QVBoxLayout,
+    QWidget,
+)
+
+from .plots import Plot
+
+STEPS = 1000
+HANDLE_MARGIN = 9
+
+
+class ClickSlider(QSlider):
+    """A slider whose handle jumps to where it is clicked, and then follows the mouse."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(Qt.Orientation.Horizontal, parent)
+        self.setRange(0, STEPS)
+        self.setPageStep(STEPS // 20)
+        self.setSingleStep(STEPS // 200)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Put the handle under the mouse, then drag as usual."""
+        option = QStyleOptionSlider()
+        self.initStyleOption(option)
+        control, parts = QStyle.ComplexControl.CC_Slider, QStyle.SubControl
+        handle = self.style().subControlRect(control, option, parts.SC_SliderHandle, self)
+        point = event.position().toPoint()
+        if event.button() == Qt.MouseButton.LeftButton and not handle.contains(point):
+            groove = self.style().subControlRect(control, option, parts.SC_SliderGroove, self)
+            span = groove.width() - handle.width()
+            place = point.x() - groove.x() - handle.width() // 2
+            self.setSliderDown(True)
+            self.setValue(QStyle.sliderValueFromPosition(self.minimum(), self.maximum(), place, span))
+        super().mousePressEvent(event)
+
+
+class NumberSlider(QWidget):
+    """Label, number, plot and slider for one value.
+
+    Parameters
+    ----------
+    label, unit, tooltip : str
+    decimals : int
+        Digits after the point; 0 for whole numbers.
+    maximum : float
+        Largest number that can be typed; the slider's right end is set with `set_span`.
+    to_place, from_place : callable
+        Value to place on the slider's axis (0 to 1), and back.
+    plot : Plot
+
+    Signals
+    -------
+    valueChanged(float)
+        By whatever means the value changed.
+    pressed(), released()
+        The mouse went down on, or up from, the slider or the plot.
+    """
+
+    valueChanged = Signal(float)
+    pressed = Signal()
+    released = Signal()
+
+    def __init__(
+        self,
+        name: str,
+        label: str,
+        unit: str,
+        tooltip: str,
+        *,
+        decimals: int,
+        maximum: float,
+        step: float,
+        to_place: Callable[[float], float],
+        from_place: Callable[[float], float],
+        plot: Plot,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.setObjectName(name)
+        self.setToolTip(tooltip)
+        self._to_place, self._from_place = to_place, from_place
+        self.plot = plot
+        self.hint = QLabel(objectName=f"{name}_hint")
+        # A long sentence must not widen the panel: its end is cut off, and the tooltip has all of it.
+        self.hint.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.number = QDoubleSpinBox(objectName=f"{name}_number")
+        self.number.setDecimals(decimals)
+        self.number.setRange(0, maximum)
+        self.number.setSingleStep(step)
+        self.number.setSuffix(f" {unit}" if unit else "")
+        self.number.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.number.setFixedWidth(118)
+        self.number.setKeyboardTracking(False)
+        self.number.setToolTip(f"{tooltip}\nType a number, or press the arrow keys.")
+        self.slider = ClickSlider()
+        self.slider.setObjectName(f"{name}_slider")
+        self.slider.setToolTip(tooltip)
+        for control in (self.number, self.slider):
+            control.setAccessibleName(label)
+            control.installEventFilter(self)
+        self._lay_out(label)
+        self._bind()
+
+    def value(self) -> float | int:
+        """Present value; a whole number where there are no decimals."""
+        value = self.number.value()
+        return round(value, self.number.decimals()) if self.number.decimals() else round(value)
+
+    def setValue(self, value: float) -> None:
+        """Set the value, as if it had been typed."""
+        self.number.setValue(value)
+
+    def minimum(self) -> float:
+        """Smallest value."""
+        return self.number.minimum()
+
+    def maximum(self) -> float:
+        """Largest value that can be typed."""
+        return self.number.maximum()
+
+    def show_value(self, value: float) -> None:
+        """Show a value that came from the session, without announcing it."""
+        self.number.blockSignals(True)
+        self.number.setValue(value)
+        self.number.blockSignals(False)
+        self.follow()
+
+    def set_hint(self, text: str) -> None:
+        """Say something about the value below the slider."""
+        self.hint.setText(text)
+        self.hint.setToolTip(text)
+
+    def follow(self) -> None:
+        """Move the handle to the number, unless the mouse holds it."""
+        if not self.slider.isSliderDown():
+            self.slider.blockSignals(True)
+            self.slider.setValue(round(self._to_place(self.number.value()) * STEPS))
+            self.slider.blockSignals(False)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Leave the wheel to the scroll area unless the control was clicked: a scroll must not change a count."""
+        if event.type() == QEvent.Type.Wheel and not watched.hasFocus():
+            event.ignore()
+            return True
+        return super().eventFilter(watched, event)
+
+    def _lay_out(self, label: str) -> None:
+        top = QHBoxLayout()
+        top.setContentsMargins(0, 0, 0, 0)
+        top.addWidget(QLabel(label))
+        top.addStretch(1)
+        top.addWidget(self.number)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(2)
+        column.addLayout(top)
+        column.addWidget(self.plot)
+        column.addWidget(self.slider)
+        column.addWidget(self.hint)
+
+    def _bind(self) -> None:
+        self.number.valueChanged.connect(self._on_number)
+        self.slider.valueChanged.connect(self._on_slider)
+        self.slider.sliderPressed.connect(self.pressed)
+        self.slider.sliderReleased.connect(self.released)
+        self.plot.picked.connect(self._on_picked)
+        self.plot.pressed.connect(self.pressed)
+        self.plot.released.connect(self.released)
+
+    def _on_number(self, value: float) -> None:
+        self.follow()
+        self.valueChanged.emit(value)
+
+    def _on_picked(self, place: float) -> None:
+        self.setValue(self._from_place(place))
+
+    def _on_slider(self, position: int) -> None:
+        self.setValue(self._from_place(position / STEPS))

@@ -1,0 +1,129 @@
+"""Open images as layers: our own reader for the formats it knows, napari's readers for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..imaging.errors import CellsegError, ImageError
+from ..imaging.finding import SUFFIXES, find_images
+from ..imaging.image import Image
+from ..imaging.reading import read_image
+from .layer_image import METADATA_KEY
+
+if TYPE_CHECKING:
+    from napari import Viewer
+    from napari.layers import Layer
+
+MAX_AT_ONCE = 50
+_SAMPLE = 1_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """What came of reading some files.
+
+    Attributes
+    ----------
+    images : tuple of Image
+    others : tuple of Path
+        Files that napari's own readers are to open.
+    problems : tuple of str
+        One sentence per file that could not be read, or that was left out.
+    """
+
+    images: tuple[Image, ...]
+    others: tuple[Path, ...]
+    problems: tuple[str, ...]
+
+
+def read_paths(paths: Iterable[str | Path]) -> Opened:
+    """Read files, and the images in folders; touches no layer, so that it can run beside the window's thread."""
+    images, others, problems = [], [], []
+    try:
+        found = find_images([Path(path) for path in paths])
+    except CellsegError as error:
+        return Opened((), (), (str(error),))
+    if len(found) > MAX_AT_ONCE:
+        problems.append(
+            f"{len(found)} images were given and the first {MAX_AT_ONCE} opened. For a whole folder use the command "
+            "line: napari-cellseg segment FOLDER --out RESULTS"
+        )
+    for path, name in found[:MAX_AT_ONCE]:
+        if path.suffix.lower() not in SUFFIXES:
+            others.append(path)
+            continue
+        try:
+            images.append(read_image(path))
+        except CellsegError as error:
+            problems.append(str(error) if path.name in str(error) else f"{name}: {error}")
+    return Opened(tuple(images), tuple(others), tuple(problems))
+
+
+def add_opened(viewer: Viewer, opened: Opened) -> tuple[list[Layer], list[str]]:
+    """Add what was read as layers; of several only the first is shown.
+
+    Returns
+    -------
+    layers : list of napari.layers.Layer
+    problems : list of str
+    """
+    layers: list[Layer] = []
+    problems = list(opened.problems)
+    for image in opened.images:
+        try:
+            layers.append(add_image(viewer, image))
+        except (CellsegError, ValueError, TypeError) as error:
+            problems.append(f"{image.title}: {error}")
+    for path in opened.others:
+        try:
+            layers += viewer.open([path], plugin=None)
+        except (ValueError, OSError, TypeError, RuntimeError) as error:
+            problems.append(
+                f"{path.name} could not be opened: no reader of napari takes it ({error}). Save it as TIFF, or install "
+                "a napari plugin that reads it."
+            )
+    show_only(layers[0], layers) if layers else None
+    return layers, problems
+
+
+def add_image(viewer: Viewer, image: Image) -> Layer:
+    """Add an image as a layer with its scale, axis names and file; a grey image in grey, colours as they are."""
+    data, axes = image.data, image.axes
+    if not image.rgb and axes[-2:] != "YX":
+        raise ImageError(f"{image.title} has axes {axes}; save it with rows and columns (Y, X) last.")
+    labels = axes[:-1] if image.rgb else axes
+    scale = dict(zip("YX", image.pixel_size or (1.0, 1.0), strict=True))
+    unit = "micrometer" if image.pixel_size else "pixel"
+    return viewer.add_image(
+        data,
+        rgb=image.rgb,
+        name=Path(image.name).stem or "image",
+        scale=[scale.get(letter, 1.0) for letter in labels],
+        units=[unit if letter in "YX" else "pixel" for letter in labels],
+        axis_labels=tuple(labels.lower()),
+        metadata={METADATA_KEY: {"path": image.source, "channel_names": image.channel_names, "opened": True}},
+        multiscale=False,
+        contrast_limits=_contrast(image),
+    )
+
+
+def _contrast(image: Image) -> tuple[float, float] | None:
+    """Brightness range that shows a dim image too; None leaves it to napari."""
+    if image.rgb or not isinstance(image.data, np.ndarray):
+        return None
+    step = max(1, int((image.data.size / _SAMPLE) ** 0.5))
+    sample = image.data[..., ::step, ::step].astype(np.float64)
+    sample = sample[np.isfinite(sample)]
+    low, high = np.percentile(sample, (0.1, 99.9)) if sample.size else (0.0, 0.0)
+    return (float(low), float(high)) if high > low else None
+
+
+def show_only(layer: Layer, others: Sequence[Layer]) -> None:
+    """Show one of several images that would cover each other."""
+    for other in others:
+        other.visible = other is layer

@@ -1,0 +1,30 @@
+"""What a person has set under Preferences: the manifest's `configurations`, where this napari has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+PLUGIN = "napari-cellseg"
+DEVICE, MODEL = "auto", "cells"
+
+
+def device() -> str:
+    """Device policy to start with."""
+    return str(_setting("device", DEVICE))
+
+
+def default_model() -> str:
+    """Name of the model to start with."""
+    return str(_setting("default_model", MODEL)).strip() or MODEL
+
+
+def _setting(name: str, default: Any) -> Any:
+    try:
+        from napari.settings import get_plugin_settings
+    except ImportError:  # napari before 0.9
+        return default
+    try:
+        value = getattr(get_plugin_settings(PLUGIN).segmentation, name)
+    except (KeyError, AttributeError):  # the plugin is not installed, only imported
+        return default
+    return getattr(value, "value", value)

@@ -1,0 +1,115 @@
+"""What to do with the result: show it, save it, list it, run it again without a window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtWidgets import QApplication, QCheckBox, QFileDialog, QGridLayout, QHBoxLayout, QPushButton, QWidget
+
+from ..imaging.errors import CellsegError
+from .count_points import MAX_NUMBERS
+from .layer_image import layer_path, layer_stem
+from .saving import command_line, save_cells
+from .table import open_table
+from .workbench import Workbench
+
+
+class ResultSection(QWidget):
+    """Toggles and buttons below the sliders; asleep until there is a result."""
+
+    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._bench = bench
+        self._saving: object = None
+        self._build()
+        bench.session.chosen_changed.connect(self._on_cells)
+        bench.session.cells_changed.connect(self._on_cells)
+        bench.session.sliders_changed.connect(self._on_cells)
+        self._on_cells()
+
+    def save_to(self, folder: str | Path) -> None:
+        """Save the chosen image's result into a folder, beside the window's thread."""
+        cells, layer = self._bench.session.cells, self._bench.layer_of(self._bench.session.chosen)
+        if cells is None or layer is None:
+            return
+        stem = layer_stem(layer)
+        self.save.setEnabled(False)
+        self.save.setText("Saving …")
+
+        def saved(paths: list[Path]) -> None:
+            names = ", ".join(path.name for path in paths)
+            self._bench.session.note(f"Saved in {paths[0].parent}: {names}")
+
+        def ended() -> None:
+            self.save.setEnabled(True)
+            self.save.setText("Save results …")
+
+        self._saving = self._bench.in_background(lambda: save_cells(cells, Path(folder), stem), saved, ended)
+
+    def _build(self) -> None:
+        self.show_numbers = QCheckBox("numbers", objectName="show_numbers")
+        self.show_numbers.setChecked(self._bench.numbers)
+        self.show_numbers.setToolTip(
+            "A numbered point in every cell. Where more than 400 cells are in view the numbers wait until you zoom in."
+        )
+        self.outlines = QCheckBox("outlines", objectName="outlines")
+        self.outlines.setChecked(self._bench.outlines)
+        self.outlines.setToolTip("Draw cells as outlines, to see the image inside them.")
+        self.save = QPushButton("Save results …", objectName="save")
+        self.save.setToolTip("Save label image (TIFF), table of cells and count (CSV) and recipe (JSON) into a folder.")
+        self.table = QPushButton("Table", objectName="table")
+        self.table.setToolTip(
+            "Area, place, probability and intensity of every cell, in napari's Features table: sort, select, save."
+        )
+        self.copy_command = QPushButton("Copy command", objectName="copy_command")
+        self.copy_command.setToolTip("Copy the command that gives these very labels and counts without a window.")
+        self.show_numbers.toggled.connect(self._bench.set_numbers)
+        self.outlines.toggled.connect(self._bench.set_outlines)
+        self.save.clicked.connect(self._on_save)
+        self.table.clicked.connect(self._on_table)
+        self.copy_command.clicked.connect(self._on_copy)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(6)
+        toggles = QHBoxLayout()
+        toggles.addWidget(self.show_numbers)
+        toggles.addWidget(self.outlines)
+        toggles.addStretch(1)
+        grid.addLayout(toggles, 0, 0, 1, 3)
+        for column, button in enumerate((self.save, self.table, self.copy_command)):
+            grid.addWidget(button, 1, column)
+        grid.setColumnStretch(0, 1)
+        grid.setColumnStretch(2, 1)
+
+    def _on_cells(self, key: object = None) -> None:
+        cells = self._bench.session.cells
+        self.setEnabled(cells is not None)
+        many = cells is not None and cells.count() > MAX_NUMBERS
+        self.show_numbers.setText("numbers (zoom in to read them)" if many else "numbers")
+
+    def _on_save(self) -> None:
+        layer = self._bench.layer_of(self._bench.session.chosen)
+        path = layer_path(layer) if layer is not None else None
+        start = str(Path(path).parent) if path else ""
+        folder = QFileDialog.getExistingDirectory(self, "Save labels, table and count into this folder", start)
+        if folder:
+            self.save_to(folder)
+
+    def _on_table(self) -> None:
+        layers = self._bench.layers.get(self._bench.session.chosen)
+        if layers is not None:
+            try:
+                open_table(self._bench.viewer, layers.labels)
+            except CellsegError as error:
+                self._bench.session.fail(None, error)
+
+    def _on_copy(self) -> None:
+        cells = self._bench.session.cells
+        if cells is None:
+            return
+        command = command_line(cells)
+        QApplication.clipboard().setText(command)
+        if cells.segmented.image.source is None:
+            self._bench.session.note("Copied. This image has no file yet: save it, and put its name for IMAGE.tif.")
+        else:
+            self._bench.session.note(f"Copied: {command}")

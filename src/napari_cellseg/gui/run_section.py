@@ -1,0 +1,108 @@
+"""Segment, Cancel, how far it is, and one sentence on what to do next."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QPushButton, QWidget
+
+from ..imaging.progress import Progress
+from ..session import State
+from .colors import Colors
+from .pace import Pace
+from .workbench import Workbench
+
+
+class RunSection(QWidget):
+    """Buttons, progress and the message line.
+
+    Signals
+    -------
+    asked()
+        Segment was pressed.
+    """
+
+    asked = Signal()
+
+    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._bench = bench
+        self._pace = Pace()
+        self._colors: Colors | None = None
+        self.segment = QPushButton("Segment", objectName="segment")
+        self.segment.setToolTip("Find the cells in this image with the chosen model. Takes seconds; nothing freezes.")
+        self.segment.setMinimumHeight(30)
+        self.cancel = QPushButton("Cancel", objectName="cancel")
+        self.cancel.setToolTip("Stop. What was there before stays as it was.")
+        self.cancel.setMinimumHeight(30)
+        self.progress = QProgressBar(objectName="progress")
+        self.progress.setToolTip("How much of the image the network has seen.")
+        self.progress.setRange(0, 100)
+        self.message = QLabel(objectName="message")
+        self.message.setWordWrap(True)
+        self.message.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(5)
+        grid.setColumnStretch(1, 1)
+        grid.addWidget(self.segment, 0, 0)
+        grid.addWidget(self.progress, 0, 1)
+        grid.addWidget(self.cancel, 0, 2)
+        grid.addWidget(self.message, 1, 0, 1, 3)
+        self.segment.clicked.connect(self.asked)
+        self.cancel.clicked.connect(bench.cancel)
+        bench.session.state_changed.connect(self._on_state)
+        bench.session.progress_changed.connect(self._on_progress)
+        self._on_state(bench.session.state)
+
+    def set_colors(self, colors: Colors) -> None:
+        """Follow the theme."""
+        self._colors = colors
+        paper = "#06302b" if colors.dark else "#ffffff"
+        accent = colors.accent
+        self.segment.setStyleSheet(
+            f"QPushButton {{ background-color: {accent.name()}; color: {paper}; }}"
+            "QPushButton { font-weight: bold; padding: 4px 14px; }"
+            f"QPushButton:hover {{ background-color: {accent.lighter(112).name()}; }}"
+            f"QPushButton:pressed {{ background-color: {accent.darker(115).name()}; }}"
+            f"QPushButton:disabled {{ background-color: {colors.grid.name()}; color: {colors.faint.name()}; }}"
+            "QPushButton:disabled { border: 0; }"
+        )
+        self._on_state(self._bench.session.state)
+
+    def _on_state(self, state: State) -> None:
+        running = state.kind == "running"
+        if running and self.segment.isEnabled():
+            self._pace = Pace()
+            self._on_progress(Progress(0, 0, ""))
+        self.segment.setEnabled(not running)
+        self.cancel.setEnabled(running)
+        self.message.setText(state.sentence)
+        if not running:
+            self.progress.setRange(0, 100)
+            self.progress.setValue(0)
+            self.progress.setFormat(self._runs_on())
+        if self._colors is not None:
+            color = self._colors.warning if state.kind == "failed" else self._colors.faint
+            self.message.setStyleSheet(f"color: {color.name()};")
+
+    def _on_progress(self, progress: Progress) -> None:
+        if progress.message:
+            self.message.setText(f"{progress.message[0].upper()}{progress.message[1:]} …")
+        if progress.total <= 0:
+            self.progress.setRange(0, 0)
+            return
+        self.progress.setRange(0, 100)
+        self.progress.setValue(round(100 * progress.fraction))
+        left = self._pace.seconds_left(progress.fraction)
+        self.progress.setFormat("%p %" if left is None else f"%p %, {_in_words(left)} left")
+
+    def _runs_on(self) -> str:
+        cells = self._bench.session.cells
+        return "" if cells is None else f"ran on: {cells.segmented.prediction.device}"
+
+
+def _in_words(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    return f"{round(seconds / 60)} min"

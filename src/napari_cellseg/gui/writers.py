@@ -1,0 +1,72 @@
+"""Writers for File › Save: a labels layer as TIFF with its recipe, or as a table of its cells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..imaging.errors import OutputError
+from ..imaging.writing import write_labels, write_table
+from ..instances.measure import measure
+from .layer_image import METADATA_KEY
+
+
+def write_labels_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write a labels layer as TIFF, with the recipe that made it where the layer knows it.
+
+    Parameters
+    ----------
+    path : str
+    data : array-like of int
+        ``(Y, X)``.
+    attributes : dict
+        The layer's attributes, as napari gives them to writers.
+
+    Returns
+    -------
+    list of str
+        The file that was written.
+    """
+    write_labels(path, _plane(data), metadata=_provenance(attributes), pixel_size=_pixel_size(attributes))
+    return [path]
+
+
+def write_cells_csv(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
+    """Write one row per cell: the layer's own table where it has one, else areas and places measured now."""
+    features = attributes.get("features")
+    labels = _plane(data)
+    ids = np.unique(labels)
+    columns: dict[str, Any]
+    if features is not None and "index" in features and np.array_equal(np.sort(features["index"]), ids[ids > 0]):
+        columns = {name: np.asarray(features[name]) for name in features}
+    else:
+        columns = dict(measure(labels, pixel_size=_pixel_size(attributes)))
+    write_table(path, columns)
+    return [path]
+
+
+def _plane(data: Any) -> np.ndarray:
+    labels = np.asarray(data)
+    if labels.ndim != 2:
+        raise OutputError(
+            f"This labels layer has {labels.ndim} dimensions, but one plane (Y, X) is saved at a time. Take one plane."
+        )
+    return labels
+
+
+def _provenance(attributes: dict[str, Any]) -> dict[str, Any] | None:
+    provenance = attributes.get("metadata", {}).get(METADATA_KEY)
+    return provenance if isinstance(provenance, dict) else None
+
+
+def _pixel_size(attributes: dict[str, Any]) -> tuple[float, float] | None:
+    """Micrometres per pixel (Y, X), by the same rule as for images."""
+    sizes = []
+    for scale, unit in zip(attributes.get("scale", ())[-2:], attributes.get("units", ())[-2:], strict=False):
+        length = 1 * unit if hasattr(unit, "dimensionality") else None
+        if length is not None and length.check("[length]"):
+            sizes.append(float(scale * length.to("micrometer").magnitude))
+        elif scale != 1:
+            sizes.append(float(scale))
+    return (sizes[0], sizes[1]) if len(sizes) == 2 and min(sizes) > 0 else None

@@ -1,0 +1,99 @@
+"""Pixel size and channel names out of what a TIFF says about itself: OME-XML, ImageJ, or its resolution tags."""
+
+from __future__ import annotations
+
+import math
+import re
+from xml.etree import ElementTree
+
+import tifffile
+
+# Micrometres in one of each unit, as OME and ImageJ spell them.
+_MICROMETRES = {
+    "m": 1e6,
+    "cm": 1e4,
+    "mm": 1e3,
+    "um": 1.0,
+    "micron": 1.0,
+    "microns": 1.0,
+    "micrometer": 1.0,
+    "micrometers": 1.0,
+    "micrometre": 1.0,
+    "micrometres": 1.0,
+    "nm": 1e-3,
+    "å": 1e-4,
+    "pm": 1e-6,
+    "in": 25400.0,
+    "inch": 25400.0,
+    "inches": 25400.0,
+}
+# Scanners and drawing programs write 72 to 1200 dots per inch for the printer: no microscope sees that little.
+_COARSEST_BELIEVED = 25400.0 / 1200
+
+
+def pixel_size(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float, float] | None:
+    """Micrometres per pixel along (Y, X), or None where the file does not say.
+
+    OME-XML comes first, then ImageJ's unit, then the resolution tags. Resolutions for print, 1200 dots per inch and
+    coarser, are not believed where nothing but the tags speaks.
+    """
+    if tiff.is_ome and (pixels := _ome_pixels(tiff)) is not None:
+        return _valid(*(_ome_length(pixels, axis) for axis in "YX"))
+    per_unit_x, per_unit_y = page.resolution
+    imagej = (tiff.imagej_metadata or {}) if tiff.is_imagej else {}
+    if unit := imagej.get("unit"):
+        x = _micrometres(str(unit))
+        y = _micrometres(str(imagej.get("yunit") or unit))
+        return _valid(_over(y, per_unit_y), _over(x, per_unit_x))
+    unit_size = {2: 25400.0, 3: 1e4}.get(int(page.resolutionunit))
+    size = _valid(_over(unit_size, per_unit_y), _over(unit_size, per_unit_x))
+    return size if size is not None and max(size) < _COARSEST_BELIEVED else None
+
+
+def channel_names(tiff: tifffile.TiffFile, n_channels: int) -> tuple[str, ...]:
+    """Names of the channels, or none at all unless there is one for each."""
+    names: list[str | None] = []
+    if tiff.is_ome and (pixels := _ome_pixels(tiff)) is not None:
+        names = [element.get("Name") for element in pixels if _plain_tag(element) == "Channel"]
+    elif tiff.is_imagej:
+        labels = (tiff.imagej_metadata or {}).get("Labels") or []
+        names = [str(label) for label in labels]
+    known = tuple(name for name in names if name)
+    return known if len(known) == len(names) == n_channels else ()
+
+
+def _ome_pixels(tiff: tifffile.TiffFile) -> ElementTree.Element | None:
+    try:
+        root = ElementTree.fromstring(tiff.ome_metadata or "")
+    except ElementTree.ParseError:
+        return None
+    return next((element for element in root.iter() if _plain_tag(element) == "Pixels"), None)
+
+
+def _plain_tag(element: ElementTree.Element) -> str:
+    return element.tag.rpartition("}")[2]
+
+
+def _ome_length(pixels: ElementTree.Element, axis: str) -> float | None:
+    try:
+        size = float(pixels.get(f"PhysicalSize{axis}", ""))
+    except ValueError:
+        return None
+    unit = _micrometres(pixels.get(f"PhysicalSize{axis}Unit", "um"))
+    return None if unit is None else size * unit
+
+
+def _micrometres(unit: str) -> float | None:
+    # The micro sign has two code points, and ImageJ escapes it.
+    plain = re.sub(r"\\u00b5|\\u03bc|\u00b5|\u03bc", "u", unit.strip().lower())
+    return _MICROMETRES.get(plain)
+
+
+def _over(unit: float | None, per_unit: float) -> float | None:
+    return unit / per_unit if unit is not None and per_unit > 0 else None
+
+
+def _valid(y: float | None, x: float | None) -> tuple[float, float] | None:
+    if y is None or x is None or not all(math.isfinite(size) and size > 0 for size in (y, x)):
+        return None
+    return y, x

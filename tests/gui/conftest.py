@@ -1,0 +1,124 @@
+"""A real napari window with the Segment widget docked, and a network whose answers a test can hold back."""
+
+from __future__ import annotations
+
+import math
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import napari_cellseg.batch.segment  # noqa: F401
+from napari_cellseg.batch.recipe import Recipe
+from napari_cellseg.batch.segment import Segmented
+from napari_cellseg.gui.segment_widget import SegmentWidget
+from napari_cellseg.imaging.image import Image
+from napari_cellseg.imaging.normalize import NormalizerParams
+from napari_cellseg.imaging.progress import Progress
+from napari_cellseg.instances.live import Instances
+from napari_cellseg.instances.params import SplitParams
+from napari_cellseg.instances.prediction import Prediction
+from napari_cellseg.network.config import UNetConfig
+from napari_cellseg.network.versions import ModelVersion
+
+
+def draw_discs(n: int = 16, size: int = 160) -> np.ndarray:
+    """Float32 (size, size): discs that differ in radius and brightness, so that both sliders have an effect."""
+    y, x = np.mgrid[:size, :size]
+    picture = np.zeros((size, size), np.float32)
+    side = math.ceil(math.sqrt(n))
+    for i in range(n):
+        cy, cx = (np.array(divmod(i, side)) + 0.5) * size / side
+        distance = np.hypot(y - cy, x - cx) / (0.45 * size / side * (0.5 + 0.5 * i / n))
+        picture = np.maximum(picture, (0.55 + 0.4 * i / n) * np.clip(1.4 - distance, 0, 1))
+    return picture
+
+
+class BrightnessNetwork:
+    """Stands in for the network: says that brightness is probability, in three steps that a test can hold back."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.go.set()
+        self.runs = 0
+        self.error: Exception | None = None
+
+    def __call__(self, image: Image, recipe: Recipe) -> Iterator[Any]:
+        self.runs += 1
+        plane = image.plane(recipe.channel).astype(np.float32)
+        for step in range(3):
+            yield Progress(step, 3, "looking at tiles")
+            while not self.go.wait(0.01):
+                yield Progress(step, 3, "looking at tiles")
+        if self.error is not None:
+            raise self.error
+        plane = plane.mean(axis=2) / 255 if plane.ndim == 3 else plane
+        model = ModelVersion(
+            recipe.model, None, UNetConfig(), NormalizerParams(), SplitParams(), 0.3, 10, "0" * 64  # type: ignore[arg-type]
+        )
+        prediction = Prediction(plane, None, model=recipe.model, device="CPU (float32)")
+        return Segmented(image, plane, prediction, Instances.from_prediction(prediction), model, recipe)
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[BrightnessNetwork]:
+    """The stand-in network; always let go at the end, so that no thread waits for ever."""
+    network = BrightnessNetwork()
+    monkeypatch.setattr(sys.modules["napari_cellseg.batch.segment"], "iter_predict_image", network)
+    yield network
+    network.go.set()
+
+
+@pytest.fixture
+def viewer(make_napari_viewer: Callable[..., Any], qtbot: Any) -> Any:
+    """A visible napari window of the smallest size that is promised to do."""
+    viewer = make_napari_viewer(show=True)
+    viewer.window.resize(1366, 768)
+    yield viewer
+    from qtpy.QtCore import QThreadPool
+
+    assert QThreadPool.globalInstance().waitForDone(20_000)
+    qtbot.wait(50)
+
+
+@pytest.fixture
+def widget(viewer: Any) -> SegmentWidget:
+    """The Segment widget, docked."""
+    widget = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Segment and count cells")
+    return widget
+
+
+@pytest.fixture
+def segmented(widget: SegmentWidget, viewer: Any, network: BrightnessNetwork, qtbot: Any) -> SegmentWidget:
+    """The widget after a first run on an image of 16 discs."""
+    viewer.add_image(draw_discs(), name="discs")
+    press_segment(widget, qtbot)
+    return widget
+
+
+def press_segment(widget: SegmentWidget, qtbot: Any) -> None:
+    """Press the button with the mouse, and wait for the answer."""
+    from qtpy.QtCore import Qt
+
+    qtbot.mouseClick(widget.run_section.segment, Qt.MouseButton.LeftButton)
+    qtbot.waitUntil(lambda: widget.session.running is None, timeout=20_000)
+
+
+def layers_of(widget: SegmentWidget) -> Any:
+    """Result layers of the chosen image."""
+    return widget.bench.layers[widget.session.chosen]
+
+
+def settled(widget: SegmentWidget, qtbot: Any) -> None:
+    """Wait until labels, points and table are those of the sliders."""
+
+    def as_the_sliders_say() -> bool:
+        cells, layers = widget.session.cells, layers_of(widget)
+        recipe = layers.labels.metadata["napari_cellseg"]["recipe"]
+        return (recipe["threshold"], recipe["min_size"]) == (cells.threshold, cells.min_size)
+
+    qtbot.waitUntil(as_the_sliders_say, timeout=10_000)

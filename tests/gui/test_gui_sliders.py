@@ -1,0 +1,193 @@
+"""The two sliders in the real window: what is counted is what is shown."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+
+from napari_cellseg.gui.count_points import MAX_NUMBERS
+
+from .conftest import draw_discs, layers_of, press_segment, settled
+
+LEFT = Qt.MouseButton.LeftButton
+NO_KEY = Qt.KeyboardModifier.NoModifier
+
+
+def shown_count(widget: Any) -> int:
+    return int(widget.cells_section.count.text().split()[0].replace(",", ""))
+
+
+def ids_on_screen(widget: Any) -> set[int]:
+    return set(np.unique(layers_of(widget).labels.data)) - {0}
+
+
+def test_first_result_has_labels_points_and_table(segmented: Any, viewer: Any) -> None:
+    labels, points = layers_of(segmented).labels, layers_of(segmented).points
+    assert [layer.name for layer in viewer.layers] == ["discs", "discs cells", "discs counts"]
+    assert labels.data.dtype == np.uint16
+    n = segmented.session.cells.count()
+    assert n == 16 == shown_count(segmented) == len(ids_on_screen(segmented)) == len(points.data)
+    assert list(labels.features["index"]) == sorted(ids_on_screen(segmented))
+    assert list(points.features["number"]) == list(range(1, n + 1))
+    for name in ("area_px", "centroid_y", "centroid_x", "mean_probability", "mean_intensity"):
+        assert name in labels.features
+    assert labels.metadata["napari_cellseg"]["count"] == points.metadata["napari_cellseg"]["count"] == n
+    for row, (y, x) in enumerate(points.data):
+        assert labels.data[round(y), round(x)] == labels.features["index"][row]
+
+
+def test_dragging_with_the_mouse(segmented: Any, qtbot: Any) -> None:
+    slider = segmented.cells_section.threshold.slider
+    before = ids_on_screen(segmented)
+    y, start, end = slider.height() // 2, int(slider.width() * 0.3), int(slider.width() * 0.8)
+    QTest.mousePress(slider, LEFT, NO_KEY, QPoint(start, y))
+    assert segmented.bench.dragging
+    counts = []
+    for x in range(start, end, 8):
+        QTest.mouseMove(slider, QPoint(x, y))
+        qtbot.wait(5)
+        counts.append(shown_count(segmented))
+        assert counts[-1] == segmented.session.cells.count()
+    QTest.mouseRelease(slider, LEFT, NO_KEY, QPoint(end, y))
+    assert counts == sorted(counts, reverse=True) and counts[-1] < counts[0]
+    # On release the whole label image is finished at once; the table follows from a thread.
+    assert not segmented.bench.dragging
+    assert len(ids_on_screen(segmented)) == shown_count(segmented) == segmented.session.cells.count()
+    assert ids_on_screen(segmented) <= before
+    settled(segmented, qtbot)
+    layers = layers_of(segmented)
+    assert len(layers.points.data) == len(layers.labels.features) == shown_count(segmented)
+    assert set(layers.points.features["index"]) == ids_on_screen(segmented)
+
+
+def test_cells_come_back_with_their_ids(segmented: Any, qtbot: Any) -> None:
+    before = layers_of(segmented).labels.data.copy()
+    segmented.cells_section.threshold.setValue(0.9)
+    settled(segmented, qtbot)
+    assert shown_count(segmented) < 16
+    segmented.cells_section.threshold.setValue(0.3)
+    settled(segmented, qtbot)
+    assert np.array_equal(layers_of(segmented).labels.data, before)
+
+
+def test_typing_a_number(segmented: Any, qtbot: Any) -> None:
+    number = segmented.cells_section.min_size.number
+    number.setFocus()
+    number.selectAll()
+    qtbot.keyClicks(number, "600")
+    qtbot.keyClick(number, Qt.Key.Key_Return)
+    assert segmented.cells_section.min_size.value() == 600 == segmented.session.cells.min_size
+    settled(segmented, qtbot)
+    areas = np.bincount(layers_of(segmented).labels.data.ravel())[1:]
+    assert areas[areas > 0].min() >= 600 and np.count_nonzero(areas) == shown_count(segmented)
+    assert layers_of(segmented).labels.features["area_px"].min() >= 600
+
+
+def test_clicking_the_curve_sets_the_threshold(segmented: Any, qtbot: Any) -> None:
+    curve = segmented.cells_section.curve
+    qtbot.mouseClick(curve, LEFT, pos=QPoint(round(curve.x_of(0.7)), 40))
+    assert abs(segmented.session.cells.threshold - 0.7) < 0.01
+    assert abs(segmented.cells_section.threshold.slider.value() / 1000 - 0.7) < 0.01
+    settled(segmented, qtbot)
+    assert curve.count == shown_count(segmented) == len(ids_on_screen(segmented))
+
+
+def test_the_curve_is_the_count_at_every_threshold(segmented: Any) -> None:
+    curve, cells = segmented.cells_section.curve, segmented.session.cells
+    for threshold, count in zip(curve.thresholds[::16], curve.counts[::16], strict=True):
+        assert cells.segmented.instances.count(float(threshold), cells.min_size) == count
+    low, high = curve.stretch
+    assert f"{low:.2f}" in segmented.cells_section.threshold.hint.text()
+    assert f"{high:.2f}" in segmented.cells_section.threshold.hint.text()
+
+
+def test_undo_after_a_slider_paints_nothing_old(segmented: Any, viewer: Any, qtbot: Any) -> None:
+    labels = layers_of(segmented).labels
+    viewer.layers.selection.active = labels
+    segmented.cells_section.threshold.setValue(0.8)
+    settled(segmented, qtbot)
+    expected = labels.data.copy()
+    canvas = viewer.window._qt_viewer.canvas.native
+    for key in (Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier):
+        qtbot.keyClick(canvas, Qt.Key.Key_Z, key)
+        qtbot.wait(30)
+    assert np.array_equal(labels.data, expected)
+    assert len(ids_on_screen(segmented)) == shown_count(segmented)
+
+
+def test_undo_of_a_stroke_made_before_a_slider_moved(segmented: Any, viewer: Any, qtbot: Any) -> None:
+    labels = layers_of(segmented).labels
+    labels.paint((5, 5), 77)
+    segmented.cells_section.threshold.setValue(0.8)
+    settled(segmented, qtbot)
+    fresh = layers_of(segmented).labels
+    assert fresh is not labels and labels in viewer.layers and 77 in labels.data
+    expected = fresh.data.copy()
+    viewer.layers.selection.active = fresh
+    qtbot.keyClick(viewer.window._qt_viewer.canvas.native, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    qtbot.wait(30)
+    assert np.array_equal(fresh.data, expected)
+    # What the person did can still be undone in the layer that is theirs.
+    labels.undo()
+    assert 77 not in labels.data
+
+
+def test_hand_edits_are_counted_and_never_lost(segmented: Any, viewer: Any, qtbot: Any) -> None:
+    labels = layers_of(segmented).labels
+    labels.fill((int(labels.features["centroid_y"][3]), int(labels.features["centroid_x"][3])), 0)
+    qtbot.waitUntil(lambda: shown_count(segmented) == 15, timeout=5000)
+    assert "edited" in segmented.cells_section.details.text()
+    result = segmented.session.cells.result()
+    assert result.count == 15 and np.array_equal(result.labels, labels.data)
+    mine = labels.data.copy()
+    segmented.cells_section.threshold.setValue(0.31)
+    settled(segmented, qtbot)
+    assert np.array_equal(labels.data, mine) and labels in viewer.layers
+    assert labels.name in segmented.run_section.message.text()
+    assert shown_count(segmented) == 16 == len(ids_on_screen(segmented))
+
+
+def test_several_images_keep_their_own_results(segmented: Any, viewer: Any, qtbot: Any) -> None:
+    segmented.cells_section.threshold.setValue(0.7)
+    settled(segmented, qtbot)
+    first = (segmented.session.chosen, shown_count(segmented))
+    viewer.add_image(draw_discs(9), name="nine")
+    assert segmented.cells_section.count.text() == "– cells" and not segmented.cells_section.isEnabled()
+    press_segment(segmented, qtbot)
+    assert shown_count(segmented) == 9
+    segmented.cells_section.min_size.setValue(500)
+    settled(segmented, qtbot)
+    viewer.layers.selection.active = viewer.layers["discs counts"]
+    assert segmented.session.chosen == first[0] and shown_count(segmented) == first[1]
+    assert segmented.cells_section.threshold.value() == 0.7 and segmented.cells_section.min_size.value() == 10
+    assert len(ids_on_screen(segmented)) == first[1]
+
+
+def test_toggles(segmented: Any, viewer: Any, qtbot: Any) -> None:
+    layers = layers_of(segmented)
+    segmented.result_section.show_numbers.click()
+    segmented.result_section.outlines.click()
+    assert not layers.points.visible and layers.labels.contour == 2
+    segmented.cells_section.threshold.setValue(0.6)
+    settled(segmented, qtbot)
+    assert layers.labels.contour == 2
+    viewer.add_image(draw_discs(9), name="nine")
+    press_segment(segmented, qtbot)
+    assert not layers_of(segmented).points.visible and layers_of(segmented).labels.contour == 2
+
+
+def test_only_the_numbers_in_view_are_drawn(widget: Any, viewer: Any, network: Any, qtbot: Any) -> None:
+    viewer.add_image(draw_discs(625, 1250), name="many")
+    press_segment(widget, qtbot)
+    points = layers_of(widget).points
+    assert len(points.data) == 625 > MAX_NUMBERS
+    qtbot.waitUntil(lambda: list(points._view_text) == [""], timeout=5000)
+    viewer.scene.camera.zoom *= 6
+    qtbot.waitUntil(lambda: 1 < len(points._view_text) <= MAX_NUMBERS, timeout=5000)
+    chosen = points.numbers_in_view()
+    assert list(points._view_text) == [str(n) for n in points.features["number"].to_numpy()[chosen]]
+    assert len(points._view_text_coords[0]) == len(chosen)
+    assert points.as_layer_data_tuple()[2] == "points"
