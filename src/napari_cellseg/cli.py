@@ -132,11 +132,8 @@ def _open_demo(out: Path, show: bool) -> int:
         raise CellsegError(
             f'The demo opens a window, and {error.name} is not installed. Run: pip install "napari-cellseg[all]"'
         ) from error
-    result = open_window(out, show=show)
-    if result is not None:
-        for path in result.paths:
-            print(path)
-        print(f"{result.count} cells")
+    demo = open_window(out, show=show)
+    print(f"screenshot  {demo.screenshot}\nlabels      {demo.labels}\ncounts      {demo.counts}\n{demo.count} cells")
     return 0
 
 

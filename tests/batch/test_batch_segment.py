@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from napari_cellseg.imaging.reading import read_image
 from PIL import Image as PILImage
 
 import napari_cellseg
@@ -22,6 +21,7 @@ from napari_cellseg.batch.segment import iter_predict_image, open_image
 from napari_cellseg.cli import main
 from napari_cellseg.imaging.errors import CellsegError, ImageError, ModelError, OutputError, ParamsError
 from napari_cellseg.imaging.progress import Progress, drain
+from napari_cellseg.imaging.reading import read_image
 from napari_cellseg.imaging.writing import read_labels, read_metadata
 from napari_cellseg.instances.metrics import match
 from napari_cellseg.network.versions import ModelVersion
@@ -225,7 +225,7 @@ def test_a_file_where_the_folder_should_be(folder: Path, model: ModelVersion, tm
 @pytest.mark.parametrize(
     "arguments",
     [
-                ["evaluate", "nowhere.zip", "--out", "x"],
+        ["evaluate", "nowhere.zip", "--out", "x"],
         ["models", "nosuch"],
         ["train", "nowhere.zip", "--out", "x", "--kind-weight", "histology"],
     ],

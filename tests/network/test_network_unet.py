@@ -54,7 +54,7 @@ def test_folded_batch_norm_gives_the_same_maps() -> None:
 
 
 def test_context_is_as_far_as_the_network_sees() -> None:
-    """A changed pixel changes no output further away than `context`, and some at least half as far, wherever it lies."""
+    """Wherever a changed pixel lies, it changes outputs up to `context` away, and some at least half as far."""
     config = UNetConfig(in_channels=1, base_channels=2, levels=2)
     torch.manual_seed(1)
     network = UNet(config).eval().double()

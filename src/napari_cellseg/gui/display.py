@@ -1,4 +1,4 @@
-"""A screen where there is none: an X server that draws into memory. Imports no Qt, which looks for a screen at start."""
+"""A screen where there is none: an X server that draws into memory. Imports no Qt, which needs a screen at start."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ def virtual_display(width: int = 1920, height: int = 1080) -> Iterator[None]:
     screen = ["-screen", "0", f"{width}x{height}x24", "+extension", "GLX", "-nolisten", "tcp"]
     # Xvfb chooses a free display by itself and writes its number into the pipe once it is ready.
     server = subprocess.Popen(
-        [program, "-displayfd", str(write_end), *screen], pass_fds=(write_end,), stderr=subprocess.DEVNULL
+        [program, "-displayfd", str(write_end), *screen],
+        pass_fds=(write_end,),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     os.close(write_end)
     with os.fdopen(read_end) as pipe:
