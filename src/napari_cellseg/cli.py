@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import sys
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ Result = TypeVar("Result")
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status (0 done, 1 something failed, 2 wrong usage)."""
     args = build_parser().parse_args(argv)
+    # It reports every oddity of a damaged file by itself; the error that follows says it once, in our words.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     try:
         status: int = args.run(args)
     except CellsegError as error:

@@ -37,7 +37,11 @@ def run_python(code: str) -> str:
 
 def test_import_contract_holds():
     completed = subprocess.run(
-        [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command(['--no-cache'])"],
+        [
+            sys.executable,
+            "-c",
+            "from importlinter.cli import lint_imports_command; lint_imports_command(['--no-cache'])",
+        ],
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(SOURCE.parent)},
         capture_output=True,

@@ -20,7 +20,8 @@ from napari_cellseg.network.unet import UNet
 from napari_cellseg.network.versions import METRICS_FILE, TRAINING_FILE, load_model
 from napari_cellseg.training.datasets import Sample
 from napari_cellseg.training.losses import LossParams, dice_loss, total_loss
-from napari_cellseg.training.trainer import RunningAverage, TrainParams, draw_weights, iter_train, learning_rate_at
+from napari_cellseg.training.schedule import RunningAverage, learning_rate_at
+from napari_cellseg.training.trainer import TrainParams, draw_weights, iter_train
 
 
 def blobs(seed: int, size: int = 96, n: int = 9) -> Sample:

@@ -47,8 +47,10 @@ class CountPoints(Points):
 
     def refresh_text(self) -> None:
         """Draw the numbers again, of the points that are in view now."""
-        self._chosen = self.numbers_in_view()
-        super().refresh_text()
+        # A hidden layer does not know what is in view; it draws all anew when it is shown.
+        if self.visible:
+            self._chosen = self.numbers_in_view()
+            super().refresh_text()
 
     def _update_draw(self, *args: Any, **kwargs: Any) -> None:
         super()._update_draw(*args, **kwargs)
@@ -75,7 +77,8 @@ class CountPoints(Points):
 
     def _some(self, values: np.ndarray, filler: Any) -> np.ndarray:
         """Return the entries in view; one empty entry stands for none, because vispy wants at least one."""
-        chosen = self._chosen[self._chosen < len(values)]
+        n = len(values)
+        chosen = np.arange(n) if n <= MAX_NUMBERS else self._chosen[self._chosen < n]
         if len(chosen):
             return values[chosen]
         return np.full((1, *values.shape[1:]), filler, dtype=values.dtype if len(values) else None)

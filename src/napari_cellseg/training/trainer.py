@@ -5,27 +5,27 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ..imaging.errors import CellsegError, DatasetError, OutputError
 from ..imaging.normalize import NormalizerParams
-from ..imaging.writing import atomic_path, write_json, write_table
+from ..imaging.writing import write_json
 from ..instances.params import SplitParams
 from ..network.config import UNetConfig
 from ..network.devices import resolve_device
 from ..network.predict import load_network, place
-from ..network.unet import UNet, n_parameters
+from ..network.unet import UNet
 from ..network.versions import TRAINING_FILE, WEIGHTS_FILE, ModelVersion, read_version, write_config
 from .augment import AugmentParams, TrainingImage, prepare, random_batch
 from .datasets import Sample
 from .losses import LossParams, total_loss
+from .record import TrainProgress, save_weights, training_record, write_history
+from .schedule import RunningAverage, learning_rate_at
 
 STILL = AugmentParams(zoom=(1, 1), rotate=0, stretch=0, gamma=(1, 1), noise=0, blur=0, invert=0, grey=0, shading=0)
 N_VALIDATION_CROPS = 48
@@ -90,49 +90,6 @@ class TrainParams:
             raise CellsegError(f"The learning rate is {self.learning_rate}; it must be above 0.")
 
 
-@dataclass(frozen=True)
-class TrainProgress:
-    """Where a training run stands; `validation_loss` is NaN between validations."""
-
-    step: int
-    done: float
-    seconds: float
-    loss: float
-    validation_loss: float
-    parts: Mapping[str, float]
-
-    @property
-    def seconds_left(self) -> float:
-        """Time left at the present pace."""
-        return self.seconds * (1 / self.done - 1) if self.done > 0 else math.inf
-
-
-class RunningAverage:
-    """Exponential moving average of a network's weights and buffers (Polyak averaging), quick at the start."""
-
-    def __init__(self, network: UNet, decay: float) -> None:
-        self.decay = decay
-        self.n_updates = 0
-        self.state = {name: value.detach().clone() for name, value in network.state_dict().items()}
-
-    @torch.no_grad()
-    def update(self, network: UNet) -> None:
-        self.n_updates += 1
-        pull = 1 - min(self.decay, (1 + self.n_updates) / (10 + self.n_updates))
-        for name, value in network.state_dict().items():
-            if value.is_floating_point():
-                self.state[name].lerp_(value, pull)
-            else:
-                self.state[name].copy_(value)
-
-
-def learning_rate_at(done: float, peak: float) -> float:
-    """One-cycle schedule at `done` (0 to 1) of the run."""
-    if done < 0.1:
-        return peak * max(done / 0.1, 0.02)
-    return peak * (0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * (min(done, 1) - 0.1) / 0.9)))
-
-
 def draw_weights(images: Sequence[TrainingImage], kind_weights: Mapping[str, float]) -> np.ndarray:
     """Chance of drawing each image: kinds as asked, larger images more often (by the root of their area)."""
     weights = np.array([math.sqrt(image.image[0].numel()) for image in images])
@@ -142,13 +99,6 @@ def draw_weights(images: Sequence[TrainingImage], kind_weights: Mapping[str, flo
         weights[kinds == kind] *= share / weights[kinds == kind].sum()
     chances: np.ndarray = weights / weights.sum()
     return chances
-
-
-def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
-    """Write weights as safetensors, whole or not at all; matrices in float16, everything small in float32."""
-    packed = {k: v.half().contiguous() if v.ndim > 1 else v.contiguous().clone() for k, v in state.items()}
-    with atomic_path(path) as temporary:
-        save_file(packed, temporary)
 
 
 def iter_train(
@@ -216,7 +166,8 @@ def iter_train(
             save_weights(run.average.state, out / WEIGHTS_FILE)
         yield progress
     write_history(out / HISTORY_FILE, history)
-    write_json(out / TRAINING_FILE, training_record(params, training, validation, history, run, parent))
+    record = training_record(params, training, validation, history, network, choice, parent)
+    write_json(out / TRAINING_FILE, record)
     write_config(
         out,
         config=config,
@@ -306,47 +257,3 @@ def _validation_batches(
     order = rng.permutation(len(images))[:N_VALIDATION_CROPS]
     groups = [order[i : i + params.batch_size] for i in range(0, len(order), params.batch_size)]
     return [random_batch(images, chosen, params.crop, config.in_channels, STILL, rng) for chosen in groups]
-
-
-def write_history(path: Path, history: Sequence[TrainProgress]) -> None:
-    """Write one row per step: losses, their parts, seconds."""
-    columns: dict[str, Any] = {
-        "step": [p.step for p in history],
-        "seconds": [round(p.seconds, 2) for p in history],
-        "loss": [p.loss for p in history],
-        "validation_loss": ["" if math.isnan(p.validation_loss) else p.validation_loss for p in history],
-    }
-    for name in history[0].parts if history else ():
-        columns[name] = [p.parts[name] for p in history]
-    write_table(path, columns)
-
-
-def training_record(
-    params: TrainParams,
-    training: Sequence[Sample],
-    validation: Sequence[Sample],
-    history: Sequence[TrainProgress],
-    run: _Run,
-    parent: ModelVersion | None,
-) -> dict[str, Any]:
-    """Return everything needed to repeat the run, as JSON-able values."""
-    looked = [p for p in history if not math.isnan(p.validation_loss)]
-    best = min(looked, key=lambda p: p.validation_loss, default=None)
-    return {
-        "parent": parent.name if parent else None,
-        "parameters": {
-            **asdict(params),
-            "network": run.network.config.to_dict(),
-            "kind_weights": dict(params.kind_weights),
-        },
-        "n_parameters": n_parameters(run.network),
-        "device": run.device,
-        "dtype": str(run.dtype).removeprefix("torch."),
-        "torch": torch.__version__,
-        "steps": history[-1].step,
-        "hours": round(history[-1].seconds / 3600, 2),
-        "best_step": best.step if best else history[-1].step,
-        "best_validation_loss": best.validation_loss if best else None,
-        "training_images": sorted(s.name for s in training),
-        "validation_images": sorted(s.name for s in validation),
-    }
