@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import shlex
 import sys
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -22,7 +23,9 @@ Result = TypeVar("Result")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status (0 done, 1 something failed, 2 wrong usage)."""
-    args = build_parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    args = build_parser().parse_args(words)
+    args.command = shlex.join(["napari-cellseg", *words])
     # It reports every oddity of a damaged file by itself; the error that follows says it once, in our words.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
     try:
@@ -227,7 +230,7 @@ def run_train(args: argparse.Namespace) -> int:
     training, validation = split_by_group(samples, args.validation, args.seed)
     print(f"{len(training)} images to train on, {len(validation)} held out", flush=True)
     with _bar(1000, "per mille") as bar:
-        steps = iter_train(training, validation, args.out, params, parent)
+        steps = iter_train(training, validation, args.out, params, parent, args.command)
         for progress in steps:
             bar.update(round(1000 * progress.done) - bar.n)
             if progress.validation_loss == progress.validation_loss:

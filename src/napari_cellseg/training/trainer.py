@@ -107,6 +107,7 @@ def iter_train(
     out: str | Path,
     params: TrainParams | None = None,
     parent: ModelVersion | None = None,
+    command: str = "",
 ) -> Generator[TrainProgress, None, ModelVersion]:
     """Train a network step by step and leave a model version in `out`.
 
@@ -121,6 +122,8 @@ def iter_train(
     params : TrainParams, optional
     parent : ModelVersion, optional
         Start from its weights, with its network and normaliser.
+    command : str
+        The command line that asked for this, for the record.
 
     Yields
     ------
@@ -167,7 +170,7 @@ def iter_train(
         yield progress
     write_history(out / HISTORY_FILE, history)
     record = training_record(params, training, validation, history, network, choice, parent)
-    write_json(out / TRAINING_FILE, record)
+    write_json(out / TRAINING_FILE, {"command": command, **record})
     write_config(
         out,
         config=config,
