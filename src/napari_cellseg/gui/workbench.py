@@ -129,7 +129,7 @@ class Workbench:
             iter_answer,
             request,
             yielded=lambda progress: self._on_progress(request, progress),
-            returned=lambda answer: self._on_answer(request, answer),
+            returned=lambda answer: self.take(request, answer),
             failed=lambda error: self._on_failed(error, request),
         )
         return request
@@ -168,7 +168,8 @@ class Workbench:
             if self._activity is not None:
                 self._activity.show(progress)
 
-    def _on_answer(self, request: Request, answer: Answer) -> None:
+    def take(self, request: Request, answer: Answer) -> None:
+        """Show an answer; one to an old request is dropped."""
         if self.session.running is not request:
             return
         self._end_run()
