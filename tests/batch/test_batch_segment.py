@@ -15,7 +15,7 @@ from PIL import Image as PILImage
 
 import napari_cellseg
 from napari_cellseg import segment
-from napari_cellseg.batch.folder import iter_segment_files, output_paths
+from napari_cellseg.batch.folder import FileResult, iter_segment_files, output_paths, update_counts
 from napari_cellseg.batch.recipe import Recipe
 from napari_cellseg.batch.segment import iter_predict_image, open_image
 from napari_cellseg.cli import main
@@ -270,3 +270,15 @@ def test_models_and_evaluate_and_train_run_as_a_program(tmp_path: Path) -> None:
     )
     assert "cells\tbundled" in run("models")
     assert '"steps": 3' in run("models", str(tmp_path / "mine"))
+
+
+def test_counts_of_several_images_share_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "counts.csv"
+    for name, count in (("a.tif", 3), ("b, c.tif", 5), ("a.tif", 4)):
+        update_counts(FileResult(name, count, 2.5, None), path, Recipe(threshold=0.5, min_size=1))
+    rows = list(csv.DictReader(path.open()))
+    assert [(row["image"], row["count"]) for row in rows] == [("b, c.tif", "5"), ("a.tif", "4")]
+    path.write_text("my,own\n1,2\n")
+    with pytest.raises(OutputError, match="my, own"):
+        update_counts(FileResult("a", 1, 2.0, None), path, Recipe())
+    assert path.read_text() == "my,own\n1,2\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -119,7 +120,37 @@ def iter_segment_files(
 
 def write_counts(results: Sequence[FileResult], path: Path, recipe: Recipe) -> None:
     """Write one row per image: count (empty after an error), settings, error."""
-    columns: dict[str, list[Any]] = {
+    write_table(path, _counts(results, recipe))
+
+
+def update_counts(result: FileResult, path: Path, recipe: Recipe) -> None:
+    """Write one image's row into a table of counts; rows of other images that are there already stay.
+
+    Raises
+    ------
+    OutputError
+        If the file there is not such a table, or it cannot be written.
+    """
+    columns = _counts([result], recipe)
+    rows: list[dict[str, Any]] = []
+    if path.exists():
+        try:
+            with open(path, newline="", encoding="utf-8") as file:
+                reader = csv.DictReader(file)
+                rows = [row for row in reader if row.get("image") != result.image]
+                names = list(reader.fieldnames or ())
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise OutputError(f"{path} cannot be read ({error}). Rename it, or choose another folder.") from error
+        if names != list(columns):
+            raise OutputError(
+                f"{path} has the columns {', '.join(names)}, not those of a table of counts. "
+                "Rename it, or choose another folder."
+            )
+    write_table(path, {name: [*(row[name] for row in rows), *values] for name, values in columns.items()})
+
+
+def _counts(results: Sequence[FileResult], recipe: Recipe) -> dict[str, list[Any]]:
+    return {
         "image": [r.image for r in results],
         "count": ["" if r.count is None else r.count for r in results],
         "median_area_px": ["" if r.median_area_px is None else r.median_area_px for r in results],
@@ -128,7 +159,6 @@ def write_counts(results: Sequence[FileResult], path: Path, recipe: Recipe) -> N
         "model": [recipe.model] * len(results),
         "error": [r.error for r in results],
     }
-    write_table(path, columns)
 
 
 def write_cells(tables: Sequence[tuple[str, SegmentResult]], path: Path) -> None:

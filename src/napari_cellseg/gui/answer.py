@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -51,6 +52,8 @@ def iter_answer(request: Request) -> Generator[Progress, None, Answer]:
     CellsegError
         Whatever went wrong with the work itself, and every RuntimeError: the window's workers would swallow those.
     """
+    # napari makes tables with pandas, which it imports at the first need: better here than in the window's thread.
+    importlib.import_module("pandas")
     # Imported late, as it is the first thing that may need torch.
     from ..batch.segment import iter_predict_image
 

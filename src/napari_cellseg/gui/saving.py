@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..batch.folder import COUNTS_FILE, FileResult, write_counts
+from ..batch.folder import COUNTS_FILE, FileResult, update_counts
 from ..batch.recipe import Recipe
 from ..batch.segment import save_labels, save_table
 from ..imaging.errors import OutputError
@@ -16,7 +16,7 @@ from ..session import Cells
 
 
 def save_cells(cells: Cells, folder: Path, stem: str) -> list[Path]:
-    """Write ``<stem>_labels.tif``, ``<stem>_cells.csv``, ``<stem>_recipe.json`` and ``counts.csv`` into a folder.
+    """Write ``<stem>_labels.tif``, ``<stem>_cells.csv``, ``<stem>_recipe.json`` and a row of ``counts.csv`` into a folder.
 
     Every file appears whole or not at all; an older one stays until the new one is complete.
 
@@ -43,7 +43,7 @@ def save_cells(cells: Cells, folder: Path, stem: str) -> list[Path]:
     source = cells.segmented.image.source
     name = Path(source).name if source else cells.segmented.image.name or stem
     row = FileResult(name, result.count, area, labels)
-    write_counts([row], folder / COUNTS_FILE, Recipe.from_dict(result.metadata["recipe"]))
+    update_counts(row, folder / COUNTS_FILE, Recipe.from_dict(result.metadata["recipe"]))
     return [labels, table, folder / COUNTS_FILE, recipe]
 
 
