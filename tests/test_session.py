@@ -43,7 +43,14 @@ def segmented(image: Image, recipe: Recipe | None = None, threshold: float = 0.3
     """What a model that takes brightness for probability would say."""
     plane = image.plane()
     model = ModelVersion(
-        "mine", None, UNetConfig(), NormalizerParams(), SplitParams(), threshold, min_size, "0" * 64  # type: ignore[arg-type]
+        "mine",
+        None,
+        UNetConfig(),
+        NormalizerParams(),
+        SplitParams(),
+        threshold,
+        min_size,
+        "0" * 64,  # type: ignore[arg-type]
     )
     prediction = Prediction(plane.astype(np.float32), None, model="mine", device="CPU (float32)")
     instances = Instances.from_prediction(prediction)

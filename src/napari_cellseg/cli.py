@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
+import os
 import shlex
 import sys
 from collections.abc import Generator, Sequence
@@ -23,6 +25,10 @@ Result = TypeVar("Result")
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; return its exit status (0 done, 1 something failed, 2 wrong usage)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A file name that this terminal cannot show must not stop the run.
+            stream.reconfigure(errors="backslashreplace")
     words = list(sys.argv[1:] if argv is None else argv)
     args = build_parser().parse_args(words)
     args.command = shlex.join(["napari-cellseg", *words])
@@ -32,6 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         status: int = args.run(args)
     except CellsegError as error:
         print(f"napari-cellseg: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; the exit must not try to write the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
         print("napari-cellseg: stopped; what was finished is kept.", file=sys.stderr)
@@ -59,20 +69,24 @@ def _add_segment(commands: Any) -> None:
     sub.add_argument("--recipe", metavar="FILE", help="recipe.json of an earlier run; the options below override it")
     _add_recipe_options(sub)
     sub.add_argument("--pattern", metavar="GLOB", help="only files of a folder that match, such as '*.tif'")
-    sub.add_argument("--subfolders", action="store_true", help="also look in the folders of a folder")
+    sub.add_argument("--no-subfolders", action="store_true", help="do not look in the folders of a folder")
+    sub.add_argument(
+        "--overwrite", action="store_true", help="also replace label files that a person made"
+    )
     sub.add_argument("--cells", action="store_true", help="also write cells.csv, one row per cell")
     sub.set_defaults(run=run_segment)
 
 
-def _add_recipe_options(sub: argparse.ArgumentParser) -> None:
+def _add_recipe_options(sub: argparse.ArgumentParser, image: bool = True) -> None:
     from .batch.recipe import DEVICES, Recipe
 
     helps = {name: f.metadata["help"] for name, f in Recipe.__dataclass_fields__.items()}
     sub.add_argument("--model", metavar="NAME_OR_DIR", help=f"{helps['model']}; default: cells")
     sub.add_argument("--threshold", type=float, metavar="T", help=f"{helps['threshold']}; default: the model's")
     sub.add_argument("--min-size", type=int, metavar="N", help=f"{helps['min_size']}; default: the model's")
-    sub.add_argument("--channel", type=int, metavar="N", help=helps["channel"])
-    sub.add_argument("--axes", metavar="AXES", help=helps["axes"])
+    if image:
+        sub.add_argument("--channel", type=int, metavar="N", help=helps["channel"])
+        sub.add_argument("--axes", metavar="AXES", help=helps["axes"])
     sub.add_argument("--device", choices=DEVICES, help=f"{helps['device']}; default: auto")
 
 
@@ -86,22 +100,27 @@ def _recipe(args: argparse.Namespace) -> Any:
 
 def run_segment(args: argparse.Namespace) -> int:
     """``napari-cellseg segment``: 1 if any image failed, after doing the others."""
-    from .batch.folder import FileResult, iter_segment_files
+    from .batch.counts import FileResult
+    from .batch.folder import iter_segment_files
     from .imaging.reading import find_images
 
-    files = find_images(args.input, pattern=args.pattern, recursive=args.subfolders)
+    files = find_images(args.input, pattern=args.pattern, recursive=not args.no_subfolders)
     recipe = _recipe(args)
     n_failed = n_cells = 0
     with _bar(len(files), "image") as bar:
-        for step in iter_segment_files(files, Path(args.out), recipe, args.cells):
+        for step in iter_segment_files(files, Path(args.out), recipe, args.cells, args.overwrite):
             if isinstance(step, FileResult):
                 bar.update()
+                for note in step.notes:
+                    bar.write(f"{step.image}: {note}", file=sys.stderr)
                 n_cells += step.count or 0
                 if step.error:
                     n_failed += 1
                     bar.write(f"{step.image}: {step.error}", file=sys.stderr)
                 else:
                     bar.write(f"{step.image}: {step.count} cells")
+            else:
+                bar.set_postfix_str(f"{step.message} {step.fraction:.0%}" if step.total else step.message)
     print(f"{len(files) - n_failed} of {len(files)} images, {n_cells} cells; results in {args.out}")
     return 1 if n_failed else 0
 
@@ -172,8 +191,10 @@ def run_models(args: argparse.Namespace) -> int:
         return 0
     for model in list_models():
         origin = "bundled" if model.bundled else f"from {model.parent}" if model.parent else "own"
-        ap50 = model.metrics.get("all", {}).get("ap_mean", {}).get("0.50")
-        figure = f"AP50 {ap50:.3f} on validation images" if ap50 is not None else "not evaluated"
+        try:
+            figure = f"AP50 {model.metrics['all']['ap_mean']['0.50']:.3f} on validation images"
+        except (KeyError, TypeError, ValueError):
+            figure = "not evaluated"
         print(f"{model.name}\t{origin}\tthreshold {model.threshold:g}, min_size {model.min_size} px\t{figure}")
     return 0
 
@@ -184,11 +205,15 @@ def _add_dataset_options(sub: argparse.ArgumentParser) -> None:
         metavar="DATASET",
         help="zip or folder of images with masks (Kaggle 2018 layout, or images/ and labels/)",
     )
-    sub.add_argument("--groups", metavar="CSV", help="image_id,kind,group; default: groups.csv beside the dataset")
+    sub.add_argument(
+        "--groups", metavar="CSV", help="image_id,kind,group; default: groups.csv in or beside DATASET"
+    )
     sub.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
 
 
 def _add_train(commands: Any) -> None:
+    from .batch.recipe import DEVICES
+
     sub = commands.add_parser("train", help="train a model version on images with masks")
     _add_dataset_options(sub)
     sub.add_argument("--parent", metavar="MODEL", help="start from this model's weights")
@@ -199,11 +224,11 @@ def _add_train(commands: Any) -> None:
     sub.add_argument("--learning-rate", type=float, default=1.5e-3, help="peak learning rate (default 0.0015)")
     sub.add_argument("--base-channels", type=int, default=32, help="width of the first level (default 32)")
     sub.add_argument("--levels", type=int, default=4, help="number of poolings (default 4)")
-    sub.add_argument("--dropout", type=float, default=0.0, help="at the two deepest levels (default 0)")
+    sub.add_argument("--dropout", type=float, default=0.0, help="0 to below 1, at the two deepest levels (default 0)")
     sub.add_argument("--validation", type=float, default=0.1, help="part of the images held out (default 0.1)")
     sub.add_argument("--kind-weight", action="append", default=[], metavar="KIND=W", help="how often a kind is drawn")
-    sub.add_argument("--seed", type=int, default=0)
-    sub.add_argument("--device", default="auto")
+    sub.add_argument("--seed", type=int, default=0, help="of the split and of every random choice (default 0)")
+    sub.add_argument("--device", choices=DEVICES, default="auto", help="where the network is trained (default auto)")
     sub.set_defaults(run=run_train)
 
 
@@ -240,6 +265,7 @@ def run_train(args: argparse.Namespace) -> int:
                 )
     if validation:
         _finish(validation, Path(args.out), args)
+    print(f"model version in {args.out}")
     return 0
 
 
@@ -269,13 +295,12 @@ def _finish(validation: Sequence[Sample], out: Path, args: argparse.Namespace) -
     evaluation = score(validation, predicted, threshold, min_size)
     write_json(out / METRICS_FILE, evaluation.to_dict())
     _print_evaluation(evaluation)
-    print(f"model version in {out}")
 
 
 def _add_evaluate(commands: Any) -> None:
     sub = commands.add_parser("evaluate", help="score a model on images with known cells")
     _add_dataset_options(sub)
-    _add_recipe_options(sub)
+    _add_recipe_options(sub, image=False)
     sub.add_argument(
         "--only", choices=("all", "validation"), default="all",
         help="validation: only the images that the model's training record says were held out",
@@ -301,7 +326,6 @@ def run_evaluate(args: argparse.Namespace) -> int:
             )
     evaluation = score(samples, _show("predicting", iter_predict_samples(samples, recipe)))
     out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
     write_json(out / METRICS_FILE, evaluation.to_dict())
     _print_evaluation(evaluation)
     print(f"metrics in {out / METRICS_FILE}")

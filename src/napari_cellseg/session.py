@@ -148,7 +148,7 @@ class Session:
 
     @property
     def running(self) -> Request | None:
-        """The request that is being answered."""
+        """Request that is being answered."""
         return self._running
 
     @property
@@ -177,11 +177,7 @@ class Session:
         """Note that an image is to be segmented, unless something is running already.
 
         A second run of one model on one image keeps the sliders where the person left them.
-
-        Returns
-        -------
-        Request or None
-            To be answered by `iter_answer`; None when another request is still running.
+        Returns None when another request is still running; else what `iter_answer` answers.
         """
         if self._running is not None:
             return None
@@ -209,7 +205,7 @@ class Session:
         return True
 
     def fail(self, request: Request | None, error: BaseException | str) -> bool:
-        """Note in words why something failed; what was there before stays. None: nothing was running."""
+        """Note in words why something failed; what was there before stays. None: it was not about a request."""
         if request is not None and not self._is_current(request):
             return False
         if request is not None:

@@ -15,14 +15,15 @@ from PIL import Image as PILImage
 
 import napari_cellseg
 from napari_cellseg import segment
-from napari_cellseg.batch.folder import FileResult, iter_segment_files, output_paths, update_counts
+from napari_cellseg.batch.counts import CountsTable, FileResult
+from napari_cellseg.batch.folder import iter_segment_files, output_paths
 from napari_cellseg.batch.recipe import Recipe
 from napari_cellseg.batch.segment import iter_predict_image, open_image
 from napari_cellseg.cli import main
 from napari_cellseg.imaging.errors import CellsegError, ImageError, ModelError, OutputError, ParamsError
 from napari_cellseg.imaging.progress import Progress, drain
 from napari_cellseg.imaging.reading import read_image
-from napari_cellseg.imaging.writing import read_labels, read_metadata
+from napari_cellseg.imaging.writing import read_labels, read_metadata, write_labels
 from napari_cellseg.instances.metrics import match
 from napari_cellseg.network.versions import ModelVersion
 from tests.models import make_model
@@ -173,7 +174,7 @@ def test_command_line_gives_the_same_numbers_and_survives_a_bad_file(
 ) -> None:
     out = tmp_path / "out"
     options = ["--model", str(model.path), "--threshold", "0.45", "--min-size", "9", "--device", "cpu"]
-    status = main(["segment", str(folder), "--subfolders", "--cells", "--out", str(out), *options])
+    status = main(["segment", str(folder), "--cells", "--out", str(out), *options])
     assert status == 1
     assert "broken.tif" in capsys.readouterr().err
     rows = list(csv.DictReader((out / "counts.csv").open()))
@@ -202,7 +203,7 @@ def test_command_line_gives_the_same_numbers_and_survives_a_bad_file(
 def test_results_of_a_run_are_not_its_next_input(folder: Path, model: ModelVersion) -> None:
     (folder / "broken.tif").unlink()
     for _ in range(2):
-        assert main(["segment", str(folder), "--out", str(folder), "--model", str(model.path)]) == 0
+        assert main(["segment", str(folder), "--no-subfolders", "--out", str(folder), "--model", str(model.path)]) == 0
         assert len((folder / "counts.csv").read_text().splitlines()) == 2
 
 
@@ -273,12 +274,49 @@ def test_models_and_evaluate_and_train_run_as_a_program(tmp_path: Path) -> None:
 
 
 def test_counts_of_several_images_share_a_table(tmp_path: Path) -> None:
-    path = tmp_path / "counts.csv"
     for name, count in (("a.tif", 3), ("b, c.tif", 5), ("a.tif", 4)):
-        update_counts(FileResult(name, count, 2.5, None), path, Recipe(threshold=0.5, min_size=1))
-    rows = list(csv.DictReader(path.open()))
-    assert [(row["image"], row["count"]) for row in rows] == [("b, c.tif", "5"), ("a.tif", "4")]
-    path.write_text("my,own\n1,2\n")
+        target = tmp_path / f"{name[0]}_labels.tif"
+        CountsTable(tmp_path).put(FileResult(name, count, 2.5, target), Recipe(threshold=0.5, min_size=1), target)
+    rows = list(csv.DictReader((tmp_path / "counts.csv").open()))
+    assert [(row["image"], row["count"]) for row in rows] == [("a.tif", "4"), ("b, c.tif", "5")]
+    (tmp_path / "counts.csv").write_text("my,own\n1,2\n")
     with pytest.raises(OutputError, match="my, own"):
-        update_counts(FileResult("a", 1, 2.0, None), path, Recipe())
-    assert path.read_text() == "my,own\n1,2\n"
+        CountsTable(tmp_path)
+
+
+def test_labels_that_a_person_made_are_not_replaced(folder: Path, model: ModelVersion) -> None:
+    (folder / "broken.tif").unlink()
+    mine = np.ones((200, 240), np.uint16)
+    tifffile.imwrite(folder / "good_labels.tif", mine)
+    run = ["segment", str(folder / "good.tif"), "--out", str(folder), "--model", str(model.path)]
+    assert main(run) == 1
+    np.testing.assert_array_equal(read_labels(folder / "good_labels.tif"), mine)
+    write_labels(folder / "good_labels.tif", mine, metadata={"edited_by_hand": True})
+    assert main(run) == 1
+    assert main([*run, "--overwrite"]) == 0
+    assert read_metadata(folder / "good_labels.tif")["recipe"]["model"] == str(model.path)
+
+
+def test_changed_weights_are_noticed(tmp_path: Path, small_image: np.ndarray) -> None:
+    own = make_model(tmp_path / "own")
+    blob = bytearray(own.weights.read_bytes())
+    blob[-9:] = bytes(9)
+    own.weights.write_bytes(blob)
+    with pytest.raises(ModelError, match="changed or damaged"):
+        segment(small_image, own)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"threshold": "0.5"}, {"min_size": float("inf")}, {"axes": ["Y", "X"]}, {"model": None}, {"channel": True}],
+)
+def test_recipes_with_values_of_the_wrong_kind(values: dict) -> None:
+    with pytest.raises(ParamsError, match=next(iter(values))):
+        Recipe.from_dict(values)
+
+
+def test_a_missing_file_does_not_stop_the_others(folder: Path, model: ModelVersion, tmp_path: Path) -> None:
+    arguments = ["segment", str(folder / "missing"), str(folder / "good.tif"), "--out", str(tmp_path / "out")]
+    assert main([*arguments, "--model", str(model.path)]) == 1
+    rows = list(csv.DictReader((tmp_path / "out" / "counts.csv").open()))
+    assert [bool(row["error"]) for row in rows] == [True, False]

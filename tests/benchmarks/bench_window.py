@@ -39,7 +39,8 @@ def run() -> list[Row]:
     return [
         Row(
             f"window blocked by one step of a drag at {SIZE} x {SIZE}, {window['n_cells']:,} cells, p95 without paint",
-            f"{1e3 * blocked:.1f} ms (median {1e3 * window['blocked_median']:.1f}, worst {1e3 * window['blocked_max']:.1f})",
+            f"{1e3 * blocked:.1f} ms (median {1e3 * window['blocked_median']:.1f}, "
+            f"worst {1e3 * window['blocked_max']:.1f})",
             f"{1e3 * GOAL_BLOCKED:.0f} ms",
             blocked <= GOAL_BLOCKED,
         ),

@@ -32,8 +32,10 @@ def draw_discs(n: int = 16, size: int = 160) -> np.ndarray:
     side = math.ceil(math.sqrt(n))
     for i in range(n):
         cy, cx = (np.array(divmod(i, side)) + 0.5) * size / side
-        distance = np.hypot(y - cy, x - cx) / (0.45 * size / side * (0.5 + 0.5 * i / n))
-        picture = np.maximum(picture, (0.55 + 0.4 * i / n) * np.clip(1.4 - distance, 0, 1))
+        rows, columns = (slice(int(c - 0.5 * size / side), int(c + 0.5 * size / side) + 1) for c in (cy, cx))
+        near = picture[rows, columns]
+        distance = np.hypot(y[rows, columns] - cy, x[rows, columns] - cx) / (0.45 * size / side * (0.5 + 0.5 * i / n))
+        np.maximum(near, (0.55 + 0.4 * i / n) * np.clip(1.4 - distance, 0, 1), out=near)
     return picture
 
 
@@ -57,7 +59,14 @@ class BrightnessNetwork:
             raise self.error
         plane = plane.mean(axis=2) / 255 if plane.ndim == 3 else plane
         model = ModelVersion(
-            recipe.model, None, UNetConfig(), NormalizerParams(), SplitParams(), 0.3, 10, "0" * 64  # type: ignore[arg-type]
+            recipe.model,
+            None,
+            UNetConfig(),
+            NormalizerParams(),
+            SplitParams(),
+            0.3,
+            10,
+            "0" * 64,  # type: ignore[arg-type]
         )
         prediction = Prediction(plane, None, model=recipe.model, device="CPU (float32)")
         return Segmented(image, plane, prediction, Instances.from_prediction(prediction), model, recipe)

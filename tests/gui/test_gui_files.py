@@ -37,8 +37,12 @@ def test_open_files_with_their_scale(widget: Any, viewer: Any, qtbot: Any, tmp_p
         tmp_path / "a.ome.tif",
         (draw_discs(4)[None].repeat(2, 0) * 1000).astype(np.uint16),
         metadata={
-            "axes": "CYX", "PhysicalSizeX": 0.25, "PhysicalSizeY": 0.5, "PhysicalSizeXUnit": "µm",
-            "PhysicalSizeYUnit": "µm", "Channel": {"Name": ["DAPI", "GFP"]},
+            "axes": "CYX",
+            "PhysicalSizeX": 0.25,
+            "PhysicalSizeY": 0.5,
+            "PhysicalSizeXUnit": "µm",
+            "PhysicalSizeYUnit": "µm",
+            "Channel": {"Name": ["DAPI", "GFP"]},
         },
     )
     opened(widget, qtbot, tmp_path / "a.ome.tif")

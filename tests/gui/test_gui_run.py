@@ -248,6 +248,17 @@ def test_place_in_the_world_is_copied(widget: SegmentWidget, viewer: Any, networ
     assert "µm" in widget.cells_section.details.text() and "µm²" in widget.cells_section.min_size.hint.text()
 
 
+def test_a_closed_dock_is_called_no_more(segmented: SegmentWidget, viewer: Any, qtbot: Any) -> None:
+    bench = segmented.bench
+    segmented.parent().destroyOnClose()
+    qtbot.wait(300)
+    viewer.add_image(draw_discs(9), name="later")
+    bench.session.choose(viewer.layers["discs"].unique_id)
+    bench.session.set_threshold(0.8)
+    qtbot.wait(400)
+    assert len(np.unique(viewer.layers["discs cells"].data)) - 1 == bench.session.cells.count()
+
+
 def test_the_session_outlives_the_widget(segmented: SegmentWidget, viewer: Any, qtbot: Any) -> None:
     second = SegmentWidget(viewer)
     qtbot.addWidget(second)

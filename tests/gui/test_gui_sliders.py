@@ -111,8 +111,9 @@ def test_undo_after_a_slider_paints_nothing_old(segmented: Any, viewer: Any, qtb
     settled(segmented, qtbot)
     expected = labels.data.copy()
     canvas = viewer.window._qt_viewer.canvas.native
-    for key in (Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ControlModifier | Qt.KeyboardModifier.ShiftModifier):
-        qtbot.keyClick(canvas, Qt.Key.Key_Z, key)
+    control, shift = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
+    for keys in (control, control | shift):
+        qtbot.keyClick(canvas, Qt.Key.Key_Z, keys)
         qtbot.wait(30)
     assert np.array_equal(labels.data, expected)
     assert len(ids_on_screen(segmented)) == shown_count(segmented)

@@ -64,8 +64,9 @@ def test_a_missing_image_is_kept_so_that_the_others_are_done(folder):
 
 
 def test_what_cannot_be_found_is_an_error(folder, tmp_path):
-    with pytest.raises(ImageError, match="does not exist"):
-        find_images([folder / "no folder"])
+    assert find_images([folder / "no folder"]) == [(folder / "no folder", "no folder")]
+    with pytest.raises(ImageError, match="empty name"):
+        find_images([""])
     (folder / "empty").mkdir()
     with pytest.raises(ImageError, match=r"No image was found.*\.tif"):
         find_images([folder / "empty"])

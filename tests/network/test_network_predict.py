@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from napari_cellseg.imaging.errors import ModelError
+from napari_cellseg.imaging.errors import ImageError, ModelError
 from napari_cellseg.network import predict as predict_module
 from napari_cellseg.network.devices import DeviceChoice, list_devices, resolve_device
 from napari_cellseg.network.predict import iter_predict, next_smaller, predict
@@ -55,7 +55,7 @@ def test_grey_is_the_same_as_equal_colours(model: ModelVersion) -> None:
 
 
 def test_wrong_number_of_channels_is_told(model: ModelVersion) -> None:
-    with pytest.raises(ModelError, match=r"2 channels.*reads 3"):
+    with pytest.raises(ImageError, match=r"2 channels.*reads 3"):
         predict(np.zeros((20, 20, 2), np.float32), model)
 
 
@@ -113,7 +113,7 @@ def test_nothing_left_to_try_is_told(model: ModelVersion, monkeypatch: pytest.Mo
         raise MemoryError("Unable to allocate 9 GiB")
 
     monkeypatch.setattr(predict_module, "_batch_maps", never)
-    with pytest.raises(ModelError, match="not enough memory"):
+    with pytest.raises(ImageError, match="not enough memory"):
         predict(np.zeros((64, 64), np.float32), model)
 
 

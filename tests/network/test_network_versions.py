@@ -155,7 +155,12 @@ def test_config_that_is_not_json_settings(model: ModelVersion, text: str) -> Non
 
 def test_weights_of_another_shape(model: ModelVersion, tmp_path: Path) -> None:
     other = make_model(tmp_path / "wide", base_channels=6)
-    shutil.copy(other.weights, model.weights)
+    with pytest.raises(ModelError, match="changed or damaged"):
+        shutil.copy(other.weights, model.weights)
+        load_network(load_model(model.path))
+    values = json.loads((other.path / CONFIG_FILE).read_text())
+    values["network"]["base_channels"] = 4
+    (model.path / CONFIG_FILE).write_text(json.dumps(values))
     with pytest.raises(ModelError, match="do not fit"):
         load_network(load_model(model.path))
 

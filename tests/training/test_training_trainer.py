@@ -178,7 +178,28 @@ def test_nothing_to_train_on_is_told(tmp_path: Path) -> None:
             next(iter_train(samples, [], tmp_path / "x"))
 
 
-@pytest.mark.parametrize("setting", [{"steps": 0}, {"minutes": 0}, {"learning_rate": 0}, {"crop": 0}])
+@pytest.mark.parametrize(
+    "setting",
+    [{"steps": 0}, {"minutes": 0}, {"learning_rate": 0}, {"crop": 16}, {"seed": -1}, {"kind_weights": {"a": 0}}],
+)
 def test_impossible_training_settings(setting: dict) -> None:
     with pytest.raises(CellsegError, match=r"must be"):
         TrainParams(**setting)
+
+
+def test_a_stopped_run_leaves_a_whole_version(tmp_path: Path) -> None:
+    params = TrainParams(
+        steps=100, validate_every=2, batch_size=1, crop=32, device="cpu", network=UNetConfig(base_channels=2, levels=1)
+    )
+    steps = iter_train([blobs(0)], [blobs(1)], tmp_path / "stopped", params)
+    for _ in range(4):
+        next(steps)
+    steps.close()
+    model = load_model(tmp_path / "stopped")
+    load_network(model)
+    assert model.training["steps"] == 4
+
+
+def test_kinds_that_no_image_has(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"typo.*blobs"):
+        next(iter_train([blobs(0)], [], tmp_path / "x", TrainParams(kind_weights={"typo": 1})))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import numbers
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -37,11 +38,22 @@ class Recipe:
     device: str = field(default="auto", metadata={"help": "where the network runs"})
 
     def __post_init__(self) -> None:
+        for name, kinds, meant in (
+            ("model", str, "a name or folder"),
+            ("threshold", numbers.Real, "a number"),
+            ("min_size", numbers.Real, "a number"),
+            ("channel", numbers.Real, "a number"),
+            ("axes", str, "a text such as CYX"),
+        ):
+            value = getattr(self, name)
+            wanted = value is None and name != "model"
+            if not wanted and (not isinstance(value, kinds) or isinstance(value, bool) or value != value):
+                raise ParamsError(f"The recipe's {name} is {value!r}; it must be {meant}.")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ParamsError(f"The threshold is {self.threshold}; it is a probability and must lie from 0 to 1.")
-        if self.min_size is not None and (self.min_size < 0 or self.min_size != int(self.min_size)):
+        if self.min_size is not None and (not 0 <= self.min_size < 2**53 or self.min_size % 1):
             raise ParamsError(f"min_size is {self.min_size}; it must be a whole number of pixels, 0 or more.")
-        if self.channel is not None and (self.channel < 0 or self.channel != int(self.channel)):
+        if self.channel is not None and (not 0 <= self.channel < 2**31 or self.channel % 1):
             raise ParamsError(f"The channel is {self.channel}; channels are counted 0, 1, 2, ...")
         if self.device not in DEVICES:
             raise ParamsError(f"Device '{self.device}' is unknown. Choose one of {', '.join(DEVICES)}.")

@@ -124,6 +124,7 @@ class Segmented:
             "recipe": recipe.to_dict(),
             "model": {"name": self.model.name, "sha256": self.model.sha256},
             "device": self.prediction.device,
+            "notes": list(self.prediction.notes),
             "image": {"name": self.image.name, "size_yx": list(self.plane.shape[:2]), "sha256": self.image_sha256},
             "count": self.instances.count(threshold, min_size),
             "versions": versions(),
@@ -192,7 +193,7 @@ def open_image(source: Image | np.ndarray | str | PathLike[str], axes: str | Non
 
 def segment(
     image: Image | np.ndarray | str | PathLike[str],
-    model: str = "cells",
+    model: str | Path | ModelVersion = "cells",
     threshold: float | None = None,
     min_size: int | None = None,
     *,
@@ -206,8 +207,8 @@ def segment(
     ----------
     image : array, path or Image
         ``(Y, X)``, ``(Y, X, 3 or 4)`` colour, or anything else together with `axes`. Any real dtype.
-    model : str
-        Name or folder of a model version.
+    model : str, path or ModelVersion
+        Name or folder of a model version, or the version itself.
     threshold : float, optional
         Foreground probability from which a pixel belongs to a cell, 0 to 1; None takes the model's.
     min_size : int, optional
@@ -228,19 +229,18 @@ def segment(
     CellsegError
         If the image, the channel, the model or the device cannot be used.
     """
-    recipe = Recipe(model, threshold, min_size, channel, axes, device)
+    name = str(model.path) if isinstance(model, ModelVersion) else str(model)
+    recipe = Recipe(name, threshold, min_size, channel, axes, device)
     return drain(iter_predict_image(open_image(image, axes), recipe)).result()
 
 
 def save_labels(result: SegmentResult, path: Path, pixel_size: tuple[float, float] | None = None) -> Path:
     """Write the label image with its provenance; see :func:`napari_cellseg.imaging.writing.write_labels`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_labels(path, result.labels, metadata=result.metadata, pixel_size=pixel_size)
     return path
 
 
 def save_table(result: SegmentResult, path: Path) -> Path:
     """Write one row per cell as CSV."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_table(path, result.table)
     return path

@@ -7,7 +7,9 @@ import math
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
+from ..network.versions import ModelVersion
 from ..session import Cells
+from .bindings import Bindings
 from .colors import Colors
 from .number_slider import HANDLE_MARGIN, NumberSlider
 from .plots import AreaHistogram, CountCurve
@@ -25,15 +27,22 @@ class CellsSection(QWidget):
         self._shown: Cells | None = None
         self._build()
         session = bench.session
-        session.chosen_changed.connect(self._on_cells)
-        session.cells_changed.connect(self._on_cells)
-        session.sliders_changed.connect(self._on_sliders)
+        self._bindings = Bindings(self)
+        self._bindings.bind(session.chosen_changed, self._on_cells)
+        self._bindings.bind(session.cells_changed, self._on_cells)
+        self._bindings.bind(session.sliders_changed, self._on_sliders)
         self.threshold.valueChanged.connect(session.set_threshold)
         self.min_size.valueChanged.connect(session.set_min_size)
         for slider in (self.threshold, self.min_size):
             slider.pressed.connect(bench.hold)
             slider.released.connect(bench.release)
         self._on_cells()
+
+    def set_model(self, model: ModelVersion | None) -> None:
+        """Show where this model's sliders will start, while there is no result."""
+        if model is not None and self._bench.session.cells is None:
+            self.threshold.show_value(model.threshold)
+            self.min_size.show_value(model.min_size)
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""

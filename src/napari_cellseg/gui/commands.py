@@ -66,7 +66,7 @@ def measure_layer(layer: Layer | None, layers: Iterable[Layer] = ()) -> int:
         name = "no layer is selected" if layer is None else f"'{layer.name}' is not a labels layer"
         raise CellsegError(f"Cells are measured in a labels layer, but {name}. Select one.")
     if layer.ndim != 2 or layer.multiscale:
-        raise CellsegError(f"'{layer.name}' has {layer.ndim} dimensions, but a plane (Y, X) is measured. Take one plane.")
+        raise CellsegError(f"'{layer.name}' has {layer.ndim} dimensions, but a plane (Y, X) is measured. Take one.")
     images = [other for other in layers if isinstance(other, Image)]
     fitting = [image for image in images if _plane_shape(image) == layer.data.shape]
     pixels = np.asarray(fitting[0].data)[..., :3] if len(fitting) == 1 and fitting[0].rgb else None

@@ -11,6 +11,7 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QMenu, QPushButton, QWidget
 
 from ..imaging.finding import SUFFIXES
+from .bindings import Bindings
 from .layout import label, shrinkable
 from .opening import Opened, add_opened, read_paths
 from .workbench import Workbench
@@ -23,12 +24,13 @@ class ImageSection(QWidget):
         super().__init__(parent)
         self._bench = bench
         self._jobs: list[Any] = []
+        self._bindings = Bindings(self)
         self._build()
         layers = bench.viewer.layers
         for event in (layers.events.inserted, layers.events.removed, layers.events.reordered):
-            event.connect(self._on_layers)
-        layers.selection.events.active.connect(self._on_active)
-        bench.session.chosen_changed.connect(self._on_chosen)
+            self._bindings.bind(event, self._on_layers)
+        self._bindings.bind(layers.selection.events.active, self._on_active)
+        self._bindings.bind(bench.session.chosen_changed, self._on_chosen)
         self._on_layers()
         self._on_active()
 
@@ -65,7 +67,7 @@ class ImageSection(QWidget):
         with QSignalBlocker(self.image_layer):
             self.image_layer.clear()
             for layer in reversed(layers):
-                layer.events.name.connect(self._on_layers)
+                self._bindings.bind(layer.events.name, self._on_layers)
                 self.image_layer.addItem(layer.name, layer.unique_id)
             if not layers:
                 self.image_layer.addItem("no image yet", None)

@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QWidget
 from ..imaging.errors import AxesError, CellsegError
 from ..imaging.image import Image
 from ..network.versions import ModelVersion
+from .bindings import Bindings
 from .layer_image import image_from_layer
 from .layout import label, shrinkable
 from .preview import thumbnail
@@ -31,8 +32,9 @@ class InputSection(QWidget):
         self._bench = bench
         self._model: ModelVersion | None = None
         self._build()
-        bench.session.chosen_changed.connect(self._on_chosen)
-        bench.image_changed.connect(self._on_chosen)
+        self._bindings = Bindings(self)
+        self._bindings.bind(bench.session.chosen_changed, self._on_chosen)
+        self._bindings.bind(bench.image_changed, self._on_chosen)
         self._on_chosen()
 
     @property

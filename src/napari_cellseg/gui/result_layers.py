@@ -163,7 +163,7 @@ def _ink(image: ImageLayer) -> str:
     """Colour that can be read on an image as it is shown."""
     pixels = np.asarray(image.thumbnail).reshape(-1, 4)
     pixels = pixels[pixels[:, 3] > 0, :3]
-    return "black" if pixels.size and pixels.mean() > 140 else "white"
+    return "black" if pixels.size and np.median(pixels) > 127 else "white"
 
 
 def reset_history(labels: Labels) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from qtpy.QtWidgets import QApplication, QCheckBox, QFileDialog, QGridLayout, QHBoxLayout, QPushButton, QWidget
 
 from ..imaging.errors import CellsegError
+from .bindings import Bindings
 from .count_points import MAX_NUMBERS
 from .layer_image import layer_path, layer_stem
 from .saving import command_line, save_cells
@@ -22,9 +23,9 @@ class ResultSection(QWidget):
         self._bench = bench
         self._saving: object = None
         self._build()
-        bench.session.chosen_changed.connect(self._on_cells)
-        bench.session.cells_changed.connect(self._on_cells)
-        bench.session.sliders_changed.connect(self._on_cells)
+        self._bindings = Bindings(self)
+        for signal in (bench.session.chosen_changed, bench.session.cells_changed, bench.session.sliders_changed):
+            self._bindings.bind(signal, self._on_cells)
         self._on_cells()
 
     def save_to(self, folder: str | Path) -> None:

@@ -7,6 +7,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QPushButton, QWidg
 
 from ..imaging.progress import Progress
 from ..session import State
+from .bindings import Bindings
 from .colors import Colors
 from .pace import Pace
 from .workbench import Workbench
@@ -51,8 +52,9 @@ class RunSection(QWidget):
         grid.addWidget(self.message, 1, 0, 1, 3)
         self.segment.clicked.connect(self.asked)
         self.cancel.clicked.connect(bench.cancel)
-        bench.session.state_changed.connect(self._on_state)
-        bench.session.progress_changed.connect(self._on_progress)
+        self._bindings = Bindings(self)
+        self._bindings.bind(bench.session.state_changed, self._on_state)
+        self._bindings.bind(bench.session.progress_changed, self._on_progress)
         self._on_state(bench.session.state)
 
     def set_colors(self, colors: Colors) -> None:

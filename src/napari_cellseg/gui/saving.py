@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..batch.folder import COUNTS_FILE, FileResult, update_counts
+from ..batch.counts import CountsTable, FileResult
 from ..batch.recipe import Recipe
 from ..batch.segment import save_labels, save_table
 from ..imaging.errors import OutputError
@@ -16,7 +16,7 @@ from ..session import Cells
 
 
 def save_cells(cells: Cells, folder: Path, stem: str) -> list[Path]:
-    """Write ``<stem>_labels.tif``, ``<stem>_cells.csv``, ``<stem>_recipe.json`` and a row of ``counts.csv`` into a folder.
+    """Write ``<stem>_labels.tif``, ``<stem>_cells.csv``, ``<stem>_recipe.json`` and a row of ``counts.csv``.
 
     Every file appears whole or not at all; an older one stays until the new one is complete.
 
@@ -34,6 +34,7 @@ def save_cells(cells: Cells, folder: Path, stem: str) -> list[Path]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"The folder {folder} can't be made ({error}). Choose a folder you can write to.") from error
+    counts = CountsTable(folder)
     result = cells.result()
     labels = save_labels(result, folder / f"{stem}_labels.tif", cells.segmented.image.pixel_size)
     table = save_table(result, folder / f"{stem}_cells.csv")
@@ -43,8 +44,8 @@ def save_cells(cells: Cells, folder: Path, stem: str) -> list[Path]:
     source = cells.segmented.image.source
     name = Path(source).name if source else cells.segmented.image.name or stem
     row = FileResult(name, result.count, area, labels)
-    update_counts(row, folder / COUNTS_FILE, Recipe.from_dict(result.metadata["recipe"]))
-    return [labels, table, folder / COUNTS_FILE, recipe]
+    counts.put(row, Recipe.from_dict(result.metadata["recipe"]), labels)
+    return [labels, table, counts.path, recipe]
 
 
 def command_line(cells: Cells) -> str:

@@ -47,7 +47,8 @@ class SegmentWidget(QWidget):
         self._lay_out()
         self.setAcceptDrops(True)
         self.model_section.model_changed.connect(self.input_section.set_model)
-        self.input_section.set_model(self.model_section.version())
+        self.model_section.model_changed.connect(self.cells_section.set_model)
+        self.model_section.refresh()
         self.run_section.asked.connect(self.segment)
         self._watched = 0
         self._follow_theme()

@@ -14,13 +14,12 @@ from superqt.utils import qdebounced, qthrottled
 
 from ..batch.recipe import Recipe
 from ..imaging.errors import CellsegError
-from ..imaging.progress import Progress
 from ..session import Request, Session
-from .activity import Activity
-from .answer import Answer, iter_answer
+from .answer import Answer
 from .layer_image import METADATA_KEY, image_from_layer
 from .result_layers import ResultLayers
-from .workers import Latest, start_run
+from .run import Run
+from .workers import Latest
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -58,8 +57,7 @@ class Workbench:
         self.axes: dict[Any, str] = {}
         self.channels: dict[Any, int | None] = {}
         self.previews = Latest(self._on_failed)
-        self._worker: Any = None
-        self._activity: Activity | None = None
+        self._run: Run | None = None
         self._measuring = Latest(self._on_failed)
         self._live = qthrottled(self._show_live, timeout=LIVE_INTERVAL_MS)
         self._settle = qdebounced(self._measure_if_free, timeout=SETTLE_MS)
@@ -77,8 +75,6 @@ class Workbench:
         if viewer is None:
             raise CellsegError("The napari window of this widget was closed. Open the widget again.")
         return viewer
-
-    # -- asking -------------------------------------------------------------------------------------------------
 
     def image_layers(self) -> list[ImageLayer]:
         """Image layers of the viewer, from the bottom up."""
@@ -124,20 +120,17 @@ class Workbench:
         request = self.session.request(key, image, recipe)
         if request is None:
             return None
-        self._activity = Activity(f"Segmenting {image.title}", self.cancel)
-        self._worker = start_run(
-            iter_answer,
+        self._run = Run(
             request,
-            yielded=lambda progress: self._on_progress(request, progress),
-            returned=lambda answer: self.take(request, answer),
-            failed=lambda error: self._on_failed(error, request),
+            progressed=self.session.report,
+            answered=self.take,
+            failed=self._on_failed,
+            cancel=self.cancel,
         )
         return request
 
     def cancel(self) -> None:
         """Stop the running request at its next batch; its answer is dropped."""
-        if self._worker is not None:
-            self._worker.quit()
         self._end_run()
         self.session.cancel()
 
@@ -160,14 +153,6 @@ class Workbench:
         job.ask(question, then)
         return job
 
-    # -- answers ------------------------------------------------------------------------------------------------
-
-    def _on_progress(self, request: Request, progress: Progress) -> None:
-        if self.session.running is request:
-            self.session.report(request, progress)
-            if self._activity is not None:
-                self._activity.show(progress)
-
     def take(self, request: Request, answer: Answer) -> None:
         """Show an answer; one to an old request is dropped."""
         if self.session.running is not request:
@@ -177,7 +162,7 @@ class Workbench:
         if image is None:
             self.session.forget(request.key)
             return
-        self._set_aside_edits(request.key)
+        kept = self._set_aside_edits(request.key)
         if request.key in self.layers:
             self.layers[request.key].take(answer)
         else:
@@ -187,6 +172,8 @@ class Workbench:
             layers.labels.events.paint.connect(self._recount)
             self.layers[request.key] = layers
         self.session.accept(request, answer.segmented)
+        if kept:
+            self.session.note(KEPT_EDITS.format(kept))
 
     def _on_failed(self, error: BaseException, request: Request | None = None) -> None:
         if request is not None and self.session.running is request:
@@ -197,16 +184,14 @@ class Workbench:
             notification_manager.receive_error(type(error), error, error.__traceback__)
 
     def _end_run(self) -> None:
-        self._worker = None
-        if self._activity is not None:
-            activity, self._activity = self._activity, None
-            activity.close()
-
-    # -- sliders ------------------------------------------------------------------------------------------------
+        run, self._run = self._run, None
+        if run is not None:
+            run.end()
 
     def hold(self) -> None:
         """The mouse went down on a slider: only what is in view needs to follow."""
         self.dragging = True
+        self.session.rest()
 
     def release(self) -> None:
         """The mouse is up: everything is finished now."""
@@ -231,7 +216,8 @@ class Workbench:
         cells = self.session.cells_of(key)
         if cells is None or cells.edited is not None:
             return
-        self._set_aside_edits(key)
+        if kept := self._set_aside_edits(key):
+            self.session.note(KEPT_EDITS.format(kept))
         self._live()
         self._settle()
 
@@ -253,21 +239,20 @@ class Workbench:
 
         self._measuring.ask(cells.result, show)
 
-    # -- what a person does to the layers -----------------------------------------------------------------------
-
     def _on_edited(self) -> None:
         for key, layers in self.layers.items():
             if layers.edited:
                 self.session.set_edited(key, layers.labels.data)
 
-    def _set_aside_edits(self, key: Any) -> None:
-        """Leave a layer that a person has edited to that person, and go on in a new one."""
+    def _set_aside_edits(self, key: Any) -> str:
+        """Leave a layer that a person has edited to that person, go on in a new one; return its name, if any."""
         layers = self.layers.get(key)
-        if layers is not None and layers.edited:
-            kept = layers.split_off_edits(self.viewer)
-            kept.events.paint.disconnect(self._recount)
-            layers.labels.events.paint.connect(self._recount)
-            self.session.note(KEPT_EDITS.format(kept.name))
+        if layers is None or not layers.edited:
+            return ""
+        kept = layers.split_off_edits(self.viewer)
+        kept.events.paint.disconnect(self._recount)
+        layers.labels.events.paint.connect(self._recount)
+        return str(kept.name)
 
     def _watch(self, layer: Layer) -> None:
         if isinstance(layer, ImageLayer):

@@ -36,9 +36,7 @@ def start_run(
 class Latest:
     """Answers questions in a thread, one at a time; when a newer one was asked meanwhile, the old answer is dropped."""
 
-    def __init__(
-        self, failed: Callable[[BaseException], object], ended: Callable[[], object] | None = None
-    ) -> None:
+    def __init__(self, failed: Callable[[BaseException], object], ended: Callable[[], object] | None = None) -> None:
         self._failed, self._ended = failed, ended
         self._worker: FunctionWorker | None = None
         self._next: tuple[Callable[[], Any], Callable[[Any], object]] | None = None

@@ -25,7 +25,7 @@ def find_images(
     Parameters
     ----------
     inputs : path or iterable of paths
-        Files are taken as they are, also missing ones with an image's suffix: reading them will say what is wrong.
+        Files are taken as they are, also missing ones: reading them will say what is wrong.
         Of a folder every image is taken that is neither hidden nor one of this package's own label images. What
         does not exist and contains ``*``, ``?`` or ``[`` is a pattern, for shells that leave it as it is.
     pattern : str, optional
@@ -43,17 +43,15 @@ def find_images(
     Raises
     ------
     ImageError
-        Something does not exist, cannot be looked into, or no image was found.
+        A folder cannot be looked into, a name is empty, or no image was found.
     """
     given = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
     found: dict[str, tuple[Path, str]] = {}
     for item in _expanded(given):
         if item.is_dir():
             files = [(item / name, name) for name in _in_folder(item, pattern, recursive)]
-        elif item.exists() or item.suffix.lower() in SUFFIXES:
-            files = [(item, item.name)]
         else:
-            raise ImageError(f"{item} does not exist. Check the name, or give a folder of images.")
+            files = [(item, item.name)]
         for path, name in files:
             found.setdefault(os.path.normcase(os.path.realpath(path)), (path, name))
     if not found:
@@ -74,6 +72,8 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 
 def _expanded(given: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
     for item in given:
+        if not str(item):
+            raise ImageError("An empty name was given. Name an image, a folder, or . for this folder.")
         path = Path(item).expanduser()
         matches = [] if os.path.lexists(path) or not glob.has_magic(str(path)) else glob.glob(str(path))
         yield from (Path(match) for match in sorted(matches, key=natural_key)) if matches else (path,)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .axes import check_axes, check_values, looks_rgb, plain_axes
+from .damage import DAMAGE, unreadable
 from .errors import AxesError, ImageError
 
 _AXIS_NAMES = {"T": "time points", "Z": "slices"}
@@ -105,7 +106,7 @@ class Image:
             No such channel, or several channels and none chosen.
         """
         index, kept = self._plane_index(channel)
-        plane = np.asarray(self.data[index])
+        plane = self._values(index)
         order = [kept.index(letter) for letter in "YXC" if letter in kept]
         plane = plane.transpose(order)
         if plane.ndim == 3:
@@ -122,9 +123,16 @@ class Image:
         row_bytes = dtype.itemsize * math.prod(self.data.shape[1:])
         rows = max(1, _HASH_BLOCK_BYTES // row_bytes)
         for start in range(0, self.data.shape[0], rows):
-            block = np.asarray(self.data[start : start + rows])
+            block = self._values(slice(start, start + rows))
             digest.update(np.ascontiguousarray(block, dtype=dtype).view(np.uint8).data)
         return digest.hexdigest()
+
+    def _values(self, index: Any) -> np.ndarray:
+        """Read values, which may be still in their file."""
+        try:
+            return np.asarray(self.data[index])
+        except DAMAGE as error:
+            raise unreadable(self.source or self.title, error) from error
 
     def _plane_index(self, channel: int | None) -> tuple[tuple[int | slice, ...], str]:
         index: list[int | slice] = []
@@ -154,6 +162,8 @@ class Image:
                 f"{self.title} has {n_channels} channels{names} and none was chosen. "
                 f"Choose a channel from 0 to {n_channels - 1}."
             )
+        if channel is not None and n_channels == 1 and channel != 0:
+            raise ImageError(f"{self.title} has no channel {channel}: it has only one. Leave the channel out.")
         if channel is not None and not 0 <= channel < n_channels:
             raise ImageError(
                 f"{self.title} has no channel {channel}: it has {n_channels}, counted from 0. "

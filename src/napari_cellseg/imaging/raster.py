@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +28,15 @@ def decode(path: Path) -> np.ndarray:
     OSError, ValueError, SyntaxError, ...
         Damaged or unknown; see `damage.DAMAGE`.
     """
-    with path.open("rb") as file:
-        head = file.read(26)
-    if png16.is_deep_colour(head):
-        deep = png16.decode(path.read_bytes())
+    return decode_bytes(path.read_bytes())
+
+
+def decode_bytes(content: bytes) -> np.ndarray:
+    """Decode the first picture of a file's content; see `decode`."""
+    if png16.is_deep_colour(content[:26]):
+        deep = png16.decode(content)
         return deep[..., 0] if deep.shape[2] == 2 else deep
-    with PillowImage.open(path) as picture:
+    with PillowImage.open(io.BytesIO(content)) as picture:
         mode = picture.mode
         if mode.startswith("I;16") or (mode == "I" and picture.format == "PNG"):
             # Older versions of Pillow read 16 bits into 32.

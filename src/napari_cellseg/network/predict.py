@@ -11,14 +11,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..imaging.errors import ModelError
+from ..imaging.errors import ImageError, ModelError
 from ..imaging.progress import Progress, drain
 from ..imaging.tiles import Tile, plan_tiles
 from ..instances.prediction import Prediction
 from .config import DISTANCE, FOREGROUND, UNetConfig
 from .devices import DeviceChoice, resolve_device
 from .unet import UNet, fuse_batch_norm
-from .versions import ModelVersion
+from .versions import ModelVersion, file_sha256
 
 TILE = 1024
 MIN_TILE = 256
@@ -35,6 +35,11 @@ def load_network(model: ModelVersion) -> UNet:
     """
     network = UNet(model.config)
     try:
+        if file_sha256(model.weights) != model.sha256:
+            raise ModelError(
+                f"The weights {model.weights} are not those that its config.json describes: changed or damaged. "
+                "Import the model again."
+            )
         state = load_file(model.weights)
     except (OSError, SafetensorError) as error:
         raise ModelError(f"The weights {model.weights} cannot be read ({error}). Import the model again.") from error
@@ -106,8 +111,10 @@ def iter_predict(
 
     Raises
     ------
-    ModelError
+    ImageError
         If the image's channels do not fit the model, or even the smallest tile on the CPU needs too much memory.
+    ModelError
+        If the model cannot be loaded or run.
     """
     planes = _network_input(normalized, model)
     choice = resolve_device(device)
@@ -126,7 +133,7 @@ def iter_predict(
                 torch.cuda.empty_cache()
             smaller = next_smaller(choice, tile, batch, _smallest_tile(model.config))
             if smaller is None:
-                raise ModelError(
+                raise ImageError(
                     f"There is not enough memory to run model {model.name} even on tiles of {tile} pixels. "
                     "Close other programs, or choose a smaller model."
                 ) from error
@@ -179,7 +186,7 @@ def _network_input(normalized: np.ndarray, model: ModelVersion) -> Tensor:
     n_wanted = model.config.in_channels
     planes = normalized[None] if normalized.ndim == 2 else np.moveaxis(normalized, -1, 0)
     if len(planes) not in (1, n_wanted) and n_wanted != 1:
-        raise ModelError(
+        raise ImageError(
             f"The image has {len(planes)} channels but model {model.name} reads {n_wanted}. "
             "Choose one channel, or another model."
         )

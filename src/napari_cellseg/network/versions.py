@@ -9,6 +9,7 @@ import re
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,6 +156,11 @@ def read_version(folder: Path) -> ModelVersion:
         raise ModelError(
             f"{folder / CONFIG_FILE} lacks or garbles a setting ({error}). Import the model again."
         ) from error
+    if not 0 <= version.threshold <= 1 or version.min_size < 0:
+        raise ModelError(
+            f"{folder / CONFIG_FILE} has threshold {version.threshold:g} and min_size {version.min_size}; a threshold "
+            "lies from 0 to 1 and a size is not negative. Correct the file, or import the model again."
+        )
     check_weights_file(version.weights)
     return version
 
@@ -305,5 +311,5 @@ def _copy_files(source: Path, target: Path) -> None:
                 if file_name in wanted and not (target / file_name).exists():
                     with archive.open(entry) as packed, open(target / file_name, "wb") as file:
                         shutil.copyfileobj(packed, file)
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error) as error:
         raise ModelError(f"{source} is not a readable zip ({error}). Give a model folder or a zip of one.") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Generator, Sequence
@@ -11,12 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-from PIL import Image as PILImage
 
+from ..imaging.damage import DAMAGE
 from ..imaging.errors import CellsegError, DatasetError
 from ..imaging.image import as_image
 from ..imaging.progress import Progress, drain
+from ..imaging.raster import decode_bytes
 from ..imaging.reading import read_image
+from ..imaging.writing import read_labels
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 LABEL_FOLDERS = ("labels", "masks")
@@ -101,8 +102,11 @@ def _read_groups(path: Path, groups: str | Path | None) -> dict[str, dict[str, s
         raise DatasetError(
             f"The group table {groups} does not exist. Leave it out, or give a CSV with image_id,kind,group."
         )
-    with open(groups, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with open(groups, newline="", encoding="utf-8-sig") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(f"The group table {groups} cannot be read ({error}). Save it as CSV in UTF-8.") from error
     if rows and not {"image_id", "kind", "group"} <= set(rows[0]):
         raise DatasetError(
             f"The group table {groups} has columns {', '.join(rows[0])}; it needs image_id, kind and group."
@@ -148,9 +152,8 @@ def _kaggle_layout(
 
     def decode(entry: str) -> np.ndarray:
         try:
-            with PILImage.open(io.BytesIO(read(entry))) as picture:
-                return np.asarray(picture)
-        except (OSError, zipfile.BadZipFile) as error:
+            return decode_bytes(read(entry))
+        except DAMAGE as error:
             raise DatasetError(f"{entry} in {path} cannot be read ({error}). Remove or replace it.") from error
 
     def read_one(name: str) -> Sample:
@@ -180,7 +183,7 @@ def _paired_layout(images: Path, labels: Path) -> tuple[int, Callable[[str], Sam
     def read_one(name: str) -> Sample:
         image_path, label_path = pairs[name]
         image = read_image(image_path).plane()
-        ids = read_image(label_path).plane()
+        ids = read_labels(label_path)
         if ids.shape != image.shape[:2]:
             raise DatasetError(f"Labels {label_path} are {ids.shape} pixels but {image_path} is {image.shape[:2]}.")
         return Sample(name, image, ids.astype(np.int32))
@@ -208,6 +211,8 @@ def split_by_group(
     """
     if not 0 <= fraction < 1:
         raise CellsegError(f"The validation fraction is {fraction}; it must be at least 0 and below 1.")
+    if seed < 0:
+        raise CellsegError(f"The seed is {seed}; it must be 0 or more.")
     rng = np.random.default_rng(seed)
     held_out: set[tuple[str, str]] = set()
     for kind in sorted({s.kind for s in samples}):

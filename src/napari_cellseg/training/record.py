@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from ..imaging.writing import atomic_path, write_table
@@ -43,7 +43,8 @@ def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
     """Write weights as safetensors, whole or not at all; matrices in float16, everything small in float32."""
     packed = {k: v.half().contiguous() if v.ndim > 1 else v.contiguous().clone() for k, v in state.items()}
     with atomic_path(path) as temporary:
-        save_file(packed, temporary)
+        # Not save_file: it would put a file of its own, readable by nobody else, in the place of ours.
+        Path(temporary).write_bytes(save(packed))
 
 
 def write_history(path: Path, history: Sequence[TrainProgress]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from ..network.config import UNetConfig
 from ..network.devices import resolve_device
 from ..network.predict import load_network, place
 from ..network.unet import UNet
-from ..network.versions import TRAINING_FILE, WEIGHTS_FILE, ModelVersion, read_version, write_config
+from ..network.versions import CONFIG_FILE, TRAINING_FILE, WEIGHTS_FILE, ModelVersion, read_version, write_config
 from .augment import AugmentParams, TrainingImage, prepare, random_batch
 from .datasets import Sample
 from .losses import LossParams, total_loss
@@ -54,7 +54,8 @@ class TrainParams:
     validate_every : int
         Steps between two looks at the validation loss.
     kind_weights : mapping of str to float
-        How often images of a kind are drawn; kinds not named share in proportion to their number of images.
+        Relative chance of drawing an image of a kind; a kind not named has its share of the images. The chances are
+        scaled to add up to 1.
     seed : int
     device : str
     network : UNetConfig
@@ -86,8 +87,18 @@ class TrainParams:
                 raise CellsegError(f"Training setting {name} is {getattr(self, name)}; it must be at least 1.")
         if self.minutes is not None and self.minutes <= 0:
             raise CellsegError(f"The time budget is {self.minutes} minutes; it must be above 0.")
-        if not self.learning_rate > 0:
-            raise CellsegError(f"The learning rate is {self.learning_rate}; it must be above 0.")
+        if not 0 < self.learning_rate <= 1:
+            raise CellsegError(f"The learning rate is {self.learning_rate}; it must be above 0 and at most 1.")
+        if self.crop < 2 * self.network.stride:
+            raise CellsegError(
+                f"Crops of {self.crop} pixels are too small for {self.network.levels} poolings; "
+                f"they must be at least {2 * self.network.stride} pixels."
+            )
+        if self.seed < 0:
+            raise CellsegError(f"The seed is {self.seed}; it must be 0 or more.")
+        for kind, weight in self.kind_weights.items():
+            if not 0 < weight < math.inf:
+                raise CellsegError(f"The weight of kind {kind!r} is {weight}; it must be above 0.")
 
 
 def draw_weights(images: Sequence[TrainingImage], kind_weights: Mapping[str, float]) -> np.ndarray:
@@ -111,7 +122,8 @@ def iter_train(
 ) -> Generator[TrainProgress, None, ModelVersion]:
     """Train a network step by step and leave a model version in `out`.
 
-    The weights of the lowest validation loss so far are on disk at any time, so that stopping early keeps them.
+    From the first look at the validation loss on, `out` holds a whole version with the weights of the lowest loss so
+    far, so that stopping early keeps them.
 
     Parameters
     ----------
@@ -137,7 +149,7 @@ def iter_train(
     Raises
     ------
     DatasetError
-        If there is nothing to train on.
+        If there is nothing to train on, or a weight is given for a kind that no image has.
     OutputError
         If `out` holds a version already or cannot be written.
     """
@@ -145,6 +157,10 @@ def iter_train(
     out = Path(out)
     if not any(sample.labels.any() for sample in training):
         raise DatasetError("There is no labelled cell to train on. Give images with at least one labelled cell.")
+    unknown = sorted(set(params.kind_weights) - {sample.kind for sample in training})
+    if unknown:
+        kinds = ", ".join(sorted({sample.kind for sample in training} - {""})) or "none"
+        raise DatasetError(f"A weight is given for {', '.join(unknown)}, but the kinds of the images are: {kinds}.")
     if (out / WEIGHTS_FILE).exists():
         raise OutputError(f"{out} holds a model version already. Versions are never overwritten: choose a new folder.")
     try:
@@ -160,17 +176,40 @@ def iter_train(
     run = _Run(network, choice.device, getattr(torch, choice.dtype), params)
     run.images = [prepare(sample, normalizer) for sample in training]
     run.validation_batches = _validation_batches([prepare(s, normalizer, 0) for s in validation], config, params)
-    history = []
+    history: list[TrainProgress] = []
     best = math.inf
-    for progress in run.steps():
-        history.append(progress)
-        if progress.validation_loss < best or (math.isinf(best) and progress.done >= 1):
-            best = progress.validation_loss
-            save_weights(run.average.state, out / WEIGHTS_FILE)
-        yield progress
-    write_history(out / HISTORY_FILE, history)
-    record = training_record(params, training, validation, history, network, choice, parent)
-    write_json(out / TRAINING_FILE, {"command": command, **record})
+    try:
+        for progress in run.steps():
+            history.append(progress)
+            if run.looks(progress):
+                loss = progress.validation_loss
+                if validation and math.isnan(loss):
+                    raise CellsegError(
+                        f"The loss is not a number any more after {progress.step} steps: the training ran away. "
+                        f"Try a learning rate below {params.learning_rate:g}."
+                    )
+                if not loss >= best:
+                    best = loss
+                    _save_version(out, run.average.state, config, normalizer, params, parent)
+            yield progress
+    finally:
+        # Also when the run is stopped: what was best so far is then a whole version.
+        if (out / CONFIG_FILE).exists():
+            write_history(out / HISTORY_FILE, history)
+            record = training_record(params, training, validation, history, network, choice, parent)
+            write_json(out / TRAINING_FILE, {"command": command, **record})
+    return read_version(out)
+
+
+def _save_version(
+    out: Path,
+    state: Mapping[str, Tensor],
+    config: UNetConfig,
+    normalizer: NormalizerParams,
+    params: TrainParams,
+    parent: ModelVersion | None,
+) -> None:
+    save_weights(state, out / WEIGHTS_FILE)
     write_config(
         out,
         config=config,
@@ -180,7 +219,6 @@ def iter_train(
         min_size=parent.min_size if parent else 20,
         parent=parent.name if parent else None,
     )
-    return read_version(out)
 
 
 class _Run:
@@ -212,9 +250,12 @@ class _Run:
             done = step / params.steps
             if params.minutes is not None:
                 done = max(done, seconds / (60 * params.minutes))
-            looks = step % params.validate_every == 0 or done >= 1
-            validation_loss = self.validation_loss() if looks else math.nan
-            yield TrainProgress(step, min(done, 1.0), seconds, loss, validation_loss, parts)
+            progress = TrainProgress(step, min(done, 1.0), seconds, loss, math.nan, parts)
+            yield replace(progress, validation_loss=self.validation_loss()) if self.looks(progress) else progress
+
+    def looks(self, progress: TrainProgress) -> bool:
+        """Whether this is a step after which the validation loss is looked at and the weights may be saved."""
+        return progress.step % self.params.validate_every == 0 or progress.done >= 1
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         x = x.to(self.device, memory_format=torch.channels_last)

@@ -1,0 +1,36 @@
+"""Connections of a widget to things that outlive it, undone when the widget goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtWidgets import QWidget
+
+
+class Bindings:
+    """Connects a widget's slots to signals of the session and of napari's models.
+
+    Those signals would go on calling a widget whose dock was closed, and calling a deleted Qt object is an error.
+
+    Parameters
+    ----------
+    owner : QWidget
+        When Qt destroys it, all its connections end.
+    """
+
+    def __init__(self, owner: QWidget) -> None:
+        self._connections: list[tuple[Any, Callable[..., object]]] = []
+        owner.destroyed.connect(self.end)
+
+    def bind(self, signal: Any, slot: Callable[..., object]) -> None:
+        """Connect, unless it is connected already."""
+        if not any(known is signal and other == slot for known, other in self._connections):
+            signal.connect(slot)
+            self._connections.append((signal, slot))
+
+    def end(self) -> None:
+        """Disconnect everything."""
+        while self._connections:
+            signal, slot = self._connections.pop()
+            signal.disconnect(slot)
