@@ -68,6 +68,20 @@ def test_open_a_folder_with_a_bad_file(widget: Any, viewer: Any, qtbot: Any, tmp
     assert [layer.visible for layer in viewer.layers] == [False, True]
 
 
+def test_a_large_file_opens_piece_by_piece(
+    widget: Any, viewer: Any, network: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_cellseg.gui.pyramid.DIRECT_BYTES", 1000)
+    monkeypatch.setattr("napari_cellseg.gui.pyramid.COARSEST", 64)
+    tifffile.imwrite(tmp_path / "large.tif", draw_discs())
+    opened(widget, qtbot, tmp_path / "large.tif")
+    layer = viewer.layers[0]
+    assert layer.multiscale and [level.shape for level in layer.data] == [(160, 160), (40, 40)]
+    assert "160 × 160" in widget.input_section.facts.text()
+    press_segment(widget, qtbot)
+    assert layers_of(widget).labels.data.shape == (160, 160) and widget.session.cells.count() == 16
+
+
 def test_drop_files_on_the_panel(widget: Any, viewer: Any, qtbot: Any, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "dropped.tif", draw_discs(4))
     data = QMimeData()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from ..imaging.finding import SUFFIXES, find_images
 from ..imaging.image import Image
 from ..imaging.reading import read_image
 from .layer_image import METADATA_KEY
+from .pyramid import pyramid
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -30,6 +31,8 @@ class Opened:
     Attributes
     ----------
     images : tuple of Image
+    levels : tuple of (list or None)
+        For each image the coarser copies by which a very large one is shown.
     others : tuple of Path
         Files that napari's own readers are to open.
     problems : tuple of str
@@ -37,17 +40,18 @@ class Opened:
     """
 
     images: tuple[Image, ...]
+    levels: tuple[list[Any] | None, ...]
     others: tuple[Path, ...]
     problems: tuple[str, ...]
 
 
 def read_paths(paths: Iterable[str | Path]) -> Opened:
     """Read files, and the images in folders; touches no layer, so that it can run beside the window's thread."""
-    images, others, problems = [], [], []
+    images, levels, others, problems = [], [], [], []
     try:
         found = find_images([Path(path) for path in paths])
     except CellsegError as error:
-        return Opened((), (), (str(error),))
+        return Opened((), (), (), (str(error),))
     if len(found) > MAX_AT_ONCE:
         problems.append(
             f"{len(found)} images were given and the first {MAX_AT_ONCE} opened. For a whole folder use the command "
@@ -58,10 +62,12 @@ def read_paths(paths: Iterable[str | Path]) -> Opened:
             others.append(path)
             continue
         try:
-            images.append(read_image(path))
+            image = read_image(path)
+            levels.append(pyramid(image))
+            images.append(image)
         except CellsegError as error:
             problems.append(str(error) if path.name in str(error) else f"{name}: {error}")
-    return Opened(tuple(images), tuple(others), tuple(problems))
+    return Opened(tuple(images), tuple(levels), tuple(others), tuple(problems))
 
 
 def add_opened(viewer: Viewer, opened: Opened) -> tuple[list[Layer], list[str]]:
@@ -74,9 +80,9 @@ def add_opened(viewer: Viewer, opened: Opened) -> tuple[list[Layer], list[str]]:
     """
     layers: list[Layer] = []
     problems = list(opened.problems)
-    for image in opened.images:
+    for image, levels in zip(opened.images, opened.levels, strict=True):
         try:
-            layers.append(add_image(viewer, image))
+            layers.append(add_image(viewer, image, levels))
         except (CellsegError, ValueError, TypeError) as error:
             problems.append(f"{image.title}: {error}")
     for path in opened.others:
@@ -91,33 +97,33 @@ def add_opened(viewer: Viewer, opened: Opened) -> tuple[list[Layer], list[str]]:
     return layers, problems
 
 
-def add_image(viewer: Viewer, image: Image) -> Layer:
-    """Add an image as a layer with its scale, axis names and file; a grey image in grey, colours as they are."""
-    data, axes = image.data, image.axes
+def add_image(viewer: Viewer, image: Image, levels: list[Any] | None = None) -> Layer:
+    """Add an image as a layer with its scale, axis names and file; a very large one by its levels (see `pyramid`)."""
+    axes = image.axes
     if not image.rgb and axes[-2:] != "YX":
         raise ImageError(f"{image.title} has axes {axes}; save it with rows and columns (Y, X) last.")
     labels = axes[:-1] if image.rgb else axes
     scale = dict(zip("YX", image.pixel_size or (1.0, 1.0), strict=True))
     unit = "micrometer" if image.pixel_size else "pixel"
     return viewer.add_image(
-        data,
+        image.data if levels is None else levels,
         rgb=image.rgb,
         name=Path(image.name).stem or "image",
         scale=[scale.get(letter, 1.0) for letter in labels],
         units=[unit if letter in "YX" else "pixel" for letter in labels],
         axis_labels=tuple(labels.lower()),
         metadata={METADATA_KEY: {"path": image.source, "channel_names": image.channel_names, "opened": True}},
-        multiscale=False,
-        contrast_limits=_contrast(image),
+        multiscale=levels is not None,
+        contrast_limits=None if image.rgb else _contrast(image.data if levels is None else levels[-1]),
     )
 
 
-def _contrast(image: Image) -> tuple[float, float] | None:
+def _contrast(data: Any) -> tuple[float, float] | None:
     """Brightness range that shows a dim image too; None leaves it to napari."""
-    if image.rgb or not isinstance(image.data, np.ndarray):
+    if not isinstance(data, np.ndarray):
         return None
-    step = max(1, int((image.data.size / _SAMPLE) ** 0.5))
-    sample = image.data[..., ::step, ::step].astype(np.float64)
+    step = max(1, int((data.size / _SAMPLE) ** 0.5))
+    sample = data[..., ::step, ::step].astype(np.float64)
     sample = sample[np.isfinite(sample)]
     low, high = np.percentile(sample, (0.1, 99.9)) if sample.size else (0.0, 0.0)
     return (float(low), float(high)) if high > low else None
