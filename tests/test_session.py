@@ -180,6 +180,23 @@ def test_sliders_announce_changes_only(session: Session) -> None:
         session.set_min_size(-1)
 
 
+def test_a_problem_is_told_while_something_runs(session: Session) -> None:
+    request = session.request("a", discs(), Recipe("mine"))
+    session.fail(None, "The disk is full. Free space and save again.")
+    assert session.running is request
+    assert (session.state.kind, session.state.sentence) == ("running", "The disk is full. Free space and save again.")
+
+
+def test_figures_beside_the_count_are_those_of_the_edited_cells(session: Session) -> None:
+    labels = np.zeros((96, 96), np.uint16)
+    labels[:4, :5], labels[10, 10] = 1, 2
+    session.set_edited("a", labels)
+    cells = session.cells
+    assert cells is not None and cells.count() == 2
+    assert cells.areas().tolist() == cells.counted_areas().tolist() == [20, 1]
+    assert cells.covered() == 21 / 96**2
+
+
 def test_hand_edits_count_until_a_slider_moves(session: Session) -> None:
     labels = session.cells.result().labels.copy()  # type: ignore[union-attr]
     count = session.cells.count()  # type: ignore[union-attr]

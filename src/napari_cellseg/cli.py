@@ -158,6 +158,8 @@ def _open_demo(out: Path, show: bool) -> int:
             f'The demo opens a window, and {error.name} is not installed. Run: pip install "napari-cellseg[all]"'
         ) from error
     demo = open_window(out, show=show)
+    if demo is None:
+        return 0
     print(f"screenshot  {demo.screenshot}\nlabels      {demo.labels}\ncounts      {demo.counts}\n{demo.count} cells")
     return 0
 

@@ -73,13 +73,21 @@ class Cells:
     def count(self) -> int:
         """Number of cells that is on the screen."""
         if self.edited is not None:
-            return int(np.count_nonzero(np.bincount(self.edited.ravel())[1:]))
+            return len(self.areas())
         return self.segmented.instances.count(self.threshold, self.min_size)
 
     def areas(self) -> np.ndarray:
-        """Areas in pixels of all cells that the threshold leaves, before `min_size` drops any: int64."""
-        areas = self.segmented.instances.areas(self.threshold)
+        """Areas in pixels, int64: of all cells that the threshold leaves, or of those edited by hand."""
+        if self.edited is not None:
+            areas = np.bincount(self.edited.ravel())[1:]
+        else:
+            areas = self.segmented.instances.areas(self.threshold)
         return areas[areas > 0]
+
+    def counted_areas(self) -> np.ndarray:
+        """Areas in pixels of the cells that are counted: `min_size` drops none that a person edited."""
+        areas = self.areas()
+        return areas if self.edited is not None else areas[areas >= max(self.min_size, 1)]
 
     def count_curve(self) -> tuple[np.ndarray, np.ndarray]:
         """Thresholds, and the count at each of them for the present `min_size`."""
@@ -91,15 +99,13 @@ class Cells:
 
     def median_diameter(self) -> float:
         """Median diameter in pixels (of circles of equal area) of the counted cells; NaN without any."""
-        areas = self.areas()
-        counted = areas[areas >= max(self.min_size, 1)]
+        counted = self.counted_areas()
         return float(np.sqrt(np.median(counted) * 4 / np.pi)) if counted.size else float("nan")
 
     def covered(self) -> float:
         """Part of the image that the counted cells cover, 0 to 1."""
-        areas = self.areas()
         height, width = self.segmented.instances.shape
-        return float(areas[areas >= max(self.min_size, 1)].sum() / max(height * width, 1))
+        return float(self.counted_areas().sum() / max(height * width, 1))
 
     def result(self) -> SegmentResult:
         """Labels, count, table and provenance of what is on the screen; takes up to a second on large images."""
@@ -210,8 +216,7 @@ class Session:
             return False
         if request is not None:
             self._running = None
-        if self._running is None:
-            self._set_state("failed", str(error) or type(error).__name__)
+        self._set_state("failed" if self._running is None else "running", str(error) or type(error).__name__)
         return True
 
     def note(self, sentence: str) -> None:

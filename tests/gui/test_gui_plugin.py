@@ -94,6 +94,18 @@ def test_the_panel_stays_narrow_whatever_is_called(segmented: Any, viewer: Any, 
     assert scroll.widget().minimumSizeHint().width() <= 340
 
 
+def test_demo_on_a_screen_leaves_the_window_open_and_no_files(
+    make_napari_viewer: Any, network: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples, "FOLDER", tmp_path)
+    monkeypatch.setattr(demo.napari, "Viewer", make_napari_viewer)
+    opened = []
+    monkeypatch.setattr(demo.napari, "run", lambda: opened.append(True))
+    tifffile.imwrite(tmp_path / "discs.tif", draw_discs())
+    assert demo.run_demo(tmp_path / "out", show=True, sample="discs") is None
+    assert opened and network.runs == 1 and not (tmp_path / "out").exists()
+
+
 def test_demo_presses_the_button_and_saves(
     make_napari_viewer: Any, network: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import napari
+from PIL import Image as PillowImage
 from qtpy.QtCore import QEventLoop, QTimer
 
-from ..imaging.errors import CellsegError, OutputError
+from ..imaging.errors import CellsegError
 from ..imaging.reading import read_image
+from ..imaging.writing import atomic_path
 from ..session import State
 from .opening import add_image
 from .samples import sample_path
@@ -40,15 +42,15 @@ class Demo:
     counts: Path
 
 
-def run_demo(out_dir: Path, show: bool, sample: str = SAMPLE) -> Demo:
-    """Open napari on a sample with the Segment widget docked, press Segment, and save what comes out.
+def run_demo(out_dir: Path, show: bool, sample: str = SAMPLE) -> Demo | None:
+    """Open napari on a sample with the Segment widget docked, press Segment, and show or save what comes out.
 
     Parameters
     ----------
     out_dir : Path
         Folder for the screenshot and the result files.
     show : bool
-        Leave the window open, for a person, until it is closed.
+        Leave the window open, for a person, until it is closed, and save nothing; else save and close it.
     sample : str
         Which sample image.
 
@@ -67,12 +69,12 @@ def run_demo(out_dir: Path, show: bool, sample: str = SAMPLE) -> Demo:
     if state.kind == "failed" or widget.session.cells is None:
         viewer.close()
         raise CellsegError(state.sentence)
-    _wait(SETTLE_MS)
-    demo = _save(viewer, widget, Path(out_dir), sample)
     if show:
         napari.run()
-    else:
-        viewer.close()
+        return None
+    _wait(SETTLE_MS)
+    demo = _save(viewer, widget, Path(out_dir), sample)
+    viewer.close()
     return demo
 
 
@@ -100,10 +102,9 @@ def _save(viewer: napari.Viewer, widget: SegmentWidget, out_dir: Path, sample: s
         raise CellsegError("The sample was not segmented in time. Run the demo again on a less busy machine.")
     labels, _, counts, _ = save_cells(cells, out_dir, sample)
     screenshot = out_dir / "screenshot.png"
-    try:
-        viewer.screenshot(str(screenshot), canvas_only=False, flash=False)
-    except OSError as error:
-        raise OutputError(f"{screenshot} can't be written ({error}). Choose a folder you can write to.") from error
+    picture = PillowImage.fromarray(viewer.screenshot(canvas_only=False, flash=False))
+    with atomic_path(screenshot) as temporary:
+        picture.save(temporary, "PNG")
     return Demo(cells.count(), screenshot, labels, counts)
 
 
