@@ -65,20 +65,20 @@ def run_demo(out_dir: Path, show: bool, sample: str = SAMPLE) -> Demo | None:
     widget = SegmentWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Segment and count cells")
     viewer.window.resize(*SIZE)
-    state = _press_segment(widget)
+    state = press_segment(widget)
     if state.kind == "failed" or widget.session.cells is None:
         viewer.close()
         raise CellsegError(state.sentence)
     if show:
         napari.run()
         return None
-    _wait(SETTLE_MS)
+    wait(SETTLE_MS)
     demo = _save(viewer, widget, Path(out_dir), sample)
     viewer.close()
     return demo
 
 
-def _press_segment(widget: SegmentWidget) -> State:
+def press_segment(widget: SegmentWidget) -> State:
     """Press the button, and come back when the run has ended."""
     loop = QEventLoop()
 
@@ -86,7 +86,7 @@ def _press_segment(widget: SegmentWidget) -> State:
         if state.kind != "running":
             loop.quit()
 
-    _wait(200)
+    wait(200)
     widget.session.state_changed.connect(on_state)
     QTimer.singleShot(TIME_LIMIT_S * 1000, loop.quit)
     widget.run_section.segment.click()
@@ -108,7 +108,7 @@ def _save(viewer: napari.Viewer, widget: SegmentWidget, out_dir: Path, sample: s
     return Demo(cells.count(), screenshot, labels, counts)
 
 
-def _wait(milliseconds: int) -> None:
+def wait(milliseconds: int) -> None:
     """Let the window work for a while."""
     loop = QEventLoop()
     QTimer.singleShot(milliseconds, loop.quit)

@@ -1,0 +1,65 @@
+"""Take the screenshots of the README: ``python docs/screenshots.py`` (starts a virtual screen where there is none)."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from contextlib import nullcontext
+from pathlib import Path
+
+IMAGES = Path(__file__).parent / "images"
+SHOTS = (
+    # sample, theme, window size, what is shown
+    ("mosaic", "dark", (1920, 1080), "cells"),
+    ("mosaic", "light", (1366, 768), "numbers"),
+    ("fluorescence", "dark", (1366, 768), "numbers"),
+    ("fluorescence_dense", "light", (1920, 1080), "outlines"),
+    ("histology", "light", (1366, 768), "outlines"),
+    ("brightfield", "dark", (1366, 768), "numbers"),
+)
+
+
+def main() -> None:
+    """Segment each sample in a real window and save a picture of it."""
+    from napari_cellseg.gui.display import has_screen, virtual_display
+
+    os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(), "settings.yaml"))
+    IMAGES.mkdir(exist_ok=True)
+    with nullcontext() if has_screen() else virtual_display():
+        for sample, theme, size, shown in SHOTS:
+            take(sample, theme, size, shown)
+
+
+def take(sample: str, theme: str, size: tuple[int, int], shown: str) -> None:
+    """Open a window, press Segment, wait for the cells, and save the picture."""
+    import napari
+    from PIL import Image as PillowImage
+
+    from napari_cellseg.gui.demo import press_segment, wait
+    from napari_cellseg.gui.opening import add_image
+    from napari_cellseg.gui.samples import sample_path
+    from napari_cellseg.gui.segment_widget import SegmentWidget
+    from napari_cellseg.imaging.reading import read_image
+
+    viewer = napari.Viewer(show=True)
+    viewer.theme = theme
+    add_image(viewer, read_image(sample_path(sample)))
+    widget = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Segment and count cells")
+    viewer.window.resize(*size)
+    wait(500)
+    viewer.reset_view()
+    state = press_segment(widget)
+    widget.result_section.outlines.setChecked(shown == "outlines")
+    widget.result_section.show_numbers.setChecked(shown == "numbers")
+    wait(2000)
+    path = IMAGES / f"{sample}_{theme}_{size[0]}.png"
+    picture = PillowImage.fromarray(viewer.screenshot(canvas_only=False, flash=False)).convert("RGB")
+    picture.quantize(256).save(path, optimize=True)
+    print(path, state.sentence, widget.cells_section.count.text())
+    viewer.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
