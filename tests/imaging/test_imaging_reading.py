@@ -217,3 +217,9 @@ def test_wrong_bytes_give_an_image_or_a_clear_error(tmp_path, name, data):
         assert name in str(error)
     else:
         assert isinstance(image, Image)
+
+
+def test_a_file_that_only_pretends_is_told_in_words(tmp_path):
+    (tmp_path / "fake.png").write_bytes(b"nope")
+    with pytest.raises(ImageError, match=r"fake\.png holds no image of a kind that is known"):
+        read_image(tmp_path / "fake.png")

@@ -57,7 +57,7 @@ def plain_axes(data: Any, rgb: bool | None, title: str) -> tuple[Any, str, bool]
         return data, "YXC"[:n_dims], n_dims == 3
     raise AxesError(
         f"{title} has {len(shape)} dimensions, {shape}, and nothing says what they are. "
-        "Name them with axes, a letter per dimension, such as axes='CYX' for channels first."
+        "Name them with axes, a letter per dimension, such as axes='CYX' (--axes CYX) for channels first."
     )
 
 

@@ -11,6 +11,7 @@ import zlib
 from xml.etree.ElementTree import ParseError
 
 from PIL import Image as PillowImage
+from PIL import UnidentifiedImageError
 
 from .errors import ImageError
 
@@ -47,6 +48,8 @@ def unreadable(path: str | os.PathLike[str], error: Exception) -> ImageError:
         return ImageError(f"{path} does not fit into memory. Cut it into parts, or use a machine with more memory.")
     if isinstance(error, PillowImage.DecompressionBombError):
         return ImageError(f"{path} is too large for its format: {error}. Save it as TIFF.")
+    if isinstance(error, UnidentifiedImageError):
+        return ImageError(f"{path} holds no image of a kind that is known, whatever its name says. Give another file.")
     if "imagecodecs" in str(error):
         return ImageError(
             f"{path} is compressed in a way that needs one more package: {error}. "

@@ -160,7 +160,7 @@ class Image:
             names = f" ({', '.join(self.channel_names)})" if self.channel_names else ""
             raise ImageError(
                 f"{self.title} has {n_channels} channels{names} and none was chosen. "
-                f"Choose a channel from 0 to {n_channels - 1}."
+                f"Choose a channel from 0 to {n_channels - 1} (on the command line --channel N)."
             )
         if channel is not None and n_channels == 1 and channel != 0:
             raise ImageError(f"{self.title} has no channel {channel}: it has only one. Leave the channel out.")
