@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
 settings.register_profile("napari-cellseg", deadline=None, print_blob=True)
 settings.load_profile("napari-cellseg")
 
-_display: subprocess.Popen[bytes] | None = None
+_display = ExitStack()
 
 
 def _needs_display() -> bool:
@@ -34,27 +34,11 @@ def _needs_display() -> bool:
 
 def _start_display(config: pytest.Config) -> None:
     """Start a virtual display and point DISPLAY at it, where there is no screen and Xvfb is installed."""
-    global _display
-    if not _needs_display() or config.pluginmanager.has_plugin("tests.without_qt"):
-        return
-    xvfb = shutil.which("Xvfb")
-    if xvfb is None:
-        return
-    read_end, write_end = os.pipe()
-    screen = ["-screen", "0", "1920x1080x24", "+extension", "GLX", "-nolisten", "tcp"]
-    _display = subprocess.Popen(
-        # Xvfb picks a free display number itself and writes it to the pipe once it is ready.
-        [xvfb, "-displayfd", str(write_end), *screen],
-        pass_fds=(write_end,),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    os.close(write_end)
-    with os.fdopen(read_end) as pipe:
-        number = pipe.readline().strip()
-    if number:
-        os.environ["DISPLAY"] = f":{number}"
-        os.environ["QT_QPA_PLATFORM"] = "xcb"
+    if _needs_display() and not config.pluginmanager.has_plugin("tests.without_qt") and shutil.which("Xvfb"):
+        # Imported here, after the environment above is set and only where a window is wanted.
+        from napari_cellseg.gui.display import virtual_display
+
+        _display.enter_context(virtual_display())
         os.environ.pop("WAYLAND_DISPLAY", None)
 
 
@@ -65,10 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure() -> None:
     """Stop the display and remove the scratch folder."""
-    if _display is not None:
-        _display.terminate()
-        _display.wait(timeout=10)
-        os.environ.pop("DISPLAY", None)
+    _display.close()
     _scratch.cleanup()
 
 

@@ -135,7 +135,7 @@ def test_files_that_are_not_there_or_not_images(tmp_path):
     (tmp_path / "a.txt").write_text("cells")
     (tmp_path / "b.png").write_text("cells")
     (tmp_path / "c.tif").touch()
-    for name, word in [("no.png", "does not exist"), ("a.txt", "kind"), ("b.png", "cannot"), ("c.tif", "empty")]:
+    for name, word in [("no.png", "does not exist"), ("a.txt", "kind"), ("b.png", "holds no image of a kind"), ("c.tif", "empty")]:
         with pytest.raises(ImageError, match=word) as caught:
             read_image(tmp_path / name)
         assert name in str(caught.value)
@@ -217,9 +217,3 @@ def test_wrong_bytes_give_an_image_or_a_clear_error(tmp_path, name, data):
         assert name in str(error)
     else:
         assert isinstance(image, Image)
-
-
-def test_a_file_that_only_pretends_is_told_in_words(tmp_path):
-    (tmp_path / "fake.png").write_bytes(b"nope")
-    with pytest.raises(ImageError, match=r"fake\.png holds no image of a kind that is known"):
-        read_image(tmp_path / "fake.png")

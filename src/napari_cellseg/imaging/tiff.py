@@ -195,6 +195,7 @@ def _arrange(data: Any, file_axes: str, colour: bool, page: tifffile.TiffPage, t
     if unknown:
         raise AxesError(
             f"{title} has axes {axes} of lengths {tuple(data.shape)}, and nothing says how to read "
-            f"{', '.join(unknown)}. Name them with axes, a letter per dimension, such as axes='CYX' (--axes CYX) for channels."
+            f"{', '.join(unknown)}. Name them with axes, a letter per dimension, such as axes='CYX' (--axes CYX) "
+            "for channels."
         )
     return data, axes, colour
