@@ -175,7 +175,8 @@ def run_models(args: argparse.Namespace) -> int:
     """``napari-cellseg models``."""
     import json
 
-    from .network.versions import import_model, list_models, load_model
+    from .network.importing import import_model
+    from .network.versions import list_models, load_model
 
     if args.source:
         model = import_model(args.source, args.name)

@@ -135,7 +135,12 @@ def test_files_that_are_not_there_or_not_images(tmp_path):
     (tmp_path / "a.txt").write_text("cells")
     (tmp_path / "b.png").write_text("cells")
     (tmp_path / "c.tif").touch()
-    for name, word in [("no.png", "does not exist"), ("a.txt", "kind"), ("b.png", "holds no image of a kind"), ("c.tif", "empty")]:
+    for name, word in [
+        ("no.png", "does not exist"),
+        ("a.txt", "kind"),
+        ("b.png", "holds no image of a kind"),
+        ("c.tif", "empty"),
+    ]:
         with pytest.raises(ImageError, match=word) as caught:
             read_image(tmp_path / name)
         assert name in str(caught.value)

@@ -12,13 +12,13 @@ import pytest
 import torch
 
 from napari_cellseg.imaging.errors import ModelError
+from napari_cellseg.network.importing import import_model
 from napari_cellseg.network.predict import load_network
 from napari_cellseg.network.unet import UNet
 from napari_cellseg.network.versions import (
     CONFIG_FILE,
     WEIGHTS_FILE,
     ModelVersion,
-    import_model,
     list_models,
     load_model,
     set_defaults,

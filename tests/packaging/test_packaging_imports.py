@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "napari_cellseg"
 # Rooms, and single modules of the other rooms, that may not load torch when they are imported.
 ROOMS_WITHOUT_TORCH = ("", "imaging", "instances", "batch", "session", "cli")
-MODULES_WITHOUT_TORCH = ("network", "network.config", "network.versions")
+MODULES_WITHOUT_TORCH = ("network", "network.config", "network.importing", "network.versions")
 
 
 def modules_below_gui() -> list[str]:
