@@ -1,0 +1,55 @@
+"""The command line: the same functions as the window, without one."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import logging
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+
+from .. import __version__
+from ..imaging.errors import CellsegError
+from .training import add_evaluate, add_train
+from .using import add_demo, add_models, add_segment
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; return its exit status (0 done, 1 something failed, 2 wrong usage)."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A file name that this terminal cannot show must not stop the run.
+            stream.reconfigure(errors="backslashreplace")
+    words = list(sys.argv[1:] if argv is None else argv)
+    args = build_parser().parse_args(words)
+    args.command = shlex.join(["napari-cellseg", *words])
+    # It reports every oddity of a damaged file by itself; the error that follows says it once, in our words.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    try:
+        status: int = args.run(args)
+    except CellsegError as error:
+        print(f"napari-cellseg: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; the exit must not try to write the rest.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("napari-cellseg: stopped; what was finished is kept.", file=sys.stderr)
+        return 130
+    return status
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Describe all commands and options."""
+    parser = argparse.ArgumentParser(prog="napari-cellseg", description="Segment and count cells in images.")
+    parser.add_argument("--version", action="version", version=f"napari-cellseg {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    add_segment(commands)
+    add_demo(commands)
+    add_models(commands)
+    add_train(commands)
+    add_evaluate(commands)
+    return parser

@@ -1,0 +1,54 @@
+"""What several commands share: options of a recipe, progress bars."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Generator
+from typing import Any, TypeVar
+
+from ..imaging.progress import Progress
+
+Result = TypeVar("Result")
+
+
+def add_recipe_options(sub: argparse.ArgumentParser, image: bool = True) -> None:
+    from ..batch.recipe import DEVICES, Recipe
+
+    helps = {name: f.metadata["help"] for name, f in Recipe.__dataclass_fields__.items()}
+    sub.add_argument("--model", metavar="NAME_OR_DIR", help=f"{helps['model']}; default: cells")
+    sub.add_argument("--threshold", type=float, metavar="T", help=f"{helps['threshold']}; default: the model's")
+    sub.add_argument("--min-size", type=int, metavar="N", help=f"{helps['min_size']}; default: the model's")
+    if image:
+        sub.add_argument("--channel", type=int, metavar="N", help=helps["channel"])
+        sub.add_argument("--axes", metavar="AXES", help=helps["axes"])
+    sub.add_argument("--device", choices=DEVICES, help=f"{helps['device']}; default: auto")
+
+
+def recipe_of(args: argparse.Namespace) -> Any:
+    from ..batch.recipe import Recipe
+
+    base = Recipe.read(args.recipe).to_dict() if getattr(args, "recipe", None) else {}
+    given = {name: getattr(args, name, None) for name in Recipe.__dataclass_fields__}
+    return Recipe.from_dict({**base, **{name: value for name, value in given.items() if value is not None}})
+
+
+def bar_of(total: int, unit: str) -> Any:
+    from tqdm import tqdm
+
+    # disable=None shows the bar on a terminal only.
+    return tqdm(total=total, unit=unit, disable=None, file=sys.stderr)
+
+
+def drain_with_bar(verb: str, steps: Generator[Progress, None, Result]) -> Result:
+    """Drain a generator with a progress bar on the terminal."""
+    with bar_of(0, "image") as bar:
+        bar.set_description(verb)
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as stop:
+                result: Result = stop.value
+                return result
+            bar.total = progress.total
+            bar.update(progress.done - bar.n)
