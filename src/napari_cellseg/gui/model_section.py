@@ -36,7 +36,7 @@ class ModelSection(QWidget):
         for box in (self.model, self.device):
             shrinkable(box)
         self.device.setToolTip(
-            "Where the network runs. Auto takes a GPU where there is one, else the CPU. The result is the same."
+            "Where the network runs. Auto takes a GPU where there is one, else the CPU. The result is the same up to rounding."
         )
         for name in _devices():
             self.device.addItem(DEVICE_NAMES[name], name)
@@ -76,7 +76,7 @@ class ModelSection(QWidget):
             self.model.clear()
             for model in models:
                 self.model.addItem(model.name, model.name)
-            if Path(wanted).is_dir():
+            if self.model.findData(wanted) < 0 and Path(wanted).is_dir():
                 self.model.addItem(Path(wanted).name, wanted)
             if not models:
                 self.model.addItem("no model installed", None)
