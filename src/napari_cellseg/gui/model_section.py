@@ -36,7 +36,8 @@ class ModelSection(QWidget):
         for box in (self.model, self.device):
             shrinkable(box)
         self.device.setToolTip(
-            "Where the network runs. Auto takes a GPU where there is one, else the CPU. The result is the same up to rounding."
+            "Where the network runs. Auto takes a GPU where there is one, else the CPU. "
+            "The result is the same up to rounding."
         )
         for name in _devices():
             self.device.addItem(DEVICE_NAMES[name], name)
