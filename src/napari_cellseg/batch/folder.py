@@ -10,7 +10,7 @@ import numpy as np
 
 from ..imaging.errors import CellsegError, ImageError, ModelError, OutputError
 from ..imaging.progress import Progress
-from ..imaging.writing import read_metadata, write_json
+from ..imaging.writing import make_folder, read_metadata, write_json
 from ..network.versions import ModelVersion, load_model
 from .counts import CELLS_FILE, CountsTable, FileResult, write_cells
 from .recipe import Recipe
@@ -73,12 +73,7 @@ def iter_segment_files(
     A bad image, or one label file that cannot be written, does not raise: it becomes a row with an error.
     """
     model = load_model(recipe.model)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(
-            f"The folder {out} cannot be made: {error.strerror}. Choose a folder you can write to."
-        ) from error
+    make_folder(out)
     counts = CountsTable(out)
     resolved = _resolved(recipe, model)
     write_json(out / RECIPE_FILE, {"recipe": resolved.to_dict(), "model_sha256": model.sha256, "versions": versions()})

@@ -16,11 +16,6 @@ METADATA_KEY = "napari_cellseg"
 _TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine")
 
 
-def is_image_layer(layer: Layer | None) -> bool:
-    """Whether a layer can be chosen as the image."""
-    return isinstance(layer, ImageLayer)
-
-
 def image_from_layer(layer: Layer | None, axes: str | None = None) -> Image:
     """Take an image layer's array as it is, with what the layer says about it.
 

@@ -10,8 +10,7 @@ import numpy as np
 from ..batch.counts import CountsTable, FileResult
 from ..batch.recipe import Recipe
 from ..batch.segment import save_labels, save_table
-from ..imaging.errors import OutputError
-from ..imaging.writing import write_json
+from ..imaging.writing import make_folder, write_json
 from ..session import Cells
 
 
@@ -30,10 +29,7 @@ def save_cells(cells: Cells, folder: Path, stem: str) -> list[Path]:
     OutputError
         When the folder or a file can't be written.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"The folder {folder} can't be made ({error}). Choose a folder you can write to.") from error
+    make_folder(folder)
     counts = CountsTable(folder)
     result = cells.result()
     labels = save_labels(result, folder / f"{stem}_labels.tif", cells.segmented.image.pixel_size)

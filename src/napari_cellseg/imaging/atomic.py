@@ -56,6 +56,21 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         raise output_error(path, error) from error
 
 
+def make_folder(folder: str | os.PathLike[str]) -> None:
+    """Make a folder, and those it lies in, unless it is there.
+
+    Raises
+    ------
+    OutputError
+        The system refused, or a file of that name is in the way.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise OutputError(f"The folder {folder} can't be made: {reason}. Choose a folder you can write to.") from error
+
+
 def output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
     """Say in words for the person why `path` could not be written, and what to do."""
     path = Path(path)

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from .atomic import atomic_path
+from .atomic import atomic_path, make_folder
 from .damage import DAMAGE, unreadable
 from .errors import ImageError, OutputError
 from .reading import read_image
 
-__all__ = ["atomic_path", "read_labels", "read_metadata", "write_json", "write_labels", "write_table"]
+__all__ = ["atomic_path", "make_folder", "read_labels", "read_metadata", "write_json", "write_labels", "write_table"]
 
 # TIFF readers take a description that begins with a brace for their own: this word in front keeps it ours.
 _SIGNATURE = "napari-cellseg "

@@ -69,19 +69,6 @@ class UNetConfig:
         reach = in_convolutions + self.stride - 1
         return -(-reach // self.stride) * self.stride
 
-    @property
-    def out_channels(self) -> int:
-        """Channels of all heads together."""
-        return sum(n for _, n in self.heads)
-
-    def head_slices(self) -> dict[str, slice]:
-        """Where each head's channels lie in the network's output."""
-        slices, start = {}, 0
-        for name, n in self.heads:
-            slices[name] = slice(start, start + n)
-            start += n
-        return slices
-
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as JSON-able values."""
         return {**asdict(self), "heads": [list(head) for head in self.heads]}

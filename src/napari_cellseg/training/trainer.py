@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..imaging.errors import CellsegError, DatasetError, OutputError
 from ..imaging.normalize import NormalizerParams
-from ..imaging.writing import write_json
+from ..imaging.writing import make_folder, write_json
 from ..instances.params import SplitParams
 from ..network.config import UNetConfig
 from ..network.devices import resolve_device
@@ -163,10 +163,7 @@ def iter_train(
         raise DatasetError(f"A weight is given for {', '.join(unknown)}, but the kinds of the images are: {kinds}.")
     if (out / WEIGHTS_FILE).exists():
         raise OutputError(f"{out} holds a model version already. Versions are never overwritten: choose a new folder.")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out} cannot be made ({error}). Choose a folder you can write to.") from error
+    make_folder(out)
     torch.manual_seed(params.seed)
     choice = resolve_device(params.device)
     config = parent.config if parent else params.network
