@@ -22,7 +22,22 @@ def _add_dataset_options(sub: argparse.ArgumentParser) -> None:
         help="zip or folder of images with masks (Kaggle 2018 layout, or images/ and labels/)",
     )
     sub.add_argument("--groups", metavar="CSV", help="image_id,kind,group; default: groups.csv in or beside DATASET")
+    sub.add_argument("--kind", action="append", default=[], metavar="KIND", help="only images of this kind (repeatable)")
     sub.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
+
+
+def _read(args: argparse.Namespace) -> list[Sample]:
+    """Read the dataset that was asked for, or its images of some kinds."""
+    from ..training.datasets import iter_dataset
+
+    samples: list[Sample] = drain_with_bar("reading", iter_dataset(args.dataset, args.groups))
+    kinds = sorted({s.kind for s in samples} - {""})
+    for kind in args.kind:
+        if kind not in kinds:
+            raise CellsegError(
+                f"{args.dataset} has no image of kind {kind!r}. Its kinds are: {', '.join(kinds) or 'none'}."
+            )
+    return [s for s in samples if not args.kind or s.kind in args.kind]
 
 
 def add_train(commands: Any) -> None:
@@ -50,7 +65,7 @@ def run_train(args: argparse.Namespace) -> int:
     """``napari-cellseg train``: train, calibrate and evaluate on the images held out."""
     from ..network.config import UNetConfig
     from ..network.versions import load_model
-    from ..training.datasets import iter_dataset, split_by_group
+    from ..training.datasets import split_by_group
     from ..training.trainer import TrainParams, iter_train
 
     params = TrainParams(
@@ -65,7 +80,7 @@ def run_train(args: argparse.Namespace) -> int:
         network=UNetConfig(base_channels=args.base_channels, levels=args.levels, dropout=args.dropout),
     )
     parent = load_model(args.parent) if args.parent else None
-    samples = drain_with_bar("reading", iter_dataset(args.dataset, args.groups))
+    samples = _read(args)
     training, validation = split_by_group(samples, args.validation, args.seed)
     print(f"{len(training)} images to train on, {len(validation)} held out", flush=True)
     with bar_of(1000, "per mille") as bar:
@@ -128,10 +143,9 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from ..batch.evaluate import iter_predict_samples, score
     from ..imaging.writing import write_json
     from ..network.versions import METRICS_FILE, load_model
-    from ..training.datasets import iter_dataset
 
     recipe = recipe_of(args)
-    samples = drain_with_bar("reading", iter_dataset(args.dataset, args.groups))
+    samples = _read(args)
     if args.only == "validation":
         held_out = set(load_model(recipe.model).training.get("validation_images", ()))
         samples = [s for s in samples if s.name in held_out]
