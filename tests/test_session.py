@@ -187,29 +187,6 @@ def test_a_problem_is_told_while_something_runs(session: Session) -> None:
     assert (session.state.kind, session.state.sentence) == ("running", "The disk is full. Free space and save again.")
 
 
-def test_figures_beside_the_count_are_those_of_the_edited_cells(session: Session) -> None:
-    labels = np.zeros((96, 96), np.uint16)
-    labels[:4, :5], labels[10, 10] = 1, 2
-    session.set_edited("a", labels)
-    cells = session.cells
-    assert cells is not None and cells.count() == 2
-    assert cells.areas().tolist() == cells.counted_areas().tolist() == [20, 1]
-    assert cells.covered() == 21 / 96**2
-
-
-def test_hand_edits_count_until_a_slider_moves(session: Session) -> None:
-    labels = session.cells.result().labels.copy()  # type: ignore[union-attr]
-    count = session.cells.count()  # type: ignore[union-attr]
-    labels[labels == labels.max()] = 0
-    session.set_edited("a", labels)
-    cells = session.cells
-    assert cells is not None and cells.count() == count - 1
-    result = cells.result()
-    assert result.count == count - 1 and result.metadata["edited_by_hand"] and np.array_equal(result.labels, labels)
-    session.set_threshold(0.31)
-    assert session.cells.edited is None  # type: ignore[union-attr]
-
-
 def test_an_image_without_cells() -> None:
     session = Session()
     session.choose("a")
@@ -239,7 +216,7 @@ def test_answer_carries_result_and_centroids(monkeypatch: pytest.MonkeyPatch) ->
     answer = stop.value.value
     assert seen[0].message == "half"
     assert answer.result.count == answer.segmented.instances.count(0.3, 10)
-    assert answer.centroids.shape == (answer.segmented.instances.n_basins, 2)
+    assert answer.segmented.instances.centroids.shape == (answer.segmented.instances.n_basins, 2)
 
 
 @pytest.mark.parametrize("error", [RuntimeError("CUDA error: device lost"), MemoryError()])

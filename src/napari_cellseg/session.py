@@ -6,21 +6,25 @@ lies to its right. It knows neither Qt nor napari, and torch only while a reques
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 import numpy as np
 from psygnal import Signal
 
+from .batch.cells import Cells
 from .batch.recipe import Recipe
-from .imaging.errors import ParamsError
+from .batch.segment import Segmented
+from .imaging.errors import CellsegError, ParamsError
 from .imaging.image import Image
 from .imaging.progress import Progress
-from .instances.live import stable_stretch
-
-if TYPE_CHECKING:
-    from .batch.segment import Segmented, SegmentResult
+from .instances.corrected import CorrectedInstances
+from .instances.edits import mark_reviewed
+from .instances.record import CorrectionsRecord, CorrectionsRecords, Saved
+from .instances.recovery import JournalInfo, dismiss
+from .instances.runs import Patch, Region, union, whole
+from .instances.view import CellView
 
 THRESHOLD_DIGITS = 4
 OPEN_AN_IMAGE = "Open an image, or drop a file here."
@@ -50,75 +54,6 @@ class Request:
     recipe: Recipe
 
 
-@dataclass(frozen=True, eq=False)
-class Cells:
-    """The cells of one image as the sliders stand.
-
-    Attributes
-    ----------
-    segmented : Segmented
-    threshold : float
-        Foreground probability, 0 to 1.
-    min_size : int
-        Smallest area in pixels.
-    edited : ndarray, optional
-        ``(Y, X)`` labels as a person has changed them by hand; None while they are those of the sliders.
-    """
-
-    segmented: Segmented
-    threshold: float
-    min_size: int
-    edited: np.ndarray | None = None
-
-    def count(self) -> int:
-        """Number of cells that is on the screen."""
-        if self.edited is not None:
-            return len(self.areas())
-        return self.segmented.instances.count(self.threshold, self.min_size)
-
-    def areas(self) -> np.ndarray:
-        """Areas in pixels, int64: of all cells that the threshold leaves, or of those edited by hand."""
-        if self.edited is not None:
-            areas = np.bincount(self.edited.ravel())[1:]
-        else:
-            areas = self.segmented.instances.areas(self.threshold)
-        return areas[areas > 0]
-
-    def counted_areas(self) -> np.ndarray:
-        """Areas in pixels of the cells that are counted: `min_size` drops none that a person edited."""
-        areas = self.areas()
-        return areas if self.edited is not None else areas[areas >= max(self.min_size, 1)]
-
-    def count_curve(self) -> tuple[np.ndarray, np.ndarray]:
-        """Thresholds, and the count at each of them for the present `min_size`."""
-        return self.segmented.instances.count_curve(self.min_size)
-
-    def stable_stretch(self) -> tuple[float, float]:
-        """Widest stretch of thresholds over which the count hardly changes; NaN where nothing is counted."""
-        return stable_stretch(*self.count_curve())
-
-    def median_diameter(self) -> float:
-        """Median diameter in pixels (of circles of equal area) of the counted cells; NaN without any."""
-        counted = self.counted_areas()
-        return float(np.sqrt(np.median(counted) * 4 / np.pi)) if counted.size else float("nan")
-
-    def covered(self) -> float:
-        """Part of the image that the counted cells cover, 0 to 1."""
-        height, width = self.segmented.instances.shape
-        return float(self.counted_areas().sum() / max(height * width, 1))
-
-    def result(self) -> SegmentResult:
-        """Labels, count, table and provenance of what is on the screen; takes up to a second on large images."""
-        result = self.segmented.result(self.threshold, self.min_size)
-        if self.edited is None:
-            return result
-        labels = self.edited.copy()
-        table = self.segmented.table(labels)
-        count = len(table["index"])
-        metadata = {**result.metadata, "count": count, "edited_by_hand": True}
-        return replace(result, labels=labels, table=table, count=count, metadata=metadata)
-
-
 class Session:
     """State of one viewer. Every change is announced; nothing here draws or waits.
 
@@ -129,7 +64,9 @@ class Session:
     cells_changed(key)
         A segmentation arrived for an image, or its result went away.
     sliders_changed(key)
-        Threshold, min_size or hand edits of an image changed.
+        Threshold, min_size or corrections of an image changed.
+    corrected(key, region)
+        A person's edit, undo or redo changed an image's cells within a region; comes before sliders_changed.
     state_changed(State)
     progress_changed(Progress)
     """
@@ -137,11 +74,13 @@ class Session:
     chosen_changed = Signal(object)
     cells_changed = Signal(object)
     sliders_changed = Signal(object)
+    corrected = Signal(object, object)
     state_changed = Signal(State)
     progress_changed = Signal(Progress)
 
     def __init__(self) -> None:
         self._cells: dict[Hashable, Cells] = {}
+        self._records = CorrectionsRecords()
         self._chosen: Hashable | None = None
         self._running: Request | None = None
         self._n_requests = 0
@@ -205,7 +144,11 @@ class Session:
         if not self._is_current(request):
             return False
         self._running = None
-        self._cells[request.key] = Cells(segmented, segmented.threshold, segmented.min_size)
+        image = segmented.image
+        record = self._records.take_up(
+            request.key, segmented.image_sha256, segmented.instances.shape, image.name, image.source
+        )
+        self._show(request.key, segmented, segmented.threshold, segmented.min_size, record)
         self.cells_changed.emit(request.key)
         self.rest()
         return True
@@ -235,6 +178,7 @@ class Session:
         dropped = self._running is not None and self._running.key == key
         if dropped:
             self._running = None
+        self._records.put_aside(key)
         if self._cells.pop(key, None) is not None:
             self.cells_changed.emit(key)
         if dropped or key == self._chosen:
@@ -264,19 +208,122 @@ class Session:
             raise ParamsError(f"min_size is {min_size}; it is a number of pixels, 0 or more.")
         self._move(key, min_size=int(min_size))
 
-    def set_edited(self, key: Hashable, labels: np.ndarray) -> None:
-        """Note that a person changed the labels by hand: count and table follow them until a slider moves."""
+    def edit(self, key: Hashable, tool: Callable[..., Patch], *args: Any, **kwargs: Any) -> Region:
+        """Correct cells with a tool of `instances.edits`: one undo step, in the journal at once.
+
+        Returns
+        -------
+        tuple of slice
+            Where labels may have changed.
+
+        Raises
+        ------
+        CellsegError
+            There is nothing to do; nothing was changed.
+        """
+        cells, record = self._corrected(key)
+        with record.corrections.lock:
+            patch = tool(cells.view, *args, **kwargs)
+            record.apply(patch)
+        return self._announce(key, record)
+
+    def undo(self, key: Hashable) -> Region | None:
+        """Take back the last edit of an image, wherever the sliders stand; None where there is none."""
+        _cells, record = self._corrected(key)
+        return self._announce(key, record) if record.undo() else None
+
+    def redo(self, key: Hashable) -> Region | None:
+        """Do again what was taken back; None where there is nothing."""
+        _cells, record = self._corrected(key)
+        return self._announce(key, record) if record.redo() else None
+
+    def mark_reviewed(self, key: Hashable, region: Region | None, marks: np.ndarray | bool) -> Region:
+        """Say what of a region the person has reviewed; see `instances.edits.mark_reviewed`."""
+        return self.edit(key, mark_reviewed, region, marks)
+
+    def view_of(self, key: Hashable | None) -> CellView | None:
+        """What a tool would act on now; None before the image was segmented."""
         cells = self.cells_of(key)
-        if cells is not None:
-            self._cells[key] = replace(cells, edited=labels)
-            self.sliders_changed.emit(key)
+        return None if cells is None else cells.view
+
+    def saved(self, key: Hashable) -> Saved | None:
+        """How safe the corrections of an image are on the disk; None where there are none to save."""
+        record = self._records.of(key)
+        return None if record is None else record.saved()
+
+    def recoverable(self, key: Hashable) -> JournalInfo | None:
+        """Newest journal of another session about this very image that was neither taken over nor declined."""
+        record = self._records.of(key)
+        return None if record is None else record.recoverable()
+
+    def recover(self, key: Hashable, info: JournalInfo, replace: bool = False) -> tuple[str, ...]:
+        """Take over the corrections of a journal; a new one goes on from it, and it stays on the disk.
+
+        Parameters
+        ----------
+        key : Hashable
+        info : JournalInfo
+        replace : bool
+            Put those that were made since in its journal aside; else it is an error that there are some.
+
+        Returns
+        -------
+        tuple of str
+            What was lost, in words; empty when all is there.
+
+        Raises
+        ------
+        CellsegError
+            The journal cannot be read, or there are corrections already.
+        """
+        cells, record = self._corrected(key)
+        recovered, notes = record.recovered(info, replace)
+        self._records.replace(key, recovered)
+        self._show(key, cells.segmented, cells.threshold, cells.min_size, recovered)
+        self.cells_changed.emit(key)
+        self.corrected.emit(key, whole(recovered.corrections.shape))
+        self.sliders_changed.emit(key)
+        return notes
+
+    def dismiss(self, key: Hashable, info: JournalInfo) -> None:
+        """Do not offer a journal again; it stays on the disk."""
+        dismiss(info.path)
+
+    def close(self) -> None:
+        """Put all corrections on the disk; called when the window goes."""
+        self._records.close()
+
+    def _corrected(self, key: Hashable) -> tuple[Cells, CorrectionsRecord]:
+        cells, record = self.cells_of(key), self._records.of(key)
+        if cells is None or record is None:
+            raise CellsegError("This image has no cells to correct yet. Press Segment first.")
+        return cells, record
+
+    def _announce(self, key: Hashable, record: CorrectionsRecord) -> Region:
+        cells = self._cells[key]
+        region = union(cells.corrected.last_region, record.corrections.last_region)
+        self._cells[key] = replace(cells, revision=record.corrections.revision)
+        self.corrected.emit(key, region)
+        self.sliders_changed.emit(key)
+        if record.has_new_problem():
+            self.fail(None, record.problem)
+        return region
+
+    def _show(
+        self, key: Hashable, segmented: Segmented, threshold: float, min_size: int, record: CorrectionsRecord
+    ) -> None:
+        corrected = CorrectedInstances(segmented.instances, record.corrections)
+        if corrected.instances is not segmented.instances:
+            segmented = replace(segmented, instances=corrected.instances)
+        record.note_cells(segmented.recipe.to_dict(), threshold, min_size)
+        self._cells[key] = Cells(segmented, threshold, min_size, corrected, record.corrections.revision)
 
     def _move(self, key: Hashable | None, **values: float) -> None:
         key = self._chosen if key is None else key
         cells = self.cells_of(key)
         if cells is None or all(getattr(cells, name) == value for name, value in values.items()):
             return
-        self._cells[key] = replace(cells, edited=None, **values)  # type: ignore[arg-type]
+        self._cells[key] = replace(cells, **values)  # type: ignore[arg-type]
         self.sliders_changed.emit(key)
 
     def _is_current(self, request: Request) -> bool:

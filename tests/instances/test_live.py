@@ -13,6 +13,7 @@ from napari_cellseg.instances import (
     Instances,
     Prediction,
     SplitParams,
+    filling,
     live,
     quantize,
     split,
@@ -153,7 +154,7 @@ def test_a_large_image_on_several_threads_is_the_same(monkeypatch: pytest.Monkey
     probability, distance = random_maps(1, (900, 1300), 5)
     instances = Instances(probability, split(probability, distance))
     threaded = instances.labels(0.5, min_size)
-    monkeypatch.setattr(live, "_N_THREADS", 1)
+    monkeypatch.setattr(filling, "_N_THREADS", 1)
     assert np.array_equal(threaded, instances.labels(0.5, min_size))
     with ThreadPoolExecutor(4) as pool:
         for labels in pool.map(lambda _: instances.labels(0.5, min_size), range(8)):

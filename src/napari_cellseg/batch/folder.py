@@ -129,6 +129,6 @@ def _refuse_to_replace(target: Path) -> None:
         metadata = read_metadata(target)
     except ImageError:
         metadata = {}
-    if not metadata or metadata.get("edited_by_hand"):
+    if not metadata or metadata.get("corrections") or metadata.get("edited_by_hand"):
         whose = "was corrected by hand" if metadata else "was not written by napari-cellseg"
         raise OutputError(f"{target} {whose} and is left as it is. Choose another folder, or give --overwrite.")

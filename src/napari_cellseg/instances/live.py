@@ -8,21 +8,19 @@ never splits it, so the count can only fall as either slider rises, and a cell k
 from __future__ import annotations
 
 import math
-import os
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from collections.abc import Iterable
+from functools import cached_property
 
 import numpy as np
-from scipy.sparse import coo_array, csr_array
+from scipy.sparse import coo_array, csr_array, vstack
 
+from .filling import fill
 from .params import SplitParams
 from .prediction import Prediction
 from .split import split
 
 N_LEVELS = 256
-_BLOCK_PIXELS = 1 << 18  # a block of basins, levels and result stays in a core's cache
 _ERASE_PART = 12  # erasing up to a 12th of the image, pixel by pixel, beats looking up every pixel
-_N_THREADS = max(1, min(4, os.cpu_count() or 1))
 
 Region = tuple[slice, slice]
 
@@ -109,13 +107,87 @@ class Instances:
         height, width = self.basins.shape
         return height, width
 
+    @cached_property
+    def core_levels(self) -> np.ndarray:
+        """Level from which a pixel belongs to its basin's core, the brightest half of it; uint8 (n_basins,)."""
+        areas = self._areas.astype(np.int64)
+        return _frozen((np.count_nonzero(2 * areas >= areas[0], axis=0) - 1).astype(np.uint8))
+
+    @cached_property
+    def centroids(self) -> np.ndarray:
+        """Centre (Y, X) of every basin in pixels, float64 (n_basins, 2); NaN where no basin has the id."""
+        rows, columns = np.divmod(self._pixels.indices, max(self.shape[1], 1))
+        basin = self.basins.reshape(-1)[self._pixels.indices]
+        area = np.bincount(basin, minlength=self.n_basins + 1)[1:].astype(np.float64)
+        area[area == 0] = np.nan
+        sums = [np.bincount(basin, weights=place, minlength=self.n_basins + 1)[1:] for place in (rows, columns)]
+        return _frozen(np.stack(sums, axis=1) / area[:, None])
+
+    def pixels_of(self, basin: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns of a basin's pixels, whatever their probability; empty where no basin has the id."""
+        if not 1 <= basin <= self.n_basins:
+            nothing = np.zeros(0, dtype=np.intp)
+            return nothing, nothing
+        start, stop = self._pixels.indptr[basin - 1 : basin + 1]
+        rows, columns = np.divmod(self._pixels.indices[start:stop].astype(np.intp), self.shape[1])
+        return rows, columns
+
+    def areas_at(self, level: int) -> np.ndarray:
+        """`areas` at one of the 256 levels."""
+        return self._areas[level].astype(np.int64)
+
+    def has(self, basin: int) -> bool:
+        """Whether a basin has this id."""
+        return 1 <= basin <= self.n_basins and self.area_of(basin, 0) > 0
+
+    def area_of(self, basin: int, level: int) -> int:
+        """Area in pixels of one cell at one of the 256 levels."""
+        return int(self._areas[level, basin - 1])
+
+    def areas_by_level(self, basins: np.ndarray) -> np.ndarray:
+        """Pixels of some basins at or above each of the 256 levels: int64 (256, n)."""
+        return self._areas[:, np.asarray(basins, dtype=np.intp) - 1].astype(np.int64)
+
+    def renumbered(self, taken: Iterable[int]) -> Instances:
+        """The same instances with other ids for the basins that have one of the `taken` ids.
+
+        They get new ones above all others; the ids that they leave stay without pixels. The object itself, where
+        no id clashes.
+        """
+        given = np.unique(np.fromiter(taken, dtype=np.int64))
+        inside = given[(given >= 1) & (given <= self.n_basins)]
+        clashing = inside[self._areas[0][inside - 1] > 0]
+        if not len(clashing):
+            return self
+        top = max(self.n_basins, int(given[-1]))
+        n_basins = top + len(clashing)
+        lookup = np.arange(self.n_basins + 1, dtype=np.uint16 if n_basins <= 65535 else np.int32)
+        lookup[clashing] = np.arange(top + 1, n_basins + 1)
+        # Entry i: which of the present basins will have the id i + 1; the last row stands for none.
+        source = np.full(n_basins, self.n_basins, dtype=np.intp)
+        source[: self.n_basins] = np.arange(self.n_basins)
+        source[clashing - 1] = self.n_basins
+        source[top:] = clashing - 1
+        other = object.__new__(Instances)
+        other.n_basins, other.dtype = n_basins, lookup.dtype
+        other.basins, other.levels = _frozen(np.take(lookup, self.basins)), self.levels
+        other._areas = _frozen(np.pad(self._areas, ((0, 0), (0, 1)))[:, source])
+        nothing = csr_array((1, self._pixels.shape[1]), dtype=np.bool_)
+        other._pixels = vstack([self._pixels, nothing], format="csr")[source]
+        other._first_level = self._first_level
+        if "centroids" in self.__dict__:
+            other.__dict__["centroids"] = _frozen(
+                np.pad(self.centroids, ((0, 1), (0, 0)), constant_values=np.nan)[source]
+            )
+        return other
+
     def areas(self, threshold: float) -> np.ndarray:
         """Area in pixels of every cell at a threshold, int64 (n_basins,); entry i is the cell of id i + 1."""
-        return self._areas[threshold_level(threshold)].astype(np.int64)
+        return self.areas_at(threshold_level(threshold))
 
     def keep(self, threshold: float, min_size: int = 0) -> np.ndarray:
         """Which cells are kept, bool (n_basins,); entry i is the cell of id i + 1."""
-        return self._areas[threshold_level(threshold)] >= _at_least(min_size)
+        return self._areas[threshold_level(threshold)] >= at_least(min_size)
 
     def ids(self, threshold: float, min_size: int = 0) -> np.ndarray:
         """Ids of the kept cells, rising, int64."""
@@ -136,7 +208,7 @@ class Instances:
             int64, never rising; ``counts[i] == count(thresholds[i], min_size)``.
         """
         levels = np.arange(self._first_level, N_LEVELS)
-        counts = np.count_nonzero(self._areas[self._first_level :] >= _at_least(min_size), axis=1)
+        counts = np.count_nonzero(self._areas[self._first_level :] >= at_least(min_size), axis=1)
         return levels / (N_LEVELS - 1), counts.astype(np.int64)
 
     def labels(
@@ -145,6 +217,7 @@ class Instances:
         min_size: int = 0,
         region: Region | None = None,
         out: np.ndarray | None = None,
+        keep: np.ndarray | None = None,
     ) -> np.ndarray:
         """Label image: the id of its cell at every pixel, 0 elsewhere.
 
@@ -157,7 +230,10 @@ class Instances:
         region : tuple of slice, optional
             (rows, columns) to compute; default the whole image.
         out : numpy.ndarray, optional
-            Array of the region's shape and of `dtype` that is filled and returned.
+            Array of the region's shape and of `dtype` that is filled and returned; of a wider type where `keep` is
+            given.
+        keep : numpy.ndarray, optional
+            Which cells are kept, bool (n_basins,), in place of what `min_size` says.
 
         Returns
         -------
@@ -171,11 +247,12 @@ class Instances:
         """
         level = threshold_level(threshold)
         area = self._areas[level]
-        keep = area >= _at_least(min_size)
+        dtype = self.dtype if keep is None or out is None else out.dtype
+        keep = area >= at_least(min_size) if keep is None else keep
         basins, levels = (self.basins, self.levels) if region is None else (self.basins[region], self.levels[region])
         if out is None:
             out = np.empty(basins.shape, dtype=self.dtype)
-        elif out.shape != basins.shape or out.dtype != self.dtype:
+        elif out.shape != basins.shape or out.dtype != dtype:
             raise ValueError(
                 f"out is {out.dtype} {out.shape} but the labels are {self.dtype} {basins.shape}; give a matching array."
             )
@@ -184,13 +261,13 @@ class Instances:
         n_dropped = int(self._areas[0][dropped].sum(dtype=np.int64))
         erase = region is None and out.flags.c_contiguous and n_dropped * _ERASE_PART <= out.size
         if len(dropped) == 0 or erase:
-            _fill(out, basins, levels, np.uint8(level))
+            fill(out, basins, levels, np.uint8(level))
             if len(dropped):
                 out.reshape(-1)[self._pixels[dropped].indices] = 0
         else:
-            lookup = np.zeros(self.n_basins + 1, dtype=self.dtype)
+            lookup = np.zeros(self.n_basins + 1, dtype=dtype)
             lookup[1:][keep] = np.flatnonzero(keep) + 1
-            _fill(out, basins, levels, np.uint8(level), lookup)
+            fill(out, basins, levels, np.uint8(level), lookup)
         return out
 
 
@@ -232,7 +309,8 @@ def _areas_by_level(levels: np.ndarray, basins: np.ndarray, n_basins: int) -> np
     return np.cumsum(narrow[::-1], axis=0, dtype=narrow.dtype)[::-1]
 
 
-def _at_least(min_size: int) -> int:
+def at_least(min_size: int) -> int:
+    """Smallest area that is kept, in pixels; an empty cell never is."""
     if min_size < 0:
         raise ValueError(f"min_size must be 0 pixels or more, got {min_size!r}.")
     return max(math.ceil(min_size), 1)
@@ -249,32 +327,3 @@ def _pixels_by_basin(basins: np.ndarray, n_basins: int) -> csr_array:
     places = np.flatnonzero(flat).astype(np.int32 if flat.size < 2**31 else np.int64)
     rows = flat[places].astype(places.dtype) - 1
     return coo_array((np.ones(len(places), dtype=np.bool_), (rows, places)), shape=(n_basins, flat.size)).tocsr()
-
-
-def _fill(
-    out: np.ndarray, basins: np.ndarray, levels: np.ndarray, cutoff: np.uint8, lookup: np.ndarray | None = None
-) -> None:
-    """Set `out` to the basin, or what `lookup` says of it, where the level is reached; in blocks, on some threads."""
-    height, width = out.shape
-    rows = max(1, _BLOCK_PIXELS // max(width, 1))
-    blocks = [slice(start, start + rows) for start in range(0, height, rows)]
-    n_threads = _N_THREADS if len(blocks) >= 4 else 1
-
-    def work(first: int) -> None:
-        for block in blocks[first::n_threads]:
-            source = basins[block]
-            if lookup is not None:
-                # mode="clip" spares numpy a buffer of the result; every basin is a valid index.
-                source = np.take(lookup, source, out=out[block], mode="clip")
-            np.multiply(source, levels[block] >= cutoff, out=out[block])
-
-    # Keyed by process: threads of a pool do not survive a fork.
-    futures = [_threads(os.getpid()).submit(work, first) for first in range(1, n_threads)]
-    work(0)
-    for future in futures:
-        future.result()
-
-
-@cache
-def _threads(process: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(max(1, _N_THREADS - 1), thread_name_prefix=f"cellseg-labels-{process}")

@@ -50,7 +50,7 @@ def measure(
         raise ValueError(f"labels must not be negative, got {int(labels.min())}.")
 
     inside = np.flatnonzero(labels)
-    index, cell = _number(labels.ravel()[inside])
+    index, cell = number_ids(labels.ravel()[inside])
     n_cells = len(index)
     area = np.bincount(cell, minlength=n_cells)
     rows, columns = np.divmod(inside, max(labels.shape[1], 1))
@@ -76,7 +76,7 @@ def measure(
     return table
 
 
-def _number(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def number_ids(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distinct ids, rising (int64), and for each given id its place among them (intp)."""
     top = int(ids.max(initial=0))
     if top > 4 * ids.size + 1000:  # a few large ids: a look-up table would not fit

@@ -9,6 +9,8 @@ Image Analysis, 2003), but the merging works on the graph of basins (topological
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import ndimage as ndi
 from scipy.sparse import coo_array
@@ -48,6 +50,16 @@ def split(
         When a map is not two-dimensional or the shapes differ.
     """
     params = params or SplitParams()
+    return split_at(probability, distance, params, (params.prominence,))[0]
+
+
+def split_at(
+    probability: np.ndarray, distance: np.ndarray | None, params: SplitParams, prominences: Sequence[float]
+) -> list[np.ndarray]:
+    """`split` for several prominences at once; the climbing, which takes the time, is done once.
+
+    The basins of a larger prominence are unions of those of a smaller one, up to the order of equal saddles.
+    """
     if probability.ndim != 2:
         raise ValueError(f"probability must be (Y, X), got shape {probability.shape}.")
     if distance is not None and distance.shape != probability.shape:
@@ -55,7 +67,7 @@ def split(
     probability = probability.astype(np.float32, copy=False)
     mask = probability >= np.float32(params.floor)
     if not mask.any():
-        return np.zeros(probability.shape, dtype=np.int32)
+        return [np.zeros(probability.shape, dtype=np.int32) for _ in prominences]
     if distance is None or not params.use_distance:
         landscape = foreground_landscape(probability)
     else:
@@ -66,8 +78,8 @@ def split(
         landscape = ndi.gaussian_filter(np.nan_to_num(landscape, copy=False), params.smoothing, mode="nearest")
     basins, tops = _climb(landscape, mask)
     is_seed = probability.ravel()[tops] > np.float32(params.seed_probability)
-    lookup = _merge(basins, landscape.ravel()[tops], is_seed, landscape, params.prominence)
-    return _in_raster_order(lookup[basins])
+    heights = landscape.ravel()[tops]
+    return [_in_raster_order(_merge(basins, heights, is_seed, landscape, p)[basins]) for p in prominences]
 
 
 def foreground_landscape(probability: np.ndarray) -> np.ndarray:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import platformdirs
-
 from ..imaging.errors import ModelError
+from ..imaging.home import user_home
 from ..imaging.normalize import NormalizerParams
 from ..imaging.writing import write_json
 from ..instances.params import SplitParams
@@ -24,7 +22,6 @@ WEIGHTS_FILE = "weights.safetensors"
 TRAINING_FILE = "training.json"
 METRICS_FILE = "metrics.json"
 FORMAT = 1
-HOME_VARIABLE = "NAPARI_CELLSEG_HOME"
 MAX_HEADER_BYTES = 10_000_000
 
 
@@ -86,9 +83,7 @@ def bundled_models_dir() -> Path:
 
 def user_models_dir() -> Path:
     """Folder of a person's own models; ``NAPARI_CELLSEG_HOME`` moves it."""
-    home = os.environ.get(HOME_VARIABLE)
-    base = Path(home) if home else Path(platformdirs.user_data_dir("napari-cellseg", appauthor=False))
-    return base / "models"
+    return user_home() / "models"
 
 
 def list_models() -> list[ModelVersion]:
@@ -142,7 +137,7 @@ def read_version(folder: Path) -> ModelVersion:
             split=SplitParams.from_dict(values["split"]),
             threshold=float(values["threshold"]),
             min_size=int(values["min_size"]),
-            sha256=str(values["weights_sha256"]),
+            sha256=_weights_sha256(values, folder / WEIGHTS_FILE),
             parent=values.get("parent"),
             description=str(values.get("description", "")),
             training=_read_json(folder / TRAINING_FILE, folder, required=False),
@@ -201,6 +196,19 @@ def file_sha256(path: Path) -> str:
     """SHA-256 of a file, as hexadecimal text."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _weights_sha256(values: Mapping[str, Any], weights: Path) -> str:
+    announced = values.get("weights_sha256_next")
+    if announced is not None and weights.is_file() and file_sha256(weights) == announced:
+        return str(announced)
+    return str(values["weights_sha256"])
+
+
+def announce_weights(folder: Path, sha256: str) -> None:
+    """Tell a version that its weights are about to be replaced, so that it is whole before and after that moment."""
+    values = _read_json(folder / CONFIG_FILE, folder)
+    write_json(folder / CONFIG_FILE, {**values, "weights_sha256_next": sha256})
 
 
 def write_config(

@@ -1,0 +1,16 @@
+"""The folder in which a person's own models, corrections and training sets lie."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+HOME_VARIABLE = "NAPARI_CELLSEG_HOME"
+
+
+def user_home() -> Path:
+    """Folder of everything that is kept for the person; ``NAPARI_CELLSEG_HOME`` moves it."""
+    home = os.environ.get(HOME_VARIABLE)
+    return Path(home) if home else Path(platformdirs.user_data_dir("napari-cellseg", appauthor=False))

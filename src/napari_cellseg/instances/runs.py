@@ -1,0 +1,241 @@
+"""A piece of an image, run-length coded: small in memory and in a file, however large the piece."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Region = tuple[slice, slice]
+
+
+@dataclass(frozen=True, eq=False)
+class Runs:
+    """Values of a region, as runs of equal ones in raster order.
+
+    Attributes
+    ----------
+    region : tuple of slice
+        (rows, columns) with plain starts and stops.
+    values : numpy.ndarray
+        int32, one per run.
+    lengths : numpy.ndarray
+        int64, pixels of each run, 1 or more; they add up to the region's area.
+    """
+
+    region: Region
+    values: np.ndarray
+    lengths: np.ndarray
+
+    @classmethod
+    def of(cls, region: Region, array: np.ndarray) -> Runs:
+        """Code an array of the region's shape."""
+        (values,), lengths = run_values(array)
+        return cls(region, values.astype(np.int32), lengths)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (Y, X) of the region."""
+        return shape_of(self.region)
+
+    def array(self) -> np.ndarray:
+        """Values of the region, int32."""
+        return np.repeat(self.values, self.lengths).reshape(self.shape)
+
+    def mask(self) -> np.ndarray:
+        """Where the values are not 0, bool."""
+        return np.repeat(self.values != 0, self.lengths).reshape(self.shape)
+
+    def to_list(self) -> list[int]:
+        """Return numbers that JSON can hold: top, left, height, width, then value and length of every run."""
+        rows, columns = self.region
+        height, width = self.shape
+        pairs = np.stack([self.values.astype(np.int64), self.lengths], axis=1)
+        return [rows.start, columns.start, height, width, *pairs.reshape(-1).tolist()]
+
+    @classmethod
+    def from_list(cls, numbers: list[int], shape: tuple[int, int]) -> Runs:
+        """Rebuild from `to_list`, for an image of this shape.
+
+        Raises
+        ------
+        ValueError
+            The numbers do not make a region within the image.
+        """
+        if len(numbers) < 4 or len(numbers) % 2 or not all(type(number) is int for number in numbers):
+            raise ValueError("a run-length coded region is an even count of whole numbers")
+        top, left, height, width = numbers[:4]
+        if min(top, left, height, width) < 0 or top + height > shape[0] or left + width > shape[1]:
+            raise ValueError(f"a region of {height} x {width} at {top}, {left} lies outside an image of {shape}")
+        pairs = np.array(numbers[4:], dtype=np.int64).reshape(-1, 2)
+        values, lengths = pairs[:, 0], pairs[:, 1]
+        if (lengths < 1).any() or int(lengths.sum()) != height * width:
+            raise ValueError(f"runs of {int(lengths.sum())} pixels do not fill a region of {height} x {width}")
+        if np.abs(values).max(initial=0) > np.iinfo(np.int32).max:
+            raise ValueError("an id is larger than 2,147,483,647")
+        return cls((slice(top, top + height), slice(left, left + width)), values.astype(np.int32), lengths)
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """What is known of a cell of the person's beside its pixels.
+
+    Attributes
+    ----------
+    how : str
+        What the person did last, such as "drawn" or "merged"; "erased" for a cell that is gone.
+    cores : tuple of Runs
+        Cores (not 0) of the automatic cells that it came from: nothing automatic shows there.
+    """
+
+    how: str
+    cores: tuple[Runs, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return values that JSON can hold."""
+        return {"how": self.how, "cores": [core.to_list() for core in self.cores]}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], shape: tuple[int, int]) -> Cell:
+        """Rebuild from `to_dict`; ValueError, KeyError or TypeError for anything else."""
+        return cls(str(values["how"]), tuple(Runs.from_list(core, shape) for core in values["cores"]))
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """One edit, one undo step: how a region is to look.
+
+    Attributes
+    ----------
+    name : str
+        What it is, in a word: "merge".
+    claims : Runs, optional
+        Claims of a region after the edit; None where they stay.
+    cells : mapping of int to Cell or None
+        Cells whose entry changes, and what it becomes; None: no longer the person's.
+    marks : Runs, optional
+        Reviewed marks of a region after the edit; None where they stay.
+    renamed : mapping of int to int
+        Ids that a person painted with and that meant another cell already, and the ids given in their place.
+    """
+
+    name: str
+    claims: Runs | None
+    cells: Mapping[int, Cell | None]
+    marks: Runs | None = None
+    renamed: Mapping[int, int] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return values that JSON can hold."""
+        return {
+            "name": self.name,
+            "claims": None if self.claims is None else self.claims.to_list(),
+            "cells": {str(id_): None if cell is None else cell.to_dict() for id_, cell in self.cells.items()},
+            "marks": None if self.marks is None else self.marks.to_list(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], shape: tuple[int, int]) -> Patch:
+        """Rebuild from `to_dict`; ValueError, KeyError, TypeError or AttributeError for anything else."""
+        cells = {
+            int(id_): None if cell is None else Cell.from_dict(cell, shape) for id_, cell in values["cells"].items()
+        }
+        claims, marks = (
+            None if values[name] is None else Runs.from_list(values[name], shape) for name in ("claims", "marks")
+        )
+        return cls(str(values["name"]), claims, cells, marks)
+
+
+def shape_of(region: Region) -> tuple[int, int]:
+    """Shape (Y, X) of a region."""
+    rows, columns = region
+    return rows.stop - rows.start, columns.stop - columns.start
+
+
+def whole(shape: tuple[int, int]) -> Region:
+    """Region of a whole image."""
+    return slice(0, shape[0]), slice(0, shape[1])
+
+
+def plain_region(region: Region | None, shape: tuple[int, int]) -> Region:
+    """Region with plain starts and stops within an image; None is the whole image."""
+    if region is None:
+        return whole(shape)
+    rows, columns = (slice(*part.indices(length)[:2]) for part, length in zip(region, shape, strict=True))
+    return slice(rows.start, max(rows.start, rows.stop)), slice(columns.start, max(columns.start, columns.stop))
+
+
+def is_empty(region: Region) -> bool:
+    """Whether a region holds no pixel."""
+    return 0 in shape_of(region)
+
+
+def union(*regions: Region | None) -> Region:
+    """Smallest region around all that hold a pixel; an empty one at the corner without any."""
+    found = [region for region in regions if region is not None and not is_empty(region)]
+    if not found:
+        return slice(0, 0), slice(0, 0)
+    rows, columns = zip(*found, strict=True)
+    return (
+        slice(min(part.start for part in rows), max(part.stop for part in rows)),
+        slice(min(part.start for part in columns), max(part.stop for part in columns)),
+    )
+
+
+def grown(region: Region, margin: int, shape: tuple[int, int]) -> Region:
+    """Region with a margin around it, within an image."""
+    rows, columns = region
+    return (
+        slice(max(0, rows.start - margin), min(shape[0], rows.stop + margin)),
+        slice(max(0, columns.start - margin), min(shape[1], columns.stop + margin)),
+    )
+
+
+def within(inner: Region, outer: Region) -> Region:
+    """`inner` as seen from the corner of `outer`."""
+    return (
+        slice(inner[0].start - outer[0].start, inner[0].stop - outer[0].start),
+        slice(inner[1].start - outer[1].start, inner[1].stop - outer[1].start),
+    )
+
+
+def box_of_pixels(rows: np.ndarray, columns: np.ndarray) -> Region:
+    """Smallest region around some pixels; empty without any."""
+    if not len(rows):
+        return slice(0, 0), slice(0, 0)
+    return (
+        slice(int(rows.min()), int(rows.max()) + 1),
+        slice(int(columns.min()), int(columns.max()) + 1),
+    )
+
+
+def run_values(*arrays: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
+    """Values of each array at the start of every run over which none of them changes, and the runs' lengths."""
+    flats = [np.ascontiguousarray(array).reshape(-1) for array in arrays]
+    size = flats[0].size
+    if not size:
+        return [flat[:0] for flat in flats], np.zeros(0, dtype=np.int64)
+    changes = np.zeros(size, dtype=bool)
+    changes[0] = True
+    for flat in flats:
+        changes[1:] |= flat[1:] != flat[:-1]
+    starts = np.flatnonzero(changes)
+    return [flat[starts] for flat in flats], np.diff(np.append(starts, size)).astype(np.int64)
+
+
+def distinct(labels: np.ndarray) -> list[int]:
+    """Ids above 0 that occur in labels, rising."""
+    found = np.unique(run_values(labels)[0][0])
+    return found[found > 0].tolist()
+
+
+def pairs_of(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of values that two arrays have at one place, (2, n), and how often, (n,); int64 both."""
+    values, lengths = run_values(first, second)
+    # Values are below 2 to the power of 31: two of them make one number.
+    codes, place = np.unique((values[0].astype(np.int64) << 32) + values[1], return_inverse=True)
+    counts = np.bincount(place.reshape(-1), weights=lengths, minlength=len(codes))
+    high = (codes + (1 << 31)) >> 32
+    return np.stack([high, codes - (high << 32)]), np.rint(counts).astype(np.int64)

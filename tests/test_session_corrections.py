@@ -1,0 +1,317 @@
+"""Corrections through the session: whatever the person does next, and whatever becomes of the process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from napari_cellseg.batch.recipe import Recipe
+from napari_cellseg.batch.segment import Segmented
+from napari_cellseg.imaging.errors import CellsegError
+from napari_cellseg.imaging.image import Image, as_image
+from napari_cellseg.instances import edits
+from napari_cellseg.instances.edits import EditError
+from napari_cellseg.instances.recovery import find_journals
+from napari_cellseg.session import Cells, Session
+from tests.test_session import discs, segmented
+
+EVERYWHERE = (slice(0, 96), slice(0, 96))
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of the person's own, which is empty."""
+    monkeypatch.setenv("NAPARI_CELLSEG_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def session() -> Session:
+    """A session with nine cells, ids 1 to 9, of several sizes and brightnesses."""
+    return started("a")
+
+
+def started(key: str, image: Image | None = None) -> Session:
+    session = Session()
+    session.choose(key)
+    segment(session, key, image)
+    return session
+
+
+def segment(session: Session, key: str, image: Image | None = None, model: str = "mine") -> Cells:
+    request = session.request(key, image or discs(), Recipe(model))
+    assert request is not None
+    assert session.accept(request, segmented(request.image, request.recipe))
+    return cells_of(session, key)
+
+
+def cells_of(session: Session, key: str = "a") -> Cells:
+    cells = session.cells_of(key)
+    assert cells is not None
+    return cells
+
+
+def shown(session: Session, key: str = "a") -> np.ndarray:
+    cells = cells_of(session, key)
+    return cells.corrected.labels(cells.threshold, cells.min_size)
+
+
+def test_edits_are_counted_told_and_in_the_table(session: Session) -> None:
+    seen: list[tuple] = []
+    session.corrected.connect(lambda key, region: seen.append(("corrected", key, region, cells_of(session).count())))
+    session.sliders_changed.connect(lambda key: seen.append(("sliders", key)))
+    before = cells_of(session)
+    region = session.edit("a", edits.delete, 9)
+    assert seen == [("corrected", "a", region, 8), ("sliders", "a")]
+    assert cells_of(session) is not before
+    session.edit("a", edits.accept, [7, 8])
+    cells = cells_of(session)
+    result = cells.result()
+    assert (cells.count(), cells.n_changed, cells.n_erased) == (8, 2, 1) == (result.count, 2, 1)
+    assert dict(zip(result.table["index"].tolist(), result.table["yours"].tolist(), strict=True)) == {
+        **dict.fromkeys(range(1, 7), ""),
+        7: "accepted",
+        8: "accepted",
+    }
+    assert result.metadata["corrections"] == {"changed": 2, "erased": 1} and result.metadata["count"] == 8
+    assert np.array_equal(result.labels, shown(session))
+    assert cells.counted_areas().sum() == np.count_nonzero(result.labels)
+    assert cells.covered() == np.count_nonzero(result.labels) / result.labels.size
+
+
+def test_without_corrections_nothing_is_said_of_them(session: Session) -> None:
+    result = cells_of(session).result()
+    assert "corrections" not in result.metadata and set(result.table["yours"]) == {""}
+    assert session.saved("a") is None and session.undo("a") is None and session.redo("a") is None
+
+
+def test_sliders_move_the_others_only_and_undo_is_right_after_them(session: Session) -> None:
+    original = shown(session)
+    session.edit("a", edits.accept, 1)
+    session.edit("a", edits.delete, 9)
+    session.set_threshold(0.55)
+    automatic = set(cells_of(session).segmented.instances.ids(0.55, 10).tolist())
+    assert 9 in automatic and 1 not in automatic
+    assert set(cells_of(session).corrected.ids(0.55, 10).tolist()) == (automatic | {1}) - {9}
+    assert np.array_equal(shown(session) == 1, original == 1)
+    session.undo("a")
+    assert set(cells_of(session).corrected.ids(0.55, 10).tolist()) == automatic | {1}
+    session.undo("a")
+    assert cells_of(session).threshold == 0.55
+    assert np.array_equal(shown(session), cells_of(session).segmented.instances.labels(0.55, 10))
+    session.redo("a")
+    session.redo("a")
+    session.set_threshold(0.3)
+    assert np.array_equal(shown(session), np.where(original == 9, 0, original))
+
+
+def test_corrections_stay_when_the_image_is_segmented_again(session: Session) -> None:
+    original = shown(session)
+    session.edit("a", edits.accept, [2, 3])
+    session.edit("a", edits.delete, 9)
+    for model in ("mine", "other"):
+        cells = segment(session, "a", model=model)
+        assert (cells.count(), cells.n_changed, cells.n_erased) == (8, 2, 1)
+        assert np.array_equal(
+            np.where(np.isin(original, [2, 3]), original, 0), cells.corrected.corrections.claims().clip(0)
+        )
+        # Whatever reads the segmentation sees the ids that are shown.
+        assert cells.segmented.instances is cells.corrected.instances
+        assert not np.isin([2, 3, 9], np.unique(cells.segmented.instances.basins)).any()
+    session.undo("a")
+    assert cells_of(session).count() == 9
+
+
+def test_another_image_in_the_same_layer_begins_anew_and_the_first_comes_back(session: Session) -> None:
+    session.edit("a", edits.delete, 9)
+    session.forget("a")  # what the window does when the layer's values change
+    assert segment(session, "a", discs(4)).count() == 4
+    session.edit("a", edits.accept, 1)
+    session.forget("a")
+    assert session.cells_of("a") is None
+    cells = segment(session, "b", discs())
+    assert (cells.count(), cells.n_erased, cells.n_changed) == (8, 1, 0)
+    assert session.saved("b") is not None
+    session.undo("b")
+    assert cells_of(session, "b").count() == 9
+
+
+def test_the_same_image_twice_in_a_viewer_has_corrections_of_its_own(session: Session) -> None:
+    session.edit("a", edits.delete, 9)
+    assert segment(session, "b").count() == 9
+    session.edit("b", edits.delete, [1, 2])
+    assert cells_of(session, "a").count() == 8 and cells_of(session, "b").count() == 7
+
+
+def test_what_makes_no_sense_is_refused_and_changes_nothing(session: Session) -> None:
+    before, revision = shown(session), cells_of(session).revision
+    with pytest.raises(EditError, match="no cell 77"):
+        session.edit("a", edits.delete, 77)
+    with pytest.raises(CellsegError, match="Press Segment"):
+        session.edit("b", edits.delete, 1)
+    assert np.array_equal(shown(session), before) and cells_of(session).revision == revision
+    assert session.saved("a") is None
+
+
+def test_marks_are_edits(session: Session) -> None:
+    session.mark_reviewed("a", EVERYWHERE, True)
+    assert cells_of(session).corrected.reviewed_area(0.3, 10).all()
+    session.undo("a")
+    assert not cells_of(session).corrected.reviewed_area(0.3, 10).any()
+
+
+def test_another_session_is_offered_the_corrections_of_this_very_image(session: Session) -> None:
+    session.edit("a", edits.accept, [1, 2, 3])
+    session.edit("a", edits.delete, 9)
+    labels = shown(session)
+    session.close()
+    assert started("x", discs(4)).recoverable("x") is None
+    renamed = as_image(discs().plane(), name="another name", source="/elsewhere/other.tif")
+    other = started("x", renamed)
+    info = other.recoverable("x")
+    assert info is not None and info.n_corrections == 4 and info.image_name == "discs"
+    assert abs((datetime.now(UTC) - info.time).total_seconds()) < 3600
+    seen: list[object] = []
+    other.corrected.connect(lambda key, region: seen.append((key, region)))
+    other.cells_changed.connect(seen.append)
+    assert other.recover("x", info) == ()
+    assert seen == ["x", ("x", EVERYWHERE)]
+    assert np.array_equal(shown(other, "x") > 0, labels > 0)
+    assert (cells_of(other, "x").n_changed, cells_of(other, "x").n_erased) == (3, 1)
+    assert other.recoverable("x") is None
+    third = started("y")
+    offered = third.recoverable("y")
+    assert offered is not None and offered.path != info.path
+    third.dismiss("y", offered)
+    assert third.recoverable("y") is None
+
+
+def test_corrections_since_are_not_replaced_unasked(session: Session) -> None:
+    session.edit("a", edits.delete, 9)
+    session.close()
+    other = started("x")
+    info = other.recoverable("x")
+    assert info is not None
+    other.edit("x", edits.delete, 1)
+    with pytest.raises(CellsegError, match="You have corrected 1"):
+        other.recover("x", info)
+    assert cells_of(other, "x").corrected.ids(0.3, 10).tolist() == [2, 3, 4, 5, 6, 7, 8, 9]
+    other.recover("x", info, replace=True)
+    assert cells_of(other, "x").n_erased == 1 and cells_of(other, "x").count() == 8
+    assert len(find_journals(other.cells_of("x").segmented.image_sha256)) == 3  # type: ignore[union-attr]
+
+
+def test_a_journal_that_cannot_be_written_is_told_and_nothing_is_lost(session: Session, home: Path) -> None:
+    home.mkdir()
+    (home / "corrections").write_text("in the way")
+    session.edit("a", edits.delete, 9)
+    assert session.state.kind == "failed" and "kept in memory" in session.state.sentence
+    saved = session.saved("a")
+    assert saved is not None and saved.n_pending == 1 + 1 and cells_of(session).count() == 8
+    (home / "corrections").unlink()
+    session.close()
+    saved = session.saved("a")
+    assert saved is not None and saved.n_pending == 0 and saved.error == ""
+    assert started("x").recoverable("x") is not None
+
+
+def test_the_image_file_may_go_change_or_be_read_only(tmp_path: Path) -> None:
+    """Corrections never touch it, and are found by what it holds."""
+    from napari_cellseg.imaging.reading import read_image
+    from napari_cellseg.imaging.writing import write_labels
+
+    path = tmp_path / "image.tif"
+    write_labels(path, (discs().plane() * 255).astype(np.uint16))
+    path.chmod(0o444)
+
+    def predicted(image: Image) -> Segmented:
+        return segmented(as_image(image.plane() / np.float32(255)))
+
+    def take(session: Session) -> None:
+        session.choose("a")
+        image = read_image(path)
+        request = session.request("a", image, Recipe("mine"))
+        assert request is not None
+        made = predicted(image)
+        session.accept(request, Segmented(image, *[getattr(made, name) for name in _REST]))
+
+    first = Session()
+    take(first)
+    first.edit("a", edits.delete, 9)
+    content = path.read_bytes()
+    path.chmod(0o644)
+    path.unlink()
+    first.edit("a", edits.delete, 8)
+    first.close()
+    path.write_bytes(content)
+    second = Session()
+    take(second)
+    info = second.recoverable("a")
+    assert info is not None and info.n_corrections == 2 and info.header["path"] == str(path)
+    write_labels(path, (discs().plane() * 254).astype(np.uint16))
+    third = Session()
+    take(third)
+    assert third.recoverable("a") is None
+
+
+_REST = ("plane", "prediction", "instances", "model", "recipe")
+
+EDITING = """
+import sys
+sys.path.insert(0, {root!r})
+from tests.test_session_corrections import edits, started, cells_of
+
+session = started("a")
+rounds = 0
+while True:
+    for id_ in range(1, 10):
+        session.edit("a", edits.accept, id_)
+        print(session.cells_of("a").n_changed, flush=True)
+    while session.undo("a"):
+        print(session.cells_of("a").n_changed, flush=True)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system cannot kill a process in the middle of it")
+@pytest.mark.parametrize("n_lines", [1, 7, 40])
+def test_a_process_that_is_killed_while_editing_loses_nothing_that_it_had_finished(home: Path, n_lines: int) -> None:
+    root = str(Path(__file__).parents[1])
+    process = subprocess.Popen(
+        [sys.executable, "-c", EDITING.format(root=root)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "NAPARI_CELLSEG_HOME": str(home)},
+    )
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(n_lines)]
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=60)
+    lines += process.stdout.read().splitlines(keepends=True)
+    counts = [int(line) for line in lines if line.endswith("\n")]
+    session = started("x")
+    info = session.recoverable("x")
+    last = counts[-1]
+    # The edit that it was at may have reached the disk though it was not told any more.
+    turn = len(counts) % 18
+    following = turn + 1 if turn < 9 else 17 - turn
+    n = 0 if info is None else info.n_corrections
+    assert n in (last, following), (counts, n)
+    if info is not None:
+        assert session.recover("x", info) == ()
+        assert cells_of(session, "x").corrected.corrections.owned_ids.tolist() == list(range(1, n + 1))
+
+
+def test_a_journal_is_safe_within_a_moment(session: Session) -> None:
+    session.edit("a", edits.delete, 9)
+    deadline = time.monotonic() + 30
+    while session.saved("a").time is None and time.monotonic() < deadline:  # type: ignore[union-attr]
+        time.sleep(0.02)
+    assert session.saved("a").time is not None  # type: ignore[union-attr]
