@@ -116,9 +116,9 @@ def iter_predict(
     ModelError
         If the model cannot be loaded or run.
     """
-    planes = _network_input(normalized, model)
+    planes = network_input(normalized, model)
     choice = resolve_device(device)
-    tile = max(tile, _smallest_tile(model.config))
+    tile = max(tile, smallest_tile(model.config))
     batch = max(1, BATCH_PIXELS[choice.device] // (tile * tile))
     notes: list[str] = []
     while True:
@@ -131,7 +131,7 @@ def iter_predict(
                 ) from error
             if choice.device == "cuda":
                 torch.cuda.empty_cache()
-            smaller = next_smaller(choice, tile, batch, _smallest_tile(model.config))
+            smaller = next_smaller(choice, tile, batch, smallest_tile(model.config))
             if smaller is None:
                 raise ImageError(
                     f"There is not enough memory to run model {model.name} even on tiles of {tile} pixels. "
@@ -174,14 +174,15 @@ def next_smaller(choice: DeviceChoice, tile: int, batch: int, smallest: int) -> 
     return None
 
 
-def _smallest_tile(config: UNetConfig) -> int:
+def smallest_tile(config: UNetConfig) -> int:
+    """Return the side of the smallest tile that leaves something beside its halos."""
     tile = MIN_TILE
     while tile <= 2 * config.context:
         tile *= 2
     return tile
 
 
-def _network_input(normalized: np.ndarray, model: ModelVersion) -> Tensor:
+def network_input(normalized: np.ndarray, model: ModelVersion) -> Tensor:
     """Bring an image to ``(C, Y, X)`` with the model's channels and sides that its poolings divide."""
     n_wanted = model.config.in_channels
     planes = normalized[None] if normalized.ndim == 2 else np.moveaxis(normalized, -1, 0)

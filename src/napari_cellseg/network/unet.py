@@ -76,17 +76,26 @@ class UNet(nn.Module):
             Per head ``(N, channels, Y, X)``; ``foreground`` is a logit, the others are linear.
         """
         height, width = x.shape[-2:]
+        x = self.decoded(x)[-1].to(next(self.heads.parameters()).dtype)
+        return {name: head(x)[..., :height, :width] for name, head in self.heads.items()}
+
+    def decoded(self, x: Tensor) -> list[Tensor]:
+        """Return the features of every level: the encoder's from the top down, then the decoder's from the bottom up.
+
+        The image is padded as in `forward`; level i has ``2**i`` pixels of the image to a side of its own.
+        """
+        height, width = x.shape[-2:]
         pad_y, pad_x = -height % self.config.stride, -width % self.config.stride
         if pad_y or pad_x:
             x = functional.pad(x, (0, pad_x, 0, pad_y), mode="replicate")
-        skips = []
+        found = []
         for level, down in enumerate(self.down):
             x = down(functional.max_pool2d(x, 2) if level else x)
-            skips.append(x)
-        for up, skip in zip(self.up, reversed(skips[:-1]), strict=True):
+            found.append(x)
+        for up, skip in zip(self.up, found[-2::-1], strict=True):
             x = up(x, skip)
-        x = x.to(next(self.heads.parameters()).dtype)
-        return {name: head(x)[..., :height, :width] for name, head in self.heads.items()}
+            found.append(x)
+        return found
 
 
 def fuse_batch_norm(network: UNet) -> UNet:
