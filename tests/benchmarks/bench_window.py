@@ -155,7 +155,6 @@ def _show_large_result(viewer: Any, widget: Any) -> int:
     from napari_cellseg.imaging.image import as_image
     from napari_cellseg.imaging.normalize import NormalizerParams
     from napari_cellseg.instances.live import Instances
-    from napari_cellseg.instances.measure import measure
     from napari_cellseg.instances.params import SplitParams
     from napari_cellseg.instances.prediction import Prediction
     from napari_cellseg.network.config import UNetConfig
@@ -169,10 +168,8 @@ def _show_large_result(viewer: Any, widget: Any) -> int:
     prediction = Prediction(maps.probability, maps.distance, model="drawn", device="CPU (float32)")
     instances = Instances.from_prediction(prediction)
     segmented = Segmented(image, picture, prediction, instances, model, Recipe("drawn"))
-    table = measure(instances.basins)
-    centroids = np.stack([table["centroid_y"], table["centroid_x"]], axis=1)
     request = widget.session.request(layer.unique_id, image, Recipe("drawn"))
-    widget.bench.take(request, Answer(segmented, segmented.result(), centroids))
+    widget.bench.take(request, Answer(segmented, segmented.result()))
     return int(widget.session.cells.count())
 
 

@@ -16,7 +16,14 @@ from qtpy.QtWidgets import QScrollArea
 import napari_cellseg
 from napari_cellseg.gui import demo, preferences, samples
 from napari_cellseg.gui.colors import theme_colors
-from napari_cellseg.gui.commands import PLUGIN, WIDGET, measure_active_layer, segment_active_layer
+from napari_cellseg.gui.commands import (
+    CORRECT_WIDGET,
+    PLUGIN,
+    WIDGET,
+    correct_active_layer,
+    measure_active_layer,
+    segment_active_layer,
+)
 from napari_cellseg.gui.segment_widget import SegmentWidget
 
 from .conftest import draw_discs, layers_of, press_segment
@@ -48,6 +55,15 @@ def test_menu_entry_segments_the_selected_image(plugin: None, viewer: Any, netwo
     segment_active_layer(viewer)
     assert "is a labels layer" in widget.run_section.message.text()
     assert "is a labels layer" in notification_manager.records[-1].message
+
+
+def test_both_widgets_stand_on_one_place_as_tabs(plugin: None, viewer: Any, qtbot: Any) -> None:
+    viewer.add_image(draw_discs(), name="discs")
+    dock, _ = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
+    correct_active_layer(viewer)
+    other, widget = viewer.window.add_plugin_dock_widget(PLUGIN, CORRECT_WIDGET)
+    qtbot.waitUntil(lambda: dock in dock.parent().tabifiedDockWidgets(other), timeout=5000)
+    assert "discs" in widget.title.text() and not widget.tools_section.isEnabled()
 
 
 def test_menu_entry_measures_the_selected_labels(viewer: Any, qtbot: Any) -> None:

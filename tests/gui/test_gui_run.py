@@ -31,7 +31,7 @@ def test_object_names(widget: SegmentWidget) -> None:
     from qtpy.QtWidgets import QWidget
 
     names = "image_layer model device segment cancel threshold min_size count channel open_images save table"
-    for name in f"{names} show_numbers outlines copy_command progress message preview".split():
+    for name in f"{names} show_numbers outlines color_by copy_command progress message preview".split():
         control = widget.findChild(QWidget, name)
         assert control is not None, name
         assert control.toolTip() or name in ("message",), name

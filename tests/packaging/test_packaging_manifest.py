@@ -79,7 +79,8 @@ def test_contributions_point_at_declared_commands(manifest):
 
 def test_samples_and_menus(manifest):
     assert {sample.key for sample in manifest.contributions.sample_data} == SAMPLES
-    assert set(manifest.contributions.menus) == {"napari/layers/segment", "napari/layers/measure"}
+    menus = {"napari/layers/segment", "napari/layers/annotate", "napari/layers/measure"}
+    assert set(manifest.contributions.menus) == menus
 
 
 def test_no_reader_claims_common_suffixes(manifest):

@@ -7,11 +7,8 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..imaging.errors import CellsegError
 from ..imaging.progress import Progress
-from ..instances.measure import measure
 from ..session import Request
 
 if TYPE_CHECKING:
@@ -27,13 +24,10 @@ class Answer:
     segmented : Segmented
     result : SegmentResult
         The cells at the first sliders, measured.
-    centroids : ndarray
-        Centre (Y, X) of every basin in pixels, float64 (n_basins, 2): where its number stands while a slider moves.
     """
 
     segmented: Segmented
     result: SegmentResult
-    centroids: np.ndarray
 
 
 def iter_answer(request: Request) -> Generator[Progress, None, Answer]:
@@ -60,8 +54,10 @@ def iter_answer(request: Request) -> Generator[Progress, None, Answer]:
     try:
         segmented = yield from iter_predict_image(request.image, request.recipe)
         yield Progress(1, 1, "measuring cells")
-        table = measure(segmented.instances.basins)
-        return Answer(segmented, segmented.result(), np.stack([table["centroid_y"], table["centroid_x"]], axis=1))
+        # The first slider move and the first correction ask for these; here nobody waits for them.
+        for name in ("centroids", "core_levels"):
+            getattr(segmented.instances, name)
+        return Answer(segmented, segmented.result())
     except MemoryError as error:
         raise CellsegError(
             f"{request.image.title} needs more memory than there is. Close other programs, or give a smaller image."

@@ -34,8 +34,8 @@ class CellsSection(QWidget):
         self.threshold.valueChanged.connect(session.set_threshold)
         self.min_size.valueChanged.connect(session.set_min_size)
         for slider in (self.threshold, self.min_size):
-            slider.pressed.connect(bench.hold)
-            slider.released.connect(bench.release)
+            slider.pressed.connect(bench.following.hold)
+            slider.released.connect(bench.following.release)
         self._on_cells()
 
     def set_model(self, model: ModelVersion | None) -> None:
@@ -63,7 +63,10 @@ class CellsSection(QWidget):
         # A style sheet's font size wins over the widget's own, so it is said there as well.
         self.count.setStyleSheet(f"font-size: {round(font.pointSizeF())}pt; font-weight: bold;")
         self.details = QLabel(objectName="details")
-        self.details.setToolTip("Median diameter of the counted cells, and how much of the image they cover.")
+        self.details.setToolTip(
+            "How many cells you changed and erased; median diameter of the counted cells, and how much of the image "
+            "they cover."
+        )
         self.details.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.details.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.curve = CountCurve(HANDLE_MARGIN)
@@ -140,12 +143,13 @@ class CellsSection(QWidget):
         before, self._shown = self._shown, cells
         count = cells.count()
         self.count.setText(f"{count:,} cell" + ("" if count == 1 else "s"))
-        if before is None or before.min_size != cells.min_size:
+        edited = before is not None and before.revision != cells.revision
+        if before is None or edited or before.min_size != cells.min_size:
             stretch = cells.stable_stretch()
             self.curve.set_curve(*cells.count_curve(), stretch)
             self.threshold.set_hint(_flat_in_words(stretch))
         self.curve.set_point(cells.threshold, count)
-        if before is None or before.threshold != cells.threshold:
+        if before is None or edited or before.threshold != cells.threshold:
             self.histogram.set_areas(cells.areas(), self.histogram.largest)
         self.histogram.set_min_size(cells.min_size)
         self._show_details(cells)
@@ -155,7 +159,12 @@ class CellsSection(QWidget):
         diameter = cells.median_diameter()
         microns = f" = {diameter * math.sqrt(size[0] * size[1]):.1f} µm" if size else ""
         lines = [f"median {diameter:.0f} px{microns} across"] if not math.isnan(diameter) else []
-        lines += ["edited by hand"] if cells.edited is not None else [f"{100 * cells.covered():.1f} % of the image"]
+        if cells.n_erased:
+            lines.insert(0, f"yours: {cells.n_changed:,} changed, {cells.n_erased:,} erased")
+        elif cells.n_changed:
+            lines.insert(0, f"{cells.n_changed:,} corrected by you")
+        else:
+            lines.append(f"{100 * cells.covered():.1f} % of the image")
         self.details.setText("\n".join(lines))
         dropped = int((cells.areas() < cells.min_size).sum())
         area = f"{cells.min_size} px = {cells.min_size * size[0] * size[1]:.3g} µm². " if size else ""

@@ -61,6 +61,20 @@ def theme_colors(theme_id: str = "dark") -> Colors:
     )
 
 
+def accent_button(colors: Colors) -> str:
+    """Return the style sheet of the one button of a panel that stands out."""
+    paper = "#06302b" if colors.dark else "#ffffff"
+    accent = colors.accent
+    return (
+        f"QPushButton {{ background-color: {accent.name()}; color: {paper}; }}"
+        "QPushButton { font-weight: bold; padding: 4px 14px; }"
+        f"QPushButton:hover {{ background-color: {accent.lighter(112).name()}; }}"
+        f"QPushButton:pressed {{ background-color: {accent.darker(115).name()}; }}"
+        f"QPushButton:disabled {{ background-color: {colors.grid.name()}; color: {colors.faint.name()}; }}"
+        "QPushButton:disabled { border: 0; }"
+    )
+
+
 def _color(value: object) -> QColor:
     red, green, blue = value.as_rgb_tuple()[:3]  # type: ignore[attr-defined]
     return QColor(red, green, blue)

@@ -1,4 +1,4 @@
-"""Menu entries under Layers › Segment and Layers › Measure."""
+"""Menu entries under Layers › Segment, Layers › Annotate and Layers › Measure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .workbench import workbench_of
 if TYPE_CHECKING:
     from .segment_widget import SegmentWidget
 
-PLUGIN, WIDGET = "napari-cellseg", "Segment and count cells"
+PLUGIN, WIDGET, CORRECT_WIDGET = "napari-cellseg", "Segment and count cells", "Correct and review cells"
 
 
 def segment_widget(viewer: object) -> SegmentWidget:
@@ -36,6 +36,13 @@ def segment_active_layer(viewer: Viewer) -> None:
     bench.segment(bench.viewer.layers.selection.active, widget.recipe())
     if bench.session.state.kind == "failed":
         show_warning(bench.session.state.sentence)
+
+
+def correct_active_layer(viewer: Viewer) -> None:
+    """Open the Correct widget for the selected image, or for the image that the selected cells were found in."""
+    bench = workbench_of(viewer)
+    bench.viewer.window.add_plugin_dock_widget(PLUGIN, CORRECT_WIDGET)
+    bench.choose_active()
 
 
 def measure_active_layer(viewer: Viewer) -> None:

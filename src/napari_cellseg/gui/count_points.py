@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Points
+from napari.utils.colormaps.standardize_color import transform_color
 from superqt.utils import qdebounced
 
 # Text costs about 0.2 ms each on every zoom (software rendering); more than these can't be read at once anyway.
@@ -44,6 +45,13 @@ class CountPoints(Points):
         y, x = self._view_data[:, -2], self._view_data[:, -1]
         inside = np.flatnonzero((y >= top) & (y <= bottom) & (x >= left) & (x <= right))
         return inside if len(inside) <= MAX_NUMBERS else inside[:0]
+
+    def show_yours(self, yours: np.ndarray, color: str, other: str) -> None:
+        """Fill the points of a person's cells with a colour of their own."""
+        wanted = np.where(yours[:, None], transform_color(color), transform_color(other)).astype(np.float32)
+        layer: Any = self
+        if not np.array_equal(layer.face_color, wanted):
+            layer.face_color = wanted if len(wanted) else other
 
     def refresh_text(self) -> None:
         """Draw the numbers again, of the points that are in view now."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from napari.layers import Image as ImageLayer
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QMenu, QPushButton, QWidget
 
@@ -79,10 +78,7 @@ class ImageSection(QWidget):
 
     def _on_active(self, event: Any = None) -> None:
         """Follow the layer list: choosing an image there, or a result made from it, chooses the image here."""
-        active = self._bench.viewer.layers.selection.active
-        image = active if isinstance(active, ImageLayer) else self._bench.image_of_result(active)
-        if image is not None:
-            self._bench.session.choose(image.unique_id)
+        self._bench.choose_active()
 
     def _on_picked(self, index: int) -> None:
         layer = self._bench.layer_of(self.image_layer.itemData(index))

@@ -24,3 +24,10 @@ class Pace:
         if now <= start or fraction <= before:
             return None
         return (1 - fraction) * (now - start) / (fraction - before)
+
+
+def in_words(seconds: float) -> str:
+    """Return seconds as a person says them."""
+    if seconds < 90:
+        return f"{max(round(seconds), 1)} s"
+    return f"{round(seconds / 60)} min"

@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from napari.layers import Image as ImageLayer
-from napari.layers import Labels
 
 from ..session import Cells
-from .answer import Answer
+from .cells_labels import CellsLabels, Region
 from .count_points import CountPoints
 from .layer_image import METADATA_KEY, placement
 
@@ -22,7 +21,9 @@ if TYPE_CHECKING:
 MAX_OUTLINE_PIXELS = 1_500_000
 MAX_LIVE_POINTS = 2_000
 FILLED, OUTLINED = 0.5, 0.9
-_PLACE = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+# Pixels of the screen: a point hides no cell, however far one zooms in.
+POINT_LIMITS = (4, 12)
+AUTOMATIC, YOURS = "white", "#ffb000"
 
 
 class ResultLayers:
@@ -33,38 +34,32 @@ class ResultLayers:
     viewer : napari.Viewer
     image : napari.layers.Image
         Whose place in the world is copied.
-    answer : Answer
-        What became of the first request.
+    cells : Cells
     """
 
-    def __init__(self, viewer: Viewer, image: ImageLayer, answer: Answer) -> None:
-        self.labels = Labels(answer.result.labels, name=f"{image.name} cells", opacity=FILLED, **placement(image))
+    def __init__(self, viewer: Viewer, image: ImageLayer, cells: Cells) -> None:
+        labels = cells.corrected.labels(cells.threshold, cells.min_size)
+        self.labels = CellsLabels(labels, name=f"{image.name} cells", opacity=FILLED, **placement(image))
         self.points = CountPoints(
             np.zeros((0, 2)),
             name=f"{image.name} counts",
             size=4,
-            face_color="white",
+            face_color=AUTOMATIC,
             border_color="black",
             border_width=0.25,
+            canvas_size_limits=POINT_LIMITS,
             features={"number": np.zeros(0, dtype=int), "index": np.zeros(0, dtype=int)},
             text={"string": "{number}", "size": 8, "color": _ink(image), "anchor": "upper_left"},
             **placement(image),
         )
-        self._centroids = answer.centroids
         self._outlines = False
-        self.edited = False
-        self.labels.events.paint.connect(self._on_paint)
+        self._shown = _sliders(cells)
         self.points.editable = False
-        self.show_measured(answer.result)
+        self.follow_with_points(cells)
         viewer.add_layer(self.labels)
         viewer.add_layer(self.points)
         # Under the mouse the status bar then tells a cell's id and size.
         viewer.layers.selection.active = self.labels
-
-    def take(self, answer: Answer) -> None:
-        """Show another run on the same image."""
-        self._centroids = answer.centroids
-        self.show_measured(answer.result)
 
     @property
     def outlines(self) -> bool:
@@ -81,8 +76,16 @@ class ResultLayers:
         """Show or hide the counts layer."""
         self.points.visible = numbers
 
-    def show_live(self, cells: Cells, dragging: bool) -> None:
+    def shows(self, cells: Cells) -> bool:
+        """Whether the labels are those of these sliders; corrections alone are drawn by `show_corrected`."""
+        return self._shown == _sliders(cells)
+
+    def show_live(self, cells: Cells, dragging: bool = False) -> None:
         """Follow a slider: what is in view while the mouse is down, everything otherwise."""
+        self.labels.finish_stroke()
+        self._shown = _sliders(cells)
+        if self._widened(cells):
+            return
         region = self._visible() if dragging else (slice(None), slice(None))
         target = self.labels.data[region]
         if self._outlines:
@@ -91,62 +94,52 @@ class ResultLayers:
             if self.labels.contour != contour:
                 with self.labels.events.contour.blocker():
                     self.labels.contour = contour
-        cells.segmented.instances.labels(cells.threshold, cells.min_size, region=region, out=target)
-        reset_history(self.labels)
+        cells.corrected.labels(cells.threshold, cells.min_size, region=region, out=target)
         self.labels.refresh(thumbnail=False, highlight=False, extent=False)
-        self._follow_with_points(cells)
+        self.follow_with_points(cells)
 
-    def show_measured(self, result: SegmentResult) -> None:
-        """Show finished cells: labels, points, features, provenance."""
-        if self.labels.data is not result.labels:
-            self.labels.data = result.labels
-        reset_history(self.labels)
+    def show_corrected(self, cells: Cells, region: Region) -> None:
+        """Draw again where a correction changed something."""
+        if not self._widened(cells):
+            self.labels.redraw(region, cells.corrected.labels(cells.threshold, cells.min_size, region=region))
+
+    def show_measured(self, result: SegmentResult, doubt: np.ndarray | None = None) -> None:
+        """Show what was measured of the cells that are shown: points, features, provenance."""
         if self._outlines and self.labels.contour != 2:
             self.labels.contour = 2
         numbers = np.arange(1, result.count + 1)
-        self.labels.features = {"index": result.table["index"], "number": numbers, **_but_index(result.table)}
+        yours = np.asarray(result.table.get("yours", np.full(result.count, "")))
+        features = {"index": result.table["index"], "number": numbers, **_but_index(result.table), "yours": yours}
+        self.labels.features = features if doubt is None else {**features, "doubt": doubt}
         places = np.stack([result.table["centroid_y"], result.table["centroid_x"]], axis=1)
-        self._set_points(places, {"number": numbers, "index": result.table["index"]})
+        self._set_points(places, {"number": numbers, "index": result.table["index"]}, yours != "")
         for layer in (self.labels, self.points):
             layer.metadata = {**layer.metadata, METADATA_KEY: result.metadata}
 
-    def split_off_edits(self, viewer: Viewer) -> Labels:
-        """Leave the labels layer, as a person has edited it, to that person, and go on in a new one beside it.
+    def _widened(self, cells: Cells) -> bool:
+        """Take new labels where the old have another shape, or a type without room for the ids of today."""
+        data, corrected = self.labels.data, cells.corrected
+        if data.dtype == corrected.dtype and data.shape == corrected.shape:
+            return False
+        self.labels.data = corrected.labels(cells.threshold, cells.min_size)
+        self.follow_with_points(cells)
+        return True
 
-        Returns
-        -------
-        napari.layers.Labels
-            The edited layer.
-        """
-        mine, kept = self.labels, self.labels.as_layer_data_tuple()[1]
-        mine.events.paint.disconnect(self._on_paint)
-        name, contour = mine.name, mine.contour
-        mine.name = f"{name} edited by hand"
-        place = {key: kept[key] for key in (*_PLACE, "metadata", "colormap") if key in kept}
-        self.labels = Labels(mine.data.copy(), name=name, opacity=mine.opacity, **place)
-        self.labels.contour = contour
-        self.labels.events.paint.connect(self._on_paint)
-        self.edited = False
-        viewer.layers.insert(viewer.layers.index(mine) + 1, self.labels)
-        viewer.layers.selection.active = self.labels
-        mine.visible = False
-        return mine
-
-    def _on_paint(self) -> None:
-        self.edited = True
-
-    def _follow_with_points(self, cells: Cells) -> None:
-        ids = cells.segmented.instances.ids(cells.threshold, cells.min_size)
+    def follow_with_points(self, cells: Cells) -> None:
+        """Put the points where the cells are now; those of very many cells wait until they are measured."""
+        ids = cells.corrected.ids(cells.threshold, cells.min_size)
         if not self.points.visible or len(ids) > MAX_LIVE_POINTS:
             return
-        self._set_points(self._centroids[ids - 1], {"number": np.arange(1, len(ids) + 1), "index": ids})
+        numbers = {"number": np.arange(1, len(ids) + 1), "index": ids}
+        self._set_points(cells.corrected.centroids(ids), numbers, cells.corrected.is_owned(ids))
 
-    def _set_points(self, places: np.ndarray, features: dict[str, np.ndarray]) -> None:
+    def _set_points(self, places: np.ndarray, features: dict[str, np.ndarray], yours: np.ndarray) -> None:
         with self.points.text.events.blocker():
             if len(places) != len(self.points.data) or not np.array_equal(places, self.points.data):
                 self.points.selected_data = set()
                 self.points.data = places
             self.points.features = features
+        self.points.show_yours(yours, YOURS, AUTOMATIC)
         self.points.refresh_text()
 
     def _visible(self) -> tuple[slice, slice]:
@@ -166,17 +159,8 @@ def _ink(image: ImageLayer) -> str:
     return "black" if pixels.size and np.median(pixels) > 127 else "white"
 
 
-def reset_history(labels: Labels) -> None:
-    """Forget the undo steps of a layer whose labels were replaced: they would paint ids of before.
-
-    There is no public way that leaves the tool in hand alone; becoming uneditable for a moment is the public one.
-    """
-    reset = getattr(labels, "_reset_history", None)
-    if reset is not None:
-        reset()
-    elif labels.editable:
-        labels.editable = False
-        labels.editable = True
+def _sliders(cells: Cells) -> tuple[object, ...]:
+    return cells.corrected, cells.threshold, cells.min_size
 
 
 def _but_index(table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

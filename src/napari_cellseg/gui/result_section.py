@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtWidgets import QApplication, QCheckBox, QFileDialog, QGridLayout, QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import (
+    QApplication,
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QPushButton,
+    QWidget,
+)
 
 from ..imaging.errors import CellsegError
 from .bindings import Bindings
+from .cell_colors import AREA, DOUBT, ID
 from .count_points import MAX_NUMBERS
 from .layer_image import layer_path, layer_stem
+from .layout import shrinkable
 from .saving import command_line, save_cells
 from .table import open_table
 from .workbench import Workbench
@@ -56,6 +67,16 @@ class ResultSection(QWidget):
         self.outlines = QCheckBox("outlines", objectName="outlines")
         self.outlines.setChecked(self._bench.outlines)
         self.outlines.setToolTip("Draw cells as outlines, to see the image inside them.")
+        self.color_by = QComboBox(objectName="color_by")
+        self.color_by.addItem("own colours", ID)
+        self.color_by.addItem("by area", AREA)
+        self.color_by.addItem("by doubt", DOUBT)
+        self.color_by.setToolTip(
+            "Colour cells by their area, or by how doubtful they are: bright is large or doubtful."
+        )
+        shrinkable(self.color_by)
+        self.color_by.setCurrentIndex(self.color_by.findData(self._bench.coloring.by))
+        self.color_by.activated.connect(lambda index: self._bench.coloring.color_by(self.color_by.itemData(index)))
         self.save = QPushButton("Save results …", objectName="save")
         self.save.setToolTip("Save label image (TIFF), table of cells and count (CSV) and recipe (JSON) into a folder.")
         self.table = QPushButton("Table", objectName="table")
@@ -75,7 +96,7 @@ class ResultSection(QWidget):
         toggles = QHBoxLayout()
         toggles.addWidget(self.show_numbers)
         toggles.addWidget(self.outlines)
-        toggles.addStretch(1)
+        toggles.addWidget(self.color_by, 1)
         grid.addLayout(toggles, 0, 0, 1, 3)
         for column, button in enumerate((self.save, self.table, self.copy_command)):
             grid.addWidget(button, 1, column)
@@ -86,7 +107,7 @@ class ResultSection(QWidget):
         cells = self._bench.session.cells
         self.setEnabled(cells is not None)
         many = cells is not None and cells.count() > MAX_NUMBERS
-        self.show_numbers.setText("numbers (zoom in to read them)" if many else "numbers")
+        self.show_numbers.setText("numbers (zoom in)" if many else "numbers")
 
     def _on_save(self) -> None:
         layer = self._bench.layer_of(self._bench.session.chosen)
@@ -110,7 +131,9 @@ class ResultSection(QWidget):
             return
         command = command_line(cells)
         QApplication.clipboard().setText(command)
-        if cells.segmented.image.source is None:
+        if self._bench.drafting.is_draft(cells) or cells.n_changed or cells.n_erased:
+            self._bench.session.note("Copied. It gives the cells without your corrections and drafts; save has those.")
+        elif cells.segmented.image.source is None:
             self._bench.session.note("Copied. This image has no file yet: save it, and put its name for IMAGE.tif.")
         else:
             self._bench.session.note(f"Copied: {command}")

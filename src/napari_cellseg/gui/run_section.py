@@ -8,8 +8,8 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QPushButton, QWidg
 from ..imaging.progress import Progress
 from ..session import State
 from .bindings import Bindings
-from .colors import Colors
-from .pace import Pace
+from .colors import Colors, accent_button
+from .pace import Pace, in_words
 from .workbench import Workbench
 
 
@@ -60,16 +60,7 @@ class RunSection(QWidget):
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
         self._colors = colors
-        paper = "#06302b" if colors.dark else "#ffffff"
-        accent = colors.accent
-        self.segment.setStyleSheet(
-            f"QPushButton {{ background-color: {accent.name()}; color: {paper}; }}"
-            "QPushButton { font-weight: bold; padding: 4px 14px; }"
-            f"QPushButton:hover {{ background-color: {accent.lighter(112).name()}; }}"
-            f"QPushButton:pressed {{ background-color: {accent.darker(115).name()}; }}"
-            f"QPushButton:disabled {{ background-color: {colors.grid.name()}; color: {colors.faint.name()}; }}"
-            "QPushButton:disabled { border: 0; }"
-        )
+        self.segment.setStyleSheet(accent_button(colors))
         self._on_state(self._bench.session.state)
 
     def _on_state(self, state: State) -> None:
@@ -97,14 +88,8 @@ class RunSection(QWidget):
         self.progress.setRange(0, 100)
         self.progress.setValue(round(100 * progress.fraction))
         left = self._pace.seconds_left(progress.fraction)
-        self.progress.setFormat("%p %" if left is None else f"%p %, {_in_words(left)} left")
+        self.progress.setFormat("%p %" if left is None else f"%p %, {in_words(left)} left")
 
     def _runs_on(self) -> str:
         cells = self._bench.session.cells
         return "" if cells is None else f"ran on: {cells.segmented.prediction.device}"
-
-
-def _in_words(seconds: float) -> str:
-    if seconds < 90:
-        return f"{max(round(seconds), 1)} s"
-    return f"{round(seconds / 60)} min"

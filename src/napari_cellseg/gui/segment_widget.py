@@ -11,9 +11,11 @@ from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
 from ..batch.recipe import Recipe
 from .cells_section import CellsSection
 from .colors import theme_colors
+from .docking import beside
 from .image_section import ImageSection
 from .input_section import InputSection
 from .model_section import ModelSection
+from .recovery_banner import RecoveryBanner
 from .result_section import ResultSection
 from .run_section import RunSection
 from .workbench import workbench_of
@@ -44,6 +46,7 @@ class SegmentWidget(QWidget):
         self.run_section = RunSection(self.bench)
         self.cells_section = CellsSection(self.bench)
         self.result_section = ResultSection(self.bench)
+        self.banner = RecoveryBanner(self.bench)
         self._lay_out()
         self.setAcceptDrops(True)
         self.model_section.model_changed.connect(self.input_section.set_model)
@@ -91,10 +94,11 @@ class SegmentWidget(QWidget):
         if id(window) != self._watched:
             self._watched = id(window)
             window.destroyed.connect(self.bench.close)
+            beside(self)
 
     def _follow_theme(self) -> None:
         colors = theme_colors(self.bench.viewer.theme)
-        for section in (self.run_section, self.cells_section):
+        for section in (self.banner, self.run_section, self.cells_section):
             section.set_colors(colors)
 
     def _lay_out(self) -> None:
@@ -102,7 +106,7 @@ class SegmentWidget(QWidget):
         column = QVBoxLayout(inside)
         column.setContentsMargins(8, 6, 8, 6)
         column.setSpacing(8)
-        for section in (self.image_section, self.input_section, self.model_section, self.run_section):
+        for section in (self.image_section, self.banner, self.input_section, self.model_section, self.run_section):
             column.addWidget(section)
         line = QFrame()
         line.setFrameShape(QFrame.Shape.HLine)

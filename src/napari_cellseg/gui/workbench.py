@@ -10,23 +10,27 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 from napari.utils.notifications import notification_manager
 from psygnal import Signal
-from superqt.utils import qdebounced, qthrottled
 
 from ..batch.recipe import Recipe
 from ..imaging.errors import CellsegError
 from ..session import Request, Session
 from .answer import Answer
+from .cell_colors import Coloring
+from .correct_tools import Tools
+from .correcting import Correcting
+from .doubting import Doubting
+from .drafting import Drafting
+from .following import Following
 from .layer_image import METADATA_KEY, image_from_layer
+from .recovery import Recovery
 from .result_layers import ResultLayers
+from .review import Review
+from .reviewed_layer import ReviewedLayers
 from .run import Run
 from .workers import Latest
 
 if TYPE_CHECKING:
     from napari import Viewer
-
-LIVE_INTERVAL_MS = 30
-SETTLE_MS = 250
-KEPT_EDITS = "Your edited cells were kept in the layer '{}'. The sliders go on in a new one."
 
 
 class Workbench:
@@ -36,6 +40,8 @@ class Workbench:
     -------
     image_changed(key)
         Values or scale of an image layer changed.
+    layers_made(key)
+        An image got its result layers.
 
     Parameters
     ----------
@@ -44,29 +50,33 @@ class Workbench:
     """
 
     image_changed = Signal(object)
+    layers_made = Signal(object)
 
     def __init__(self, viewer: Viewer) -> None:
         # A strong reference would keep a closed viewer alive: the table below lasts as long as the viewer.
         self._viewer = ref(viewer)
         self.session = Session()
-        self.dragging = False
         self.outlines = False
         self.numbers = True
         self.layers: dict[Any, ResultLayers] = {}
         # What a person said about an image: its axes where it does not name them, its channel.
         self.axes: dict[Any, str] = {}
         self.channels: dict[Any, int | None] = {}
-        self.previews = Latest(self._on_failed)
+        self.previews = Latest(self.failed)
         self._run: Run | None = None
-        self._measuring = Latest(self._on_failed)
-        self._live = qthrottled(self._show_live, timeout=LIVE_INTERVAL_MS)
-        self._settle = qdebounced(self._measure_if_free, timeout=SETTLE_MS)
-        self._recount = qdebounced(self._on_edited, timeout=SETTLE_MS)
         viewer.layers.events.inserted.connect(self._on_layer_inserted)
         viewer.layers.events.removed.connect(self._on_layer_removed)
         for layer in viewer.layers:
             self._watch(layer)
-        self.session.sliders_changed.connect(self._on_sliders)
+        self.following = Following(self)
+        self.correcting = Correcting(self)
+        self.tools = Tools(self)
+        self.doubting = Doubting(self)
+        self.coloring = Coloring(self)
+        self.review = Review(self)
+        self.reviewed = ReviewedLayers(self)
+        self.recovery = Recovery(self)
+        self.drafting = Drafting(self)
 
     @property
     def viewer(self) -> Viewer:
@@ -90,6 +100,13 @@ class Workbench:
             if layer is not None and layer in (layers.labels, layers.points):
                 return self.layer_of(key)
         return None
+
+    def choose_active(self) -> None:
+        """Choose the image that is selected in the layer list, or that the selected result was made from."""
+        active = self.viewer.layers.selection.active
+        image = active if isinstance(active, ImageLayer) else self.image_of_result(active)
+        if image is not None:
+            self.session.choose(image.unique_id)
 
     def layer_to_segment(self) -> Layer | None:
         """The chosen image; without one the selected layer, so that the message can say what is wrong with it."""
@@ -124,7 +141,7 @@ class Workbench:
             request,
             progressed=self.session.report,
             answered=self.take,
-            failed=self._on_failed,
+            failed=self.failed,
             cancel=self.cancel,
         )
         return request
@@ -137,10 +154,9 @@ class Workbench:
     def close(self) -> None:
         """Stop all work; called when the window goes."""
         self.cancel()
-        self._measuring.close()
-        self.previews.close()
-        for throttled in (self._live, self._settle, self._recount):
-            throttled.cancel()
+        for work in (self.following, self.previews, self.doubting, self.reviewed, self.recovery, self.drafting):
+            work.close()
+        self.session.close()
 
     def in_background(
         self,
@@ -149,7 +165,7 @@ class Workbench:
         ended: Callable[[], object] | None = None,
     ) -> Latest:
         """Do something small beside the window's thread; errors come as the session's sentence."""
-        job = Latest(self._on_failed, ended)
+        job = Latest(self.failed, ended)
         job.ask(question, then)
         return job
 
@@ -162,20 +178,28 @@ class Workbench:
         if image is None:
             self.session.forget(request.key)
             return
-        kept = self._set_aside_edits(request.key)
-        if request.key in self.layers:
-            self.layers[request.key].take(answer)
-        else:
-            layers = ResultLayers(self.viewer, image, answer)
+        self.session.accept(request, answer.segmented)
+        cells = self.session.cells_of(request.key)
+        if cells is None:
+            return
+        layers = self.layers.get(request.key)
+        if layers is None:
+            layers = self.layers[request.key] = ResultLayers(self.viewer, image, cells)
             layers.set_outlines(self.outlines)
             layers.set_numbers(self.numbers)
-            layers.labels.events.paint.connect(self._recount)
-            self.layers[request.key] = layers
-        self.session.accept(request, answer.segmented)
-        if kept:
-            self.session.note(KEPT_EDITS.format(kept))
+            layers.labels.choose_label(cells.corrected.fresh_id())
+            self.correcting.watch(request.key, layers.labels)
+            self.layers_made.emit(request.key)
+        else:
+            layers.show_live(cells)
+        if cells.corrected.corrections.revision:
+            # What was measured beside the window's thread knows nothing of the corrections.
+            self.following.measure(request.key)
+        else:
+            self.following.show_measured(request.key, answer.result)
 
-    def _on_failed(self, error: BaseException, request: Request | None = None) -> None:
+    def failed(self, error: BaseException, request: Request | None = None) -> None:
+        """Say in words that something failed."""
         if request is not None and self.session.running is request:
             self._end_run()
         self.session.fail(request, error)
@@ -188,18 +212,6 @@ class Workbench:
         if run is not None:
             run.end()
 
-    def hold(self) -> None:
-        """The mouse went down on a slider: only what is in view needs to follow."""
-        self.dragging = True
-        self.session.rest()
-
-    def release(self) -> None:
-        """The mouse is up: everything is finished now."""
-        self.dragging = False
-        self._live.cancel()
-        self._show_live()
-        self._measure_if_free()
-
     def set_outlines(self, outlines: bool) -> None:
         """Draw the cells of all images as outlines, or filled."""
         self.outlines = outlines
@@ -211,48 +223,6 @@ class Workbench:
         self.numbers = numbers
         for layers in self.layers.values():
             layers.set_numbers(numbers)
-
-    def _on_sliders(self, key: Any) -> None:
-        cells = self.session.cells_of(key)
-        if cells is None or cells.edited is not None:
-            return
-        if kept := self._set_aside_edits(key):
-            self.session.note(KEPT_EDITS.format(kept))
-        self._live()
-        self._settle()
-
-    def _show_live(self) -> None:
-        key = self.session.chosen
-        cells, layers = self.session.cells, self.layers.get(key)
-        if cells is not None and cells.edited is None and layers is not None:
-            layers.show_live(cells, self.dragging)
-
-    def _measure_if_free(self) -> None:
-        key = self.session.chosen
-        cells = self.session.cells
-        if self.dragging or cells is None or key not in self.layers:
-            return
-
-        def show(result: Any) -> None:
-            if self.session.cells_of(key) is cells and key in self.layers:
-                self.layers[key].show_measured(result)
-
-        self._measuring.ask(cells.result, show)
-
-    def _on_edited(self) -> None:
-        for key, layers in self.layers.items():
-            if layers.edited:
-                self.session.set_edited(key, layers.labels.data)
-
-    def _set_aside_edits(self, key: Any) -> str:
-        """Leave a layer that a person has edited to that person, go on in a new one; return its name, if any."""
-        layers = self.layers.get(key)
-        if layers is None or not layers.edited:
-            return ""
-        kept = layers.split_off_edits(self.viewer)
-        kept.events.paint.disconnect(self._recount)
-        layers.labels.events.paint.connect(self._recount)
-        return str(kept.name)
 
     def _watch(self, layer: Layer) -> None:
         if isinstance(layer, ImageLayer):
@@ -285,7 +255,9 @@ class Workbench:
         running = self.session.running
         if running is not None and running.key == image.unique_id:
             self.cancel()
-        self.layers.pop(image.unique_id, None)
+        layers = self.layers.pop(image.unique_id, None)
+        if layers is not None:
+            layers.labels.let_go()
         self.session.forget(image.unique_id)
 
 

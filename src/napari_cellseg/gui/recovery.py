@@ -1,0 +1,163 @@
+"""Corrections of before a crash: found by the content of the image that is open, and offered."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from ..batch.recipe import Recipe
+from ..imaging.errors import CellsegError
+from ..instances.journal import corrections_dir
+from ..instances.recovery import JournalInfo, find_journals
+from .layer_image import image_from_layer
+from .workers import Latest
+
+if TYPE_CHECKING:
+    from .workbench import Workbench
+
+
+class Recovery:
+    """Which corrections can be recovered for which image.
+
+    Signals
+    -------
+    changed(key)
+        They were found, taken or declined.
+
+    Parameters
+    ----------
+    bench : Workbench
+    """
+
+    changed = Signal(object)
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._found: dict[Any, JournalInfo] = {}
+        self._asked: set[Any] = set()
+        self._declined: set[str] = set()
+        self._to_recover: dict[Any, JournalInfo] = {}
+        self._looking = Latest(lambda error: None)
+        bench.session.chosen_changed.connect(self._on_chosen)
+        bench.session.cells_changed.connect(self._on_cells)
+        bench.image_changed.connect(self._on_image)
+
+    def of(self, key: Any) -> JournalInfo | None:
+        """What can be recovered for an image; None for nothing."""
+        found = self._found.get(key)
+        return None if found is None or str(found.path) in self._declined else found
+
+    def look(self, key: Any) -> None:
+        """Look for corrections of an image beside the window's thread; its values must be read for that."""
+        layer = self._bench.layer_of(key)
+        if layer is None or key in self._asked or not corrections_dir().is_dir():
+            return
+        try:
+            image = image_from_layer(layer, self._bench.axes.get(key))
+        except CellsegError:
+            return  # Segment says why
+
+        def work() -> JournalInfo | None:
+            try:
+                return _newest(image.content_hash())
+            except (CellsegError, OSError):
+                return None
+
+        def found(info: JournalInfo | None) -> None:
+            self._asked.add(key)
+            self._set(key, info)
+
+        self._looking.ask(work, found)
+
+    def recover(self, key: Any) -> None:
+        """Take the corrections over; an image without cells is segmented as it was then."""
+        info = self.of(key)
+        if info is None:
+            return
+        if self._bench.session.cells_of(key) is not None:
+            self._take(key, info)
+            return
+        try:
+            recipe = Recipe.from_dict(info.header["recipe"])
+        except (CellsegError, KeyError, TypeError, ValueError):
+            self._bench.session.note("Press Segment first, then recover the corrections.")
+            return
+        if self._bench.segment(self._bench.layer_of(key), recipe) is not None:
+            self._to_recover[key] = info
+
+    def decline(self, key: Any, for_ever: bool = False) -> None:
+        """Ask no more: in this session, or (`for_ever`) never about these; they stay on the disk."""
+        info = self.of(key)
+        if info is None:
+            return
+        self._declined.add(str(info.path))
+        if for_ever:
+            self._bench.session.dismiss(key, info)
+        self.changed.emit(key)
+
+    def close(self) -> None:
+        """Stop looking."""
+        self._looking.close()
+
+    def _take(self, key: Any, info: JournalInfo) -> None:
+        try:
+            notes = self._bench.session.recover(key, info)
+        except (CellsegError, OSError) as error:
+            self._bench.session.fail(None, error)
+            self._bench.correcting.said.emit(str(error), True)
+            return
+        self._found.pop(key, None)
+        said = " ".join([f"Recovered {_what(info)}.", *notes])
+        self._bench.session.note(said)
+        self._bench.correcting.said.emit(said, bool(notes))
+        self.changed.emit(key)
+
+    def _set(self, key: Any, info: JournalInfo | None) -> None:
+        if info is None:
+            self._found.pop(key, None)
+        else:
+            self._found[key] = info
+        self.changed.emit(key)
+
+    def _on_chosen(self, key: Any) -> None:
+        self.look(key)
+        self.changed.emit(key)
+
+    def _on_image(self, key: Any) -> None:
+        self._asked.discard(key)
+        self._set(key, None)
+        self.look(key)
+
+    def _on_cells(self, key: Any) -> None:
+        if self._bench.session.cells_of(key) is None:
+            return
+        info = self._to_recover.pop(key, None)
+        if info is not None:
+            self._take(key, info)
+        elif key in self._found:
+            # Corrections of this session may have come back by themselves.
+            self._set(key, self._bench.session.recoverable(key))
+
+
+def question(info: JournalInfo, now: datetime) -> str:
+    """Ask whether corrections are to be recovered, with how many and from when."""
+    then = info.time.astimezone(now.tzinfo)
+    when = f"{then:%H:%M}" if then.date() == now.date() else f"{then:%d %b %Y, %H:%M}"
+    return f"Recover {_what(info)} from {when}?"
+
+
+def _what(info: JournalInfo) -> str:
+    n = info.n_corrections
+    return f"{n:,} correction{'' if n == 1 else 's'}" if n else "the reviewed area"
+
+
+def _newest(sha256: str) -> JournalInfo | None:
+    mine = f"-{os.getpid()}"
+    for info in find_journals(sha256):
+        own = info.path.stem.endswith(mine) or f"{mine}-" in info.path.stem
+        if not (info.continued or info.dismissed or own):
+            return info
+    return None

@@ -1,0 +1,181 @@
+"""The guided walk: the most doubtful cell first, and which cells were looked at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Points
+from psygnal import Signal
+
+from ..instances import edits
+from .layer_image import placement
+
+if TYPE_CHECKING:
+    from .workbench import Workbench
+
+# Pixels of the screen that a cell is across: outside of the first and last it is brought to the middle one ...
+SMALL, GOOD, LARGE = 30, 60, 400
+# ... but a pixel of the image never becomes larger than this: what is around a cell helps to judge it.
+LARGEST_PIXEL = 8
+RING_COLOR = "#ff3d7f"
+
+
+class Review:
+    """Which cell of an image is looked at now, and which were looked at before.
+
+    Signals
+    -------
+    changed(key)
+
+    Parameters
+    ----------
+    bench : Workbench
+    """
+
+    changed = Signal(object)
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._current: dict[Any, int] = {}
+        self._looked: dict[Any, set[int]] = {}
+        self._rings: dict[Any, Points] = {}
+        self._split: dict[Any, object] = {}
+        bench.session.cells_changed.connect(self._on_cells)
+        bench.session.corrected.connect(self._on_corrected)
+
+    def current(self, key: Any) -> int | None:
+        """Id of the cell that is looked at now, while it is shown."""
+        id_, view = self._current.get(key), self._bench.session.view_of(key)
+        return id_ if id_ is not None and view is not None and view.is_shown([id_])[0] else None
+
+    def progress(self, key: Any) -> tuple[int, int]:
+        """How many of the shown cells were looked at or are the person's own, and how many there are."""
+        cells, view = self._bench.session.cells_of(key), self._bench.session.view_of(key)
+        if cells is None or view is None:
+            return 0, 0
+        ids = view.ids()
+        looked = np.isin(ids, list(self._looked.get(key, ()))) | cells.corrected.is_owned(ids)
+        return int(np.count_nonzero(looked)), len(ids)
+
+    def reason(self, key: Any) -> str:
+        """Why the cell that is looked at is doubtful."""
+        id_, doubt = self.current(key), self._bench.doubting.of(key)
+        if id_ is None or doubt is None:
+            return ""
+        return f"Cell {id_}, doubt {doubt.score_of(id_):.2f}: {doubt.reason_of(id_)}"
+
+    def next(self) -> None:
+        """Go to the most doubtful cell that was not looked at yet; the one before counts as looked at."""
+        key, view = self._bench.session.chosen, self._bench.session.view_of(self._bench.session.chosen)
+        if view is None:
+            return
+        looked = self._looked.setdefault(key, set())
+        if (before := self._current.pop(key, None)) is not None:
+            looked.add(before)
+        doubt = self._bench.doubting.of(key)
+        if doubt is None:
+            self._bench.doubting.want("review")
+            self._bench.correcting.said.emit("The doubt about each cell is being worked out. Try again at once.", True)
+        else:
+            order = doubt.order()
+            left = order[view.is_shown(order) & ~view.corrected.is_owned(order)]
+            found = next((int(id_) for id_ in left if int(id_) not in looked), None)
+            if found is None:
+                self._bench.correcting.said.emit("Every cell was looked at.", False)
+            else:
+                self._current[key] = found
+                self._centre(key, found)
+        self._draw(key)
+        self.changed.emit(key)
+
+    def accept(self) -> None:
+        """The cell that is looked at is right; go on."""
+        self._judge(edits.accept, "Cell {} is right.")
+
+    def delete(self) -> None:
+        """The cell that is looked at is none; go on."""
+        self._judge(edits.delete, "Erased cell {}.")
+
+    def correct(self) -> None:
+        """Take the brush in hand, with the id of the cell that is looked at."""
+        key = self._bench.session.chosen
+        id_, layers = self.current(key), self._bench.layers.get(key)
+        if id_ is None or layers is None:
+            self.next()
+            return
+        self._bench.viewer.layers.selection.active = layers.labels
+        layers.labels.choose_label(id_)
+        layers.labels.mode = "paint"
+        self._bench.correcting.said.emit(f"Paint or erase (1) cell {id_}, then go on to the next.", False)
+
+    def _judge(self, edit: Any, done: str) -> None:
+        key = self._bench.session.chosen
+        id_ = self.current(key)
+        if id_ is not None and not self._bench.correcting.edit(key, edit, [id_], done=done.format(id_)):
+            return
+        self.next()
+
+    def _on_cells(self, key: Any) -> None:
+        cells = self._bench.session.cells_of(key)
+        instances = None if cells is None else cells.corrected.instances
+        if self._split.get(key) is not instances:
+            # Ids of another run mean other cells.
+            self._split[key] = instances
+            self._current.pop(key, None)
+            self._looked.pop(key, None)
+        self._draw(key)
+        self.changed.emit(key)
+
+    def _on_corrected(self, key: Any, region: object = None) -> None:
+        self._draw(key)
+        self.changed.emit(key)
+
+    def _centre(self, key: Any, id_: int) -> None:
+        layers, view = self._bench.layers.get(key), self._bench.session.view_of(key)
+        box = None if view is None else view.box(id_)
+        if layers is None or box is None:
+            return
+        labels, viewer = layers.labels, self._bench.viewer
+        middle = [(part.start + part.stop - 1) / 2 for part in box]
+        world = np.asarray(labels.data_to_world(middle))
+        # napari 0.9 has put the camera into the scene.
+        camera = getattr(viewer, "scene", viewer).camera
+        camera.center = (0.0, *world[-2:])
+        pixel = float(np.max(np.abs(labels.scale[-2:])))
+        size = max(part.stop - part.start for part in box) * pixel
+        if not SMALL <= size * camera.zoom <= LARGE:
+            camera.zoom = min(GOOD / size, LARGEST_PIXEL / pixel)
+
+    def _draw(self, key: Any) -> None:
+        """Draw a ring around the cell that is looked at, in a layer of its own that is there only as long as needed."""
+        layers, id_ = self._bench.layers.get(key), self.current(key)
+        viewer, ring, view = self._bench.viewer, self._rings.get(key), self._bench.session.view_of(key)
+        if ring is not None and ring not in viewer.layers:
+            ring = self._rings.pop(key, None) and None
+        box = None if id_ is None or view is None else view.box(id_)
+        if layers is None or box is None:
+            if ring is not None:
+                del self._rings[key]
+                viewer.layers.remove(ring)
+            return
+        middle = [(part.start + part.stop - 1) / 2 for part in box]
+        size = 1.5 * max(part.stop - part.start for part in box) + 4
+        if ring is None:
+            active = viewer.layers.selection.active
+            ring = Points(
+                [middle],
+                name=f"{layers.labels.name} looked at",
+                size=size,
+                face_color="transparent",
+                border_color=RING_COLOR,
+                border_width=0.04,
+                **placement(layers.labels),
+            )
+            ring.editable = False
+            self._rings[key] = ring
+            viewer.layers.append(ring)
+            viewer.layers.selection.active = active
+            return
+        ring.data = [middle]
+        ring.size = size

@@ -1,0 +1,259 @@
+"""The guided walk, the reviewed area, and handing corrections on, in the real window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qtpy.QtCore import Qt
+
+from napari_cellseg.gui.correct_widget import CorrectWidget
+from napari_cellseg.instances import edits
+from tests.models import make_model
+
+from .conftest import draw_discs, layers_of, press_segment, settled
+from .pointing import canvas_of, drag, labels_now, move_to, point_of, press_key
+from .test_gui_correct import cell_at, correct  # noqa: F401
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+def walk(widget: Any, qtbot: Any) -> int:
+    """Press Next, and return the cell that is looked at."""
+    key = widget.session.chosen
+    qtbot.waitUntil(lambda: widget.bench.doubting.of(key) is not None, timeout=10_000)
+    qtbot.mouseClick(widget.review_section.next, LEFT)
+    return widget.bench.review.current(key)
+
+
+def test_the_walk_goes_by_doubt_and_answers_by_one_key(correct: Any, segmented: Any, viewer: Any, qtbot: Any) -> None:  # noqa: F811
+    key, labels = correct.session.chosen, layers_of(segmented).labels
+    first = walk(correct, qtbot)
+    doubt = correct.bench.doubting.of(key)
+    assert first == doubt.order()[0]
+    assert doubt.reason_of(first) in correct.review_section.why.text()
+    box = correct.session.view_of(key).box(first)
+    middle = [(part.start + part.stop - 1) / 2 for part in box]
+    canvas = canvas_of(viewer)
+    shown_at = point_of(viewer, labels, middle)
+    assert abs(shown_at.x() - canvas.width() / 2) < 3 and abs(shown_at.y() - canvas.height() / 2) < 3
+    press_key(viewer, qtbot, Qt.Key.Key_Y)
+    assert correct.session.cells.corrected.corrections.how(first) == "accepted"
+    second = correct.bench.review.current(key)
+    assert second == doubt.order()[1]
+    press_key(viewer, qtbot, Qt.Key.Key_N)
+    assert second not in labels_now(correct) and correct.session.cells.n_erased == 1
+    third = correct.bench.review.current(key)
+    press_key(viewer, qtbot, Qt.Key.Key_C)
+    assert labels.selected_label == third and str(labels.mode) == "paint"
+    press_key(viewer, qtbot, Qt.Key.Key_G)
+    fourth = correct.bench.review.current(key)
+    assert len({first, second, third, fourth}) == 4
+    # The accepted and the third were looked at; the erased one is no cell any more.
+    assert correct.bench.review.progress(key) == (2, 15)
+    assert correct.review_section.progress.format() == "reviewed 2 of 15"
+
+
+def test_the_walk_ends(correct: Any, segmented: Any, qtbot: Any) -> None:  # noqa: F811
+    key, seen = correct.session.chosen, [walk(correct, qtbot)]
+    for _ in range(15):
+        correct.review_section.next.click()
+        seen.append(correct.bench.review.current(key))
+    assert len(set(seen)) == 16 and None not in seen
+    correct.review_section.next.click()
+    assert correct.bench.review.current(key) is None
+    assert correct.review_section.progress.format() == "reviewed 16 of 16"
+    assert not any("looked at" in layer.name for layer in correct.bench.viewer.layers)
+
+
+def test_the_ring_leaves_no_layer_behind_and_the_cells_layer_active(
+    correct: Any,  # noqa: F811
+    segmented: Any,
+    viewer: Any,
+    qtbot: Any,
+) -> None:
+    walk(correct, qtbot)
+    assert [layer.name for layer in viewer.layers][-1] == "discs cells looked at"
+    assert viewer.layers.selection.active is layers_of(segmented).labels
+    viewer.layers.remove(layers_of(segmented).labels)
+    assert not any("looked at" in layer.name for layer in viewer.layers)
+
+
+def test_table_has_the_doubt_and_colours_follow_it(correct: Any, segmented: Any, viewer: Any, qtbot: Any) -> None:  # noqa: F811
+    key, labels = correct.session.chosen, layers_of(segmented).labels
+    qtbot.waitUntil(lambda: "doubt" in labels.features, timeout=10_000)
+    doubt = correct.bench.doubting.of(key)
+    assert np.allclose(labels.features["doubt"], doubt.column(np.asarray(labels.features["index"])))
+    box = segmented.result_section.color_by
+    box.setCurrentIndex(box.findData("doubt"))
+    box.activated.emit(box.currentIndex())
+    order = doubt.order()
+    brightness = [float(np.sum(labels.get_color(int(id_))[:3])) for id_ in order]
+    assert brightness[0] >= brightness[-1] and brightness[0] > min(brightness)
+    correct.bench.correcting.edit(key, edits.accept, [int(order[0])])
+    qtbot.waitUntil(lambda: labels.features["doubt"][list(labels.features["index"]).index(order[0])] == 0, timeout=5000)
+    box.setCurrentIndex(box.findData("id"))
+    box.activated.emit(box.currentIndex())
+    assert type(labels.colormap).__name__ == "CyclicLabelColormap"
+
+
+def overlay_of(viewer: Any) -> np.ndarray:
+    return viewer.layers["discs cells learned from"].data
+
+
+def expected_overlay(widget: Any) -> np.ndarray:
+    cells = widget.session.cells
+    area = cells.corrected.reviewed_area(cells.threshold, cells.min_size)
+    return np.where(area, np.where(cells.corrected.corrections.marks() > 0, 1, 2), 0)
+
+
+def test_the_overlay_is_what_is_learned_from(correct: Any, segmented: Any, viewer: Any, qtbot: Any) -> None:  # noqa: F811
+    labels = layers_of(segmented).labels
+    qtbot.mouseClick(correct.area_section.show_area, LEFT)
+    assert not overlay_of(viewer).any()
+    _, place = cell_at(correct, 3, 3)
+    viewer.layers.selection.active = labels
+    move_to(viewer, qtbot, labels, place)
+    press_key(viewer, qtbot, Qt.Key.Key_A)
+    assert (overlay_of(viewer) == 2).any(), correct.tools_section.message.text()
+    assert np.array_equal(overlay_of(viewer), expected_overlay(correct))
+    qtbot.mouseClick(correct.area_section.rectangles, LEFT)
+    drag(viewer, qtbot, labels, [(2, 2), (50, 70)])
+    assert (overlay_of(viewer)[2:51, 2:71] == 1).all()
+    assert np.array_equal(overlay_of(viewer), expected_overlay(correct))
+    drag(viewer, qtbot, labels, [(10, 10), (20, 20)], Qt.KeyboardModifier.ShiftModifier)
+    assert not overlay_of(viewer)[10:21, 10:21].any()
+    qtbot.mouseClick(correct.area_section.brush, LEFT)
+    drag(viewer, qtbot, labels, [(100, 20), (100, 60)])
+    assert (overlay_of(viewer)[95:105, 20:60] == 1).all()
+    assert np.array_equal(overlay_of(viewer), expected_overlay(correct))
+    press_key(viewer, qtbot, Qt.Key.Key_Z, Qt.KeyboardModifier.ControlModifier)
+    assert not (overlay_of(viewer)[95:105, 20:60] == 1).any()
+    segmented.cells_section.threshold.setValue(0.2)
+    qtbot.waitUntil(lambda: np.array_equal(overlay_of(viewer), expected_overlay(correct)), timeout=5000)
+    qtbot.mouseClick(correct.area_section.whole, LEFT)
+    assert (overlay_of(viewer) == 1).all()
+    qtbot.mouseClick(correct.area_section.nothing, LEFT)
+    assert np.array_equal(overlay_of(viewer), expected_overlay(correct)) and not (overlay_of(viewer) == 1).any()
+    assert correct.session.cells.n_changed == 1
+
+
+def test_export_and_import_bring_corrections_to_another_window(
+    correct: Any,  # noqa: F811
+    segmented: Any,
+    viewer: Any,
+    qtbot: Any,
+    tmp_path: Path,
+) -> None:
+    key = correct.session.chosen
+    id_, _ = cell_at(correct, 3, 3)
+    gone, place = cell_at(correct, 3, 2)
+    correct.bench.correcting.edit(key, edits.accept, [id_])
+    correct.bench.correcting.edit(key, edits.delete, [gone])
+    before = labels_now(correct)
+    correct.keep_section.export_to(tmp_path / "mine.tif")
+    qtbot.waitUntil(lambda: "Exported" in correct.tools_section.message.text(), timeout=5000)
+    other = draw_discs() * 0.98
+    viewer.add_image(other, name="again")
+    press_segment(segmented, qtbot)
+    assert correct.session.chosen != key and correct.session.cells.n_changed == 0
+    correct.keep_section.import_from(tmp_path / "mine.tif")
+    qtbot.waitUntil(lambda: correct.session.cells.n_changed == 1, timeout=5000)
+    assert correct.session.cells.n_erased == 1
+    after = labels_now(correct)
+    mine = before == id_
+    assert len(np.unique(after[mine])) == 1 and after[mine][0] and (after == after[mine][0]).sum() == mine.sum()
+    assert after[place] == 0
+    assert np.array_equal(layers_of(segmented).labels.data, after)
+
+
+def test_a_file_of_another_size_is_refused_in_words(correct: Any, segmented: Any, qtbot: Any, tmp_path: Path) -> None:  # noqa: F811
+    from napari_cellseg.imaging.writing import write_labels
+
+    write_labels(tmp_path / "small.tif", np.ones((8, 8), np.uint16))
+    correct.keep_section.import_from(tmp_path / "small.tif")
+    qtbot.waitUntil(lambda: segmented.session.state.kind == "failed", timeout=5000)
+    assert "8" in segmented.session.state.sentence and correct.session.cells.n_changed == 0
+
+
+def test_the_journal_line(correct: Any, segmented: Any, qtbot: Any) -> None:  # noqa: F811
+    assert not correct.keep_section.folder.isEnabled()
+    key = correct.session.chosen
+    correct.bench.correcting.edit(key, edits.accept, [cell_at(correct, 3, 3)[0]])
+    qtbot.waitUntil(lambda: correct.keep_section.saved.text().startswith("Saved"), timeout=5000)
+    assert correct.session.saved(key).path.is_file() and correct.keep_section.folder.isEnabled()
+
+
+def test_all_fits_without_scrolling(correct: Any, segmented: Any, viewer: Any, qtbot: Any) -> None:  # noqa: F811
+    from qtpy.QtWidgets import QScrollArea
+
+    walk(correct, qtbot)
+    qtbot.wait(100)
+    area = correct.findChild(QScrollArea)
+    assert area.verticalScrollBar().maximum() == 0
+    assert area.widget().minimumSizeHint().width() <= area.viewport().width()
+
+
+def test_settled_after_a_slider(correct: Any, segmented: Any, qtbot: Any) -> None:  # noqa: F811
+    """A cell that the walk stands at and that a slider drops is not looked at any more."""
+    key, id_ = correct.session.chosen, walk(correct, qtbot)
+    segmented.cells_section.min_size.setValue(10_000_000)
+    settled(segmented, qtbot)
+    assert correct.bench.review.current(key) is None and not correct.review_section.right.isEnabled()
+    segmented.cells_section.min_size.setValue(0)
+    settled(segmented, qtbot)
+    assert correct.bench.review.current(key) == id_
+
+
+def test_a_draft_is_shown_and_kept_or_dropped_by_one_key(widget: Any, viewer: Any, qtbot: Any, tmp_path: Path) -> None:
+    model = make_model(tmp_path / "mine")
+    widget.model_section.choose_folder(str(model.path))
+    viewer.add_image(draw_discs(), name="discs")
+    press_segment(widget, qtbot)
+    panel = CorrectWidget(viewer)
+    viewer.window.add_dock_widget(panel)
+    qtbot.waitUntil(panel.isVisible)
+    viewer.reset_view()
+    session, drafting, layers = widget.session, widget.bench.drafting, layers_of(widget)
+    press_key(viewer, qtbot, Qt.Key.Key_T)
+    qtbot.waitUntil(lambda: not drafting.busy, timeout=30_000)
+    assert not drafting.proposed and "nothing to learn" in panel.tools_section.message.text()
+    rows, columns = np.mgrid[:160, :160]
+    discs = draw_discs() > 0.4
+    session.edit(session.chosen, edits.import_labels, np.where(discs, 1 + rows // 40 * 4 + columns // 40, 0))
+    claims, before = session.cells.corrected.corrections.claims().copy(), session.cells.segmented.prediction
+    widget.cells_section.threshold.setValue(0.45)
+    settled(widget, qtbot)
+    for key, kept in ((Qt.Key.Key_U, False), (Qt.Key.Key_K, True)):
+        press_key(viewer, qtbot, Qt.Key.Key_T)
+        qtbot.waitUntil(lambda: drafting.proposed, timeout=30_000)
+        assert "Draft from" in panel.tools_section.message.text() and not panel.keep_section.keep_draft.isHidden()
+        assert [layer.name for layer in viewer.layers if "draft" in layer.name] == ["discs cells draft"]
+        press_key(viewer, qtbot, key)
+        assert not drafting.proposed and not [layer for layer in viewer.layers if "draft" in layer.name]
+        assert (session.cells.segmented.prediction is not before) == kept
+    assert session.cells.threshold == 0.45
+    assert "refitted" in " ".join(session.cells.result().metadata["notes"])
+    assert np.array_equal(labels_now(panel)[claims > 0], claims[claims > 0])
+    assert np.array_equal(layers.labels.data, labels_now(panel))
+
+
+def test_the_button_adds_what_the_overlay_shows_to_the_training_set(
+    correct: Any,  # noqa: F811
+    segmented: Any,
+    qtbot: Any,
+    tmp_path: Path,
+    monkeypatch: Any,
+) -> None:
+    from napari_cellseg.gui.train_job import job_of
+    from napari_cellseg.training.training_set import TrainingSet
+
+    monkeypatch.setenv("NAPARI_CELLSEG_HOME", str(tmp_path))
+    job_of(correct.bench).folder = tmp_path / "set"
+    correct.bench.correcting.edit(correct.session.chosen, edits.accept, [cell_at(correct, 3, 3)[0]])
+    qtbot.mouseClick(correct.keep_section.add, LEFT)
+    qtbot.waitUntil(lambda: "Added" in correct.tools_section.message.text(), timeout=10_000)
+    sample = TrainingSet.open(tmp_path / "set").read("discs")
+    assert np.array_equal(sample.reviewed, expected_overlay(correct) > 0)
+    assert np.array_equal(sample.labels > 0, labels_now(correct) > 0)
