@@ -22,21 +22,7 @@ from napari_cellseg.training.datasets import Sample
 from napari_cellseg.training.losses import LossParams, dice_loss, total_loss
 from napari_cellseg.training.schedule import RunningAverage, learning_rate_at
 from napari_cellseg.training.trainer import TrainParams, draw_weights, iter_train
-
-
-def blobs(seed: int, size: int = 96, n: int = 9) -> Sample:
-    """Bright soft discs on a noisy dark ground, some of them touching."""
-    rng = np.random.default_rng(seed)
-    y, x = np.indices((size, size))
-    labels = np.zeros((size, size), np.int32)
-    image = rng.normal(100, 8, (size, size))
-    for i in range(1, n + 1):
-        cy, cx, radius = rng.uniform(8, size - 8), rng.uniform(8, size - 8), rng.uniform(6, 9)
-        distance = np.hypot(y - cy, x - cx)
-        new = (distance < radius) & (labels == 0)
-        labels[new] = i
-        image[new] += 120 - 6 * distance[new]
-    return Sample(f"blobs{seed}", image.astype(np.float32), labels, kind="blobs", group=str(seed))
+from tests.blobs import blobs
 
 
 def maps_of(n: int, size: int) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
@@ -102,7 +88,7 @@ def test_average_follows_the_weights_and_the_buffers() -> None:
 def test_kinds_are_drawn_as_asked() -> None:
     class Ready:
         def __init__(self, kind: str) -> None:
-            self.kind, self.image = kind, torch.zeros(1, 8, 8)
+            self.kind, self.area = kind, 64
 
     images = [Ready("a")] * 9 + [Ready("b")]
     chances = draw_weights(images, {"a": 1, "b": 1})  # type: ignore[arg-type]

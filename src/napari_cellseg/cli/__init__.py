@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..imaging.errors import CellsegError
+from .finetune import add_finetune
 from .training import add_evaluate, add_train
 from .using import add_demo, add_models, add_segment
 
@@ -51,5 +52,6 @@ def build_parser() -> argparse.ArgumentParser:
     add_demo(commands)
     add_models(commands)
     add_train(commands)
+    add_finetune(commands)
     add_evaluate(commands)
     return parser

@@ -22,7 +22,9 @@ def _add_dataset_options(sub: argparse.ArgumentParser) -> None:
         help="zip or folder of images with masks (Kaggle 2018 layout, or images/ and labels/)",
     )
     sub.add_argument("--groups", metavar="CSV", help="image_id,kind,group; default: groups.csv in or beside DATASET")
-    sub.add_argument("--kind", action="append", default=[], metavar="KIND", help="only images of this kind (repeatable)")
+    sub.add_argument(
+        "--kind", action="append", default=[], metavar="KIND", help="only images of this kind (repeatable)"
+    )
     sub.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
 
 
@@ -135,11 +137,15 @@ def add_evaluate(commands: Any) -> None:
         "--only", choices=("all", "validation"), default="all",
         help="validation: only the images that the model's training record says were held out",
     )  # fmt: skip
+    sub.add_argument(
+        "--doubt", action="store_true",
+        help="also: how many errors turn up when cells are looked at in the order of their doubt (review.json)",
+    )  # fmt: skip
     sub.set_defaults(run=run_evaluate)
 
 
 def run_evaluate(args: argparse.Namespace) -> int:
-    """``napari-cellseg evaluate``: write metrics.json."""
+    """``napari-cellseg evaluate``: write metrics.json, and review.json where asked for."""
     from ..batch.evaluate import iter_predict_samples, score
     from ..imaging.writing import write_json
     from ..network.versions import METRICS_FILE, load_model
@@ -153,11 +159,18 @@ def run_evaluate(args: argparse.Namespace) -> int:
             raise CellsegError(
                 f"No image of {args.dataset} is among those held out when {recipe.model} was trained. Use --only all."
             )
-    evaluation = score(samples, drain_with_bar("predicting", iter_predict_samples(samples, recipe)))
+    predicted = drain_with_bar("predicting", iter_predict_samples(samples, recipe))
+    evaluation = score(samples, predicted)
     out = Path(args.out)
     write_json(out / METRICS_FILE, evaluation.to_dict())
     _print_evaluation(evaluation)
     print(f"metrics in {out / METRICS_FILE}")
+    if args.doubt:
+        from ..batch.review import REVIEW_FILE, review, review_table, summarize_review
+
+        summary = summarize_review(review(samples, predicted))
+        write_json(out / REVIEW_FILE, summary)
+        print(f"\n{review_table(summary)}\n\nerrors by order of looking in {out / REVIEW_FILE}")
     return 0
 
 

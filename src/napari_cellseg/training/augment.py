@@ -13,44 +13,9 @@ from torch.nn import functional
 from ..imaging.normalize import NormalizerParams, normalize
 from ..network.config import DISTANCE, FOREGROUND, OFFSET
 from .datasets import Sample
+from .intensity import vary_intensity
+from .params import AugmentParams
 from .targets import OFFSET_SCALE, make_targets, mirror_pad
-
-
-@dataclass(frozen=True)
-class AugmentParams:
-    """How strongly training images are varied.
-
-    Parameters
-    ----------
-    zoom : tuple of float
-        Smallest and largest magnification, drawn evenly on a log scale.
-    rotate : float
-        Chance of an arbitrary angle; else a quarter turn. Flips come on top.
-    stretch : float
-        Largest relative difference between the two axes' magnification.
-    gamma : tuple of float
-        Smallest and largest exponent on intensities, drawn evenly on a log scale.
-    noise : float
-        Largest standard deviation of added Gaussian noise, in units of the normalised range.
-    blur : float
-        Chance of a blur of 0.5 to 1.5 px.
-    invert : float
-        Chance of swapping dark and bright in a grey image.
-    grey : float
-        Chance of dropping a colour image's colours.
-    shading : float
-        Chance of multiplying by a smooth field, as from uneven illumination.
-    """
-
-    zoom: tuple[float, float] = (0.65, 1.6)
-    rotate: float = 0.4
-    stretch: float = 0.12
-    gamma: tuple[float, float] = (0.6, 1.6)
-    noise: float = 0.06
-    blur: float = 0.15
-    invert: float = 0.08
-    grey: float = 0.15
-    shading: float = 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,17 +31,34 @@ class TrainingImage:
     exact : Tensor of float16
         ``(4, Y, X)``: foreground, offset y, offset x, inverse size (taken from the nearest pixel).
     kind : str
+    weight : Tensor of float16, optional
+        ``(1, Y, X)``: 1 where a person vouched for the labels; None is everywhere.
+    centres : ndarray of float, optional
+        ``(N, 2)``: points (y, x) that crops are centred near; None is anywhere.
     """
 
     image: Tensor
     smooth: Tensor
     exact: Tensor
     kind: str
+    weight: Tensor | None = None
+    centres: np.ndarray | None = None
+
+    @property
+    def area(self) -> int:
+        """Pixels that count."""
+        return self.image[0].numel() if self.weight is None else int(np.count_nonzero(self.weight.numpy()))
 
 
 def prepare(sample: Sample, normalizer: NormalizerParams, margin: int = 64) -> TrainingImage:
     """Normalise a sample, mirror it outward by up to `margin` pixels and compute its targets."""
     normalized = normalize(sample.image, normalizer)
+    weight = centres = None
+    if sample.reviewed is not None:
+        margin = min(margin, min(sample.labels.shape) - 1)
+        reviewed = np.pad(sample.reviewed, margin, mode="reflect")
+        weight = torch.from_numpy(reviewed[None].astype(np.float16))
+        centres = margin + reviewed_points(sample.labels, sample.reviewed)
     image, labels = mirror_pad(normalized, sample.labels, margin)
     maps = make_targets(labels)
     planes = image[None] if image.ndim == 2 else np.moveaxis(image, -1, 0)
@@ -86,7 +68,25 @@ def prepare(sample: Sample, normalizer: NormalizerParams, margin: int = 64) -> T
         torch.from_numpy(maps.border_distance[None]),
         torch.from_numpy(exact),
         sample.kind,
+        weight,
+        centres,
     )
+
+
+def reviewed_points(labels: np.ndarray, reviewed: np.ndarray, n: int = 2048) -> np.ndarray:
+    """Points to centre crops near: half of them cells, each as often as any other, half of them reviewed pixels.
+
+    Returns
+    -------
+    ndarray of float
+        ``(2 n, 2)`` (y, x), or ``(n, 2)`` where no cell is reviewed.
+    """
+    rng = np.random.default_rng(0)
+    pixels = np.flatnonzero(reviewed)
+    ids, first = np.unique(labels.ravel()[pixels], return_index=True)
+    cells = pixels[first[ids > 0]]
+    chosen = [rng.choice(points, n) for points in (pixels, cells) if len(points)]
+    return np.column_stack(np.divmod(np.concatenate(chosen), labels.shape[1])).astype(float)
 
 
 def random_batch(
@@ -121,14 +121,18 @@ def random_batch(
     crops = [_random_crop(images[i], size, in_channels, params, rng) for i in chosen]
     x = torch.stack([image for image, _ in crops])
     maps = torch.stack([target for _, target in crops])
-    targets = {
+    return x, named_targets(maps)
+
+
+def named_targets(maps: Tensor) -> dict[str, Tensor]:
+    """Give the planes of a batch of targets, ``(N, 6, Y, X)``, the names that the loss knows them by."""
+    return {
         FOREGROUND: maps[:, 0:1],
         DISTANCE: maps[:, 1:2],
         OFFSET: maps[:, 2:4],
         "inverse_size": maps[:, 4:5],
         "weight": maps[:, 5:6],
     }
-    return x, targets
 
 
 def _random_matrix(params: AugmentParams, rng: np.random.Generator) -> np.ndarray:
@@ -149,12 +153,27 @@ def _random_centre(shape: Sequence[int], matrix: np.ndarray, size: int, rng: np.
     return centre
 
 
+def _centre_near(
+    points: np.ndarray, shape: Sequence[int], matrix: np.ndarray, size: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw a centre up to a quarter crop from one of the points, inside the image as far as it is large enough."""
+    reach = np.abs(matrix).sum(axis=1) * size / 2
+    middle = np.asarray(shape) / 2
+    free = np.maximum(middle - reach, 0)
+    wanted = points[rng.integers(len(points))] + rng.uniform(-0.5, 0.5, 2) * reach
+    centre: np.ndarray = np.clip(wanted, middle - free, middle + free)
+    return centre
+
+
 def _random_crop(
     source: TrainingImage, size: int, in_channels: int, params: AugmentParams, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
     shape = source.image.shape[-2:]
     matrix = _random_matrix(params, rng)
-    centre = _random_centre(shape, matrix, size, rng)
+    if source.centres is None:
+        centre = _random_centre(shape, matrix, size, rng)
+    else:
+        centre = _centre_near(source.centres, shape, matrix, size, rng)
     # Only the part of the image under the crop is converted and sampled: images may be far larger than crops.
     reach = np.abs(matrix).sum(axis=1) * size / 2 + 2
     low = np.maximum(np.floor(centre - reach), 0).astype(int)
@@ -169,68 +188,34 @@ def _random_crop(
 
     smooth_in = torch.cat([source.image[window], source.smooth[window]]).float()[None]
     smooth = functional.grid_sample(smooth_in, grid, "bilinear", "reflection", align_corners=False)[0]
-    ones = torch.ones(1, int(n[0]), int(n[1]))
-    exact_in = torch.cat([source.exact[window].float(), ones])[None]
+    counts = torch.ones(1, int(n[0]), int(n[1])) if source.weight is None else source.weight[window].float()
+    exact_in = torch.cat([source.exact[window].float(), counts])[None]
     exact = functional.grid_sample(exact_in, grid, "nearest", "zeros", align_corners=False)[0]
 
-    foreground, weight = exact[0], exact[4]
-    inverse = torch.tensor(np.linalg.inv(matrix), dtype=torch.float32)
-    offset = torch.einsum("ij,jyx->iyx", inverse, exact[1:3])
     scale = 1 / np.sqrt(abs(np.linalg.det(matrix)))
-    # The border lies between pixels, half a pixel out from the last one inside.
-    border = (smooth[-1] * scale - 0.5).clamp(min=0) * foreground
-    to_centre = offset.norm(dim=0)
-    distance = torch.where(foreground > 0, border / (border + to_centre).clamp(min=1e-3), 0.0)
-    target = torch.stack([foreground, distance, *(offset / OFFSET_SCALE), exact[3] / scale, weight])
+    target = _targets(smooth[-1] * scale, exact, np.linalg.inv(matrix), scale)
     return vary_intensity(smooth[:-1], in_channels, params, rng), target
 
 
-def vary_intensity(image: Tensor, in_channels: int, params: AugmentParams, rng: np.random.Generator) -> Tensor:
-    """Change grey values as other microscopes, stains and exposures would.
-
-    Parameters
-    ----------
-    image : Tensor of float32
-        ``(1 or 3, Y, X)``, normalised.
-    in_channels : int
-    params : AugmentParams
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    Tensor of float32
-        ``(in_channels, Y, X)``.
-    """
-    if image.shape[0] == 3 and rng.random() < params.grey:
-        image = image.mean(dim=0, keepdim=True)
-    if image.shape[0] == 1 and rng.random() < params.invert:
-        image = 1 - image
-    if image.shape[0] == 3:
-        tint = torch.tensor(rng.uniform(0.85, 1.15, (3, 1, 1)), dtype=torch.float32)
-        image = 1 - (1 - image) * tint
-        if rng.random() < 0.1:
-            image = image[torch.from_numpy(rng.permutation(3))]
-    gamma = float(np.exp(rng.uniform(*np.log(params.gamma))))
-    image = image.sign() * image.abs().clamp(min=1e-6) ** gamma
-    image = image * float(rng.uniform(0.75, 1.25)) + float(rng.uniform(-0.08, 0.08))
-    if rng.random() < params.shading:
-        field = torch.tensor(rng.uniform(0.6, 1.3, (1, 1, 3, 3)), dtype=torch.float32)
-        image = image * functional.interpolate(field, image.shape[-2:], mode="bicubic", align_corners=True)[0]
-    if rng.random() < params.blur:
-        image = gaussian_blur(image, float(rng.uniform(0.5, 1.5)))
-    sigma = float(rng.uniform(0, params.noise)) if rng.random() < 0.5 else 0.0
-    if sigma:
-        image = image + torch.from_numpy(rng.normal(0, sigma, tuple(image.shape)).astype(np.float32))
-    return image.expand(in_channels, -1, -1) if image.shape[0] == 1 else image
+def _targets(border_distance: Tensor, exact: Tensor, inverse: np.ndarray, scale: float) -> Tensor:
+    """Return ``(6, Y, X)``: foreground, centre distance, offset y and x, inverse size, weight."""
+    foreground, weight = exact[0], exact[4]
+    offset = torch.einsum("ij,jyx->iyx", torch.tensor(inverse, dtype=torch.float32), exact[1:3])
+    # The border lies between pixels, half a pixel out from the last one inside.
+    border = (border_distance - 0.5).clamp(min=0) * foreground
+    to_centre = offset.norm(dim=0)
+    distance = torch.where(foreground > 0, border / (border + to_centre).clamp(min=1e-3), 0.0)
+    return torch.stack([foreground, distance, *(offset / OFFSET_SCALE), exact[3] / scale, weight])
 
 
-def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
-    """Blur ``(C, Y, X)`` by a separable Gaussian of `sigma` pixels, mirrored at the sides."""
-    radius = max(1, round(3 * sigma))
-    x = torch.arange(-radius, radius + 1, dtype=torch.float32)
-    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
-    kernel = kernel / kernel.sum()
-    image = image[:, None]
-    image = functional.conv2d(functional.pad(image, (0, 0, radius, radius), "reflect"), kernel[None, None, :, None])
-    image = functional.conv2d(functional.pad(image, (radius, radius, 0, 0), "reflect"), kernel[None, None, None, :])
-    return image[:, 0]
+def still_crop(
+    source: TrainingImage, window: tuple[slice, slice], in_channels: int
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Cut a window as it is, in the form of a batch of one; see :func:`random_batch`."""
+    part = (slice(None), *window)
+    exact = source.exact[part].float()
+    counts = torch.ones_like(exact[:1]) if source.weight is None else source.weight[part].float()
+    maps = _targets(source.smooth[part].float()[0], torch.cat([exact, counts]), np.eye(2), 1.0)[None]
+    image = source.image[part].float()
+    x = image.expand(in_channels, -1, -1) if image.shape[0] == 1 else image
+    return x[None], named_targets(maps)

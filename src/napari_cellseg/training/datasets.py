@@ -21,6 +21,7 @@ from ..imaging.writing import read_labels
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 LABEL_FOLDERS = ("labels", "masks")
+REVIEWED_FOLDER = "reviewed"
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +38,8 @@ class Sample:
         ``(Y, X)``, 0 is background, each cell has its own id.
     kind, group : str
         Kind of image (``fluorescence``, ``histology``, ...) and the field of view it was cut from; may be empty.
+    reviewed : ndarray of bool, optional
+        ``(Y, X)``, where a person vouches for the labels, background included; None is everywhere.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Sample:
     labels: np.ndarray
     kind: str = ""
     group: str = ""
+    reviewed: np.ndarray | None = None
 
 
 def read_dataset(path: str | Path, groups: str | Path | None = None) -> list[Sample]:
@@ -59,7 +63,8 @@ def iter_dataset(path: str | Path, groups: str | Path | None = None) -> Generato
     path : path
         A zip or folder in the layout of the Kaggle 2018 Data Science Bowl (``ID/images/ID.png`` and one PNG per
         nucleus in ``ID/masks/``), or a folder with ``images/`` and ``labels/`` (or ``masks/``) that hold files of
-        equal stem, labels as one id per cell.
+        equal stem, labels as one id per cell; a file of that stem in ``reviewed/`` is not 0 where they are to be
+        trusted.
     groups : path, optional
         CSV with columns ``image_id``, ``kind`` and ``group``. By default ``groups.csv`` inside or beside `path`,
         if there is one; else each image is its own group.
@@ -126,7 +131,7 @@ def _open_layout(path: Path) -> tuple[int, Callable[[str], Sample], list[str]]:
         return _kaggle_layout(entries, archive.read, path)
     labels = next((path / name for name in LABEL_FOLDERS if (path / name).is_dir()), None)
     if (path / "images").is_dir() and labels is not None:
-        return _paired_layout(path / "images", labels)
+        return _paired_layout(path / "images", labels, path / REVIEWED_FOLDER)
     entries = [p.relative_to(path).as_posix() for p in path.rglob("*.png")]
     return _kaggle_layout(entries, lambda name: (path / name).read_bytes(), path)
 
@@ -172,23 +177,41 @@ def _kaggle_layout(
     return len(names), read_one, names
 
 
-def _paired_layout(images: Path, labels: Path) -> tuple[int, Callable[[str], Sample], list[str]]:
-    by_stem = {
-        p.stem.removesuffix("_labels"): p for p in sorted(labels.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES
-    }
-    pairs = {p.stem: (p, by_stem[p.stem]) for p in sorted(images.iterdir()) if p.stem in by_stem}
+def files_by_stem(folder: Path) -> dict[str, Path]:
+    """Return the image files of a folder by their names without suffix; nothing for a folder that is not there."""
+    if not folder.is_dir():
+        return {}
+    return {p.stem: p for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES and p.name[0] != "."}
+
+
+def read_pair(name: str, image_path: Path, label_path: Path, reviewed_path: Path | None) -> Sample:
+    """Read an image, its labels and its reviewed area (None: all of it) and check that they fit."""
+    image = read_image(image_path).plane()
+    ids = read_labels(label_path)
+    if ids.shape != image.shape[:2]:
+        raise DatasetError(
+            f"Labels {label_path} are {ids.shape} pixels but {image_path} is {image.shape[:2]}. "
+            "Replace one of them, or remove both."
+        )
+    reviewed = None
+    if reviewed_path is not None:
+        values = read_image(reviewed_path).plane()
+        reviewed = np.any(values > 0, axis=-1) if values.ndim == 3 else values > 0
+        if reviewed.shape != ids.shape:
+            raise DatasetError(
+                f"The reviewed area {reviewed_path} is {reviewed.shape} pixels but {image_path} is {ids.shape}. "
+                "Replace it, or remove it if all of the image was reviewed."
+            )
+    return Sample(name, image, ids.astype(np.int32), reviewed=reviewed)
+
+
+def _paired_layout(images: Path, labels: Path, reviewed: Path) -> tuple[int, Callable[[str], Sample], list[str]]:
+    by_stem = {stem.removesuffix("_labels"): p for stem, p in files_by_stem(labels).items()}
+    pairs = {stem: (p, by_stem[stem]) for stem, p in files_by_stem(images).items() if stem in by_stem}
     if not pairs:
         raise DatasetError(f"No file in {images} has a partner of the same name in {labels}. Name them alike.")
-
-    def read_one(name: str) -> Sample:
-        image_path, label_path = pairs[name]
-        image = read_image(image_path).plane()
-        ids = read_labels(label_path)
-        if ids.shape != image.shape[:2]:
-            raise DatasetError(f"Labels {label_path} are {ids.shape} pixels but {image_path} is {image.shape[:2]}.")
-        return Sample(name, image, ids.astype(np.int32))
-
-    return len(pairs), read_one, list(pairs)
+    areas = files_by_stem(reviewed)
+    return len(pairs), lambda name: read_pair(name, *pairs[name], areas.get(name)), list(pairs)
 
 
 def split_by_group(

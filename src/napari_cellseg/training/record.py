@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,11 +16,13 @@ from torch import Tensor
 from ..imaging.writing import atomic_path, write_table
 from ..network.devices import DeviceChoice
 from ..network.unet import UNet, n_parameters
-from ..network.versions import ModelVersion
+from ..network.versions import CONFIG_FILE, WEIGHTS_FILE, ModelVersion, announce_weights, write_config
 from .datasets import Sample
 
 if TYPE_CHECKING:
-    from .trainer import TrainParams
+    from .params import TrainParams
+
+HISTORY_FILE = "history.csv"
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,36 @@ class TrainProgress:
 
 def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
     """Write weights as safetensors, whole or not at all; matrices in float16, everything small in float32."""
+    _write_bytes(_packed(state), path)
+
+
+def _packed(state: Mapping[str, Tensor]) -> bytes:
+    # Not save_file: it would put a file of its own, readable by nobody else, in the place of ours.
     packed = {k: v.half().contiguous() if v.ndim > 1 else v.contiguous().clone() for k, v in state.items()}
+    content: bytes = save(packed)
+    return content
+
+
+def _write_bytes(content: bytes, path: Path) -> None:
     with atomic_path(path) as temporary:
-        # Not save_file: it would put a file of its own, readable by nobody else, in the place of ours.
-        Path(temporary).write_bytes(save(packed))
+        temporary.write_bytes(content)
+
+
+def save_version(folder: Path, state: Mapping[str, Tensor], **settings: Any) -> None:
+    """Write or replace the weights of a version and its settings; a crash in between leaves the old or the new one.
+
+    Parameters
+    ----------
+    folder : Path
+    state : mapping of str to Tensor
+    settings :
+        As :func:`napari_cellseg.network.versions.write_config` takes them.
+    """
+    content = _packed(state)
+    if (folder / CONFIG_FILE).is_file():
+        announce_weights(folder, hashlib.sha256(content).hexdigest())
+    _write_bytes(content, folder / WEIGHTS_FILE)
+    write_config(folder, **settings)
 
 
 def write_history(path: Path, history: Sequence[TrainProgress]) -> None:

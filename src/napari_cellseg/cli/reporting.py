@@ -1,0 +1,171 @@
+"""How a long command says what it does, line by line or in words, and hears that it should stop."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+STEPS_PER_SECOND = 5
+
+
+class StopWish:
+    """Whether somebody wants the run to end: the input ended, or the system asked.
+
+    Parameters
+    ----------
+    on_eof : bool
+        Whether the end of the input is such a wish.
+    """
+
+    def __init__(self, on_eof: bool) -> None:
+        self._given, self._at_once = threading.Event(), threading.Event()
+        if on_eof:
+            threading.Thread(target=self._wait_for_eof, daemon=True).start()
+        self._before: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            self._before[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._on_terminate)
+            self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._on_interrupt)
+
+    def given(self) -> bool:
+        """Whether to stop learning."""
+        return self._given.is_set()
+
+    def at_once(self) -> bool:
+        """Whether to leave out the comparison too."""
+        return self._at_once.is_set()
+
+    def give(self) -> None:
+        """Stop learning."""
+        self._given.set()
+
+    def forget(self) -> None:
+        """Hear the system's signals no more."""
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _wait_for_eof(self) -> None:
+        # Not sys.stdin: its lock, held here while Python ends, would abort the program.
+        try:
+            while os.read(0, 4096):
+                pass
+        except OSError:
+            pass
+        self.give()
+
+    def _on_terminate(self, *_: object) -> None:
+        self._at_once.set()
+        self._given.set()
+
+    def _on_interrupt(self, *_: object) -> None:
+        if self._given.is_set():
+            raise KeyboardInterrupt
+        self._given.set()
+
+
+class Report:
+    """Where events go."""
+
+    unheard = False
+
+    def say(self, event: dict[str, Any]) -> None:
+        """Tell one event."""
+        raise NotImplementedError
+
+
+class JsonReport(Report):
+    """One JSON object per line on the standard output; steps at most five times a second."""
+
+    def __init__(self) -> None:
+        self._last_step = -math.inf
+
+    def say(self, event: dict[str, Any]) -> None:
+        if event["event"] == "step":
+            if time.monotonic() - self._last_step < 1 / STEPS_PER_SECOND and event["done"] < 1:
+                return
+            self._last_step = time.monotonic()
+        if self.unheard:
+            return
+        try:
+            print(json.dumps(_plain(event), allow_nan=False), flush=True)
+        except BrokenPipeError:
+            # Whoever listened is gone: what was learned is kept all the same.
+            self.unheard = True
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class TextReport(Report):
+    """Lines and a progress bar for a person."""
+
+    def __init__(self) -> None:
+        from .common import bar_of
+
+        self._bar = bar_of(1000, "per mille")
+
+    def say(self, event: dict[str, Any]) -> None:
+        kind = event["event"]
+        if kind == "step":
+            self._bar.update(round(1000 * event["done"]) - self._bar.n)
+            return
+        lines = {"start": _start_lines, "validation": _look_lines, "comparison": _comparison_lines}
+        if kind in lines:
+            text = lines[kind](event)
+        elif kind == "note":
+            text = event["text"]
+        elif kind == "done":
+            text = f"model version in {event['version']}" if event["version"] else "nothing was learned"
+            self._bar.close()
+        else:
+            return
+        self._bar.write(text)
+
+
+def _start_lines(event: dict[str, Any]) -> str:
+    held_out = {"images": "images", "crops": "strips of images", "none": "images, the learned ones,"}[event["hold_out"]]
+    lines = [
+        f"{event['n_images']} images with {event['n_cells']} cells to learn from, {event['n_held_out']} {held_out} "
+        f"with {event['n_held_out_cells']} cells to check on; {event['minutes']:g} min on {event['device']}",
+        *event["notes"],
+    ]
+    return "\n".join(lines)
+
+
+def _look_lines(event: dict[str, Any]) -> str:
+    kept = ", kept" if event["best"] else ""
+    return (
+        f"step {event['step']}: held-out loss {event['validation_loss']:.4f}, F1 {event['f1']:.3f}, "
+        f"IoU {event['iou']:.3f}{kept}"
+    )
+
+
+def _comparison_lines(event: dict[str, Any]) -> str:
+    lines = [f"{'':22}{event['old']:>16.16}{event['new']:>16.16}"]
+    for part in ("held_out", "general"):
+        if not event[part]["n_images"]:
+            continue
+        for name, title in (("f1", "F1 at .5"), ("ap50", "AP50"), ("ap", "AP .5-.9"), ("count_mape", "count error")):
+            old, new = (event[part][side][name] for side in ("old", "new"))
+            figures = "".join(f"{'' if v is None else f'{v:.3f}':>16}" for v in (old, new))
+            lines.append(f"{part.replace('_', ' ') + ' ' + title:22}{figures}")
+    verdict = "The new version is not worse." if event["not_worse"] else "The new version is worse:"
+    return "\n".join([*lines, verdict, *event["reasons"]])
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value

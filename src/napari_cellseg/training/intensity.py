@@ -1,0 +1,61 @@
+"""Grey values as other microscopes, stains and exposures would give them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from .params import AugmentParams
+
+
+def vary_intensity(image: Tensor, in_channels: int, params: AugmentParams, rng: np.random.Generator) -> Tensor:
+    """Change grey values as other microscopes, stains and exposures would.
+
+    Parameters
+    ----------
+    image : Tensor of float32
+        ``(1 or 3, Y, X)``, normalised.
+    in_channels : int
+    params : AugmentParams
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Tensor of float32
+        ``(in_channels, Y, X)``.
+    """
+    if image.shape[0] == 3 and rng.random() < params.grey:
+        image = image.mean(dim=0, keepdim=True)
+    if image.shape[0] == 1 and rng.random() < params.invert:
+        image = 1 - image
+    if image.shape[0] == 3:
+        tint = torch.tensor(rng.uniform(0.85, 1.15, (3, 1, 1)), dtype=torch.float32)
+        image = 1 - (1 - image) * tint
+        if rng.random() < 0.1:
+            image = image[torch.from_numpy(rng.permutation(3))]
+    gamma = float(np.exp(rng.uniform(*np.log(params.gamma))))
+    image = image.sign() * image.abs().clamp(min=1e-6) ** gamma
+    image = image * float(rng.uniform(0.75, 1.25)) + float(rng.uniform(-0.08, 0.08))
+    if rng.random() < params.shading:
+        field = torch.tensor(rng.uniform(0.6, 1.3, (1, 1, 3, 3)), dtype=torch.float32)
+        image = image * functional.interpolate(field, image.shape[-2:], mode="bicubic", align_corners=True)[0]
+    if rng.random() < params.blur:
+        image = gaussian_blur(image, float(rng.uniform(0.5, 1.5)))
+    sigma = float(rng.uniform(0, params.noise)) if rng.random() < 0.5 else 0.0
+    if sigma:
+        image = image + torch.from_numpy(rng.normal(0, sigma, tuple(image.shape)).astype(np.float32))
+    return image.expand(in_channels, -1, -1) if image.shape[0] == 1 else image
+
+
+def gaussian_blur(image: Tensor, sigma: float) -> Tensor:
+    """Blur ``(C, Y, X)`` by a separable Gaussian of `sigma` pixels, mirrored at the sides."""
+    radius = max(1, round(3 * sigma))
+    x = torch.arange(-radius, radius + 1, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (x / sigma) ** 2)
+    kernel = kernel / kernel.sum()
+    image = image[:, None]
+    image = functional.conv2d(functional.pad(image, (0, 0, radius, radius), "reflect"), kernel[None, None, :, None])
+    image = functional.conv2d(functional.pad(image, (radius, radius, 0, 0), "reflect"), kernel[None, None, None, :])
+    return image[:, 0]

@@ -1,0 +1,119 @@
+"""Fine-tuning runs on the disk: where a new version goes, which runs can go on. Loads no torch."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..imaging.errors import CellsegError
+from ..imaging.writing import write_json
+from ..network.versions import CONFIG_FILE, bundled_models_dir, user_models_dir
+
+RUN_FILE = "finetune.json"
+CHECKPOINT_FILE = "checkpoint.pt"
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A fine-tuning run that was stopped or killed and can go on.
+
+    Parameters
+    ----------
+    path : Path
+        The version's folder.
+    parent : str
+        Name or folder of the model it started from.
+    training_set : str
+    step : int
+    done : float
+        0 to 1.
+    time : float
+        When its last checkpoint was written, in seconds since 1970.
+    """
+
+    path: Path
+    parent: str
+    training_set: str
+    step: int
+    done: float
+    time: float
+
+    @property
+    def name(self) -> str:
+        """The version's name."""
+        return self.path.name
+
+
+def next_version_dir(parent_name: str, base: Path | None = None) -> Path:
+    """Return the folder of the next version made from a parent: ``cells`` gives ``cells mine v2``, that ``v3``."""
+    base = base or user_models_dir()
+    stem = re.sub(r" mine v\d+$", "", parent_name)
+    i = 2
+    while (base / f"{stem} mine v{i}").exists() or (bundled_models_dir() / f"{stem} mine v{i}").exists():
+        i += 1
+    return base / f"{stem} mine v{i}"
+
+
+def write_run(folder: Path, values: Mapping[str, Any]) -> None:
+    """Write down what a run was asked to do."""
+    write_json(folder / RUN_FILE, values)
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Return what a run was asked to do.
+
+    Raises
+    ------
+    CellsegError
+        If the folder holds no run that can go on.
+    """
+    if not (folder / CHECKPOINT_FILE).is_file():
+        finished = "was finished" if (folder / CONFIG_FILE).is_file() else "holds no checkpoint"
+        raise CellsegError(f"There is nothing to resume in {folder}: it {finished}. Start a new run without --resume.")
+    try:
+        values = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CellsegError(
+            f"{folder / RUN_FILE} cannot be read ({error}). Start a new run without --resume."
+        ) from error
+    if not isinstance(values, dict):
+        raise CellsegError(f"{folder / RUN_FILE} holds no settings. Start a new run without --resume.")
+    return values
+
+
+def list_unfinished(base: Path | None = None) -> list[Unfinished]:
+    """Return the runs in a folder of models (a person's own by default) that can go on, newest first."""
+    base = base or user_models_dir()
+    found = []
+    for folder in base.iterdir() if base.is_dir() else ():
+        try:
+            values = read_run(folder)
+            found.append(
+                Unfinished(
+                    folder,
+                    str(values["parent"]),
+                    str(values["training_set"]),
+                    int(values.get("step", 0)),
+                    float(values.get("done", 0)),
+                    (folder / CHECKPOINT_FILE).stat().st_mtime,
+                )
+            )
+        except (CellsegError, OSError, KeyError, TypeError, ValueError):
+            continue
+    return sorted(found, key=lambda run: -run.time)
+
+
+def discard(path: Path) -> None:
+    """Give up going on with a run: a version that is whole stays, a folder without one goes."""
+    with contextlib.suppress(FileNotFoundError):
+        (path / CHECKPOINT_FILE).unlink()
+    if not (path / CONFIG_FILE).exists():
+        for name in (RUN_FILE, "history.csv", "weights.safetensors"):
+            (path / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            path.rmdir()
