@@ -29,7 +29,7 @@ def make_model(folder: Path, seed: int = 0, threshold: float = 0.5, min_size: in
             head = network.heads[name]
             scale = 2 / values.std()
             head.weight.mul_(scale)
-            head.bias.sub_(values.mean() ).mul_(scale)
+            head.bias.sub_(values.mean()).mul_(scale)
     save_weights(network.state_dict(), folder / WEIGHTS_FILE)
     write_config(
         folder,

@@ -144,6 +144,16 @@ def test_another_image_in_the_same_layer_begins_anew_and_the_first_comes_back(se
     assert cells_of(session, "b").count() == 9
 
 
+def test_axes_read_in_another_order_are_another_image(home: Path) -> None:
+    values = np.zeros((1, 24, 1), np.float32)
+    values[0, 4:16] = 1
+    session = started("a", as_image(values, "YXC"))
+    session.edit("a", edits.accept, cells_of(session).view.ids())
+    assert segment(session, "a", as_image(values, "CYX")).corrected.shape == (24, 1)
+    assert cells_of(session).n_changed == 0
+    assert segment(session, "a", as_image(values, "YXC")).n_changed == 1
+
+
 def test_the_same_image_twice_in_a_viewer_has_corrections_of_its_own(session: Session) -> None:
     session.edit("a", edits.delete, 9)
     assert segment(session, "b").count() == 9
@@ -315,3 +325,27 @@ def test_a_journal_is_safe_within_a_moment(session: Session) -> None:
     while session.saved("a").time is None and time.monotonic() < deadline:  # type: ignore[union-attr]
         time.sleep(0.02)
     assert session.saved("a").time is not None  # type: ignore[union-attr]
+
+
+def test_what_is_corrected_after_closing_is_safe_too(session: Session) -> None:
+    session.edit("a", edits.delete, 1)
+    session.close()
+    first = session.saved("a")
+    session.edit("a", edits.delete, 2)
+    assert first is not None and first.time is not None
+    deadline = time.monotonic() + 30
+    while session.saved("a").time == first.time and time.monotonic() < deadline:  # type: ignore[union-attr]
+        time.sleep(0.02)
+    assert session.saved("a").time > first.time  # type: ignore[union-attr, operator]
+
+
+def test_marks_made_since_are_not_replaced_unasked(session: Session) -> None:
+    session.edit("a", edits.delete, 1)
+    session.close()
+    other = started("b")
+    other.mark_reviewed("b", (slice(0, 9), slice(0, 9)), True)
+    info = other.recoverable("b")
+    assert info is not None
+    with pytest.raises(CellsegError, match="marked"):
+        other.recover("b", info)
+    assert other.recover("b", info, replace=True) == () and cells_of(other, "b").n_erased == 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -250,6 +251,10 @@ class Session:
         """How safe the corrections of an image are on the disk; None where there are none to save."""
         record = self._records.of(key)
         return None if record is None else record.saved()
+
+    def journals(self) -> set[Path]:
+        """Journals of this session: what is in them is here already."""
+        return self._records.journals()
 
     def recoverable(self, key: Hashable) -> JournalInfo | None:
         """Newest journal of another session about this very image that was neither taken over nor declined."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,9 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_cellseg.gui.correct_widget import CorrectWidget
+from napari_cellseg.instances import edits
 
-from .conftest import layers_of, press_segment, settled
+from .conftest import draw_discs, layers_of, press_segment, settled
 from .pointing import click, drag, labels_now, move_to, press_key
 
 LEFT = Qt.MouseButton.LeftButton
@@ -266,3 +269,31 @@ def test_a_key_off_the_image_corrects_nothing(correct: Any, segmented: Any, view
             press_key(viewer, qtbot, key)
     assert correct.session.cells.corrected.corrections.revision == 0
     assert "Point at a cell" in correct.tools_section.message.text()
+
+
+def test_points_and_table_follow_though_another_image_was_chosen(
+    correct: Any, segmented: Any, viewer: Any, qtbot: Any
+) -> None:
+    first, layers = correct.session.chosen, layers_of(segmented)
+    viewer.add_image(draw_discs(9), name="two")
+    press_segment(segmented, qtbot)
+    viewer.layers.selection.active = layers.labels
+    assert correct.session.chosen == first
+    correct.bench.correcting.edit(first, edits.delete, [int(layers.labels.data[60, 60])])
+    viewer.layers.selection.active = viewer.layers["two"]
+    qtbot.waitUntil(lambda: len(layers.labels.features) == 15 and len(layers.points.data) == 15, timeout=10_000)
+
+
+def test_cells_of_a_removed_image_leave_memory(correct: Any, segmented: Any, viewer: Any, qtbot: Any) -> None:
+    id_, _ = cell_at(correct, 1, 1)
+    correct.bench.correcting.edit(correct.session.chosen, edits.delete, [id_])
+    qtbot.waitUntil(lambda: len(layers_of(segmented).labels.features) == 15, timeout=10_000)
+    qtbot.waitUntil(lambda: correct.bench.doubting.of(correct.session.chosen) is not None, timeout=10_000)
+    instances = weakref.ref(correct.session.cells.corrected.instances)
+    viewer.layers.clear()
+
+    def gone() -> bool:
+        gc.collect()
+        return instances() is None
+
+    qtbot.waitUntil(gone, timeout=10_000)

@@ -16,9 +16,11 @@ from qtpy.QtCore import Qt
 
 from napari_cellseg.gui.correct_widget import CorrectWidget
 from napari_cellseg.gui.opening import add_image
+from napari_cellseg.gui.recovery import newest
 from napari_cellseg.imaging.reading import read_image
 from napari_cellseg.imaging.writing import write_labels
 from napari_cellseg.instances import edits
+from napari_cellseg.session import Session
 
 from .conftest import draw_discs, layers_of, press_segment
 
@@ -119,3 +121,26 @@ def test_another_image_of_the_same_name_is_offered_nothing(
     press_segment(widget, qtbot)
     qtbot.wait(500)
     assert widget.banner.isHidden()
+
+
+def test_a_process_with_the_number_of_a_killed_one_is_offered_its_corrections(home: Path) -> None:
+    (path,) = home.rglob("*.jsonl")
+    (path_now := path.with_name(f"20200101T000000Z-{os.getpid()}.jsonl")).write_bytes(path.read_bytes())
+    path.unlink()
+    info = newest(path.parent.name)
+    assert info is not None and info.path == path_now
+
+
+def test_a_session_is_not_offered_its_own_journal_but_another_viewer_is(
+    killed: Killed, home: Path, widget: Any, viewer: Any, qtbot: Any
+) -> None:
+    shutil.rmtree(home)
+    add_image(viewer, read_image(killed.image))
+    press_segment(widget, qtbot)
+    session = widget.session
+    widget.bench.correcting.edit(session.chosen, edits.accept, [int(session.view_of(session.chosen).ids()[0])])
+    (journal,) = session.journals()
+    sha256 = session.cells.segmented.image_sha256
+    assert newest(sha256, session.journals()) is None
+    other = newest(sha256, Session().journals())
+    assert other is not None and other.path == journal

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from qtpy.QtCore import Qt
 
+from napari_cellseg.batch.review import OFFERED
 from napari_cellseg.gui.correct_widget import CorrectWidget
+from napari_cellseg.gui.writers import write_cells_csv
 from napari_cellseg.instances import edits
 from tests.models import make_model
 
@@ -50,9 +53,9 @@ def test_the_walk_goes_by_doubt_and_answers_by_one_key(correct: Any, segmented: 
     press_key(viewer, qtbot, Qt.Key.Key_G)
     fourth = correct.bench.review.current(key)
     assert len({first, second, third, fourth}) == 4
-    # The accepted and the third were looked at; the erased one is no cell any more.
-    assert correct.bench.review.progress(key) == (2, 15)
-    assert correct.review_section.progress.format() == "reviewed 2 of 15"
+    # The accepted, the erased and the third were looked at.
+    assert correct.bench.review.progress(key) == (3, 16)
+    assert correct.review_section.progress.format() == "reviewed 3 of 16"
 
 
 def test_the_walk_ends(correct: Any, segmented: Any, qtbot: Any) -> None:  # noqa: F811
@@ -77,7 +80,79 @@ def test_the_ring_leaves_no_layer_behind_and_the_cells_layer_active(
     assert [layer.name for layer in viewer.layers][-1] == "discs cells looked at"
     assert viewer.layers.selection.active is layers_of(segmented).labels
     viewer.layers.remove(layers_of(segmented).labels)
-    assert not any("looked at" in layer.name for layer in viewer.layers)
+    qtbot.waitUntil(lambda: not any("looked at" in layer.name for layer in viewer.layers))
+
+
+def test_all_layers_can_be_removed_at_once(correct: Any, segmented: Any, viewer: Any, qtbot: Any) -> None:  # noqa: F811
+    correct.bench.reviewed.show(True)
+    walk(correct, qtbot)
+    assert {"discs cells learned from", "discs cells looked at"} <= {layer.name for layer in viewer.layers}
+    viewer.layers.select_all()
+    viewer.layers.remove_selected()
+    assert not len(viewer.layers)
+    qtbot.wait(50)
+    assert correct.session.cells is None and correct.bench.review.progress(correct.session.chosen) == (0, 0)
+
+
+def test_a_tool_is_put_down_when_its_layer_is_replaced(correct: Any, segmented: Any, viewer: Any, qtbot: Any) -> None:  # noqa: F811
+    key = correct.session.chosen
+    qtbot.mouseClick(correct.tools_section.buttons["delete"], LEFT)
+    viewer.layers.remove(layers_of(segmented).labels)
+    viewer.layers.selection.active = viewer.layers["discs"]
+    press_segment(segmented, qtbot)
+    assert key == correct.session.chosen and correct.bench.tools.in_hand is None
+    assert not correct.tools_section.buttons["delete"].isChecked()
+
+
+def test_after_the_cells_come_places_where_one_was_missed(
+    correct: Any,  # noqa: F811
+    segmented: Any,
+    viewer: Any,
+    qtbot: Any,
+) -> None:
+    segmented.cells_section.threshold.setValue(0.72)
+    settled(segmented, qtbot)
+    walk(correct, qtbot)
+    key, review, count = correct.session.chosen, correct.bench.review, correct.session.cells.count()
+    doubt = correct.bench.doubting.of(key)
+    faint = doubt.missed_ids[doubt.missed_score >= OFFERED].tolist()
+    assert count < 16 and len(faint) >= 2
+    for _ in range(count):
+        assert review.missed(key) is None
+        review.next()
+    place = review.missed(key)
+    assert place is not None and labels_now(correct)[place] == 0
+    assert correct.review_section.right.isEnabled() and "missed" in correct.review_section.why.text()
+    press_key(viewer, qtbot, Qt.Key.Key_Y)
+    assert labels_now(correct)[place] == faint[0]
+    assert correct.session.cells.corrected.corrections.how(faint[0]) == "added"
+    place = review.missed(key)
+    press_key(viewer, qtbot, Qt.Key.Key_N)
+    assert place is not None and labels_now(correct)[place] == 0 and review.missed(key) != place
+    assert correct.session.cells.n_changed == 1 and correct.session.cells.n_erased == 0
+    for _ in faint:
+        review.next()
+    assert review.missed(key) is None and review.current(key) is None
+
+
+def test_what_is_saved_from_the_layer_right_after_an_edit_is_what_it_shows(
+    correct: Any,  # noqa: F811
+    segmented: Any,
+    viewer: Any,
+    qtbot: Any,
+    tmp_path: Path,
+) -> None:
+    labels = layers_of(segmented).labels
+    id_, (y, x) = cell_at(correct, 3, 3)
+    correct.session.edit(
+        correct.session.chosen, edits.painted, (slice(y, y + 3), slice(x, x + 3)), np.zeros((3, 3), int)
+    )
+    known = labels.metadata["napari_cellseg"]
+    assert known["corrections"] == {"changed": 1, "erased": 0} and known["count"] == 16
+    (path,) = write_cells_csv(str(tmp_path / "cells.csv"), *labels.as_layer_data_tuple()[:2])
+    with open(path, newline="") as file:
+        areas = {int(row["index"]): int(row["area_px"]) for row in csv.DictReader(file)}
+    assert areas[id_] == np.count_nonzero(labels.data == id_)
 
 
 def test_table_has_the_doubt_and_colours_follow_it(correct: Any, segmented: Any, viewer: Any, qtbot: Any) -> None:  # noqa: F811

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_cellseg.instances import Cell, CellView, CorrectedInstances, Corrections, Instances, Patch, edits
+from napari_cellseg.instances import corrected as corrected_module
 from napari_cellseg.instances.runs import Runs
 from tests.instances.corrections_model import SHAPE, by_hand, fresh_view, instances_of, random_patch, rebound
 from tests.instances.maps import disc_maps
@@ -285,6 +286,24 @@ def test_readers_in_other_threads_never_see_half_an_edit() -> None:
             for _id in ids:
                 corrections.undo()
         assert all(reads)
+
+
+def test_nobody_waits_for_the_distances_of_the_reviewed_area(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = fresh_view(3)
+    corrections, measure = view.corrected.corrections, corrected_module.ndi.distance_transform_edt
+    first, second = view.ids()[:2].tolist()
+    corrections.apply(edits.accept(view, first))
+    expected = view.corrected.reviewed_area(0.5)
+
+    def measure_while_someone_edits(*args: object) -> np.ndarray:
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(lambda: corrections.apply(edits.accept(view, second))).result(timeout=30)
+        monkeypatch.undo()
+        return measure(*args)
+
+    monkeypatch.setattr(corrected_module.ndi, "distance_transform_edt", measure_while_someone_edits)
+    assert np.array_equal(view.corrected.reviewed_area(0.5), expected)
+    assert corrections.n_changed == 2 and view.corrected.reviewed_area(0.5).sum() > expected.sum()
 
 
 def test_ids_become_int32_before_they_outgrow_uint16() -> None:

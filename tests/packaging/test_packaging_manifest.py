@@ -122,7 +122,5 @@ def test_importing_the_commands_loads_no_torch(manifest):
         "    assert 'torch' not in sys.modules, f'importing {name} loads torch'\n"
     )
     environment = os.environ | {"PYTHONPATH": str(SOURCE)}
-    completed = subprocess.run(
-        [sys.executable, "-c", code, *modules], env=environment, capture_output=True, text=True
-    )
+    completed = subprocess.run([sys.executable, "-c", code, *modules], env=environment, capture_output=True, text=True)
     assert completed.returncode == 0, completed.stderr

@@ -106,6 +106,9 @@ class Tools:
         """Act on a cells layer, until `detach_all`."""
         if self._attached.get(key) is labels:
             return
+        if key in self._attached:
+            # The layer that the tool was in hand for is gone.
+            self.put_down()
         self._attached[key] = labels
         self._bind(labels, self._keys)
         labels.mouse_drag_callbacks.append(self._on_drag)

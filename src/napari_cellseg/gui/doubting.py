@@ -66,6 +66,8 @@ class Doubting:
 
     def _on_cells(self, key: Any = None) -> None:
         chosen = self._bench.session.chosen
+        for gone in [known for known in self._known if self._bench.session.cells_of(known) is None]:
+            del self._known[gone]
         if self._wanted and self._bench.session.cells is not None and self.of(chosen) is None:
             self._settle()
 

@@ -98,7 +98,10 @@ class Drafting:
         if cells is None or self.busy:
             return
         self.drop()
-        source, known = (cells.segmented.image_sha256, cells.segmented.model.sha256), self._features
+        recipe = cells.segmented.recipe
+        # Another channel of the same image looks different.
+        source = (cells.segmented.image_sha256, cells.segmented.model.sha256, recipe.channel, recipe.axes)
+        known = self._features
         features = known[1] if known is not None and known[0] == source else None
 
         doubt = self._bench.doubting.of(key)
@@ -168,12 +171,14 @@ class Drafting:
     def _forget(self) -> None:
         self._proposal = None
         layer, self._layer = self._layer, None
-        if layer is not None and layer in self._bench.viewer.layers:
-            self._bench.viewer.layers.remove(layer)
+        if layer is not None:
+            self._bench.take_out(layer)
         self.changed.emit()
 
     def _on_cells(self, key: Any = None) -> None:
         """Drop a draft of other cells than those that are shown now."""
+        for gone in [known for known in self._kept if self._bench.session.cells_of(known) is None]:
+            del self._kept[gone]
         if self._proposal is not None:
             (of, proposal), session = self._proposal, self._bench.session
             cells = session.cells_of(of)

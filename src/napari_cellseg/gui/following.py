@@ -32,6 +32,8 @@ class Following:
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
         self.dragging = False
+        # Images whose points and table are to follow yet; the person may go on to another meanwhile.
+        self._unmeasured: set[Any] = set()
         self._measuring = Latest(bench.failed)
         self._live = qthrottled(self._show_live, timeout=LIVE_INTERVAL_MS)
         self._points = qdebounced(self._show_points, timeout=POINTS_MS)
@@ -57,11 +59,15 @@ class Following:
         session, layers = self._bench.session, self._bench.layers
         cells = session.cells_of(key)
         if cells is None or key not in layers:
+            self._unmeasured.discard(key)
             return
 
         def show(result: SegmentResult) -> None:
             if session.cells_of(key) is cells and key in layers:
+                self._unmeasured.discard(key)
                 self.show_measured(key, result)
+            if self._unmeasured:
+                self._settle()
 
         self._measuring.ask(cells.result, show)
 
@@ -81,6 +87,7 @@ class Following:
         cells, layers = self._bench.session.cells_of(key), self._bench.layers.get(key)
         if cells is None or layers is None:
             return
+        self._unmeasured.add(key)
         if layers.shows(cells):
             self._settle_edits()
         else:
@@ -104,5 +111,10 @@ class Following:
             layers.show_live(cells, self.dragging)
 
     def _measure_if_free(self) -> None:
-        if not self.dragging and self._bench.session.chosen is not None:
-            self.measure(self._bench.session.chosen)
+        chosen = self._bench.session.chosen
+        if chosen is not None and (chosen in self._unmeasured or not self._unmeasured):
+            key = chosen
+        else:
+            key = next(iter(self._unmeasured), None)
+        if not self.dragging and key is not None:
+            self.measure(key)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Collection
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -60,9 +61,11 @@ class Recovery:
         except CellsegError:
             return  # Segment says why
 
+        own = self._bench.session.journals()
+
         def work() -> JournalInfo | None:
             try:
-                return _newest(image.content_hash())
+                return newest(image.content_hash(), own)
             except (CellsegError, OSError):
                 return None
 
@@ -137,9 +140,6 @@ class Recovery:
         info = self._to_recover.pop(key, None)
         if info is not None:
             self._take(key, info)
-        elif key in self._found:
-            # Corrections of this session may have come back by themselves.
-            self._set(key, self._bench.session.recoverable(key))
 
 
 def question(info: JournalInfo, now: datetime) -> str:
@@ -154,10 +154,9 @@ def _what(info: JournalInfo) -> str:
     return f"{n:,} correction{'' if n == 1 else 's'}" if n else "the reviewed area"
 
 
-def _newest(sha256: str) -> JournalInfo | None:
-    mine = f"-{os.getpid()}"
+def newest(sha256: str, own: Collection[Path] = ()) -> JournalInfo | None:
+    """Newest journal about an image that is not one of a session's own and was neither continued nor declined."""
     for info in find_journals(sha256):
-        own = info.path.stem.endswith(mine) or f"{mine}-" in info.path.stem
-        if not (info.continued or info.dismissed or own):
+        if not (info.continued or info.dismissed or info.path in own):
             return info
     return None

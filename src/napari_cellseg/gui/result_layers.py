@@ -99,7 +99,13 @@ class ResultLayers:
         self.follow_with_points(cells)
 
     def show_corrected(self, cells: Cells, region: Region) -> None:
-        """Draw again where a correction changed something."""
+        """Draw again where a correction changed something; the layer may be saved before it was measured again."""
+        if METADATA_KEY in self.labels.metadata:
+            known = {**self.labels.metadata[METADATA_KEY], "count": cells.count()}
+            known.pop("corrections", None)
+            if cells.n_changed or cells.n_erased:
+                known["corrections"] = {"changed": cells.n_changed, "erased": cells.n_erased}
+            self.labels.metadata = {**self.labels.metadata, METADATA_KEY: known}
         if not self._widened(cells):
             self.labels.redraw(region, cells.corrected.labels(cells.threshold, cells.min_size, region=region))
 

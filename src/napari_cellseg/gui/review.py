@@ -8,7 +8,10 @@ import numpy as np
 from napari.layers import Points
 from psygnal import Signal
 
+from ..batch.review import OFFERED
 from ..instances import edits
+from ..instances.doubt import YOURS
+from ..instances.runs import Region, box_of_pixels
 from .layer_image import placement
 
 if TYPE_CHECKING:
@@ -49,24 +52,41 @@ class Review:
         id_, view = self._current.get(key), self._bench.session.view_of(key)
         return id_ if id_ is not None and view is not None and view.is_shown([id_])[0] else None
 
+    def missed(self, key: Any) -> tuple[int, int] | None:
+        """Pixel (Y, X) where a cell may have been missed, while that is what is looked at."""
+        id_, view, doubt = self._current.get(key), self._bench.session.view_of(key), self._bench.doubting.of(key)
+        if id_ is None or view is None or doubt is None or id_ in view.corrected.corrections:
+            return None
+        y, x = (np.rint(place).astype(int).tolist() for place in doubt.missed_yx[doubt.missed_ids == id_].T)
+        hidden = not view.is_shown([id_])[0] and not view.corrected.hides(id_)
+        return (y[0], x[0]) if y and hidden and not view.at(y[0], x[0]) else None
+
     def progress(self, key: Any) -> tuple[int, int]:
-        """How many of the shown cells were looked at or are the person's own, and how many there are."""
+        """How many cells were looked at, are the person's own or were erased, and how many there are or were."""
         cells, view = self._bench.session.cells_of(key), self._bench.session.view_of(key)
         if cells is None or view is None:
             return 0, 0
         ids = view.ids()
         looked = np.isin(ids, list(self._looked.get(key, ()))) | cells.corrected.is_owned(ids)
-        return int(np.count_nonzero(looked)), len(ids)
+        return int(np.count_nonzero(looked)) + cells.n_erased, len(ids) + cells.n_erased
 
     def reason(self, key: Any) -> str:
         """Why the cell that is looked at is doubtful."""
         id_, doubt = self.current(key), self._bench.doubting.of(key)
+        if doubt is not None and self.missed(key) is not None:
+            chance = float(doubt.missed_score[doubt.missed_ids == self._current[key]][0])
+            return f"A cell may have been missed here, chance {chance:.2f}. Right (Y) adds it."
         if id_ is None or doubt is None:
             return ""
+        if doubt.reason_of(id_) in ("", YOURS):
+            return f"Cell {id_}: you gave it back to the sliders"
         return f"Cell {id_}, doubt {doubt.score_of(id_):.2f}: {doubt.reason_of(id_)}"
 
     def next(self) -> None:
-        """Go to the most doubtful cell that was not looked at yet; the one before counts as looked at."""
+        """Go to the most doubtful cell that was not looked at yet; the one before counts as looked at.
+
+        After the cells come the places where one may have been missed.
+        """
         key, view = self._bench.session.chosen, self._bench.session.view_of(self._bench.session.chosen)
         if view is None:
             return
@@ -78,19 +98,29 @@ class Review:
             self._bench.doubting.want("review")
             self._bench.correcting.said.emit("The doubt about each cell is being worked out. Try again at once.", True)
         else:
-            order = doubt.order()
-            left = order[view.is_shown(order) & ~view.corrected.is_owned(order)]
-            found = next((int(id_) for id_ in left if int(id_) not in looked), None)
-            if found is None:
-                self._bench.correcting.said.emit("Every cell was looked at.", False)
+            # Cells that were given back since come last.
+            order = np.concatenate([doubt.order(), np.setdiff1d(view.ids(), doubt.ids)])
+            left = order[view.is_shown(order) & ~view.corrected.is_owned(order)].tolist()
+            faint = doubt.missed_ids[doubt.missed_score >= OFFERED].tolist()
+            for id_ in (id_ for id_ in left + faint if id_ not in looked):
+                self._current[key] = id_
+                if self.current(key) is not None or self.missed(key) is not None:
+                    self._centre(key)
+                    break
             else:
-                self._current[key] = found
-                self._centre(key, found)
+                self._current.pop(key, None)
+                self._bench.correcting.said.emit("Every cell was looked at.", False)
         self._draw(key)
         self.changed.emit(key)
 
     def accept(self) -> None:
-        """The cell that is looked at is right; go on."""
+        """The cell that is looked at is right, or is one where it may have been missed; go on."""
+        key, cells = self._bench.session.chosen, self._bench.session.cells
+        if (place := self.missed(key)) is not None and cells is not None:
+            prediction = cells.segmented.prediction
+            if self._bench.correcting.edit(key, edits.add_at, *place, prediction, done="Added a cell."):
+                self.next()
+            return
         self._judge(edits.accept, "Cell {} is right.")
 
     def delete(self) -> None:
@@ -101,12 +131,16 @@ class Review:
         """Take the brush in hand, with the id of the cell that is looked at."""
         key = self._bench.session.chosen
         id_, layers = self.current(key), self._bench.layers.get(key)
-        if id_ is None or layers is None:
+        if layers is None or (id_ is None and self.missed(key) is None):
             self.next()
             return
         self._bench.viewer.layers.selection.active = layers.labels
-        layers.labels.choose_label(id_)
         layers.labels.mode = "paint"
+        if id_ is None:
+            self._bench.correcting.choose_fresh(key, layers.labels)
+            self._bench.correcting.said.emit("Paint the cell that was missed, then go on to the next.", False)
+            return
+        layers.labels.choose_label(id_)
         self._bench.correcting.said.emit(f"Paint or erase (1) cell {id_}, then go on to the next.", False)
 
     def _judge(self, edit: Any, done: str) -> None:
@@ -131,9 +165,17 @@ class Review:
         self._draw(key)
         self.changed.emit(key)
 
-    def _centre(self, key: Any, id_: int) -> None:
-        layers, view = self._bench.layers.get(key), self._bench.session.view_of(key)
-        box = None if view is None else view.box(id_)
+    def _box(self, key: Any) -> Region | None:
+        """Region of what is looked at; None for nothing."""
+        id_, view = self._current.get(key), self._bench.session.view_of(key)
+        if id_ is None or view is None:
+            return None
+        if self.missed(key) is not None:
+            return box_of_pixels(*view.corrected.instances.pixels_of(id_))
+        return view.box(id_)
+
+    def _centre(self, key: Any) -> None:
+        layers, box = self._bench.layers.get(key), self._box(key)
         if layers is None or box is None:
             return
         labels, viewer = layers.labels, self._bench.viewer
@@ -149,15 +191,14 @@ class Review:
 
     def _draw(self, key: Any) -> None:
         """Draw a ring around the cell that is looked at, in a layer of its own that is there only as long as needed."""
-        layers, id_ = self._bench.layers.get(key), self.current(key)
-        viewer, ring, view = self._bench.viewer, self._rings.get(key), self._bench.session.view_of(key)
+        layers, box = self._bench.layers.get(key), self._box(key)
+        viewer, ring = self._bench.viewer, self._rings.get(key)
         if ring is not None and ring not in viewer.layers:
             ring = self._rings.pop(key, None) and None
-        box = None if id_ is None or view is None else view.box(id_)
         if layers is None or box is None:
             if ring is not None:
                 del self._rings[key]
-                viewer.layers.remove(ring)
+                self._bench.take_out(ring)
             return
         middle = [(part.start + part.stop - 1) / 2 for part in box]
         size = 1.5 * max(part.stop - part.start for part in box) + 4

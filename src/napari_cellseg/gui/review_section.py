@@ -42,12 +42,13 @@ class ReviewSection(QWidget):
         self.next = small_button(
             "next_doubtful",
             "Next most doubtful   G",
-            "Go to the cell that is most likely wrong and was not looked at yet (key G in the image).\n"
+            "Go to the cell that is most likely wrong and was not looked at yet (key G in the image);\n"
+            "after the cells come places where one may have been missed.\n"
             "The table has the doubt of every cell as a column: click its head to sort.",
         )
         self.progress = QProgressBar(objectName="review_progress")
         self.progress.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.progress.setToolTip("Cells that you looked at here, or that are yours.")
+        self.progress.setToolTip("Cells that you looked at here, that are yours, or that you erased.")
         self.right = small_button(
             "review_right",
             "Right   Y",
@@ -88,7 +89,7 @@ class ReviewSection(QWidget):
         self.progress.setRange(0, max(total, 1))
         self.progress.setValue(looked)
         self.progress.setFormat(f"reviewed {looked:,} of {total:,}" if cells is not None else "")
-        going = bench.review.current(chosen) is not None
+        going = bench.review.current(chosen) is not None or bench.review.missed(chosen) is not None
         for button in (self.right, self.fix, self.wrong):
             button.setEnabled(going)
         if going:

@@ -178,7 +178,7 @@ class ReviewedLayers:
 
     def _on_cells(self, key: Any = None) -> None:
         for known in [known for known in self._layers if self._bench.session.cells_of(known) is None]:
-            self._bench.viewer.layers.remove(self._layers[known])
+            self._bench.take_out(self._layers[known])
         cells = self._bench.session.cells
         # Corrections alone are drawn where they are.
         if self._shown and cells is not None and self._drawn.get(self._bench.session.chosen) != _asked(cells):

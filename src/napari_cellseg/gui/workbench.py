@@ -10,6 +10,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 from napari.utils.notifications import notification_manager
 from psygnal import Signal
+from qtpy.QtCore import QTimer
 
 from ..batch.recipe import Recipe
 from ..imaging.errors import CellsegError
@@ -64,6 +65,7 @@ class Workbench:
         self.channels: dict[Any, int | None] = {}
         self.previews = Latest(self.failed)
         self._run: Run | None = None
+        self._removing = False
         viewer.layers.events.inserted.connect(self._on_layer_inserted)
         viewer.layers.events.removed.connect(self._on_layer_removed)
         for layer in viewer.layers:
@@ -240,8 +242,23 @@ class Workbench:
     def _on_layer_inserted(self, event: Any) -> None:
         self._watch(event.value)
 
+    def take_out(self, layer: Layer) -> None:
+        """Remove a layer of ours; a moment later while napari removes others, of which this may be the next."""
+        if self._removing:
+            QTimer.singleShot(0, lambda: self._take_out(layer))
+        else:
+            self._take_out(layer)
+
+    def _take_out(self, layer: Layer) -> None:
+        viewer = self._viewer()
+        if viewer is not None and layer in viewer.layers:
+            viewer.layers.remove(layer)
+
     def _on_layer_removed(self, event: Any) -> None:
         layer = event.value
+        if not self._removing:
+            self._removing = True
+            QTimer.singleShot(0, self._on_removed)
         if isinstance(layer, ImageLayer):
             self._drop(layer)
             return
@@ -249,6 +266,9 @@ class Workbench:
             if layer is layers.labels:
                 del self.layers[key]
                 self.session.forget(key)
+
+    def _on_removed(self) -> None:
+        self._removing = False
 
     def _drop(self, image: ImageLayer) -> None:
         """Forget an image's result; its layers stay in the viewer as the person's own."""

@@ -63,18 +63,22 @@ class Latest:
         if self._next is None:
             return
         (question, then), self._next = self._next, None
-        worker = FunctionWorker(_checked, question)
+        # Qt keeps the worker for longer than anybody wants the images that its question is about.
+        held: list[Callable[..., Any]] = [question, then]
+        del question, then
+        worker = FunctionWorker(_checked, held)
         self._worker = worker
 
         def answered(answer: Any) -> None:
             if self._worker is worker and self._next is None:
-                then(answer)
+                held[1](answer)
 
         def failed(error: BaseException) -> None:
             if self._worker is worker and self._next is None:
                 self._failed(error)
 
         def finished() -> None:
+            held.clear()
             if self._worker is worker:
                 self._worker = None
                 self._start()
@@ -100,9 +104,9 @@ def _wait_at_the_end() -> None:
     QThreadPool.globalInstance().waitForDone(WAIT_AT_THE_END_MS)
 
 
-def _checked(question: Callable[[], Any]) -> Any:
+def _checked(held: list[Callable[..., Any]]) -> Any:
     try:
-        return question()
+        return held[0]()
     except (RuntimeError, MemoryError) as error:
         # Workers of superqt drop a RuntimeError without a word.
         raise CellsegError(f"{type(error).__name__}: {error}. Close other programs, or use a smaller image.") from error

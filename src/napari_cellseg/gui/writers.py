@@ -36,14 +36,23 @@ def write_cells_csv(path: str, data: Any, attributes: dict[str, Any]) -> list[st
     """Write one row per cell: the layer's own table where it has one, else areas and places measured now."""
     features = attributes.get("features")
     labels = _plane(data)
-    ids = np.unique(labels)
     columns: dict[str, Any]
-    if features is not None and "index" in features and np.array_equal(np.sort(features["index"]), ids[ids > 0]):
+    if features is not None and _measured_of(features, labels):
         columns = {name: np.asarray(features[name]) for name in features}
     else:
         columns = dict(measure(labels, pixel_size=_pixel_size(attributes)))
     write_table(path, columns)
     return [path]
+
+
+def _measured_of(features: Any, labels: np.ndarray) -> bool:
+    """Whether a table is about these very labels: after an edit it takes a second to follow."""
+    if "index" not in features:
+        return False
+    ids, areas = np.unique(labels[labels > 0], return_counts=True)
+    order = np.argsort(index := np.asarray(features["index"]))
+    known = np.asarray(features["area_px"])[order] if "area_px" in features else areas
+    return np.array_equal(index[order], ids) and np.array_equal(known, areas)
 
 
 def _plane(data: Any) -> np.ndarray:

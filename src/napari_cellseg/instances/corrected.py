@@ -232,19 +232,23 @@ class CorrectedInstances:
         with self.corrections.lock:
             part = plain_region(region, self.shape)
             area = self.corrections.marks(part) > 0
+            pieces = []
             for tile in self.corrections.claimed_tiles(grown(part, margin, self.shape)):
                 near = _common(grown(tile, margin, self.shape), part)
                 if is_empty(near):
                     continue
                 around = grown(near, margin, self.shape)
-                claims = self.corrections.claims(around)
-                if not claims.any():
+                free = self.corrections.claims(around) == 0
+                if free.all():
                     continue
-                close = ndi.distance_transform_edt(claims == 0) <= margin
                 inside = within(near, around)
-                unvouched = (self.labels(threshold, min_size, near) > 0) & (claims[inside] == 0)
-                area[within(near, part)] |= close[inside] & ~unvouched
-            return area
+                unvouched = (self.labels(threshold, min_size, near) > 0) & free[inside]
+                pieces.append((within(near, part), inside, free, unvouched))
+        # Distances take long on large images, and nobody is to wait for them to correct a cell.
+        for place, inside, free, unvouched in pieces:
+            close = ndi.distance_transform_edt(free)[inside] <= margin
+            area[place] |= close & ~unvouched
+        return area
 
     def on_claims(self, region: Region, claims: np.ndarray, footprint: np.ndarray) -> None:
         """Follow a change of the corrections; called by them."""

@@ -67,9 +67,9 @@ class Journal:
         snapshot : Patch, optional
             From `Corrections.snapshot`.
         """
-        stem = f"{datetime.now(UTC):{_TIME}}-{os.getpid()}"
+        stem = stem_now()
         names = [f"{stem}{SUFFIX}", *(f"{stem}-{again}{SUFFIX}" for again in range(2, 1000))]
-        path = next(folder / name for name in names if not (folder / name).exists())
+        path = next(folder / name for name in names if not os.path.exists(folder / name))
         journal = cls(path, [_line({"kind": "header", "format": FORMAT, **header})])
         journal.append(*([] if snapshot is None else [{"kind": "snapshot", **snapshot.to_dict()}]))
         return journal
@@ -87,6 +87,8 @@ class Journal:
     def append(self, *entries: Mapping[str, Any]) -> None:
         """Add entries, and write them at once; within half a second the system has put them on the disk."""
         with self._lock:
+            # One window was closed, and the work went on in another.
+            self._closed = False
             self._lines += [_line(entry) for entry in entries]
             self._write()
             self._plan(FLUSH_SECONDS)
@@ -107,7 +109,7 @@ class Journal:
             self._fail(error)
 
     def close(self) -> None:
-        """Put everything on the disk; nothing is added any more."""
+        """Put everything on the disk now; what is added later is still written."""
         with self._lock:
             self._closed = True
             if self._timer is not None:
@@ -193,6 +195,11 @@ class Journal:
 def corrections_dir() -> Path:
     """Folder of all journals of a person."""
     return user_home() / "corrections"
+
+
+def stem_now() -> str:
+    """Name of a journal that this process begins now: time in UTC, then the process id."""
+    return f"{datetime.now(UTC):{_TIME}}-{os.getpid()}"
 
 
 def folder_of(sha256: str) -> Path:

@@ -63,6 +63,11 @@ class CorrectionsRecord:
         self._cells: dict[str, Any] = {}
         self._told = ""
 
+    @property
+    def content(self) -> tuple[str, tuple[int, int]]:
+        """What image it is about: hash of its values, and shape (Y, X)."""
+        return self.sha256, self.corrections.shape
+
     def note_cells(self, recipe: dict[str, Any], threshold: float, min_size: int) -> None:
         """Note what the automatic cells are, for the first line of a journal."""
         self._cells = {"recipe": recipe, "threshold": threshold, "min_size": min_size}
@@ -110,9 +115,10 @@ class CorrectionsRecord:
     def recovered(self, info: JournalInfo, replace: bool) -> tuple[CorrectionsRecord, tuple[str, ...]]:
         """Return another record with a journal's corrections, and what was lost in words; see `Session.recover`."""
         n = self.corrections.n_changed + self.corrections.n_erased
-        if n and not replace:
+        if (n or self.corrections.marks().any()) and not replace:
+            done = f"corrected {n} cells" if n else "marked parts"
             raise CellsegError(
-                f"You have corrected {n} cells of {self.name or 'this image'} since. "
+                f"You have {done} of {self.name or 'this image'} since. "
                 "Undo these first, or have them replaced; they stay in their journal."
             )
         found = read_journal(info.path, self.corrections.shape)
@@ -156,7 +162,7 @@ class CorrectionsRecords:
 
     def __init__(self) -> None:
         self._of: dict[Hashable, CorrectionsRecord] = {}
-        self._waiting: dict[str, CorrectionsRecord] = {}
+        self._waiting: dict[tuple[str, tuple[int, int]], CorrectionsRecord] = {}
 
     def of(self, key: Hashable) -> CorrectionsRecord | None:
         """Corrections of an image; None before it was segmented."""
@@ -167,11 +173,18 @@ class CorrectionsRecords:
     ) -> CorrectionsRecord:
         """Corrections of an image that was segmented: those there are of the same values, or new ones."""
         record = self._of.get(key)
-        if record is None or record.sha256 != sha256:
+        # The same values have another shape (Y, X) when their axes are read in another order.
+        wanted = (sha256, (int(shape[0]), int(shape[1])))
+        if record is None or record.content != wanted:
             self.put_aside(key)
-            record = self._waiting.pop(sha256, None) or CorrectionsRecord(name, source, sha256, Corrections(shape))
+            record = self._waiting.pop(wanted, None) or CorrectionsRecord(name, source, sha256, Corrections(shape))
             self._of[key] = record
         return record
+
+    def journals(self) -> set[Path]:
+        """Journals that are written to here."""
+        records = [*self._of.values(), *self._waiting.values()]
+        return {saved.path for record in records if (saved := record.saved()) is not None}
 
     def replace(self, key: Hashable, record: CorrectionsRecord) -> None:
         """Put others in the place of an image's corrections."""
@@ -181,9 +194,9 @@ class CorrectionsRecords:
         """Keep the corrections of an image that goes away for when the same values are segmented again."""
         record = self._of.pop(key, None)
         if record is not None and record.corrections.revision:
-            if (other := self._waiting.get(record.sha256)) is not None:
+            if (other := self._waiting.get(record.content)) is not None:
                 other.close()
-            self._waiting[record.sha256] = record
+            self._waiting[record.content] = record
 
     def close(self) -> None:
         """Put everything on the disk."""

@@ -160,7 +160,9 @@ def learn(
     NothingToLearnError
         If nothing was corrected or reviewed yet.
     """
-    with cells.corrections.lock:
+    revision = None
+    while revision != cells.corrections.revision:  # the person goes on correcting meanwhile
+        revision = cells.corrections.revision
         labels = cells.labels(threshold, min_size)
         reviewed = cells.reviewed_area(threshold, min_size)
         n_erased = cells.corrections.n_erased

@@ -1,0 +1,168 @@
+"""A program of ours that runs beside the window and says what it does, one JSON object per line. Knows no Qt."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+KEPT_LINES = 60
+# A child that floods us must not fill the memory: from here on its steps are dropped, never what it ended with.
+MANY_EVENTS = 2_000
+NICENESS = 5
+
+
+def own_program(*words: str) -> list[str]:
+    """Return the words that start our own command line with this very Python."""
+    # -P: a file of the person's own that is named like a module, in the current folder, must not be imported.
+    return [sys.executable, "-P", "-m", "napari_cellseg.cli", *words]
+
+
+class ChildProcess:
+    """Runs a program; threads of its own start it and read what it says, so that no call here ever waits.
+
+    The program's standard input is a pipe that only we hold. When we close it, end, crash or are killed, the program
+    reads its end, which is the sign to finish.
+
+    Parameters
+    ----------
+    words : sequence of str
+        Program and arguments.
+    environment : mapping of str to str, optional
+        Variables that differ from ours.
+    """
+
+    def __init__(self, words: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        self._words = list(words)
+        self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", **(environment or {})}
+        self._lock = threading.Lock()
+        self._events: deque[dict[str, Any]] = deque()
+        self._said: deque[str] = deque(maxlen=KEPT_LINES)
+        self._process: subprocess.Popen[str] | None = None
+        self._stopped = self._killed = False
+        self._ended = threading.Event()
+        self.returncode: int | None = None
+        # Daemons: napari ends without waiting for them, and the program then reads the end of its input.
+        self._thread = threading.Thread(target=self._run, name="napari-cellseg child", daemon=True)
+
+    def start(self) -> None:
+        """Start the program."""
+        self._thread.start()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the program has ended and everything that it said was read."""
+        return self._ended.is_set()
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id; None until it was started."""
+        return None if self._process is None else self._process.pid
+
+    @property
+    def said(self) -> str:
+        """The last lines that it wrote beside its reports: warnings, or the error that ended it."""
+        with self._lock:
+            return "\n".join(self._said)
+
+    def take(self, at_most: int = 200) -> list[dict[str, Any]]:
+        """Return the next reports, oldest first."""
+        with self._lock:
+            return [self._events.popleft() for _ in range(min(at_most, len(self._events)))]
+
+    def stop(self) -> None:
+        """Ask it to finish: its input ends. What it does then is its own business."""
+        with self._lock:
+            self._stopped = True
+        self._close_input()
+
+    def kill(self) -> None:
+        """End it now."""
+        with self._lock:
+            self._stopped = self._killed = True
+            process = self._process
+        if process is not None:
+            with contextlib.suppress(OSError):
+                process.kill()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until it has ended; for tests and for programs without a window."""
+        return self._ended.wait(seconds)
+
+    def _run(self) -> None:
+        try:
+            process = self._open()
+        except (OSError, ValueError) as error:
+            with self._lock:
+                self._said.append(f"{Path(self._words[0]).name} could not be started: {error}")
+            self._ended.set()
+            return
+        with self._lock:
+            self._process = process
+            stopped, killed = self._stopped, self._killed
+        if stopped:
+            self._close_input()
+        if killed:
+            self.kill()
+        listener = threading.Thread(target=self._listen, args=(process.stderr,), daemon=True)
+        listener.start()
+        assert process.stdout is not None
+        for line in process.stdout:
+            self._hear(line)
+        self.returncode = process.wait()
+        listener.join(timeout=2)
+        self._close_input()
+        self._ended.set()
+
+    def _open(self) -> subprocess.Popen[str]:
+        options: dict[str, Any] = {}
+        if sys.platform == "win32":
+            options["creationflags"] = subprocess.CREATE_NO_WINDOW | subprocess.BELOW_NORMAL_PRIORITY_CLASS
+        else:
+            # Ctrl+C in the terminal is meant for napari; the program then reads the end of its input.
+            options["start_new_session"] = True
+        process = subprocess.Popen(
+            self._words,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=self._environment,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            **options,
+        )
+        if sys.platform != "win32":
+            # The window comes first where cores are few.
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, process.pid, os.getpriority(os.PRIO_PROCESS, 0) + NICENESS)
+        return process
+
+    def _listen(self, stream: IO[str]) -> None:
+        for line in stream:
+            with self._lock:
+                self._said.append(line.rstrip())
+
+    def _hear(self, line: str) -> None:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            event = None
+        with self._lock:
+            if not isinstance(event, dict):
+                self._said.append(line.rstrip())
+            elif event.get("event") != "step" or len(self._events) < MANY_EVENTS:
+                self._events.append(event)
+
+    def _close_input(self) -> None:
+        process = self._process
+        if process is not None and process.stdin is not None:
+            with contextlib.suppress(OSError, ValueError):
+                process.stdin.close()

@@ -1,0 +1,377 @@
+"""One training under way: the child process, what it has said so far, and what became of it."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+from weakref import WeakKeyDictionary
+
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from ..batch.compare import Comparison
+from ..imaging.errors import CellsegError
+from ..imaging.progress import Progress
+from ..network.versions import ModelVersion, read_version
+from ..training.training_set import default_training_set
+from .activity import Activity
+from .child_process import ChildProcess, own_program
+from .workbench import Workbench
+from .workers import Latest
+
+POLL_MS = 100
+# Asked to finish it saves and goes; one that then says nothing for so long is ended.
+GRACE_S = 60.0
+Kind = Literal["idle", "starting", "running", "comparing", "stopping"]
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """One press of Start.
+
+    Attributes
+    ----------
+    training_set : Path
+        Folder.
+    parent : str
+        Name or folder of the version to start from.
+    out : Path
+        Folder of the new version.
+    minutes : float
+    options : tuple of str
+        Further words of the command line: the expert settings that differ from their defaults.
+    resume : bool
+        Go on with the interrupted run in `out`, as it was begun.
+    """
+
+    training_set: Path
+    parent: str
+    out: Path
+    minutes: float
+    options: tuple[str, ...] = ()
+    resume: bool = False
+
+    def words(self) -> list[str]:
+        """Return the command line that does this."""
+        if self.resume:
+            return ["finetune", "--resume", "--out", str(self.out)]
+        words = ["finetune", str(self.training_set), "--parent", self.parent, "--out", str(self.out)]
+        return [*words, "--minutes", f"{self.minutes:g}", *self.options]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a training.
+
+    Attributes
+    ----------
+    request : TrainRequest
+    version : ModelVersion or None
+        The new version; None when nothing usable came out.
+    comparison : Comparison or None
+        Old against new; None when the run was ended before.
+    stopped_early, failed : bool
+    sentence : str
+        What happened and what can be done next.
+    """
+
+    request: TrainRequest
+    version: ModelVersion | None
+    comparison: Comparison | None
+    stopped_early: bool
+    failed: bool
+    sentence: str
+
+
+@dataclass
+class History:
+    """What the curves show; places are the part of the run that was done, 0 to 1."""
+
+    places: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    check_places: list[float] = field(default_factory=list)
+    check_losses: list[float] = field(default_factory=list)
+    check_f1: list[float] = field(default_factory=list)
+    best: int | None = None
+
+
+class TrainJob:
+    """At most one training per viewer, and what is known of it. Everything here runs in the window's thread.
+
+    Signals
+    -------
+    changed()
+        Another phase began, or something is to be told.
+    progressed()
+        A step was made, or the validation loss looked at.
+    ended(Outcome)
+    set_changed(Path)
+        An entry of a training set was added, replaced or removed, or another set was chosen.
+    """
+
+    set_changed = Signal(object)
+    changed = Signal()
+    progressed = Signal()
+    ended = Signal(object)
+
+    def __init__(self) -> None:
+        self.kind: Kind = "idle"
+        self.folder = default_training_set()
+        self.adding: list[Latest] = []
+        self.request: TrainRequest | None = None
+        self.outcome: Outcome | None = None
+        self.history = History()
+        self.facts = ""
+        self.notes: list[str] = []
+        self.done, self.step = 0.0, 0
+        self.seconds_left: float | None = None
+        self._child: ChildProcess | None = None
+        self._activity: Activity | None = None
+        self._comparison: Comparison | None = None
+        self._phase: Progress | None = None
+        self._last: dict[str, Any] = {}
+        self._heard_at = 0.0
+        self._timer = QTimer()
+        self._timer.setInterval(POLL_MS)
+        self._timer.timeout.connect(self.poll)
+
+    @property
+    def running(self) -> bool:
+        """Whether a training is under way."""
+        return self._child is not None
+
+    @property
+    def phase(self) -> Progress:
+        """How far the present phase is; its total is 0 where that is not known."""
+        if self.kind == "running":
+            return Progress(round(1000 * self.done), 1000)
+        return self._phase or Progress(0, 0)
+
+    @property
+    def child(self) -> ChildProcess | None:
+        """The process that trains; None when none does."""
+        return self._child
+
+    def start(self, request: TrainRequest, words: list[str] | None = None) -> bool:
+        """Start a training, unless one is under way; `words` stand in for our own command line."""
+        if self._child is not None:
+            return False
+        self.request, self.outcome, self._comparison, self._last = request, None, None, {}
+        self.history, self.facts, self.notes = History(), "", []
+        self.done, self.step, self.seconds_left, self._phase = 0.0, 0, None, None
+        own = own_program(*request.words(), "--report", "jsonl", "--stop-on-eof")
+        self._child = ChildProcess(words or own)
+        self._activity = Activity(f"Training {request.out.name}", self.cancel)
+        self._heard_at = time.monotonic()
+        self._child.start()
+        self._timer.start()
+        self._become("starting")
+        return True
+
+    def cancel(self) -> None:
+        """Ask the training to stop and keep its best; a second time ends it at once, which keeps what is on disk."""
+        if self._child is None:
+            return
+        if self.kind == "stopping":
+            self._child.kill()
+            return
+        self._heard_at = time.monotonic()
+        self._child.stop()
+        self._become("stopping")
+
+    def close(self) -> None:
+        """Let the training finish by itself, unheard; called when the window goes."""
+        self._timer.stop()
+        if self._child is not None:
+            self._child.stop()
+            self._child = None
+        self._end_activity()
+        self.kind = "idle"
+
+    def poll(self) -> None:
+        """Take in what the child said since the last time."""
+        child = self._child
+        if child is None:
+            return
+        # Asked first: what it said before it ended is then all there.
+        ended = child.ended
+        events = child.take()
+        before = len(self.history.places), len(self.history.check_places)
+        for event in events:
+            self._hear(event)
+        if self._child is not child:
+            # A slot of ours closed the job.
+            return
+        if events:
+            self._heard_at = time.monotonic()
+        if before != (len(self.history.places), len(self.history.check_places)):
+            self.progressed.emit()
+            if self._activity is not None:
+                self._activity.show(Progress(round(1000 * self.done), 1000))
+        if self.kind == "stopping" and time.monotonic() - self._heard_at > GRACE_S:
+            child.kill()
+        if ended and not events:
+            self._end(child)
+
+    def sentence(self) -> str:
+        """Say in words how far it is."""
+        if self.kind == "starting":
+            return "Starting: reading the images, loading the network …"
+        if self.kind == "comparing":
+            return "Comparing the new model with the old one …"
+        if self.kind == "stopping":
+            return "Stopping. The best so far is kept, and compared with the old model …"
+        if self.kind == "running":
+            return " ".join([self.facts, *self.notes]).strip() or "Learning …"
+        return "" if self.outcome is None else self.outcome.sentence
+
+    def _hear(self, event: Mapping[str, Any]) -> None:
+        kind = event.get("event")
+        if kind == "start":
+            # Its notes come again as reasons of the verdict, where they are read.
+            self.facts = " ".join([_facts(event), *_texts(event.get("notes"))])
+            self._become("running")
+        elif kind == "step":
+            self._hear_step(event)
+        elif kind == "validation":
+            self._hear_validation(event)
+        elif kind == "note":
+            self.notes += [self._short(text) for text in _texts([event.get("text")])]
+            self.changed.emit()
+        elif kind == "phase":
+            self._hear_phase(event)
+        elif kind == "comparison":
+            self._comparison = _comparison(event)
+        elif kind in ("done", "error"):
+            self._last = dict(event)
+
+    def _hear_phase(self, event: Mapping[str, Any]) -> None:
+        done, total = _number(event.get("done")) or 0, _number(event.get("total")) or 0
+        self._phase = Progress(int(done), int(total), str(event.get("text", "")))
+        if self._phase.message == "comparing":
+            self._become("comparing")
+        self.progressed.emit()
+
+    def _hear_step(self, event: Mapping[str, Any]) -> None:
+        done, loss, step = (_number(event.get(name)) for name in ("done", "loss", "step"))
+        if done is None:
+            return
+        self.done = min(max(done, 0.0), 1.0)
+        self.step = self.step if step is None else int(step)
+        self.seconds_left = _number(event.get("seconds_left"))
+        if loss is not None:
+            self.history.places.append(self.done)
+            self.history.losses.append(loss)
+
+    def _hear_validation(self, event: Mapping[str, Any]) -> None:
+        loss, f1 = _number(event.get("validation_loss")), _number(event.get("f1"))
+        if loss is None:
+            return
+        self.history.check_places.append(self.done)
+        self.history.check_losses.append(loss)
+        self.history.check_f1.append(math.nan if f1 is None else f1)
+        if event.get("best"):
+            self.history.best = len(self.history.check_losses) - 1
+
+    def _short(self, text: str) -> str:
+        """Leave out of a path what the person sees above: the training set's folder."""
+        folder = str(self.request.training_set) if self.request is not None else ""
+        return text.replace(f"{folder}{os.sep}", "").replace(f" of {folder}", "") if folder else text
+
+    def _become(self, kind: Kind) -> None:
+        if not (self.kind == "stopping" and kind in ("running", "comparing")):
+            self.kind = kind
+        self.changed.emit()
+
+    def _end(self, child: ChildProcess) -> None:
+        self._timer.stop()
+        self._child = None
+        self._end_activity()
+        stopping = self.kind == "stopping"
+        self.kind = "idle"
+        assert self.request is not None
+        self.outcome = self._outcome(self.request, child, stopping)
+        self.changed.emit()
+        self.ended.emit(self.outcome)
+
+    def _outcome(self, request: TrainRequest, child: ChildProcess, stopping: bool) -> Outcome:
+        version = _version(request.out)
+        kept = f" What it had learned until then was kept as {version.name}." if version is not None else ""
+        early = stopping or bool(self._last.get("stopped_early"))
+        if self._last.get("event") == "done" and version is not None:
+            sentence = "Stopped." + kept if early else f"{version.name} is ready."
+            return Outcome(request, version, self._comparison, early, False, " ".join([sentence, *self.notes]))
+        if self._last.get("event") == "done":
+            sentence = "Stopped before anything was learned." if early else "Nothing was learned."
+            return Outcome(request, None, None, early, False, " ".join([sentence, *self.notes]))
+        if self._last.get("event") == "error":
+            return Outcome(request, version, self._comparison, early, True, str(self._last.get("message")) + kept)
+        if stopping:
+            sentence = "Stopped." + (kept or " It had not learned anything worth keeping yet.")
+            return Outcome(request, version, self._comparison, True, False, sentence)
+        sentence = f"The training ended unexpectedly ({_ending(child)}).{kept}"
+        return Outcome(request, version, self._comparison, True, True, f"{sentence} Press Start to try again.")
+
+    def _end_activity(self) -> None:
+        activity, self._activity = self._activity, None
+        if activity is not None:
+            activity.close()
+
+
+_jobs: WeakKeyDictionary[Workbench, TrainJob] = WeakKeyDictionary()
+
+
+def job_of(bench: Workbench) -> TrainJob:
+    """Return the one training of a viewer: it goes on when the widget's dock is closed."""
+    if bench not in _jobs:
+        _jobs[bench] = TrainJob()
+    return _jobs[bench]
+
+
+def _version(folder: Path) -> ModelVersion | None:
+    try:
+        return read_version(folder)
+    except CellsegError:
+        return None
+
+
+def _comparison(event: Mapping[str, Any]) -> Comparison | None:
+    try:
+        return Comparison.from_dict(event)
+    except (KeyError, TypeError, ValueError):
+        # Without figures the person is told that there are none.
+        return None
+
+
+def _facts(event: Mapping[str, Any]) -> str:
+    n_images, n_cells = _number(event.get("n_images")), _number(event.get("n_cells"))
+    if n_images is None or n_cells is None:
+        return ""
+    images = f"{int(n_images)} image" + ("" if n_images == 1 else "s")
+    n_out, cells_out = _number(event.get("n_held_out")) or 0, _number(event.get("n_held_out_cells")) or 0
+    parts = {"images": "image", "crops": "part"}.get(str(event.get("hold_out")))
+    held_out = f" Checked on {int(n_out)} {parts}{'' if n_out == 1 else 's'} held out, {int(cells_out):,} cells."
+    device = f" Runs on {event['device']}." if event.get("device") else ""
+    return f"Learning from {images}, {int(n_cells):,} cells.{held_out if parts else ''}{device}"
+
+
+def _ending(child: ChildProcess) -> str:
+    code = child.returncode
+    if code is None or code > 0:
+        lines = [line for line in child.said.splitlines() if line.strip()]
+        return lines[-1].strip() if lines else f"status {code}"
+    return f"it was killed, signal {-code}" if code < 0 else "it said nothing of its end"
+
+
+def _texts(values: object) -> list[str]:
+    return [str(value) for value in values if value] if isinstance(values, list) else []
+
+
+def _number(value: object) -> float | None:
+    usable = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if usable else None  # type: ignore[arg-type]

@@ -1,0 +1,62 @@
+"""A question inside the panel: one sentence and two buttons, so that nothing else has to wait for the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from .colors import Colors
+
+
+class Question(QFrame):
+    """Asks, and calls back on Yes; hidden while there is nothing to ask.
+
+    Signals
+    -------
+    asked()
+        It is shown and should be in view.
+    """
+
+    asked = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("question")
+        self._then: Callable[[], object] | None = None
+        self.text = QLabel(objectName="question_text")
+        self.text.setWordWrap(True)
+        self.yes = QPushButton("Yes", objectName="question_yes")
+        self.no = QPushButton("No", objectName="question_no")
+        self.yes.clicked.connect(self._on_yes)
+        self.no.clicked.connect(self.hide)
+        row = QHBoxLayout()
+        row.addStretch(1)
+        row.addWidget(self.yes)
+        row.addWidget(self.no)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 6, 8, 6)
+        column.addWidget(self.text)
+        column.addLayout(row)
+        self.hide()
+
+    def set_colors(self, colors: Colors) -> None:
+        """Follow the theme."""
+        self.setStyleSheet(f"#question {{ border: 1px solid {colors.warning.name()}; border-radius: 4px; }}")
+        self.text.setStyleSheet(f"color: {colors.warning.name()};")
+
+    def ask(self, text: str, yes: str, no: str, then: Callable[[], object]) -> None:
+        """Show a question; `then` is called when it is answered with yes."""
+        self._then = then
+        self.text.setText(text)
+        self.yes.setText(yes)
+        self.no.setText(no)
+        self.show()
+        self.asked.emit()
+
+    def _on_yes(self) -> None:
+        then, self._then = self._then, None
+        self.hide()
+        if then is not None:
+            then()

@@ -1,0 +1,217 @@
+"""Which version to start from, for how long; Start, Cancel, how far it is, and the curves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDoubleSpinBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QProgressBar,
+    QPushButton,
+    QSizePolicy,
+    QWidget,
+)
+
+from ..network.versions import ModelVersion, list_models, load_model
+from . import preferences
+from .bindings import Bindings
+from .colors import Colors, accent_button
+from .layout import shrinkable
+from .pace import in_words
+from .train_curves import TrainCurves
+from .train_fold import Fold
+from .train_job import TrainJob
+from .train_lineage import lineage
+
+MINUTES = 5.0
+MINUTES_WIDTH = 112
+LONGEST = 220
+READY = "Press Start. The network learns from what you reviewed, in the background; you can go on working."
+
+
+class TrainStartSection(QWidget):
+    """Parent version, time budget, buttons, message and curves.
+
+    Signals
+    -------
+    asked()
+        Start was pressed.
+    use_asked(str)
+        The chosen version is to be used in the Segment widget.
+    """
+
+    asked = Signal()
+    use_asked = Signal(str)
+
+    def __init__(self, job: TrainJob, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._job = job
+        self._colors: Colors | None = None
+        self._said: tuple[str, bool] = (READY, False)
+        self._build()
+        self._lay_out()
+        self._bindings = Bindings(self)
+        self._bindings.bind(job.changed, self._on_changed)
+        self._bindings.bind(job.progressed, self._on_progressed)
+        self.refresh(preferences.default_model())
+        self._on_changed()
+        self._on_progressed()
+
+    @property
+    def parent_name(self) -> str:
+        """Name of the version to start from."""
+        return str(self.parent_model.currentData() or preferences.default_model())
+
+    def refresh(self, wanted: str | None = None) -> None:
+        """List the versions again, and choose the wanted one, or the present one, if it is there."""
+        wanted = wanted or self.parent_name
+        self._models = list_models()
+        with QSignalBlocker(self.parent_model):
+            self.parent_model.clear()
+            for model in self._models:
+                self.parent_model.addItem(model.name, model.name)
+            if self.parent_model.findData(wanted) < 0 and Path(wanted).is_dir():
+                self._models.append(load_model(wanted))
+                self.parent_model.addItem(Path(wanted).name, wanted)
+            if not self.parent_model.count():
+                self.parent_model.addItem("no model installed", None)
+            self.parent_model.setCurrentIndex(max(self.parent_model.findData(wanted), 0))
+        self._show_lineage()
+
+    def say(self, text: str, warning: bool = False) -> None:
+        """Show a sentence until the next phase of a training."""
+        self._said = (text, warning)
+        self.message.setText(text if len(text) <= LONGEST else f"{text[: LONGEST - 2]} …")
+        self.message.setToolTip(text if len(text) > LONGEST else "")
+        if self._colors is not None:
+            color = self._colors.warning if warning else self._colors.faint
+            self.message.setStyleSheet(f"color: {color.name()};")
+
+    def set_colors(self, colors: Colors) -> None:
+        """Follow the theme."""
+        self._colors = colors
+        self.start.setStyleSheet(accent_button(colors))
+        self.curves.set_colors(colors)
+        self.lineage.setStyleSheet(f"color: {colors.faint.name()};")
+        self.say(*self._said)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Leave the wheel to the scroll area unless the control was clicked."""
+        if event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():
+            event.ignore()
+            return True
+        return super().eventFilter(watched, event)
+
+    def _build(self) -> None:
+        self.parent_model = QComboBox(objectName="train_parent")
+        self.parent_model.setToolTip(
+            "The model that the new one starts from. It is never changed: choosing it again is the undo."
+        )
+        shrinkable(self.parent_model)
+        self.parent_model.activated.connect(self._show_lineage)
+        self.minutes = QDoubleSpinBox(objectName="train_minutes")
+        self.minutes.setRange(0.1, 1440)
+        self.minutes.setDecimals(1)
+        self.minutes.setValue(MINUTES)
+        self.minutes.setSuffix(" min")
+        self.minutes.setFixedWidth(MINUTES_WIDTH)
+        self.minutes.setToolTip("How long it may learn. Five minutes are enough for a few images; more helps a little.")
+        for control in (self.parent_model, self.minutes):
+            control.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            control.installEventFilter(self)
+        self.lineage = QLabel(objectName="train_lineage")
+        self.lineage.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.use = QPushButton("Use it", objectName="train_use_parent")
+        self.use.setToolTip(
+            "Let the Segment widget use this version, and segment the current image again.\n"
+            "Going back to an older one is the undo."
+        )
+        self.use.clicked.connect(lambda: self.use_asked.emit(self.parent_name))
+        self.start = QPushButton("Start", objectName="train_start")
+        self.start.setToolTip("Teach a copy of this model what you corrected. Nothing is overwritten.")
+        self.cancel = QPushButton("Cancel", objectName="train_cancel")
+        self.cancel.setToolTip("Stop, and keep the best so far. Pressed a second time it stops at once.")
+        for button in (self.start, self.cancel):
+            button.setMinimumHeight(30)
+        self.progress = QProgressBar(objectName="train_progress")
+        self.progress.setToolTip("How much of the time budget is spent.")
+        self.message = QLabel(READY, objectName="train_message")
+        self.message.setWordWrap(True)
+        self.message.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.curves = TrainCurves()
+        self.start.clicked.connect(self.asked)
+        self.cancel.clicked.connect(self._job.cancel)
+
+    def _lay_out(self) -> None:
+        top, middle = QHBoxLayout(), QHBoxLayout()
+        top.addWidget(QLabel("Start from"))
+        top.addWidget(self.parent_model, 1)
+        top.addWidget(self.use)
+        middle.addWidget(QLabel("Time"))
+        middle.addWidget(self.minutes)
+        middle.addWidget(self.lineage, 1)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(5)
+        grid.setColumnStretch(1, 1)
+        grid.addLayout(top, 0, 0, 1, 3)
+        grid.addLayout(middle, 1, 0, 1, 3)
+        for column, widget in enumerate((self.start, self.progress, self.cancel)):
+            grid.addWidget(widget, 2, column)
+        grid.addWidget(self.message, 3, 0, 1, 3)
+        self.fold = Fold("train_curves_fold", "Curves", "How the loss fell.", self.curves, True)
+        grid.addWidget(self.fold, 4, 0, 1, 3)
+
+    def _chosen(self) -> ModelVersion | None:
+        return next((m for m in self._models if self.parent_name in (m.name, str(m.path))), None)
+
+    def _show_lineage(self) -> None:
+        version = self._chosen()
+        names = lineage(version, self._models) if version is not None else []
+        text = " › ".join(names) if len(names) > 1 else "came with the plugin"
+        if len(names) == 1 and version is not None and not version.bundled:
+            text = "made from scratch"
+        self.lineage.setText(text if names else "")
+        about = version.description if version is not None else ""
+        self.lineage.setToolTip(f"Where this version comes from: {text}\n{about}".strip())
+        self.use.setEnabled(version is not None)
+
+    def _on_changed(self) -> None:
+        job = self._job
+        self.start.setEnabled(not job.running)
+        for control in (self.parent_model, self.minutes):
+            control.setEnabled(not job.running)
+        self.cancel.setEnabled(job.running)
+        self.cancel.setText("Stop now" if job.kind == "stopping" else "Cancel")
+        if job.running or job.outcome is not None:
+            self.say(job.sentence(), job.outcome is not None and job.outcome.failed)
+        if job.kind == "starting":
+            self.fold.unfold(True)
+            self.curves.show_history(job.history)
+        self._show_progress()
+
+    def _on_progressed(self) -> None:
+        self.curves.show_history(self._job.history)
+        self._show_progress()
+
+    def _show_progress(self) -> None:
+        job, phase = self._job, self._job.phase
+        if job.running and phase.total <= 0:
+            # It moves to and fro: nobody knows how long this takes.
+            self.progress.setRange(0, 0)
+            return
+        self.progress.setRange(0, 1000)
+        self.progress.setValue(round(1000 * phase.fraction) if job.running else 0)
+        words = ""
+        if job.kind == "running":
+            words = f"step {job.step}" if job.step else ""
+            words += f", {in_words(job.seconds_left)} left" if job.seconds_left is not None else ""
+        elif job.running:
+            words = f"{phase.message} {phase.done} of {phase.total}"
+        self.progress.setFormat(words.strip(", "))
