@@ -7,6 +7,7 @@ import sys
 import tempfile
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 IMAGES = Path(__file__).parent / "images"
 SHOTS = (
@@ -29,6 +30,7 @@ def main() -> None:
     with nullcontext() if has_screen() else virtual_display():
         for sample, theme, size, shown in SHOTS:
             take(sample, theme, size, shown)
+        correct_and_train()
 
 
 def take(sample: str, theme: str, size: tuple[int, int], shown: str) -> None:
@@ -59,6 +61,67 @@ def take(sample: str, theme: str, size: tuple[int, int], shown: str) -> None:
     picture.quantize(256).save(path, optimize=True)
     print(path, state.sentence, widget.cells_section.count.text())
     viewer.close()
+
+
+def correct_and_train() -> None:
+    """Correct a sample, show what would be learned from, fine-tune for a few steps, and compare."""
+    import napari
+
+    from napari_cellseg.gui.correct_widget import CorrectWidget
+    from napari_cellseg.gui.demo import press_segment, wait
+    from napari_cellseg.gui.opening import add_image
+    from napari_cellseg.gui.samples import sample_path
+    from napari_cellseg.gui.segment_widget import SegmentWidget
+    from napari_cellseg.gui.train_widget import TrainWidget
+    from napari_cellseg.imaging.reading import read_image
+    from napari_cellseg.instances import edits
+
+    os.environ["NAPARI_CELLSEG_HOME"] = tempfile.mkdtemp()
+    viewer = napari.Viewer(show=True)
+    segment, correct, train = SegmentWidget(viewer), CorrectWidget(viewer), TrainWidget(viewer)
+    for name, widget in (("Segment and count cells", segment), ("Correct cells", correct), ("Train", train)):
+        viewer.window.add_dock_widget(widget, name=name)
+    add_image(viewer, read_image(sample_path("histology")))
+    viewer.window.resize(1366, 768)
+    wait(500)
+    viewer.reset_view()
+    press_segment(segment)
+    correct.parent().raise_()
+    bench, key = segment.bench, segment.session.chosen
+    ids = [int(i) for i in bench.session.view_of(key).ids()]
+    bench.correcting.edit(key, edits.delete, ids[3:5])
+    bench.correcting.edit(key, edits.accept, ids[20:32])
+    wait(3000)
+    correct.review_section.next.click()
+    correct.area_section.show_area.click()
+    viewer.reset_view()
+    wait(1500)
+    save(viewer, "correct_dark_1366")
+    correct.area_section.show_area.click()
+    correct.area_section.whole.click()
+    bench.reviewed.show(False)
+    correct.keep_section.add.click()
+    wait(1500)
+    viewer.reset_view()
+    viewer.theme = "light"
+    train.parent().raise_()
+    train.expert_section.controls["steps"].setValue(20)
+    wait(500)
+    train.start_section.start.click()
+    while train.job.running:
+        wait(200)
+    wait(1500)
+    save(viewer, "train_light_1366")
+    viewer.close()
+
+
+def save(viewer: Any, name: str) -> None:
+    """Save a picture of the whole window."""
+    from PIL import Image as PillowImage
+
+    picture = PillowImage.fromarray(viewer.screenshot(canvas_only=False, flash=False)).convert("RGB")
+    picture.quantize(256).save(IMAGES / f"{name}.png", optimize=True)
+    print(name)
 
 
 if __name__ == "__main__":

@@ -24,20 +24,21 @@ KINDS = ("fluorescence", "histology", "brightfield")
 
 
 def divide(samples: list[Sample], kind: str, k: int) -> tuple[list[Sample], list[Sample]]:
-    """Take k images of a kind, each of its own group; the images of other groups are for testing."""
+    """Take k images of a kind to learn from, out of the smallest groups; the other groups are for testing."""
+    of_kind = [s for s in samples if s.kind == kind]
+    sizes = {s.group: sum(other.group == s.group for other in of_kind) for s in of_kind}
     learned: list[Sample] = []
-    for sample in samples:
-        if sample.kind == kind and len(learned) < k and sample.group not in {s.group for s in learned}:
-            learned.append(sample)
+    for group in sorted(sizes, key=lambda group: (sizes[group], group))[:-1]:
+        learned += [s for s in of_kind if s.group == group][: k - len(learned)]
     groups = {s.group for s in learned}
-    return learned, [s for s in samples if s.kind == kind and s.group not in groups]
+    return learned, [s for s in of_kind if s.group not in groups]
 
 
 def main() -> None:
     """Fill the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
-    parser.add_argument("--k", type=int, default=5, help="images to learn from (default 5)")
+    parser.add_argument("--k", type=int, default=3, help="images to learn from (default 3)")
     parser.add_argument("--learning-rate", type=float, default=FineTuneParams().learning_rate)
     args = parser.parse_args()
     out, base = Path(args.out), load_model(args.base)

@@ -41,7 +41,7 @@ class Tool:
     hint : str
         What to do while the tool is in hand.
     done : str
-        What was done; ``{}`` stands for "cell 12" or "3 cells".
+        What was done; ``{}`` stands for "no. 12" or "3 cells".
     """
 
     name: str
@@ -194,11 +194,18 @@ class Tools:
             if not ids:
                 correcting.said.emit(f"There is no cell. {tool.hint}", True)
                 return False
-            named = f"cell {ids[0]}" if len(ids) == 1 else f"{len(ids)} cells"
+            number = self._number(view, ids[0])
+            one = f"no. {number}" if number else "an erased cell"
+            named = one if len(ids) == 1 else f"{len(ids)} cells"
             done = correcting.edit(key, tool.edit, ids, done=tool.done.format(named))
         if not labels.selected_label or view.box(int(labels.selected_label)) is None:
             correcting.choose_fresh(key, labels)
         return done
+
+    @staticmethod
+    def _number(view: CellView, id_: int) -> int:
+        """Number that a cell has in the picture: its place among the ids, from 1; 0 where it is not shown."""
+        return int(np.searchsorted(view.ids(), id_)) + 1 if view.is_shown([id_])[0] else 0
 
     def _pair(self, key: Any, labels: CellsLabels, ids: list[int]) -> list[int]:
         """Cells to merge: all that were crossed, or the one clicked and the one that was clicked before."""
@@ -208,7 +215,7 @@ class Tools:
         if len(ids) == 1:
             self._first = (key, ids[0])
             labels.choose_label(ids[0])
-            self._bench.correcting.said.emit(f"Cell {ids[0]} is picked. Now the cell that belongs to it.", False)
+            self._bench.correcting.said.emit("This cell is picked. Now the cell that belongs to it.", False)
             return []
         if not ids:
             self._bench.correcting.said.emit("There is no cell to merge here.", True)

@@ -70,6 +70,11 @@ class Review:
         looked = np.isin(ids, list(self._looked.get(key, ()))) | cells.corrected.is_owned(ids)
         return int(np.count_nonzero(looked)) + cells.n_erased, len(ids) + cells.n_erased
 
+    def number(self, key: Any, id_: int) -> int:
+        """Number that a shown cell has in the picture: its place among the ids, from 1."""
+        view = self._bench.session.view_of(key)
+        return 0 if view is None else int(np.searchsorted(view.ids(), id_)) + 1
+
     def reason(self, key: Any) -> str:
         """Why the cell that is looked at is doubtful."""
         id_, doubt = self.current(key), self._bench.doubting.of(key)
@@ -79,8 +84,8 @@ class Review:
         if id_ is None or doubt is None:
             return ""
         if doubt.reason_of(id_) in ("", YOURS):
-            return f"Cell {id_}: you gave it back to the sliders"
-        return f"Cell {id_}, doubt {doubt.score_of(id_):.2f}: {doubt.reason_of(id_)}"
+            return f"No. {self.number(key, id_)}: you gave it back to the sliders"
+        return f"No. {self.number(key, id_)}, doubt {doubt.score_of(id_):.2f}: {doubt.reason_of(id_)}"
 
     def next(self) -> None:
         """Go to the most doubtful cell that was not looked at yet; the one before counts as looked at.
@@ -121,11 +126,11 @@ class Review:
             if self._bench.correcting.edit(key, edits.add_at, *place, prediction, done="Added a cell."):
                 self.next()
             return
-        self._judge(edits.accept, "Cell {} is right.")
+        self._judge(edits.accept, "No. {} is right.")
 
     def delete(self) -> None:
         """The cell that is looked at is none; go on."""
-        self._judge(edits.delete, "Erased cell {}.")
+        self._judge(edits.delete, "Erased no. {}.")
 
     def correct(self) -> None:
         """Take the brush in hand, with the id of the cell that is looked at."""
@@ -141,12 +146,16 @@ class Review:
             self._bench.correcting.said.emit("Paint the cell that was missed, then go on to the next.", False)
             return
         layers.labels.choose_label(id_)
-        self._bench.correcting.said.emit(f"Paint or erase (1) cell {id_}, then go on to the next.", False)
+        self._bench.correcting.said.emit(
+            f"Paint or erase (1) no. {self.number(key, id_)}, then go on to the next.", False
+        )
 
     def _judge(self, edit: Any, done: str) -> None:
         key = self._bench.session.chosen
         id_ = self.current(key)
-        if id_ is not None and not self._bench.correcting.edit(key, edit, [id_], done=done.format(id_)):
+        if id_ is not None and not self._bench.correcting.edit(
+            key, edit, [id_], done=done.format(self.number(key, id_))
+        ):
             return
         self.next()
 

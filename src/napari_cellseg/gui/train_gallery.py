@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
 from ..batch.changes import ChangePicture
 from .colors import Colors
-from .layout import small_button
 from .train_pictures import BOTH, NEW, OLD, SIDE, caption, color_name, explain, paint_change, pixmap
 
 PER_PAGE = 3
@@ -33,13 +32,15 @@ class TrainGallery(QWidget):
             grid.addWidget(view, 0, column)
             grid.addWidget(words, 1, column)
         grid.setColumnStretch(PER_PAGE, 1)
-        self.back = small_button("changes_back", "‹", "The ones before.")
-        self.on = small_button("changes_on", "›", "The next ones.")
+        self.back, self.on = QToolButton(objectName="changes_back"), QToolButton(objectName="changes_on")
+        self.back.setArrowType(Qt.ArrowType.LeftArrow)
+        self.back.setToolTip("The ones before.")
+        self.on.setArrowType(Qt.ArrowType.RightArrow)
+        self.on.setToolTip("The next ones.")
         self.legend = QLabel(objectName="changes_legend")
         row = QHBoxLayout()
         row.addWidget(self.legend, 1)
         for button in (self.back, self.on):
-            button.setFixedSize(30, 20)
             row.addWidget(button)
         self.back.clicked.connect(lambda: self._go(-PER_PAGE))
         self.on.clicked.connect(lambda: self._go(PER_PAGE))

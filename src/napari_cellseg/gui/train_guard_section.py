@@ -168,7 +168,7 @@ class TrainGuardSection(QWidget):
             for offset, value in enumerate((old, new)):
                 cell = self._cells[row, column + offset]
                 cell.setText(_figure(name, value))
-                cell.setToolTip(tip)
+                cell.setToolTip(f"{tip}\n▲ better, ▼ worse than the old model.")
             if old is not None and new is not None:
                 change = (old - new) if name == "count_mape" else (new - old)
                 mark = "▲" if change >= 0.005 else "▼" if change <= -0.005 else ""
@@ -190,7 +190,7 @@ class TrainGuardSection(QWidget):
             return
         reasons = UNCOMPARED if outcome.comparison is None else " ".join(outcome.comparison.reasons[:N_REASONS])
         self._question.ask(
-            f"{reasons} Use {version.name} all the same?", "Use it all the same", "Keep the old one",
+            f"{reasons} Use {version.name} all the same?", "Use it all the same", "Go back",
             lambda: self._use(str(version.path)),
         )  # fmt: skip
 
