@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -190,7 +191,7 @@ class FineTuneRun:
             description=f"{parent.name}, fine-tuned on {len(self.parts.learned)} image(s)",
         )
 
-    def checkpoint(self) -> None:
+    def checkpoint(self, running: bool = True) -> None:
         """Write down everything that the run goes on from."""
         plain = {
             "looks": [asdict(look) for look in self.looks],
@@ -210,7 +211,7 @@ class FineTuneRun:
             "learner": self.learner.state(),
         }
         write_checkpoint(self.out, state)
-        self.write_run()
+        self.write_run(running)
         self.clock.checkpointed()
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -225,9 +226,10 @@ class FineTuneRun:
         torch.set_rng_state(state["rng"])
         self.learner.restore(state["learner"])
 
-    def write_run(self) -> None:
+    def write_run(self, running: bool) -> None:
         values = {
             **self.record,
+            "process": os.getpid() if running else None,
             "parent": self.parent.name,
             "parent_path": str(self.parent.path),
             "parent_sha256": self.parent.sha256,
@@ -246,7 +248,7 @@ class FineTuneRun:
         if self.ended or self.ran_away:
             delete_checkpoint(self.out)
         elif learned and self._checkpoints:
-            self.checkpoint()
+            self.checkpoint(running=False)
         if (self.out / CONFIG_FILE).exists():
             if self.history:
                 write_history(self.out / HISTORY_FILE, self.history)

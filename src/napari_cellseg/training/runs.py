@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +19,8 @@ from ..network.versions import CONFIG_FILE, bundled_models_dir, user_models_dir
 
 RUN_FILE = "finetune.json"
 CHECKPOINT_FILE = "checkpoint.pt"
+# A run that wrote no checkpoint for so long is not running any more, whatever has its process number now.
+SILENT_SECONDS = 180.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,26 @@ def read_run(folder: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(values, dict):
         raise CellsegError(f"{folder / RUN_FILE} holds no settings. Start a new run without --resume.")
+    if _is_running(values.get("process"), (folder / CHECKPOINT_FILE).stat().st_mtime):
+        raise CellsegError(f"{folder} is being trained right now, by process {values['process']}. Stop that one first.")
     return values
+
+
+def _is_running(process: object, last_sign: float) -> bool:
+    """Whether a process that wrote a checkpoint then is still at it."""
+    if not isinstance(process, int) or process <= 0 or process == os.getpid():
+        return False
+    if time.time() - last_sign > SILENT_SECONDS:
+        return False
+    if sys.platform == "win32":
+        return True  # asking after a process would end it there
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def list_unfinished(base: Path | None = None) -> list[Unfinished]:
