@@ -39,7 +39,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_options(parser)
     parser.add_argument("--k", type=int, default=3, help="images to learn from (default 3)")
-    parser.add_argument("--learning-rate", type=float, default=FineTuneParams().learning_rate)
     args = parser.parse_args()
     out, base = Path(args.out), load_model(args.base)
     known = set(base.training["validation_images"])

@@ -34,7 +34,7 @@ def main() -> None:
     known = set(base.training["validation_images"])
     # Not those that the check of the general samples was cut from, nor any that are mixed in.
     fluorescence = [s for s in samples if s.kind == "fluorescence" and s.name in known]
-    params = replace(FineTuneParams(), minutes=args.minutes, seed=args.seed)
+    params = replace(FineTuneParams(), minutes=args.minutes, seed=args.seed, learning_rate=args.learning_rate)
     if args.steps:
         params = replace(params, steps=args.steps)
     kept = cell(out, "fluorescence_base", lambda: figures_on(base, fluorescence))

@@ -42,6 +42,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=5.0, help="budget of each fine-tune (default 5)")
     parser.add_argument("--steps", type=int, help="at most so many steps, for a quick try")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--learning-rate", type=float, default=FineTuneParams().learning_rate)
 
 
 def pool_and_test(samples: Sequence[Sample], kind: str, side: int = 512) -> tuple[list[Sample], list[Sample]]:

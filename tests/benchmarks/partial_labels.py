@@ -62,7 +62,7 @@ def main() -> None:
     args = parser.parse_args()
     out, base = Path(args.out), load_model(args.base)
     samples = read_dataset(args.data)
-    params = replace(FineTuneParams(), minutes=args.minutes, seed=args.seed)
+    params = replace(FineTuneParams(), minutes=args.minutes, seed=args.seed, learning_rate=args.learning_rate)
     if args.steps:
         params = replace(params, steps=args.steps)
     rows: list[dict[str, Any]] = []

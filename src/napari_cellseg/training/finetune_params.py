@@ -29,7 +29,7 @@ class FineTuneParams:
     minutes: float = _setting(5.0, "Time budget", "minutes of training", 0.01, 1440, expert=False)
     steps: int = _setting(20_000, "Most steps", "optimiser steps at most, whatever the time budget", 1, 10**7)
     learning_rate: float = _setting(
-        1e-3, "Learning rate", "peak of the schedule: up over the first tenth, then down to a thousandth", 1e-7, 1.0
+        3e-4, "Learning rate", "peak of the schedule: up over the first tenth, then down to a thousandth", 1e-7, 1.0
     )
     batch_size: int = _setting(6, "Crops per step", "crops that each step learns from", 1, 256)
     crop: int = _setting(192, "Crop", "side of the crops in pixels; a multiple of 16 is best", 32, 2048)
