@@ -72,6 +72,12 @@ class BrightnessNetwork:
         return Segmented(image, plane, prediction, Instances.from_prediction(prediction), model, recipe)
 
 
+@pytest.fixture(autouse=True)
+def home_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test is offered the corrections that another one made of the same picture."""
+    monkeypatch.setenv("NAPARI_CELLSEG_HOME", str(tmp_path_factory.mktemp("home")))
+
+
 @pytest.fixture
 def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[BrightnessNetwork]:
     """The stand-in network; always let go at the end, so that no thread waits for ever."""
