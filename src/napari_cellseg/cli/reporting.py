@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Any
 
@@ -71,14 +72,14 @@ class StopWish:
         self._given.set()
 
 
-class Report:
+class Report(ABC):
     """Where events go."""
 
     unheard = False
 
+    @abstractmethod
     def say(self, event: dict[str, Any]) -> None:
         """Tell one event."""
-        raise NotImplementedError
 
 
 class JsonReport(Report):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QFrame, QLabel, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from .area_section import AreaSection
 from .bindings import Bindings
@@ -14,14 +14,13 @@ from .colors import theme_colors
 from .correct_tools_section import CorrectToolsSection
 from .docking import beside
 from .keep_section import KeepSection
+from .layout import scrolled
 from .recovery_banner import RecoveryBanner
 from .review_section import ReviewSection
 from .workbench import workbench_of
 
 if TYPE_CHECKING:
     from napari import Viewer
-
-WIDTH = 340
 
 
 class CorrectWidget(QWidget):
@@ -111,22 +110,10 @@ class CorrectWidget(QWidget):
         self.title = QLabel(objectName="correct_title")
         self.title.setStyleSheet("font-weight: bold; font-size: 13pt;")
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        inside = QWidget()
-        column = QVBoxLayout(inside)
-        column.setContentsMargins(8, 6, 8, 6)
+        column = QVBoxLayout()
         column.setSpacing(8)
         for part in (self.title, self.banner, self.tools_section, self.review_section):
             column.addWidget(part)
         column.addWidget(self.area_section)
         column.addWidget(self.keep_section)
-        column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inside)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumWidth(WIDTH)
-        inside.setMinimumWidth(0)
+        scrolled(self, column)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from qtpy.QtWidgets import QComboBox, QLabel, QPushButton, QSizePolicy
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QFrame, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
 
+WIDTH = 340
 LABEL_WIDTH = 50
 NARROWEST = 70
 SMALL = "QPushButton { padding: 4px 3px; }"
@@ -38,3 +40,22 @@ def small_button(name: str, text: str, tooltip: str, checkable: bool = False) ->
     button.setStyleSheet(SMALL)
     button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     return button
+
+
+def scrolled(widget: QWidget, column: QVBoxLayout) -> QScrollArea:
+    """Fill a dock widget with a column of parts, which can be scrolled up and down where the window is too low."""
+    column.setContentsMargins(8, 6, 8, 6)
+    column.addStretch(1)
+    inside = QWidget()
+    inside.setLayout(column)
+    scroll = QScrollArea()
+    scroll.setWidgetResizable(True)
+    scroll.setFrameShape(QFrame.Shape.NoFrame)
+    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+    scroll.setWidget(inside)
+    outer = QVBoxLayout(widget)
+    outer.setContentsMargins(0, 0, 0, 0)
+    outer.addWidget(scroll)
+    widget.setMinimumWidth(WIDTH)
+    inside.setMinimumWidth(0)
+    return scroll

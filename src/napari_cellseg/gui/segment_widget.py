@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, Qt
+from qtpy.QtCore import QEvent
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
-from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from ..batch.recipe import Recipe
 from .cells_section import CellsSection
@@ -14,6 +14,7 @@ from .colors import theme_colors
 from .docking import beside
 from .image_section import ImageSection
 from .input_section import InputSection
+from .layout import scrolled
 from .model_section import ModelSection
 from .recovery_banner import RecoveryBanner
 from .result_section import ResultSection
@@ -22,8 +23,6 @@ from .workbench import workbench_of
 
 if TYPE_CHECKING:
     from napari import Viewer
-
-WIDTH = 340
 
 
 class SegmentWidget(QWidget):
@@ -102,9 +101,7 @@ class SegmentWidget(QWidget):
             section.set_colors(colors)
 
     def _lay_out(self) -> None:
-        inside = QWidget()
-        column = QVBoxLayout(inside)
-        column.setContentsMargins(8, 6, 8, 6)
+        column = QVBoxLayout()
         column.setSpacing(8)
         for section in (self.image_section, self.banner, self.input_section, self.model_section, self.run_section):
             column.addWidget(section)
@@ -113,14 +110,4 @@ class SegmentWidget(QWidget):
         column.addWidget(line)
         column.addWidget(self.cells_section)
         column.addWidget(self.result_section)
-        column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inside)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumWidth(WIDTH)
-        inside.setMinimumWidth(0)
+        scrolled(self, column)

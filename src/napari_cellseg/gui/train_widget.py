@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from ..imaging.errors import CellsegError
 from ..network.versions import load_model, user_models_dir
@@ -17,8 +17,8 @@ from .bindings import Bindings
 from .colors import theme_colors
 from .commands import segment_widget
 from .docking import beside
-from .layout import small_button
-from .segment_widget import WIDTH, SegmentWidget
+from .layout import scrolled, small_button
+from .segment_widget import SegmentWidget
 from .train_expert_section import TrainExpertSection
 from .train_fold import Fold
 from .train_guard_section import TrainGuardSection
@@ -222,24 +222,11 @@ class TrainWidget(QWidget):
         self.expert = Fold(
             "train_expert", "Expert settings", "Settings that rarely need to be changed.", self.expert_section, False
         )
-        inside = QWidget()
-        column = QVBoxLayout(inside)
-        column.setContentsMargins(8, 6, 8, 6)
+        column = QVBoxLayout()
         column.setSpacing(7)
         line = QFrame()
         line.setFrameShape(QFrame.Shape.HLine)
         parts = (self.set_section, line, self.start_section, self.unfinished, self.guard_section, self.question)
         for part in (*parts, self.expert):
             column.addWidget(part)
-        column.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(inside)
-        self.scroll = scroll
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
-        self.setMinimumWidth(WIDTH)
-        inside.setMinimumWidth(0)
+        self.scroll = scrolled(self, column)
