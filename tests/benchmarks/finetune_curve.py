@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_cellseg.imaging.writing import write_json
-from napari_cellseg.network.versions import load_model
+from napari_cellseg.network.versions import ModelVersion, load_model
 from napari_cellseg.training.datasets import read_dataset
 from napari_cellseg.training.finetune_params import FineTuneParams
 
@@ -43,7 +43,17 @@ def main() -> None:
         pool, test = pool_and_test(samples, kind)
         say(f"{kind}: {len(pool)} images to choose from, {len(test)} to test on")
         start = cell(out, f"{kind}_0", lambda test=test: figures_on(base, test))  # type: ignore[misc]
-        rows.append({"kind": kind, "k": 0, "minutes": 0.0, **start, "fluorescence_ap50": kept["ap50"], "change": 0.0})
+        rows.append(
+            {
+                "kind": kind,
+                "k": 0,
+                "minutes": 0.0,
+                **start,
+                "fluorescence_ap50": kept["ap50"],
+                "change": 0.0,
+                "forgot": 0.0,
+            }
+        )
         for k in args.ks:
             name = f"{kind}_{k}_{args.minutes:g}min" + (f"_seed{args.seed}" if args.seed else "")
 
@@ -57,29 +67,39 @@ def main() -> None:
                     "n_learned_cells": result.version.training["n_cells"],
                     "steps": result.version.training["steps"],
                     "best_step": result.version.training["best_step"],
+                    "threshold": result.version.threshold,
+                    "min_size": result.version.min_size,
                     "fluorescence_ap50": figures_on(result.version, fluorescence)["ap50"],
+                    # What the weights forgot, apart from where the sliders start.
+                    "weights_ap50": figures_on(result.version, fluorescence, base.threshold, base.min_size)["ap50"],
                 }
 
             values = cell(out, name, work)
             change = values["fluorescence_ap50"] - kept["ap50"]
-            rows.append({"kind": kind, "k": min(k, len(pool)), **values, "change": change})
-        _write(out, rows, args, kept["n_images"])
+            forgot = values["weights_ap50"] - kept["ap50"]
+            rows.append({"kind": kind, "k": min(k, len(pool)), **values, "change": change, "forgot": forgot})
+        _write(out, rows, args, base, kept["n_images"])
 
 
-def _write(out: Path, rows: list[dict[str, Any]], args: argparse.Namespace, n_fluorescence: int) -> None:
+def _write(
+    out: Path, rows: list[dict[str, Any]], args: argparse.Namespace, base: ModelVersion, n_fluorescence: int
+) -> None:
     write_json(out / "results.json", {"budget_minutes": args.minutes, "seed": args.seed, "rows": rows})
     lines = [
         f"Budget {args.minutes:g} minutes; AP as mean over the test images of the kind; fluorescence on "
         f"{int(n_fluorescence)} images that no model here was trained on.",
         "",
-        "| kind | images (k) | cells learned | minutes | AP50 | AP .5-.9 | count error | fluorescence AP50 | change |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| kind | images (k) | cells learned | minutes | AP50 | AP .5-.9 | count error | sliders start at | "
+        "fluorescence AP50 | change | at the base's sliders |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         figures = " | ".join(f"{row[name]:.3f}" for name in FIGURES[:2])
+        sliders = f"{row.get('threshold', base.threshold):g}, {row.get('min_size', base.min_size)} px"
         lines.append(
             f"| {row['kind']} | {row['k']} | {row.get('n_learned_cells', 0)} | {row['minutes']:.1f} | {figures} | "
-            f"{row['count_mape']:.0%} | {row['fluorescence_ap50']:.3f} | {row['change']:+.3f} |"
+            f"{row['count_mape']:.0%} | {sliders} | "
+            f"{row['fluorescence_ap50']:.3f} | {row['change']:+.3f} | {row['forgot']:+.3f} |"
         )
     (out / "results.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     say(f"table in {out / 'results.md'}")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 import napari_cellseg
+from napari_cellseg.batch.calibration import iter_calibrate_version
 from napari_cellseg.batch.evaluate import iter_predict_samples, score
 from napari_cellseg.batch.recipe import Recipe
 from napari_cellseg.imaging.progress import drain
@@ -72,9 +73,11 @@ def _cut(sample: Sample, side: int) -> Sample:
     return replace(sample, image=sample.image[window], labels=sample.labels[window])
 
 
-def figures_on(model: ModelVersion | Path, samples: Sequence[Sample]) -> dict[str, float]:
-    """AP50, AP .5-.9 (means over images), F1 and the count's error of a model at its own thresholds."""
-    recipe = Recipe(model=str(model.path if isinstance(model, ModelVersion) else model))
+def figures_on(
+    model: ModelVersion | Path, samples: Sequence[Sample], threshold: float | None = None, min_size: int | None = None
+) -> dict[str, float]:
+    """AP50, AP .5-.9 (means over images), F1 and the count's error of a model, at its own thresholds or others."""
+    recipe = Recipe(str(model.path if isinstance(model, ModelVersion) else model), threshold, min_size)
     figures = score(samples, drain(iter_predict_samples(samples, recipe))).to_dict()["all"]
     return {
         "ap50": figures["ap_mean"]["0.50"],
@@ -89,11 +92,13 @@ def figures_on(model: ModelVersion | Path, samples: Sequence[Sample]) -> dict[st
 def finetune(
     samples: Sequence[Sample], base: ModelVersion, out: Path, params: FineTuneParams, general_kinds: Sequence[str]
 ) -> tuple[FineTuned, float]:
-    """Fine-tune, with general samples of the kinds that the base knows only; return the result and minutes taken."""
+    """Fine-tune and calibrate, with general samples of the kinds that the base knows; return it and the minutes."""
     general = [s for s in general_samples("learn") if s.kind in general_kinds]
     started = time.monotonic()
     result = drain(iter_finetune(samples, out, base, params, general=general))
-    return result, (time.monotonic() - started) / 60
+    assert result.version is not None
+    version = drain(iter_calibrate_version(result.version, result.parts.learned, general))
+    return replace(result, version=version), (time.monotonic() - started) / 60
 
 
 def cell(folder: Path, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:

@@ -131,7 +131,8 @@ def test_a_training_from_start_to_use(train: Any, segmented: Any, tiny: Any, net
     parent = files_of(tiny.path)
     begin(train, qtbot)
     assert not train.start_section.start.isEnabled() and train.start_section.cancel.isEnabled()
-    assert any("tiny mine v2" in bar.desc for bar in progress._all_instances)
+    shown = lambda: any("tiny mine v2" in bar.desc for bar in progress._all_instances)  # noqa: E731
+    qtbot.waitUntil(shown, timeout=PATIENCE)
     qtbot.waitUntil(lambda: len(train.start_section.curves.line) > 0, timeout=PATIENCE)
     assert "step" in train.start_section.progress.format() and "Learning from" in message(train)
     outcome = ended(train, qtbot)

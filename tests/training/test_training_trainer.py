@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from napari_cellseg.batch.evaluate import calibrate, iter_predict_samples, score
+from napari_cellseg.batch.calibration import calibrate
+from napari_cellseg.batch.evaluate import iter_predict_samples, score
 from napari_cellseg.batch.recipe import Recipe
 from napari_cellseg.imaging.errors import CellsegError, DatasetError, OutputError
 from napari_cellseg.imaging.progress import drain

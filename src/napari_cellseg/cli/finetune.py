@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Generator
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +64,7 @@ def run_finetune(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
+    from ..batch.calibration import iter_calibrate_version
     from ..batch.compare import iter_compare, write_comparison
     from ..network.versions import load_model
     from ..training.finetune import iter_finetune
@@ -94,6 +95,13 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     samples = yield_all(_read(Path(training_set)), report, wish)
     steps = iter_finetune(samples, out, parent, params, resume=args.resume, stop=wish.given, record=record)
     result: FineTuned = yield_all(steps, report, wish)
+    if result.version is not None and not wish.at_once():
+        trials = iter_calibrate_version(result.version, result.parts.learned, general_samples("learn"), params.device)
+        chosen = yield_all(trials, report, wish) or result.version
+        if (chosen.threshold, chosen.min_size) != (parent.threshold, parent.min_size):
+            text = f"The sliders of the new version start at threshold {chosen.threshold:g}, {chosen.min_size} px."
+            report.say({"event": "note", "text": text})
+        result = replace(result, version=chosen)
     if result.version is not None:
         compared = iter_compare(parent, result.version, result.parts, general_samples("check"), params.device)
         comparison: Comparison | None = yield_all(compared, report, wish)

@@ -10,20 +10,17 @@ from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from .area_section import AreaSection
 from .bindings import Bindings
-from .colors import theme_colors
 from .correct_tools_section import CorrectToolsSection
-from .docking import beside
+from .dock import Dock
 from .keep_section import KeepSection
-from .layout import scrolled
 from .recovery_banner import RecoveryBanner
 from .review_section import ReviewSection
-from .workbench import workbench_of
 
 if TYPE_CHECKING:
     from napari import Viewer
 
 
-class CorrectWidget(QWidget):
+class CorrectWidget(Dock):
     """Dock widget in which a person corrects the cells of the chosen image.
 
     Parameters
@@ -33,18 +30,13 @@ class CorrectWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("napari_cellseg_correct")
-        self.bench = workbench_of(napari_viewer)
-        self.session = self.bench.session
+        super().__init__(napari_viewer, "correct", parent)
         self.banner = RecoveryBanner(self.bench)
         self.tools_section = CorrectToolsSection(self.bench)
         self.review_section = ReviewSection(self.bench)
         self.area_section = AreaSection(self.bench)
         self.keep_section = KeepSection(self.bench)
         self._lay_out()
-        self._watched = 0
-        self._follow_theme()
         self._bindings = Bindings(self)
         for signal in (self.session.chosen_changed, self.session.cells_changed, self.session.sliders_changed):
             self._bindings.bind(signal, self._on_cells)
@@ -63,23 +55,11 @@ class CorrectWidget(QWidget):
             self.bench.tools.detach_all()
         return bool(super().event(event))
 
-    def changeEvent(self, event: QEvent) -> None:
-        """Follow napari's theme, which arrives as a new style sheet."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.StyleChange and hasattr(self, "_watched"):
-            self._follow_theme()
-
     def showEvent(self, event: QShowEvent) -> None:
-        """Stand as a tab beside our other widgets, and watch the window so that work stops when it closes."""
+        """Give the tools to the layers that were made meanwhile."""
         super().showEvent(event)
         for key in self.bench.layers:
             self._attach(key)
-        window = self.window()
-        # Kept as a number: a reference would keep the closed window alive.
-        if id(window) != self._watched:
-            self._watched = id(window)
-            window.destroyed.connect(self.bench.close)
-            beside(self)
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Put the tool down: a click must not correct anything that nobody sees the tool of."""
@@ -101,11 +81,6 @@ class CorrectWidget(QWidget):
         self.title.setText(f"{name}: {cells.count():,} cells" if cells is not None else name)
         self.title.setToolTip(self.title.text())
 
-    def _follow_theme(self) -> None:
-        colors = theme_colors(self.bench.viewer.theme)
-        for section in (self.banner, self.tools_section, self.review_section, self.keep_section):
-            section.set_colors(colors)
-
     def _lay_out(self) -> None:
         self.title = QLabel(objectName="correct_title")
         self.title.setStyleSheet("font-weight: bold; font-size: 13pt;")
@@ -116,4 +91,4 @@ class CorrectWidget(QWidget):
             column.addWidget(part)
         column.addWidget(self.area_section)
         column.addWidget(self.keep_section)
-        scrolled(self, column)
+        self.lay_out(column)

@@ -62,6 +62,10 @@ class InputSection(QWidget):
         self._model = model
         self._show_preview()
 
+    def set_brief(self, brief: bool) -> None:
+        """Leave out the picture where something more urgent needs its room."""
+        self.preview.setVisible(not brief)
+
     def _build(self) -> None:
         self.channel = QComboBox(objectName="channel")
         shrinkable(self.channel)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from .bindings import Bindings
@@ -14,7 +15,9 @@ from .workbench import Workbench
 
 
 class RecoveryBanner(QFrame):
-    """Shown only when there is something to recover for the chosen image."""
+    """Shown only when there is something to recover for the chosen image; says so by the signal `shown(bool)`."""
+
+    shown = Signal(bool)
 
     def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -36,7 +39,8 @@ class RecoveryBanner(QFrame):
         for button in (self.yes, self.no, self.never):
             row.addWidget(button)
         column = QVBoxLayout(self)
-        column.setContentsMargins(8, 6, 8, 6)
+        column.setContentsMargins(8, 3, 8, 3)
+        column.setSpacing(3)
         column.addWidget(self.text)
         column.addLayout(row)
         recovery = bench.recovery
@@ -62,3 +66,4 @@ class RecoveryBanner(QFrame):
             self.text.setToolTip(str(info.path))
         self.yes.setEnabled(self._bench.session.running is None)
         self.setVisible(info is not None)
+        self.shown.emit(info is not None)

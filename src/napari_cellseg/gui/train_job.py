@@ -25,6 +25,7 @@ from .workbench import Workbench
 from .workers import Latest
 
 POLL_MS = 100
+ACTIVITY_AFTER_MS = 1500
 # Asked to finish it saves and goes; one that then says nothing for so long is ended.
 GRACE_S = 60.0
 Kind = Literal["idle", "starting", "running", "comparing", "stopping"]
@@ -139,6 +140,10 @@ class TrainJob:
         self._timer = QTimer()
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self.poll)
+        self._activity_timer = QTimer()
+        self._activity_timer.setSingleShot(True)
+        self._activity_timer.setInterval(ACTIVITY_AFTER_MS)
+        self._activity_timer.timeout.connect(self._begin_activity)
 
     @property
     def running(self) -> bool:
@@ -166,7 +171,8 @@ class TrainJob:
         self.done, self.step, self.seconds_left, self._phase = 0.0, 0, None, None
         own = own_program(*request.words(), "--report", "jsonl", "--stop-on-eof")
         self._child = ChildProcess(words or own)
-        self._activity = Activity(f"Training {request.out.name}", self.cancel)
+        # Opening napari's activity dock takes longer than a click may.
+        self._activity_timer.start()
         self._heard_at = time.monotonic()
         self._child.start()
         self._timer.start()
@@ -317,7 +323,12 @@ class TrainJob:
         sentence = f"The training ended unexpectedly ({_ending(child)}).{kept}"
         return Outcome(request, version, self._comparison, True, True, f"{sentence} Press Start to try again.")
 
+    def _begin_activity(self) -> None:
+        if self._child is not None and self._activity is None and self.request is not None:
+            self._activity = Activity(f"Training {self.request.out.name}", self.cancel)
+
     def _end_activity(self) -> None:
+        self._activity_timer.stop()
         activity, self._activity = self._activity, None
         if activity is not None:
             activity.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
@@ -14,10 +14,9 @@ from ..network.versions import load_model, user_models_dir
 from ..training.finetune_params import FineTuneParams
 from ..training.runs import Unfinished, discard, list_unfinished, next_version_dir
 from .bindings import Bindings
-from .colors import theme_colors
 from .commands import segment_widget
-from .docking import beside
-from .layout import scrolled, small_button
+from .dock import Dock
+from .layout import small_button
 from .segment_widget import SegmentWidget
 from .train_expert_section import TrainExpertSection
 from .train_fold import Fold
@@ -26,7 +25,6 @@ from .train_job import Outcome, TrainRequest, job_of
 from .train_question import Question
 from .train_set_section import TrainSetSection
 from .train_start_section import TrainStartSection
-from .workbench import workbench_of
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -37,7 +35,7 @@ NOTHING = (
 )
 
 
-class TrainWidget(QWidget):
+class TrainWidget(Dock):
     """Dock widget that makes a new model version from corrected images.
 
     Parameters
@@ -47,9 +45,7 @@ class TrainWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("napari_cellseg_train")
-        self.bench = workbench_of(napari_viewer)
+        super().__init__(napari_viewer, "train", parent)
         self.job = job_of(self.bench)
         self.question = Question()
         self.start_section = TrainStartSection(self.job)
@@ -68,8 +64,6 @@ class TrainWidget(QWidget):
         self._bindings = Bindings(self)
         self._bindings.bind(self.job.changed, self._on_changed)
         self._bindings.bind(self.job.ended, self._on_ended)
-        self._watched = 0
-        self._follow_theme()
         if self.job.outcome is not None:
             self._on_ended(self.job.outcome)
 
@@ -115,25 +109,17 @@ class TrainWidget(QWidget):
         done = "The current image is being segmented again; your corrections stay." if again else ""
         self.start_section.say(f"{version.name} is used from now on. {done}".strip())
 
-    def changeEvent(self, event: QEvent) -> None:
-        """Follow napari's theme, which arrives as a new style sheet."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.StyleChange and hasattr(self, "_watched"):
-            self._follow_theme()
-
     def showEvent(self, event: QShowEvent) -> None:
-        """Look what there is, and watch the window so that work stops when it closes."""
+        """Look what there is."""
         super().showEvent(event)
         self.start_section.refresh()
         self.set_section.refresh()
         self._show_unfinished()
-        window = self.window()
-        # Kept as a number: a reference would keep the closed window alive.
-        if id(window) != self._watched:
-            self._watched = id(window)
-            window.destroyed.connect(self.bench.close)
-            window.destroyed.connect(self.job.close)
-            beside(self)
+
+    def window_seen(self, window: QWidget) -> None:
+        """Stop the training, too, when the window closes."""
+        super().window_seen(window)
+        window.destroyed.connect(self.job.close)
 
     def _begin(self, request: TrainRequest) -> None:
         self.question.hide()
@@ -213,11 +199,6 @@ class TrainWidget(QWidget):
                 self.start_section.say(f"{self._unfinished.path} cannot be cleared: {error}", True)
         self._show_unfinished()
 
-    def _follow_theme(self) -> None:
-        colors = theme_colors(self.bench.viewer.theme)
-        for section in (self.question, self.set_section, self.start_section, self.guard_section):
-            section.set_colors(colors)
-
     def _lay_out(self) -> None:
         self.expert = Fold(
             "train_expert", "Expert settings", "Settings that rarely need to be changed.", self.expert_section, False
@@ -229,4 +210,4 @@ class TrainWidget(QWidget):
         parts = (self.set_section, line, self.start_section, self.unfinished, self.guard_section, self.question)
         for part in (*parts, self.expert):
             column.addWidget(part)
-        self.scroll = scrolled(self, column)
+        self.lay_out(column)
