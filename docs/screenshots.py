@@ -31,6 +31,7 @@ def main() -> None:
         for sample, theme, size, shown in SHOTS:
             take(sample, theme, size, shown)
         correct_and_train()
+        batch()
 
 
 def take(sample: str, theme: str, size: tuple[int, int], shown: str) -> None:
@@ -112,6 +113,50 @@ def correct_and_train() -> None:
         wait(200)
     wait(1500)
     save(viewer, "train_light_1366")
+    viewer.close()
+
+
+def batch() -> None:
+    """Run a small folder in the Batch widget, and show its list and its contact sheet."""
+    import napari
+    import numpy as np
+    import tifffile
+
+    from napari_cellseg.gui.batch_widget import BatchWidget
+    from napari_cellseg.gui.demo import wait
+    from napari_cellseg.gui.samples import sample_path
+    from napari_cellseg.imaging.reading import read_image
+
+    os.environ["NAPARI_CELLSEG_HOME"] = tempfile.mkdtemp()
+    folder = Path(tempfile.mkdtemp(), "plate3")
+    folder.mkdir()
+    mosaic = np.asarray(read_image(sample_path("mosaic")).data)
+    for place in range(16):
+        row, column = divmod(place, 4)
+        # One of them is much larger than the others, and one was cut off while it was copied.
+        side = 1024 if place == 5 else 256
+        cut = mosaic[256 * row : 256 * row + side, 256 * column : 256 * column + side]
+        tifffile.imwrite(folder / f"A{place + 1:02d}.tif", cut)
+    os.truncate(folder / "A11.tif", 12_000)
+    viewer = napari.Viewer(show=True)
+    widget = BatchWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Segment a folder of images")
+    viewer.window.resize(1366, 768)
+    widget.choose([folder])
+    wait(500)
+    while widget.busy:
+        wait(100)
+    widget.run()
+    while widget.job.running:
+        wait(200)
+    widget.open(widget.job.rows.rows[5])
+    while not widget.bench.layers:
+        wait(200)
+    wait(2000)
+    save(viewer, "batch_dark_1366")
+    sheet = widget.show_sheet()
+    wait(1000)
+    sheet.grab().save(str(IMAGES / "contact_sheet_dark.png"))
     viewer.close()
 
 

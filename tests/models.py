@@ -9,8 +9,8 @@ import torch
 
 from napari_cellseg.imaging.normalize import NormalizerParams
 from napari_cellseg.instances.params import SplitParams
+from napari_cellseg.network.building import build_network
 from napari_cellseg.network.config import UNetConfig
-from napari_cellseg.network.unet import UNet
 from napari_cellseg.network.versions import WEIGHTS_FILE, ModelVersion, read_version, write_config
 from napari_cellseg.training.record import save_weights
 
@@ -19,7 +19,7 @@ def make_model(folder: Path, seed: int = 0, threshold: float = 0.5, min_size: in
     """Write a model version with fixed random weights whose outputs vary over an image."""
     folder.mkdir(parents=True)
     torch.manual_seed(seed)
-    network = UNet(UNetConfig(**{"base_channels": 4, "levels": 2, **config}))
+    network = build_network(UNetConfig(**{"base_channels": 4, "levels": 2, **config}))
     image = torch.rand(2, network.config.in_channels, 64, 64)
     with torch.no_grad():
         for _ in range(30):

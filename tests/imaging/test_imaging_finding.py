@@ -89,3 +89,21 @@ def test_natural_order_is_an_order_for_any_names(texts):
 def test_numbers_sort_as_numbers(numbers):
     ordered = sorted((f"image {n}.tif" for n in numbers), key=natural_key)
     assert ordered == [f"image {n}.tif" for n in sorted(numbers)]
+
+
+def test_pictures_of_results_are_no_images(tmp_path):
+    for name in ("a.png", "a_labels.tif", "a_overlay.png", "b_overlay.png", "c_probability.tif"):
+        (tmp_path / name).touch()
+    # Without a folder of results or labels beside it, a name may be the person's own.
+    assert names(tmp_path) == ["a.png", "b_overlay.png", "c_probability.tif"]
+    for name in (
+        "out/.cellseg/x.png",
+        "out/in/b_overlay.png",
+        "out/in/c_probability.tif",
+        "out/own.png",
+        "z_overlay.png",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert names(tmp_path, recursive=True)[-2:] == ["out/own.png", "z_overlay.png"]
+    assert not [name for name in names(tmp_path, recursive=True) if name.startswith("out/in")]

@@ -137,3 +137,34 @@ def test_params_survive_a_dict():
     assert NormalizerParams.from_dict({}) == NormalizerParams()
     with pytest.raises(ParamsError, match="middle"):
         NormalizerParams.from_dict({"middle": 3})
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
+def test_by_type_the_greatest_value_of_the_type_becomes_1(dtype: type) -> None:
+    full = np.iinfo(dtype).max
+    plane = np.array([[0, 1], [full // 2, full]], dtype)
+    found = normalize(plane, NormalizerParams(method="type"))
+    np.testing.assert_allclose(found, plane / full, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("greatest", "scale"), [(0.7, 1), (1, 1), (200, 255), (4000, 65535), (1e6, 1e6)])
+def test_by_type_wide_types_take_the_least_usual_scale_that_fits(greatest: float, scale: float) -> None:
+    plane = np.array([[0, greatest / 2, greatest, np.nan]])
+    found = normalize(plane, NormalizerParams(method="type"))
+    np.testing.assert_allclose(found[0, :3], plane[0, :3] / scale, rtol=1e-6)
+    assert found[0, 3] == 0
+
+
+def test_by_type_booleans_and_empty_planes() -> None:
+    params = NormalizerParams(method="type")
+    np.testing.assert_array_equal(normalize(np.array([[False, True]]), params), [[0, 1]])
+    np.testing.assert_array_equal(normalize(np.zeros((2, 2)), params), 0)
+
+
+def test_the_method_is_kept_and_checked() -> None:
+    params = NormalizerParams(method="type")
+    assert NormalizerParams.from_dict(params.to_dict()) == params
+    # What an older installation reads stays as it was.
+    assert set(NormalizerParams().to_dict()) == {"low", "high"}
+    with pytest.raises(ParamsError, match="'mean'"):
+        NormalizerParams(method="mean")

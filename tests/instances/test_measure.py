@@ -3,9 +3,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given
-from skimage.measure import regionprops_table
+from hypothesis import strategies as st
+from skimage.measure import regionprops, regionprops_table
 
 from napari_cellseg.instances import measure
+from napari_cellseg.instances.measure import intensity_columns, shape_columns
 from tests.instances.maps import random_labels
 
 
@@ -79,3 +81,69 @@ def test_what_clashes_is_refused() -> None:
         measure(labels.astype(float))
     with pytest.raises(ValueError, match="negative"):
         measure(labels - 1)
+
+
+@given(random_labels(), st.sampled_from([None, (0.5, 0.5), (0.5, 0.25)]))
+def test_shapes_are_those_of_regionprops(
+    pair: tuple[np.ndarray, np.ndarray], pixel_size: tuple[float, float] | None
+) -> None:
+    labels, _ = pair
+    table = shape_columns(labels, pixel_size)
+    scaled = regionprops(labels, spacing=pixel_size or (1, 1))
+    for i, region in enumerate(regionprops(labels)):
+        row = {name: column[i] for name, column in table.items()}
+        box = (row["bbox_top"], row["bbox_left"], row["bbox_bottom"], row["bbox_right"])
+        assert box == region.bbox
+        assert (
+            row["touches_edge"]
+            == (np.pad(labels, 1) == region.label)[:, [1, -2]].any()
+            | (np.pad(labels, 1) == region.label)[[1, -2]].any()
+        )
+        wanted = {
+            "perimeter_px": region.perimeter,
+            "axis_major_px": region.axis_major_length,
+            "axis_minor_px": region.axis_minor_length,
+            "eccentricity": region.eccentricity,
+            "orientation": region.orientation,
+            "solidity": region.solidity,
+            "extent": region.extent,
+        }
+        if pixel_size is not None:
+            wanted["axis_major_um"] = scaled[i].axis_major_length
+            wanted["axis_minor_um"] = scaled[i].axis_minor_length
+            square = pixel_size[0] == pixel_size[1]
+            wanted["perimeter_um"] = scaled[i].perimeter if square else np.nan
+        for name, value in wanted.items():
+            np.testing.assert_allclose(row[name], value, rtol=1e-9, atol=1e-9, err_msg=name)
+    assert {len(column) for column in table.values()} == {len(regionprops(labels))}
+
+
+@given(random_labels())
+def test_intensities_are_those_of_regionprops(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    labels, _ = pair
+    rng = np.random.default_rng(1)
+    channels = {"DAPI": rng.integers(0, 65536, labels.shape, np.uint16), "": rng.normal(size=labels.shape)}
+    table = intensity_columns(labels, channels)
+    assert list(table)[:5] == [f"intensity_{what}_DAPI" for what in ("mean", "min", "max", "std")] + ["intensity_mean"]
+    for name, plane in channels.items():
+        end = f"_{name}" if name else ""
+        for i, region in enumerate(regionprops(labels, plane)):
+            pixels = plane[labels == region.label]
+            assert table[f"intensity_mean{end}"][i] == pytest.approx(region.intensity_mean)
+            assert table[f"intensity_min{end}"][i] == region.intensity_min
+            assert table[f"intensity_max{end}"][i] == region.intensity_max
+            assert table[f"intensity_std{end}"][i] == pytest.approx(pixels.std(dtype=np.float64), abs=1e-9)
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (3, 4)])
+def test_no_cells_have_no_shapes_and_no_brightness(shape: tuple[int, int]) -> None:
+    labels = np.zeros(shape, np.uint16)
+    columns = {**shape_columns(labels, (1, 1)), **intensity_columns(labels, {"a": np.zeros(shape)})}
+    assert len(columns) == 12 + 3 + 4 and all(len(column) == 0 for column in columns.values())
+
+
+def test_shapes_of_large_ids_and_channels_that_do_not_fit() -> None:
+    labels = np.array([[0, 2_000_000_000, 5], [0, 2_000_000_000, 0]], dtype=np.int32)
+    assert shape_columns(labels)["bbox_bottom"].tolist() == [1, 2]
+    with pytest.raises(ValueError, match="channel 'GFP'"):
+        intensity_columns(labels, {"GFP": np.zeros((3, 2))})

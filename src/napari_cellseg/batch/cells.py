@@ -94,6 +94,7 @@ class Cells:
         count = len(table["index"])
         metadata = {**self.segmented.metadata(self.threshold, self.min_size), "count": count}
         if n_changed or n_erased:
+            metadata["corrected"] = True
             metadata["corrections"] = {"changed": n_changed, "erased": n_erased}
         probability = self.segmented.prediction.probability
         return SegmentResult(labels, probability, count, table, self.threshold, self.min_size, metadata)

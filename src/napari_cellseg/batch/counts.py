@@ -1,127 +1,218 @@
-"""The table of counts: one row per image, complete on the disk after every image."""
+"""The table of counts: one row per image, or per page of one, always a picture of the ledger."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
+from ..imaging.atomic import make_folder
 from ..imaging.errors import OutputError
+from ..imaging.finding import LABELS_SUFFIX, natural_key
 from ..imaging.writing import write_table
-from .recipe import Recipe
+from .ledger import Ledger
+from .rows import BatchRow
 
 COUNTS_FILE = "counts.csv"
-CELLS_FILE = "cells.csv"
-COLUMNS = ("image", "count", "median_area_px", "threshold", "min_size", "model", "labels", "error")
+AREAS = ("median_area", "mean_area", "sd_area")
+COLUMNS = (
+    *("image", "page", "count"),
+    *(f"{area}_px" for area in AREAS),
+    *(f"{area}_um2" for area in AREAS),
+    *("threshold", "min_size", "model", "model_sha256", "recipe", "image_sha256", "corrected"),
+    *("labels", "seconds", "error"),
+)
+# What 0.3 and before wrote.
+OLD_COLUMNS = ("image", "count", "median_area_px", "threshold", "min_size", "model", "labels", "error")
+# The table of a large batch takes a while to write: this many times as long it is left alone then.
+REST = 20
 
 
-@dataclass(frozen=True, eq=False)
-class FileResult:
-    """What became of one image: a count and a label file, or an error in plain words.
-
-    Parameters
-    ----------
-    image : str
-        How the image is called in the table.
-    count : int or None
-    median_area_px : float or None
-    labels : Path or None
-        The label file; None after an error.
-    error : str
-        Empty where all went well.
-    notes : tuple of str
-        What the person should know about how it was computed.
-    """
-
-    image: str
-    count: int | None
-    median_area_px: float | None
-    labels: Path | None
-    error: str = ""
-    notes: tuple[str, ...] = ()
+def in_order(rows: Iterable[BatchRow]) -> list[BatchRow]:
+    """Rows as people sort them: by image (``a2`` before ``a10``), then by page."""
+    return sorted(rows, key=lambda row: (natural_key(row.image), row.image, row.stem, row.page))
 
 
-class CountsTable:
-    """``counts.csv`` of a folder: rows of other images that are there already stay, a repeated image is replaced.
-
-    Parameters
-    ----------
-    folder : Path
-        Where the table lies.
+def write_counts(rows: Iterable[BatchRow], path: Path) -> None:
+    """Write the table, whole or not at all.
 
     Raises
     ------
     OutputError
-        If the file there is not such a table, or cannot be read.
+        The system refused to write.
+    """
+    listed = [_line(row) for row in in_order(rows)]
+    write_table(path, {name: [line[name] for line in listed] for name in COLUMNS})
+
+
+def open_ledger(out: Path) -> Ledger:
+    """Open the ledger of a folder of results; a table without one, as older versions left it, is taken over.
+
+    Raises
+    ------
+    OutputError
+        The table there is not one of counts, or a file cannot be read.
+    """
+    rows = read_counts(out / COUNTS_FILE)
+    ledger = Ledger(out)
+    if rows is None:
+        # The person threw the table away: what has lost its files too is over.
+        gone = [row for row in ledger.rows() if not any((out / name).exists() for name in row.files.values())]
+        ledger.forget(row.key for row in gone)
+    elif not ledger.exists and rows:
+        ledger.put(rows)
+    return ledger
+
+
+def put_row(out: Path, row: BatchRow) -> Path:
+    """Note one result in a folder, in which a batch may be running; return the table of counts.
+
+    Raises
+    ------
+    OutputError
+        The table there is not one of counts, or the system refused to write.
+    """
+    make_folder(out)
+    ledger = open_ledger(out)
+    try:
+        ledger.put([row])
+    finally:
+        ledger.close()
+    write_counts(ledger.rows(), out / COUNTS_FILE)
+    return out / COUNTS_FILE
+
+
+def read_counts(path: Path) -> list[BatchRow] | None:
+    """Read the rows of a table that have labels; None where there is no table.
+
+    Raises
+    ------
+    OutputError
+        The file there is not such a table, or cannot be read.
+    """
+    if not path.exists():
+        return None
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            lines = list(reader)
+            names = tuple(reader.fieldnames or ())
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise OutputError(f"{path} cannot be read ({error}). Rename it, or choose another folder.") from error
+    if names not in (COLUMNS, OLD_COLUMNS):
+        raise OutputError(
+            f"{path} has the columns {', '.join(names) or 'none'}, not those of a table of counts. "
+            "Rename it, or choose another folder."
+        )
+    return [_row(line) for line in lines if line["labels"]]
+
+
+class CountsWriter:
+    """Keeps a table up to date with a ledger, in a thread of its own and at most once a second.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    path : Path
+        The table.
+    seconds : float
+        Pause between two times.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.path = folder / COUNTS_FILE
-        self.rows = self._read()
+    def __init__(self, ledger: Ledger, path: Path, seconds: float = 1.0) -> None:
+        self._ledger, self._path, self._pause = ledger, path, seconds
+        self._due, self._closing = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="napari-cellseg counts", daemon=True)
+        self._thread.start()
 
-    def put(self, result: FileResult, recipe: Recipe, target: Path) -> None:
-        """Add an image's row and write the table.
+    def touch(self) -> None:
+        """Say that there are new rows."""
+        self._due.set()
 
-        Parameters
-        ----------
-        result : FileResult
-        recipe : Recipe
-            The settings that made it.
-        target : Path
-            Where its labels are, or would have been; it tells images of equal name apart.
+    def close(self) -> None:
+        """Write the table once more.
+
+        Raises
+        ------
+        OutputError
+            The system refused to write.
         """
-        name = target.relative_to(self.folder).as_posix()
-        row = {
-            "image": result.image,
-            "count": result.count,
-            "median_area_px": result.median_area_px,
-            "threshold": recipe.threshold,
-            "min_size": recipe.min_size,
-            "model": recipe.model,
-            "labels": "" if result.labels is None else name,
-            "error": result.error,
-        }
-        same = [i for i, old in enumerate(self.rows) if old["image"] == result.image and old["labels"] in ("", name)]
-        if same:
-            self.rows[same[0]] = row
-        else:
-            self.rows.append(row)
-        self.write()
+        self._closing.set()
+        self._due.set()
+        self._thread.join()
+        self._ledger.refresh()
+        write_counts(self._ledger.rows(), self._path)
 
-    def write(self) -> None:
-        """Write the table, whole or not at all."""
-        write_table(self.path, {name: [row[name] for row in self.rows] for name in COLUMNS})
+    def _run(self) -> None:
+        while self._due.wait() and not self._closing.is_set():
+            self._due.clear()
+            began = time.monotonic()
+            # It is tried again with the next row, and at the end, where it is an error.
+            with contextlib.suppress(OutputError):
+                self._ledger.refresh()
+                write_counts(self._ledger.rows(), self._path)
+            self._closing.wait(max(self._pause, REST * (time.monotonic() - began)))
 
-    def _read(self) -> list[dict[str, Any]]:
-        if not self.path.exists():
-            return []
+
+def _line(row: BatchRow) -> dict[str, Any]:
+    areas = {f"{name}_px": getattr(row, f"{name}_px") for name in AREAS}
+    scale = row.pixel_area_um2
+    scaled = {f"{name}_um2": _times(getattr(row, f"{name}_px"), scale) for name in AREAS}
+    return {
+        "image": row.image,
+        "page": row.page,
+        "count": row.count,
+        **areas,
+        **scaled,
+        "threshold": row.threshold,
+        "min_size": row.min_size,
+        "model": row.model,
+        "model_sha256": row.model_sha256,
+        "recipe": row.recipe,
+        "image_sha256": row.image_sha256,
+        "corrected": "yes" if row.corrected else "",
+        "labels": row.files.get("labels", ""),
+        "seconds": None if row.seconds is None else round(row.seconds, 3),
+        "error": row.error,
+    }
+
+
+def _times(area: float | None, scale: float | None) -> float | None:
+    # Twelve digits: the last ones of a product are noise.
+    return None if area is None or scale is None else float(f"{area * scale:.12g}")
+
+
+def _row(line: Mapping[str, str]) -> BatchRow:
+    def number(name: str, kind: Callable[[str], Any] = float) -> Any:
         try:
-            with open(self.path, newline="", encoding="utf-8") as file:
-                reader = csv.DictReader(file)
-                rows: list[dict[str, Any]] = list(reader)
-                names = tuple(reader.fieldnames or ())
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise OutputError(f"{self.path} cannot be read ({error}). Rename it, or choose another folder.") from error
-        if names != COLUMNS:
-            raise OutputError(
-                f"{self.path} has the columns {', '.join(names) or 'none'}, not those of a table of counts. "
-                "Rename it, or choose another folder."
-            )
-        return rows
+            return kind(line.get(name) or "")
+        except ValueError:
+            return None
 
-
-def write_cells(tables: Sequence[tuple[str, Mapping[str, np.ndarray]]], path: Path) -> None:
-    """Write one row per cell of all images; a column that some image lacks is empty there."""
-    names = list(dict.fromkeys(column for _, table in tables for column in table))
-    columns: dict[str, list[Any]] = {"image": [], **{name: [] for name in names}}
-    for image, table in tables:
-        n_cells = len(table["index"])
-        columns["image"] += [image] * n_cells
-        for name in names:
-            columns[name] += list(table[name]) if name in table else [""] * n_cells
-    write_table(path, columns)
+    area, scaled = number("median_area_px"), number("median_area_um2")
+    page, labels = line.get("page") or "", line["labels"]
+    stem = labels.removesuffix(LABELS_SUFFIX) if labels.endswith(LABELS_SUFFIX) else str(PurePosixPath(labels).stem)
+    return BatchRow(
+        line["image"],
+        page,
+        "done",
+        count=number("count", int),
+        median_area_px=area,
+        mean_area_px=number("mean_area_px"),
+        sd_area_px=number("sd_area_px"),
+        pixel_area_um2=scaled / area if scaled and area else None,
+        threshold=number("threshold"),
+        min_size=number("min_size", int),
+        seconds=number("seconds"),
+        files={"labels": labels},
+        stem=stem.removesuffix(f"_{page}") if page else stem,
+        recipe=line.get("recipe") or "",
+        model=line["model"],
+        model_sha256=line.get("model_sha256") or "",
+        image_sha256=line.get("image_sha256") or "",
+        corrected=line.get("corrected") == "yes",
+    )

@@ -1,134 +1,215 @@
-"""Segment many files; a bad one is reported and the others are done."""
+"""Segment many images into a folder of results; a bad one is reported, the others are done, and nothing is lost."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-import numpy as np
-
-from ..imaging.errors import CellsegError, ImageError, ModelError, OutputError
-from ..imaging.progress import Progress
-from ..imaging.writing import make_folder, read_metadata, write_json
-from ..network.versions import ModelVersion, load_model
-from .counts import CELLS_FILE, CountsTable, FileResult, write_cells
+from ..imaging.writing import make_folder, write_json
+from .combine import write_combined
+from .counts import COUNTS_FILE, CountsWriter, open_ledger
+from .events import BatchEvent, BatchSummary, Note, Planned, RowDone, Running, Step
+from .item import Job, is_current
+from .ledger import FOLDER, Ledger
+from .leftovers import sweep
+from .locks import FolderLock
+from .outputs import check_outputs
+from .pipeline import iter_local
+from .plan import Item, plan
 from .recipe import Recipe
-from .segment import SegmentResult, iter_predict_image, open_image, save_labels, versions
+from .rows import BatchRow
+from .segment import versions
 
 RECIPE_FILE = "recipe.json"
-Table = Mapping[str, np.ndarray]
+FULL = "The disk is full or the folder cannot be written: what is done now may have to be done again. Free some space."
 
 
-def output_paths(names: Sequence[str], out: Path) -> list[Path]:
-    """Name the label file of each image: ``<stem>_labels.tif``, folders kept, equal names told apart."""
-    taken: set[str] = set()
-    paths = []
-    for name in names:
-        pure = PurePosixPath(name)
-        stems = [pure.stem, f"{pure.stem}_{pure.suffix.lstrip('.') or 'file'}"]
-        stems += [f"{pure.stem}_{number}" for number in range(2, len(names) + 2)]
-        # Some file systems do not tell upper from lower case.
-        path = next(p for s in stems if str(p := out / pure.parent / f"{s}_labels.tif").casefold() not in taken)
-        taken.add(str(path).casefold())
-        paths.append(path)
-    return paths
+def iter_batch(
+    files: Sequence[tuple[Path, str]],
+    out: Path,
+    recipe: Recipe,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    scheduler: str | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Generator[BatchEvent, None, BatchSummary]:
+    """Segment images and write their results, ``counts.csv`` and ``recipe.json`` into a folder.
 
-
-def iter_segment_files(
-    files: Sequence[tuple[Path, str]], out: Path, recipe: Recipe, cells: bool = False, overwrite: bool = False
-) -> Generator[Progress | FileResult, None, list[FileResult]]:
-    """Segment files one by one and write labels, ``counts.csv`` and ``recipe.json`` into a folder.
-
-    The table of counts is complete after every image, so that a run that is stopped or killed keeps what it did.
+    Everything that is finished is on the disk: a run that is stopped or killed, by whatever, can be resumed.
 
     Parameters
     ----------
     files : sequence of (Path, str)
-        Where a file is, and how it is called in the results.
+        Where an image is, and how it is called in the results.
     out : Path
-        Folder for the results; made if missing. Counts of other images that are there already stay.
+        Folder for the results; made if missing. What is there of other images stays.
     recipe : Recipe
-    cells : bool
-        Also write ``cells.csv``, one row per cell.
+    resume : bool
+        Skip images that were done with the same recipe, did not change since, and have all their results.
     overwrite : bool
-        Replace label files that a person corrected, or that no run of ours wrote; else they are errors.
+        Also replace labels that a person corrected, or that no run of ours wrote; else the first are kept, and the
+        second are errors.
+    scheduler : str, optional
+        Address of a Dask cluster that does the work; `out` and the images must be seen from there.
+    stop : callable, optional
+        Asked all the time; when it says True, the batch ends within one batch of tiles. Closing the generator does
+        the same, but has no summary.
 
     Yields
     ------
-    Progress or FileResult
-        Progress within a file, then what became of it.
+    BatchEvent
 
     Returns
     -------
-    list of FileResult
+    BatchSummary
 
     Raises
     ------
     ModelError
-        If the model cannot be used.
+        The model cannot be used.
     OutputError
-        If the folder, the table or the recipe cannot be written.
+        The folder, its tables or the recipe cannot be written, or another batch is running there.
 
-    A bad image, or one label file that cannot be written, does not raise: it becomes a row with an error.
+    A bad image, or one result that cannot be written, does not raise: it becomes a row with an error.
     """
-    model = load_model(recipe.model)
-    make_folder(out)
-    counts = CountsTable(out)
-    resolved = _resolved(recipe, model)
-    write_json(out / RECIPE_FILE, {"recipe": resolved.to_dict(), "model_sha256": model.sha256, "versions": versions()})
-    results: list[FileResult] = []
-    tables: list[tuple[str, Table]] = []
-    try:
-        for (path, name), target in zip(files, output_paths([name for _, name in files], out), strict=True):
+    began = time.monotonic()
+    recipe = replace(recipe, outputs=check_outputs(recipe.outputs))
+    job = Job.of(recipe, out, overwrite, resume)
+    make_folder(job.out)
+    with contextlib.closing(FolderLock(job.out / FOLDER)) as lock:
+        if lock.after_crash:
+            sweep(job.out)
+        book = _Book(job)
+        stopped = False
+        try:
+            items = plan(files, book.ledger.rows())
+            _write_recipe(job)
+            yield Planned(tuple(item.name for item in items))
+            if resume:
+                items = yield from _iter_skip(items, job, book)
+            steps = _steps(items, job, book, scheduler)
             try:
-                result, notes = yield from _iter_one(path, target, resolved, overwrite)
-            except ModelError:
-                raise
-            except (CellsegError, MemoryError) as error:
-                done = FileResult(name, None, None, None, str(error) or "Not enough memory for this image.")
+                for event in steps:
+                    yield from book.news()
+                    if stop is not None and stop():
+                        stopped = bool(items)
+                        break
+                    if event is not None:
+                        yield event
+            finally:
+                steps.close()
+            yield from book.news()
+            if not stopped:
+                yield Step("", 0, 0, "writing the tables")
+        finally:
+            book.close()
+    return BatchSummary.of(book.rows, stopped, time.monotonic() - began)
+
+
+class _Book:
+    """Takes rows from any thread, writes them down, and tells the news."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self.ledger: Ledger = open_ledger(job.out)
+        self._counts = CountsWriter(self.ledger, job.out / COUNTS_FILE)
+        self._lock = threading.Lock()
+        self._news: deque[BatchEvent] = deque()
+        self._warned = False
+        self.rows: list[BatchRow] = []
+
+    def record(self, rows: Sequence[BatchRow]) -> None:
+        """Take rows in."""
+        new = [_stored(row) for row in rows if self._is_new(row)]
+        written = self.ledger.put(new) if new else True
+        self._counts.touch()
+        with self._lock:
+            self._news += [RowDone(row) for row in rows]
+            self.rows += rows
+            if not written and not self._warned:
+                self._warned = True
+                self._news.append(Note(FULL))
+
+    def _is_new(self, row: BatchRow) -> bool:
+        if row.state == "kept":
+            # A window that corrected it has said so in full, maybe just now.
+            self.ledger.refresh()
+        old = self.ledger.get(row.key)
+        if row.state == "kept":
+            return old is None or not old.corrected
+        return row.state != "skipped" or old is None or old.source != row.source
+
+    def news(self) -> Generator[BatchEvent, None, None]:
+        """Tell what came since."""
+        while self._news:
+            yield self._news.popleft()
+
+    def close(self) -> None:
+        """Write everything down; an OutputError if the system refused."""
+        try:
+            self.ledger.close()
+        finally:
+            self._counts.close()
+        write_combined(self.ledger.rows(), self._job.out, self._job.recipe.outputs)
+
+
+def _iter_skip(items: Sequence[Item], job: Job, book: _Book) -> Generator[BatchEvent, None, list[Item]]:
+    """Tell of images that need nothing; return the others."""
+    left = []
+    for item in items:
+        rows = book.ledger.of(item.stem)
+        if is_current(rows, item, job):
+            book.record([replace(row, state="skipped") for row in rows])
+            yield from book.news()
+        else:
+            left.append(item)
+    return left
+
+
+def _steps(
+    items: Sequence[Item], job: Job, book: _Book, scheduler: str | None
+) -> Generator[BatchEvent | None, None, None]:
+    """Do the work, here or on a cluster; rows go to the book, and None is a moment to listen."""
+    if scheduler is None:
+        for kind, what in iter_local(items, job, book.record, book.ledger.of):
+            if kind == "running":
+                yield Running(what.name)
+            elif kind == "progress":
+                yield Step(what[0].name, what[1].done, what[1].total, what[1].message)
             else:
-                area = float(np.median(result.table["area_px"])) if result.count else None
-                done = FileResult(name, result.count, area, target, notes=notes)
-                if cells:
-                    tables.append((name, result.table))
-            results.append(done)
-            counts.put(done, resolved, target)
-            yield done
-    finally:
-        if tables:
-            write_cells(tables, out / CELLS_FILE)
-    return results
-
-
-def _resolved(recipe: Recipe, model: ModelVersion) -> Recipe:
-    return replace(
-        recipe,
-        threshold=model.threshold if recipe.threshold is None else recipe.threshold,
-        min_size=model.min_size if recipe.min_size is None else recipe.min_size,
-    )
-
-
-def _iter_one(
-    path: Path, target: Path, recipe: Recipe, overwrite: bool
-) -> Generator[Progress, None, tuple[SegmentResult, tuple[str, ...]]]:
-    if not overwrite:
-        _refuse_to_replace(target)
-    image = open_image(path, recipe.axes)
-    segmented = yield from iter_predict_image(image, recipe)
-    result = segmented.result()
-    save_labels(result, target, image.pixel_size)
-    return result, segmented.prediction.notes
-
-
-def _refuse_to_replace(target: Path) -> None:
-    """Raise where a label file is a person's work: corrected by hand, or not written by a run of ours."""
-    if not target.exists():
+                yield None
         return
-    try:
-        metadata = read_metadata(target)
-    except ImageError:
-        metadata = {}
-    if not metadata or metadata.get("corrections") or metadata.get("edited_by_hand"):
-        whose = "was corrected by hand" if metadata else "was not written by napari-cellseg"
-        raise OutputError(f"{target} {whose} and is left as it is. Choose another folder, or give --overwrite.")
+    from .cluster import iter_remote
+
+    for event in iter_remote(items, job.recipe, job.out, scheduler, overwrite=job.overwrite, previous=book.ledger.of):
+        if event[0] == "rows":
+            book.record(event[2])
+        if event[0] == "running":
+            yield Running(event[1].name)
+        else:
+            yield Note(event[1]) if event[0] == "note" else None
+
+
+def _stored(row: BatchRow) -> BatchRow:
+    """A row as the ledger has it: done or failed; what else its state says is about one run."""
+    if row.state == "kept":
+        return replace(row, state="done", notes=())
+    return replace(row, state="done") if row.state == "skipped" else row
+
+
+def _write_recipe(job: Job) -> None:
+    write_json(
+        job.out / RECIPE_FILE,
+        {
+            "recipe": job.recipe.to_dict(),
+            "recipe_sha256": job.digest,
+            "model_sha256": job.model.sha256,
+            "versions": versions(),
+        },
+    )

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import numbers
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..imaging.errors import CellsegError, ParamsError
+from ..imaging.errors import CellsegError, ModelError, ParamsError
+from ..imaging.normalize import NormalizerParams
+from ..imaging.pages import PAGES
+from ..imaging.writing import write_json
+
+if TYPE_CHECKING:
+    from ..network.versions import ModelVersion
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
+# Where a recipe runs, where its model lies and what is written besides: none of it decides a label.
+_NOT_IN_DIGEST = ("model", "device", "outputs")
 
 
 @dataclass(frozen=True)
 class Recipe:
     """Model and parameters of a segmentation.
 
-    The model's own defaults stand in for a `threshold` or `min_size` of None.
+    The model's own defaults stand in for a `threshold`, `min_size` or `normalizer` of None. With a `model_sha256`
+    another model of the same name is refused.
 
     Raises
     ------
@@ -36,6 +47,29 @@ class Recipe:
         default=None, metadata={"help": "axes of the image, such as CYX, where its file does not say"}
     )
     device: str = field(default="auto", metadata={"help": "where the network runs"})
+    model_sha256: str | None = field(default=None, metadata={"help": "hash of the model's weights, checked on use"})
+    normalizer: NormalizerParams | None = field(
+        default=None, metadata={"help": "percentiles of the image that become 0 and 1"}
+    )
+    diameter: float | None = field(
+        default=None,
+        metadata={
+            "help": "typical diameter of the cells in pixels, which says how far the image is magnified for the "
+            "network; 0 takes the image as it is; default: estimated"
+        },
+    )
+    accurate: bool = field(
+        default=False,
+        metadata={"help": "average over flips, turns and three magnifications: better and about nine times slower"},
+    )
+    pages: str = field(
+        default="one",
+        metadata={
+            "help": "what to do with a file of several planes: refuse it (one), a result for each, or one stack",
+            "choices": PAGES,
+        },
+    )
+    outputs: tuple[str, ...] = field(default=("labels",), metadata={"help": "what is written for each image"})
 
     def __post_init__(self) -> None:
         for name, kinds, meant in (
@@ -43,7 +77,10 @@ class Recipe:
             ("threshold", numbers.Real, "a number"),
             ("min_size", numbers.Real, "a number"),
             ("channel", numbers.Real, "a number"),
+            ("diameter", numbers.Real, "a number"),
             ("axes", str, "a text such as CYX"),
+            ("model_sha256", str, "a hash"),
+            ("normalizer", NormalizerParams, "two percentiles"),
         ):
             value = getattr(self, name)
             wanted = value is None and name != "model"
@@ -55,12 +92,87 @@ class Recipe:
             raise ParamsError(f"min_size is {self.min_size}; it must be a whole number of pixels, 0 or more.")
         if self.channel is not None and (not 0 <= self.channel < 2**31 or self.channel % 1):
             raise ParamsError(f"The channel is {self.channel}; channels are counted 0, 1, 2, ...")
+        if self.diameter is not None and not (self.diameter == 0 or 1 <= self.diameter <= 5000):
+            raise ParamsError(
+                f"The diameter is {self.diameter}; give the size of a typical cell from 1 to 5000 pixels, or 0 to take "
+                "the image as it is."
+            )
+        if not isinstance(self.accurate, bool):
+            raise ParamsError(f"The recipe's accurate is {self.accurate!r}; it must be true or false.")
         if self.device not in DEVICES:
             raise ParamsError(f"Device '{self.device}' is unknown. Choose one of {', '.join(DEVICES)}.")
+        if self.pages not in PAGES:
+            raise ParamsError(f"The recipe's pages are {self.pages!r}; choose one of {', '.join(PAGES)}.")
+        if self.model_sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", self.model_sha256):
+            raise ParamsError(f"The recipe's model_sha256 is '{self.model_sha256}'; it must be 64 digits, 0 to f.")
+        if isinstance(self.outputs, str) or not all(isinstance(name, str) for name in self.outputs):
+            raise ParamsError(f"The recipe's outputs are {self.outputs!r}; they must be a list of names.")
+        object.__setattr__(self, "outputs", tuple(dict.fromkeys(self.outputs)))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as JSON-able values."""
-        return asdict(self)
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        normalizer = None if self.normalizer is None else self.normalizer.to_dict()
+        return {**values, "normalizer": normalizer, "outputs": list(self.outputs)}
+
+    def resolved(self, model: ModelVersion | None = None) -> Recipe:
+        """Fill in what is left to the model: its hash, threshold and min_size.
+
+        Parameters
+        ----------
+        model : ModelVersion, optional
+            The recipe's model, where it is loaded already.
+
+        Raises
+        ------
+        ModelError
+            There is no such model, or it is not the one that the recipe was made with.
+        """
+        model = self.load_model() if model is None else model
+        return replace(
+            self,
+            threshold=model.threshold if self.threshold is None else self.threshold,
+            min_size=model.min_size if self.min_size is None else self.min_size,
+            model_sha256=model.sha256,
+        )
+
+    def load_model(self) -> ModelVersion:
+        """Find the recipe's model, without its weights in memory.
+
+        Raises
+        ------
+        ModelError
+            There is no such model, or it is not the one that the recipe was made with.
+        """
+        from ..network.versions import load_model
+
+        model = load_model(self.model)
+        if self.model_sha256 not in (None, model.sha256):
+            raise ModelError(
+                f"The recipe was made with a model '{self.model}' whose weights have the hash {self.model_sha256}, but "
+                f"the one in {model.path} has {model.sha256}. Import that model again, or choose a model by its name "
+                "to segment with the one that is there."
+            )
+        return model
+
+    def digest(self, model: ModelVersion | None = None) -> str:
+        """SHA-256 (hex) of everything that decides labels: equal for recipes that give equal labels of every image.
+
+        The model counts by its weights and not by its name; device and outputs do not count.
+
+        Raises
+        ------
+        ModelError
+            See :meth:`resolved`.
+        """
+        model = self.load_model() if model is None else model
+        values = replace(self.resolved(model), normalizer=self.normalizer or model.normalizer).to_dict()
+        decisive = {name: value for name, value in values.items() if name not in _NOT_IN_DIGEST}
+        decisive["threshold"], decisive["min_size"] = float(decisive["threshold"]), int(decisive["min_size"])
+        decisive["diameter"] = None if self.diameter is None else float(self.diameter)
+        decisive["axes"] = None if self.axes is None else self.axes.strip().upper()
+        text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
@@ -69,11 +181,26 @@ class Recipe:
         unknown = sorted(set(values) - set(known))
         if unknown:
             raise ParamsError(f"The recipe has unknown entries: {', '.join(unknown)}. Known ones: {', '.join(known)}.")
-        return cls(**values)
+        given = dict(values)
+        if isinstance(given.get("normalizer"), Mapping):
+            given["normalizer"] = NormalizerParams.from_dict(given["normalizer"])
+        if isinstance(given.get("outputs"), list):
+            given["outputs"] = tuple(given["outputs"])
+        return cls(**given)
+
+    def write(self, path: str | Path) -> None:
+        """Write the recipe as JSON, for `read`.
+
+        Raises
+        ------
+        OutputError
+            The system refused to write.
+        """
+        write_json(path, {"recipe": self.to_dict()})
 
     @classmethod
     def read(cls, path: str | Path) -> Recipe:
-        """Read a recipe from the JSON file that a run left beside its results."""
+        """Read a recipe from a JSON file: one that was saved, or that a run left beside its results."""
         try:
             values = json.loads(Path(path).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:

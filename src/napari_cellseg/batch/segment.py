@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..imaging.image import Image, as_image
-from ..imaging.normalize import normalize
+from ..imaging.normalize import NormalizerParams, normalize
 from ..imaging.progress import Progress, drain
 from ..imaging.reading import read_image
 from ..imaging.writing import write_labels, write_table
 from ..instances.live import Instances
 from ..instances.measure import measure
 from ..instances.prediction import Prediction
-from ..network.versions import ModelVersion, load_model
+from ..network.versions import ModelVersion
 from .recipe import Recipe
 
 if TYPE_CHECKING:
@@ -89,6 +89,11 @@ class Segmented:
         """The recipe's min_size, or the model's where it has none."""
         return self.model.min_size if self.recipe.min_size is None else self.recipe.min_size
 
+    @property
+    def normalizer(self) -> NormalizerParams:
+        """The recipe's normaliser, or the model's where it has none."""
+        return self.recipe.normalizer or self.model.normalizer
+
     @cached_property
     def image_sha256(self) -> str:
         """Hash of the image's values, which knows it again under another name."""
@@ -119,14 +124,20 @@ class Segmented:
     def metadata(self, threshold: float | None = None, min_size: int | None = None) -> dict[str, Any]:
         """Return the provenance that every result file and layer carries, as JSON-able values."""
         threshold, min_size = self._settings(threshold, min_size)
-        recipe = replace(self.recipe, threshold=threshold, min_size=min_size)
+        recipe = replace(self.recipe, threshold=threshold, min_size=min_size).resolved(self.model)
+        # What else was written beside the labels says nothing about them: they are the same file either way.
+        settings = {name: value for name, value in recipe.to_dict().items() if name != "outputs"}
         return {
-            "recipe": recipe.to_dict(),
+            "recipe": settings,
+            "recipe_sha256": recipe.digest(self.model),
             "model": {"name": self.model.name, "sha256": self.model.sha256},
             "device": self.prediction.device,
             "notes": list(self.prediction.notes),
+            "diameter": self.prediction.diameter,
+            "zoom": self.prediction.zoom,
             "image": {"name": self.image.name, "size_yx": list(self.plane.shape[:2]), "sha256": self.image_sha256},
             "count": self.instances.count(threshold, min_size),
+            "corrected": False,
             "versions": versions(),
         }
 
@@ -146,6 +157,57 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """An image that is ready for the network.
+
+    Parameters
+    ----------
+    image : Image
+    plane : ndarray
+        ``(Y, X)`` or ``(Y, X, 3)``, raw.
+    normalized : ndarray of float32
+        The same, normalised.
+    model : ModelVersion
+    recipe : Recipe
+    """
+
+    image: Image
+    plane: np.ndarray
+    normalized: np.ndarray
+    model: ModelVersion
+    recipe: Recipe
+
+    def separate(self, prediction: Prediction) -> Segmented:
+        """Split what the network said into cells."""
+        instances = Instances.from_prediction(prediction, self.model.split)
+        return Segmented(self.image, self.plane, prediction, instances, self.model, self.recipe)
+
+
+def prepare(image: Image, recipe: Recipe, model: ModelVersion | None = None) -> Prepared:
+    """Choose the plane and normalise it; `model` is the recipe's, where it is loaded already.
+
+    Raises
+    ------
+    CellsegError
+        If the image, the channel or the model cannot be used.
+    """
+    model = recipe.load_model() if model is None else model
+    plane = image.plane(recipe.channel)
+    return Prepared(image, plane, normalize(plane, recipe.normalizer or model.normalizer), model, recipe)
+
+
+def iter_predict_prepared(prepared: Prepared) -> Generator[Progress, None, Prediction]:
+    """Run the network; see :func:`iter_predict_image`."""
+    yield Progress(0, 0, f"loading model {prepared.model.name}")
+    # Importing torch takes seconds; the window shows the message above meanwhile.
+    from ..network.sizing import iter_predict_sized
+
+    recipe = prepared.recipe
+    steps = iter_predict_sized(prepared.normalized, prepared.model, recipe.device, recipe.diameter, recipe.accurate)
+    return (yield from steps)
 
 
 def iter_predict_image(image: Image, recipe: Recipe) -> Generator[Progress, None, Segmented]:
@@ -171,17 +233,10 @@ def iter_predict_image(image: Image, recipe: Recipe) -> Generator[Progress, None
         If the image, the channel, the model or the device cannot be used; the message says what to do.
     """
     yield Progress(0, 0, "reading the image")
-    model = load_model(recipe.model)
-    plane = image.plane(recipe.channel)
-    normalized = normalize(plane, model.normalizer)
-    yield Progress(0, 0, f"loading model {model.name}")
-    # Importing torch takes seconds; the window shows the message above meanwhile.
-    from ..network.predict import iter_predict
-
-    prediction = yield from iter_predict(normalized, model, recipe.device)
+    prepared = prepare(image, recipe)
+    prediction = yield from iter_predict_prepared(prepared)
     yield Progress(1, 1, "separating cells")
-    instances = Instances.from_prediction(prediction, model.split)
-    return Segmented(image, plane, prediction, instances, model, recipe)
+    return prepared.separate(prediction)
 
 
 def open_image(source: Image | np.ndarray | str | PathLike[str], axes: str | None = None) -> Image:
@@ -200,6 +255,8 @@ def segment(
     channel: int | None = None,
     axes: str | None = None,
     device: str = "auto",
+    diameter: float | None = None,
+    accurate: bool = False,
 ) -> SegmentResult:
     """Segment the cells of one image.
 
@@ -218,6 +275,10 @@ def segment(
     axes : str, optional
         A letter of TZCYX per dimension where the image does not say.
     device : {'auto', 'cpu', 'cuda', 'mps'}
+    diameter : float, optional
+        Typical diameter of the cells in pixels; None estimates it, 0 takes the image as it is.
+    accurate : bool
+        Average over flips, turns and magnifications.
 
     Returns
     -------
@@ -230,7 +291,7 @@ def segment(
         If the image, the channel, the model or the device cannot be used.
     """
     name = str(model.path) if isinstance(model, ModelVersion) else str(model)
-    recipe = Recipe(name, threshold, min_size, channel, axes, device)
+    recipe = Recipe(name, threshold, min_size, channel, axes, device, diameter=diameter, accurate=accurate)
     return drain(iter_predict_image(open_image(image, axes), recipe)).result()
 
 

@@ -12,9 +12,14 @@ from collections.abc import Sequence
 
 from .. import __version__
 from ..imaging.errors import CellsegError
+from .evaluating import add_calibrate, add_evaluate
+from .exchanging import add_export, add_models
 from .finetune import add_finetune
-from .training import add_evaluate, add_train
-from .using import add_demo, add_models, add_segment
+from .searching import add_compare_runs, add_search
+from .segmenting import add_segment
+from .sorting import add_agreement, add_kinds
+from .training import add_train
+from .using import add_demo
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,7 +56,13 @@ def build_parser() -> argparse.ArgumentParser:
     add_segment(commands)
     add_demo(commands)
     add_models(commands)
+    add_export(commands)
     add_train(commands)
+    add_search(commands)
+    add_compare_runs(commands)
     add_finetune(commands)
     add_evaluate(commands)
+    add_calibrate(commands)
+    add_kinds(commands)
+    add_agreement(commands)
     return parser

@@ -23,6 +23,8 @@ def add_recipe_options(sub: argparse.ArgumentParser, image: bool = True) -> None
         sub.add_argument("--channel", type=int, metavar="N", help=helps["channel"])
         sub.add_argument("--axes", metavar="AXES", help=helps["axes"])
     sub.add_argument("--device", choices=DEVICES, help=f"{helps['device']}; default: auto")
+    sub.add_argument("--diameter", type=float, metavar="PX", help=helps["diameter"])
+    sub.add_argument("--accurate", action="store_true", default=None, help=helps["accurate"])
 
 
 def recipe_of(args: argparse.Namespace) -> Any:
@@ -30,6 +32,9 @@ def recipe_of(args: argparse.Namespace) -> Any:
 
     base = Recipe.read(args.recipe).to_dict() if getattr(args, "recipe", None) else {}
     given = {name: getattr(args, name, None) for name in Recipe.__dataclass_fields__}
+    if given["model"] is not None:
+        # The recipe's own model was left for another one: its hash is about the first.
+        base.pop("model_sha256", None)
     return Recipe.from_dict({**base, **{name: value for name, value in given.items() if value is not None}})
 
 

@@ -82,7 +82,7 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
         # A resumed run goes on as it began; only where it runs may change.
         own = {**asked["parameters"], **({"device": args.device} if args.device else {})}
         params = FineTuneParams.from_dict(own)
-        parent = _same_parent(asked)
+        parent = same_parent(asked)
         training_set = args.training_set or asked["training_set"]
     else:
         if not args.training_set:
@@ -119,7 +119,7 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     return 0
 
 
-def _same_parent(asked: dict[str, Any]) -> ModelVersion:
+def same_parent(asked: dict[str, Any]) -> ModelVersion:
     """Load the model that a stopped run started from, and no other."""
     from ..network.versions import load_model
 

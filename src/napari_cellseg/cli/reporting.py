@@ -89,8 +89,9 @@ class JsonReport(Report):
         self._last_step = -math.inf
 
     def say(self, event: dict[str, Any]) -> None:
-        if event["event"] == "step":
-            if time.monotonic() - self._last_step < 1 / STEPS_PER_SECOND and event["done"] < 1:
+        if event["event"] in ("step", "progress"):
+            whole = event.get("total", 1) or math.inf
+            if time.monotonic() - self._last_step < 1 / STEPS_PER_SECOND and event["done"] < whole:
                 return
             self._last_step = time.monotonic()
         if self.unheard:

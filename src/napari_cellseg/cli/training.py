@@ -1,197 +1,266 @@
-"""The commands ``train`` and ``evaluate``."""
+"""The command ``train``: from scratch or from a parent, stopped and resumed, calibrated and measured at its end."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..imaging.errors import CellsegError
-from .common import add_recipe_options, bar_of, drain_with_bar, recipe_of
+from ..imaging.errors import CellsegError, DatasetError
+from .common import bar_of, drain_with_bar
+from .dataset_options import add_dataset_options, dataset_values, load
+from .evaluating import print_evaluation
+from .reporting import JsonReport, Report, StopWish
+from .train_options import add_train_options, ignored_with_parent, train_params
 
 if TYPE_CHECKING:
-    from ..batch.evaluate import Evaluation
+    from ..network.versions import ModelVersion
     from ..training.datasets import Sample
+    from ..training.params import TrainParams
+    from ..training.splitting import Split
 
-
-def _add_dataset_options(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument(
-        "dataset",
-        metavar="DATASET",
-        help="zip or folder of images with masks (Kaggle 2018 layout, or images/ and labels/)",
-    )
-    sub.add_argument("--groups", metavar="CSV", help="image_id,kind,group; default: groups.csv in or beside DATASET")
-    sub.add_argument(
-        "--kind", action="append", default=[], metavar="KIND", help="only images of this kind (repeatable)"
-    )
-    sub.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
-
-
-def _read(args: argparse.Namespace) -> list[Sample]:
-    """Read the dataset that was asked for, or its images of some kinds."""
-    from ..training.datasets import iter_dataset
-
-    samples: list[Sample] = drain_with_bar("reading", iter_dataset(args.dataset, args.groups))
-    kinds = sorted({s.kind for s in samples} - {""})
-    for kind in args.kind:
-        if kind not in kinds:
-            raise CellsegError(
-                f"{args.dataset} has no image of kind {kind!r}. Its kinds are: {', '.join(kinds) or 'none'}."
-            )
-    return [s for s in samples if not args.kind or s.kind in args.kind]
+# A resumed run goes on as it began; only where its data lie and where it runs may have changed.
+WITH_RESUME = {"dataset", "masks", "groups", "out", "resume", "device", "report", "stop_on_eof", "command", "run"}
 
 
 def add_train(commands: Any) -> None:
-    from ..batch.recipe import DEVICES
-
     sub = commands.add_parser("train", help="train a model version on images with masks")
-    _add_dataset_options(sub)
+    add_dataset_options(sub, out=False, optional=True)
+    sub.add_argument("--out", metavar="DIR", help="folder of the new version")
     sub.add_argument("--parent", metavar="MODEL", help="start from this model's weights")
-    sub.add_argument("--steps", type=int, default=3000, help="optimiser steps at most (default 3000)")
-    sub.add_argument("--minutes", type=float, help="time budget; the schedule ends with whichever comes first")
-    sub.add_argument("--batch-size", type=int, default=8, help="crops per step (default 8)")
-    sub.add_argument("--crop", type=int, default=256, help="side of the crops in pixels (default 256)")
-    sub.add_argument("--learning-rate", type=float, default=1.5e-3, help="peak learning rate (default 0.0015)")
-    sub.add_argument("--base-channels", type=int, default=32, help="width of the first level (default 32)")
-    sub.add_argument("--levels", type=int, default=4, help="number of poolings (default 4)")
-    sub.add_argument("--dropout", type=float, default=0.0, help="0 to below 1, at the two deepest levels (default 0)")
-    sub.add_argument("--validation", type=float, default=0.1, help="part of the images held out (default 0.1)")
+    sub.add_argument("--resume", action="store_true", help="go on with the run that was stopped or killed in --out")
+    sub.add_argument("--preview", metavar="PNG", help="draw some of what would be learned from, and train nothing")
+    sub.add_argument("--report", choices=("text", "jsonl"), default="text", help="jsonl: one JSON object per line")
+    sub.add_argument("--stop-on-eof", action="store_true", help="stop, and keep the best, when the input ends")
+    add_data_choices(sub)
     sub.add_argument("--kind-weight", action="append", default=[], metavar="KIND=W", help="how often a kind is drawn")
-    sub.add_argument("--seed", type=int, default=0, help="of the split and of every random choice (default 0)")
-    sub.add_argument("--device", choices=DEVICES, default="auto", help="where the network is trained (default auto)")
+    add_train_options(sub)
     sub.set_defaults(run=run_train)
 
 
-def run_train(args: argparse.Namespace) -> int:
-    """``napari-cellseg train``: train, calibrate and evaluate on the images held out."""
-    from ..network.config import UNetConfig
-    from ..network.versions import load_model
-    from ..training.datasets import split_by_group
-    from ..training.trainer import TrainParams, iter_train
-
-    params = TrainParams(
-        steps=args.steps,
-        minutes=args.minutes,
-        batch_size=args.batch_size,
-        crop=args.crop,
-        learning_rate=args.learning_rate,
-        kind_weights=_kind_weights(args.kind_weight),
-        seed=args.seed,
-        device=args.device,
-        network=UNetConfig(base_channels=args.base_channels, levels=args.levels, dropout=args.dropout),
+def add_data_choices(sub: argparse.ArgumentParser) -> None:
+    """Add how the images are made to fit, and which of them are held out."""
+    group = sub.add_argument_group("data")
+    group.add_argument("--validation", type=float, metavar="PART", help="part of the images held out; default: 0.1")
+    group.add_argument(
+        "--split-by",
+        choices=("group", "image"),
+        help="never divide a group, or look at each image alone; default: group",
     )
-    parent = load_model(args.parent) if args.parent else None
-    samples = _read(args)
-    training, validation = split_by_group(samples, args.validation, args.seed)
-    print(f"{len(training)} images to train on, {len(validation)} held out", flush=True)
-    with bar_of(1000, "per mille") as bar:
-        steps = iter_train(training, validation, args.out, params, parent, args.command)
-        for progress in steps:
-            bar.update(round(1000 * progress.done) - bar.n)
-            if progress.validation_loss == progress.validation_loss:
-                bar.write(
-                    f"step {progress.step}: loss {progress.loss:.4f}, validation loss {progress.validation_loss:.4f}, "
-                    f"{progress.seconds_left / 60:.0f} min left"
-                )
-    if validation:
-        _finish(validation, Path(args.out), args)
-    print(f"model version in {args.out}")
+    group.add_argument(
+        "--split", metavar="FILE", help="use this split.json (or training.json) in the place of a new one"
+    )
+    group.add_argument("--size", type=int, metavar="N", help="bring all images to N x N pixels")
+    group.add_argument("--fit", choices=("crop", "resize"), help="how --size does it; default: crop, into windows")
+
+
+def run_train(args: argparse.Namespace) -> int:
+    """``napari-cellseg train``: 0 also when it was stopped."""
+    report: Report = JsonReport() if args.report == "jsonl" else TrainText()
+    wish = StopWish(args.stop_on_eof)
+    try:
+        return _run(args, report, wish)
+    except CellsegError as error:
+        if args.report != "jsonl":
+            raise
+        report.say({"event": "error", "message": str(error)})
+        return 1
+    finally:
+        wish.forget()
+
+
+def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
+    from ..network.versions import load_model
+    from ..training.runs import CHECKPOINT_FILE
+    from ..training.splitting import SPLIT_FILE, write_split
+    from ..training.trainer import Trained, iter_train_events
+
+    if args.resume:
+        params, parent, data, command = _as_begun(args)
+    else:
+        if not args.dataset:
+            raise DatasetError("What is to be learned from? Give a dataset.")
+        params, command = train_params(args), args.command
+        data = {**dataset_values(args), "size": args.size, "fit": args.fit or "crop"}
+        parent = load_model(args.parent) if args.parent else None
+        ignored = ignored_with_parent(args) if parent else []
+        if ignored:
+            report.say({"event": "note", "text": f"{', '.join(ignored)} is not used: a parent brings its own."})
+    training, validation, split = read_parts(args, data, params.seed, report)
+    if args.preview:
+        return _preview(training, params, parent, Path(args.preview))
+    if not args.out:
+        raise CellsegError("Where is the model version to go? Give a new folder with --out.")
+    out = Path(args.out)
+    record = {"command": command, "data": data}
+    steps = iter_train_events(
+        training, validation, out, params, parent, resume=args.resume, stop=wish.given, record=record
+    )
+    result: Trained = _drain(steps, report, wish, lambda: write_split(out / SPLIT_FILE, split))
+    if result.version is not None:
+        from ..batch.familiar import remember_images
+
+        remember_images(out, (sample.image for sample in training), parent)
+    if result.version is not None and validation and not wish.at_once():
+        _finish(validation, out, params.device, report)
+    report.say(
+        {
+            "event": "done",
+            "version": str(out) if result.version is not None else None,
+            "stopped_early": result.stopped_early,
+            "stopped_by": result.stopped_by,
+            "resumable": (out / CHECKPOINT_FILE).is_file(),
+        }
+    )
     return 0
 
 
-def _kind_weights(items: Sequence[str]) -> dict[str, float]:
-    weights = {}
-    for item in items:
-        kind, equals, value = item.partition("=")
+def _as_begun(args: argparse.Namespace) -> tuple[TrainParams, ModelVersion | None, dict[str, Any], str]:
+    """Return what a stopped run was asked to do."""
+    from ..training.params import TrainParams
+    from ..training.runs import TRAIN_FILE, read_run
+    from .finetune import same_parent
+
+    if not args.out:
+        raise CellsegError("Which run is to go on? Give its folder with --out.")
+    changed = [name for name, v in vars(args).items() if name not in WITH_RESUME and v is not None and v != []]
+    if changed:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
+        raise CellsegError(f"A resumed run goes on as it began, so {options} can't be given. Leave it out.")
+    asked = read_run(Path(args.out), TRAIN_FILE)
+    params = TrainParams.from_dict({**asked["parameters"], **({"device": args.device} if args.device else {})})
+    parent = same_parent(asked) if asked.get("parent") else None
+    moved = {name: value for name, value in dataset_values(args).items() if value}
+    return params, parent, {**asked["data"], **moved}, asked["command"]
+
+
+def read_parts(
+    args: argparse.Namespace, data: dict[str, Any], seed: int, report: Report
+) -> tuple[list[Sample], list[Sample], Split]:
+    """Read a dataset, say what there is, make its images fit, and split it."""
+    from ..training.fitting import fit_samples
+    from ..training.splitting import SPLIT_FILE, apply_split, make_split, read_split
+
+    loaded = load(data)
+    report.say({"event": "dataset", "lines": loaded.report.lines(), **loaded.report.to_dict()})
+    given = Path(args.out, SPLIT_FILE) if args.resume else args.split
+    samples = list(loaded.samples)
+    if given:
+        split = read_split(given)
+    else:
+        part = 0.1 if args.validation is None else args.validation
+        split = make_split(samples, part, seed, args.split_by or "group", loaded.report.duplicates)
+    training, validation, notes = apply_split(samples, split)
+    if data.get("size"):
+        # After the split: windows of one image must not come to lie on both sides.
+        training, more = fit_samples(training, data["size"], data["fit"])
+        validation, _ = fit_samples(validation, data["size"], data["fit"])
+        notes += more
+    for text in (*split.notes, *notes):
+        report.say({"event": "note", "text": text})
+    return training, validation, split
+
+
+def _preview(training: Sequence[Sample], params: TrainParams, parent: ModelVersion | None, path: Path) -> int:
+    import numpy as np
+    from PIL import Image
+
+    from ..imaging.atomic import atomic_path
+    from ..training.preview import preview
+
+    rng = np.random.default_rng(params.seed)
+    chosen = [training[i] for i in sorted(rng.permutation(len(training))[:4])]
+    normalizer = parent.normalizer if parent else params.normalizer
+    picture = preview(chosen, params.augment, 4, params.seed, params.crop, normalizer)
+    with atomic_path(path.with_suffix(".png")) as temporary:
+        Image.fromarray(picture).save(temporary, "PNG")
+    print(f"{len(chosen)} of {len(training)} images to train on, in {path.with_suffix('.png')}")
+    return 0
+
+
+def _drain(steps: Generator[Any, None, Any], report: Report, wish: StopWish, on_start: Any) -> Any:
+    from ..training.events import Started, event_dict
+
+    while True:
         try:
-            weights[kind] = float(value)
-        except ValueError:
-            equals = ""
-        if not equals:
-            raise CellsegError(f"--kind-weight {item} is not of the form KIND=NUMBER, such as histology=0.2.")
-    return weights
+            event = next(steps)
+        except StopIteration as stop:
+            return stop.value
+        if isinstance(event, Started):
+            on_start()
+        report.say(event_dict(event))
+        if report.unheard:
+            wish.give()
 
 
-def _finish(validation: Sequence[Sample], out: Path, args: argparse.Namespace) -> None:
+def _finish(validation: Sequence[Sample], out: Path, device: str, report: Report) -> None:
     """Calibrate the new version's thresholds on the held-out images and record how it does there."""
-    from ..batch.evaluate import calibrate, iter_predict_samples, score
+    from ..batch.calibration import calibrate
+    from ..batch.evaluate import iter_predict_samples, score
     from ..batch.recipe import Recipe
     from ..imaging.writing import write_json
     from ..network.versions import METRICS_FILE, read_version, set_defaults
 
-    recipe = Recipe(model=str(out), device=args.device)
+    recipe = Recipe(model=str(out), device=device)
     predicted = drain_with_bar("predicting", iter_predict_samples(validation, recipe))
     threshold, min_size = calibrate(validation, predicted)
     set_defaults(read_version(out), threshold, min_size)
     evaluation = score(validation, predicted, threshold, min_size)
     write_json(out / METRICS_FILE, evaluation.to_dict())
-    _print_evaluation(evaluation)
+    if isinstance(report, JsonReport):
+        report.say({"event": "metrics", **evaluation.to_dict()})
+    else:
+        print_evaluation(evaluation)
 
 
-def add_evaluate(commands: Any) -> None:
-    sub = commands.add_parser("evaluate", help="score a model on images with known cells")
-    _add_dataset_options(sub)
-    add_recipe_options(sub, image=False)
-    sub.add_argument(
-        "--only", choices=("all", "validation"), default="all",
-        help="validation: only the images that the model's training record says were held out",
-    )  # fmt: skip
-    sub.add_argument(
-        "--doubt", action="store_true",
-        help="also: how many errors turn up when cells are looked at in the order of their doubt (review.json)",
-    )  # fmt: skip
-    sub.set_defaults(run=run_evaluate)
+class TrainText(Report):
+    """Lines and a progress bar for a person."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._step: dict[str, Any] = {}
+
+    def say(self, event: dict[str, Any]) -> None:
+        """Tell one event."""
+        kind = event["event"]
+        if kind == "step":
+            self._bar = self._bar or bar_of(1000, "per mille")
+            self._bar.update(round(1000 * event["done"]) - self._bar.n)
+            self._step = event
+            return
+        text = {"dataset": _dataset, "start": _start, "validation": self._look, "note": _note, "done": self._done}
+        if kind in text:
+            for line in text[kind](event):
+                print(line, flush=True) if self._bar is None else self._bar.write(line)
+
+    def _look(self, event: dict[str, Any]) -> list[str]:
+        loss = event["validation_loss"]
+        seen = "" if loss != loss else f", validation loss {loss:.4f}, IoU {event['iou']:.3f}, Dice {event['dice']:.3f}"
+        kept = ", kept" if event["best"] else ""
+        left = self._step["seconds_left"] / 60
+        return [f"step {event['step']}: loss {self._step['loss']:.4f}{seen}{kept}, {left:.0f} min left"]
+
+    def _done(self, event: dict[str, Any]) -> list[str]:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        if not event["version"]:
+            return ["nothing was learned"]
+        more = [f"stopped; to go on: napari-cellseg train --resume --out {event['version']}"]
+        return [f"model version in {event['version']}", *(more if event["resumable"] else [])]
 
 
-def run_evaluate(args: argparse.Namespace) -> int:
-    """``napari-cellseg evaluate``: write metrics.json, and review.json where asked for."""
-    from ..batch.evaluate import iter_predict_samples, score
-    from ..imaging.writing import write_json
-    from ..network.versions import METRICS_FILE, load_model
-
-    recipe = recipe_of(args)
-    samples = _read(args)
-    if args.only == "validation":
-        held_out = set(load_model(recipe.model).training.get("validation_images", ()))
-        samples = [s for s in samples if s.name in held_out]
-        if not samples:
-            raise CellsegError(
-                f"No image of {args.dataset} is among those held out when {recipe.model} was trained. Use --only all."
-            )
-    predicted = drain_with_bar("predicting", iter_predict_samples(samples, recipe))
-    evaluation = score(samples, predicted)
-    out = Path(args.out)
-    write_json(out / METRICS_FILE, evaluation.to_dict())
-    _print_evaluation(evaluation)
-    print(f"metrics in {out / METRICS_FILE}")
-    if args.doubt:
-        from ..batch.review import REVIEW_FILE, review, review_table, summarize_review
-
-        summary = summarize_review(review(samples, predicted))
-        write_json(out / REVIEW_FILE, summary)
-        print(f"\n{review_table(summary)}\n\nerrors by order of looking in {out / REVIEW_FILE}")
-    return 0
+def _dataset(event: dict[str, Any]) -> list[str]:
+    lines: list[str] = event["lines"]
+    return lines
 
 
-def _print_evaluation(evaluation: Evaluation) -> None:
-    print(f"threshold {evaluation.threshold:g}, min_size {evaluation.min_size} px; AP as mean over images")
-    print(
-        f"{'kind':14}{'images':>7}{'cells':>7}{'AP50':>7}{'AP75':>7}{'.5-.9':>7}{'.5-.95':>7}{'F1@.5':>7}{'Dice':>7}{'MAE':>7}{'MAPE':>7}{'bias':>7}"
-    )
-    metrics = evaluation.to_dict()
-    for kind in ("all", *sorted(k for k, v in metrics.items() if k != "all" and isinstance(v, dict))):
-        m = metrics[kind]
-        figures = (
-            m["ap_mean"]["0.50"],
-            m["ap_mean"]["0.75"],
-            m["ap_mean_50_90"],
-            m["ap_mean_all"],
-            m["f1_mean"],
-            m["dice"],
-        )
-        print(
-            f"{kind:14}{m['n_images']:7}{m['n_true']:7}"
-            + "".join(f"{value:7.3f}" for value in figures)
-            + f"{m['count_mae']:7.2f}{m['count_mape'] or 0:7.1%}{m['count_bias'] or 0:7.1%}"
-        )
+def _note(event: dict[str, Any]) -> list[str]:
+    return [event["text"]]
+
+
+def _start(event: dict[str, Any]) -> list[str]:
+    lines = [f"{event['n_images']} images to train on, {event['n_held_out']} held out; on {event['device']}"]
+    lines += [f"going on from step {event['step']}"] if event["resumed"] else []
+    return [*lines, *event["notes"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,14 +13,16 @@ from napari.utils.notifications import show_info, show_warning
 
 from ..imaging.errors import CellsegError
 from ..instances.measure import measure
-from .layer_image import pixel_size
+from .layer_image import layer_path, pixel_size
 from .table import open_table
 from .workbench import workbench_of
 
 if TYPE_CHECKING:
+    from .batch_widget import BatchWidget
     from .segment_widget import SegmentWidget
 
 PLUGIN, WIDGET, CORRECT_WIDGET = "napari-cellseg", "Segment and count cells", "Correct and review cells"
+BATCH_WIDGET = "Segment a folder of images"
 
 
 def segment_widget(viewer: object) -> SegmentWidget:
@@ -36,6 +39,23 @@ def segment_active_layer(viewer: Viewer) -> None:
     bench.segment(bench.viewer.layers.selection.active, widget.recipe())
     if bench.session.state.kind == "failed":
         show_warning(bench.session.state.sentence)
+
+
+def batch_widget(viewer: object) -> BatchWidget:
+    """Return the viewer's Batch widget, opened if it is not."""
+    window = workbench_of(viewer).viewer.window
+    _, widget = window.add_plugin_dock_widget(PLUGIN, BATCH_WIDGET)
+    return widget
+
+
+def segment_folder(viewer: Viewer) -> None:
+    """Open the Batch widget for the folder that the selected image came from; it runs with the present settings."""
+    bench = workbench_of(viewer)
+    widget = batch_widget(viewer)
+    layer = bench.viewer.layers.selection.active
+    path = layer_path(layer) if isinstance(layer, Image) else None
+    if path is not None and not widget.input_section.paths and not widget.job.running:
+        widget.choose([Path(path).parent])
 
 
 def correct_active_layer(viewer: Viewer) -> None:

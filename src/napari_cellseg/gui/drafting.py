@@ -100,7 +100,8 @@ class Drafting:
         self.drop()
         recipe = cells.segmented.recipe
         # Another channel of the same image looks different.
-        source = (cells.segmented.image_sha256, cells.segmented.model.sha256, recipe.channel, recipe.axes)
+        seen_as = (recipe.channel, recipe.axes, cells.segmented.prediction.zoom)
+        source = (cells.segmented.image_sha256, cells.segmented.model.sha256, *seen_as)
         known = self._features
         features = known[1] if known is not None and known[0] == source else None
 
@@ -199,7 +200,8 @@ def _propose(cells: Cells, features: Features | None, doubt: Doubt | None) -> tu
     segmented = cells.segmented
     model = segmented.model
     if features is None:
-        features = look(normalize(segmented.plane, model.normalizer), model, segmented.recipe.device)
+        normalized, zoom = normalize(segmented.plane, segmented.normalizer), segmented.prediction.zoom
+        features = look(normalized, model, segmented.recipe.device, zoom=zoom)
     draft = learn(features, cells.corrected, cells.threshold, cells.min_size)
     instances = Instances.from_prediction(draft.prediction, model.split)
     proposed = replace(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from ..imaging.errors import AxesError, CellsegError
 from ..imaging.image import Image
@@ -16,6 +16,7 @@ from .bindings import Bindings
 from .layer_image import image_from_layer
 from .layout import label, shrinkable
 from .preview import thumbnail
+from .size_control import SizeControl
 from .workbench import Workbench
 
 THUMBNAIL = 72
@@ -60,6 +61,7 @@ class InputSection(QWidget):
     def set_model(self, model: ModelVersion | None) -> None:
         """Show what this model will see."""
         self._model = model
+        self.size.set_model(model)
         self._show_preview()
 
     def set_brief(self, brief: bool) -> None:
@@ -81,6 +83,7 @@ class InputSection(QWidget):
         self.preview.setToolTip(
             "What the network will see: the chosen channel, normalised from its 1st to its 99.8th percentile."
         )
+        self.size = SizeControl(self._bench)
         self.facts = QLabel(objectName="facts")
         self.facts.setWordWrap(True)
         grid = QGridLayout(self)
@@ -91,9 +94,13 @@ class InputSection(QWidget):
         grid.addWidget(self._channel_label, 1, 0)
         grid.addWidget(self.channel, 1, 1)
         row = QHBoxLayout()
-        row.setSpacing(10)
+        row.setSpacing(8)
         row.addWidget(self.preview)
-        row.addWidget(self.facts, 1)
+        beside = QVBoxLayout()
+        beside.setSpacing(2)
+        beside.addWidget(self.facts)
+        beside.addWidget(self.size)
+        row.addLayout(beside, 1)
         grid.addLayout(row, 2, 0, 1, 2)
 
     def _on_chosen(self, key: Any = None) -> None:

@@ -12,10 +12,11 @@ from ..imaging.errors import CellsegError
 from ..network.versions import ModelVersion, list_models, load_model
 from . import preferences
 from .layout import label, shrinkable
+from .recipes import RECIPE_FILTER
 from .workbench import Workbench
 
 DEVICE_NAMES = {"auto": "auto", "cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple)"}
-FROM_FOLDER = "From a folder …"
+FROM_FOLDER, FROM_RECIPE = "From a folder …", "From a recipe …"
 
 
 class ModelSection(QWidget):
@@ -24,13 +25,18 @@ class ModelSection(QWidget):
     Signals
     -------
     model_changed(ModelVersion or None)
+    recipe_asked(str)
+        The recipe in this file is to be used.
     """
 
     model_changed = Signal(object)
+    recipe_asked = Signal(str)
 
     def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._bench = bench
+        # What was chosen last: choosing no file and no folder leaves it.
+        self._present = preferences.default_model()
         self.model = QComboBox(objectName="model")
         self.device = QComboBox(objectName="device")
         for box in (self.model, self.device):
@@ -83,6 +89,7 @@ class ModelSection(QWidget):
                 self.model.addItem("no model installed", None)
             self.model.insertSeparator(self.model.count())
             self.model.addItem(FROM_FOLDER, FROM_FOLDER)
+            self.model.addItem(FROM_RECIPE, FROM_RECIPE)
             self.model.setCurrentIndex(max(self.model.findData(wanted), 0))
         self._announce()
 
@@ -90,12 +97,21 @@ class ModelSection(QWidget):
         if self.model.itemData(index) == FROM_FOLDER:
             folder = QFileDialog.getExistingDirectory(self, "Choose a model folder (it holds config.json)")
             self.choose_folder(folder)
+        elif self.model.itemData(index) == FROM_RECIPE:
+            path, _ = QFileDialog.getOpenFileName(self, "Choose a recipe", "", RECIPE_FILTER)
+            self.refresh(self._present)
+            if path:
+                self.recipe_asked.emit(path)
         else:
             self._announce()
 
+    def choose_device(self, name: str) -> None:
+        """Choose where the network runs, if this computer may have it."""
+        self.device.setCurrentIndex(max(self.device.findData(name), 0))
+
     def choose_folder(self, folder: str) -> None:
         """Use the model in a folder; an empty text leaves the present one."""
-        present = self.model.itemData(0) if self.model.currentData() == FROM_FOLDER else self.model_name
+        present = self._present
         try:
             self.refresh(str(load_model(folder).path) if folder else present)
         except CellsegError as error:
@@ -104,6 +120,7 @@ class ModelSection(QWidget):
 
     def _announce(self) -> None:
         model = self.version()
+        self._present = self.model_name
         about = "The network that finds the cells."
         about += " This one came with the plugin." if model is not None and model.bundled else ""
         if model is not None:

@@ -54,8 +54,8 @@ def read_paths(paths: Iterable[str | Path]) -> Opened:
         return Opened((), (), (), (str(error),))
     if len(found) > MAX_AT_ONCE:
         problems.append(
-            f"{len(found)} images were given and the first {MAX_AT_ONCE} opened. For a whole folder use the command "
-            "line: napari-cellseg segment FOLDER --out RESULTS"
+            f"{len(found)} images were given and the first {MAX_AT_ONCE} opened. For a whole folder use "
+            "'Segment a folder of images' in the Plugins menu."
         )
     for path, name in found[:MAX_AT_ONCE]:
         if path.suffix.lower() not in SUFFIXES:

@@ -21,6 +21,7 @@ from .cell_colors import AREA, DOUBT, ID
 from .count_points import MAX_NUMBERS
 from .layer_image import layer_path, layer_stem
 from .layout import shrinkable
+from .recipes import RECIPE_FILTER, present_recipe
 from .saving import command_line, save_cells
 from .table import open_table
 from .workbench import Workbench
@@ -85,6 +86,15 @@ class ResultSection(QWidget):
         )
         self.copy_command = QPushButton("Copy command", objectName="copy_command")
         self.copy_command.setToolTip("Copy the command that gives these very labels and counts without a window.")
+        self.save_recipe = QPushButton("Save recipe …", objectName="save_recipe")
+        self.save_recipe.setToolTip(
+            "Save model, threshold, smallest cell and channel as a small file (JSON). The Batch widget and\n"
+            "the command line take it, and so does the chooser of the model above."
+        )
+        self.run_folder = QPushButton("Run on a folder …", objectName="run_folder")
+        self.run_folder.setToolTip("Segment all images of a folder just like this one, in the Batch widget.")
+        self.save_recipe.clicked.connect(self._on_save_recipe)
+        self.run_folder.clicked.connect(self._on_run_folder)
         self.show_numbers.toggled.connect(self._bench.set_numbers)
         self.outlines.toggled.connect(self._bench.set_outlines)
         self.save.clicked.connect(self._on_save)
@@ -100,6 +110,11 @@ class ResultSection(QWidget):
         grid.addLayout(toggles, 0, 0, 1, 3)
         for column, button in enumerate((self.save, self.table, self.copy_command)):
             grid.addWidget(button, 1, column)
+        recipes = QHBoxLayout()
+        recipes.setSpacing(6)
+        recipes.addWidget(self.save_recipe, 1)
+        recipes.addWidget(self.run_folder, 1)
+        grid.addLayout(recipes, 2, 0, 1, 3)
         grid.setColumnStretch(0, 1)
         grid.setColumnStretch(2, 1)
 
@@ -116,6 +131,27 @@ class ResultSection(QWidget):
         folder = QFileDialog.getExistingDirectory(self, "Save labels, table and count into this folder", start)
         if folder:
             self.save_to(folder)
+
+    def save_recipe_to(self, path: str | Path) -> None:
+        """Save how the chosen image was segmented into a file."""
+        try:
+            recipe = present_recipe(self._bench)
+            recipe.write(path)
+        except CellsegError as error:
+            self._bench.session.fail(None, error)
+            return
+        self._bench.session.note(f"Saved in {Path(path).parent}: {Path(path).name}")
+
+    def _on_save_recipe(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save the recipe", "recipe.json", RECIPE_FILTER)
+        if path:
+            self.save_recipe_to(path if Path(path).suffix else f"{path}.json")
+
+    def _on_run_folder(self) -> None:
+        # The Batch widget asks the Segment widget for its recipe, which holds this section.
+        from .commands import segment_folder
+
+        segment_folder(self._bench.viewer)
 
     def _on_table(self) -> None:
         layers = self._bench.layers.get(self._bench.session.chosen)

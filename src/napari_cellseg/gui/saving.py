@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from ..batch.counts import CountsTable, FileResult
-from ..batch.recipe import Recipe
-from ..batch.segment import save_labels, save_table
+from ..batch.counts import open_ledger, put_row
+from ..batch.results import numbers, save_result
+from ..batch.rows import BatchRow
+from ..batch.segment import save_table
+from ..imaging.errors import CellsegError
+from ..imaging.reading import source_stamp
 from ..imaging.writing import make_folder, write_json
 from ..session import Cells
 
@@ -30,18 +32,32 @@ def save_cells(cells: Cells, folder: Path, stem: str) -> list[Path]:
         When the folder or a file can't be written.
     """
     make_folder(folder)
-    counts = CountsTable(folder)
+    # Before anything is written: a table there that is none of ours must not be met halfway.
+    open_ledger(folder)
+    segmented = cells.segmented
     result = cells.result()
-    labels = save_labels(result, folder / f"{stem}_labels.tif", cells.segmented.image.pixel_size)
+    files = save_result(("labels",), result, segmented.plane, segmented.image, folder, stem)
     table = save_table(result, folder / f"{stem}_cells.csv")
     recipe = folder / f"{stem}_recipe.json"
     write_json(recipe, result.metadata)
-    area = float(np.median(result.table["area_px"])) if result.count else None
-    source = cells.segmented.image.source
-    name = Path(source).name if source else cells.segmented.image.name or stem
-    row = FileResult(name, result.count, area, labels)
-    counts.put(row, Recipe.from_dict(result.metadata["recipe"]), labels)
-    return [labels, table, counts.path, recipe]
+    source = segmented.image.source
+    row = BatchRow(
+        Path(source).name if source else segmented.image.name or stem,
+        state="done",
+        **numbers(result.table["area_px"], segmented.image.pixel_size),
+        threshold=result.threshold,
+        min_size=result.min_size,
+        notes=segmented.prediction.notes,
+        files=files,
+        stem=stem,
+        source=_stamp(source),
+        recipe=result.metadata["recipe_sha256"],
+        model=segmented.recipe.model,
+        model_sha256=segmented.model.sha256,
+        image_sha256=segmented.image_sha256,
+        corrected=result.metadata["corrected"],
+    )
+    return [folder / files["labels"], table, put_row(folder, row), recipe]
 
 
 def command_line(cells: Cells) -> str:
@@ -49,10 +65,24 @@ def command_line(cells: Cells) -> str:
     recipe, image = cells.segmented.recipe, cells.segmented.image
     words = ["napari-cellseg", "segment", image.source or "IMAGE.tif", "--out", "results", "--model", recipe.model]
     words += ["--threshold", f"{cells.threshold:g}", "--min-size", str(cells.min_size)]
+    if recipe.normalizer is not None:
+        words += ["--percentiles", f"{recipe.normalizer.low:g}", f"{recipe.normalizer.high:g}"]
     if recipe.channel is not None:
         words += ["--channel", str(recipe.channel)]
     if recipe.axes is not None:
         words += ["--axes", recipe.axes]
+    if recipe.diameter is not None:
+        words += ["--diameter", f"{recipe.diameter:g}"]
+    if recipe.accurate:
+        words.append("--accurate")
     if recipe.device != "auto":
         words += ["--device", recipe.device]
     return shlex.join(words)
+
+
+def _stamp(source: str | None) -> dict[str, Any]:
+    """What a later batch knows the file again by; empty where there is none, or none any more."""
+    try:
+        return {} if source is None else {"path": str(Path(source).absolute()), **source_stamp(source)}
+    except CellsegError:
+        return {}

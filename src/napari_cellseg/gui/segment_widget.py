@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from ..batch.recipe import Recipe
+from ..imaging.errors import CellsegError
 from .cells_section import CellsSection
-from .colors import theme_colors
-from .docking import beside
+from .dock import Dock
 from .image_section import ImageSection
 from .input_section import InputSection
-from .layout import scrolled
 from .model_section import ModelSection
 from .recovery_banner import RecoveryBanner
 from .result_section import ResultSection
 from .run_section import RunSection
-from .workbench import workbench_of
 
 if TYPE_CHECKING:
     from napari import Viewer
 
 
-class SegmentWidget(QWidget):
+class SegmentWidget(Dock):
     """Dock widget that segments and counts the cells of one image at a time.
 
     Parameters
@@ -35,10 +34,8 @@ class SegmentWidget(QWidget):
     """
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("napari_cellseg_segment")
-        self.bench = workbench_of(napari_viewer)
-        self.session = self.bench.session
+        super().__init__(napari_viewer, "segment", parent)
+        self._loaded: Recipe | None = None
         self.image_section = ImageSection(self.bench)
         self.input_section = InputSection(self.bench)
         self.model_section = ModelSection(self.bench)
@@ -51,18 +48,56 @@ class SegmentWidget(QWidget):
         self.model_section.model_changed.connect(self.input_section.set_model)
         self.model_section.model_changed.connect(self.cells_section.set_model)
         self.model_section.refresh()
+        self.model_section.recipe_asked.connect(self.use_recipe)
         self.run_section.asked.connect(self.segment)
-        self._watched = 0
-        self._follow_theme()
+        self.banner.shown.connect(self.input_section.set_brief)
+        self.input_section.set_brief(self.bench.recovery.of(self.session.chosen) is not None)
 
     def recipe(self) -> Recipe:
-        """Return what the choosers say; the sliders start where the model says."""
-        return Recipe(
+        """Return what the choosers say; the sliders start where a loaded recipe says, or the model."""
+        chosen = Recipe(
             model=self.model_section.model_name,
             channel=self.input_section.channel_index,
             axes=self.input_section.axes,
             device=self.model_section.device_name,
+            diameter=self.bench.diameters.get(self.session.chosen),
+            accurate=self.bench.accurate,
         )
+        loaded = self._loaded
+        if loaded is None or loaded.model != chosen.model:
+            return chosen
+        chosen = replace(chosen, model_sha256=loaded.model_sha256, normalizer=loaded.normalizer)
+        cells = self.session.cells
+        if cells is not None and cells.segmented.recipe.model == chosen.model:
+            # The person may have dragged them since.
+            return chosen
+        return replace(chosen, threshold=loaded.threshold, min_size=loaded.min_size)
+
+    def use_recipe(self, path: str | Path) -> None:
+        """Use the recipe in a file from now on: its model, device, channel and axes, and its sliders at first."""
+        try:
+            recipe = Recipe.read(path)
+            recipe = recipe.resolved()
+        except CellsegError as error:
+            self.session.fail(None, error)
+            return
+        self._loaded = recipe
+        self.model_section.refresh(recipe.model)
+        self.model_section.choose_device(recipe.device)
+        key, cells = self.session.chosen, self.session.cells
+        if key is not None and recipe.axes is not None:
+            self.bench.axes[key] = recipe.axes
+        if key is not None and recipe.channel is not None:
+            self.bench.channels[key] = recipe.channel
+        self.bench.accurate = recipe.accurate
+        if key is not None:
+            self.bench.diameters[key] = recipe.diameter
+            self.bench.image_changed.emit(key)
+        if cells is not None and cells.segmented.recipe.model == recipe.model:
+            sliders = replace(cells.segmented, recipe=recipe)
+            self.session.set_threshold(sliders.threshold)
+            self.session.set_min_size(sliders.min_size)
+        self.session.note(f"{Path(path).name} is used from now on. Press Segment to find the cells with it.")
 
     def segment(self) -> None:
         """Start to segment the chosen image; a second press while it runs does nothing."""
@@ -78,27 +113,10 @@ class SegmentWidget(QWidget):
         event.acceptProposedAction()
         self.image_section.open_paths([url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()])
 
-    def changeEvent(self, event: QEvent) -> None:
-        """Follow napari's theme, which arrives as a new style sheet."""
-        super().changeEvent(event)
-        if event.type() == QEvent.Type.StyleChange and hasattr(self, "_watched"):
-            self._follow_theme()
-
     def showEvent(self, event: QShowEvent) -> None:
-        """Look for new models, and watch the window so that work stops when it closes."""
+        """Look for new models."""
         super().showEvent(event)
         self.model_section.refresh()
-        window = self.window()
-        # Kept as a number: a reference would keep the closed window alive.
-        if id(window) != self._watched:
-            self._watched = id(window)
-            window.destroyed.connect(self.bench.close)
-            beside(self)
-
-    def _follow_theme(self) -> None:
-        colors = theme_colors(self.bench.viewer.theme)
-        for section in (self.banner, self.run_section, self.cells_section):
-            section.set_colors(colors)
 
     def _lay_out(self) -> None:
         column = QVBoxLayout()
@@ -110,4 +128,4 @@ class SegmentWidget(QWidget):
         column.addWidget(line)
         column.addWidget(self.cells_section)
         column.addWidget(self.result_section)
-        scrolled(self, column)
+        self.lay_out(column)

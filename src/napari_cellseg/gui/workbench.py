@@ -60,9 +60,11 @@ class Workbench:
         self.outlines = False
         self.numbers = True
         self.layers: dict[Any, ResultLayers] = {}
-        # What a person said about an image: its axes where it does not name them, its channel.
+        # What a person said about an image: its axes where it does not name them, its channel, its cells' diameter.
         self.axes: dict[Any, str] = {}
         self.channels: dict[Any, int | None] = {}
+        self.diameters: dict[Any, float | None] = {}
+        self.accurate = False
         self.previews = Latest(self.failed)
         self._run: Run | None = None
         self._removing = False

@@ -13,12 +13,14 @@ from .errors import (
 )
 from .image import Image, as_image
 from .normalize import NormalizerParams, normalize
+from .pages import PAGES, Page, page_image, pages_of
 from .progress import Progress, drain
 from .reading import SUFFIXES, find_images, read_image
 from .tiles import Tile, plan_tiles
-from .writing import atomic_path, read_labels, read_metadata, write_json, write_labels, write_table
+from .writing import atomic_path, read_label_stack, read_labels, read_metadata, write_json, write_labels, write_table
 
 __all__ = [
+    "PAGES",
     "SUFFIXES",
     "AxesError",
     "CellsegError",
@@ -28,6 +30,7 @@ __all__ = [
     "ModelError",
     "NormalizerParams",
     "OutputError",
+    "Page",
     "ParamsError",
     "Progress",
     "Tile",
@@ -36,8 +39,11 @@ __all__ = [
     "drain",
     "find_images",
     "normalize",
+    "page_image",
+    "pages_of",
     "plan_tiles",
     "read_image",
+    "read_label_stack",
     "read_labels",
     "read_metadata",
     "write_json",

@@ -13,6 +13,11 @@ from .errors import ImageError
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".npz", ".npy")
 LABELS_SUFFIX = "_labels.tif"
+ZARR_SUFFIX = ".zarr"
+# A folder of results has this folder inside.
+RESULTS_MARK = ".cellseg"
+_PICTURES_OF_OURS = ("_overlay.png", "_probability.tif")
+_ZARR_MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 
 def find_images(
@@ -26,11 +31,13 @@ def find_images(
     ----------
     inputs : path or iterable of paths
         Files are taken as they are, also missing ones: reading them will say what is wrong.
-        Of a folder every image is taken that is neither hidden nor one of this package's own label images. What
-        does not exist and contains ``*``, ``?`` or ``[`` is a pattern, for shells that leave it as it is.
+        Of a folder every image is taken that is neither hidden nor one of this package's own results. A Zarr folder
+        is one image. What does not exist and contains ``*``, ``?`` or ``[`` is a pattern, for shells that leave it as
+        it is.
     pattern : str, optional
         Only these of a folder, such as ``*.png``; matched against the path inside the folder if it contains
-        ``/``, else against the name, in upper or lower case.
+        ``/``, else against the name, in upper or lower case. A pattern that ends in another suffix, such as
+        ``*.czi``, takes these files: a napari plugin may read them.
     recursive : bool
         Look into folders inside folders.
 
@@ -48,7 +55,7 @@ def find_images(
     given = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
     found: dict[str, tuple[Path, str]] = {}
     for item in _expanded(given):
-        if item.is_dir():
+        if item.is_dir() and not is_zarr(item):
             files = [(item / name, name) for name in _in_folder(item, pattern, recursive)]
         else:
             files = [(item, item.name)]
@@ -59,9 +66,15 @@ def find_images(
         meant = f"No image that matches {pattern!r}" if pattern else "No image"
         deeper = "" if recursive else ", or look into folders inside folders too"
         raise ImageError(
-            f"{meant} was found in {places}; images end in {', '.join(SUFFIXES)}. Give another folder{deeper}."
+            f"{meant} was found in {places}; images end in {', '.join(SUFFIXES)} or {ZARR_SUFFIX}, and others, which a "
+            f"napari plugin reads, are named by a pattern such as *.czi. Give another folder{deeper}."
         )
     return list(found.values())
+
+
+def is_zarr(folder: Path) -> bool:
+    """Tell whether a folder is a Zarr array or group: one image, not a place for images."""
+    return folder.is_dir() and any((folder / mark).is_file() for mark in _ZARR_MARKS)
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -81,10 +94,19 @@ def _expanded(given: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
 
 def _in_folder(folder: Path, pattern: str | None, recursive: bool) -> list[str]:
     names: list[str] = []
+    suffixes = (*SUFFIXES, *_suffix_of(pattern))
+    results: set[Path] = set()
     for place, inner, files in os.walk(folder, onerror=_raise_unreadable):
-        inner[:] = [name for name in inner if recursive and not name.startswith(".")]
-        relative = Path(place).relative_to(folder)
-        names += [(relative / name).as_posix() for name in files if _is_wanted(name)]
+        here = Path(place)
+        if RESULTS_MARK in inner:
+            results.add(here)
+        in_results = not results.isdisjoint((here, *here.parents))
+        zarrs = [name for name in inner if not name.startswith(".") and _holds_zarr(here / name)]
+        inner[:] = [name for name in inner if recursive and not name.startswith(".") and name not in zarrs]
+        relative = here.relative_to(folder)
+        present = {name.lower() for name in files}
+        wanted = [name for name in files if _is_wanted(name, suffixes, present, in_results)]
+        names += [(relative / name).as_posix() for name in (*wanted, *zarrs)]
     if pattern:
         whole = "/" in pattern
         low = pattern.lower()
@@ -94,9 +116,23 @@ def _in_folder(folder: Path, pattern: str | None, recursive: bool) -> list[str]:
     return sorted(names, key=lambda name: (natural_key(name), name))
 
 
-def _is_wanted(name: str) -> bool:
+def _suffix_of(pattern: str | None) -> tuple[str, ...]:
+    """The suffix that a pattern spells out, if it does."""
+    suffix = os.path.splitext(pattern or "")[1].lower()
+    return (suffix,) if len(suffix) > 1 and not glob.has_magic(suffix) else ()
+
+
+def _holds_zarr(folder: Path) -> bool:
+    return folder.suffix.lower() == ZARR_SUFFIX or is_zarr(folder)
+
+
+def _is_wanted(name: str, suffixes: tuple[str, ...], present: set[str], in_results: bool) -> bool:
     low = name.lower()
-    return low.endswith(SUFFIXES) and not low.startswith(".") and not low.endswith(LABELS_SUFFIX)
+    if not low.endswith(suffixes) or low.startswith(".") or low.endswith(LABELS_SUFFIX):
+        return False
+    ours = next((end for end in _PICTURES_OF_OURS if low.endswith(end)), None)
+    # A name alone proves nothing: these count as ours only in a folder of results, or beside their labels.
+    return ours is None or not (in_results or low.removesuffix(ours) + LABELS_SUFFIX in present)
 
 
 def _raise_unreadable(error: OSError) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from .axes import check_axes, check_values, looks_rgb, plain_axes
 from .damage import DAMAGE, unreadable
 from .errors import AxesError, ImageError
+from .memory import check_room
 
 _AXIS_NAMES = {"T": "time points", "Z": "slices"}
 _HASH_BLOCK_BYTES = 1 << 26
@@ -106,6 +107,9 @@ class Image:
             No such channel, or several channels and none chosen.
         """
         index, kept = self._plane_index(channel)
+        if not isinstance(self.data, np.ndarray) or isinstance(self.data, np.memmap):
+            sizes = [n for part, n in zip(index, self.data.shape, strict=True) if isinstance(part, slice)]
+            check_room(math.prod(sizes) * np.dtype(self.data.dtype).itemsize, self.title, tuple(sizes))
         plane = self._values(index)
         order = [kept.index(letter) for letter in "YXC" if letter in kept]
         plane = plane.transpose(order)
@@ -115,6 +119,19 @@ class Image:
             if _same(red, green) and _same(red, blue):
                 plane = red
         return np.ascontiguousarray(plane, dtype=plane.dtype.newbyteorder("="))
+
+    def cut(self, index: tuple[Any, ...]) -> Any:
+        """Return a part of the array, lazy where the array is.
+
+        Raises
+        ------
+        ImageError
+            That part of the file is damaged.
+        """
+        try:
+            return self.data[index]
+        except DAMAGE as error:
+            raise unreadable(self.source or self.title, error) from error
 
     def content_hash(self) -> str:
         """SHA-256 (hex) over shape, dtype and values; the same for lazy, strided and byte-swapped copies."""
@@ -143,7 +160,7 @@ class Image:
                     raise AxesError(
                         f"{self.title} has {length} {_AXIS_NAMES[letter]} (axis {letter} of {self.axes}), "
                         "but one plane is segmented at a time. "
-                        "Give one plane; stacks come with a later version."
+                        "Give one plane, or segment each page (on the command line --pages each or --pages stack)."
                     )
                 index.append(0)
             elif letter == "C" and not (self.rgb and channel is None):

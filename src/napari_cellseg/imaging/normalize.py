@@ -1,4 +1,4 @@
-"""Percentile normalisation: the only thing that happens to an image before the network sees it."""
+"""Normalisation, by percentiles as a rule: the only thing that happens to an image before the network sees it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from .errors import ImageError, ParamsError
 
 MAX_SAMPLE_PIXELS = 4_000_000
 CLIP = (-1.0, 3.0)
+PERCENTILES, TYPE = "percentiles", "type"
+_FULL_SCALES = (1.0, 255.0, 65535.0)
 _BLOCK_VALUES = 1 << 20
 
 
 @dataclass(frozen=True)
 class NormalizerParams:
-    """The two percentiles that become 0 and 1.
+    """What becomes 0 and 1: two percentiles, or nothing and the greatest value that the type can hold.
 
     Raises
     ------
     ParamsError
-        Unless 0 <= low < high <= 100.
+        Unless 0 <= low < high <= 100, and for an unknown method.
     """
 
     low: float = field(
@@ -44,8 +46,18 @@ class NormalizerParams:
             "max": 100,
         },
     )
+    method: str = field(
+        default=PERCENTILES,
+        metadata={
+            "label": "Scaled by",
+            "help": "percentiles of each image, or type: division by the greatest value of the type, such as 255",
+            "choices": (PERCENTILES, TYPE),
+        },
+    )
 
     def __post_init__(self) -> None:
+        if self.method not in (PERCENTILES, TYPE):
+            raise ParamsError(f"An image is normalised by '{PERCENTILES}' or by '{TYPE}', not by {self.method!r}.")
         for name in ("low", "high"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
@@ -56,9 +68,10 @@ class NormalizerParams:
                 f"Percentiles must satisfy 0 <= low < high <= 100, but low is {self.low:g} and high is {self.high:g}."
             )
 
-    def to_dict(self) -> dict[str, float]:
-        """Return the parameters as plain numbers."""
-        return asdict(self)
+    def to_dict(self) -> dict[str, Any]:
+        """Return the parameters as plain values; the method is left out where it is the usual one."""
+        values = asdict(self)
+        return values if self.method != PERCENTILES else {"low": self.low, "high": self.high}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> NormalizerParams:
@@ -98,11 +111,18 @@ def normalize(plane: np.ndarray, params: NormalizerParams | None = None) -> np.n
     although the plane is not constant (a few bright cells on an empty background), least and greatest value
     take their place. The result does not change when the plane is multiplied by a positive number or a number
     is added, but for rounding.
+
+    By ``type`` 0 stays 0, and the greatest value of an 8 or 16-bit type becomes 1. Of a wider type it is the least of
+    1, 255 and 65535 that no value exceeds, else the greatest value.
     """
     params = params or NormalizerParams()
+    full_scale = 1.0 if np.asarray(plane).dtype == bool else None
     plane = _checked(plane)
     base, factor = _origin(plane)
-    low, high = _limits(plane, params, base, factor)
+    if params.method == TYPE:
+        low, high = -base * factor, ((full_scale or _full_scale(plane)) - base) * factor
+    else:
+        low, high = _limits(plane, params, base, factor)
     out = np.zeros(plane.shape, np.float32)
     if not high > low:
         return out
@@ -164,6 +184,13 @@ def _limits(plane: np.ndarray, params: NormalizerParams, base: int, factor: floa
         if block.size:
             least, greatest = min(least, float(block.min())), max(greatest, float(block.max()))
     return least, greatest
+
+
+def _full_scale(plane: np.ndarray) -> float:
+    if plane.dtype.kind in "iu" and plane.dtype.itemsize <= 2:
+        return float(np.iinfo(plane.dtype).max)
+    greatest = float(np.max(plane, where=np.isfinite(plane), initial=0))
+    return next((scale for scale in _FULL_SCALES if greatest <= scale), greatest)
 
 
 def _row_blocks(shape: tuple[int, ...]) -> Iterator[slice]:

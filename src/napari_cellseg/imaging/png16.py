@@ -12,6 +12,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from .memory import free_bytes
+
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _SAMPLES = {2: 3, 4: 2, 6: 4}
 _NONE, _SUB, _UP, _AVERAGE, _PAETH = range(5)
@@ -34,6 +36,8 @@ def decode(content: bytes) -> np.ndarray:
     ------
     ValueError, struct.error, zlib.error
         Damaged or cut short, or interlaced.
+    MemoryError
+        More pixels than there is room for.
     """
     chunks = list(_chunks(content))
     width, height, _, colour, _, _, interlace = struct.unpack(">IIBBBBB", chunks[0][1])
@@ -41,6 +45,9 @@ def decode(content: bytes) -> np.ndarray:
         raise ValueError("interlaced PNG of 16 bits is not supported: save it without interlacing")
     n_samples = _SAMPLES[colour]
     stride = 2 * n_samples * width
+    # Packed, filtered, unfiltered and turned to this machine's byte order.
+    if 4 * height * (stride + 1) > free_bytes():
+        raise MemoryError
     packed = b"".join(data for kind, data in chunks if kind == b"IDAT")
     raw = zlib.decompressobj().decompress(packed, height * (stride + 1))
     if len(raw) != height * (stride + 1):

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import os
-import zipfile
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from . import raster
+from .arrays import read_npy, read_npz
 from .damage import DAMAGE, unreadable
 from .errors import CellsegError, ImageError
-from .finding import SUFFIXES, find_images
+from .finding import SUFFIXES, ZARR_SUFFIX, find_images, is_zarr
 from .image import Image, as_image
+from .memory import check_room
+from .plugins import read_with_plugin
 from .tiff import read_tiff
+from .zarr_folder import read_zarr
 
-__all__ = ["SUFFIXES", "find_images", "read_image"]
+__all__ = ["SUFFIXES", "find_images", "read_image", "source_stamp"]
 
 LAZY_BYTES = 1_000_000_000
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_ARRAY_NAMES = ("X", "image")
 
 
 def read_image(path: str | os.PathLike[str], axes: str | None = None) -> Image:
@@ -29,8 +28,10 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None) -> Image:
     Parameters
     ----------
     path : path-like
-        TIFF, OME-TIFF, ImageJ TIFF, PNG, JPEG, BMP, ``.npy``, or ``.npz`` with one array or one named ``X`` or
-        ``image``. Above 1 GB of values, TIFF and ``.npy`` stay on the disk until they are asked for.
+        TIFF, OME-TIFF, ImageJ TIFF, PNG, JPEG, BMP, ``.npy``, ``.npz`` with one array or one named ``X`` or ``image``
+        (and, where they are wanted, ``axes`` and ``pixel_size``), a Zarr or OME-Zarr folder, or a file of another
+        suffix that an installed napari plugin reads. Above 1 GB of values, TIFF, Zarr and ``.npy`` stay on the
+        disk until they are asked for.
     axes : str, optional
         A letter of ``TZCYX`` per dimension, where the file does not say or is wrong.
 
@@ -42,7 +43,8 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None) -> Image:
     Raises
     ------
     ImageError
-        Missing, damaged, cut short, of an unknown kind, or with pickled objects inside (which could run code).
+        Missing, damaged, cut short, of an unknown kind, larger than the memory, protected by a password, or with
+        pickled objects inside (which could run code).
     AxesError
         Its axes are not known, or `axes` does not fit.
     """
@@ -55,48 +57,51 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None) -> Image:
         raise unreadable(path, error) from error
 
 
+def source_stamp(path: str | os.PathLike[str]) -> dict[str, int]:
+    """Size and time of the last change (ns) of an image, by which a change is noticed; over all files of a folder.
+
+    Raises
+    ------
+    ImageError
+        It is not there, or may not be looked at.
+    """
+    path = Path(path)
+    try:
+        if not path.is_dir():
+            found = path.stat()
+            return {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
+        stats = [os.stat(os.path.join(place, name)) for place, _, names in os.walk(path) for name in names]
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return {"size": sum(s.st_size for s in stats), "mtime_ns": max((s.st_mtime_ns for s in stats), default=0)}
+
+
 def _read(path: Path, axes: str | None) -> Image:
     if path.is_dir():
+        if is_zarr(path):
+            return read_zarr(path, axes, LAZY_BYTES)
+        if path.suffix.lower() == ZARR_SUFFIX:
+            raise ImageError(f"{path} is a folder without the files that say what its Zarr image is. Copy it again.")
         raise ImageError(f"{path} is a folder. Give an image file.")
     suffix = path.suffix.lower()
+    size = path.stat().st_size
+    if not path.is_file():
+        raise ImageError(f"{path} is a device or a pipe, not a file. Give an image file.")
     with path.open("rb") as file:
         head = file.read(4)
-    if suffix not in SUFFIXES:
-        raise ImageError(
-            f"{path} is of a kind that is not read here ({suffix or 'no suffix'}); these are: "
-            f"{', '.join(SUFFIXES)}. Open it in napari with a reader plugin, or save it as TIFF."
-        )
     if not head:
         raise ImageError(f"{path} is empty: it has no bytes. Copy it again.")
-    if suffix in (".npy", ".npz"):
-        array = _read_npz(path) if suffix == ".npz" else _read_npy(path)
-    elif head in _TIFF_STARTS:
+    if suffix not in SUFFIXES:
+        return read_with_plugin(path, axes)
+    if suffix == ".npz":
+        array, said, pixel_size = read_npz(path)
+        return as_image(array, axes or said, pixel_size=pixel_size, name=path.name, source=str(path))
+    if suffix == ".npy":
+        return as_image(read_npy(path, LAZY_BYTES), axes, name=path.name, source=str(path))
+    if head in _TIFF_STARTS:
         return read_tiff(path, axes, LAZY_BYTES)
-    else:
-        array = raster.decode(path)
-        if axes is None:
-            axes = "YXC"[: array.ndim]
-            return as_image(array, axes, rgb=array.ndim == 3, name=path.name, source=str(path))
+    check_room(size, str(path))
+    array = raster.decode(path)
+    if axes is None:
+        return as_image(array, "YXC"[: array.ndim], rgb=array.ndim == 3, name=path.name, source=str(path))
     return as_image(array, axes, name=path.name, source=str(path))
-
-
-def _read_npy(path: Path) -> Any:
-    lazy = path.stat().st_size >= LAZY_BYTES
-    array = np.load(path, mmap_mode="r" if lazy else None, allow_pickle=False)
-    if not isinstance(array, np.ndarray):
-        raise ImageError(f"{path} holds no array. Give a file written by numpy.save.")
-    return array
-
-
-def _read_npz(path: Path) -> np.ndarray:
-    if not zipfile.is_zipfile(path):
-        raise ImageError(f"{path} is not a whole .npz archive. It was cut short or damaged: copy it again.")
-    with np.load(path, allow_pickle=False) as archive:
-        names = list(archive.files)
-        chosen = names if len(names) == 1 else [name for name in _ARRAY_NAMES if name in names]
-        if len(chosen) != 1:
-            raise ImageError(
-                f"{path} holds {len(names)} arrays ({', '.join(names) or 'none'}), and which one is the image is "
-                f"not plain. Save one array, or name one of them {' or '.join(_ARRAY_NAMES)}."
-            )
-        return archive[chosen[0]]

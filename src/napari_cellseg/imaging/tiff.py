@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +13,10 @@ from . import raster
 from .axes import AXES
 from .errors import AxesError, ImageError
 from .image import Image, as_image
+from .tiff_checks import check_plausible, check_whole
 from .tiff_metadata import channel_names, pixel_size
 
 _COLOUR = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
-# Deflate makes at most 1 byte out of 1032, and LZW of about as many.
-_GREATEST_RATIO = 2000
 _FOR_PILLOW = (tifffile.PHOTOMETRIC.SEPARATED, tifffile.PHOTOMETRIC.CIELAB)
 
 
@@ -43,8 +41,8 @@ def read_tiff(path: Path, axes: str | None, lazy_bytes: int) -> Image:
     """
     with tifffile.TiffFile(path) as tiff:
         series = _only_series(tiff, path)
-        _check_whole(tiff, series, path)
-        _check_plausible(series, path, lazy_bytes)
+        check_whole(tiff, series, path)
+        check_plausible(tiff, series, path, lazy_bytes, _bytes_at_once(series, lazy_bytes))
         page = series.keyframe
         data, file_axes, colour = _load(tiff, series, path, lazy_bytes)
         if axes is None:
@@ -82,53 +80,17 @@ def _n_pixels(series: tifffile.TiffPageSeries) -> int:
     return math.prod(length for axis, length in zip(series.axes, series.shape, strict=True) if axis in "YX")
 
 
-def _check_whole(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -> None:
-    """Raise ImageError for a file that ends too early: the reader would fill in or leave out what is missing."""
-    size = tiff.filehandle.size
-    ends = [0]
-    if series.dataoffset is not None:
-        ends.append(series.dataoffset + series.nbytes)
-    else:
-        for page in series.pages:
-            if page is None:
-                raise ImageError(
-                    f"{path}: some planes of this image lie in other files that are missing. "
-                    "Put all files of the image into one folder."
-                )
-            if page.parent is tiff:
-                counts = zip(page.dataoffsets, page.databytecounts, strict=False)
-                ends += [offset + count for offset, count in counts]
-    if not tiff.is_ndpi:
-        ends.append(_next_page_offset(tiff))
-    if max(ends) > size:
-        raise ImageError(
-            f"{path} cannot be read: it has {size} bytes, but speaks of {max(ends)}. It was cut short: copy it again."
-        )
+def _is_palette(page: tifffile.TiffPage) -> bool:
+    return page.photometric == tifffile.PHOTOMETRIC.PALETTE and not page.is_imagej
 
 
-def _check_plausible(series: tifffile.TiffPageSeries, path: Path, lazy_bytes: int) -> None:
-    """Raise ImageError for a size that the file cannot hold: believing it would use up all memory."""
-    page = series.keyframe
-    if series.dataoffset is not None:
-        return
-    announced, held = math.prod(page.chunked), len(page.dataoffsets)
-    chunk_bytes = math.prod(page.chunks) * series.dtype.itemsize
-    bloated = chunk_bytes >= lazy_bytes and chunk_bytes > _GREATEST_RATIO * max(page.databytecounts, default=0)
-    if announced > held or bloated:
-        raise ImageError(
-            f"{path} cannot be read: it announces {' x '.join(map(str, page.shape))} values, but holds fewer. "
-            "The file is damaged: copy it again."
-        )
+def _is_lazy(series: tifffile.TiffPageSeries, lazy_bytes: int) -> bool:
+    return series.nbytes >= lazy_bytes and not _is_palette(series.keyframe)
 
 
-def _next_page_offset(tiff: tifffile.TiffFile) -> int:
-    """Where the last page that was found says that another one begins; 0 where it is the last."""
-    form, file = tiff.tiff, tiff.filehandle
-    file.seek(tiff.pages[-1].offset)
-    (n_tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
-    file.seek(n_tags * form.tagsize, 1)
-    (offset,) = struct.unpack(form.offsetformat, file.read(form.offsetsize))
-    return int(offset)
+def _bytes_at_once(series: tifffile.TiffPageSeries, lazy_bytes: int) -> int:
+    # A palette is looked up by 8 bytes a pixel, and gives 3.
+    return 0 if _is_lazy(series, lazy_bytes) else series.nbytes * (12 if _is_palette(series.keyframe) else 1)
 
 
 def _load(
@@ -136,12 +98,12 @@ def _load(
 ) -> tuple[Any, str, bool]:
     """Return the values, their axes in the file's own letters, and whether they are colours."""
     page = series.keyframe
-    palette = page.photometric == tifffile.PHOTOMETRIC.PALETTE and not tiff.is_imagej
+    palette = _is_palette(page)
     colour = page.photometric in _COLOUR
     if page.photometric in _FOR_PILLOW:
         data = raster.decode(path)
         return data, "YXS"[: data.ndim], data.ndim == 3
-    if math.prod(series.shape) * series.dtype.itemsize >= lazy_bytes and not palette:
+    if _is_lazy(series, lazy_bytes):
         return _load_lazily(series, path), series.axes, colour
     try:
         data = series.asarray()

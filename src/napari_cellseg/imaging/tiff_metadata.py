@@ -8,11 +8,14 @@ from xml.etree import ElementTree
 
 import tifffile
 
-# Micrometres in one of each unit, as OME and ImageJ spell them.
+# Micrometres in one of each unit, as OME, OME-Zarr and ImageJ spell them.
 _MICROMETRES = {
     "m": 1e6,
+    "meter": 1e6,
     "cm": 1e4,
+    "centimeter": 1e4,
     "mm": 1e3,
+    "millimeter": 1e3,
     "um": 1.0,
     "micron": 1.0,
     "microns": 1.0,
@@ -21,8 +24,11 @@ _MICROMETRES = {
     "micrometre": 1.0,
     "micrometres": 1.0,
     "nm": 1e-3,
+    "nanometer": 1e-3,
     "å": 1e-4,
+    "angstrom": 1e-4,
     "pm": 1e-6,
+    "picometer": 1e-6,
     "in": 25400.0,
     "inch": 25400.0,
     "inches": 25400.0,
@@ -42,8 +48,8 @@ def pixel_size(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float,
     per_unit_x, per_unit_y = page.resolution
     imagej = (tiff.imagej_metadata or {}) if tiff.is_imagej else {}
     if unit := imagej.get("unit"):
-        x = _micrometres(str(unit))
-        y = _micrometres(str(imagej.get("yunit") or unit))
+        x = micrometres(str(unit))
+        y = micrometres(str(imagej.get("yunit") or unit))
         return _valid(_over(y, per_unit_y), _over(x, per_unit_x))
     unit_size = {2: 25400.0, 3: 1e4}.get(int(page.resolutionunit))
     size = _valid(_over(unit_size, per_unit_y), _over(unit_size, per_unit_x))
@@ -79,11 +85,12 @@ def _ome_length(pixels: ElementTree.Element, axis: str) -> float | None:
         size = float(pixels.get(f"PhysicalSize{axis}", ""))
     except ValueError:
         return None
-    unit = _micrometres(pixels.get(f"PhysicalSize{axis}Unit", "um"))
+    unit = micrometres(pixels.get(f"PhysicalSize{axis}Unit", "um"))
     return None if unit is None else size * unit
 
 
-def _micrometres(unit: str) -> float | None:
+def micrometres(unit: str) -> float | None:
+    """Micrometres in one of a unit of length; None for a word that is no such unit."""
     # The micro sign has two code points, and ImageJ escapes it.
     plain = re.sub(r"\\u00b5|\\u03bc|\u00b5|\u03bc", "u", unit.strip().lower())
     return _MICROMETRES.get(plain)

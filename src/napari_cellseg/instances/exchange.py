@@ -32,15 +32,20 @@ def export_corrections(
     OutputError
         The system refused to write.
     """
+    with view.corrected.corrections.lock:
+        labels, ours = view.labels(), record_of(view)
+    write_labels(path, labels, metadata={**(metadata or {}), KEY: ours}, pixel_size=pixel_size)
+
+
+def record_of(view: CellView) -> dict[str, Any]:
+    """Return what a label image does not say of the corrections in it, as JSON-able values: its entry `KEY`."""
     corrections = view.corrected.corrections
     with corrections.lock:
-        labels = view.labels()
         ids = [*corrections.owned_ids.tolist(), *corrections.erased_ids.tolist()]
         cells = {str(id_): corrections.cell(id_).to_dict() for id_ in ids}  # type: ignore[union-attr]
         erased = Runs.of(whole(view.shape), np.minimum(corrections.claims(), 0)).to_list()
         marks = Runs.of(whole(view.shape), corrections.marks()).to_list() if corrections.has_marks else None
-    ours = {"format": FORMAT, "cells": cells, "erased": erased, "marks": marks}
-    write_labels(path, labels, metadata={**(metadata or {}), KEY: ours}, pixel_size=pixel_size)
+    return {"format": FORMAT, "cells": cells, "erased": erased, "marks": marks}
 
 
 def read_corrections(path: str | os.PathLike[str], shape: tuple[int, int]) -> dict[str, Any]:

@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
+
+# Columns of `shape_columns` by what scikit-image calls them.
+_SHAPE = {
+    "bbox-0": "bbox_top",
+    "bbox-1": "bbox_left",
+    "bbox-2": "bbox_bottom",
+    "bbox-3": "bbox_right",
+    "perimeter": "perimeter_px",
+    "axis_major_length": "axis_major_px",
+    "axis_minor_length": "axis_minor_px",
+    "eccentricity": "eccentricity",
+    "orientation": "orientation",
+    "solidity": "solidity",
+    "extent": "extent",
+}
 
 
 def measure(
@@ -38,16 +55,12 @@ def measure(
     ValueError
         When shapes differ, labels are negative or not whole numbers, or the pixel size is not positive.
     """
-    if labels.ndim != 2 or not (np.issubdtype(labels.dtype, np.integer) or labels.dtype == np.bool_):
-        raise ValueError(f"labels must be whole numbers (Y, X), got {labels.dtype} {labels.shape}.")
+    check_labels(labels)
     if probability is not None and probability.shape != labels.shape:
         raise ValueError(f"labels have shape {labels.shape} but probability has {probability.shape}.")
     if image is not None and (image.ndim not in (2, 3) or image.shape[:2] != labels.shape):
         raise ValueError(f"labels have shape {labels.shape} but the image has {image.shape}.")
-    if pixel_size is not None and (len(pixel_size) != 2 or not all(0 < s < np.inf for s in pixel_size)):
-        raise ValueError(f"pixel_size must be two positive lengths (Y, X) in micrometres, got {pixel_size!r}.")
-    if labels.size and int(labels.min()) < 0:
-        raise ValueError(f"labels must not be negative, got {int(labels.min())}.")
+    _check_pixel_size(pixel_size)
 
     inside = np.flatnonzero(labels)
     index, cell = number_ids(labels.ravel()[inside])
@@ -74,6 +87,118 @@ def measure(
         table["centroid_x_um"] = table["centroid_x"] * width
         table["diameter_um"] = np.sqrt(4 / np.pi * table["area_um2"])
     return table
+
+
+def shape_columns(labels: np.ndarray, pixel_size: tuple[float, float] | None = None) -> dict[str, np.ndarray]:
+    """Measure place and shape of every cell as scikit-image's `regionprops` does; about a millisecond per cell.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        Whole numbers (Y, X), 0 = background.
+    pixel_size : tuple of float, optional
+        Height and width of a pixel in micrometres.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        One entry per column, in the order of rising ids. ``bbox_top``, ``bbox_left``, ``bbox_bottom``,
+        ``bbox_right``: int64, the smallest rectangle around the cell, of which bottom and right lie just outside;
+        ``touches_edge``: bool, whether that rectangle reaches the edge of the image, where the cell may be cut off.
+        ``perimeter_px``, ``axis_major_px``, ``axis_minor_px`` (of the ellipse with the same second moments),
+        ``eccentricity``, ``orientation`` (radians between the rows' axis and the major axis, -pi/2 to pi/2,
+        counter-clockwise), ``solidity`` (share of the convex hull that is filled), ``extent`` (of the rectangle):
+        float64. ``perimeter_um``, ``axis_major_um``, ``axis_minor_um``: float64, when the pixel size is given;
+        ``perimeter_um`` is NaN where pixels are not square.
+
+    Raises
+    ------
+    ValueError
+        When `labels` is no label image or the pixel size is not positive.
+    """
+    # Importing it takes half a second, and the window measures without it.
+    from skimage.measure import regionprops_table
+
+    check_labels(labels)
+    _check_pixel_size(pixel_size)
+    # Numbered without gaps: a few large ids would cost memory and time. scikit-image refuses an image without pixels.
+    numbered = np.zeros(labels.shape if labels.size else (1, 1), np.int32)
+    inside = np.flatnonzero(labels)
+    numbered.ravel()[inside] = number_ids(labels.ravel()[inside])[1] + 1
+    found = regionprops_table(numbered, properties=tuple(dict.fromkeys(name.split("-")[0] for name in _SHAPE)))
+    table = {ours: np.asarray(found[theirs]) for theirs, ours in _SHAPE.items()}
+    height, width = labels.shape
+    at_low = (table["bbox_top"] == 0) | (table["bbox_left"] == 0)
+    table["touches_edge"] = at_low | (table["bbox_bottom"] == height) | (table["bbox_right"] == width)
+    if pixel_size is not None:
+        axes, square = ("axis_major_length", "axis_minor_length"), pixel_size[0] == pixel_size[1]
+        table["perimeter_um"] = table["perimeter_px"] * (pixel_size[0] if square else np.nan)
+        if square:
+            scaled = {name: found[name] * pixel_size[0] for name in axes}
+        else:
+            scaled = regionprops_table(numbered, properties=axes, spacing=pixel_size)
+        table["axis_major_um"], table["axis_minor_um"] = (np.asarray(scaled[name]) for name in axes)
+    return table
+
+
+def intensity_columns(labels: np.ndarray, channels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Measure the brightness of every cell in every channel.
+
+    Parameters
+    ----------
+    labels : numpy.ndarray
+        Whole numbers (Y, X), 0 = background.
+    channels : mapping of str to numpy.ndarray
+        Names and raw planes, (Y, X) each. The name "" is left out of the columns' names.
+
+    Returns
+    -------
+    dict of str to numpy.ndarray
+        ``intensity_mean_NAME``, ``intensity_min_NAME``, ``intensity_max_NAME``, ``intensity_std_NAME``: float64, one
+        entry per cell in the order of rising ids. The standard deviation is that of the pixels (divided by their
+        number). A cell with NaN pixels has NaN in all of them.
+
+    Raises
+    ------
+    ValueError
+        When shapes differ, or `labels` is no label image.
+    """
+    check_labels(labels)
+    inside = np.flatnonzero(labels)
+    index, cell = number_ids(labels.ravel()[inside])
+    order = np.argsort(cell, kind="stable")
+    area = np.bincount(cell, minlength=len(index))
+    begin = np.cumsum(area) - area
+    table = {}
+    for name, plane in channels.items():
+        if plane.shape != labels.shape:
+            raise ValueError(f"labels have shape {labels.shape} but channel {name!r} has {plane.shape}.")
+        values = plane.ravel()[inside].astype(np.float64)
+        mean = np.bincount(cell, values, len(index)) / area
+        spread = np.sqrt(np.bincount(cell, (values - mean[cell]) ** 2, len(index)) / area)
+        ordered = values[order]
+        least, most = (
+            (np.minimum.reduceat(ordered, begin), np.maximum.reduceat(ordered, begin))
+            if len(index)
+            else (np.zeros(0), np.zeros(0))
+        )
+        end = f"_{name}" if name else ""
+        for what, column in (("mean", mean), ("min", least), ("max", most), ("std", spread)):
+            table[f"intensity_{what}{end}"] = column
+    return table
+
+
+def check_labels(labels: np.ndarray) -> None:
+    """Raise ValueError where an array is no label image: whole numbers (Y, X), 0 or more."""
+    if labels.ndim != 2 or not (np.issubdtype(labels.dtype, np.integer) or labels.dtype == np.bool_):
+        raise ValueError(f"labels must be whole numbers (Y, X), got {labels.dtype} {labels.shape}.")
+    if labels.size and int(labels.min()) < 0:
+        raise ValueError(f"labels must not be negative, got {int(labels.min())}.")
+
+
+def _check_pixel_size(pixel_size: tuple[float, float] | None) -> None:
+    if pixel_size is not None and (len(pixel_size) != 2 or not all(0 < s < np.inf for s in pixel_size)):
+        raise ValueError(f"pixel_size must be two positive lengths (Y, X) in micrometres, got {pixel_size!r}.")
 
 
 def number_ids(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -24,6 +24,10 @@ class Prediction:
         Where it was computed, for people, for example ``"CPU (bfloat16)"``.
     notes : tuple of str
         What the person should know about how it was computed, for example that memory ran out on the GPU.
+    diameter : float or None
+        Typical diameter of the cells in pixels, as given or estimated; None where it played no part.
+    zoom : float
+        How far the image was magnified for the network; the maps have the image's own size.
 
     Raises
     ------
@@ -36,6 +40,8 @@ class Prediction:
     model: str = ""
     device: str = ""
     notes: tuple[str, ...] = ()
+    diameter: float | None = None
+    zoom: float = 1.0
 
     def __post_init__(self) -> None:
         if self.probability.ndim != 2:

@@ -79,7 +79,8 @@ def split_at(
     basins, tops = _climb(landscape, mask)
     is_seed = probability.ravel()[tops] > np.float32(params.seed_probability)
     heights = landscape.ravel()[tops]
-    return [_in_raster_order(_merge(basins, heights, is_seed, landscape, p)[basins]) for p in prominences]
+    saddles = _saddles(basins, landscape)
+    return [_in_raster_order(_merge(saddles, heights, is_seed, p)[basins]) for p in prominences]
 
 
 def foreground_landscape(probability: np.ndarray) -> np.ndarray:
@@ -146,7 +147,7 @@ def _climb(landscape: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _merge(
-    basins: np.ndarray, heights: np.ndarray, is_seed: np.ndarray, landscape: np.ndarray, prominence: float
+    saddles: tuple[np.ndarray, np.ndarray, np.ndarray], heights: np.ndarray, is_seed: np.ndarray, prominence: float
 ) -> np.ndarray:
     """Which basin each basin ends in, int32 (n + 1,).
 
@@ -154,7 +155,7 @@ def _merge(
     lower peak stands at most `prominence` above the saddle.
     """
     n = len(heights)
-    first, second, saddle = _saddles(basins, landscape)
+    first, second, saddle = saddles
     # A pair of clear peaks can't merge later either: the peaks of united basins only grow.
     lower = np.minimum(heights[first], heights[second])
     close = (lower - saddle <= prominence) | ~is_seed[first] | ~is_seed[second]

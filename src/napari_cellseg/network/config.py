@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -11,12 +12,18 @@ FOREGROUND = "foreground"
 DISTANCE = "distance"
 OFFSET = "offset"
 
+UNET = "unet"
+# Those that the help names; every other encoder that segmentation-models-pytorch knows is taken by its name there.
+ENCODERS = ("resnet18", "resnet34", "resnet50", "efficientnet-b0", "mobilenet_v2")
+ENCODER_LEVELS = (3, 5)
+ENCODER_HALO = 192
+
 DEFAULT_HEADS: tuple[tuple[str, int], ...] = ((FOREGROUND, 1), (DISTANCE, 1), (OFFSET, 2))
 
 
 @dataclass(frozen=True)
 class UNetConfig:
-    """Shape of a :class:`napari_cellseg.network.unet.UNet`.
+    """Shape of a :class:`napari_cellseg.network.unet.UNet`, or of one with an encoder from elsewhere.
 
     Parameters
     ----------
@@ -31,6 +38,12 @@ class UNetConfig:
     heads : tuple of (str, int)
         Output maps by name, and how many channels each has. ``foreground`` must be among them (a logit);
         ``distance`` is 1 at a cell's centre and 0 at its border and outside; ``offset`` points to the centre.
+    architecture : str
+        ``unet``, or the name of an encoder of segmentation-models-pytorch, such as ``resnet34``: then `levels` is how
+        many of its stages are used (3 to 5) and `base_channels` the width of the decoder's last level.
+    imagenet_input : bool
+        Whether the network first takes off the mean of ImageNet's images and divides by their standard deviation,
+        as encoders trained on them expect.
 
     Raises
     ------
@@ -43,6 +56,8 @@ class UNetConfig:
     levels: int = 4
     dropout: float = 0.0
     heads: tuple[tuple[str, int], ...] = DEFAULT_HEADS
+    architecture: str = UNET
+    imagenet_input: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "heads", tuple((str(name), int(n)) for name, n in self.heads))
@@ -52,10 +67,30 @@ class UNetConfig:
                 raise ModelError(f"U-Net setting {name} is {value!r}; it must be a whole number from {low} to {high}.")
         if not 0 <= self.dropout < 1:
             raise ModelError(f"U-Net setting dropout is {self.dropout!r}; it must be at least 0 and below 1.")
+        if not isinstance(self.architecture, str) or not re.fullmatch(r"[\w.+-]+", self.architecture):
+            raise ModelError(
+                f"{self.architecture!r} cannot be the name of an architecture. Known are {', '.join(architectures())}."
+            )
+        if self.has_encoder and not ENCODER_LEVELS[0] <= self.levels <= ENCODER_LEVELS[1]:
+            raise ModelError(
+                f"U-Net setting levels is {self.levels}, but with the encoder {self.architecture} it is from "
+                f"{ENCODER_LEVELS[0]} to {ENCODER_LEVELS[1]}."
+            )
+        if not isinstance(self.imagenet_input, bool):
+            raise ModelError(f"U-Net setting imagenet_input is {self.imagenet_input!r}; it must be true or false.")
+        if self.imagenet_input and self.in_channels != 3:
+            raise ModelError(
+                f"ImageNet's mean and deviation are of 3 channels, but the network has {self.in_channels}."
+            )
         if FOREGROUND not in dict(self.heads):
             raise ModelError(f"U-Net heads are {self.heads!r}; one of them must be named 'foreground'.")
         if len(dict(self.heads)) != len(self.heads) or any(n < 1 for _, n in self.heads):
             raise ModelError(f"U-Net heads are {self.heads!r}; names must differ and each needs a channel.")
+
+    @property
+    def has_encoder(self) -> bool:
+        """Whether the contracting half is an encoder from elsewhere."""
+        return self.architecture != UNET
 
     @property
     def stride(self) -> int:
@@ -64,14 +99,22 @@ class UNetConfig:
 
     @property
     def context(self) -> int:
-        """How far in pixels an output can look, rounded up to a multiple of `stride`: the halo of an exact tile."""
+        """Halo of a tile in pixels, a multiple of `stride`.
+
+        For our U-Net this is how far an output can look, and tiles are exact. Deep encoders can look some 500 pixels
+        far, more than a tile can spare, but hardly do: theirs is a fixed halo (see docs/exchange.md for what it costs).
+        """
+        if self.has_encoder:
+            return ENCODER_HALO
         in_convolutions = 2 * ((2 << self.levels) - 1) + 2 * ((1 << self.levels) - 1)
         reach = in_convolutions + self.stride - 1
         return -(-reach // self.stride) * self.stride
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the configuration as JSON-able values."""
-        return {**asdict(self), "heads": [list(head) for head in self.heads]}
+        """Return the configuration as JSON-able values; what is new is left out where it says nothing new."""
+        values = {**asdict(self), "heads": [list(head) for head in self.heads]}
+        new = {"architecture": UNET, "imagenet_input": False}
+        return {name: value for name, value in values.items() if name not in new or value != new[name]}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> UNetConfig:
@@ -82,3 +125,26 @@ class UNetConfig:
             raise ModelError(f"The model's U-Net has settings this version does not know: {', '.join(unknown)}.")
         heads = tuple((str(name), int(n)) for name, n in values.get("heads", DEFAULT_HEADS))
         return cls(**{**values, "heads": heads})
+
+
+def architectures() -> tuple[str, ...]:
+    """Names of the architectures that the help names."""
+    return (UNET, *ENCODERS)
+
+
+def config_for(
+    architecture: str = UNET,
+    base_channels: int | None = None,
+    levels: int | None = None,
+    dropout: float = 0.0,
+    **more: Any,
+) -> UNetConfig:
+    """Return a configuration with each architecture's usual width and depth where none is given."""
+    usual = UNetConfig() if architecture == UNET else UNetConfig(base_channels=16, levels=5)
+    return UNetConfig(
+        base_channels=usual.base_channels if base_channels is None else base_channels,
+        levels=usual.levels if levels is None else levels,
+        dropout=dropout,
+        architecture=architecture,
+        **more,
+    )

@@ -16,6 +16,7 @@ from ..instances.prediction import Prediction
 from .config import DISTANCE, FOREGROUND
 from .devices import DeviceChoice, resolve_device
 from .predict import BATCH_PIXELS, TILE, network_input, next_smaller, out_of_memory, ready_network, smallest_tile
+from .sizing import resized, zoomed_shape
 from .versions import ModelVersion
 
 MAX_BYTES = 1 << 31
@@ -32,12 +33,12 @@ class Level:
     ----------
     maps : numpy.ndarray
         float16 (C, Y / scale, X / scale): mean 0, standard deviation 1, at most `LIMIT`.
-    scale : int
-        Pixels of the image to a side of a pixel here.
+    scale : float
+        Pixels of the image to a side of a pixel here; not whole where the image was magnified for the network.
     """
 
     maps: np.ndarray
-    scale: int
+    scale: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +90,7 @@ class Features:
 
 
 def iter_features(
-    normalized: np.ndarray, model: ModelVersion, device: str = "auto", tile: int = TILE
+    normalized: np.ndarray, model: ModelVersion, device: str = "auto", tile: int = TILE, zoom: float = 1.0
 ) -> Generator[Progress, None, Features]:
     """Run a model over an image and keep what it sees just before its last layer, and at coarser levels.
 
@@ -100,6 +101,8 @@ def iter_features(
     ----------
     normalized, model, device, tile
         As :func:`napari_cellseg.network.predict.iter_predict`; `Features.prediction` is what that returns.
+    zoom : float
+        How far the image is magnified for the network; features and prediction still speak of the image's own pixels.
 
     Yields
     ------
@@ -113,7 +116,8 @@ def iter_features(
     ModelError
         If the model cannot be loaded or run.
     """
-    planes = network_input(normalized, model)
+    magnified = resized(normalized, zoomed_shape(normalized.shape, zoom))
+    planes = network_input(magnified, model)
     choice = resolve_device(device)
     tile = max(tile, smallest_tile(model.config))
     batch = max(1, BATCH_PIXELS[choice.device] // (tile * tile))
@@ -140,24 +144,27 @@ def iter_features(
         else:
             break
     yield Progress(1, 1, "looking at the features")
+    inside = tuple(slice(0, n) for n in magnified.shape[:2])
     height, width = normalized.shape[:2]
-    cropped = {name: np.ascontiguousarray(values[:height, :width]) for name, values in maps.items()}
-    prediction = Prediction(cropped[FOREGROUND], cropped.get(DISTANCE), model.name, choice.label, notes)
+    own = {name: resized(np.ascontiguousarray(values[inside]), (height, width)) for name, values in maps.items()}
+    prediction = Prediction(own[FOREGROUND], own.get(DISTANCE), model.name, choice.label, notes, zoom=zoom)
     for level in levels:
         _standardize(level.maps)
-    features = Features(tuple(levels), np.zeros((0, 0)), prediction)
+    features = Features(tuple(Level(v.maps, v.scale / zoom) for v in levels), np.zeros((0, 0)), prediction)
     pixels = np.random.default_rng(0).choice(height * width, min(_SAMPLE, height * width), replace=False)
     sample = features.at(np.sort(pixels)).astype(np.float64)
     return Features(features.levels, sample.T @ sample / len(sample), prediction)
 
 
-def features(normalized: np.ndarray, model: ModelVersion, device: str = "auto", tile: int = TILE) -> Features:
+def features(
+    normalized: np.ndarray, model: ModelVersion, device: str = "auto", tile: int = TILE, zoom: float = 1.0
+) -> Features:
     """Run :func:`iter_features` to its end."""
-    return drain(iter_features(normalized, model, device, tile))
+    return drain(iter_features(normalized, model, device, tile, zoom))
 
 
-def enlarge(small: np.ndarray, scale: int, shape: tuple[int, int]) -> np.ndarray:
-    """Enlarge a map by a whole number, bilinearly, and crop it: float32 of the shape."""
+def enlarge(small: np.ndarray, scale: float, shape: tuple[int, int]) -> np.ndarray:
+    """Enlarge a map, bilinearly, and crop it: float32 of the shape."""
     if scale == 1:
         return small[: shape[0], : shape[1]].astype(np.float32, copy=False)
     low, high, part = _between(np.arange(shape[0]), scale, small.shape[0])
@@ -167,7 +174,7 @@ def enlarge(small: np.ndarray, scale: int, shape: tuple[int, int]) -> np.ndarray
     return result
 
 
-def _between(places: np.ndarray, scale: int, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _between(places: np.ndarray, scale: float, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For pixels of the image: the two pixels of the smaller map they lie between, and how near to the second."""
     where = np.clip((places + 0.5) / scale - 0.5, 0, size - 1)
     low = where.astype(np.intp)
@@ -213,7 +220,8 @@ def _kept(model: ModelVersion) -> list[tuple[int, int, int]]:
     config = model.config
     encoder = [(i, config.base_channels << i, 1 << i) for i in range(min(2, config.levels))]
     decoder = [(2 * config.levels - i, config.base_channels << i, 1 << i) for i in range(min(3, config.levels))]
-    return decoder + encoder
+    # An encoder from elsewhere has widths of its own, and its first level is the image.
+    return decoder if config.has_encoder else decoder + encoder
 
 
 def _iter_levels(
@@ -246,7 +254,7 @@ def _iter_levels(
             for name, one in values.items():
                 maps[name][t.write] = one[i].numpy()[t.crop]
             for level, one in zip(levels, seen, strict=True):
-                write, crop = (tuple(_shrunk(s, level.scale) for s in which) for which in (t.write, t.crop))
+                write, crop = (tuple(_shrunk(s, int(level.scale)) for s in which) for which in (t.write, t.crop))
                 level.maps[(slice(None), *write)] = one[i][(slice(None), *crop)]
         yield Progress(first + len(part), len(tiles), f"running on {choice.label}")
     return levels, maps

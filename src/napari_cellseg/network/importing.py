@@ -1,4 +1,4 @@
-"""Take a model from elsewhere among a person's own. Loads no torch."""
+"""Take a model from elsewhere among a person's own. Loads torch only for weights that are not a version of ours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from pathlib import Path
 
 from ..imaging.errors import ModelError, OutputError
 from .versions import (
+    CALIBRATION_FILE,
     CONFIG_FILE,
+    FAMILIAR_FILE,
     METRICS_FILE,
     TRAINING_FILE,
     WEIGHTS_FILE,
@@ -23,16 +25,25 @@ from .versions import (
     user_models_dir,
 )
 
+WEIGHT_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 
-def import_model(source: str | Path, name: str | None = None) -> ModelVersion:
-    """Copy a model folder, or a zip of one, among a person's own models.
+
+def import_model(
+    source: str | Path, name: str | None = None, architecture: str | None = None, normalisation: str | None = None
+) -> ModelVersion:
+    """Take a model among a person's own: a model folder, a zip of one, a bioimage.io package, or a file of weights.
 
     Parameters
     ----------
     source : path
-        Folder or zip that holds ``config.json`` and ``weights.safetensors``.
+        Folder or zip that holds ``config.json`` and ``weights.safetensors``; a zip that holds ``rdf.yaml`` or
+        ``bioimageio.yaml``; or ``.pth``, ``.pt`` and the like, with the weights of a U-Net.
     name : str, optional
-        Name under which it is kept; by default the folder's or zip's.
+        Name under which it is kept; by default the folder's or file's.
+    architecture : str, optional
+        Only for weights and others' packages: name of the encoder, such as ``resnet34``; by default found out.
+    normalisation : str, optional
+        Only for a file of weights, and needed there; see :func:`napari_cellseg.network.adopting.adopt_weights`.
 
     Raises
     ------
@@ -55,7 +66,7 @@ def import_model(source: str | Path, name: str | None = None) -> ModelVersion:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".import-") as scratch:
             copy = Path(scratch) / name
             copy.mkdir()
-            _copy_files(source, copy)
+            _fill(source, copy, architecture, normalisation)
             version = read_version(copy)
             if file_sha256(version.weights) != version.sha256:
                 raise ModelError(
@@ -69,8 +80,40 @@ def import_model(source: str | Path, name: str | None = None) -> ModelVersion:
     return read_version(target)
 
 
+def _fill(source: Path, target: Path, architecture: str | None, normalisation: str | None) -> None:
+    """Bring the files of a version into a folder, whatever the source is."""
+    if source.is_file() and source.suffix.lower() in WEIGHT_SUFFIXES:
+        from .adopting import NORMALISATIONS, adopt_weights
+
+        if normalisation is None:
+            raise ModelError(
+                f"{source.name} does not say how the images were normalised that it was trained with. Say it: "
+                f"--normalisation {' | '.join(NORMALISATIONS)} (type: divided by 255; imagenet: that, then ImageNet's "
+                "mean and deviation)."
+            )
+        adopt_weights(source, target, architecture, normalisation)
+    elif normalisation is not None:
+        raise ModelError(f"{source.name} says itself how images are normalised. Leave the normalisation out.")
+    elif _is_package(source):
+        from .bioimageio_reading import adopt_package
+
+        adopt_package(source, target, architecture)
+    else:
+        _copy_files(source, target)
+
+
+def _is_package(source: Path) -> bool:
+    """Whether this is a bioimage.io package that does not hold a version of ours."""
+    if not zipfile.is_zipfile(source):
+        return False
+    with zipfile.ZipFile(source) as archive:
+        names = {entry.rsplit("/", 1)[-1] for entry in archive.namelist()}
+    described = any(name in ("rdf.yaml", "model.yaml") or name.endswith("bioimageio.yaml") for name in names)
+    return described and not {CONFIG_FILE, WEIGHTS_FILE} <= names
+
+
 def _copy_files(source: Path, target: Path) -> None:
-    wanted = (CONFIG_FILE, WEIGHTS_FILE, TRAINING_FILE, METRICS_FILE)
+    wanted = (CONFIG_FILE, WEIGHTS_FILE, TRAINING_FILE, METRICS_FILE, CALIBRATION_FILE, FAMILIAR_FILE)
     if source.is_dir():
         for file_name in wanted:
             if (source / file_name).is_file():

@@ -15,9 +15,9 @@ from ..imaging.errors import ImageError, ModelError
 from ..imaging.progress import Progress, drain
 from ..imaging.tiles import Tile, plan_tiles
 from ..instances.prediction import Prediction
+from .building import Network, build_network, fuse_for_inference
 from .config import DISTANCE, FOREGROUND, UNetConfig
 from .devices import DeviceChoice, resolve_device
-from .unet import UNet, fuse_batch_norm
 from .versions import ModelVersion, file_sha256
 
 TILE = 1024
@@ -25,7 +25,7 @@ MIN_TILE = 256
 BATCH_PIXELS = {"cpu": 1 << 20, "cuda": 1 << 24, "mps": 1 << 22}
 
 
-def load_network(model: ModelVersion) -> UNet:
+def load_network(model: ModelVersion) -> Network:
     """Build a version's network in evaluation mode with its weights, on the CPU in float32.
 
     Raises
@@ -33,7 +33,7 @@ def load_network(model: ModelVersion) -> UNet:
     ModelError
         If the weights are damaged or do not fit the configuration.
     """
-    network = UNet(model.config)
+    network = build_network(model.config)
     try:
         if file_sha256(model.weights) != model.sha256:
             raise ModelError(
@@ -55,7 +55,7 @@ def load_network(model: ModelVersion) -> UNet:
     return network.eval()
 
 
-def place(network: UNet, device: str) -> UNet:
+def place(network: Network, device: str) -> Network:
     """Move a network to a device with its weights laid out channels last, which convolutions are quickest with."""
     for parameter in network.parameters():
         if parameter.ndim == 4:
@@ -64,15 +64,15 @@ def place(network: UNet, device: str) -> UNet:
 
 
 @lru_cache(maxsize=2)
-def _ready_network(model: ModelVersion, choice: DeviceChoice, modified: int) -> UNet:
-    network = place(fuse_batch_norm(load_network(model)), choice.device)
+def _ready_network(model: ModelVersion, choice: DeviceChoice, modified: int) -> Network:
+    network = place(fuse_for_inference(load_network(model)), choice.device)
     # The heads stay in float32: they cost little, and their rounding would show as steps in the probability.
     network.down.to(getattr(torch, choice.dtype))
     network.up.to(getattr(torch, choice.dtype))
     return network
 
 
-def ready_network(model: ModelVersion, choice: DeviceChoice) -> UNet:
+def ready_network(model: ModelVersion, choice: DeviceChoice) -> Network:
     """Return the version's network on a device; the last two are kept, so that a second image starts at once."""
     try:
         modified = model.weights.stat().st_mtime_ns
@@ -86,9 +86,10 @@ def iter_predict(
 ) -> Generator[Progress, None, Prediction]:
     """Run a model over an image, tile by tile.
 
-    The halo of a tile is as wide as the network can see, so that a tiled prediction equals one in a single piece
-    up to rounding. When memory runs out, the batch of tiles is halved down to one, then the tile down to 256
-    pixels, then the CPU takes over; what was done is in the result's `notes`.
+    The halo of a tile is as wide as our U-Net can see, so that a tiled prediction equals one in a single piece
+    up to rounding; with a deep encoder the seams differ a little (`UNetConfig.context`). When memory runs out, the
+    batch of tiles is halved down to one, then the tile down to 256 pixels, then the CPU takes over; what was done is
+    in the result's `notes`.
 
     Parameters
     ----------
@@ -199,7 +200,7 @@ def network_input(normalized: np.ndarray, model: ModelVersion) -> Tensor:
 
 
 @torch.inference_mode()
-def _batch_maps(network: UNet, crops: list[Tensor], choice: DeviceChoice, n_channels: int) -> dict[str, np.ndarray]:
+def _batch_maps(network: Network, crops: list[Tensor], choice: DeviceChoice, n_channels: int) -> dict[str, np.ndarray]:
     x = torch.stack(crops).to(choice.device, getattr(torch, choice.dtype))
     x = x.expand(-1, n_channels, -1, -1).contiguous(memory_format=torch.channels_last)
     outputs = network(x)

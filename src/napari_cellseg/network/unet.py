@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,8 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .config import UNetConfig
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class DoubleConv(nn.Sequential):
@@ -98,17 +101,22 @@ class UNet(nn.Module):
         return found
 
 
-def fuse_batch_norm(network: UNet) -> UNet:
+def fuse_batch_norm(network: Network) -> Network:
     """Return a copy for inference whose batch normalisations are folded into the convolutions before them."""
     network = copy.deepcopy(network).eval()
     for block in network.modules():
-        if isinstance(block, DoubleConv):
-            for i in (0, 3):
-                conv, norm = block[i], block[i + 1]
-                assert isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d)
-                block[i] = fuse_conv_bn_eval(conv, norm)
-                block[i + 1] = nn.Identity()
+        if isinstance(block, nn.Sequential):
+            for i in range(len(block) - 1):
+                fuse_pair(block, str(i), str(i + 1))
     return network
+
+
+def fuse_pair(block: nn.Module, conv_name: str, norm_name: str) -> None:
+    """Fold a normalisation into the convolution that its input comes from; anything else stays as it is."""
+    conv, norm = block.get_submodule(conv_name), block.get_submodule(norm_name)
+    if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+        setattr(block, conv_name, fuse_conv_bn_eval(conv, norm))
+        setattr(block, norm_name, nn.Identity())
 
 
 def n_parameters(network: nn.Module) -> int:

@@ -21,6 +21,8 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"
 TRAINING_FILE = "training.json"
 METRICS_FILE = "metrics.json"
+CALIBRATION_FILE = "calibration.json"
+FAMILIAR_FILE = "images.json"
 FORMAT = 1
 MAX_HEADER_BYTES = 10_000_000
 
@@ -48,6 +50,9 @@ class ModelVersion:
     parent : str, optional
         Name of the version it was fine-tuned from.
     description : str
+    diameter : float, optional
+        Of the cells, in pixels, at which it draws best: images are magnified accordingly (see
+        :mod:`napari_cellseg.network.sizing`). None takes images as they are.
     training, metrics : dict
         How it was trained and how it did on images it was not trained on.
     """
@@ -62,6 +67,7 @@ class ModelVersion:
     sha256: str
     parent: str | None = None
     description: str = ""
+    diameter: float | None = None
     training: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     metrics: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -140,6 +146,7 @@ def read_version(folder: Path) -> ModelVersion:
             sha256=_weights_sha256(values, folder / WEIGHTS_FILE),
             parent=values.get("parent"),
             description=str(values.get("description", "")),
+            diameter=None if values.get("diameter") is None else float(values["diameter"]),
             training=_read_json(folder / TRAINING_FILE, folder, required=False),
             metrics=_read_json(folder / METRICS_FILE, folder, required=False),
         )
@@ -151,6 +158,11 @@ def read_version(folder: Path) -> ModelVersion:
         raise ModelError(
             f"{folder / CONFIG_FILE} has threshold {version.threshold:g} and min_size {version.min_size}; a threshold "
             "lies from 0 to 1 and a size is not negative. Correct the file, or import the model again."
+        )
+    if version.diameter is not None and not 1 <= version.diameter <= 1000:
+        raise ModelError(
+            f"{folder / CONFIG_FILE} has diameter {version.diameter:g}; it is a size in pixels from 1 to 1000. Correct "
+            "the file, or import the model again."
         )
     check_weights_file(version.weights)
     return version
@@ -221,6 +233,7 @@ def write_config(
     min_size: int,
     parent: str | None = None,
     description: str = "",
+    diameter: float | None = None,
 ) -> None:
     """Write a version's ``config.json`` beside weights that are already in `folder`."""
     values = {
@@ -232,6 +245,7 @@ def write_config(
         "split": split.to_dict(),
         "threshold": threshold,
         "min_size": min_size,
+        "diameter": diameter,
         "weights_sha256": file_sha256(folder / WEIGHTS_FILE),
     }
     write_json(folder / CONFIG_FILE, values)
@@ -250,5 +264,6 @@ def set_defaults(
         min_size=min_size,
         parent=version.parent,
         description=version.description if description is None else description,
+        diameter=version.diameter,
     )
     return read_version(version.path)

@@ -14,8 +14,9 @@ from ..imaging.normalize import NormalizerParams, normalize
 from ..network.config import DISTANCE, FOREGROUND, OFFSET
 from .datasets import Sample
 from .intensity import vary_intensity
+from .losses import BORDER
 from .params import AugmentParams
-from .targets import OFFSET_SCALE, make_targets, mirror_pad
+from .targets import OFFSET_SCALE, gap_map, make_targets, mirror_pad
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,7 @@ class TrainingImage:
     image : Tensor of float16
         ``(1 or 3, Y, X)``.
     smooth : Tensor of float16
-        ``(1, Y, X)``: distance to the border in pixels (may be interpolated).
+        ``(1 or 2, Y, X)``, may be interpolated: distance to the border in pixels; perhaps the gaps between cells.
     exact : Tensor of float16
         ``(4, Y, X)``: foreground, offset y, offset x, inverse size (taken from the nearest pixel).
     kind : str
@@ -50,8 +51,13 @@ class TrainingImage:
         return self.image[0].numel() if self.weight is None else int(np.count_nonzero(self.weight.numpy()))
 
 
-def prepare(sample: Sample, normalizer: NormalizerParams, margin: int = 64) -> TrainingImage:
-    """Normalise a sample, mirror it outward by up to `margin` pixels and compute its targets."""
+def prepare(
+    sample: Sample, normalizer: NormalizerParams, margin: int = 64, gap_width: float | None = None
+) -> TrainingImage:
+    """Normalise a sample, mirror it outward by up to `margin` pixels and compute its targets.
+
+    With `gap_width` the gaps between cells are among them; see :func:`napari_cellseg.training.targets.gap_map`.
+    """
     normalized = normalize(sample.image, normalizer)
     weight = centres = None
     if sample.reviewed is not None:
@@ -61,11 +67,12 @@ def prepare(sample: Sample, normalizer: NormalizerParams, margin: int = 64) -> T
         centres = margin + reviewed_points(sample.labels, sample.reviewed)
     image, labels = mirror_pad(normalized, sample.labels, margin)
     maps = make_targets(labels)
+    smooth = [maps.border_distance] if gap_width is None else [maps.border_distance, gap_map(labels, gap_width)]
     planes = image[None] if image.ndim == 2 else np.moveaxis(image, -1, 0)
     exact = np.concatenate([maps.foreground[None], maps.offset, maps.inverse_size[None]]).astype(np.float16)
     return TrainingImage(
         torch.from_numpy(np.ascontiguousarray(planes, np.float16)),
-        torch.from_numpy(maps.border_distance[None]),
+        torch.from_numpy(np.stack(smooth)),
         torch.from_numpy(exact),
         sample.kind,
         weight,
@@ -125,13 +132,15 @@ def random_batch(
 
 
 def named_targets(maps: Tensor) -> dict[str, Tensor]:
-    """Give the planes of a batch of targets, ``(N, 6, Y, X)``, the names that the loss knows them by."""
+    """Give the planes of a batch of targets, ``(N, 6 or 7, Y, X)``, the names that the loss knows them by."""
+    gaps = {BORDER: maps[:, 6:7]} if maps.shape[1] > 6 else {}
     return {
         FOREGROUND: maps[:, 0:1],
         DISTANCE: maps[:, 1:2],
         OFFSET: maps[:, 2:4],
         "inverse_size": maps[:, 4:5],
         "weight": maps[:, 5:6],
+        **gaps,
     }
 
 
@@ -139,10 +148,13 @@ def _random_matrix(params: AugmentParams, rng: np.random.Generator) -> np.ndarra
     """Draw the 2 x 2 matrix that takes crop coordinates to image coordinates, both (y, x) in pixels."""
     zoom = np.exp(rng.uniform(*np.log(params.zoom)))
     stretch = np.exp(rng.uniform(-params.stretch, params.stretch) / 2)
-    angle = rng.uniform(0, 2 * np.pi) if rng.random() < params.rotate else rng.integers(4) * np.pi / 2
+    angle = rng.uniform(0, 2 * np.pi) if rng.random() < params.rotate else rng.integers(4) * params.turn * np.pi / 2
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    flip = np.diag([1.0, rng.choice([-1.0, 1.0])])
+    flip = np.diag([1.0, rng.choice([-1.0, 1.0], p=[params.flip, 1 - params.flip])])
     matrix: np.ndarray = rotation @ np.diag([stretch, 1 / stretch]) @ flip / zoom
+    if params.shear:
+        # Along one axis, which the rotation after it makes any direction; the area stays.
+        matrix = matrix @ np.array([[1.0, rng.uniform(-params.shear, params.shear)], [0.0, 1.0]])
     return matrix
 
 
@@ -175,7 +187,7 @@ def _random_crop(
     else:
         centre = _centre_near(source.centres, shape, matrix, size, rng)
     # Only the part of the image under the crop is converted and sampled: images may be far larger than crops.
-    reach = np.abs(matrix).sum(axis=1) * size / 2 + 2
+    reach = np.abs(matrix).sum(axis=1) * (size / 2 + 2 * params.elastic) + 2
     low = np.maximum(np.floor(centre - reach), 0).astype(int)
     high = np.minimum(np.ceil(centre + reach), shape).astype(int)
     window = (slice(None), slice(low[0], high[0]), slice(low[1], high[1]))
@@ -185,6 +197,12 @@ def _random_crop(
     shift = (2 * (centre - low) / n - 1)[::-1]
     theta = torch.tensor(np.column_stack([to_window, shift]), dtype=torch.float32)[None]
     grid = functional.affine_grid(theta, [1, 1, size, size], align_corners=False)
+    inverse, scale = torch.from_numpy(np.linalg.inv(matrix)).float(), 1 / np.sqrt(abs(np.linalg.det(matrix)))
+    if params.elastic:
+        bend = _random_bend(size, params.elastic, rng)
+        grid = grid + torch.einsum("ij,jyx->yxi", torch.from_numpy(to_window).float(), bend.flip(0)) * 2 / size
+        straight = _straightening(bend)
+        inverse, scale = torch.einsum("ijyx,jk->ikyx", straight, inverse), scale * _root_det(straight)
 
     smooth_in = torch.cat([source.image[window], source.smooth[window]]).float()[None]
     smooth = functional.grid_sample(smooth_in, grid, "bilinear", "reflection", align_corners=False)[0]
@@ -192,20 +210,42 @@ def _random_crop(
     exact_in = torch.cat([source.exact[window].float(), counts])[None]
     exact = functional.grid_sample(exact_in, grid, "nearest", "zeros", align_corners=False)[0]
 
-    scale = 1 / np.sqrt(abs(np.linalg.det(matrix)))
-    target = _targets(smooth[-1] * scale, exact, np.linalg.inv(matrix), scale)
-    return vary_intensity(smooth[:-1], in_channels, params, rng), target
+    n_image = source.image.shape[0]
+    target = _targets(smooth[n_image:], exact, inverse, scale)
+    return vary_intensity(smooth[:n_image], in_channels, params, rng), target
 
 
-def _targets(border_distance: Tensor, exact: Tensor, inverse: np.ndarray, scale: float) -> Tensor:
-    """Return ``(6, Y, X)``: foreground, centre distance, offset y and x, inverse size, weight."""
+def _random_bend(size: int, strength: float, rng: np.random.Generator) -> Tensor:
+    """Draw a smooth field of shifts ``(2, size, size)`` (y, x) in pixels, with a node every 32 pixels."""
+    n = size // 32 + 3
+    nodes = torch.from_numpy(rng.uniform(-strength, strength, (1, 2, n, n))).float()
+    wide = functional.interpolate(nodes, (32 * n, 32 * n), mode="bicubic", align_corners=True)
+    start = (32 * n - size) // 2
+    return wide[0, :, start : start + size, start : start + size]
+
+
+def _straightening(bend: Tensor) -> Tensor:
+    """Return what undoes a bend around each pixel, to first order: matrices ``(2, 2, Y, X)``."""
+    dy, dx = torch.gradient(bend, dim=(1, 2))
+    a, b, c, d = 1 + dy[0], dx[0], dy[1], 1 + dx[1]
+    undone = torch.stack([torch.stack([d, -b]), torch.stack([-c, a])])
+    return undone / (a * d - b * c).clamp(min=0.1)
+
+
+def _root_det(matrices: Tensor) -> Tensor:
+    determinant = matrices[0, 0] * matrices[1, 1] - matrices[0, 1] * matrices[1, 0]
+    return determinant.clamp(min=0.01).sqrt()
+
+
+def _targets(smooth: Tensor, exact: Tensor, inverse: Tensor, scale: float | Tensor) -> Tensor:
+    """Return ``(6 or 7, Y, X)``: foreground, centre distance, offset y and x, inverse size, weight, perhaps gaps."""
     foreground, weight = exact[0], exact[4]
-    offset = torch.einsum("ij,jyx->iyx", torch.tensor(inverse, dtype=torch.float32), exact[1:3])
+    offset = torch.einsum("ij,jyx->iyx" if inverse.ndim == 2 else "ijyx,jyx->iyx", inverse, exact[1:3])
     # The border lies between pixels, half a pixel out from the last one inside.
-    border = (border_distance - 0.5).clamp(min=0) * foreground
+    border = (smooth[0] * scale - 0.5).clamp(min=0) * foreground
     to_centre = offset.norm(dim=0)
     distance = torch.where(foreground > 0, border / (border + to_centre).clamp(min=1e-3), 0.0)
-    return torch.stack([foreground, distance, *(offset / OFFSET_SCALE), exact[3] / scale, weight])
+    return torch.stack([foreground, distance, *(offset / OFFSET_SCALE), exact[3] / scale, weight, *smooth[1:]])
 
 
 def still_crop(
@@ -215,7 +255,7 @@ def still_crop(
     part = (slice(None), *window)
     exact = source.exact[part].float()
     counts = torch.ones_like(exact[:1]) if source.weight is None else source.weight[part].float()
-    maps = _targets(source.smooth[part].float()[0], torch.cat([exact, counts]), np.eye(2), 1.0)[None]
+    maps = _targets(source.smooth[part].float(), torch.cat([exact, counts]), torch.eye(2), 1.0)[None]
     image = source.image[part].float()
     x = image.expand(in_channels, -1, -1) if image.shape[0] == 1 else image
     return x[None], named_targets(maps)

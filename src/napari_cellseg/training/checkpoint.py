@@ -1,4 +1,4 @@
-"""Checkpoints of a fine-tune: everything that a killed run goes on from."""
+"""Checkpoints of a training run: everything that a killed run goes on from."""
 
 from __future__ import annotations
 

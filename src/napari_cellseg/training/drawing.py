@@ -1,16 +1,30 @@
-"""Which crops the next step learns from: the person's images, with general samples mixed in."""
+"""Which crops the next step learns from: a person's images, perhaps with general samples mixed in."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from torch import Tensor
 
 from .augment import TrainingImage, random_batch
 from .params import AugmentParams
-from .trainer import draw_weights
+
+
+def draw_weights(images: Sequence[TrainingImage], kind_weights: Mapping[str, float]) -> np.ndarray:
+    """Chance of drawing each image: kinds as asked, larger images more often (by the root of their area).
+
+    The area of an image is the part of it that was reviewed.
+    """
+    weights = np.array([math.sqrt(image.area) for image in images])
+    kinds = np.array([image.kind for image in images])
+    for kind in set(kinds):
+        share = kind_weights.get(str(kind), float((kinds == kind).mean()))
+        weights[kinds == kind] *= share / weights[kinds == kind].sum()
+    chances: np.ndarray = weights / weights.sum()
+    return chances
 
 
 class Drawer:
@@ -32,10 +46,16 @@ class Drawer:
         self._images: list[TrainingImage] = []
         self._chances = np.ones(0)
 
-    def fill(self, own: Sequence[TrainingImage], general: Sequence[TrainingImage], share: float) -> None:
+    def fill(
+        self,
+        own: Sequence[TrainingImage],
+        general: Sequence[TrainingImage] = (),
+        share: float = 0.0,
+        kind_weights: Mapping[str, float] | None = None,
+    ) -> None:
         """Set the images to draw from; `share` of the crops come from the general ones, kinds in equal parts."""
         self._images = [*own, *general]
-        chances = [draw_weights(own, {}) * (1 - share * bool(general))]
+        chances = [draw_weights(own, kind_weights or {}) * (1 - share * bool(general))]
         if general:
             chances.append(draw_weights(general, {image.kind: 1.0 for image in general}) * share)
         self._chances = np.concatenate(chances)

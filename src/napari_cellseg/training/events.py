@@ -1,7 +1,8 @@
-"""What a fine-tune says while it runs, besides its steps."""
+"""What a training run says while it runs, besides its steps."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,17 @@ class Started:
 
 @dataclass(frozen=True)
 class Looked:
-    """A look at what is held out: loss, F1 at IoU .5, IoU of the foreground; `best`: these weights were kept."""
+    """A look at what is held out: loss, F1 at IoU .5, IoU and Dice of the foreground; `best`: these weights were kept.
+
+    What was not measured is NaN.
+    """
 
     step: int
     validation_loss: float
     f1: float
     iou: float
     best: bool
+    dice: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,8 @@ def event_dict(event: Event) -> dict[str, Any]:
     """Return an event as JSON-able values, its kind first."""
     values = asdict(event)
     if isinstance(event, TrainProgress):
-        values.pop("validation_loss")
+        for name in ("validation_loss", "iou", "dice"):
+            values.pop(name)  # the look that follows tells them
         values["seconds_left"] = event.seconds_left
     if isinstance(event, Started):
         values["name"] = event.version.name

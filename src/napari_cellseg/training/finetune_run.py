@@ -187,6 +187,7 @@ class FineTuneRun:
             split=parent.split,
             threshold=parent.threshold,
             min_size=parent.min_size,
+            diameter=parent.diameter,
             parent=parent.name,
             description=f"{parent.name}, fine-tuned on {len(self.parts.learned)} image(s)",
         )

@@ -31,13 +31,14 @@ def vary_intensity(image: Tensor, in_channels: int, params: AugmentParams, rng: 
     if image.shape[0] == 1 and rng.random() < params.invert:
         image = 1 - image
     if image.shape[0] == 3:
-        tint = torch.tensor(rng.uniform(0.85, 1.15, (3, 1, 1)), dtype=torch.float32)
+        tint = torch.tensor(rng.uniform(1 - params.tint, 1 + params.tint, (3, 1, 1)), dtype=torch.float32)
         image = 1 - (1 - image) * tint
-        if rng.random() < 0.1:
+        if rng.random() < params.swap:
             image = image[torch.from_numpy(rng.permutation(3))]
     gamma = float(np.exp(rng.uniform(*np.log(params.gamma))))
     image = image.sign() * image.abs().clamp(min=1e-6) ** gamma
-    image = image * float(rng.uniform(0.75, 1.25)) + float(rng.uniform(-0.08, 0.08))
+    contrast = float(rng.uniform(1 - params.contrast, 1 + params.contrast))
+    image = image * contrast + float(rng.uniform(-params.brightness, params.brightness))
     if rng.random() < params.shading:
         field = torch.tensor(rng.uniform(0.6, 1.3, (1, 1, 3, 3)), dtype=torch.float32)
         image = image * functional.interpolate(field, image.shape[-2:], mode="bicubic", align_corners=True)[0]

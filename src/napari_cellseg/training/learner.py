@@ -12,14 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from ..imaging.errors import CellsegError
+from ..network.building import Network
+from ..network.config import FOREGROUND
 from ..network.devices import DeviceChoice, resolve_device
 from ..network.predict import place
-from ..network.unet import UNet
 from .losses import LossParams, total_loss
 from .schedule import RunningAverage
 
 Batch = tuple[Tensor, Mapping[str, Tensor]]
 PATIENCE = 5
+LEAST_SCALE = 1.0
 
 
 class RanAwayError(CellsegError):
@@ -31,11 +33,11 @@ class Learner:
 
     Parameters
     ----------
-    network : UNet
+    network : UNet, or one with an encoder from elsewhere
         On the CPU.
     choice : DeviceChoice
     learning_rate, weight_decay : float
-        Of AdamW.
+        Of the optimiser.
     average : float
         Decay of the running average of the weights.
     loss : LossParams
@@ -45,11 +47,12 @@ class Learner:
         The weights to keep lie this far on the way from the first weights to their running average. Below 1 much of
         what the network knew is kept, for little of what is new (Wortsman et al., Robust fine-tuning of zero-shot
         models, CVPR 2022).
+    optimizer : {'adamw', 'adam', 'sgd'}
     """
 
     def __init__(
         self,
-        network: UNet,
+        network: Network,
         choice: DeviceChoice,
         learning_rate: float,
         weight_decay: float,
@@ -57,6 +60,7 @@ class Learner:
         loss: LossParams,
         freeze: str = "nothing",
         blend: float = 1.0,
+        optimizer: str = "adamw",
     ) -> None:
         self.network, self.choice, self.loss, self.freeze = place(network, choice.device), choice, loss, freeze
         if freeze == "encoder":
@@ -65,7 +69,9 @@ class Learner:
         self.blend = blend
         self._first = {name: value.clone() for name, value in self.average.state.items()} if blend < 1 else {}
         learned = [p for p in network.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(learned, learning_rate, weight_decay=weight_decay)
+        self.optimizer = _make_optimizer(optimizer, learned, learning_rate, weight_decay)
+        # Small gradients vanish in float16 unless they are scaled up; other precisions need nothing of the kind.
+        self.scaler = torch.amp.GradScaler(choice.device, enabled=choice.dtype == "float16")
         self._n_bad = 0
 
     def set_rate(self, learning_rate: float) -> None:
@@ -86,16 +92,24 @@ class Learner:
         self._train_mode()
         loss, parts = total_loss(self.forward(x), self._moved(targets), self.loss)
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        self.scaler.scale(loss).backward()
+        self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         value = float(loss.detach())
         if not (math.isfinite(value) and math.isfinite(float(norm))):
+            if self.scaler.is_enabled():
+                # Scaled up too far is no mistake of the run: the scale halves, and the next step fits.
+                self.scaler.step(self.optimizer)
+                self.scaler.update()
+                if math.isfinite(value) and self.scaler.get_scale() > LEAST_SCALE:
+                    return value, parts
             self._n_bad += 1
             if self._n_bad >= PATIENCE:
                 raise RanAwayError(f"The loss is not a number any more, {PATIENCE} steps in a row.")
             return value, parts
         self._n_bad = 0
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.average.update(self.network)
         return value, parts
 
@@ -132,12 +146,21 @@ class Learner:
         """Return the loss of outputs."""
         return float(total_loss(outputs, self._moved(targets), self.loss)[0])
 
-    def mean_loss(self, batches: Sequence[Batch]) -> float:
-        """Mean loss of the weights to keep on some batches; NaN without any."""
+    def validate(self, batches: Sequence[Batch]) -> tuple[float, float, float]:
+        """Return the mean loss, IoU and Dice of the weights to keep on some batches; NaN without any.
+
+        IoU and Dice are those of the foreground at probability .5, mean over the crops, where a person vouched.
+        """
         if not batches:
-            return math.nan
+            return math.nan, math.nan, math.nan
+        losses, overlaps = [], []
         with self.averaged():
-            return float(np.mean([self.loss_on(self.forward(x), targets) for x, targets in batches]))
+            for x, targets in batches:
+                outputs = self.forward(x)
+                losses.append(self.loss_on(outputs, targets))
+                overlaps.append(foreground_overlap(outputs[FOREGROUND].cpu(), targets))
+        iou, dice = torch.cat(overlaps, dim=1).mean(dim=1).tolist()
+        return float(np.mean(losses)), iou, dice
 
     def move(self, device: str) -> None:
         """Go on on another device."""
@@ -145,6 +168,7 @@ class Learner:
         self.network.to(self.choice.device)
         self.average.state = {name: value.to(self.choice.device) for name, value in self.average.state.items()}
         self._first = {name: value.to(self.choice.device) for name, value in self._first.items()}
+        self.scaler = torch.amp.GradScaler(self.choice.device, enabled=self.choice.dtype == "float16")
         # Loading its own state puts the optimiser's tensors where the weights are.
         self.optimizer.load_state_dict(self.optimizer.state_dict())
 
@@ -161,6 +185,7 @@ class Learner:
             "average": self.average.state,
             "n_updates": self.average.n_updates,
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -169,6 +194,8 @@ class Learner:
         self.average.state = {name: value.to(self.choice.device) for name, value in state["average"].items()}
         self.average.n_updates = int(state["n_updates"])
         self.optimizer.load_state_dict(state["optimizer"])
+        if state.get("scaler") and self.scaler.is_enabled():
+            self.scaler.load_state_dict(state["scaler"])
 
     def _train_mode(self) -> None:
         self.network.train()
@@ -179,3 +206,22 @@ class Learner:
 
     def _moved(self, targets: Mapping[str, Tensor]) -> dict[str, Tensor]:
         return {name: value.to(self.choice.device) for name, value in targets.items()}
+
+
+def foreground_overlap(logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+    """Return ``(2, N)``: IoU and Dice of the foreground of each crop; 1 where there is none and none was found."""
+    counts = targets["weight"] > 0
+    found, true = (logits >= 0) & counts, (targets[FOREGROUND] > 0.5) & counts
+    both = (found & true).sum(dim=(1, 2, 3)).double()
+    either = (found | true).sum(dim=(1, 2, 3)).double()
+    iou = torch.where(either > 0, both / either.clamp(min=1), 1.0)
+    return torch.stack([iou, 2 * iou / (1 + iou)])
+
+
+def _make_optimizer(
+    name: str, parameters: Sequence[nn.Parameter], learning_rate: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    if name == "sgd":
+        return torch.optim.SGD(parameters, learning_rate, momentum=0.9, nesterov=True, weight_decay=weight_decay)
+    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[name]
+    return kind(parameters, learning_rate, weight_decay=weight_decay)

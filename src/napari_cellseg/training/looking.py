@@ -33,8 +33,8 @@ class Look:
     area: np.ndarray
 
 
-def still_windows(samples: Sequence[Sample], model: ModelVersion, size: int) -> list[Look]:
-    """Cut the reviewed areas into windows of `size` pixels; the fullest ones where there are too many."""
+def still_windows(samples: Sequence[Sample], model: ModelVersion, size: int, n: int = N_WINDOWS) -> list[Look]:
+    """Cut the reviewed areas into windows of `size` pixels; the `n` fullest ones where there are more."""
     looks = []
     for sample in samples:
         area = reviewed_area(sample)
@@ -47,7 +47,7 @@ def still_windows(samples: Sequence[Sample], model: ModelVersion, size: int) -> 
                     inputs, targets = still_crop(ready, window, model.config.in_channels)
                     looks.append(Look(inputs, targets, sample.labels[window], area[window]))
     looks.sort(key=lambda look: -int(look.area.sum()))
-    return looks[:N_WINDOWS]
+    return looks[:n]
 
 
 def look_at(learner: Learner, looks: Sequence[Look], model: ModelVersion) -> tuple[float, float, float]:

@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from ..network.config import DISTANCE, FOREGROUND, OFFSET
+from .params import LossParams
 
+__all__ = ["BORDER", "LossParams", "dice_loss", "total_loss"]
 
-@dataclass(frozen=True)
-class LossParams:
-    """Weights of the terms of the loss.
-
-    Parameters
-    ----------
-    bce, dice : float
-        Weights of binary cross-entropy and of 1 - Dice on the foreground.
-    distance, offset : float
-        Weights of the L1 terms on centre distance and centre offset.
-    """
-
-    bce: float = 1.0
-    dice: float = 0.5
-    distance: float = 3.0
-    offset: float = 1.0
+BORDER = "border"
 
 
 def dice_loss(logits: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -50,7 +36,7 @@ def total_loss(
         The network's maps, ``(N, C, Y, X)``.
     targets : mapping of str to Tensor
         ``foreground``, ``distance``, ``weight`` (0 where nobody vouched), ``inverse_size``: ``(N, 1, Y, X)``;
-        ``offset``: ``(N, 2, Y, X)``.
+        ``offset``: ``(N, 2, Y, X)``; ``border``, where `params` asks for it: 1 in the narrowest gaps between cells.
     params : LossParams
 
     Returns
@@ -60,7 +46,11 @@ def total_loss(
     parts : dict of str to float
         Unweighted value of each term.
     """
-    weight = targets["weight"]
+    vouched = targets["weight"]
+    weight = vouched
+    if params.border_weight:
+        # The weight map of Ronneberger et al. 2015: the gaps between cells are few pixels, but decide what is one cell.
+        weight = vouched * (1 + params.border_weight * targets[BORDER])
     n_pixels = weight.sum().clamp(min=1)
     foreground = targets[FOREGROUND]
     logits = outputs[FOREGROUND].float()
@@ -74,7 +64,7 @@ def total_loss(
         terms["distance"] = (error * weight).sum() / n_pixels
     if OFFSET in outputs:
         # A pixel's error counts relative to the size of its cell, so that small cells are not drowned by large ones.
-        inside = targets["inverse_size"] * weight
+        inside = targets["inverse_size"] * vouched
         error = (outputs[OFFSET].float() - targets[OFFSET]).abs().mean(dim=1, keepdim=True)
         terms["offset"] = (error * inside).sum() / inside.sum().clamp(min=1e-3)
     loss = sum((getattr(params, name) * value for name, value in terms.items()), start=torch.zeros(()))

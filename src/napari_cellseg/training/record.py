@@ -5,29 +5,23 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors.torch import save
 from torch import Tensor
 
 from ..imaging.writing import atomic_path, write_table
-from ..network.devices import DeviceChoice
-from ..network.unet import UNet, n_parameters
-from ..network.versions import CONFIG_FILE, WEIGHTS_FILE, ModelVersion, announce_weights, write_config
-from .datasets import Sample
-
-if TYPE_CHECKING:
-    from .params import TrainParams
+from ..network.versions import CONFIG_FILE, WEIGHTS_FILE, announce_weights, write_config
 
 HISTORY_FILE = "history.csv"
 
 
 @dataclass(frozen=True)
 class TrainProgress:
-    """Where a training run stands; `validation_loss` is NaN between validations."""
+    """Where a training run stands; `validation_loss`, `iou` and `dice` of the foreground are NaN between looks."""
 
     step: int
     done: float
@@ -35,6 +29,9 @@ class TrainProgress:
     loss: float
     validation_loss: float
     parts: Mapping[str, float]
+    iou: float = math.nan
+    dice: float = math.nan
+    rate: float = math.nan
 
     @property
     def seconds_left(self) -> float:
@@ -77,45 +74,37 @@ def save_version(folder: Path, state: Mapping[str, Tensor], **settings: Any) -> 
 
 
 def write_history(path: Path, history: Sequence[TrainProgress]) -> None:
-    """Write one row per step: losses, their parts, seconds."""
+    """Write one row per step: losses, their parts, seconds; what was not looked at is left empty."""
     columns: dict[str, Any] = {
         "step": [p.step for p in history],
         "seconds": [round(p.seconds, 2) for p in history],
         "loss": [p.loss for p in history],
-        "validation_loss": ["" if math.isnan(p.validation_loss) else p.validation_loss for p in history],
+        "validation_loss": [p.validation_loss for p in history],
+        "validation_iou": [p.iou for p in history],
+        "validation_dice": [p.dice for p in history],
+        "learning_rate": [p.rate for p in history],
     }
     for name in history[0].parts if history else ():
         columns[name] = [p.parts[name] for p in history]
     write_table(path, columns)
 
 
-def training_record(
-    params: TrainParams,
-    training: Sequence[Sample],
-    validation: Sequence[Sample],
-    history: Sequence[TrainProgress],
-    network: UNet,
-    choice: DeviceChoice,
-    parent: ModelVersion | None,
-) -> dict[str, Any]:
-    """Return everything needed to repeat the run, as JSON-able values."""
-    looked = [p for p in history if not math.isnan(p.validation_loss)]
-    best = min(looked, key=lambda p: p.validation_loss, default=None)
-    return {
-        "parent": parent.name if parent else None,
-        "parameters": {
-            **asdict(params),
-            "network": network.config.to_dict(),
-            "kind_weights": dict(params.kind_weights),
-        },
-        "n_parameters": n_parameters(network),
-        "device": choice.device,
-        "dtype": choice.dtype,
-        "torch": torch.__version__,
-        "steps": history[-1].step,
-        "hours": round(history[-1].seconds / 3600, 2),
-        "best_step": best.step if best else history[-1].step,
-        "best_validation_loss": best.validation_loss if best else None,
-        "training_images": sorted(s.name for s in training),
-        "validation_images": sorted(s.name for s in validation),
-    }
+def pack_history(history: Sequence[TrainProgress]) -> dict[str, Any]:
+    """Return a history as one table, small enough for a checkpoint: names of the parts, and ``(N, 8 + parts)``."""
+    names = list(history[0].parts) if history else []
+    rows = [
+        (p.step, p.done, p.seconds, p.loss, p.validation_loss, p.iou, p.dice, p.rate, *(p.parts[n] for n in names))
+        for p in history
+    ]
+    return {"parts": names, "rows": torch.tensor(rows, dtype=torch.float64).reshape(len(rows), 8 + len(names))}
+
+
+def unpack_history(packed: Mapping[str, Any]) -> list[TrainProgress]:
+    """Return what :func:`pack_history` was given."""
+    names = packed["parts"]
+    return [
+        TrainProgress(
+            int(row[0]), row[1], row[2], row[3], row[4], dict(zip(names, row[8:], strict=True)), row[5], row[6], row[7]
+        )
+        for row in packed["rows"].tolist()
+    ]

@@ -1,4 +1,4 @@
-"""Fine-tuning runs on the disk: where a new version goes, which runs can go on. Loads no torch."""
+"""Training runs on the disk: where a new version goes, which runs can go on. Loads no torch."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from ..imaging.writing import write_json
 from ..network.versions import CONFIG_FILE, bundled_models_dir, user_models_dir
 
 RUN_FILE = "finetune.json"
+TRAIN_FILE = "train.json"
 CHECKPOINT_FILE = "checkpoint.pt"
 # A run that wrote no checkpoint for so long is not running any more, whatever has its process number now.
 SILENT_SECONDS = 180.0
@@ -64,13 +65,13 @@ def next_version_dir(parent_name: str, base: Path | None = None) -> Path:
     return base / f"{stem} mine v{i}"
 
 
-def write_run(folder: Path, values: Mapping[str, Any]) -> None:
+def write_run(folder: Path, values: Mapping[str, Any], file: str = RUN_FILE) -> None:
     """Write down what a run was asked to do."""
-    write_json(folder / RUN_FILE, values)
+    write_json(folder / file, values)
 
 
-def read_run(folder: Path) -> dict[str, Any]:
-    """Return what a run was asked to do.
+def read_run(folder: Path, file: str = RUN_FILE) -> dict[str, Any]:
+    """Return what a run was asked to do: a fine-tune, or with ``file=TRAIN_FILE`` a training.
 
     Raises
     ------
@@ -81,23 +82,22 @@ def read_run(folder: Path) -> dict[str, Any]:
         finished = "was finished" if (folder / CONFIG_FILE).is_file() else "holds no checkpoint"
         raise CellsegError(f"There is nothing to resume in {folder}: it {finished}. Start a new run without --resume.")
     try:
-        values = json.loads((folder / RUN_FILE).read_text(encoding="utf-8"))
+        values = json.loads((folder / file).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise CellsegError(
-            f"{folder / RUN_FILE} cannot be read ({error}). Start a new run without --resume."
-        ) from error
+        raise CellsegError(f"{folder / file} cannot be read ({error}). Start a new run without --resume.") from error
     if not isinstance(values, dict):
-        raise CellsegError(f"{folder / RUN_FILE} holds no settings. Start a new run without --resume.")
-    if _is_running(values.get("process"), (folder / CHECKPOINT_FILE).stat().st_mtime):
+        raise CellsegError(f"{folder / file} holds no settings. Start a new run without --resume.")
+    last_sign = max((folder / name).stat().st_mtime for name in (CHECKPOINT_FILE, file))
+    if _is_running(values.get("process"), last_sign, float(values.get("silent_seconds", SILENT_SECONDS))):
         raise CellsegError(f"{folder} is being trained right now, by process {values['process']}. Stop that one first.")
     return values
 
 
-def _is_running(process: object, last_sign: float) -> bool:
+def _is_running(process: object, last_sign: float, silent_seconds: float) -> bool:
     """Whether a process that wrote a checkpoint then is still at it."""
     if not isinstance(process, int) or process <= 0 or process == os.getpid():
         return False
-    if time.time() - last_sign > SILENT_SECONDS:
+    if time.time() - last_sign > silent_seconds:
         return False
     if sys.platform == "win32":
         return True  # asking after a process would end it there
@@ -137,7 +137,7 @@ def discard(path: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         (path / CHECKPOINT_FILE).unlink()
     if not (path / CONFIG_FILE).exists():
-        for name in (RUN_FILE, "history.csv", "weights.safetensors"):
+        for name in (RUN_FILE, TRAIN_FILE, "split.json", "history.csv", "weights.safetensors"):
             (path / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             path.rmdir()

@@ -1,0 +1,318 @@
+"""One image of a batch, from its file to its results: the same function in this process and on a cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from ..imaging.errors import CellsegError, ImageError
+from ..imaging.image import Image
+from ..imaging.pages import Page, page_image, pages_of, refuse_pages
+from ..imaging.progress import Progress
+from ..imaging.reading import source_stamp
+from ..instances.prediction import Prediction
+from ..network.versions import ModelVersion
+from .outputs import output_path
+from .plan import Item
+from .recipe import Recipe
+from .results import corrected_by_hand, mean_doubt, numbers, numbers_of_file, save_result
+from .rows import BatchRow
+from .segment import Prepared, SegmentResult, iter_predict_prepared, open_image, prepare
+from .stacks import Stack
+
+CHANGED_SINCE = "The image has changed since its labels were corrected."
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What all images of a batch have in common.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        With all that it leaves to the model filled in.
+    model : ModelVersion
+    digest : str
+        The recipe's.
+    out : Path
+        Folder of the results.
+    overwrite : bool
+        Also replace what a person corrected, or made.
+    resume : bool
+        Leave pages as they are whose values and recipe are those of an earlier run.
+    """
+
+    recipe: Recipe
+    model: ModelVersion
+    digest: str
+    out: Path
+    overwrite: bool = False
+    resume: bool = False
+
+    @classmethod
+    def of(cls, recipe: Recipe, out: Path, overwrite: bool = False, resume: bool = False) -> Job:
+        """Load the recipe's model.
+
+        Raises
+        ------
+        ModelError
+            There is no such model, or it is not the one that the recipe was made with.
+        """
+        model = recipe.load_model()
+        return cls(recipe.resolved(model), model, recipe.digest(model), Path(out).absolute(), overwrite, resume)
+
+
+@dataclass(eq=False)
+class Task:
+    """One page of an image: ready for the network, or done with already (then `rows` says how)."""
+
+    item: Item
+    row: BatchRow
+    prepared: Prepared | None = None
+    stack: Stack | None = None
+    page: Page | None = None
+    rows: list[BatchRow] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def n_bytes(self) -> int:
+        """About how much memory it takes until its results are written."""
+        if self.prepared is None:
+            return 0
+        return self.prepared.plane.nbytes + 4 * self.prepared.normalized.nbytes
+
+
+def segment_item(
+    item: Item, recipe: Recipe, out: Path, *, overwrite: bool = False, previous: Sequence[BatchRow] = ()
+) -> Generator[Progress, None, list[BatchRow]]:
+    """Segment one image and write its results.
+
+    Parameters
+    ----------
+    item : Item
+    recipe : Recipe
+    out : Path
+        Folder of the results.
+    overwrite : bool
+        Also replace what a person corrected, or made.
+    previous : sequence of BatchRow
+        Rows that the image had; one with the same recipe and the same values is left as it is.
+
+    Yields
+    ------
+    Progress
+        Closing the generator cancels within one batch of tiles.
+
+    Returns
+    -------
+    list of BatchRow
+        One per page. What cannot be read, segmented or written is a row with an error.
+
+    Raises
+    ------
+    ModelError
+        The model cannot be used.
+    """
+    job = Job.of(recipe, out, overwrite, resume=bool(previous))
+    rows: list[BatchRow] = []
+    yield Progress(0, 0, "reading the image")
+    for task in iter_tasks(item, job, previous):
+        if task.prepared is not None:
+            prediction = yield from iter_predict_task(task)
+            if prediction is not None:
+                yield Progress(1, 1, "writing the results")
+                finish(task, prediction, job)
+        rows += task.rows
+    return rows
+
+
+def iter_tasks(item: Item, job: Job, previous: Sequence[BatchRow] = ()) -> Iterator[Task]:
+    """Read an image and make its pages ready for the network, one after the other.
+
+    Closing it stops between two pages. What is wrong with an image or a page is in the rows of its task.
+    """
+    began = time.monotonic()
+    row = BatchRow(
+        item.name,
+        stem=item.stem,
+        threshold=job.recipe.threshold,
+        min_size=job.recipe.min_size,
+        source={"path": str(item.path)},
+        recipe=job.digest,
+        model=job.recipe.model,
+        model_sha256=job.model.sha256,
+    )
+    try:
+        row = replace(row, source={**row.source, **source_stamp(item.path)})
+        if job.recipe.pages != "each" and (kept := kept_rows(row, job, previous)):
+            yield Task(item, row, rows=kept)
+            return
+        image = open_image(item.path, job.recipe.axes)
+        if job.recipe.pages == "one":
+            refuse_pages(image)
+        pages = pages_of(image)
+        row = replace(row, n_pages=len(pages))
+        stack = Stack(image, job.out, item.stem) if job.recipe.pages == "stack" and len(pages) > 1 else None
+    except Exception as error:  # noqa: BLE001 - other people's readers, and one image must not stop the others
+        yield Task(item, row, rows=[_failed(row, error)])
+        return
+    for page in pages:
+        task = Task(item, replace(row, page=page.name), stack=stack, page=page)
+        try:
+            _fill(task, image, job, previous)
+        except Exception as error:  # noqa: BLE001
+            _settle(task, _failed(task.row, error))
+        task.seconds = time.monotonic() - began
+        yield task
+        began = time.monotonic()
+
+
+def iter_predict_task(task: Task) -> Generator[Progress, None, Prediction | None]:
+    """Run the network on a task; None where the image failed, which the task's rows then say.
+
+    Raises
+    ------
+    ModelError
+        The model cannot be used, for this image or any other.
+    """
+    assert task.prepared is not None
+    began = time.monotonic()
+    try:
+        return (yield from iter_predict_prepared(task.prepared))
+    except (ImageError, MemoryError) as error:
+        _settle(task, _failed(task.row, error))
+        return None
+    finally:
+        task.seconds += time.monotonic() - began
+
+
+def finish(task: Task, prediction: Prediction, job: Job) -> None:
+    """Separate the cells of a task and write its results; what became of it is in its rows. May run in any thread."""
+    assert task.prepared is not None
+    began = time.monotonic()
+    prepared, task.prepared = task.prepared, None
+    try:
+        # It may have been corrected since it was read.
+        if task.stack is None and (kept := kept_rows(task.row, job, ())):
+            task.rows = kept
+            return
+        segmented = prepared.separate(prediction)
+        result = segmented.result()
+        outputs = [name for name in job.recipe.outputs if task.stack is None or name != "labels"]
+        files = save_result(outputs, result, prepared.plane, prepared.image, job.out, _stem(task.row))
+        row = replace(
+            task.row,
+            state="done",
+            **numbers(result.table["area_px"], prepared.image.pixel_size),
+            doubt=mean_doubt(segmented),
+            notes=prediction.notes,
+            files=files,
+            image_sha256=segmented.image_sha256,
+            seconds=task.seconds + time.monotonic() - began,
+        )
+    except Exception as error:  # noqa: BLE001
+        _settle(task, _failed(task.row, error))
+    else:
+        _settle(task, row, result)
+
+
+def kept_rows(row: BatchRow, job: Job, previous: Sequence[BatchRow]) -> list[BatchRow]:
+    """Rows of the label file that a row would write, where a person corrected it; else none.
+
+    Raises
+    ------
+    OutputError
+        There is a file of that name that is none of ours.
+    """
+    if job.overwrite:
+        return []
+    path = output_path("labels", job.out / _stem(row))
+    metadata = corrected_by_hand(path, "labels" in job.recipe.outputs)
+    if metadata is None:
+        return []
+    name = path.relative_to(job.out).as_posix()
+    known = [old for old in previous if old.files.get("labels") == name]
+    if known:
+        return [
+            replace(old, state="kept", corrected=True, notes=() if _same(old, row) else (CHANGED_SINCE,))
+            for old in known
+        ]
+    settings = metadata.get("recipe")
+    settings = settings if isinstance(settings, dict) else {}
+    return [
+        replace(
+            row,
+            state="kept",
+            corrected=True,
+            files={"labels": name},
+            **numbers_of_file(path),
+            threshold=settings.get("threshold"),
+            min_size=settings.get("min_size"),
+            recipe=str(metadata.get("recipe_sha256", "")),
+        )
+    ]
+
+
+def _fill(task: Task, image: Image, job: Job, previous: Sequence[BatchRow]) -> None:
+    assert task.page is not None
+    if task.stack is None and (kept := kept_rows(task.row, job, previous)):
+        task.rows = kept
+        return
+    page = page_image(image, task.page)
+    old = next((old for old in previous if old.page == task.page.name), None) if job.resume else None
+    if task.stack is None and old is not None and has_files(old, job) and old.image_sha256 == page.content_hash():
+        task.rows = [replace(old, state="skipped", source=task.row.source, n_pages=task.row.n_pages)]
+        return
+    task.prepared = prepare(page, job.recipe, job.model)
+
+
+def is_current(rows: Sequence[BatchRow], item: Item, job: Job) -> bool:
+    """Whether rows of an earlier run are what this one would give: same recipe, same file, all results there."""
+    if not rows or len(rows) != rows[0].n_pages or not all(has_files(row, job) for row in rows):
+        return False
+    try:
+        stamp = {"path": str(item.path), **source_stamp(item.path)}
+    except (OSError, CellsegError):
+        return False
+    return all(dict(row.source) == stamp for row in rows)
+
+
+def has_files(row: BatchRow, job: Job) -> bool:
+    """Whether a row was done with this recipe by no person, and all that is wanted of it is there."""
+    wanted = [name for name in job.recipe.outputs if name != "submission"]
+    return (
+        row.state == "done"
+        and not row.corrected
+        and row.recipe == job.digest
+        and set(wanted) <= set(row.files)
+        and all((job.out / row.files[name]).exists() for name in wanted)
+    )
+
+
+def _settle(task: Task, row: BatchRow, result: SegmentResult | None = None) -> None:
+    if task.stack is None or task.page is None:
+        task.rows = [row]
+    else:
+        task.rows = task.stack.settle(task.page, row, result)
+
+
+def _failed(row: BatchRow, error: BaseException) -> BatchRow:
+    if isinstance(error, MemoryError):
+        text = "There is not enough memory for this image. Close other programs, or cut it into parts."
+    elif isinstance(error, CellsegError):
+        text = str(error)
+    else:
+        text = f"{row.title} failed in a way that was not foreseen ({type(error).__name__}: {error}). Please report it."
+    return replace(row, state="failed", error=text)
+
+
+def _stem(row: BatchRow) -> str:
+    return f"{row.stem}_{row.page}" if row.page else row.stem
+
+
+def _same(one: BatchRow, other: BatchRow) -> bool:
+    """Whether two rows are about the same file as it was; nobody knows where one does not say."""
+    keys = {"size", "mtime_ns"} & set(one.source) & set(other.source)
+    return all(one.source[key] == other.source[key] for key in keys)

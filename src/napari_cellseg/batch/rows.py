@@ -1,0 +1,125 @@
+"""What became of one image of a batch, or of one page of it, as a value that can be written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, get_args
+
+from ..imaging.errors import ParamsError
+
+RowState = Literal["waiting", "running", "done", "failed", "skipped", "kept"]
+STATES: tuple[str, ...] = get_args(RowState)
+FINISHED = ("done", "failed", "skipped", "kept")
+
+
+@dataclass(frozen=True)
+class BatchRow:
+    """One image, or one page of an image of many.
+
+    Attributes
+    ----------
+    image : str
+        How the image is called: its name, or its path inside the folder that was given, with ``/``.
+    page : str
+        Such as ``t003_z001``; empty for an image of one plane.
+    state : {'waiting', 'running', 'done', 'failed', 'skipped', 'kept'}
+        ``skipped``: done by an earlier run in the same way; ``kept``: corrected by a person, and left alone. The
+        numbers of such a row are those of its files.
+    count : int or None
+        Number of cells.
+    median_area_px, mean_area_px, sd_area_px : float or None
+        Of the cells' areas in pixels; None without cells. The standard deviation is that of the cells themselves
+        (divided by their number).
+    pixel_area_um2 : float or None
+        Square micrometres per pixel, where the pixel size is known.
+    doubt : float or None
+        Mean estimated chance that a cell is wrong; None without cells or for corrected ones.
+    threshold, min_size : float and int, or None
+        Those of the labels.
+    seconds : float or None
+        From the first look at the file to the last byte of its results.
+    error : str
+        Why it failed; else empty.
+    notes : tuple of str
+        What the person should know about how it was computed.
+    files : dict of str to str
+        Path of each output by its name, relative to the folder of results, with ``/``.
+    stem : str
+        What its files in the folder of results begin with, with ``/``; no two images share one.
+    n_pages : int
+        Rows that this image has in all.
+    source : dict
+        ``path``, ``size`` in bytes and ``mtime_ns`` of the image's file when it was read.
+    recipe : str
+        `Recipe.digest` of what made the labels.
+    model, model_sha256 : str
+        Name or folder of the model, and hash of its weights.
+    image_sha256 : str
+        Hash of the image's values.
+    corrected : bool
+        Whether a person corrected the labels.
+    """
+
+    image: str
+    page: str = ""
+    state: RowState = "waiting"
+    count: int | None = None
+    median_area_px: float | None = None
+    mean_area_px: float | None = None
+    sd_area_px: float | None = None
+    pixel_area_um2: float | None = None
+    doubt: float | None = None
+    threshold: float | None = None
+    min_size: int | None = None
+    seconds: float | None = None
+    error: str = ""
+    notes: tuple[str, ...] = ()
+    files: Mapping[str, str] = field(default_factory=dict)
+    stem: str = ""
+    n_pages: int = 1
+    source: Mapping[str, Any] = field(default_factory=dict)
+    recipe: str = ""
+    model: str = ""
+    model_sha256: str = ""
+    image_sha256: str = ""
+    corrected: bool = False
+
+    def __post_init__(self) -> None:
+        if self.state not in STATES:
+            raise ParamsError(f"A row's state is '{self.state}'; it must be one of {', '.join(STATES)}.")
+
+    @property
+    def title(self) -> str:
+        """Image and page, as they are shown."""
+        return f"{self.image} {self.page}" if self.page else self.image
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells rows of one folder of results apart."""
+        return (self.stem or self.image, self.page)
+
+    @property
+    def has_result(self) -> bool:
+        """Whether there are labels that its numbers are about."""
+        return self.state in ("done", "skipped", "kept")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row as JSON-able values."""
+        values = asdict(self)
+        return {**values, "notes": list(self.notes), "files": dict(self.files), "source": dict(self.source)}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> BatchRow:
+        """Rebuild a row; entries that a later version may have added are left out.
+
+        Raises
+        ------
+        ParamsError
+            It lacks its image, or its state is none.
+        """
+        known = {f.name for f in fields(cls)}
+        given = {name: value for name, value in values.items() if name in known}
+        if not isinstance(given.get("image"), str):
+            raise ParamsError("A row does not say which image it is about.")
+        return cls(**{**given, "notes": tuple(given.get("notes", ()))})

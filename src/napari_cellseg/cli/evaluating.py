@@ -1,0 +1,194 @@
+"""The commands ``evaluate`` and ``calibrate``."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..imaging.errors import CellsegError
+from .common import add_recipe_options, drain_with_bar, recipe_of
+from .dataset_options import add_dataset_options, read_samples
+
+if TYPE_CHECKING:
+    from ..batch.calibration_map import CalibrationMap
+    from ..batch.evaluate import Evaluation
+    from ..batch.recipe import Recipe
+    from ..batch.segment import Segmented
+    from ..network.versions import ModelVersion
+    from ..training.datasets import Sample
+
+
+def _add_counting(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--counting", choices=("cells", "components"), default="cells",
+        help="what is counted: cells, split where they touch (default), or connected components without splitting",
+    )  # fmt: skip
+
+
+def _add_squares(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--crops", type=int, metavar="N", help="cut every image into squares of N pixels, each an image of its own"
+    )
+
+
+def add_evaluate(commands: Any) -> None:
+    sub = commands.add_parser("evaluate", help="score a model on images with known cells")
+    add_dataset_options(sub)
+    add_recipe_options(sub, image=False)
+    sub.add_argument(
+        "--only", choices=("all", "validation"), default="all",
+        help="validation: only the images that the model's training record says were held out",
+    )  # fmt: skip
+    _add_counting(sub)
+    _add_squares(sub)
+    sub.add_argument("--worst", type=int, default=24, metavar="N", help="pictures in the report (default 24)")
+    sub.add_argument(
+        "--doubt", action="store_true",
+        help="also: how many errors turn up when cells are looked at in the order of their doubt (review.json)",
+    )  # fmt: skip
+    sub.set_defaults(run=run_evaluate)
+
+
+def run_evaluate(args: argparse.Namespace) -> int:
+    """``napari-cellseg evaluate``: write metrics.json, curves.json, report.html, and review.json where asked for."""
+    from ..batch.calibration_map import read_calibration
+    from ..batch.evaluate import CURVES_FILE, iter_predict_samples, score
+    from ..batch.metrics_report import write_report
+    from ..imaging.writing import write_json
+    from ..network.versions import METRICS_FILE
+
+    recipe = recipe_of(args)
+    model = recipe.load_model()
+    samples = _chosen(read_samples(args), args, args.only == "validation", recipe, model)
+    predicted: list[Segmented] = drain_with_bar("predicting", iter_predict_samples(samples, recipe))
+    evaluation = score(samples, predicted, counting=args.counting)
+    out = Path(args.out)
+    write_json(out / METRICS_FILE, evaluation.to_dict())
+    write_json(out / CURVES_FILE, evaluation.curves())
+    print_evaluation(evaluation)
+    report = write_report(out, evaluation, samples, predicted, args.worst, read_calibration(model.path))
+    print(f"metrics in {out / METRICS_FILE}, report in {report}")
+    if args.doubt:
+        from ..batch.review import REVIEW_FILE, review, review_table, summarize_review
+
+        summary = summarize_review(review(samples, predicted))
+        write_json(out / REVIEW_FILE, summary)
+        print(f"\n{review_table(summary)}\n\nerrors by order of looking in {out / REVIEW_FILE}")
+    return 0
+
+
+def _chosen(
+    samples: list[Sample], args: argparse.Namespace, held_out_only: bool, recipe: Recipe, model: ModelVersion
+) -> list[Sample]:
+    """Return the images that were held out, or all, in squares where that was asked for."""
+    from ..batch.evaluate import in_squares
+
+    if held_out_only:
+        held_out = set(model.training.get("validation_images", ()))
+        samples = [s for s in samples if s.name in held_out]
+        if not samples:
+            raise CellsegError(
+                f"No image of {args.dataset} is among those held out when {recipe.model} was trained. Use --only all."
+            )
+    return samples if args.crops is None else in_squares(samples, args.crops)
+
+
+def add_calibrate(commands: Any) -> None:
+    sub = commands.add_parser("calibrate", help="find the threshold and smallest size that suit a model best")
+    add_dataset_options(sub)
+    add_recipe_options(sub, image=False)
+    sub.add_argument(
+        "--goal", choices=("count", "ap"), default="count",
+        help="the lowest mean error of the count (default), or the highest AP (mean over IoU .5 to .9)",
+    )  # fmt: skip
+    sub.add_argument(
+        "--only", choices=("all", "validation"),
+        help="validation: only images that were held out in training (default where DATASET holds any)",
+    )  # fmt: skip
+    _add_counting(sub)
+    _add_squares(sub)
+    sub.add_argument("--set-defaults", action="store_true", help="store what was chosen as the model's defaults")
+    sub.set_defaults(run=run_calibrate)
+
+
+def run_calibrate(args: argparse.Namespace) -> int:
+    """``napari-cellseg calibrate``: write calibration.json and report.html; with --set-defaults also into the model."""
+    from ..batch.calibration_map import iter_calibration_map
+    from ..batch.evaluate import iter_predict_samples, score
+    from ..batch.metrics_report import write_report
+    from ..network.versions import set_defaults
+
+    recipe = recipe_of(args)
+    model = recipe.load_model()
+    if args.set_defaults:
+        _check_settable(args, model)
+    samples = read_samples(args)
+    held_out = set(model.training.get("validation_images", ()))
+    only_held_out = args.only == "validation" or (args.only is None and any(s.name in held_out for s in samples))
+    learned = set(model.training.get("training_images", ()))
+    if not only_held_out and any(s.name in learned for s in samples):
+        print("Some of these images were learned from: the figures flatter. --only validation leaves them out.")
+    samples = _chosen(samples, args, only_held_out, recipe, model)
+    predicted: list[Segmented] = drain_with_bar("predicting", iter_predict_samples(samples, recipe))
+    found: CalibrationMap = drain_with_bar(
+        "calibrating", iter_calibration_map(samples, predicted, args.goal, args.counting)
+    )
+    out = Path(args.out)
+    found.write(out)
+    evaluation = score(samples, predicted, found.threshold, found.min_size, args.counting)
+    report = write_report(out, evaluation, samples, predicted, calibration=found)
+    print_evaluation(evaluation)
+    before = f"threshold {found.before[0]:g}, {found.before[1]} px: {found.before[2]:.3f}"
+    print(f"{found.figure} on {len(samples)} images, {found.n_cells} cells\n  before  {before}")
+    print(f"  best    threshold {found.threshold:g}, {found.min_size} px: {found.value:.3f}")
+    if args.set_defaults:
+        set_defaults(model, found.threshold, found.min_size)
+        found.write(model.path)
+        print(f"these are now the defaults of {model.name}; labels that it made before stay as they are")
+    print(f"heat map in {report}")
+    return 0
+
+
+def _check_settable(args: argparse.Namespace, model: ModelVersion) -> None:
+    if model.bundled:
+        raise CellsegError(
+            f"{model.name} came with the package and is not changed. Make a copy of your own, "
+            f"napari-cellseg models NEW_NAME --import {model.path}, and calibrate that with --model NEW_NAME."
+        )
+    if args.counting != "cells":
+        raise CellsegError(
+            "A model's defaults are those of cells that are split; what suits components does not suit them. "
+            "Leave out --counting or --set-defaults."
+        )
+
+
+def print_evaluation(evaluation: Evaluation) -> None:
+    """Print a line of figures for all images and for each kind."""
+    counted = ", counted without splitting" if evaluation.counting == "components" else ""
+    print(
+        f"threshold {evaluation.threshold:g}, min_size {evaluation.min_size} px{counted}; means over images, "
+        "pixel figures over all pixels"
+    )
+    head = "kind           images  cells   AP50   AP75  .5-.9 .5-.95  F1@.5    IoU   Dice    MAE   MAPE   bias"
+    print(head + "   pxF1    wF1    AUC")
+    metrics = evaluation.to_dict()
+    for kind in evaluation.groups:
+        m = metrics[kind]
+        figures = (
+            m["ap_mean"]["0.50"],
+            m["ap_mean"]["0.75"],
+            m["ap_mean_50_90"],
+            m["ap_mean_all"],
+            m["f1_mean"],
+            m["iou"],
+            m["dice"],
+        )
+        pixels = m["pixels"]
+        auc = "" if pixels["auc"] is None else f"{pixels['auc']:.4f}"
+        print(
+            f"{kind:14}{m['n_images']:7}{m['n_true']:7}"
+            + "".join(f"{value:7.3f}" for value in figures)
+            + f"{m['count_mae']:7.2f}{m['count_mape'] or 0:7.1%}{m['count_bias'] or 0:7.1%}"
+            + f"{pixels['f1']:7.3f}{pixels['f1_weighted']:7.3f}{auc:>7}"
+        )

@@ -1,0 +1,210 @@
+"""The command ``segment``: images or folders of images, in words for a person or line by line for a program."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..imaging.errors import CellsegError
+from .common import add_recipe_options, bar_of, recipe_of
+from .reporting import JsonReport, StopWish
+
+if TYPE_CHECKING:
+    from ..batch.events import BatchEvent, BatchSummary
+    from ..batch.rows import BatchRow
+
+
+def add_segment(commands: Any) -> None:
+    sub = commands.add_parser("segment", help="segment images or folders of images")
+    sub.add_argument("input", nargs="*", metavar="INPUT", help="image file or folder")
+    sub.add_argument("--out", required=True, metavar="DIR", help="folder for labels, counts.csv and recipe.json")
+    sub.add_argument("--recipe", metavar="FILE", help="recipe.json of an earlier run; the options below override it")
+    add_recipe_options(sub)
+    sub.add_argument(
+        "--percentiles",
+        nargs=2,
+        type=float,
+        metavar=("LOW", "HIGH"),
+        help="percentiles of an image that become 0 and 1; default: the model's",
+    )
+    sub.add_argument(
+        "--pages",
+        choices=("one", "each", "stack"),
+        help="files of several time points or slices: refuse them (one), a result for each, or one stack; default: one",
+    )
+    sub.add_argument(
+        "--save",
+        metavar="NAMES",
+        help="what to write, with commas between: labels, cells, overlay, rois, geojson, probability, rle, submission; "
+        "default: labels",
+    )
+    sub.add_argument("--cells", action="store_true", help="also write cells.csv, one row per cell")
+    sub.add_argument("--pattern", metavar="GLOB", help="only files of a folder that match, such as '*.tif'")
+    sub.add_argument("--no-subfolders", action="store_true", help="do not look in the folders of a folder")
+    sub.add_argument("--files-from", metavar="JSON", help="file with a list of images, or of [image, name]")
+    sub.add_argument("--resume", action="store_true", help="skip what was done before with the same recipe")
+    sub.add_argument("--overwrite", action="store_true", help="also replace label files that a person made")
+    sub.add_argument("--scheduler", metavar="ADDRESS", help="let a Dask cluster do it, such as tcp://node1:8786")
+    sub.add_argument("--html", action="store_true", help="also write report.html: pictures, counts, what stands out")
+    sub.add_argument("--report", choices=("text", "jsonl"), default="text", help="jsonl: one JSON object per line")
+    sub.add_argument("--stop-on-eof", action="store_true", help="stop, and keep what is done, when the input ends")
+    sub.set_defaults(run=run_segment)
+
+
+def run_segment(args: argparse.Namespace) -> int:
+    """``napari-cellseg segment``: 1 if any image failed, after doing the others; 0 also when it was stopped."""
+    if args.report == "text" and not args.stop_on_eof:
+        with _Words(args.out) as words:
+            return _run(args, words.say, None)
+    report, wish = JsonReport(), StopWish(args.stop_on_eof)
+
+    def stop() -> bool:
+        return wish.given() or report.unheard
+
+    try:
+        if args.report == "text":
+            with _Words(args.out) as words:
+                return _run(args, words.say, stop)
+        return _run(args, lambda event: report.say(_as_dict(event, args.out)), stop)
+    except CellsegError as error:
+        if args.report == "text":
+            raise
+        report.say({"event": "error", "message": str(error)})
+        return 1
+    finally:
+        wish.forget()
+
+
+def _run(args: argparse.Namespace, say: Callable[[Any], None], stop: Callable[[], bool] | None) -> int:
+    from ..batch.folder import iter_batch
+
+    files, recipe, out = _files(args), _recipe(args), Path(args.out)
+    steps = iter_batch(
+        files, out, recipe, resume=args.resume, overwrite=args.overwrite, scheduler=args.scheduler, stop=stop
+    )
+    try:
+        while True:
+            try:
+                say(next(steps))
+            except StopIteration as end:
+                summary: BatchSummary = end.value
+                break
+    finally:
+        steps.close()
+    if args.html:
+        _write_report(out)
+    say(summary)
+    return 1 if summary.n_failed else 0
+
+
+def _files(args: argparse.Namespace) -> list[tuple[Path, str]]:
+    from ..imaging.reading import find_images
+
+    if not args.files_from:
+        if not args.input:
+            raise CellsegError("Which images? Give files or folders, or a list of them with --files-from.")
+        return find_images(args.input, pattern=args.pattern, recursive=not args.no_subfolders)
+    if args.input:
+        raise CellsegError(f"Images are given twice: by name, and in {args.files_from}. Give one of the two.")
+    try:
+        listed = json.loads(Path(args.files_from).read_text(encoding="utf-8"))
+        if not isinstance(listed, list):
+            raise TypeError("it holds no list")
+        pairs = [(entry, Path(entry).name) if isinstance(entry, str) else entry for entry in listed]
+        return [(Path(path), _text(name)) for path, name in pairs]
+    except (OSError, ValueError, TypeError) as error:
+        raise CellsegError(
+            f"The list of images {args.files_from} cannot be read ({error}). Give a JSON list of paths, or of pairs of "
+            "path and name."
+        ) from error
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no name")
+    return value
+
+
+def _recipe(args: argparse.Namespace) -> Any:
+    from dataclasses import replace
+
+    from ..batch.outputs import check_outputs
+    from ..imaging.normalize import NormalizerParams
+
+    recipe = recipe_of(args)
+    if args.percentiles:
+        recipe = replace(recipe, normalizer=NormalizerParams(*args.percentiles))
+    names = recipe.outputs if args.save is None else [name.strip() for name in args.save.split(",") if name.strip()]
+    return replace(recipe, outputs=check_outputs([*names, *(["cells"] if args.cells else [])]))
+
+
+def _write_report(out: Path) -> None:
+    from ..batch.counts import in_order
+    from ..batch.ledger import Ledger
+    from ..batch.report import write_report
+
+    write_report(in_order(Ledger(out).rows()), out)
+
+
+def _as_dict(event: BatchEvent | BatchSummary, out: str) -> dict[str, Any]:
+    from ..batch.events import BatchSummary, event_dict
+
+    values = event_dict(event)
+    return {**values, "out": str(Path(out).absolute())} if isinstance(event, BatchSummary) else values
+
+
+class _Words:
+    """Lines and a progress bar for a person."""
+
+    def __init__(self, out: str) -> None:
+        self._out = out
+
+    def __enter__(self) -> _Words:
+        self._bar = bar_of(0, "image")
+        self._n_left: dict[str, int] = {}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def say(self, event: Any) -> None:
+        """Tell one event."""
+        from ..batch import events
+
+        bar = self._bar
+        if isinstance(event, events.Planned):
+            bar.total = len(event.images)
+        elif isinstance(event, events.Step):
+            bar.set_postfix_str(f"{event.message} {event.done / event.total:.0%}" if event.total else event.message)
+        elif isinstance(event, events.RowDone):
+            self._row(event.row)
+        elif isinstance(event, events.Note):
+            bar.write(event.text, file=sys.stderr)
+        elif isinstance(event, events.BatchSummary):
+            bar.close()
+            self._end(event)
+
+    def _row(self, row: BatchRow) -> None:
+        left = self._n_left.get(row.stem, row.n_pages) - 1
+        self._n_left[row.stem] = left
+        if left <= 0:
+            self._bar.update()
+        for note in row.notes:
+            self._bar.write(f"{row.title}: {note}", file=sys.stderr)
+        if row.error:
+            self._bar.write(f"{row.title}: {row.error}", file=sys.stderr)
+        else:
+            how = {"skipped": " (done before)", "kept": " (corrected by a person, left as it is)"}.get(row.state, "")
+            self._bar.write(f"{row.title}: {row.count} cells{how}")
+
+    def _end(self, summary: BatchSummary) -> None:
+        n_good = summary.n_done + summary.n_skipped + summary.n_kept
+        parts = [f"{n_good} of {n_good + summary.n_failed} images", f"{summary.n_cells} cells"]
+        parts += [f"{summary.n_skipped} done before"] if summary.n_skipped else []
+        parts += [f"{summary.n_kept} corrected by a person and left as they are"] if summary.n_kept else []
+        stopped = "stopped; " if summary.stopped else ""
+        print(f"{stopped}{', '.join(parts)}; results in {self._out}")

@@ -1,0 +1,118 @@
+"""Run, Resume, Cancel, how far it is, and one sentence on what to do next."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QPushButton, QWidget
+
+from .batch_job import BatchJob
+from .bindings import Bindings
+from .colors import Colors, accent_button
+
+LONGEST = 260
+READY = "Press Run. It works in the background; you can go on looking at images and correcting."
+
+
+class BatchRunSection(QWidget):
+    """Buttons, progress and the message line.
+
+    Signals
+    -------
+    run_asked(), resume_asked()
+    """
+
+    run_asked = Signal()
+    resume_asked = Signal()
+
+    def __init__(self, job: BatchJob, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._job = job
+        self._colors: Colors | None = None
+        self._said: tuple[str, bool] = (READY, False)
+        self._n_images = self._n_before = 0
+        self._build()
+        self._bindings = Bindings(self)
+        self._bindings.bind(job.changed, self._on_changed)
+        self._bindings.bind(job.progressed, self._on_progressed)
+        self._on_changed()
+
+    def set_images(self, n_images: int, n_before: int) -> None:
+        """Say how many images there are, and of how many there are results already."""
+        self._n_images, self._n_before = n_images, n_before
+        self._show_buttons()
+
+    def say(self, text: str, warning: bool = False) -> None:
+        """Show a sentence until the next phase of a batch."""
+        self._said = (text, warning)
+        self.message.setText(text if len(text) <= LONGEST else f"{text[: LONGEST - 2]} …")
+        self.message.setToolTip(text if len(text) > LONGEST else "")
+        if self._colors is not None:
+            color = self._colors.warning if warning else self._colors.faint
+            self.message.setStyleSheet(f"color: {color.name()};")
+
+    def set_colors(self, colors: Colors) -> None:
+        """Follow the theme."""
+        self._colors = colors
+        self.run.setStyleSheet(accent_button(colors))
+        self.say(*self._said)
+
+    def _build(self) -> None:
+        self.run = QPushButton("Run", objectName="batch_run")
+        self.run.setToolTip(
+            "Segment all these images with the recipe. Older results of ours are replaced; those that a person\n"
+            "corrected are left alone. Nothing freezes meanwhile."
+        )
+        self.resume = QPushButton("Resume", objectName="batch_resume")
+        self.resume.setToolTip(
+            "Go on: what is done with this very recipe is left as it is. What failed, or changed since, is done again."
+        )
+        self.cancel = QPushButton("Cancel", objectName="batch_cancel")
+        self.cancel.setToolTip("Stop. What is done stays done. Pressed a second time it stops at once.")
+        self.progress = QProgressBar(objectName="batch_progress")
+        self.progress.setToolTip("How many images are done, and how long the others will take.")
+        self.progress.setRange(0, 1000)
+        self.message = QLabel(objectName="batch_message")
+        self.message.setWordWrap(True)
+        self.message.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(5)
+        grid.setColumnStretch(0, 1)
+        for column, button in enumerate((self.run, self.resume, self.cancel)):
+            button.setMinimumHeight(30)
+            grid.addWidget(button, 0, column)
+        grid.addWidget(self.progress, 1, 0, 1, 3)
+        grid.addWidget(self.message, 2, 0, 1, 3)
+        self.run.clicked.connect(self.run_asked)
+        self.resume.clicked.connect(self.resume_asked)
+        self.cancel.clicked.connect(self._job.cancel)
+
+    def _show_buttons(self) -> None:
+        running, n = self._job.running, self._n_images
+        self.run.setText("Run" if not n else f"Run {n:,} image{'' if n == 1 else 's'}")
+        self.run.setEnabled(not running and n > 0)
+        self.resume.setEnabled(not running and n > 0 and self._n_before > 0)
+        self.cancel.setEnabled(running)
+        self.cancel.setText("Stop now" if self._job.kind == "stopping" else "Cancel")
+
+    def _on_changed(self) -> None:
+        self._show_buttons()
+        self._on_progressed()
+        outcome = self._job.outcome
+        if self._job.running or outcome is not None:
+            self.say(self._job.sentence(), outcome is not None and outcome.failed)
+
+    def _on_progressed(self) -> None:
+        job = self._job
+        if job.running and job.kind == "starting":
+            self.progress.setRange(0, 0)
+            return
+        self.progress.setRange(0, 1000)
+        if not job.running:
+            self.progress.setValue(0)
+            self.progress.setFormat("")
+            return
+        self.progress.setValue(round(1000 * job.done))
+        self.progress.setFormat(job.in_words())
+        self.say(job.sentence())

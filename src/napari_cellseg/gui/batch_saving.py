@@ -1,0 +1,104 @@
+"""Put the cells of an image, as a person corrected them, into the results of its batch."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..batch.cells import Cells
+from ..batch.combine import write_combined
+from ..batch.counts import COUNTS_FILE, put_row, read_counts
+from ..batch.ledger import Ledger
+from ..batch.outputs import OUTPUTS
+from ..batch.recipe import Recipe
+from ..batch.results import numbers, save_result
+from ..batch.rows import BatchRow
+from ..imaging.errors import CellsegError, OutputError
+from ..instances import exchange
+
+# Two images that are saved at once must not both write the tables of the folder.
+_one_at_a_time = threading.Lock()
+
+
+def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> BatchRow:
+    """Replace the files of a row by those of the cells on the screen, and note that a person made them.
+
+    Parameters
+    ----------
+    cells : Cells
+    out : Path
+        Folder of the results.
+    row : BatchRow
+        What the folder knows of the image.
+    made : Recipe
+        What the batch made it with.
+
+    Returns
+    -------
+    BatchRow
+        What it knows from now on.
+
+    Raises
+    ------
+    OutputError
+        The labels are a plane of a stack, or the system refused to write.
+    """
+    stem = f"{row.stem}_{row.page}" if row.page else row.stem
+    if row.page and row.files.get("labels") == f"{row.stem}{OUTPUTS['labels'].suffix}":
+        raise OutputError(
+            f"The labels of {row.title} are a plane of a stack, which is only written as a whole. Run the batch with "
+            "stacks 'each by itself' to correct single planes, or export the corrections in the Correct widget."
+        )
+    segmented = cells.segmented
+    with cells.corrected.corrections.lock:
+        result, record = cells.result(), exchange.record_of(cells.view)
+    # The window knows nothing of planes and other outputs; a person may have chosen another model there.
+    recipe = replace(
+        segmented.recipe,
+        threshold=result.threshold,
+        min_size=result.min_size,
+        model_sha256=segmented.model.sha256,
+        pages=made.pages,
+        axes=made.axes,
+        outputs=made.outputs,
+    )
+    digest = recipe.digest(segmented.model)
+    ours = {"recipe": recipe.to_dict(), "recipe_sha256": digest, "corrected": True, exchange.KEY: record}
+    result = replace(result, metadata={**result.metadata, **ours})
+    outputs = tuple(name for name in OUTPUTS if name == "labels" or name in row.files)
+    with _one_at_a_time:
+        files = save_result(outputs, result, segmented.plane, segmented.image, out, stem)
+        corrected = replace(
+            row,
+            state="done",
+            corrected=True,
+            **numbers(np.asarray(result.table["area_px"]), segmented.image.pixel_size),
+            doubt=None,
+            threshold=result.threshold,
+            min_size=result.min_size,
+            recipe=digest,
+            model=recipe.model,
+            model_sha256=segmented.model.sha256,
+            error="",
+            files={**row.files, **files},
+        )
+        put_row(out, corrected)
+        shared = [name for name, output in OUTPUTS.items() if output.combined and (out / output.suffix).exists()]
+        write_combined(Ledger(out).rows(), out, shared)
+    return corrected
+
+
+def known_rows(out: Path) -> list[BatchRow]:
+    """Return what a folder of results knows of its images; empty where there is nothing, or nothing to be read.
+
+    A result whose labels were thrown away is none any more.
+    """
+    try:
+        rows = Ledger(out).rows() or read_counts(out / COUNTS_FILE) or ()
+    except CellsegError:
+        # Running the batch says what is wrong with the folder.
+        return []
+    return [row for row in rows if not row.has_result or (out / row.files.get("labels", "")).is_file()]

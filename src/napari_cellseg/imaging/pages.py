@@ -1,0 +1,107 @@
+"""The pages of an image: its planes over time points and slices, each of which is segmented by itself."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .errors import AxesError
+from .image import Image
+
+# "one": an image is one page; "each": one result per page; "stack": one result that holds all pages.
+PAGES = ("one", "each", "stack")
+_PAGE_AXES = "TZ"
+
+
+@dataclass(frozen=True)
+class Page:
+    """Where one plane lies in an image.
+
+    Attributes
+    ----------
+    name : str
+        Such as ``t003_z001``, counted from 0 and filled up with zeros so that names sort; empty where the image is one
+        plane.
+    index : tuple of (str, int)
+        Axis (``T``, then ``Z``) and position, for each of these axes that is longer than 1.
+    """
+
+    name: str
+    index: tuple[tuple[str, int], ...]
+
+    @property
+    def position(self) -> tuple[int, ...]:
+        """Where the page lies in an array of `stack_shape`: ``stack[page.position]`` is its plane."""
+        return tuple(place for _, place in self.index)
+
+
+def pages_of(image: Image) -> tuple[Page, ...]:
+    """List the pages of an image, time before slice; one page with an empty name where it is a single plane.
+
+    Channels are not pages: every page has them all.
+    """
+    lengths = _lengths(image)
+    return tuple(
+        Page(
+            "_".join(f"{a.lower()}{i:0{_digits(n)}d}" for (a, n), i in zip(lengths, places, strict=True)),
+            tuple((axis, i) for (axis, _), i in zip(lengths, places, strict=True)),
+        )
+        for places in itertools.product(*(range(length) for _, length in lengths))
+    )
+
+
+def page_image(image: Image, page: Page) -> Image:
+    """Cut one page out of an image: all channels, no T or Z axis. What is lazy stays lazy.
+
+    Raises
+    ------
+    AxesError
+        The image has no such page.
+    ImageError
+        A page in the file is damaged.
+    """
+    lengths = dict(_lengths(image))
+    wanted = dict(page.index)
+    if set(wanted) != set(lengths) or any(not 0 <= place < lengths[axis] for axis, place in wanted.items()):
+        raise AxesError(
+            f"{image.title} has no page {page.name or 'without a name'}: its axes are {image.axes} of lengths "
+            f"{tuple(image.data.shape)}. Take the pages of this image."
+        )
+    index: tuple[Any, ...] = tuple(wanted.get(axis, 0) if axis in _PAGE_AXES else slice(None) for axis in image.axes)
+    if all(part == slice(None) for part in index):
+        return image
+    axes = "".join(axis for axis in image.axes if axis not in _PAGE_AXES)
+    name = f"{image.title} {page.name}".strip()
+    return replace(image, data=image.cut(index), axes=axes, name=name)
+
+
+def stack_axes(image: Image) -> str:
+    """Axes of an array that holds one plane for each page: ``YX``, ``TYX``, ``ZYX`` or ``TZYX``."""
+    return "".join(axis for axis, _ in _lengths(image)) + "YX"
+
+
+def stack_shape(image: Image) -> tuple[int, ...]:
+    """Shape of an array that holds one plane for each page; its axes are `stack_axes`."""
+    return (*(length for _, length in _lengths(image)), *image.shape_yx)
+
+
+def refuse_pages(image: Image) -> None:
+    """Raise AxesError, which names the choices, where an image is more than one page."""
+    lengths = _lengths(image)
+    if lengths:
+        words = {"T": "time points", "Z": "slices"}
+        many = " and ".join(f"{length} {words[axis]} (axis {axis} of {image.axes})" for axis, length in lengths)
+        raise AxesError(
+            f"{image.title} has {many}, but one plane is segmented at a time. Choose what becomes of its pages: "
+            "a result for each page (--pages each), or one stack of labels (--pages stack)."
+        )
+
+
+def _lengths(image: Image) -> list[tuple[str, int]]:
+    shape = dict(zip(image.axes, image.data.shape, strict=True))
+    return [(axis, int(shape[axis])) for axis in _PAGE_AXES if shape.get(axis, 1) > 1]
+
+
+def _digits(length: int) -> int:
+    return max(3, len(str(length - 1)))

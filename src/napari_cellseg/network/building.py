@@ -1,0 +1,44 @@
+"""From a configuration to a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..imaging.errors import ModelError
+from .config import UNetConfig
+from .encoders import EncoderUNet, fuse_residual_blocks
+from .unet import UNet, fuse_batch_norm
+
+Network = UNet | EncoderUNet
+
+
+def build_network(config: UNetConfig, encoder_weights: str | Path | None = None) -> Network:
+    """Build a network with random weights, or with an encoder that has learned already.
+
+    Parameters
+    ----------
+    config : UNetConfig
+    encoder_weights : str or path, optional
+        Only for an architecture with an encoder: ``imagenet`` (fetched) or a file; by default random.
+
+    Raises
+    ------
+    ModelError
+        If there is no such architecture, its library is not installed, or the weights cannot be had.
+    """
+    if config.has_encoder:
+        return EncoderUNet(config, encoder_weights)
+    if encoder_weights:
+        raise ModelError(
+            "Our own U-Net has no encoder whose weights could be had. Choose an architecture such as resnet34, "
+            "or start from a model (--parent)."
+        )
+    return UNet(config)
+
+
+def fuse_for_inference(network: Network) -> Network:
+    """Return a copy for inference whose batch normalisations are folded into the convolutions before them."""
+    fused = fuse_batch_norm(network)
+    if isinstance(fused, EncoderUNet):
+        fuse_residual_blocks(fused)
+    return fused

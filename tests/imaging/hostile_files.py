@@ -1,0 +1,159 @@
+"""Small files that speak of, or swell to, far more than a machine has; and a child process that has little memory."""
+
+from __future__ import annotations
+
+import io
+import json
+import struct
+import sys
+import zlib
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+MEGABYTE = 1 << 20
+# What the child may take above what it has after its imports, and what the files want.
+ROOM = 400 * MEGABYTE
+WANTED = 1500 * MEGABYTE
+
+
+def deflated_zeros(n_bytes: int, wbits: int = 15) -> bytes:
+    """Deflate zeros quickly: after a full flush a block may be repeated as it is."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    block = packer.compress(bytes(MEGABYTE)) + packer.flush(zlib.Z_FULL_FLUSH)
+    body = block * (n_bytes // MEGABYTE) + b"\x03\x00"
+    if wbits < 0:
+        return body
+    if wbits > 15:
+        return b"\x1f\x8b\x08" + bytes(6) + b"\xff" + body + bytes(8)
+    return b"\x78\xda" + body + struct.pack(">I", 1 | (n_bytes % 65521) << 16)
+
+
+def npy_header(shape: tuple[int, ...], descr: str = "|u1") -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_2_0(buffer, {"descr": descr, "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
+
+
+def zip_of(content: bytes, n_bytes: int, name: str = "X.npy", flags: int = 0) -> bytes:
+    """A zip archive of one member, given as deflated bytes."""
+    raw = name.encode()
+    common = struct.pack("<HHHHHIII", 20, flags, 8, 0, 0, 0, len(content), n_bytes)
+    local = b"PK\x03\x04" + common + struct.pack("<HH", len(raw), 0) + raw + content
+    central = b"PK\x01\x02" + struct.pack("<H", 20) + common + struct.pack("<HHHHHII", len(raw), 0, 0, 0, 0, 0, 0) + raw
+    end = b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 1, 1, len(central), len(local), 0)
+    return local + central + end
+
+
+def stored(content: bytes) -> bytes:
+    """Deflate bytes without packing them, to stand in front of other deflated bytes."""
+    return b"\x00" + struct.pack("<HH", len(content), len(content) ^ 0xFFFF) + content
+
+
+def png(width: int, height: int, depth: int, colour: int, packed: bytes) -> bytes:
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(data, zlib.crc32(kind)))
+
+    head = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+
+
+def tiff(width: int, height: int, compression: int, strip: bytes, description: bytes = b"") -> bytes:
+    """A grey TIFF of 8 bits in one strip."""
+    tags = [(256, 4, width), (257, 4, height), (258, 3, 8), (259, 3, compression), (262, 3, 1)]
+    after = 8 + 2 + 12 * (9 + bool(description)) + 4
+    if description:
+        tags.append((270, 2, after + len(strip)))
+    tags += [(273, 4, after), (277, 3, 1), (278, 4, height), (279, 4, len(strip))]
+    entries = b"".join(
+        struct.pack("<HHII", tag, kind, len(description) if tag == 270 else 1, value) for tag, kind, value in tags
+    )
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + strip + description
+
+
+def zarr_folder(folder: Path, shape: list[int], chunks: list[int], piece: bytes | None, compressor: object) -> None:
+    folder.mkdir()
+    about = {"zarr_format": 2, "shape": shape, "chunks": chunks, "dtype": "|u1", "compressor": compressor}
+    (folder / ".zarray").write_text(json.dumps({**about, "fill_value": 0, "order": "C", "filters": None}))
+    if piece is not None:
+        (folder / "0.0").write_bytes(piece)
+
+
+def write_hostile(folder: Path) -> dict[str, str]:
+    """Write the files; return a word or two of what is said about each."""
+    zeros, raw_zeros = deflated_zeros(WANTED), deflated_zeros(WANTED, -15)
+    side = 40_000
+    header = npy_header((side, side))
+    long_header = b"\x93NUMPY\x02\x00" + struct.pack("<I", WANTED - 12)
+    laughs = "".join(f'<!ENTITY a{i + 1} "{f"&a{i};" * 10}">' for i in range(9))
+    bomb = f'<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a0 "ha">{laughs}]><OME xmlns="OME"><a>&a9;</a></OME>\0'.encode()
+    blosc = struct.pack("<BBBBIII", 2, 1, 1, 1, WANTED, WANTED, 16)
+    files: dict[str, tuple[bytes, str]] = {
+        "declared.npy": (header + bytes(100), "cut short"),
+        "header.npy": (long_header + bytes(100), "header"),
+        "bomb.npz": (zip_of(stored(header) + raw_zeros, len(header) + side * side), "fit into memory|damaged"),
+        "header.npz": (zip_of(stored(long_header) + raw_zeros, WANTED), "header"),
+        "lies.npz": (zip_of(stored(header) + raw_zeros, 1000), "damaged"),
+        "password.npz": (zip_of(stored(npy_header((1, 1)) + b"x"), 200, flags=1), "password"),
+        "declared8.png": (png(60_000, 60_000, 8, 2, zlib.compress(bytes(100))), "too large|cannot be read"),
+        "declared16.png": (png(60_000, 60_000, 16, 2, zlib.compress(bytes(100))), "fit into memory|cannot be read"),
+        "bomb16.png": (png(16_000, 16_000, 16, 2, zeros), "fit into memory"),
+        "declared.bmp": (
+            b"BM"
+            + struct.pack("<IHHI", 100, 0, 0, 54)
+            + struct.pack("<IiiHHIIiiII", 40, 60_000, 60_000, 1, 24, *[0] * 6),
+            "too large",
+        ),
+        "declared.tif": (tiff(side, side, 1, bytes(100)), "cut short"),
+        "packed.tif": (tiff(side, side, 8, zlib.compress(bytes(100))), "announces"),
+        "full.tif": (tiff(side, side, 8, deflated_zeros(side * side)), "fit into memory"),
+        "bomb.tif": (tiff(20, 30, 8, zeros), "far more"),
+        "laughs.tif": (tiff(20, 30, 1, bytes(600), bomb), ""),
+    }
+    for name, (content, _) in files.items():
+        (folder / name).write_bytes(content)
+    gzip = {"id": "gzip", "level": 1}
+    zarr_folder(folder / "declared.zarr", [side, side], [64, 64], None, None)
+    zarr_folder(folder / "chunk.zarr", [side, side], [side, side], bytes(100), gzip)
+    zarr_folder(folder / "bomb.zarr", [20, 30], [20, 30], deflated_zeros(WANTED, 31), gzip)
+    zarr_folder(folder / "long.zarr", [20, 30], [20, 30], bytes(4 * MEGABYTE), None)
+    zarr_folder(
+        folder / "blosc.zarr", [20, 30], [20, 30], blosc + bytes(16), {"id": "blosc", "cname": "lz4", "clevel": 1}
+    )
+    words = {name: word for name, (_, word) in files.items()}
+    pieces = {"bomb.zarr": "far more", "long.zarr": "far more", "blosc.zarr": "cannot be read|fit into memory"}
+    return words | pieces | {"declared.zarr": "fit into memory", "chunk.zarr": "fit into memory"}
+
+
+def main(folder: Path) -> None:
+    """Read every file of a folder with little memory, and print what was said of each, and how much was taken."""
+    import resource
+
+    import psutil
+
+    from napari_cellseg.imaging import CellsegError, page_image, pages_of, read_image
+
+    # What the readers load when they are used first, must not count.
+    np.savez(folder.parent / "good.npz", X=np.zeros((8, 9)))
+    tifffile.imwrite(folder.parent / "good.tif", np.zeros((8, 9), np.uint8), compression="zlib")
+    (folder.parent / "good.png").write_bytes(png(8, 8, 8, 0, zlib.compress(bytes(72))))
+    zarr_folder(folder.parent / "good.zarr", [8, 9], [8, 9], bytes(72), None)
+    for name in ("good.npz", "good.tif", "good.png", "good.zarr"):
+        read_image(folder.parent / name).plane()
+    limit = psutil.Process().memory_info().vms + ROOM
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for path in sorted(folder.iterdir()):
+        try:
+            image = read_image(path)
+            page_image(image, pages_of(image)[0]).plane()
+            said, kind = "", ""
+        except CellsegError as error:
+            said, kind = str(error), type(error).__name__
+        taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        print(json.dumps({"name": path.name, "kind": kind, "said": said, "taken_kb": taken}), flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,74 @@
+"""Hostile files are refused in words, and before they have taken the memory that they speak of."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from napari_cellseg.imaging import ImageError, memory, read_image
+from napari_cellseg.imaging.memory import check_room, free_bytes
+
+from .hostile_files import MEGABYTE, ROOM, write_hostile
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the memory limit is Linux's")
+
+
+def test_nothing_takes_the_memory_that_it_speaks_of(tmp_path):
+    folder = tmp_path / "hostile"
+    folder.mkdir()
+    words = write_hostile(folder)
+    child = [sys.executable, str(Path(__file__).with_name("hostile_files.py")), str(folder)]
+    done = subprocess.run(child, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["name"] for line in lines] == sorted(words)
+    for line in lines:
+        if words[line["name"]]:
+            assert line["kind"] == "ImageError" and line["name"] in line["said"], line
+            assert re.search(words[line["name"]], line["said"]), line
+        assert line["taken_kb"] * 1024 < ROOM / 2, line
+
+
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    with pytest.raises(ImageError, match="pipe"):
+        read_image(tmp_path / "pipe.png")
+
+
+def test_packed_files_of_full_size_are_read(tmp_path):
+    """What is looked into for swelling is well-behaved here, and in pieces larger than the harmless size."""
+    array = np.random.default_rng(0).integers(0, 9, (1500, 1400)).astype(np.uint8)
+    for compression in ("zlib", "lzma", "packbits"):
+        tifffile.imwrite(tmp_path / "a.tif", array, compression=compression, rowsperstrip=1500)
+        np.testing.assert_array_equal(read_image(tmp_path / "a.tif").data, array)
+    zarr.create_array(tmp_path / "a.zarr", data=array, zarr_format=2, chunks=array.shape, compressors={"id": "gzip"})
+    np.testing.assert_array_equal(read_image(tmp_path / "a.zarr").data, array)
+
+
+def test_what_fits_is_not_asked(monkeypatch):
+    check_room(MEGABYTE, "a.tif")
+    check_room(free_bytes() // 2, "a.tif")
+    with pytest.raises(ImageError, match=r"a\.tif does not fit into memory: it announces 7 x 8 values, .* GB"):
+        check_room(10**15, "a.tif", (7, 8))
+    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: type("", (), {"available": 10 * MEGABYTE}))
+    with pytest.raises(ImageError, match=r"20\.0 MB, and 10\.5 MB are free"):
+        check_room(20_000_000, "a.tif")
+
+
+def test_a_container_counts_without_its_file_cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
+    (tmp_path / "memory.max").write_text("5000\n")
+    (tmp_path / "memory.current").write_text("4000\n")
+    (tmp_path / "memory.stat").write_text("anon 2000\nactive_file 700\ninactive_file 300\n")
+    assert free_bytes() == 2000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert free_bytes() > MEGABYTE

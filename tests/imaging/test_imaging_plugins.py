@@ -1,0 +1,148 @@
+"""Files that only a napari reader plugin knows: the plugin really runs, through npe2 alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from npe2 import DynamicPlugin
+
+from napari_cellseg.imaging import AxesError, ImageError, find_images, read_image
+
+GREY = np.random.default_rng(0).integers(0, 65536, (20, 31)).astype(np.uint16)
+
+
+@pytest.fixture
+def plugin():
+    """Give a function that registers a reader of ``*.scope`` files which gives these layers, or raises this."""
+    with DynamicPlugin("cellseg-test-scope") as scope:
+
+        def give(layers):
+            def read(path, stack=False):
+                if isinstance(layers, Exception):
+                    raise layers
+                return layers
+
+            @scope.contribute.reader(filename_patterns=["*.scope"])
+            def get_reader(path):
+                return read
+
+        yield give
+
+
+@pytest.fixture
+def scope_file(tmp_path):
+    path = tmp_path / "a.SCOPE"
+    path.write_bytes(b"a format of its own")
+    return path
+
+
+def test_one_image(plugin, scope_file):
+    plugin([(GREY, {"name": "x", "scale": (0.25, 0.5), "units": ("micrometer", "micrometer")}, "image")])
+    image = read_image(scope_file)
+    np.testing.assert_array_equal(image.plane(), GREY)
+    assert (image.axes, image.pixel_size, image.name) == ("YX", (0.25, 0.5), "a.SCOPE")
+
+
+@pytest.mark.parametrize(
+    "meta, expected",
+    [
+        ({"scale": (0.25, 0.5)}, (0.25, 0.5)),
+        ({"scale": (250, 500), "units": "nm"}, (0.25, 0.5)),
+        ({"scale": (1, 1), "units": ("pixel", "pixel")}, None),
+        ({}, None),
+    ],
+)
+def test_the_scale_means_what_it_means_in_the_window(plugin, scope_file, meta, expected):
+    plugin([(GREY, meta)])
+    size = read_image(scope_file).pixel_size
+    assert size == (None if expected is None else pytest.approx(expected))
+
+
+def test_layers_that_are_no_images_are_passed_over(plugin, scope_file):
+    plugin([(GREY > 9, {}, "labels"), ([GREY, GREY[::2, ::2]], {"multiscale": True}, "image")])
+    np.testing.assert_array_equal(read_image(scope_file).plane(), GREY)
+
+
+def test_colour(plugin, scope_file):
+    plugin([(np.stack([GREY] * 2 + [GREY.T.reshape(20, 31)], -1), {"rgb": True}, "image")])
+    assert read_image(scope_file).rgb
+
+
+def test_several_layers_are_channels_and_one_is_to_be_chosen(plugin, scope_file):
+    plugin([(GREY, {"name": "DAPI"}, "image"), (GREY[::-1], {"name": "GFP"}, "image")])
+    image = read_image(scope_file)
+    assert (image.axes, image.channel_names) == ("CYX", ("DAPI", "GFP"))
+    np.testing.assert_array_equal(image.plane(1), GREY[::-1])
+    with pytest.raises(ImageError, match=r"DAPI, GFP.*--channel"):
+        image.plane()
+
+
+def test_a_channel_axis_is_known(plugin, scope_file):
+    plugin([(np.stack([GREY, GREY], -1), {"channel_axis": -1, "name": ["a", "b"]}, "image")])
+    assert (read_image(scope_file).axes, read_image(scope_file).channel_names) == ("YXC", ("a", "b"))
+
+
+def test_axes_are_those_of_the_labels_or_asked(plugin, scope_file):
+    plugin([(GREY[None].repeat(3, 0), {"axis_labels": ("t", "y", "x")}, "image")])
+    assert read_image(scope_file).axes == "TYX"
+    assert read_image(scope_file, "ZYX").axes == "ZYX"
+
+
+def test_unknown_axes_are_not_guessed(plugin, scope_file):
+    plugin([(GREY[None].repeat(3, 0), {}, "image")])
+    with pytest.raises(AxesError, match="--axes"):
+        read_image(scope_file)
+    assert read_image(scope_file, "ZYX").axes == "ZYX"
+
+
+class Peculiar(Exception):
+    pass
+
+
+@pytest.mark.parametrize(
+    "layers, words",
+    [
+        (Peculiar("no such laser"), "no such laser"),
+        (KeyError(), "KeyError"),
+        ([(None,)], "no image"),
+        ([(GREY, {}, "labels")], "no image"),
+        ([(GREY, {"name": "a"}), (GREY[:5], {"name": "b"})], r"2 images \(a, b\)"),
+        ([(np.array(["a", "b"]), {})], "values of type"),
+    ],
+)
+def test_what_a_plugin_cannot_do_is_told(plugin, scope_file, layers, words):
+    plugin(layers)
+    with pytest.raises(ImageError, match=words) as caught:
+        read_image(scope_file)
+    assert "a.SCOPE" in str(caught.value)
+
+
+def test_without_a_plugin_the_kinds_are_named(scope_file):
+    with pytest.raises(ImageError, match=r"kind.*\.tif.*reader plugin"):
+        read_image(scope_file)
+
+
+def test_a_pattern_names_the_files_of_a_plugin(scope_file):
+    (scope_file.parent / "b.png").touch()
+    (scope_file.parent / "c.scope").touch()
+    (scope_file.parent / "notes.txt").touch()
+
+    def names(pattern):
+        return [name for _, name in find_images(scope_file.parent, pattern=pattern)]
+
+    assert names("*.scope") == ["a.SCOPE", "c.scope"]
+    assert names("*") == names(None) == ["b.png"]
+
+
+def test_neither_napari_nor_qt_is_loaded_for_it(tmp_path):
+    (tmp_path / "a.unheard").write_text("x")
+    code = (
+        "import sys\nfrom napari_cellseg.imaging import ImageError, read_image\n"
+        f"try:\n    read_image({str(tmp_path / 'a.unheard')!r})\nexcept ImageError as error:\n    print(error)\n"
+        "print([name for name in ('napari', 'qtpy', 'torch') if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "a.unheard is of a kind" in done.stdout and done.stdout.endswith("[]\n")
