@@ -101,7 +101,7 @@ class UNetConfig:
     def context(self) -> int:
         """Halo of a tile in pixels, a multiple of `stride`.
 
-        For our U-Net this is how far an output can look, and tiles are exact. Deep encoders can look some 500 pixels
+        For our U-Net this is how far an output can look, and tiles are exact. Deep encoders can look some 530 pixels
         far, more than a tile can spare, but hardly do: theirs is a fixed halo (see docs/exchange.md for what it costs).
         """
         if self.has_encoder:
