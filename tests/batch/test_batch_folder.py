@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import shutil
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import tifffile
 import napari_cellseg
 from napari_cellseg.batch import pipeline
 from napari_cellseg.batch.counts import put_row
-from napari_cellseg.batch.events import BatchSummary, Note, Planned, RowDone, Running
+from napari_cellseg.batch.events import BatchEvent, BatchSummary, Note, Planned, RowDone, Running
 from napari_cellseg.batch.folder import iter_batch
 from napari_cellseg.batch.item import segment_item
 from napari_cellseg.batch.ledger import Ledger
@@ -54,7 +55,11 @@ def images(tmp_path: Path) -> Path:
 
 
 def run(images: Path, out: Path, recipe: Recipe, **options: Any) -> tuple[list[BatchRow], BatchSummary]:
-    rows, steps = [], iter_batch(find_images(images, recursive=True), out, recipe, **options)
+    return drain_rows(iter_batch(find_images(images, recursive=True), out, recipe, **options))
+
+
+def drain_rows(steps: Generator[BatchEvent, None, BatchSummary]) -> tuple[list[BatchRow], BatchSummary]:
+    rows: list[BatchRow] = []
     while True:
         try:
             event = next(steps)
@@ -150,6 +155,61 @@ def test_an_image_that_moved_keeps_its_results(images: Path, recipe: Recipe, tmp
     rows, _ = run(tmp_path / "elsewhere", tmp_path / "out", recipe, resume=True)
     assert states(rows) == "skipped skipped skipped skipped"
     assert {Path(row.source["path"]).parent for row in rows} == {tmp_path / "elsewhere"}
+
+
+def test_another_plate_with_equal_names_never_takes_the_place_of_the_first(recipe: Recipe, tmp_path: Path) -> None:
+    for plate, seed in (("p1", 1), ("p2", 2)):
+        (tmp_path / plate).mkdir()
+        tifffile.imwrite(tmp_path / plate / "A01.tif", blobs(seed).image.astype(np.uint16))
+    (first,), _ = run(tmp_path / "p1", tmp_path / "out", recipe)
+    before = (tmp_path / "out" / first.files["labels"]).read_bytes()
+    (second,), _ = run(tmp_path / "p2", tmp_path / "out", recipe)
+    assert second.stem != first.stem and len(counts(tmp_path / "out")) == 2
+    assert (tmp_path / "out" / first.files["labels"]).read_bytes() == before
+
+
+def test_labels_of_a_person_outlive_an_image_that_is_away(images: Path, recipe: Recipe, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    (row, *_), _ = run(images, out, recipe)
+    write_labels(out / row.files["labels"], np.ones((96, 96), np.uint16), metadata={"corrected": True})
+    put_row(out, replace(row, corrected=True, count=1))
+    listed = find_images(images)
+    (images / "0.tif").rename(tmp_path / "away.tif")
+    rows, _ = drain_rows(iter_batch(listed, out, recipe, resume=True))
+    assert rows[0].state == "failed" and "does not exist" in rows[0].error
+    assert (counts(out)[0]["count"], counts(out)[0]["corrected"], counts(out)[0]["error"]) == ("1", "yes", "")
+    (tmp_path / "away.tif").rename(images / "0.tif")
+    (again, *_), _ = run(images, out, replace(recipe, outputs=("labels", "cells")), resume=True)
+    assert (again.state, again.count) == ("kept", 1) and "without cells" in again.notes[0]
+
+
+def test_files_of_an_earlier_recipe_are_told(images: Path, recipe: Recipe, tmp_path: Path) -> None:
+    run(images, tmp_path / "out", replace(recipe, outputs=("labels", "overlay")))
+    events = list(iter_batch(find_images(images), tmp_path / "out", replace(recipe, threshold=0.8)))
+    (note,) = [event for event in events if isinstance(event, Note)]
+    assert "Pictures with outlines" in note.text
+    same = list(iter_batch(find_images(images), tmp_path / "out", replace(recipe, threshold=0.8)))
+    assert not [event for event in same if isinstance(event, Note)]
+
+
+def test_an_absurd_pixel_size_is_not_believed(recipe: Recipe, tmp_path: Path) -> None:
+    image = blobs(0).image.astype(np.uint16)
+    (tmp_path / "in").mkdir()
+    for i, size in enumerate((1e200, 1e-200, 3e-6, 1e9)):
+        scale = {"axes": "YX", "PhysicalSizeX": size, "PhysicalSizeY": size}
+        tifffile.imwrite(tmp_path / "in" / f"{i}.ome.tif", image, metadata=scale)
+    rows, _ = run(tmp_path / "in", tmp_path / "out", replace(recipe, outputs=("labels", "cells", "geojson")))
+    assert states(rows) == "done done done done"
+    assert [row.pixel_area_um2 is None for row in rows] == [True, True, False, False]
+
+
+def test_what_cannot_fit_into_memory_is_refused_before_it_is_tried(
+    images: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("napari_cellseg.imaging.memory.free_bytes", lambda: 20_000_000)
+    tifffile.imwrite(images / "big.tif", np.zeros((1500, 1500), np.uint8), compression="zlib")
+    rows, _ = run(images, tmp_path / "out", recipe)
+    assert states(rows) == "done done done done failed" and "does not fit into memory" in rows[-1].error
 
 
 def test_what_a_person_corrected_is_kept_until_overwriting_is_asked_for(

@@ -118,11 +118,16 @@ def test_the_table_survives_its_own_round_trip_and_old_tables_are_taken_over(tmp
 
 def test_a_table_that_was_thrown_away_forgets_what_has_lost_its_files(tmp_path: Path) -> None:
     for name in ("a.tif", "b.tif"):
-        put_row(tmp_path, row(name, files={"labels": f"{name[0]}_labels.tif"}))
+        files = {"labels": f"{name[0]}_labels.tif", "thumbnail": f".cellseg/{name[0]}.jpg"}
+        put_row(tmp_path, row(name, files=files))
+        (tmp_path / files["thumbnail"]).write_bytes(b"x")
     (tmp_path / "b_labels.tif").write_bytes(b"x")
     assert len(open_ledger(tmp_path).rows()) == 2
     (tmp_path / "counts.csv").unlink()
     assert [one.image for one in open_ledger(tmp_path).rows()] == ["b.tif"]
+    # A batch that then runs writes a table; with it the forgotten rows do not come back.
+    put_row(tmp_path, row("c.tif"))
+    assert [one.image for one in open_ledger(tmp_path).rows()] == ["b.tif", "c.tif"]
 
 
 def test_the_table_is_written_while_it_grows_but_seldom(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import math
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -60,13 +61,13 @@ class BrightnessNetwork:
         plane = plane.mean(axis=2) / 255 if plane.ndim == 3 else plane
         model = ModelVersion(
             recipe.model,
-            None,
+            Path("no folder"),
             UNetConfig(),
             NormalizerParams(),
             SplitParams(),
             0.3,
             10,
-            "0" * 64,  # type: ignore[arg-type]
+            "0" * 64,
         )
         prediction = Prediction(plane, None, model=recipe.model, device="CPU (float32)")
         return Segmented(image, plane, prediction, Instances.from_prediction(prediction), model, recipe)

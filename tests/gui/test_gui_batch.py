@@ -225,24 +225,24 @@ def test_cancel_keeps_what_is_done_and_resume_does_the_rest(
     batch: BatchWidget, tmp_path: Path, tiny: ModelVersion, qtbot: Any
 ) -> None:
     folder = tmp_path / "many"
-    for i in range(12):
-        save_image(folder / f"{i}.tif", i, 512)
+    for i in range(16):
+        save_image(folder / f"{i}.tif", i, 256)
     chosen(batch, folder, qtbot)
     press(batch.run_section.run, qtbot)
     qtbot.waitUntil(lambda: batch.job.rows.tally()["done"] >= 1, timeout=PATIENCE)
     assert batch.run_section.cancel.isEnabled() and not batch.run_section.run.isEnabled()
-    assert " of 12" in batch.run_section.progress.format()
+    assert " of 16" in batch.run_section.progress.format()
     press(batch.run_section.cancel, qtbot)
     outcome = ended(batch, qtbot)
     tally = batch.job.rows.tally()
-    assert outcome.stopped and not outcome.failed and 0 < tally["done"] < 12 and tally["waiting"] == 12 - tally["done"]
+    assert outcome.stopped and not outcome.failed and 0 < tally["done"] < 16 and tally["waiting"] == 16 - tally["done"]
     assert len(labels_of(folder / "cellseg")) == tally["done"] == len(counts(folder / "cellseg"))
     kept = labels_of(folder / "cellseg")
     press(batch.run_section.resume, qtbot)
     ended(batch, qtbot)
-    assert batch.job.rows.tally() == {"skipped": tally["done"], "done": 12 - tally["done"]}
+    assert batch.job.rows.tally() == {"skipped": tally["done"], "done": 16 - tally["done"]}
     after = labels_of(folder / "cellseg")
-    assert len(after) == 12 and kept.items() <= after.items()
+    assert len(after) == 16 and kept.items() <= after.items()
     assert not [bar for bar in progress._all_instances if "Segmenting" in str(bar.desc)]
 
 
@@ -252,7 +252,7 @@ def test_a_killed_batch_or_another_one_there_is_said_and_it_can_go_on(
 ) -> None:
     folder = tmp_path / "many"
     for i in range(8):
-        save_image(folder / f"{i}.tif", i, 512)
+        save_image(folder / f"{i}.tif", i, 256)
     chosen(batch, folder, qtbot)
     press(batch.run_section.run, qtbot)
     qtbot.waitUntil(lambda: batch.job.rows.tally()["done"] >= 1, timeout=PATIENCE)

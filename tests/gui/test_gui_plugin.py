@@ -131,5 +131,5 @@ def test_demo_presses_the_button_and_saves(
     made = demo.run_demo(tmp_path / "out", show=False, sample="discs")
     assert network.runs == 1 and made.count == 16
     assert len(np.unique(tifffile.imread(made.labels))) - 1 == 16
-    assert made.counts.read_text().splitlines()[1].startswith("discs.tif,16,")
+    assert made.counts.read_text().splitlines()[1].startswith("discs.tif,,16,")
     assert made.screenshot.stat().st_size > 10_000

@@ -36,6 +36,7 @@ def iter_remote(
     scheduler: str,
     *,
     overwrite: bool = False,
+    resume: bool = True,
     previous: Callable[[str], Sequence[BatchRow]] = lambda stem: (),
     retries: int = RETRIES,
 ) -> Generator[RemoteEvent, None, None]:
@@ -53,7 +54,7 @@ def iter_remote(
         Folder of results, on a drive that this machine and all workers have under one name.
     scheduler : str
         Such as ``tcp://10.0.0.1:8786``, or the scheduler's ``.json`` file.
-    overwrite : bool
+    overwrite, resume : bool
         See `item.segment_item`.
     previous : callable
         Gives the rows that a stem had before.
@@ -78,7 +79,7 @@ def iter_remote(
     make_folder(out / ".cellseg")
     token = secrets.token_hex(4)
     alive = out / ".cellseg" / f"alive-{token}"
-    job = RemoteJob(recipe, out, alive, overwrite, f"cellseg-{token}", retries)
+    job = RemoteJob(recipe, out, alive, overwrite, resume, f"cellseg-{token}", retries)
     with _connected(scheduler) as client, _token_file(alive):
         yield from _collect(client, items, job, previous)
 

@@ -33,7 +33,8 @@ class RemoteJob:
         Folder of results.
     alive : Path
         A file in it, by which a worker sees that it shares the folder, and that the batch was not stopped.
-    overwrite : bool
+    overwrite, resume : bool
+        See `item.segment_item`.
     topic : str
         Where a worker says which image it begins.
     retries : int
@@ -44,6 +45,7 @@ class RemoteJob:
     out: Path
     alive: Path
     overwrite: bool
+    resume: bool
     topic: str
     retries: int
 
@@ -82,7 +84,7 @@ def work(item: Item, rows: list[BatchRow], job: RemoteJob, place: int) -> dict[s
         )
     with _ONE_AT_A_TIME:
         worker.log_event(job.topic, place)
-        steps = segment_item(item, job.recipe, job.out, overwrite=job.overwrite, previous=rows)
+        steps = segment_item(item, job.recipe, job.out, overwrite=job.overwrite, resume=job.resume, previous=rows)
         try:
             while True:
                 next(steps)

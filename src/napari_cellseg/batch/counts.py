@@ -14,7 +14,7 @@ from ..imaging.atomic import make_folder
 from ..imaging.errors import OutputError
 from ..imaging.finding import LABELS_SUFFIX, natural_key
 from ..imaging.writing import write_table
-from .ledger import Ledger
+from .ledger import FOLDER, Ledger
 from .rows import BatchRow
 
 COUNTS_FILE = "counts.csv"
@@ -61,11 +61,17 @@ def open_ledger(out: Path) -> Ledger:
     ledger = Ledger(out)
     if rows is None:
         # The person threw the table away: what has lost its files too is over.
-        gone = [row for row in ledger.rows() if not any((out / name).exists() for name in row.files.values())]
+        gone = [row for row in ledger.rows() if not any((out / name).exists() for name in _seen_files(row))]
         ledger.forget(row.key for row in gone)
     elif not ledger.exists and rows:
         ledger.put(rows)
     return ledger
+
+
+def _seen_files(row: BatchRow) -> list[str]:
+    """Files of a row that a person sees; where there are none, those beside the ledger."""
+    files = list(row.files.values())
+    return [name for name in files if not name.startswith(f"{FOLDER}/")] or files
 
 
 def put_row(out: Path, row: BatchRow) -> Path:

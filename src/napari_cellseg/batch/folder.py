@@ -18,7 +18,7 @@ from .item import Job, is_current
 from .ledger import FOLDER, Ledger
 from .leftovers import sweep
 from .locks import FolderLock
-from .outputs import check_outputs
+from .outputs import OUTPUTS, Output, check_outputs
 from .pipeline import iter_local
 from .plan import Item, plan
 from .recipe import Recipe
@@ -105,10 +105,14 @@ def iter_batch(
             finally:
                 steps.close()
             yield from book.news()
+            yield from book.warnings()
             if not stopped:
                 yield Step("", 0, 0, "writing the tables")
         finally:
             book.close()
+            if lock.after_crash:
+                # What was too young to be told from another program's work when this began.
+                sweep(job.out)
     return BatchSummary.of(book.rows, stopped, time.monotonic() - began)
 
 
@@ -122,10 +126,13 @@ class _Book:
         self._lock = threading.Lock()
         self._news: deque[BatchEvent] = deque()
         self._warned = False
+        self._left: set[str] = set()
         self.rows: list[BatchRow] = []
 
     def record(self, rows: Sequence[BatchRow]) -> None:
         """Take rows in."""
+        for row in rows:
+            self._look_for_older(row)
         new = [_stored(row) for row in rows if self._is_new(row)]
         written = self.ledger.put(new) if new else True
         self._counts.touch()
@@ -143,7 +150,26 @@ class _Book:
         old = self.ledger.get(row.key)
         if row.state == "kept":
             return old is None or not old.corrected
+        if row.state == "failed" and old is not None and old.corrected and not self._job.overwrite:
+            # Its image could not even be looked at: the labels, which are a person's, are as they were.
+            return not (self._job.out / old.files.get("labels", "")).is_file()
         return row.state != "skipped" or old is None or old.source != row.source
+
+    def _look_for_older(self, row: BatchRow) -> None:
+        """Note which files of another recipe lie beside a new result; nobody asked for new ones, or for their end."""
+        old = self.ledger.get(row.key)
+        if row.state == "done" and old is not None and old.recipe not in ("", row.recipe):
+            lost = {name for name in old.files if name in OUTPUTS and name not in row.files}
+            self._left |= {name for name in lost if _is_there(self._job.out, OUTPUTS[name], old.files[name])}
+
+    def warnings(self) -> Generator[BatchEvent, None, None]:
+        """Tell what no longer fits together in the folder."""
+        left = [OUTPUTS[name].label for name in OUTPUTS if name in self._left]
+        if left:
+            yield Note(
+                f"Still of an earlier recipe, for this time nobody asked for them: {', '.join(left)}. Run again with "
+                "them, or delete these files."
+            )
 
     def news(self) -> Generator[BatchEvent, None, None]:
         """Tell what came since."""
@@ -187,7 +213,8 @@ def _steps(
         return
     from .cluster import iter_remote
 
-    for event in iter_remote(items, job.recipe, job.out, scheduler, overwrite=job.overwrite, previous=book.ledger.of):
+    options = {"overwrite": job.overwrite, "resume": job.resume}
+    for event in iter_remote(items, job.recipe, job.out, scheduler, **options, previous=book.ledger.of):
         if event[0] == "rows":
             book.record(event[2])
         if event[0] == "running":
@@ -201,6 +228,10 @@ def _stored(row: BatchRow) -> BatchRow:
     if row.state == "kept":
         return replace(row, state="done", notes=())
     return replace(row, state="done") if row.state == "skipped" else row
+
+
+def _is_there(out: Path, output: Output, name: str) -> bool:
+    return (out / (output.suffix if output.combined else name)).exists()
 
 
 def _write_recipe(job: Job) -> None:

@@ -85,7 +85,13 @@ class Task:
 
 
 def segment_item(
-    item: Item, recipe: Recipe, out: Path, *, overwrite: bool = False, previous: Sequence[BatchRow] = ()
+    item: Item,
+    recipe: Recipe,
+    out: Path,
+    *,
+    overwrite: bool = False,
+    resume: bool = True,
+    previous: Sequence[BatchRow] = (),
 ) -> Generator[Progress, None, list[BatchRow]]:
     """Segment one image and write its results.
 
@@ -97,8 +103,10 @@ def segment_item(
         Folder of the results.
     overwrite : bool
         Also replace what a person corrected, or made.
+    resume : bool
+        Leave as it is what `previous` says was done with the same recipe and the same values.
     previous : sequence of BatchRow
-        Rows that the image had; one with the same recipe and the same values is left as it is.
+        Rows that the image had.
 
     Yields
     ------
@@ -115,7 +123,7 @@ def segment_item(
     ModelError
         The model cannot be used.
     """
-    job = Job.of(recipe, out, overwrite, resume=bool(previous))
+    job = Job.of(recipe, out, overwrite, resume)
     rows: list[BatchRow] = []
     yield Progress(0, 0, "reading the image")
     for task in iter_tasks(item, job, previous):
@@ -181,7 +189,9 @@ def iter_predict_task(task: Task) -> Generator[Progress, None, Prediction | None
     began = time.monotonic()
     try:
         return (yield from iter_predict_prepared(task.prepared))
-    except (ImageError, MemoryError) as error:
+    except Exception as error:
+        if isinstance(error, CellsegError) and not isinstance(error, ImageError):
+            raise
         _settle(task, _failed(task.row, error))
         return None
     finally:
@@ -194,12 +204,12 @@ def finish(task: Task, prediction: Prediction, job: Job) -> None:
     began = time.monotonic()
     prepared, task.prepared = task.prepared, None
     try:
+        segmented = prepared.separate(prediction)
+        result = segmented.result()
         # It may have been corrected since it was read.
         if task.stack is None and (kept := kept_rows(task.row, job, ())):
             task.rows = kept
             return
-        segmented = prepared.separate(prediction)
-        result = segmented.result()
         outputs = [name for name in job.recipe.outputs if task.stack is None or name != "labels"]
         files = save_result(outputs, result, prepared.plane, prepared.image, job.out, _stem(task.row))
         row = replace(
@@ -235,24 +245,31 @@ def kept_rows(row: BatchRow, job: Job, previous: Sequence[BatchRow]) -> list[Bat
     name = path.relative_to(job.out).as_posix()
     known = [old for old in previous if old.files.get("labels") == name]
     if known:
-        return [
-            replace(old, state="kept", corrected=True, notes=() if _same(old, row) else (CHANGED_SINCE,))
-            for old in known
-        ]
+        return [replace(old, state="kept", corrected=True, notes=_kept_notes(old, row, job)) for old in known]
     settings = metadata.get("recipe")
     settings = settings if isinstance(settings, dict) else {}
-    return [
-        replace(
-            row,
-            state="kept",
-            corrected=True,
-            files={"labels": name},
-            **numbers_of_file(path),
-            threshold=settings.get("threshold"),
-            min_size=settings.get("min_size"),
-            recipe=str(metadata.get("recipe_sha256", "")),
-        )
-    ]
+    kept = replace(
+        row,
+        state="kept",
+        corrected=True,
+        files={"labels": name},
+        **numbers_of_file(path),
+        threshold=settings.get("threshold"),
+        min_size=settings.get("min_size"),
+        recipe=str(metadata.get("recipe_sha256", "")),
+    )
+    return [replace(kept, notes=_kept_notes(kept, row, job))]
+
+
+def _kept_notes(old: BatchRow, row: BatchRow, job: Job) -> tuple[str, ...]:
+    notes = () if _same(old, row) else (CHANGED_SINCE,)
+    missing = [name for name in _written(job) if not (job.out / old.files.get(name, "")).is_file()]
+    return (*notes, f"Its labels are a person's, and without {', '.join(missing)} so far.") if missing else notes
+
+
+def _written(job: Job) -> list[str]:
+    """What is wanted of every image; the table of counts is not made of pieces."""
+    return [name for name in job.recipe.outputs if name != "submission"]
 
 
 def _fill(task: Task, image: Image, job: Job, previous: Sequence[BatchRow]) -> None:
@@ -281,7 +298,7 @@ def is_current(rows: Sequence[BatchRow], item: Item, job: Job) -> bool:
 
 def has_files(row: BatchRow, job: Job) -> bool:
     """Whether a row was done with this recipe by no person, and all that is wanted of it is there."""
-    wanted = [name for name in job.recipe.outputs if name != "submission"]
+    wanted = _written(job)
     return (
         row.state == "done"
         and not row.corrected

@@ -84,7 +84,7 @@ class Ledger:
         bool
             False where the system refused; they are tried again at the next `put` and at `close`.
         """
-        lines = [(json.dumps(row.to_dict(), allow_nan=False) + "\n").encode("ascii") for row in rows]
+        lines = [_encoded(row) for row in rows]
         with self._lock:
             self._unwritten += lines
             try:
@@ -101,11 +101,12 @@ class Ledger:
         return True
 
     def forget(self, keys: Iterable[Key]) -> None:
-        """Leave rows out from now on, here; in the file they stay."""
+        """Leave rows out from now on; others learn of it with the next `put`, or at `close`."""
         with self._lock:
             for key in keys:
-                del self._rows[key]
-                self._keys[key[0]].discard(key)
+                gone = BatchRow(self._rows[key].image, page=key[1], stem=key[0])
+                self._unwritten.append(_encoded(gone))
+                self._drop(key)
 
     def refresh(self) -> None:
         """Read what was appended since, by whomever. A line that was cut off, as a crash leaves it, does not count."""
@@ -148,6 +149,10 @@ class Ledger:
             row = BatchRow.from_dict(json.loads(line))
         except (ValueError, TypeError, AttributeError, CellsegError):
             return
+        if row.state == "waiting":
+            # Somebody forgot it.
+            self._drop(row.key)
+            return
         keys = self._keys.setdefault(row.stem or row.image, set())
         if not row.corrected:
             # The image was done anew: what it had of pages, and no longer has, is history.
@@ -158,6 +163,10 @@ class Ledger:
                     del self._rows[key]
         keys.add(row.key)
         self._rows[row.key] = row
+
+    def _drop(self, key: Key) -> None:
+        self._rows.pop(key, None)
+        self._keys.get(key[0], set()).discard(key)
 
     def _append(self) -> None:
         make_folder(self.folder)
@@ -188,6 +197,10 @@ class Ledger:
             # A disk that cannot be flushed now is met again by whoever writes next.
             with contextlib.suppress(OSError), self.path.open("rb+") as file:
                 os.fsync(file.fileno())
+
+
+def _encoded(row: BatchRow) -> bytes:
+    return (json.dumps(row.to_dict(), allow_nan=False) + "\n").encode("ascii")
 
 
 def _origin(row: BatchRow) -> tuple[object, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -42,8 +43,8 @@ def plan(files: Sequence[tuple[Path, str]], known: Iterable[BatchRow] = ()) -> l
     files : sequence of (Path, str)
         Where an image is, and how it is called.
     known : iterable of BatchRow
-        What the folder of results holds: an image keeps the stem that it had, and takes none of an image that is not
-        among `files`.
+        What the folder of results holds: an image keeps the stem that it had, also where it was moved, and takes none
+        of an image that is not among `files` and still lies where it lay.
 
     Raises
     ------
@@ -61,10 +62,14 @@ def plan(files: Sequence[tuple[Path, str]], known: Iterable[BatchRow] = ()) -> l
     stems: list[str | None] = [before.get((name, str(path.absolute()))) for path, name in files]
     given = {str(path.absolute()) for path, _ in files}
     spoken_for = set(stems)
-    for i, (_, name) in enumerate(files):
+    for i, (here, name) in enumerate(files):
         if stems[i] is None:
             # The same image in another place: the folder was moved, or is seen from another machine.
-            moved = (stem for path, stem in by_name.get(name, ()) if path not in given and stem not in spoken_for)
+            moved = (
+                stem
+                for path, stem in by_name.get(name, ())
+                if path not in given and stem not in spoken_for and not _is_another(path, here)
+            )
             stems[i] = next(moved, None)
             spoken_for.add(stems[i])
     for stem in before.values():
@@ -73,6 +78,14 @@ def plan(files: Sequence[tuple[Path, str]], known: Iterable[BatchRow] = ()) -> l
         Item(path.absolute(), name, names.new(name) if stem is None else stem)
         for (path, name), stem in zip(files, stems, strict=True)
     ]
+
+
+def _is_another(path: str, here: Path) -> bool:
+    """Whether an image that has results still lies there, and is another file than the one of equal name."""
+    try:
+        return bool(path) and not os.path.samefile(path, here)
+    except OSError:
+        return False
 
 
 class _Names:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..imaging.image import Image, as_image
+from ..imaging.memory import check_room
 from ..imaging.normalize import NormalizerParams, normalize
 from ..imaging.progress import Progress, drain
 from ..imaging.reading import read_image
@@ -24,6 +25,10 @@ from .recipe import Recipe
 
 if TYPE_CHECKING:
     from os import PathLike
+
+
+# At the least: the normalised image, its padded copy, probability and distance, 32 bits each, are there at once.
+_BYTES_PER_PIXEL = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,6 +201,8 @@ def prepare(image: Image, recipe: Recipe, model: ModelVersion | None = None) -> 
     """
     model = recipe.load_model() if model is None else model
     plane = image.plane(recipe.channel)
+    height, width = plane.shape[:2]
+    check_room(_BYTES_PER_PIXEL * height * width, f"{image.title}: what finding its cells takes", (height, width))
     return Prepared(image, plane, normalize(plane, recipe.normalizer or model.normalizer), model, recipe)
 
 

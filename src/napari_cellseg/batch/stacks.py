@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from ..imaging.errors import CellsegError
 from ..imaging.image import Image
+from ..imaging.memory import check_room
 from ..imaging.pages import Page, stack_axes, stack_shape
 from ..imaging.writing import write_labels
 from .outputs import output_path
@@ -33,7 +35,9 @@ class Stack:
         self._image, self._out = image, out
         self.path = output_path("labels", out / stem)
         self._lock = threading.Lock()
-        self._labels = np.zeros(stack_shape(image), np.uint16)
+        shape = stack_shape(image)
+        check_room(2 * math.prod(shape), f"{image.title}: its stack of labels", shape)
+        self._labels = np.zeros(shape, np.uint16)
         self._results: dict[tuple[int, ...], tuple[BatchRow, dict]] = {}
 
     def settle(self, page: Page, row: BatchRow, result: SegmentResult | None) -> list[BatchRow]:

@@ -8,6 +8,7 @@ import logging
 import os
 import shlex
 import sys
+import warnings
 from collections.abc import Sequence
 
 from .. import __version__
@@ -33,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args.command = shlex.join(["napari-cellseg", *words])
     # It reports every oddity of a damaged file by itself; the error that follows says it once, in our words.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    # Pillow's word about large pictures; those that are too large it refuses.
+    warnings.filterwarnings("ignore", "Image size .* exceeds limit")
     try:
         status: int = args.run(args)
     except CellsegError as error:

@@ -66,6 +66,7 @@ def run_finetune(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     from ..batch.calibration import iter_calibrate_version
     from ..batch.compare import iter_compare, write_comparison
+    from ..batch.familiar import remember_images
     from ..network.versions import load_model
     from ..training.finetune import iter_finetune
     from ..training.finetune_params import FineTuneParams
@@ -95,6 +96,8 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     samples = yield_all(_read(Path(training_set)), report, wish)
     steps = iter_finetune(samples, out, parent, params, resume=args.resume, stop=wish.given, record=record)
     result: FineTuned = yield_all(steps, report, wish)
+    if result.version is not None:
+        remember_images(out, (sample.image for sample in result.parts.learned), parent)
     if result.version is not None and not wish.at_once():
         trials = iter_calibrate_version(result.version, result.parts.learned, general_samples("learn"), params.device)
         chosen = yield_all(trials, report, wish) or result.version

@@ -102,12 +102,12 @@ def _run(args: argparse.Namespace, say: Callable[[Any], None], stop: Callable[[]
 
 
 def _files(args: argparse.Namespace) -> list[tuple[Path, str]]:
-    from ..imaging.reading import find_images
+    from ..imaging.finding import find_images, named_apart
 
     if not args.files_from:
         if not args.input:
             raise CellsegError("Which images? Give files or folders, or a list of them with --files-from.")
-        return find_images(args.input, pattern=args.pattern, recursive=not args.no_subfolders)
+        return named_apart(find_images(args.input, pattern=args.pattern, recursive=not args.no_subfolders))
     if args.input:
         raise CellsegError(f"Images are given twice: by name, and in {args.files_from}. Give one of the two.")
     try:

@@ -15,6 +15,7 @@ from .reporting import JsonReport, Report, StopWish
 from .train_options import add_train_options, ignored_with_parent, train_params
 
 if TYPE_CHECKING:
+    from ..imaging.progress import Progress
     from ..network.versions import ModelVersion
     from ..training.datasets import Sample
     from ..training.params import TrainParams
@@ -198,20 +199,33 @@ def _finish(validation: Sequence[Sample], out: Path, device: str, report: Report
     """Calibrate the new version's thresholds on the held-out images and record how it does there."""
     from ..batch.calibration import calibrate
     from ..batch.evaluate import iter_predict_samples, score
+    from ..batch.metrics_report import write_report
     from ..batch.recipe import Recipe
     from ..imaging.writing import write_json
     from ..network.versions import METRICS_FILE, read_version, set_defaults
 
     recipe = Recipe(model=str(out), device=device)
-    predicted = drain_with_bar("predicting", iter_predict_samples(validation, recipe))
+    predicted = drain_with_bar("predicting", _told(iter_predict_samples(validation, recipe), report))
     threshold, min_size = calibrate(validation, predicted)
     set_defaults(read_version(out), threshold, min_size)
     evaluation = score(validation, predicted, threshold, min_size)
     write_json(out / METRICS_FILE, evaluation.to_dict())
+    write_report(out, evaluation, validation, predicted)
     if isinstance(report, JsonReport):
         report.say({"event": "metrics", **evaluation.to_dict()})
     else:
         print_evaluation(evaluation)
+
+
+def _told(steps: Generator[Progress, None, Any], report: Report) -> Generator[Progress, None, Any]:
+    """Pass on what measures the new version, and say how far it is."""
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as stop:
+            return stop.value
+        report.say({"event": "phase", "text": "measuring", "done": progress.done, "total": progress.total})
+        yield progress
 
 
 class TrainText(Report):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ..imaging.errors import CellsegError
@@ -49,11 +49,16 @@ def iter_answer(request: Request) -> Generator[Progress, None, Answer]:
     # napari makes tables with pandas, which it imports at the first need: better here than in the window's thread.
     importlib.import_module("pandas")
     # Imported late, as it is the first thing that may need torch.
+    from ..batch.familiar import unlike
     from ..batch.segment import iter_predict_image
 
     try:
         segmented = yield from iter_predict_image(request.image, request.recipe)
         yield Progress(1, 1, "measuring cells")
+        warning = unlike(segmented.plane, segmented.model)
+        if warning:
+            notes = (*segmented.prediction.notes, warning)
+            segmented = replace(segmented, prediction=replace(segmented.prediction, notes=notes))
         # The first slider move and the first correction ask for these; here nobody waits for them.
         for name in ("centroids", "core_levels"):
             getattr(segmented.instances, name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from qtpy.QtWidgets import (
 from superqt.utils import qdebounced
 
 from ..imaging.errors import CellsegError
-from ..imaging.finding import SUFFIXES, find_images, is_zarr
+from ..imaging.finding import SUFFIXES, find_images, is_zarr, named_apart
 from .colors import Colors
 from .layout import NARROWEST, label, shrinkable
 from .workers import Latest
@@ -185,9 +184,5 @@ def images_in(paths: Sequence[Path], pattern: str | None, recursive: bool) -> Fi
     CellsegError
         There are none, or a folder cannot be looked into.
     """
-    found = find_images(paths, pattern, recursive)
-    taken = Counter(name for _, name in found)
-    named = [(path, name if taken[name] == 1 else f"{path.parent.name}/{name}") for path, name in found]
-    if len({name for _, name in named}) < len(named):
-        named = [(path, path.absolute().as_posix().lstrip("/").replace(":", "")) for path, _ in found]
-    return tuple((str(path.absolute()), name) for path, name in named)
+    found = named_apart(find_images(paths, pattern, recursive))
+    return tuple((str(path.absolute()), name) for path, name in found)

@@ -6,9 +6,11 @@ import math
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from superqt.utils import qdebounced
 
 from ..network.versions import ModelVersion
 from ..session import Cells
+from .agreement_words import interval_in_words, worth_in_words
 from .bindings import Bindings
 from .colors import Colors
 from .number_slider import HANDLE_MARGIN, NumberSlider
@@ -16,6 +18,8 @@ from .plots import AreaHistogram, CountCurve
 from .workbench import Workbench
 
 LARGEST_TYPED = 10_000_000
+COUNT_TIP = "Cells counted with these two sliders; the same number as in the saved table."
+WORTH_MS = 150
 
 
 class CellsSection(QWidget):
@@ -25,12 +29,14 @@ class CellsSection(QWidget):
         super().__init__(parent)
         self._bench = bench
         self._shown: Cells | None = None
+        self._worth_later = qdebounced(self._show_worth, timeout=WORTH_MS)
         self._build()
         session = bench.session
         self._bindings = Bindings(self)
         self._bindings.bind(session.chosen_changed, self._on_cells)
         self._bindings.bind(session.cells_changed, self._on_cells)
         self._bindings.bind(session.sliders_changed, self._on_sliders)
+        self._bindings.bind(bench.agreements.changed, self._show_worth)
         self.threshold.valueChanged.connect(session.set_threshold)
         self.min_size.valueChanged.connect(session.set_min_size)
         for slider in (self.threshold, self.min_size):
@@ -50,18 +56,21 @@ class CellsSection(QWidget):
         self.min_size.plot.set_colors(colors)
         small = f"color: {colors.faint.name()};"
         self.details.setStyleSheet(small)
+        self.interval.setStyleSheet(small)
         for slider in (self.threshold, self.min_size):
             slider.hint.setStyleSheet(small + "font-size: 8pt;")
 
     def _build(self) -> None:
         self.count = QLabel("–", objectName="count")
-        self.count.setToolTip("Cells counted with these two sliders; the same number as in the saved table.")
+        self.count.setToolTip(COUNT_TIP)
         font = self.count.font()
         font.setPointSizeF(font.pointSizeF() * 1.9)
         font.setBold(True)
         self.count.setFont(font)
         # A style sheet's font size wins over the widget's own, so it is said there as well.
         self.count.setStyleSheet(f"font-size: {round(font.pointSizeF())}pt; font-weight: bold;")
+        self.interval = QLabel(objectName="interval")
+        self.interval.hide()
         self.details = QLabel(objectName="details")
         self.details.setToolTip(
             "How many cells you changed and erased; median diameter of the counted cells, and how much of the image "
@@ -107,6 +116,7 @@ class CellsSection(QWidget):
         )
         top = QHBoxLayout()
         top.addWidget(self.count)
+        top.addWidget(self.interval)
         top.addWidget(self.details, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -125,6 +135,7 @@ class CellsSection(QWidget):
             self.details.setText("")
             self.threshold.set_hint("")
             self.min_size.set_hint("")
+            self._show_worth()
             return
         largest = int(cells.segmented.instances.areas(0.0).max(initial=0))
         self.histogram.largest = max(round(largest * 1.1), 50)
@@ -141,6 +152,9 @@ class CellsSection(QWidget):
 
     def _show(self, cells: Cells) -> None:
         before, self._shown = self._shown, cells
+        # An old interval beside a new count would be wrong; it comes when the sliders rest.
+        self.interval.hide()
+        self._worth_later()
         count = cells.count()
         self.count.setText(f"{count:,} cell" + ("" if count == 1 else "s"))
         edited = before is not None and before.revision != cells.revision
@@ -154,11 +168,30 @@ class CellsSection(QWidget):
         self.histogram.set_min_size(cells.min_size)
         self._show_details(cells)
 
+    def _show_worth(self) -> None:
+        """Say what the count is worth, where a person counted some images by hand."""
+        cells = self._bench.session.cells
+        worth = None if cells is None else self._bench.agreements.worth(cells)
+        self.interval.setText(interval_in_words(worth))
+        self.interval.setVisible(bool(self.interval.text()))
+        tip = "\n".join(
+            [COUNT_TIP, *worth_in_words(worth, cells is not None and bool(cells.n_changed or cells.n_erased))]
+        )
+        self.count.setToolTip(tip)
+        self.interval.setToolTip(tip)
+        if cells is not None:
+            self._show_details(cells)
+
     def _show_details(self, cells: Cells) -> None:
         size = cells.segmented.image.pixel_size
         diameter = cells.median_diameter()
         microns = f" = {diameter * math.sqrt(size[0] * size[1]):.1f} µm" if size else ""
         lines = [f"median {diameter:.0f} px{microns} across"] if not math.isnan(diameter) else []
+        if not self.interval.isHidden():
+            # There is little room beside it.
+            self.details.setText(f"⌀ {diameter:.0f} px" + (f"\n{microns[1:]}" if size else "") if lines else "")
+            self._show_dropped(cells)
+            return
         if cells.n_erased:
             lines.insert(0, f"yours: {cells.n_changed:,} changed, {cells.n_erased:,} erased")
         elif cells.n_changed:
@@ -166,6 +199,10 @@ class CellsSection(QWidget):
         else:
             lines.append(f"{100 * cells.covered():.1f} % of the image")
         self.details.setText("\n".join(lines))
+        self._show_dropped(cells)
+
+    def _show_dropped(self, cells: Cells) -> None:
+        size = cells.segmented.image.pixel_size
         dropped = int((cells.areas() < cells.min_size).sum())
         area = f"{cells.min_size} px = {cells.min_size * size[0] * size[1]:.3g} µm². " if size else ""
         self.min_size.set_hint(f"{area}{dropped:,} smaller left out." if dropped else f"{area}Nothing is left out.")

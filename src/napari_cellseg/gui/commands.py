@@ -18,11 +18,13 @@ from .table import open_table
 from .workbench import workbench_of
 
 if TYPE_CHECKING:
+    from .agreement_widget import AgreementWidget
     from .batch_widget import BatchWidget
     from .segment_widget import SegmentWidget
 
 PLUGIN, WIDGET, CORRECT_WIDGET = "napari-cellseg", "Segment and count cells", "Correct and review cells"
 BATCH_WIDGET = "Segment a folder of images"
+AGREEMENT_WIDGET = "Check counts against a person's"
 
 
 def segment_widget(viewer: object) -> SegmentWidget:
@@ -62,6 +64,20 @@ def correct_active_layer(viewer: Viewer) -> None:
     """Open the Correct widget for the selected image, or for the image that the selected cells were found in."""
     bench = workbench_of(viewer)
     bench.viewer.window.add_plugin_dock_widget(PLUGIN, CORRECT_WIDGET)
+    bench.choose_active()
+
+
+def agreement_widget(viewer: object) -> AgreementWidget:
+    """Return the viewer's widget of counts by people, opened if it is not."""
+    window = workbench_of(viewer).viewer.window
+    _, widget = window.add_plugin_dock_widget(PLUGIN, AGREEMENT_WIDGET)
+    return widget
+
+
+def check_counts(viewer: Viewer) -> None:
+    """Open the widget of counts by people for the selected image, or for that in which the selected cells are."""
+    bench = workbench_of(viewer)
+    agreement_widget(viewer)
     bench.choose_active()
 
 

@@ -11,6 +11,7 @@ from .plots import TOP, Plot
 from .train_job import History
 
 HEIGHT = 96
+OVERLAP_HEIGHT = 58
 N_POINTS = 150
 SMOOTHING = 0.04
 MARGIN = 8
@@ -88,6 +89,51 @@ class TrainCurves(Plot):
         x = self.width() - self._margin
         for text, color in reversed(entries):
             x = _write_before(painter, x, text, color)
+
+
+class OverlapCurves(Plot):
+    """IoU and Dice of the foreground on what was held out, over the run: 0 at the bottom, 1 at the top."""
+
+    title = "IoU, Dice (higher is better)"
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(MARGIN, OVERLAP_HEIGHT, parent)
+        self.setObjectName("train_overlap")
+        self.setCursor(Qt.CursorShape.ArrowCursor)
+        self.setToolTip(
+            "How well the pixels of the cells are found on what was held out; higher is better, 1 is perfect."
+        )
+        self.places = np.zeros(0)
+        self.curves: dict[str, np.ndarray] = {}
+
+    def show_history(self, history: History) -> None:
+        """Show what is known so far."""
+        self.places = np.array(history.check_places, float)
+        curves = {"IoU": np.array(history.check_iou, float), "Dice": np.array(history.check_dice, float)}
+        self.curves = {name: values for name, values in curves.items() if np.isfinite(values).any()}
+        self.update()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Nothing can be picked here."""
+        event.ignore()
+
+    mouseMoveEvent = mouseReleaseEvent = mousePressEvent
+
+    def _draw(self, painter: QPainter, top: float, bottom: float) -> None:
+        colors = {"IoU": self._colors.accent, "Dice": self._colors.warning}
+        x = self.width() - self._margin
+        for name, values in reversed(self.curves.items()):
+            there = np.isfinite(values)
+            heights = bottom - 3 - np.clip(values[there], 0, 1) * (bottom - top - 6)
+            points = [QPointF(self.x_of(place), y) for place, y in zip(self.places[there], heights, strict=True)]
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.setPen(QPen(colors[name], 1.8))
+            painter.drawPolyline(QPolygonF(points))
+            painter.setBrush(colors[name])
+            for point in points:
+                painter.drawEllipse(point, 1.8, 1.8)
+            x = _write_before(painter, x, f"{name} {values[there][-1]:.2f}", colors[name])
+        self._write(painter, "held out" if self.curves else self.title)
 
 
 def _write_before(painter: QPainter, x: float, text: str, color: QColor) -> float:

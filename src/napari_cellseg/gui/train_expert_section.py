@@ -1,97 +1,114 @@
-"""The settings of a fine-tune, for those who ask for them; made from the settings' own labels, ranges and help."""
+"""The settings of a training, for those who ask for them: of a fine-tune, or of learning from images with masks."""
 
 from __future__ import annotations
 
-from dataclasses import Field, fields
+from dataclasses import fields
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QFormLayout, QPushButton, QSpinBox, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFormLayout, QPushButton, QVBoxLayout, QWidget
 
 from ..training.finetune_params import FineTuneParams, is_expert
-
-DECIMALS = 7
-
-
-class ShortDoubleSpinBox(QDoubleSpinBox):
-    """Shows 0.001, not 0.0010000."""
-
-    def textFromValue(self, value: float) -> str:
-        """Return the shortest text of a number."""
-        return f"{value:.6g}"
+from ..training.params import AugmentParams, TrainParams
+from . import train_settings
+from .train_fold import Fold
+from .train_form import SettingsForm
 
 
-class TrainExpertSection(QWidget):
-    """One control per expert setting."""
+class TrainExpertSection(SettingsForm):
+    """Controls of a fine-tune's expert settings."""
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.controls: dict[str, QWidget] = {}
-        form = QFormLayout(self)
-        form.setContentsMargins(12, 0, 0, 0)
-        form.setVerticalSpacing(3)
-        self._fields = [f for f in fields(FineTuneParams) if is_expert(f.name)]
-        for setting in self._fields:
-            control = _control(setting)
-            control.setObjectName(f"train_{setting.name}")
-            control.setToolTip(f"{setting.metadata['help']}. Default: {setting.default}")
-            control.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-            control.installEventFilter(self)
-            self.controls[setting.name] = control
-            form.addRow(setting.metadata["label"], control)
-        self.reset = QPushButton("Back to the defaults", objectName="train_defaults")
-        self.reset.setToolTip("Set all of these to what they were.")
+    def __init__(self) -> None:
+        super().__init__([f for f in fields(FineTuneParams) if is_expert(f.name)], "train")
+        self.reset = _reset_button("train_defaults")
         self.reset.clicked.connect(self.set_defaults)
+        form = self.layout()
+        assert isinstance(form, QFormLayout)
         form.addRow(self.reset)
 
-    def values(self) -> dict[str, Any]:
-        """Return the settings that differ from their defaults."""
-        found = {f.name: _value(self.controls[f.name]) for f in self._fields}
-        return {f.name: found[f.name] for f in self._fields if found[f.name] != f.default}
-
     def words(self) -> tuple[str, ...]:
-        """Return these as words of the command line."""
+        """Return what differs from the defaults as words of the command line."""
         pairs = [(f"--{name.replace('_', '-')}", str(value)) for name, value in self.values().items()]
         return tuple(word for pair in pairs for word in pair)
 
+
+class TrainDataExpertSection(QWidget):
+    """Controls of a training on images with masks, in groups that can be folded away.
+
+    Signals
+    -------
+    changed()
+    """
+
+    changed = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.forms: dict[str, SettingsForm] = {}
+        self.folds: dict[str, Fold] = {}
+        column = QVBoxLayout(self)
+        column.setContentsMargins(10, 0, 0, 0)
+        column.setSpacing(1)
+        for group, title in train_settings.TITLES.items():
+            form = SettingsForm(train_settings.fields_of(group), f"data_{group}", train_settings.OWN)
+            form.changed.connect(self.changed)
+            fold = Fold(f"data_fold_{group}", title, f"Settings: {title.lower()}.", form, False)
+            self.forms[group], self.folds[group] = form, fold
+            column.addWidget(fold)
+        self.reset = _reset_button("data_defaults")
+        self.reset.clicked.connect(self.set_defaults)
+        column.addWidget(self.reset)
+        self._from_parent = False
+
+    @property
+    def epochs(self) -> int | None:
+        """How many epochs were asked for; None: the time budget says how long."""
+        value: int | None = self.forms["training"].values().get("epochs")
+        return value
+
+    @property
+    def augment(self) -> AugmentParams:
+        """How images are varied.
+
+        Raises
+        ------
+        CellsegError
+            If the two numbers of a pair are not in order.
+        """
+        return AugmentParams(**self.forms["augmentation"].values())
+
+    def set_start(self, from_parent: bool) -> None:
+        """Show what matters to a training from a parent, or from nothing."""
+        self._from_parent = from_parent
+        self.folds["network"].setVisible(not from_parent)
+        rate = train_settings.FROM_PARENT["learning_rate"] if from_parent else TrainParams.learning_rate
+        self.forms["training"].set_own("learning_rate", rate)
+
+    def values(self) -> dict[str, dict[str, Any]]:
+        """Return what differs from the command line's defaults, by group."""
+        return {group: form.values() for group, form in self.forms.items()}
+
+    def words(self) -> tuple[str, ...]:
+        """Return these as words of the command line."""
+        return train_settings.option_words(self.values(), self._from_parent)
+
+    def check(self, minutes: float | None) -> TrainParams:
+        """Build the settings that were chosen.
+
+        Raises
+        ------
+        CellsegError
+            If they cannot be used.
+        """
+        return train_settings.check(self.values(), minutes, self._from_parent)
+
     def set_defaults(self) -> None:
         """Forget what was changed."""
-        for setting in self._fields:
-            control = self.controls[setting.name]
-            if isinstance(control, QComboBox):
-                control.setCurrentText(str(setting.default))
-            elif isinstance(control, (QSpinBox, QDoubleSpinBox)):
-                control.setValue(setting.default)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Leave the wheel to the scroll area unless the control was clicked."""
-        if event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():
-            event.ignore()
-            return True
-        return super().eventFilter(watched, event)
+        for form in self.forms.values():
+            form.set_defaults()
 
 
-def _control(setting: Field[Any]) -> QWidget:
-    meta = setting.metadata
-    if "choices" in meta:
-        box = QComboBox()
-        box.addItems(list(meta["choices"]))
-        box.setCurrentText(str(setting.default))
-        return box
-    number: QSpinBox | QDoubleSpinBox
-    if isinstance(setting.default, int):
-        number = QSpinBox()
-    else:
-        number = ShortDoubleSpinBox()
-        number.setDecimals(DECIMALS)
-        number.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
-    number.setRange(meta["min"], meta["max"])
-    number.setValue(setting.default)
-    return number
-
-
-def _value(control: QWidget) -> Any:
-    if isinstance(control, QComboBox):
-        return control.currentText()
-    assert isinstance(control, (QSpinBox, QDoubleSpinBox))
-    return round(control.value(), DECIMALS) if isinstance(control, QDoubleSpinBox) else control.value()
+def _reset_button(name: str) -> QPushButton:
+    button = QPushButton("Back to the defaults", objectName=name)
+    button.setToolTip("Set all of these to what they were.")
+    return button

@@ -21,6 +21,7 @@ from ..network.versions import ModelVersion, read_version
 from ..training.training_set import default_training_set
 from .activity import Activity
 from .child_process import ChildProcess, own_program
+from .train_data import DataChoice
 from .workbench import Workbench
 from .workers import Latest
 
@@ -28,7 +29,7 @@ POLL_MS = 100
 ACTIVITY_AFTER_MS = 1500
 # Asked to finish it saves and goes; one that then says nothing for so long is ended.
 GRACE_S = 60.0
-Kind = Literal["idle", "starting", "running", "comparing", "stopping"]
+Kind = Literal["idle", "starting", "running", "comparing", "measuring", "stopping"]
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,20 @@ class TrainRequest:
     Attributes
     ----------
     training_set : Path
-        Folder.
+        Folder of corrections, or of images with masks.
     parent : str
-        Name or folder of the version to start from.
+        Name or folder of the version to start from; empty to start from nothing.
     out : Path
         Folder of the new version.
     minutes : float
+        0: the options say how long.
     options : tuple of str
         Further words of the command line: the expert settings that differ from their defaults.
     resume : bool
         Go on with the interrupted run in `out`, as it was begun.
+    data : DataChoice or None
+        Images with masks that are trained on; None to fine-tune on corrections.
+    command : {'finetune', 'train'}
     """
 
     training_set: Path
@@ -56,11 +61,17 @@ class TrainRequest:
     minutes: float
     options: tuple[str, ...] = ()
     resume: bool = False
+    data: DataChoice | None = None
+    command: str = "finetune"
 
     def words(self) -> list[str]:
         """Return the command line that does this."""
         if self.resume:
-            return ["finetune", "--resume", "--out", str(self.out)]
+            return [self.command, "--resume", "--out", str(self.out)]
+        if self.data is not None:
+            words = ["train", *self.data.words(), "--out", str(self.out)]
+            words += ["--parent", self.parent] if self.parent else []
+            return [*words, *(["--minutes", f"{self.minutes:g}"] if self.minutes else []), *self.options]
         words = ["finetune", str(self.training_set), "--parent", self.parent, "--out", str(self.out)]
         return [*words, "--minutes", f"{self.minutes:g}", *self.options]
 
@@ -98,6 +109,8 @@ class History:
     check_places: list[float] = field(default_factory=list)
     check_losses: list[float] = field(default_factory=list)
     check_f1: list[float] = field(default_factory=list)
+    check_iou: list[float] = field(default_factory=list)
+    check_dice: list[float] = field(default_factory=list)
     best: int | None = None
 
 
@@ -112,7 +125,7 @@ class TrainJob:
         A step was made, or the validation loss looked at.
     ended(Outcome)
     set_changed(Path)
-        An entry of a training set was added, replaced or removed, or another set was chosen.
+        An entry of a training set was added, replaced or removed, or another set or dataset was chosen.
     """
 
     set_changed = Signal(object)
@@ -123,6 +136,8 @@ class TrainJob:
     def __init__(self) -> None:
         self.kind: Kind = "idle"
         self.folder = default_training_set()
+        # Images with masks that are learned from in the place of the corrections in `folder`.
+        self.data: DataChoice | None = None
         self.adding: list[Latest] = []
         self.request: TrainRequest | None = None
         self.outcome: Outcome | None = None
@@ -151,9 +166,14 @@ class TrainJob:
         return self._child is not None
 
     @property
+    def trains(self) -> bool:
+        """Whether the present or last training is one on images with masks, not a fine-tune."""
+        return self.request is not None and (self.request.data is not None or self.request.command == "train")
+
+    @property
     def phase(self) -> Progress:
         """How far the present phase is; its total is 0 where that is not known."""
-        if self.kind == "running":
+        if self.kind == "running" and not (self._phase is not None and self.step == 0):
             return Progress(round(1000 * self.done), 1000)
         return self._phase or Progress(0, 0)
 
@@ -230,8 +250,11 @@ class TrainJob:
             return "Starting: reading the images, loading the network …"
         if self.kind == "comparing":
             return "Comparing the new model with the old one …"
+        if self.kind == "measuring":
+            return "Looking how good the new model is on the images that were held out …"
         if self.kind == "stopping":
-            return "Stopping. The best so far is kept, and compared with the old model …"
+            then = "measured" if self.trains else "compared with the old model"
+            return f"Stopping. The best so far is kept, and {then} …"
         if self.kind == "running":
             return " ".join([self.facts, *self.notes]).strip() or "Learning …"
         return "" if self.outcome is None else self.outcome.sentence
@@ -261,6 +284,8 @@ class TrainJob:
         self._phase = Progress(int(done), int(total), str(event.get("text", "")))
         if self._phase.message == "comparing":
             self._become("comparing")
+        elif self._phase.message == "measuring" and self.kind != "measuring":
+            self._become("measuring")
         self.progressed.emit()
 
     def _hear_step(self, event: Mapping[str, Any]) -> None:
@@ -269,6 +294,7 @@ class TrainJob:
             return
         self.done = min(max(done, 0.0), 1.0)
         self.step = self.step if step is None else int(step)
+        self._phase = None
         self.seconds_left = _number(event.get("seconds_left"))
         if loss is not None:
             self.history.places.append(self.done)
@@ -281,6 +307,9 @@ class TrainJob:
         self.history.check_places.append(self.done)
         self.history.check_losses.append(loss)
         self.history.check_f1.append(math.nan if f1 is None else f1)
+        for name, values in (("iou", self.history.check_iou), ("dice", self.history.check_dice)):
+            value = _number(event.get(name))
+            values.append(math.nan if value is None else value)
         if event.get("best"):
             self.history.best = len(self.history.check_losses) - 1
 
@@ -290,7 +319,7 @@ class TrainJob:
         return text.replace(f"{folder}{os.sep}", "").replace(f" of {folder}", "") if folder else text
 
     def _become(self, kind: Kind) -> None:
-        if not (self.kind == "stopping" and kind in ("running", "comparing")):
+        if not (self.kind == "stopping" and kind in ("running", "comparing", "measuring")):
             self.kind = kind
         self.changed.emit()
 
@@ -366,6 +395,7 @@ def _facts(event: Mapping[str, Any]) -> str:
     images = f"{int(n_images)} image" + ("" if n_images == 1 else "s")
     n_out, cells_out = _number(event.get("n_held_out")) or 0, _number(event.get("n_held_out_cells")) or 0
     parts = {"images": "image", "crops": "part"}.get(str(event.get("hold_out")))
+    parts = parts if n_out else None
     held_out = f" Checked on {int(n_out)} {parts}{'' if n_out == 1 else 's'} held out, {int(cells_out):,} cells."
     device = f" Runs on {event['device']}." if event.get("device") else ""
     return f"Learning from {images}, {int(n_cells):,} cells.{held_out if parts else ''}{device}"

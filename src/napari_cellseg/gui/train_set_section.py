@@ -13,6 +13,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QHeaderView,
     QLabel,
+    QMenu,
     QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
@@ -24,6 +25,7 @@ from ..training.training_set import Entry, TrainingSet, default_training_set
 from .bindings import Bindings
 from .colors import Colors
 from .layout import shrinkable, small_button
+from .train_data import DataChoice
 from .train_entry_layers import EntryLayers
 from .train_fold import Fold
 from .train_job import TrainJob
@@ -57,6 +59,7 @@ class TrainSetSection(QWidget):
         self.problem = ""
         self._colors: Colors | None = None
         self._set: TrainingSet | None = None
+        self._choices: list[DataChoice] = [] if job.data is None else [job.data]
         self._listing = Latest(self._on_failed)
         self._working = Latest(self._on_failed)
         self._layers = EntryLayers(bench)
@@ -98,8 +101,21 @@ class TrainSetSection(QWidget):
 
     def choose(self, folder: str | Path) -> None:
         """Use another training set."""
-        self._job.folder = Path(folder)
+        self._job.folder, self._job.data = Path(folder), None
         self._job.set_changed.emit(self._job.folder)
+
+    def choose_data(self, choice: DataChoice) -> None:
+        """Learn from images with masks in the place of a training set."""
+        self._choices = [*(other for other in self._choices if other != choice), choice]
+        self._job.data = choice
+        self._job.set_changed.emit(choice.path)
+
+    def choose_folder(self, folder: str | Path) -> None:
+        """Use a folder, as the training set or the images with masks that it holds."""
+        if is_training_set(Path(folder)):
+            self.choose(folder)
+        else:
+            self.choose_data(DataChoice(Path(folder)))
 
     def selected(self) -> str | None:
         """Name of the selected entry."""
@@ -114,11 +130,20 @@ class TrainSetSection(QWidget):
 
     def _build(self) -> None:
         self.folder = QComboBox(objectName="training_set")
-        self.folder.setToolTip("The training set: a plain folder of images, labels and reviewed areas.")
+        self.folder.setToolTip("What is learned from: your corrected images, or images with masks from elsewhere.")
         shrinkable(self.folder)
-        self.folder.activated.connect(lambda index: self.choose(self.folder.itemData(index)))
-        self.other = small_button("training_folder", "Folder …", "Choose another training set's folder.")
-        self.other.clicked.connect(self._on_other)
+        self.folder.activated.connect(self._on_activated)
+        self.other = small_button("training_folder", "Open …", "Learn from other images: a folder, a zip, an npz.")
+        menu = QMenu(self.other)
+        for text, tip, slot in (
+            ("Folder …", "A training set, or images with masks.", self._on_other),
+            ("Zip or npz …", "Images with masks in one file.", self._on_file),
+            ("Images and masks in two folders …", "Files of the same name belong together.", self._on_two),
+        ):
+            action = menu.addAction(text)
+            action.setToolTip(tip)
+            action.triggered.connect(slot)
+        self.other.setMenu(menu)
         self.list = QTreeWidget(objectName="training_entries")
         self.list.setHeaderLabels(COLUMNS)
         self.list.setRootIsDecorated(False)
@@ -171,6 +196,7 @@ class TrainSetSection(QWidget):
         outer.setSpacing(3)
         outer.addLayout(top)
         outer.addWidget(self.fold)
+        self.fold.setVisible(self._job.data is None)
 
     def _list_folders(self) -> None:
         """List the training sets that lie where ours does, and the one that is chosen."""
@@ -184,7 +210,12 @@ class TrainSetSection(QWidget):
             for path in found:
                 self.folder.addItem(path.name, str(path))
                 self.folder.setItemData(self.folder.count() - 1, str(path), Qt.ItemDataRole.ToolTipRole)
-            self.folder.setCurrentIndex(found.index(chosen))
+            for choice in self._choices:
+                self.folder.addItem(choice.name, choice)
+                self.folder.setItemData(self.folder.count() - 1, str(choice), Qt.ItemDataRole.ToolTipRole)
+            data = self._job.data
+            place = found.index(chosen) if data is None else len(found) + self._choices.index(data)
+            self.folder.setCurrentIndex(place)
 
     def _show(self, folder: Path, opened: TrainingSet | None, entries: list[Entry], problem: str) -> None:
         if folder == self._job.folder:
@@ -222,8 +253,20 @@ class TrainSetSection(QWidget):
         return f"{images}, {n_cells:,} cells" + (f"; {n_bad} cannot be used" if n_bad else "")
 
     def _on_set_changed(self, folder: Any) -> None:
-        if folder == self._job.folder:
+        self.fold.setVisible(self._job.data is None)
+        if self._job.data is not None:
+            if self._job.data not in self._choices:
+                self._choices.append(self._job.data)
+            self._list_folders()
+        elif folder == self._job.folder:
             self.refresh()
+
+    def _on_activated(self, index: int) -> None:
+        chosen = self.folder.itemData(index)
+        if isinstance(chosen, DataChoice):
+            self.choose_data(chosen)
+        else:
+            self.choose(chosen)
 
     def _on_selected(self) -> None:
         for button in (self.view, self.remove):
@@ -235,10 +278,25 @@ class TrainSetSection(QWidget):
 
     def _on_other(self) -> None:
         start = self._job.folder if self._job.folder.exists() else self._job.folder.parent.parent
-        title = "Choose a training set (it holds images and labels)"
+        title = "Choose a training set, or a folder of images with masks"
         folder = QFileDialog.getExistingDirectory(self, title, str(start))
         if folder:
-            self.choose(folder)
+            self.choose_folder(folder)
+
+    def _on_file(self) -> None:
+        kinds = "Images with masks (*.zip *.npz)"
+        path, _ = QFileDialog.getOpenFileName(self, "Choose a zip or npz of images with masks", "", kinds)
+        if path:
+            self.choose_data(DataChoice(Path(path)))
+
+    def _on_two(self) -> None:
+        images = QFileDialog.getExistingDirectory(self, "Choose the folder of images")
+        if not images:
+            return
+        start = str(Path(images).parent)
+        masks = QFileDialog.getExistingDirectory(self, "Choose the folder of masks, files of the same names", start)
+        if masks:
+            self.choose_data(DataChoice(Path(images), Path(masks)))
 
     def _on_add(self) -> None:
         try:
@@ -302,6 +360,17 @@ class TrainSetSection(QWidget):
         if not isinstance(error, (CellsegError, OSError)):
             self._bench.failed(error)
         self._tell(str(error) or type(error).__name__, True)
+
+
+def is_training_set(folder: Path) -> bool:
+    """Whether a folder holds a training set of ours, or nothing yet."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return True
+    try:
+        TrainingSet.open(folder)
+    except CellsegError:
+        return False
+    return True
 
 
 def _row(entry: Entry) -> list[str]:

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QSizePolicy,
+    QVBoxLayout,
     QWidget,
 )
 
@@ -21,9 +22,9 @@ from ..network.versions import ModelVersion, list_models, load_model
 from . import preferences
 from .bindings import Bindings
 from .colors import Colors, accent_button
-from .layout import shrinkable
+from .layout import shrinkable, small_button
 from .pace import in_words
-from .train_curves import TrainCurves
+from .train_curves import OverlapCurves, TrainCurves
 from .train_fold import Fold
 from .train_job import TrainJob
 from .train_lineage import lineage
@@ -31,6 +32,7 @@ from .train_lineage import lineage
 MINUTES = 5.0
 MINUTES_WIDTH = 112
 LONGEST = 220
+SCRATCH = ""
 READY = "Press Start. The network learns from what you reviewed, in the background; you can go on working."
 
 
@@ -43,10 +45,16 @@ class TrainStartSection(QWidget):
         Start was pressed.
     use_asked(str)
         The chosen version is to be used in the Segment widget.
+    figures_asked(str)
+        How good the chosen version is, is to be shown.
+    parent_changed()
+        Another version, or nothing, was chosen to start from.
     """
 
     asked = Signal()
     use_asked = Signal(str)
+    figures_asked = Signal(str)
+    parent_changed = Signal()
 
     def __init__(self, job: TrainJob, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -64,22 +72,24 @@ class TrainStartSection(QWidget):
 
     @property
     def parent_name(self) -> str:
-        """Name of the version to start from."""
-        return str(self.parent_model.currentData() or preferences.default_model())
+        """Name of the version to start from; empty to start from nothing."""
+        chosen = self.parent_model.currentData()
+        return str(preferences.default_model() if chosen is None else chosen)
 
     def refresh(self, wanted: str | None = None) -> None:
         """List the versions again, and choose the wanted one, or the present one, if it is there."""
-        wanted = wanted or self.parent_name
+        wanted = self.parent_name if wanted is None else wanted
         self._models = list_models()
         with QSignalBlocker(self.parent_model):
             self.parent_model.clear()
             for model in self._models:
                 self.parent_model.addItem(model.name, model.name)
+            self.parent_model.addItem("nothing (from scratch)", SCRATCH)
             if self.parent_model.findData(wanted) < 0 and Path(wanted).is_dir():
                 self._models.append(load_model(wanted))
                 self.parent_model.addItem(Path(wanted).name, wanted)
-            if not self.parent_model.count():
-                self.parent_model.addItem("no model installed", None)
+            if not self._models:
+                self.parent_model.insertItem(0, "no model installed", None)
             self.parent_model.setCurrentIndex(max(self.parent_model.findData(wanted), 0))
         self._show_lineage()
 
@@ -92,11 +102,17 @@ class TrainStartSection(QWidget):
             color = self._colors.warning if warning else self._colors.faint
             self.message.setStyleSheet(f"color: {color.name()};")
 
+    def by_epochs(self, epochs: int | None) -> None:
+        """Let a number of epochs say how long it lasts, in the place of the time; None: the time says it."""
+        self.minutes.setVisible(epochs is None)
+        self.time.setText("Time" if epochs is None else f"{epochs:,} epochs")
+
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
         self._colors = colors
         self.start.setStyleSheet(accent_button(colors))
         self.curves.set_colors(colors)
+        self.overlap.set_colors(colors)
         self.lineage.setStyleSheet(f"color: {colors.faint.name()};")
         self.say(*self._said)
 
@@ -113,7 +129,8 @@ class TrainStartSection(QWidget):
             "The model that the new one starts from. It is never changed: choosing it again is the undo."
         )
         shrinkable(self.parent_model)
-        self.parent_model.activated.connect(self._show_lineage)
+        self.parent_model.activated.connect(self._on_parent)
+        self.time = QLabel("Time")
         self.minutes = QDoubleSpinBox(objectName="train_minutes")
         self.minutes.setRange(0.1, 1440)
         self.minutes.setDecimals(1)
@@ -132,6 +149,10 @@ class TrainStartSection(QWidget):
             "Going back to an older one is the undo."
         )
         self.use.clicked.connect(lambda: self.use_asked.emit(self.parent_name))
+        self.figures = small_button(
+            "train_figures", "Figures", "How good this version was when it was made: its figures, and what it changed."
+        )
+        self.figures.clicked.connect(lambda: self.figures_asked.emit(self.parent_name))
         self.start = QPushButton("Start", objectName="train_start")
         self.start.setToolTip("Teach a copy of this model what you corrected. Nothing is overwritten.")
         self.cancel = QPushButton("Cancel", objectName="train_cancel")
@@ -144,7 +165,8 @@ class TrainStartSection(QWidget):
         self.message.setWordWrap(True)
         self.message.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.curves = TrainCurves()
+        self.curves, self.overlap = TrainCurves(), OverlapCurves()
+        self.overlap.hide()
         self.start.clicked.connect(self.asked)
         self.cancel.clicked.connect(self._job.cancel)
 
@@ -153,9 +175,10 @@ class TrainStartSection(QWidget):
         top.addWidget(QLabel("Start from"))
         top.addWidget(self.parent_model, 1)
         top.addWidget(self.use)
-        middle.addWidget(QLabel("Time"))
+        middle.addWidget(self.time)
         middle.addWidget(self.minutes)
-        middle.addWidget(self.lineage, 1)
+        middle.addWidget(self.lineage, 3)
+        middle.addWidget(self.figures, 2)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(5)
@@ -165,7 +188,13 @@ class TrainStartSection(QWidget):
         for column, widget in enumerate((self.start, self.progress, self.cancel)):
             grid.addWidget(widget, 2, column)
         grid.addWidget(self.message, 3, 0, 1, 3)
-        self.fold = Fold("train_curves_fold", "Curves", "How the loss fell.", self.curves, True)
+        inside = QWidget()
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)
+        column.addWidget(self.curves)
+        column.addWidget(self.overlap)
+        self.fold = Fold("train_curves_fold", "Curves", "How the loss fell.", inside, True)
         grid.addWidget(self.fold, 4, 0, 1, 3)
 
     def _chosen(self) -> ModelVersion | None:
@@ -177,10 +206,17 @@ class TrainStartSection(QWidget):
         text = " › ".join(names) if len(names) > 1 else "came with the plugin"
         if len(names) == 1 and version is not None and not version.bundled:
             text = "made from scratch"
+        if self.parent_name == SCRATCH and version is None:
+            names, text = ["nothing"], "knows nothing yet: takes long"
         self.lineage.setText(text if names else "")
         about = version.description if version is not None else ""
         self.lineage.setToolTip(f"Where this version comes from: {text}\n{about}".strip())
         self.use.setEnabled(version is not None)
+        self.figures.setEnabled(version is not None)
+
+    def _on_parent(self, *_: int) -> None:
+        self._show_lineage()
+        self.parent_changed.emit()
 
     def _on_changed(self) -> None:
         job = self._job
@@ -193,12 +229,17 @@ class TrainStartSection(QWidget):
             self.say(job.sentence(), job.outcome is not None and job.outcome.failed)
         if job.kind == "starting":
             self.fold.unfold(True)
-            self.curves.show_history(job.history)
+            self._show_history()
         self._show_progress()
 
     def _on_progressed(self) -> None:
-        self.curves.show_history(self._job.history)
+        self._show_history()
         self._show_progress()
+
+    def _show_history(self) -> None:
+        self.curves.show_history(self._job.history)
+        self.overlap.show_history(self._job.history)
+        self.overlap.setVisible(self._job.trains)
 
     def _show_progress(self) -> None:
         job, phase = self._job, self._job.phase
@@ -209,7 +250,7 @@ class TrainStartSection(QWidget):
         self.progress.setRange(0, 1000)
         self.progress.setValue(round(1000 * phase.fraction) if job.running else 0)
         words = ""
-        if job.kind == "running":
+        if job.kind == "running" and not phase.message:
             words = f"step {job.step}" if job.step else ""
             words += f", {in_words(job.seconds_left)} left" if job.seconds_left is not None else ""
         elif job.running:

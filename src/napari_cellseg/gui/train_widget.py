@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
+from ..batch.compare import read_comparison
 from ..imaging.errors import CellsegError
-from ..network.versions import load_model, user_models_dir
+from ..network.versions import ModelVersion, load_model, user_models_dir
 from ..training.finetune_params import FineTuneParams
 from ..training.runs import Unfinished, discard, list_unfinished, next_version_dir
 from .bindings import Bindings
@@ -18,16 +19,22 @@ from .commands import segment_widget
 from .dock import Dock
 from .layout import small_button
 from .segment_widget import SegmentWidget
-from .train_expert_section import TrainExpertSection
+from .train_data import DataChoice, scratch_version_dir
+from .train_data_section import TrainDataSection
+from .train_expert_section import TrainDataExpertSection, TrainExpertSection
 from .train_fold import Fold
 from .train_guard_section import TrainGuardSection
 from .train_job import Outcome, TrainRequest, job_of
 from .train_question import Question
+from .train_result_section import TrainResultSection
+from .train_runs import RunsWindow, find_runs
 from .train_set_section import TrainSetSection
-from .train_start_section import TrainStartSection
+from .train_start_section import SCRATCH, TrainStartSection
 
 if TYPE_CHECKING:
     from napari import Viewer
+
+    from .train_runs import Run
 
 NOTHING = (
     "There is nothing to learn from yet. Segment an image, correct and review some of its cells in the Correct widget, "
@@ -36,7 +43,7 @@ NOTHING = (
 
 
 class TrainWidget(Dock):
-    """Dock widget that makes a new model version from corrected images.
+    """Dock widget that makes a new model version from corrected images, or from images with masks.
 
     Parameters
     ----------
@@ -51,7 +58,12 @@ class TrainWidget(Dock):
         self.start_section = TrainStartSection(self.job)
         self.set_section = TrainSetSection(self.bench, self.job, self.question.ask, self.start_section.say)
         self.guard_section = TrainGuardSection(self.bench, self.question)
-        self.expert_section = TrainExpertSection()
+        self.result_section = TrainResultSection(self.bench, self.start_section.say)
+        self.expert_section, self.data_expert = TrainExpertSection(), TrainDataExpertSection()
+        self.data_section = TrainDataSection(
+            self.bench, self.job, self.start_section.say, lambda: self.data_expert.augment
+        )
+        self._runs: RunsWindow | None = None
         self._unfinished: Unfinished | None = None
         self._build_unfinished()
         self._lay_out()
@@ -61,9 +73,17 @@ class TrainWidget(Dock):
         self.start_section.use_asked.connect(self.use)
         self.guard_section.used.connect(self.use)
         self.guard_section.kept.connect(self._on_kept)
+        self.start_section.figures_asked.connect(self.show_figures)
+        self.start_section.parent_changed.connect(self._on_source)
+        self.data_expert.changed.connect(self._on_source)
+        self.result_section.used.connect(self.use)
+        self.result_section.closed.connect(self._show_expert)
+        self.result_section.compare_asked.connect(self.compare)
         self._bindings = Bindings(self)
         self._bindings.bind(self.job.changed, self._on_changed)
         self._bindings.bind(self.job.ended, self._on_ended)
+        self._bindings.bind(self.job.set_changed, self._on_source)
+        self._on_source()
         if self.job.outcome is not None:
             self._on_ended(self.job.outcome)
 
@@ -74,21 +94,18 @@ class TrainWidget(Dock):
             self.start_section.say(problem, True)
             return
         try:
-            parent = load_model(self.start_section.parent_name)
-            minutes = self.start_section.minutes.value()
-            FineTuneParams(minutes=minutes, **self.expert_section.values())
+            request = self._train_request() if self.trains else self._fine_tune_request()
         except CellsegError as error:
             self.start_section.say(str(error), True)
             return
-        name = self.start_section.parent_name
-        out, options = next_version_dir(parent.name), self.expert_section.words()
-        self._begin(TrainRequest(self.job.folder, name, out, minutes, options))
+        self._begin(request)
 
     def resume(self) -> None:
         """Go on with the run that was interrupted last."""
         run = self._unfinished
         if run is not None:
-            self._begin(TrainRequest(Path(run.training_set), run.parent, run.path, 0, resume=True))
+            folder = Path(run.training_set)
+            self._begin(TrainRequest(folder, run.parent, run.path, 0, resume=True, command=run.command))
 
     def use(self, name_or_path: str) -> None:
         """Let the Segment widget use a version, and predict the current image again; corrections stay."""
@@ -109,6 +126,63 @@ class TrainWidget(Dock):
         done = "The current image is being segmented again; your corrections stay." if again else ""
         self.start_section.say(f"{version.name} is used from now on. {done}".strip())
 
+    @property
+    def trains(self) -> bool:
+        """Whether Start trains on images with masks, rather than fine-tune on corrections."""
+        return self.job.data is not None or self.start_section.parent_name == SCRATCH
+
+    def show_figures(self, name_or_path: str) -> None:
+        """Show how good a version was when it was made: against its parent, or on held-out images."""
+        try:
+            version = load_model(name_or_path)
+            comparison = read_comparison(version.path)
+        except CellsegError as error:
+            self.start_section.say(str(error), True)
+            return
+        if comparison is not None:
+            request = TrainRequest(self.job.folder, version.parent or "", version.path, 0)
+            self._show_outcome(Outcome(request, version, comparison, False, False, ""))
+        else:
+            self._show_version(version)
+        self._fold_for(True)
+
+    def compare(self, path: Path | None = None) -> None:
+        """Open a window with the trainings of all versions side by side."""
+        self._reading_runs = self.bench.in_background(find_runs, lambda runs: self._show_runs(runs, path))
+
+    def _show_runs(self, runs: list[Run], path: Path | None) -> None:
+        if self._runs is not None:
+            self._runs.close()
+        self._runs = RunsWindow(runs, path, self)
+        self._runs.destroyed.connect(self._on_runs_closed)
+        self._runs.show()
+
+    def _on_runs_closed(self) -> None:
+        self._runs = None
+
+    def _fine_tune_request(self) -> TrainRequest:
+        name, minutes = self.start_section.parent_name, self.start_section.minutes.value()
+        parent = load_model(name)
+        FineTuneParams(minutes=minutes, **self.expert_section.values())
+        return TrainRequest(self.job.folder, name, next_version_dir(parent.name), minutes, self.expert_section.words())
+
+    def _train_request(self) -> TrainRequest:
+        name = self.start_section.parent_name
+        minutes = 0.0 if self.data_expert.epochs else self.start_section.minutes.value()
+        data = self.job.data or DataChoice(self.job.folder)
+        out = scratch_version_dir(data) if name == SCRATCH else next_version_dir(load_model(name).name)
+        self.data_expert.check(minutes or None)
+        return TrainRequest(data.path, name, out, minutes, self.data_expert.words(), data=data, command="train")
+
+    def _on_source(self, *_: Any) -> None:
+        """Follow what is learned from, and what is started from."""
+        trains = self.trains
+        self.data_expert.set_start(self.start_section.parent_name != SCRATCH)
+        self.expert_section.setVisible(not trains)
+        self.data_expert.setVisible(trains)
+        by_epochs = trains and self.data_expert.epochs is not None
+        self.start_section.by_epochs(self.data_expert.epochs if by_epochs else None)
+
     def showEvent(self, event: QShowEvent) -> None:
         """Look what there is."""
         super().showEvent(event)
@@ -124,11 +198,15 @@ class TrainWidget(Dock):
     def _begin(self, request: TrainRequest) -> None:
         self.question.hide()
         self.guard_section.hide()
+        self.result_section.hide()
         self._show_expert()
+        self._fold_for(False)
         self.job.start(request)
 
     def _problem(self) -> str:
         """Say why training cannot start; empty when it can."""
+        if self.job.data is not None:
+            return self.data_section.problem
         section = self.set_section
         if section.problem:
             return section.problem
@@ -144,23 +222,40 @@ class TrainWidget(Dock):
         return found if found is not None else segment_widget(self.bench.viewer)
 
     def _on_changed(self) -> None:
-        self.expert_section.setEnabled(not self.job.running)
+        for section in (self.expert_section, self.data_expert):
+            section.setEnabled(not self.job.running)
         self._show_unfinished()
 
     def _on_ended(self, outcome: Outcome) -> None:
+        if self.job.trains and outcome.version is not None:
+            self.start_section.refresh()
+            self._show_version(outcome.version)
+        else:
+            self._show_outcome(outcome)
+        self._fold_for(outcome.version is not None)
+        self._show_unfinished()
+
+    def _show_outcome(self, outcome: Outcome) -> None:
+        self.result_section.hide()
         self.guard_section.show_outcome(outcome)
         self._show_expert()
-        # The decision is what counts now; list and curves are one click away.
-        for fold in (self.set_section.fold, self.start_section.fold):
-            fold.unfold(outcome.version is None)
-        self._show_unfinished()
+
+    def _show_version(self, version: ModelVersion) -> None:
+        self.guard_section.hide()
+        self.result_section.show_version(version)
+        self._show_expert()
+
+    def _fold_for(self, decision: bool) -> None:
+        # A decision is what counts then; lists and curves are one click away.
+        for fold in (self.set_section.fold, self.data_section.fold, self.start_section.fold):
+            fold.unfold(not decision)
 
     def _show_question(self) -> None:
         self.scroll.ensureWidgetVisible(self.question)
 
     def _show_expert(self) -> None:
         # Not while there is something to be decided, which then fits on a small screen.
-        self.expert.setVisible(self.guard_section.isHidden())
+        self.expert.setVisible(self.guard_section.isHidden() and self.result_section.isHidden())
 
     def _on_kept(self) -> None:
         self._show_expert()
@@ -200,14 +295,18 @@ class TrainWidget(Dock):
         self._show_unfinished()
 
     def _lay_out(self) -> None:
-        self.expert = Fold(
-            "train_expert", "Expert settings", "Settings that rarely need to be changed.", self.expert_section, False
-        )
+        inside = QWidget()
+        experts = QVBoxLayout(inside)
+        experts.setContentsMargins(0, 0, 0, 0)
+        for section in (self.expert_section, self.data_expert):
+            experts.addWidget(section)
+        tip = "Settings that rarely need to be changed."
+        self.expert = Fold("train_expert", "Expert settings", tip, inside, False)
         column = QVBoxLayout()
         column.setSpacing(7)
         line = QFrame()
         line.setFrameShape(QFrame.Shape.HLine)
-        parts = (self.set_section, line, self.start_section, self.unfinished, self.guard_section, self.question)
-        for part in (*parts, self.expert):
+        parts = (self.set_section, self.data_section, line, self.start_section, self.unfinished)
+        for part in (*parts, self.guard_section, self.result_section, self.question, self.expert):
             column.addWidget(part)
         self.lay_out(column)

@@ -15,6 +15,7 @@ from qtpy.QtCore import QTimer
 from ..batch.recipe import Recipe
 from ..imaging.errors import CellsegError
 from ..session import Request, Session
+from .agreement_known import Agreements
 from .answer import Answer
 from .cell_colors import Coloring
 from .correct_tools import Tools
@@ -81,6 +82,7 @@ class Workbench:
         self.reviewed = ReviewedLayers(self)
         self.recovery = Recovery(self)
         self.drafting = Drafting(self)
+        self.agreements = Agreements(self)
 
     @property
     def viewer(self) -> Viewer:

@@ -6,7 +6,8 @@ import fnmatch
 import glob
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from .errors import ImageError
@@ -70,6 +71,26 @@ def find_images(
             f"napari plugin reads, are named by a pattern such as *.czi. Give another folder{deeper}."
         )
     return list(found.values())
+
+
+def named_apart(found: Sequence[tuple[Path, str]]) -> list[tuple[Path, str]]:
+    """Give every image a name that no other has, where several folders hold equal ones.
+
+    Parameters
+    ----------
+    found : sequence of (Path, str)
+        As `find_images` gives them.
+
+    Returns
+    -------
+    list of (Path, str)
+        In the same order; a name that occurs once stays, others get their folder's name in front.
+    """
+    taken = Counter(name for _, name in found)
+    named = [(path, name if taken[name] == 1 else f"{path.absolute().parent.name}/{name}") for path, name in found]
+    if len({name for _, name in named}) < len(named):
+        named = [(path, path.absolute().as_posix().lstrip("/").replace(":", "")) for path, _ in found]
+    return named
 
 
 def is_zarr(folder: Path) -> bool:

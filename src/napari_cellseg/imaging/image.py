@@ -14,6 +14,7 @@ from .axes import check_axes, check_values, looks_rgb, plain_axes
 from .damage import DAMAGE, unreadable
 from .errors import AxesError, ImageError
 from .memory import check_room
+from .tiff_metadata import is_pixel_size
 
 _AXIS_NAMES = {"T": "time points", "Z": "slices"}
 _HASH_BLOCK_BYTES = 1 << 26
@@ -261,7 +262,7 @@ def _to_array(array: Any) -> np.ndarray:
 
 def _checked_pixel_size(pixel_size: Sequence[float], title: str) -> tuple[float, float]:
     sizes = tuple(float(size) for size in pixel_size)
-    if len(sizes) != 2 or not all(math.isfinite(size) and size > 0 for size in sizes):
+    if len(sizes) != 2 or not all(is_pixel_size(size) for size in sizes):
         raise ImageError(
             f"{title}: a pixel size is two positive numbers of micrometres (Y, X), not {tuple(pixel_size)}. "
             "Correct it or leave it out."

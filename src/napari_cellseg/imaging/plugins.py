@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 from .errors import AxesError, CellsegError, ImageError
 from .finding import SUFFIXES
 from .image import Image, as_image
-from .tiff_metadata import micrometres
+from .tiff_metadata import is_pixel_size, micrometres
 
 
 def read_with_plugin(path: Path, axes: str | None) -> Image:
@@ -142,5 +141,5 @@ def _pixel_size(meta: Mapping[str, Any]) -> tuple[float, float] | None:
             sizes.append(value * factor)
         elif value != 1:
             sizes.append(value)
-    usable = len(sizes) == 2 and all(math.isfinite(size) and size > 0 for size in sizes)
+    usable = len(sizes) == 2 and all(is_pixel_size(size) for size in sizes)
     return (sizes[0], sizes[1]) if usable else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from xml.etree import ElementTree
 
@@ -35,6 +34,8 @@ _MICROMETRES = {
 }
 # Scanners and drawing programs write 72 to 1200 dots per inch for the printer: no microscope sees that little.
 _COARSEST_BELIEVED = 25400.0 / 1200
+# Micrometres. A TIFF's resolution holds no smaller ones.
+_SMALLEST, _LARGEST = 3e-6, 1e9
 
 
 def pixel_size(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float, float] | None:
@@ -96,11 +97,16 @@ def micrometres(unit: str) -> float | None:
     return _MICROMETRES.get(plain)
 
 
+def is_pixel_size(micrometres: float) -> bool:
+    """Whether a pixel can be so large: what is smaller than an atom or larger than a kilometre is nobody's meaning."""
+    return _SMALLEST <= micrometres <= _LARGEST
+
+
 def _over(unit: float | None, per_unit: float) -> float | None:
     return unit / per_unit if unit is not None and per_unit > 0 else None
 
 
 def _valid(y: float | None, x: float | None) -> tuple[float, float] | None:
-    if y is None or x is None or not all(math.isfinite(size) and size > 0 for size in (y, x)):
+    if y is None or x is None or not (is_pixel_size(y) and is_pixel_size(x)):
         return None
     return y, x

@@ -14,7 +14,7 @@ from .errors import AxesError, ImageError
 from .image import Image, as_image
 from .inflating import swells
 from .memory import check_room
-from .tiff_metadata import micrometres
+from .tiff_metadata import is_pixel_size, micrometres
 
 # Version 0.1 and 0.2 of OME-Zarr have no other axes.
 _OLDEST_AXES = ("t", "c", "z", "y", "x")
@@ -140,7 +140,7 @@ def _pixel_size(
         for one, factor in zip(dimensions, scale, strict=False)
     }
     y, x = sizes.get("Y"), sizes.get("X")
-    return None if y is None or x is None else (y, x)
+    return None if y is None or x is None or not (is_pixel_size(y) and is_pixel_size(x)) else (y, x)
 
 
 def _length(scale: float, unit: Any) -> float | None:

@@ -18,7 +18,7 @@ from torch.nn import functional
 from ..imaging.progress import Progress, drain
 from ..instances.live import Instances
 from ..instances.prediction import Prediction
-from .predict import TILE, iter_predict
+from .predict import TILE, iter_predict, out_of_memory
 from .versions import ModelVersion
 
 # Less than the whole way to the model's own diameter: estimates err, and large cells keep some of their detail.
@@ -63,7 +63,12 @@ def resized(maps: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     planes = maps[None] if maps.ndim == 2 else np.moveaxis(maps, -1, 0)
     values = torch.from_numpy(np.ascontiguousarray(planes, np.float32))[None]
     smaller = shape[0] < maps.shape[0] or shape[1] < maps.shape[1]
-    out = functional.interpolate(values, shape, mode="bilinear", align_corners=False, antialias=smaller)[0].numpy()
+    try:
+        out = functional.interpolate(values, shape, mode="bilinear", align_corners=False, antialias=smaller)[0].numpy()
+    except RuntimeError as error:
+        if not out_of_memory(error):
+            raise
+        raise MemoryError(f"There is no memory for {shape[0]} x {shape[1]} values.") from error
     return np.ascontiguousarray(out[0] if maps.ndim == 2 else np.moveaxis(out, 0, -1))
 
 

@@ -26,20 +26,22 @@ SILENT_SECONDS = 180.0
 
 @dataclass(frozen=True)
 class Unfinished:
-    """A fine-tuning run that was stopped or killed and can go on.
+    """A fine-tune, or a training, that was stopped or killed and can go on.
 
     Parameters
     ----------
     path : Path
         The version's folder.
     parent : str
-        Name or folder of the model it started from.
+        Name or folder of the model it started from; empty when it started from nothing.
     training_set : str
+        Where its images are.
     step : int
     done : float
         0 to 1.
     time : float
         When its last checkpoint was written, in seconds since 1970.
+    command : {'finetune', 'train'}
     """
 
     path: Path
@@ -48,6 +50,7 @@ class Unfinished:
     step: int
     done: float
     time: float
+    command: str = "finetune"
 
     @property
     def name(self) -> str:
@@ -115,16 +118,19 @@ def list_unfinished(base: Path | None = None) -> list[Unfinished]:
     base = base or user_models_dir()
     found = []
     for folder in base.iterdir() if base.is_dir() else ():
+        file = TRAIN_FILE if (folder / TRAIN_FILE).is_file() else RUN_FILE
         try:
-            values = read_run(folder)
+            values = read_run(folder, file)
+            trained = file == TRAIN_FILE
             found.append(
                 Unfinished(
                     folder,
-                    str(values["parent"]),
-                    str(values["training_set"]),
+                    str(values["parent"] or ""),
+                    str(values["data"]["dataset"] if trained else values["training_set"]),
                     int(values.get("step", 0)),
                     float(values.get("done", 0)),
                     (folder / CHECKPOINT_FILE).stat().st_mtime,
+                    "train" if trained else "finetune",
                 )
             )
         except (CellsegError, OSError, KeyError, TypeError, ValueError):

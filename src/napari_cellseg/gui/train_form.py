@@ -1,0 +1,200 @@
+"""Controls made from settings' own labels, ranges and help."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import Field
+from typing import Any
+
+from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtWidgets import (
+    QAbstractSpinBox,
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QHBoxLayout,
+    QSpinBox,
+    QWidget,
+)
+
+from ..training.settings import kind_of
+from .layout import shrinkable
+
+DECIMALS = 7
+
+
+class ShortDoubleSpinBox(QDoubleSpinBox):
+    """Shows 0.001, not 0.0010000."""
+
+    def textFromValue(self, value: float) -> str:
+        """Return the shortest text of a number."""
+        return f"{value:.6g}"
+
+
+class Pair(QWidget):
+    """Two numbers, the smaller first."""
+
+    changed = Signal()
+
+    def __init__(self, setting: Field[Any]) -> None:
+        super().__init__()
+        self.low, self.high = _number(setting, float), _number(setting, float)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(3)
+        for box in (self.low, self.high):
+            # Two of them share the width of one.
+            box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
+            box.setMinimumWidth(44)
+            box.valueChanged.connect(self.changed)
+            row.addWidget(box, 1)
+
+    def value(self) -> tuple[float, float]:
+        """Return both."""
+        return round(self.low.value(), DECIMALS), round(self.high.value(), DECIMALS)
+
+    def set_value(self, value: tuple[float, float]) -> None:
+        """Set both."""
+        self.low.setValue(value[0])
+        self.high.setValue(value[1])
+
+
+class SettingsForm(QWidget):
+    """One control per setting.
+
+    Parameters
+    ----------
+    settings : sequence of Field
+        Of frozen dataclasses, with label, help and range.
+    prefix : str
+        The controls' object names are this and the setting's name.
+    own : mapping, optional
+        Values to begin with that differ from the settings' defaults.
+
+    Signals
+    -------
+    changed()
+    """
+
+    changed = Signal()
+
+    def __init__(self, settings: Sequence[Field[Any]], prefix: str, own: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
+        self.controls: dict[str, QWidget] = {}
+        self._fields = list(settings)
+        names = {f.name for f in self._fields}
+        self._own = {name: value for name, value in (own or {}).items() if name in names}
+        form = QFormLayout(self)
+        form.setContentsMargins(12, 0, 0, 0)
+        form.setVerticalSpacing(3)
+        for setting in self._fields:
+            control = _control(setting)
+            control.setObjectName(f"{prefix}_{setting.name}")
+            tip = f"{setting.metadata['help']}. Default: {_shown(setting, self._default(setting))}"
+            for part in (control.low, control.high) if isinstance(control, Pair) else (control,):
+                part.setToolTip(tip)
+                part.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+                part.installEventFilter(self)
+            control.setToolTip(tip)
+            self.controls[setting.name] = control
+            form.addRow(setting.metadata["label"], control)
+        self.set_defaults()
+        for control in self.controls.values():
+            _changed_of(control).connect(lambda *_: self.changed.emit())
+
+    def values(self) -> dict[str, Any]:
+        """Return the settings that differ from their own defaults."""
+        found = {f.name: _value(self.controls[f.name], f) for f in self._fields}
+        return {f.name: found[f.name] for f in self._fields if found[f.name] != f.default}
+
+    def set_defaults(self) -> None:
+        """Forget what was changed."""
+        for setting in self._fields:
+            _set(self.controls[setting.name], self._default(setting))
+
+    def set_own(self, name: str, value: Any) -> None:
+        """Begin with another value from now on; a person's own choice stays."""
+        setting = next(f for f in self._fields if f.name == name)
+        untouched = _value(self.controls[name], setting) == self._default(setting)
+        self._own[name] = value
+        if untouched:
+            _set(self.controls[name], value)
+
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        """Leave the wheel to the scroll area unless the control was clicked."""
+        if event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():
+            event.ignore()
+            return True
+        return super().eventFilter(watched, event)
+
+    def _default(self, setting: Field[Any]) -> Any:
+        return self._own.get(setting.name, setting.default)
+
+
+def _control(setting: Field[Any]) -> QWidget:
+    meta, kind = setting.metadata, kind_of(setting)
+    if "choices" in meta:
+        box = QComboBox()
+        box.addItems(list(meta["choices"]))
+        shrinkable(box)
+        return box
+    if kind is bool:
+        return QCheckBox()
+    return Pair(setting) if kind is tuple else _number(setting, kind)
+
+
+def _number(setting: Field[Any], kind: type) -> QSpinBox | QDoubleSpinBox:
+    meta = setting.metadata
+    number: QSpinBox | QDoubleSpinBox
+    if kind is int:
+        number = QSpinBox()
+        number.setRange(0 if setting.default is None else meta["min"], meta["max"])
+    else:
+        number = ShortDoubleSpinBox()
+        number.setDecimals(DECIMALS)
+        number.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
+        number.setRange(meta["min"], meta["max"])
+    if setting.default is None:
+        number.setSpecialValueText(meta.get("none", "not set"))
+    return number
+
+
+def _set(control: QWidget, value: Any) -> None:
+    if isinstance(control, QComboBox):
+        control.setCurrentText(str(value))
+    elif isinstance(control, QCheckBox):
+        control.setChecked(value)
+    elif isinstance(control, Pair):
+        control.set_value(value)
+    elif isinstance(control, (QSpinBox, QDoubleSpinBox)):
+        control.setValue(0 if value is None else value)
+
+
+def _value(control: QWidget, setting: Field[Any]) -> Any:
+    if isinstance(control, QComboBox):
+        return control.currentText()
+    if isinstance(control, QCheckBox):
+        return control.isChecked()
+    if isinstance(control, Pair):
+        return control.value()
+    assert isinstance(control, (QSpinBox, QDoubleSpinBox))
+    if isinstance(control, QSpinBox):
+        return None if setting.default is None and not control.value() else control.value()
+    return round(control.value(), DECIMALS)
+
+
+def _changed_of(control: QWidget) -> Any:
+    if isinstance(control, QComboBox):
+        return control.currentTextChanged
+    if isinstance(control, QCheckBox):
+        return control.toggled
+    return control.changed if isinstance(control, Pair) else control.valueChanged  # type: ignore[attr-defined]
+
+
+def _shown(setting: Field[Any], value: Any) -> str:
+    if value is None:
+        return str(setting.metadata.get("none", "not set"))
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return " to ".join(f"{x:g}" for x in value) if isinstance(value, tuple) else str(value)
