@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import skimage.io
 import tifffile
 
 import napari_cellseg
@@ -190,6 +191,15 @@ def test_files_of_an_earlier_recipe_are_told(images: Path, recipe: Recipe, tmp_p
     assert "Pictures with outlines" in note.text
     same = list(iter_batch(find_images(images), tmp_path / "out", replace(recipe, threshold=0.8)))
     assert not [event for event in same if isinstance(event, Note)]
+
+
+def test_an_image_is_never_replaced_by_a_result(recipe: Recipe, tmp_path: Path) -> None:
+    for name in ("a.png", "a_overlay.png"):
+        skimage.io.imsave(tmp_path / name, blobs(0).image.astype(np.uint8), check_contrast=False)
+    before = (tmp_path / "a_overlay.png").read_bytes()
+    with pytest.raises(OutputError, match="is one of the images"):
+        run(tmp_path, tmp_path, replace(recipe, outputs=("labels", "overlay")))
+    assert (tmp_path / "a_overlay.png").read_bytes() == before
 
 
 def test_an_absurd_pixel_size_is_not_believed(recipe: Recipe, tmp_path: Path) -> None:
@@ -426,6 +436,9 @@ def test_the_digest_is_about_what_decides_labels(recipe: Recipe, tmp_path: Path)
         replace(recipe, model=str(make_model(tmp_path / "else", seed=3).path)),
     ]
     assert len({one.digest() for one in [recipe, *other]}) == len(other) + 1
+    # The same weights, but other words beside them.
+    beside = [replace(model, diameter=99.0), replace(model, split=replace(model.split, prominence=0.9))]
+    assert len({recipe.digest(one) for one in [model, *beside]}) == 3
 
 
 def test_the_normaliser_of_the_recipe_is_used(recipe: Recipe) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_cellseg.imaging import ImageError, find_images
-from napari_cellseg.imaging.finding import natural_key
+from napari_cellseg.imaging.finding import named_apart, natural_key
 
 
 @pytest.fixture
@@ -107,3 +107,19 @@ def test_pictures_of_results_are_no_images(tmp_path):
         (tmp_path / name).touch()
     assert names(tmp_path, recursive=True)[-2:] == ["out/own.png", "z_overlay.png"]
     assert not [name for name in names(tmp_path, recursive=True) if name.startswith("out/in")]
+
+
+def test_images_of_equal_names_are_named_apart(tmp_path, monkeypatch):
+    for name in ("p1/A.png", "p2/A.png", "p2/B.png", "x/p1/A.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.chdir(tmp_path / "p1")
+    found = find_images(["A.png", "../p2"])
+    assert [name for _, name in named_apart(found)] == ["p1/A.png", "p2/A.png", "B.png"]
+    deep = [name for _, name in named_apart(find_images(["../p1/A.png", "../x/p1/A.png"]))]
+    assert deep == [(tmp_path / name).as_posix().lstrip("/") for name in ("p1/A.png", "x/p1/A.png")]
+    assert named_apart(found[1:]) == found[1:]
+    (tmp_path / "p2" / "p1").mkdir()
+    (tmp_path / "p2" / "p1" / "A.png").touch()
+    inner = named_apart(find_images(["../x", "../p2"], recursive=True))
+    assert [name for _, name in inner] == ["x/p1/A.png", "A.png", "B.png", "p2/p1/A.png"]

@@ -10,15 +10,16 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ..imaging.errors import OutputError
 from ..imaging.writing import make_folder, write_json
 from .combine import write_combined
 from .counts import COUNTS_FILE, CountsWriter, open_ledger
 from .events import BatchEvent, BatchSummary, Note, Planned, RowDone, Running, Step
 from .item import Job, is_current
 from .ledger import FOLDER, Ledger
-from .leftovers import sweep
+from .leftovers import YOUNG_SECONDS, sweep
 from .locks import FolderLock
-from .outputs import OUTPUTS, Output, check_outputs
+from .outputs import OUTPUTS, Output, check_outputs, output_path
 from .pipeline import iter_local
 from .plan import Item, plan
 from .recipe import Recipe
@@ -89,6 +90,7 @@ def iter_batch(
         stopped = False
         try:
             items = plan(files, book.ledger.rows())
+            _refuse_to_replace(items, job)
             _write_recipe(job)
             yield Planned(tuple(item.name for item in items))
             if resume:
@@ -111,7 +113,8 @@ def iter_batch(
         finally:
             book.close()
             if lock.after_crash:
-                # What was too young to be told from another program's work when this began.
+                # What was too young then to be told from another program's work.
+                time.sleep(max(0.0, YOUNG_SECONDS - (time.monotonic() - began)))
                 sweep(job.out)
     return BatchSummary.of(book.rows, stopped, time.monotonic() - began)
 
@@ -232,6 +235,18 @@ def _stored(row: BatchRow) -> BatchRow:
 
 def _is_there(out: Path, output: Output, name: str) -> bool:
     return (out / (output.suffix if output.combined else name)).exists()
+
+
+def _refuse_to_replace(items: Sequence[Item], job: Job) -> None:
+    images = {str(item.path): item for item in items}
+    for item in items:
+        for name in job.recipe.outputs:
+            path = output_path(name, job.out / item.stem)
+            if not OUTPUTS[name].combined and str(path) in images:
+                raise OutputError(
+                    f"{path} is one of the images, and would be replaced by a result of {item.name}. Choose another "
+                    "folder for the results."
+                )
 
 
 def _write_recipe(job: Job) -> None:

@@ -158,7 +158,8 @@ class Recipe:
     def digest(self, model: ModelVersion | None = None) -> str:
         """SHA-256 (hex) of everything that decides labels: equal for recipes that give equal labels of every image.
 
-        The model counts by its weights and not by its name; device and outputs do not count.
+        The model counts by its weights, its way of splitting and its diameter, and not by its name; device and outputs
+        do not count.
 
         Raises
         ------
@@ -169,6 +170,8 @@ class Recipe:
         values = replace(self.resolved(model), normalizer=self.normalizer or model.normalizer).to_dict()
         decisive = {name: value for name, value in values.items() if name not in _NOT_IN_DIGEST}
         decisive["threshold"], decisive["min_size"] = float(decisive["threshold"]), int(decisive["min_size"])
+        # Weights are known by their hash; these stand beside them.
+        decisive["split"], decisive["model_diameter"] = model.split.to_dict(), model.diameter
         decisive["diameter"] = None if self.diameter is None else float(self.diameter)
         decisive["axes"] = None if self.axes is None else self.axes.strip().upper()
         text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))

@@ -115,7 +115,7 @@ def _files(args: argparse.Namespace) -> list[tuple[Path, str]]:
         if not isinstance(listed, list):
             raise TypeError("it holds no list")
         pairs = [(entry, Path(entry).name) if isinstance(entry, str) else entry for entry in listed]
-        return [(Path(path), _text(name)) for path, name in pairs]
+        return named_apart([(Path(path), _text(name)) for path, name in pairs])
     except (OSError, ValueError, TypeError) as error:
         raise CellsegError(
             f"The list of images {args.files_from} cannot be read ({error}). Give a JSON list of paths, or of pairs of "

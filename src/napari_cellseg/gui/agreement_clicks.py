@@ -52,7 +52,7 @@ class Clicking:
     def __init__(self, bench: Workbench, put: Callable[[PersonCount], None]) -> None:
         self._bench, self._put = bench, put
         self._now: _Running | None = None
-        self._settle = qdebounced(self._keep, timeout=SETTLE_MS)
+        self._settle = qdebounced(self.keep, timeout=SETTLE_MS)
         bench.viewer.layers.events.removed.connect(self._on_removed)
 
     @property
@@ -75,15 +75,27 @@ class Clicking:
         """Number of clicks beside the image, which do not count."""
         return 0 if self._now is None else len(self._now.points.data) - self.n
 
-    def start(self, count: PersonCount, image: ImageLayer) -> None:
-        """Let a person click; earlier clicks in this image are there again."""
+    def start(self, count: PersonCount, image: ImageLayer, channel: int | None = None) -> None:
+        """Let a person click; earlier clicks in this image are there again.
+
+        Parameters
+        ----------
+        count : PersonCount
+            What is known of the image; of one that was never counted, without a count.
+        image : napari.layers.Image
+        channel : int, optional
+            The channel that is counted, where it has several.
+        """
         self.stop()
         viewer = self._bench.viewer
         self._bench.show_image(image)
-        # Who sees our cells counts those.
-        hidden = [layer for layer in self._results() if layer.visible]
+        # Who sees our cells counts those; and another image may lie over this one.
+        others = [*self._results(), *(other for other in self._bench.image_layers() if other is not image)]
+        hidden = [layer for layer in others if layer.visible]
         for layer in hidden:
             layer.visible = False
+        if channel is not None and image.ndim == 3:
+            viewer.dims.set_current_step(viewer.dims.ndim - 3, channel)
         points = Points(
             np.array(count.points, float).reshape(-1, 2),
             name=f"{image.name} counted by you",
@@ -119,8 +131,23 @@ class Clicking:
     def stop(self) -> None:
         """End without a count; the clicks are kept for the next time."""
         if self._now is not None:
-            self._keep()
+            self.keep()
             self._end()
+
+    def keep(self) -> None:
+        """Put the clicks on the disk, for when the counting goes on."""
+        self._settle.cancel()
+        if self._now is None:
+            return
+        places = self._places()
+        if places == self._now.count.points:
+            return
+        # A count of before stays until this one is finished.
+        self._now.count = replace(self._now.count, points=places)
+        try:
+            self._put(self._now.count)
+        except CellsegError as error:
+            self._bench.failed(error)
 
     def _results(self) -> list[Layer]:
         return [layer for layers in self._bench.layers.values() for layer in (layers.labels, layers.points)]
@@ -134,19 +161,6 @@ class Clicking:
         at = np.asarray(self._now.points.data, float).reshape(-1, 2)
         inside = ((at >= -0.5) & (at < np.array([height, width]) - 0.5)).all(axis=1)
         return tuple((float(y), float(x)) for y, x in at[inside])
-
-    def _keep(self) -> None:
-        if self._now is None:
-            return
-        places = self._places()
-        if places == self._now.count.points:
-            return
-        # A count of before stays until this one is finished.
-        self._now.count = replace(self._now.count, points=places)
-        try:
-            self._put(self._now.count)
-        except CellsegError as error:
-            self._bench.failed(error)
 
     def _end(self) -> None:
         now, self._now = self._now, None

@@ -171,6 +171,10 @@ class Agreements:
         if ours:
             self.store.put_ours(settings, ours)
 
+    def close(self) -> None:
+        """Put what was clicked on the disk; called when the window goes."""
+        self.clicking.keep()
+
     def _at_hand(self, settings: Settings, like: Cells | None) -> dict[str, Entry]:
         """Images of the viewer that were segmented with these settings, counted as the sliders of `like` stand."""
         found: dict[str, Entry] = {}

@@ -119,7 +119,8 @@ class AgreementTable(QTableWidget):
         self.item(row, PERSON).setText("" if people is None else f"{people}")
         self.item(row, OURS).setText("–" if entry.ours is None else f"{entry.ours}")
         both = people is not None and entry.ours is not None
-        self.item(row, DIFFERENCE).setText(f"{(entry.ours or 0) - (people or 0):+d}" if both else "")
+        difference = (entry.ours or 0) - (people or 0)
+        self.item(row, DIFFERENCE).setText((f"{difference:+d}" if difference else "0") if both else "")
 
     def _on_item(self, item: QTableWidgetItem) -> None:
         entry = self.entries[item.row()]

@@ -67,9 +67,14 @@ class AgreementWidget(Dock):
         self._bindings.bind(self.known.clicking.changed, self._on_clicking)
         for latest in (self._reading, self._opening, self._reporting):
             self.destroyed.connect(latest.close)
+        for later in (self._refresh_later, self._keep_later):
+            self.destroyed.connect(later.cancel)
         self.follow_theme()
         self.refresh()
         self._on_clicking()
+        unread = self.known.store.unread
+        if unread:
+            self.say(f"{len(unread)} counts by you can't be read, such as {unread[0]}. Count those images again.", True)
 
     @property
     def busy(self) -> bool:
@@ -79,7 +84,7 @@ class AgreementWidget(Dock):
     def refresh(self) -> None:
         """Show what is known now."""
         entries, settings = self.known.entries(), self.known.settings()
-        self.settings.setText(EMPTY if settings is None else f"Counted with {settings}")
+        self.settings.setText(EMPTY if settings is None else f"We: {settings}")
         self.table.fill(entries, self.known.store.people())
         self._show_source()
         agreement = self.known.agreement() if settings is not None else None
@@ -285,7 +290,7 @@ class AgreementWidget(Dock):
         found = agreement.interval(count)
         if found is None:
             return ""
-        said = f"{count:,} cells of ours: {found.low:,} to {found.high:,} by your count (95 %)."
+        said = f"{count:,} cells of ours: {found.low:,} to {found.high:,} by your count (95\u00a0%)."
         return f"{said} {found.note or 'Holds for images like these.'}"
 
     def _on_typed(self, id_: str, people: int | None) -> None:
@@ -350,7 +355,9 @@ class AgreementWidget(Dock):
 
     def _click_in(self, entry: Entry, layer: ImageLayer) -> None:
         count = self.known.store.people().get(entry.id) or PersonCount(entry.id, entry.image, None)
-        self.known.clicking.start(count, layer)
+        batch, cells = self.known.batch, self.session.cells_of(layer.unique_id)
+        recipe = batch.recipe if batch is not None else None if cells is None else cells.segmented.recipe
+        self.known.clicking.start(count, layer, None if recipe is None else recipe.channel)
 
     def _on_dot(self, image: str) -> None:
         found = next((entry for entry in self.table.entries if entry.image == image), None)

@@ -32,6 +32,7 @@ class CellsSection(QWidget):
         self._worth_later = qdebounced(self._show_worth, timeout=WORTH_MS)
         self._build()
         session = bench.session
+        self.destroyed.connect(self._worth_later.cancel)
         self._bindings = Bindings(self)
         self._bindings.bind(session.chosen_changed, self._on_cells)
         self._bindings.bind(session.cells_changed, self._on_cells)

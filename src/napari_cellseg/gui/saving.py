@@ -64,20 +64,26 @@ def command_line(cells: Cells) -> str:
     """Return the command that gives the same labels and count without a window."""
     recipe, image = cells.segmented.recipe, cells.segmented.image
     words = ["napari-cellseg", "segment", image.source or "IMAGE.tif", "--out", "results", "--model", recipe.model]
-    words += ["--threshold", f"{cells.threshold:g}", "--min-size", str(cells.min_size)]
+    words += ["--threshold", _exact(cells.threshold), "--min-size", str(cells.min_size)]
     if recipe.normalizer is not None:
-        words += ["--percentiles", f"{recipe.normalizer.low:g}", f"{recipe.normalizer.high:g}"]
+        words += ["--percentiles", _exact(recipe.normalizer.low), _exact(recipe.normalizer.high)]
     if recipe.channel is not None:
         words += ["--channel", str(recipe.channel)]
     if recipe.axes is not None:
         words += ["--axes", recipe.axes]
     if recipe.diameter is not None:
-        words += ["--diameter", f"{recipe.diameter:g}"]
+        words += ["--diameter", _exact(recipe.diameter)]
     if recipe.accurate:
         words.append("--accurate")
     if recipe.device != "auto":
         words += ["--device", recipe.device]
     return shlex.join(words)
+
+
+def _exact(value: float) -> str:
+    """The shortest text that reads back as the same number: a rounded one may give other labels."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(float(value))
 
 
 def _stamp(source: str | None) -> dict[str, Any]:

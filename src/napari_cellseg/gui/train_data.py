@@ -66,7 +66,8 @@ def data_rows(loaded: Loaded) -> list[DataRow]:
         why[name].append(reason)
     twice = {name: names for names in report.duplicates for name in names}
     left_out = [DataRow(name, None, "", LEFT_OUT, reason) for name, reason in report.skipped]
-    odd, rest = [], []
+    odd: list[DataRow] = []
+    rest: list[DataRow] = []
     for i, sample in enumerate(loaded.samples):
         reasons = list(why.get(sample.name, ()))
         if sample.name in twice:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtWidgets import QHBoxLayout, QHeaderView, QLabel, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
 
 from ..imaging.errors import CellsegError
@@ -41,6 +41,8 @@ class TrainDataSection(QWidget):
         Shows a sentence, and whether it is bad news.
     augment : callable
         Returns how images are varied, for the preview.
+    layers : PairLayers
+        Shows what is looked at.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class TrainDataSection(QWidget):
         job: TrainJob,
         tell: Callable[[str, bool], object],
         augment: Callable[[], AugmentParams],
+        layers: PairLayers,
     ) -> None:
         super().__init__()
         self._bench, self._job, self._tell, self._augment = bench, job, tell, augment
@@ -59,7 +62,7 @@ class TrainDataSection(QWidget):
         self._reading: Any = None
         self._colors: Colors | None = None
         self._seed = 0
-        self._layers = PairLayers(bench, "to learn from")
+        self._layers = layers
         self._previews = Latest(self._on_failed)
         self._build()
         self._bindings = Bindings(self)
@@ -74,9 +77,8 @@ class TrainDataSection(QWidget):
 
     def selected(self) -> Sample | None:
         """The selected image; without one the first that can be used."""
-        items = self.list.selectedItems()
-        rows = [self.rows[self.list.indexOfTopLevelItem(items[0])]] if items else self.rows
-        indices = [row.index for row in rows if row.index is not None]
+        row = self._row()
+        indices = [r.index for r in ([row] if row is not None else self.rows) if r.index is not None]
         return self.loaded.samples[indices[0]] if self.loaded is not None and indices else None
 
     def look(self) -> None:
@@ -206,6 +208,19 @@ class TrainDataSection(QWidget):
         self._fill()
 
     def _fill(self) -> None:
+        with QSignalBlocker(self.list):
+            self._fill_list()
+        self.stop.setVisible(self.busy)
+        if self.loaded is not None:
+            self.fold.title.setText(summary(self.loaded.report))
+            self.fold.title.setToolTip("\n".join(self.loaded.report.lines()))
+        else:
+            self.fold.title.setText("these images cannot be used" if self.problem else "reading …")
+        self._show_row()
+
+    def _fill_list(self) -> None:
+        row = self._row()
+        selected = row.name if row is not None else None
         self.rows = [] if self.loaded is None else data_rows(self.loaded)
         self.list.clear()
         items = []
@@ -218,17 +233,22 @@ class TrainDataSection(QWidget):
             item.setTextAlignment(1, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
             items.append(item)
         self.list.addTopLevelItems(items)
-        self.stop.setVisible(self.busy)
-        if self.loaded is not None:
-            self.fold.title.setText(summary(self.loaded.report))
-            self.fold.title.setToolTip("\n".join(self.loaded.report.lines()))
-        else:
-            self.fold.title.setText("these images cannot be used" if self.problem else "reading …")
-        self._on_selected()
+        for item in items:
+            item.setSelected(item.text(0) == selected)
+
+    def _row(self) -> DataRow | None:
+        """The selected row."""
+        items = self.list.selectedItems()
+        return self.rows[self.list.indexOfTopLevelItem(items[0])] if items else None
 
     def _on_selected(self) -> None:
-        items = self.list.selectedItems()
-        row = self.rows[self.list.indexOfTopLevelItem(items[0])] if items else None
+        self._show_row()
+        row = self._row()
+        if row is not None and row.index is not None and self._layers.shown:
+            self.look()
+
+    def _show_row(self) -> None:
+        row = self._row()
         usable = self.loaded is not None and (row is None or row.state != LEFT_OUT)
         self.view.setEnabled(usable)
         self.varied.setEnabled(self.loaded is not None)
@@ -240,8 +260,6 @@ class TrainDataSection(QWidget):
             odd = bool(self.problem or (row is not None and row.why))
             color = self._colors.warning if odd else self._colors.faint
             self.hint.setStyleSheet(f"color: {color.name()};")
-        if usable and row is not None and self._layers.shown:
-            self.look()
 
     def _on_failed(self, error: BaseException) -> None:
         if not isinstance(error, (CellsegError, OSError)):

@@ -46,7 +46,7 @@ class Pair(QWidget):
         for box in (self.low, self.high):
             # Two of them share the width of one.
             box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
-            box.setMinimumWidth(44)
+            box.setStyleSheet("QAbstractSpinBox { min-width: 30px; padding: 1px 4px; }")
             box.valueChanged.connect(self.changed)
             row.addWidget(box, 1)
 
@@ -189,7 +189,7 @@ def _changed_of(control: QWidget) -> Any:
         return control.currentTextChanged
     if isinstance(control, QCheckBox):
         return control.toggled
-    return control.changed if isinstance(control, Pair) else control.valueChanged  # type: ignore[attr-defined]
+    return control.changed if isinstance(control, Pair) else control.valueChanged
 
 
 def _shown(setting: Field[Any], value: Any) -> str:

@@ -17,17 +17,10 @@ COLORS = {"truth": "#78ff3c", "found": "#00c8ff"}
 
 
 class PairLayers:
-    """The layers of one image at a time; the next one takes their place.
+    """The layers of one image at a time; the next one takes their place."""
 
-    Parameters
-    ----------
-    bench : Workbench
-    what : str
-        Stands behind the image's name in the layer list.
-    """
-
-    def __init__(self, bench: Workbench, what: str) -> None:
-        self._bench, self._what = bench, what
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
         self._layers: list[Layer] = []
 
     @property
@@ -38,9 +31,8 @@ class PairLayers:
     def show(self, sample: Sample, found: np.ndarray | None = None) -> None:
         """Show an image with its cells; with those found by a model too, both are outlines."""
         outlines: Mapping[str, np.ndarray] = {} if found is None else {"truth": sample.labels, "found": found}
-        layers: list[Layer] = [
-            ImageLayer(sample.image, name=f"{sample.name} ({self._what})", rgb=sample.image.ndim == 3)
-        ]
+        what = "to learn from" if found is None else "held out"
+        layers: list[Layer] = [ImageLayer(sample.image, name=f"{sample.name} ({what})", rgb=sample.image.ndim == 3)]
         if found is None:
             layers.append(Labels(sample.labels, name=f"{sample.name} masks", opacity=0.5))
         for name, labels in outlines.items():
@@ -73,7 +65,11 @@ class PairLayers:
         if chosen is not None:
             # A look does not change which image is being worked on.
             self._bench.session.choose(chosen)
-        viewer.reset_view()
+        try:
+            viewer.reset_view(layers=new)
+        except TypeError:
+            # Older versions of napari only fit everything.
+            viewer.reset_view()
 
 
 def _one_color(color: str) -> DirectLabelColormap:

@@ -51,14 +51,14 @@ class TrainResultSection(Widget):
     closed = Signal()
     compare_asked = Signal(object)
 
-    def __init__(self, bench: Workbench, tell: Callable[[str, bool], object]) -> None:
+    def __init__(self, bench: Workbench, tell: Callable[[str, bool], object], layers: PairLayers) -> None:
         super().__init__()
         self._bench, self._tell = bench, tell
         self.version: ModelVersion | None = None
         self.figures: HeldOutFigures | None = None
         self._samples: list[Sample] | None = None
         self._colors: Colors | None = None
-        self._layers = PairLayers(bench, "held out")
+        self._layers = layers
         self._opening = Latest(self._on_failed)
         self.destroyed.connect(self._opening.close)
         self._build()
@@ -74,8 +74,9 @@ class TrainResultSection(Widget):
         self.version, self._samples = version, None
         self.figures = figures = read_figures(version.path)
         self.title.setText(f"Model: {version.name}")
+        images = "image" if figures is not None and figures.n_images == 1 else "images"
         self.about.setText(
-            NO_FIGURES if figures is None else f"On {figures.n_images} images held out, {figures.n_cells:,} cells:"
+            NO_FIGURES if figures is None else f"On {figures.n_images} {images} held out, {figures.n_cells:,} cells:"
         )
         self.table.setVisible(figures is not None)
         self.worst.setVisible(figures is not None and bool(figures.worst))

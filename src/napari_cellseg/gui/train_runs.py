@@ -122,7 +122,8 @@ class RunsWindow(QDialog):
 
     def _fill(self, ticked: Path | None) -> None:
         own = [i for i, run in enumerate(self._runs) if ticked is not None and run.path == ticked]
-        newest = [i for i in range(len(self._runs)) if i not in own]
+        drawn = [i for i, run in enumerate(self._runs) if run.summary is not None and run.summary.history is not None]
+        newest = [i for i in drawn if i not in own]
         shown = {*own, *newest[: AT_FIRST - len(own)]}
         for i, run in enumerate(self._runs):
             summary = run.summary

@@ -24,7 +24,7 @@ from ..imaging.errors import CellsegError
 from ..training.training_set import Entry, TrainingSet, default_training_set
 from .bindings import Bindings
 from .colors import Colors
-from .layout import shrinkable, small_button
+from .layout import SMALL, shrinkable, small_button
 from .train_data import DataChoice
 from .train_entry_layers import EntryLayers
 from .train_fold import Fold
@@ -144,6 +144,8 @@ class TrainSetSection(QWidget):
             action.setToolTip(tip)
             action.triggered.connect(slot)
         self.other.setMenu(menu)
+        # The three dots say that there is more; an arrow beside them does not fit.
+        self.other.setStyleSheet(f"{SMALL} QPushButton::menu-indicator {{ image: none; width: 0; }}")
         self.list = QTreeWidget(objectName="training_entries")
         self.list.setHeaderLabels(COLUMNS)
         self.list.setRootIsDecorated(False)

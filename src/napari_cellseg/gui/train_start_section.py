@@ -22,7 +22,7 @@ from ..network.versions import ModelVersion, list_models, load_model
 from . import preferences
 from .bindings import Bindings
 from .colors import Colors, accent_button
-from .layout import shrinkable, small_button
+from .layout import SMALL, shrinkable
 from .pace import in_words
 from .train_curves import OverlapCurves, TrainCurves
 from .train_fold import Fold
@@ -34,6 +34,7 @@ MINUTES_WIDTH = 112
 LONGEST = 220
 SCRATCH = ""
 READY = "Press Start. The network learns from what you reviewed, in the background; you can go on working."
+READY_TO_TRAIN = "Press Start. The network learns from these images in the background; some are held out to check it."
 
 
 class TrainStartSection(QWidget):
@@ -84,7 +85,7 @@ class TrainStartSection(QWidget):
             self.parent_model.clear()
             for model in self._models:
                 self.parent_model.addItem(model.name, model.name)
-            self.parent_model.addItem("nothing (from scratch)", SCRATCH)
+            self.parent_model.addItem("from scratch", SCRATCH)
             if self.parent_model.findData(wanted) < 0 and Path(wanted).is_dir():
                 self._models.append(load_model(wanted))
                 self.parent_model.addItem(Path(wanted).name, wanted)
@@ -102,10 +103,13 @@ class TrainStartSection(QWidget):
             color = self._colors.warning if warning else self._colors.faint
             self.message.setStyleSheet(f"color: {color.name()};")
 
-    def by_epochs(self, epochs: int | None) -> None:
-        """Let a number of epochs say how long it lasts, in the place of the time; None: the time says it."""
+    def show_kind(self, trains: bool, epochs: int | None) -> None:
+        """Say what Start will do: train on images with masks, for the time or for some epochs, or fine-tune."""
+        epochs = epochs if trains else None
         self.minutes.setVisible(epochs is None)
         self.time.setText("Time" if epochs is None else f"{epochs:,} epochs")
+        if self._said[0] in (READY, READY_TO_TRAIN):
+            self.say(READY_TO_TRAIN if trains else READY)
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
@@ -149,9 +153,10 @@ class TrainStartSection(QWidget):
             "Going back to an older one is the undo."
         )
         self.use.clicked.connect(lambda: self.use_asked.emit(self.parent_name))
-        self.figures = small_button(
-            "train_figures", "Figures", "How good this version was when it was made: its figures, and what it changed."
-        )
+        self.figures = QPushButton("Figures", objectName="train_figures")
+        self.figures.setToolTip("How good this version was when it was made: its figures, and what it changed.")
+        for button in (self.use, self.figures):
+            button.setStyleSheet(SMALL)
         self.figures.clicked.connect(lambda: self.figures_asked.emit(self.parent_name))
         self.start = QPushButton("Start", objectName="train_start")
         self.start.setToolTip("Teach a copy of this model what you corrected. Nothing is overwritten.")
@@ -175,10 +180,10 @@ class TrainStartSection(QWidget):
         top.addWidget(QLabel("Start from"))
         top.addWidget(self.parent_model, 1)
         top.addWidget(self.use)
+        top.addWidget(self.figures)
         middle.addWidget(self.time)
         middle.addWidget(self.minutes)
-        middle.addWidget(self.lineage, 3)
-        middle.addWidget(self.figures, 2)
+        middle.addWidget(self.lineage, 1)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(5)
@@ -207,7 +212,7 @@ class TrainStartSection(QWidget):
         if len(names) == 1 and version is not None and not version.bundled:
             text = "made from scratch"
         if self.parent_name == SCRATCH and version is None:
-            names, text = ["nothing"], "knows nothing yet: takes long"
+            names, text = ["nothing"], "knows nothing yet"
         self.lineage.setText(text if names else "")
         about = version.description if version is not None else ""
         self.lineage.setToolTip(f"Where this version comes from: {text}\n{about}".strip())

@@ -25,6 +25,7 @@ from .train_expert_section import TrainDataExpertSection, TrainExpertSection
 from .train_fold import Fold
 from .train_guard_section import TrainGuardSection
 from .train_job import Outcome, TrainRequest, job_of
+from .train_pair_layers import PairLayers
 from .train_question import Question
 from .train_result_section import TrainResultSection
 from .train_runs import RunsWindow, find_runs
@@ -58,10 +59,11 @@ class TrainWidget(Dock):
         self.start_section = TrainStartSection(self.job)
         self.set_section = TrainSetSection(self.bench, self.job, self.question.ask, self.start_section.say)
         self.guard_section = TrainGuardSection(self.bench, self.question)
-        self.result_section = TrainResultSection(self.bench, self.start_section.say)
+        layers = PairLayers(self.bench)
+        self.result_section = TrainResultSection(self.bench, self.start_section.say, layers)
         self.expert_section, self.data_expert = TrainExpertSection(), TrainDataExpertSection()
         self.data_section = TrainDataSection(
-            self.bench, self.job, self.start_section.say, lambda: self.data_expert.augment
+            self.bench, self.job, self.start_section.say, lambda: self.data_expert.augment, layers
         )
         self._runs: RunsWindow | None = None
         self._unfinished: Unfinished | None = None
@@ -180,8 +182,7 @@ class TrainWidget(Dock):
         self.data_expert.set_start(self.start_section.parent_name != SCRATCH)
         self.expert_section.setVisible(not trains)
         self.data_expert.setVisible(trains)
-        by_epochs = trains and self.data_expert.epochs is not None
-        self.start_section.by_epochs(self.data_expert.epochs if by_epochs else None)
+        self.start_section.show_kind(trains, self.data_expert.epochs)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Look what there is."""

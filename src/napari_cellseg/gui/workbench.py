@@ -162,6 +162,7 @@ class Workbench:
         self.cancel()
         for work in (self.following, self.previews, self.doubting, self.reviewed, self.recovery, self.drafting):
             work.close()
+        self.agreements.close()
         self.session.close()
 
     def in_background(

@@ -87,10 +87,20 @@ def named_apart(found: Sequence[tuple[Path, str]]) -> list[tuple[Path, str]]:
         In the same order; a name that occurs once stays, others get their folder's name in front.
     """
     taken = Counter(name for _, name in found)
-    named = [(path, name if taken[name] == 1 else f"{path.absolute().parent.name}/{name}") for path, name in found]
+    # Not Path.absolute: it leaves the dots of "../A01.tif".
+    wholes = [Path(os.path.abspath(path)) for path, _ in found]
+    named = [
+        (path, name if taken[name] == 1 else f"{_folder_of(whole, name)}/{name}".lstrip("/"))
+        for (path, name), whole in zip(found, wholes, strict=True)
+    ]
     if len({name for _, name in named}) < len(named):
-        named = [(path, path.absolute().as_posix().lstrip("/").replace(":", "")) for path, _ in found]
+        named = [(path, w.as_posix().lstrip("/").replace(":", "")) for (path, _), w in zip(found, wholes, strict=True)]
     return named
+
+
+def _folder_of(path: Path, name: str) -> str:
+    """Name of the folder inside which an image is called so."""
+    return path.parents[min(name.count("/"), len(path.parents) - 1)].name
 
 
 def is_zarr(folder: Path) -> bool:

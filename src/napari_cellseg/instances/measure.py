@@ -6,20 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-# Columns of `shape_columns` by what scikit-image calls them.
-_SHAPE = {
-    "bbox-0": "bbox_top",
-    "bbox-1": "bbox_left",
-    "bbox-2": "bbox_bottom",
-    "bbox-3": "bbox_right",
-    "perimeter": "perimeter_px",
-    "axis_major_length": "axis_major_px",
-    "axis_minor_length": "axis_minor_px",
-    "eccentricity": "eccentricity",
-    "orientation": "orientation",
-    "solidity": "solidity",
-    "extent": "extent",
-}
+from .shapes import boxes, ellipses, hull_areas, perimeters
 
 
 def measure(
@@ -90,7 +77,7 @@ def measure(
 
 
 def shape_columns(labels: np.ndarray, pixel_size: tuple[float, float] | None = None) -> dict[str, np.ndarray]:
-    """Measure place and shape of every cell as scikit-image's `regionprops` does; about a millisecond per cell.
+    """Measure place and shape of every cell as scikit-image's `regionprops` does, in a fraction of its time.
 
     Parameters
     ----------
@@ -116,28 +103,32 @@ def shape_columns(labels: np.ndarray, pixel_size: tuple[float, float] | None = N
     ValueError
         When `labels` is no label image or the pixel size is not positive.
     """
-    # Importing it takes half a second, and the window measures without it.
-    from skimage.measure import regionprops_table
-
     check_labels(labels)
     _check_pixel_size(pixel_size)
-    # Numbered without gaps: a few large ids would cost memory and time. scikit-image refuses an image without pixels.
-    numbered = np.zeros(labels.shape if labels.size else (1, 1), np.int32)
+    # Numbered without gaps: a few large ids would cost memory and time.
+    numbered = np.zeros(labels.shape, np.int32)
     inside = np.flatnonzero(labels)
-    numbered.ravel()[inside] = number_ids(labels.ravel()[inside])[1] + 1
-    found = regionprops_table(numbered, properties=tuple(dict.fromkeys(name.split("-")[0] for name in _SHAPE)))
-    table = {ours: np.asarray(found[theirs]) for theirs, ours in _SHAPE.items()}
+    ids, places = number_ids(labels.ravel()[inside])
+    numbered.ravel()[inside] = places + 1
+    n_cells = len(ids)
+    corner = boxes(numbered, n_cells)
+    area = np.bincount(places, minlength=n_cells)
+    major, minor, orientation = ellipses(numbered, n_cells)
+    table = dict(zip(("bbox_top", "bbox_left", "bbox_bottom", "bbox_right"), corner.T, strict=True))
+    table["perimeter_px"] = perimeters(numbered, n_cells)
+    table["axis_major_px"], table["axis_minor_px"] = major, minor
+    with np.errstate(invalid="ignore", divide="ignore"):
+        table["eccentricity"] = np.where(major > 0, np.sqrt(1 - (minor / major) ** 2), 0.0)
+    table["orientation"] = orientation
+    table["solidity"] = area / hull_areas(numbered, corner)
+    table["extent"] = area / ((corner[:, 2] - corner[:, 0]) * (corner[:, 3] - corner[:, 1]))
     height, width = labels.shape
     at_low = (table["bbox_top"] == 0) | (table["bbox_left"] == 0)
     table["touches_edge"] = at_low | (table["bbox_bottom"] == height) | (table["bbox_right"] == width)
     if pixel_size is not None:
-        axes, square = ("axis_major_length", "axis_minor_length"), pixel_size[0] == pixel_size[1]
+        square = pixel_size[0] == pixel_size[1]
         table["perimeter_um"] = table["perimeter_px"] * (pixel_size[0] if square else np.nan)
-        if square:
-            scaled = {name: found[name] * pixel_size[0] for name in axes}
-        else:
-            scaled = regionprops_table(numbered, properties=axes, spacing=pixel_size)
-        table["axis_major_um"], table["axis_minor_um"] = (np.asarray(scaled[name]) for name in axes)
+        table["axis_major_um"], table["axis_minor_um"], _ = ellipses(numbered, n_cells, pixel_size)
     return table
 
 
