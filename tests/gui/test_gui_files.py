@@ -6,6 +6,7 @@ import csv
 import errno
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from qtpy.QtWidgets import QApplication
 from napari_cellseg.gui import samples, writers
 from napari_cellseg.gui.commands import measure_layer
 from napari_cellseg.gui.preview import SIDE, thumbnail
+from napari_cellseg.gui.saving import command_line
 from napari_cellseg.imaging.errors import CellsegError
 from napari_cellseg.imaging.image import as_image
 from napari_cellseg.imaging.writing import read_labels, read_metadata
@@ -157,6 +159,11 @@ def test_the_copied_command_says_it_all(widget: Any, viewer: Any, network: Any, 
     text = QApplication.clipboard().text()
     assert text.startswith("napari-cellseg segment '") and "my cells.tif' --out results" in text
     assert "--threshold 0.625 --min-size 10" in text
+    # A measured diameter is no round number, and a rounded one may give other labels.
+    cells = widget.session.cells
+    segmented = replace(cells.segmented, recipe=replace(cells.segmented.recipe, diameter=100 / 3))
+    words = command_line(replace(cells, segmented=segmented)).split()
+    assert float(words[words.index("--diameter") + 1]) == 100 / 3
 
 
 def test_samples_open(viewer: Any) -> None:
