@@ -179,9 +179,9 @@ def test_clicks_are_counted_and_our_cells_are_hidden_meanwhile(
     # Stopped, or its layer thrown away: the clicks are there again.
     press(agree.stop, qtbot)
     settled(agree, qtbot)
-    assert points not in viewer.layers and ours.labels.visible and texts(agree, PERSON)[4] == ""
+    assert not points.visible and ours.labels.visible and texts(agree, PERSON)[4] == ""
     press(agree.by_clicking, qtbot)
-    assert agree.clicked.text() == "2"
+    assert agree.clicked.text() == "2" and viewer.layers.selection.active is points
     click(viewer, qtbot, viewer.layers.selection.active, (100, 100))
     viewer.layers.remove(viewer.layers.selection.active)
     settled(agree, qtbot)

@@ -23,7 +23,14 @@ from napari_cellseg.cli import main
 from napari_cellseg.imaging.errors import CellsegError, DatasetError, OutputError, ParamsError
 from napari_cellseg.network.predict import load_network
 from napari_cellseg.network.unet import UNet
-from napari_cellseg.network.versions import ModelVersion, file_sha256, list_models, load_model, read_version
+from napari_cellseg.network.versions import (
+    FAMILIAR_FILE,
+    ModelVersion,
+    file_sha256,
+    list_models,
+    load_model,
+    read_version,
+)
 from napari_cellseg.training import learner
 from napari_cellseg.training.events import Looked, Note, Started
 from napari_cellseg.training.finetune import FineTuned, iter_finetune
@@ -437,6 +444,7 @@ def test_a_killed_run_leaves_a_version_and_goes_on(folder: Path, parent: ModelVe
     assert started["resumed"] and started["step"] == unfinished.step
     assert events[-1]["event"] == "done" and not events[-1]["stopped_early"]
     assert load_model(out).training["steps"] == 40
+    assert (out / FAMILIAR_FILE).is_file()
     assert list_unfinished(tmp_path) == []
 
 

@@ -14,7 +14,7 @@ from superqt.utils import qdebounced
 
 from ..batch.agreement_store import PersonCount
 from ..imaging.errors import CellsegError
-from .layer_image import placement
+from .layer_image import METADATA_KEY, placement
 
 if TYPE_CHECKING:
     from .workbench import Workbench
@@ -96,17 +96,8 @@ class Clicking:
             layer.visible = False
         if channel is not None and image.ndim == 3:
             viewer.dims.set_current_step(viewer.dims.ndim - 3, channel)
-        points = Points(
-            np.array(count.points, float).reshape(-1, 2),
-            name=f"{image.name} counted by you",
-            size=5,
-            face_color=COLOR,
-            border_color="black",
-            border_width=0.2,
-            canvas_size_limits=POINT_LIMITS,
-            **placement(image),
-        )
-        viewer.add_layer(points)
+        points = self._layer(count, image)
+        points.visible = True
         viewer.layers.selection.active = points
         points.mode = "add"
         self._now = _Running(count, image, points, hidden)
@@ -149,6 +140,28 @@ class Clicking:
         except CellsegError as error:
             self._bench.failed(error)
 
+    def _layer(self, count: PersonCount, image: ImageLayer) -> Points:
+        """Return the image's layer of clicks."""
+        data = np.array(count.points, float).reshape(-1, 2)
+        viewer = self._bench.viewer
+        for layer in viewer.layers:
+            if isinstance(layer, Points) and layer.metadata.get(METADATA_KEY) == {"counted": image.unique_id}:
+                layer.data = data
+                return layer
+        layer = Points(
+            data,
+            name=f"{image.name} counted by you",
+            size=5,
+            face_color=COLOR,
+            border_color="black",
+            border_width=0.2,
+            canvas_size_limits=POINT_LIMITS,
+            metadata={METADATA_KEY: {"counted": image.unique_id}},
+            **placement(image),
+        )
+        viewer.add_layer(layer)
+        return layer
+
     def _results(self) -> list[Layer]:
         return [layer for layers in self._bench.layers.values() for layer in (layers.labels, layers.points)]
 
@@ -168,8 +181,12 @@ class Clicking:
             return
         self._settle.cancel()
         now.points.events.data.disconnect(self._on_data)
-        self._bench.take_out(now.points)
         viewer = self._bench.viewer
+        if now.points in viewer.layers:
+            # Not taken out: where OpenGL runs in software, drawing after the last points layer has gone can crash.
+            now.points.selected_data = set()
+            now.points.mode = "pan_zoom"
+            now.points.visible = False
         for layer in now.hidden:
             if layer in viewer.layers:
                 layer.visible = True
