@@ -14,6 +14,7 @@ import pytest
 from PIL import Image as PillowImage
 from qtpy.QtCore import QRect, Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QDoubleSpinBox
 
 from napari_cellseg.cli import build_parser
 from napari_cellseg.cli.train_options import train_params
@@ -126,7 +127,7 @@ def message(train: TrainWidget) -> str:
 
 
 def names_of(viewer: Any) -> list[str]:
-    return [layer.name for layer in viewer.layers]
+    return [layer.name for layer in viewer.layers if layer.visible]
 
 
 def inside(train: TrainWidget, *controls: Any) -> None:
@@ -176,7 +177,7 @@ def test_a_version_from_scratch_is_called_after_its_data(tmp_path: Path) -> None
 
 def _changed(section: TrainDataExpertSection) -> None:
     """Set every control to something else than its default."""
-    from qtpy.QtWidgets import QCheckBox, QComboBox, QDoubleSpinBox
+    from qtpy.QtWidgets import QCheckBox, QComboBox
 
     for group, form in section.forms.items():
         for entry in train_settings.fields_of(group):
@@ -344,11 +345,16 @@ def test_pairs_are_looked_at_one_after_the_other(train: Any, viewer: Any, tmp_pa
     assert names_of(viewer) == [f"{item.text(0)} (to learn from)", f"{item.text(0)} masks"]
     press(data.varied, qtbot)
     qtbot.waitUntil(lambda: names_of(viewer) == ["varied as in training"], timeout=60_000)
-    shown = viewer.layers[0].data.copy()
+    picture = viewer.layers["varied as in training"]
+    shown = picture.data.copy()
     press(data.varied, qtbot)
-    qtbot.waitUntil(lambda: not np.array_equal(viewer.layers[0].data, shown), timeout=60_000)
+    qtbot.waitUntil(lambda: not np.array_equal(picture.data, shown), timeout=60_000)
+    # The layers are used again, also when the person has removed one.
+    viewer.layers.remove(f"{item.text(0)} masks")
+    press(data.view, qtbot)
+    assert names_of(viewer) == [f"{item.text(0)} (to learn from)", f"{item.text(0)} masks"] and len(viewer.layers) == 3
     train.set_section.choose(train.job.folder)
-    assert not viewer.layers and not data.isVisible() and train.set_section.fold.isVisible()
+    assert not names_of(viewer) and not data.isVisible() and train.set_section.fold.isVisible()
 
 
 def test_a_folder_is_a_training_set_or_images_with_masks(train: Any, tmp_path: Path, qtbot: Any) -> None:
@@ -377,3 +383,7 @@ def test_the_first_page_fits_the_smallest_window(train: Any, tmp_path: Path, qtb
         fold.unfold(True)
     qtbot.wait(100)
     assert train.scroll.widget().minimumSizeHint().width() <= train.scroll.viewport().width()
+    for form in train.data_expert.forms.values():
+        for box in form.findChildren(QDoubleSpinBox):
+            field = box.lineEdit()
+            assert field.width() >= field.fontMetrics().horizontalAdvance(field.text()), box.parent().objectName()

@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -100,9 +99,3 @@ def scratch_version_dir(choice: DataChoice, base: Path | None = None) -> Path:
     while (base / f"{stem} v{i}").exists() or (bundled_models_dir() / f"{stem} v{i}").exists():
         i += 1
     return base / f"{stem} v{i}"
-
-
-def choice_of(values: Mapping[str, Any]) -> DataChoice:
-    """Return the dataset that a training's record names."""
-    masks = values.get("masks")
-    return DataChoice(Path(str(values.get("dataset") or "")), Path(str(masks)) if masks else None)

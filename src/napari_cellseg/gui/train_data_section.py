@@ -173,7 +173,7 @@ class TrainDataSection(QWidget):
         self._choice, self.loaded, self.problem = choice, None, ""
         self._previews.close()
         if choice is None:
-            self._layers.clear()
+            self._layers.hide()
         else:
             self._read(choice)
         self._fill()

@@ -22,6 +22,8 @@ from ..training.settings import kind_of
 from .layout import shrinkable
 
 DECIMALS = 7
+# Two of them share the width of one.
+NARROW = "QAbstractSpinBox { min-width: 30px; }"
 
 
 class ShortDoubleSpinBox(QDoubleSpinBox):
@@ -44,9 +46,7 @@ class Pair(QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(3)
         for box in (self.low, self.high):
-            # Two of them share the width of one.
-            box.setButtonSymbols(QAbstractSpinBox.ButtonSymbols.NoButtons)
-            box.setStyleSheet("QAbstractSpinBox { min-width: 30px; padding: 1px 4px; }")
+            box.setStyleSheet(NARROW)
             box.valueChanged.connect(self.changed)
             row.addWidget(box, 1)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 
 import numpy as np
 from napari.layers import Image as ImageLayer
@@ -17,60 +17,82 @@ COLORS = {"truth": "#78ff3c", "found": "#00c8ff"}
 
 
 class PairLayers:
-    """The layers of one image at a time; the next one takes their place."""
+    """The layers of one image at a time; the next one is put into the same layers, and what is not needed is hidden.
+
+    They are not removed: napari 0.9 on a software renderer crashes when an image and labels were removed, and an image
+    in colours is drawn then.
+    """
 
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
-        self._layers: list[Layer] = []
+        self._layers: dict[str, Layer] = {}
 
     @property
     def shown(self) -> bool:
         """Whether an image is being looked at."""
-        return any(layer in self._bench.viewer.layers for layer in self._layers)
+        return any(layer.visible and layer in self._bench.viewer.layers for layer in self._layers.values())
 
     def show(self, sample: Sample, found: np.ndarray | None = None) -> None:
         """Show an image with its cells; with those found by a model too, both are outlines."""
-        outlines: Mapping[str, np.ndarray] = {} if found is None else {"truth": sample.labels, "found": found}
         what = "to learn from" if found is None else "held out"
-        layers: list[Layer] = [ImageLayer(sample.image, name=f"{sample.name} ({what})", rgb=sample.image.ndim == 3)]
+        put = [self._image(sample.image, f"{sample.name} ({what})")]
         if found is None:
-            layers.append(Labels(sample.labels, name=f"{sample.name} masks", opacity=0.5))
-        for name, labels in outlines.items():
-            layer = Labels(labels, name=f"{sample.name} {name}", opacity=1.0, colormap=_one_color(COLORS[name]))
-            layer.contour = 1
-            layers.append(layer)
-        self._put(layers)
+            put.append(self._labels("masks", sample.labels, sample.name))
+        else:
+            put += [self._labels(kind, labels, sample.name) for kind, labels in
+                    (("truth", sample.labels), ("found", found))]  # fmt: skip
+        self._show_only(put)
 
     def show_picture(self, picture: np.ndarray, name: str) -> None:
         """Show a picture in colours."""
-        self._put([ImageLayer(picture, name=name, rgb=True)])
+        self._show_only([self._image(picture, name)])
 
-    def clear(self) -> None:
-        """Take the layers away."""
-        layers = self._bench.viewer.layers
-        for layer in self._layers:
-            if layer in layers:
-                layers.remove(layer)
-        self._layers = []
+    def hide(self) -> None:
+        """Look at none of them any more."""
+        for layer in self._layers.values():
+            layer.visible = False
 
-    def _put(self, new: list[Layer]) -> None:
+    def _image(self, data: np.ndarray, name: str) -> Layer:
+        rgb = data.ndim == 3
+        layer = self._layer("colours" if rgb else "grey", data, name, lambda: ImageLayer(data, name=name, rgb=rgb))
+        if not rgb:
+            layer.reset_contrast_limits()
+        return layer
+
+    def _labels(self, kind: str, data: np.ndarray, of: str) -> Layer:
+        def make() -> Layer:
+            if kind == "masks":
+                return Labels(data, opacity=0.5)
+            layer = Labels(data, colormap=DirectLabelColormap(color_dict={None: COLORS[kind], 0: "transparent"}))
+            layer.opacity, layer.contour = 1.0, 1
+            return layer
+
+        layer = self._layer(kind, data, f"{of} {kind}", make)
+        # Only to be looked at: what is painted here would be lost.
+        layer.editable = False
+        return layer
+
+    def _layer(self, kind: str, data: np.ndarray, name: str, make: Callable[[], Layer]) -> Layer:
+        """Return the layer of a kind with other data; a new one where the person has removed it."""
+        viewer, layer = self._bench.viewer, self._layers.get(kind)
+        if layer is None or layer not in viewer.layers:
+            layer = self._layers[kind] = viewer.add_layer(make())
+        else:
+            layer.data = data
+        layer.name = name
+        return layer
+
+    def _show_only(self, wanted: list[Layer]) -> None:
         viewer, chosen = self._bench.viewer, self._bench.session.chosen
-        self.clear()
         for layer in viewer.layers:
             # What lies above would cover it; the person shows it again in the layer list.
-            layer.visible = False
-        for layer in new:
-            viewer.add_layer(layer)
-        self._layers = new
+            layer.visible = layer in wanted
+        viewer.layers.selection.active = wanted[-1]
         if chosen is not None:
             # A look does not change which image is being worked on.
             self._bench.session.choose(chosen)
         try:
-            viewer.reset_view(layers=new)
+            viewer.reset_view(layers=wanted)
         except TypeError:
             # Older versions of napari only fit everything.
             viewer.reset_view()
-
-
-def _one_color(color: str) -> DirectLabelColormap:
-    return DirectLabelColormap(color_dict={None: color, 0: "transparent"})
