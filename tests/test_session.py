@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -44,13 +45,13 @@ def segmented(image: Image, recipe: Recipe | None = None, threshold: float = 0.3
     plane = image.plane()
     model = ModelVersion(
         "mine",
-        None,
+        Path("mine"),
         UNetConfig(),
         NormalizerParams(),
         SplitParams(),
         threshold,
         min_size,
-        "0" * 64,  # type: ignore[arg-type]
+        "0" * 64,
     )
     prediction = Prediction(plane.astype(np.float32), None, model="mine", device="CPU (float32)")
     instances = Instances.from_prediction(prediction)

@@ -9,29 +9,17 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakKeyDictionary
-
-from psygnal import Signal
-from qtpy.QtCore import QTimer
 
 from ..batch.recipe import Recipe
 from ..batch.rows import FINISHED, BatchRow
 from ..imaging.errors import CellsegError
-from ..imaging.progress import Progress
-from .activity import Activity
 from .batch_rows import BatchRows
-from .child_process import ChildProcess, own_program
+from .child_job import ChildJob
+from .child_process import ChildProcess
 from .pace import in_words
 from .workbench import Workbench
-
-POLL_MS = 100
-# Rows that came since the last look are shown together; more wait for the next, so that the window stays quick.
-AT_ONCE = 500
-# Asked to stop it ends within a batch of tiles; one that then says nothing for so long is ended.
-GRACE_S = 60.0
-ACTIVITY_AFTER_S = 1.5
-Kind = Literal["idle", "starting", "running", "stopping"]
 
 
 @dataclass(frozen=True)
@@ -90,51 +78,24 @@ class BatchOutcome:
     sentence: str
 
 
-class BatchJob:
-    """At most one batch per viewer, and what is known of it. Everything here runs in the window's thread.
+class BatchJob(ChildJob):
+    """At most one batch per viewer; it is idle, starting, running or stopping, and ends with a BatchOutcome."""
 
-    Signals
-    -------
-    changed()
-        Another phase began, or something is to be told.
-    progressed()
-    ended(BatchOutcome)
-    """
-
-    changed = Signal()
-    progressed = Signal()
-    ended = Signal(object)
+    # Rows that came since the last look are shown together; more wait for the next, so that the window stays quick.
+    at_once = 500
 
     def __init__(self) -> None:
-        self.kind: Kind = "idle"
+        super().__init__()
         self.rows = BatchRows()
         self.out: Path | None = None
         self.request: BatchRequest | None = None
         self.outcome: BatchOutcome | None = None
-        self.notes: list[str] = []
         self.n_images = 0
         self._phase = ""
         self._finished: set[str] = set()
         self._n_worked = 0
         self._began = 0.0
-        self._child: ChildProcess | None = None
-        self._activity: Activity | None = None
         self._folder: Path | None = None
-        self._last: dict[str, Any] = {}
-        self._heard_at = self._started = 0.0
-        self._timer = QTimer()
-        self._timer.setInterval(POLL_MS)
-        self._timer.timeout.connect(self.poll)
-
-    @property
-    def running(self) -> bool:
-        """Whether a batch is under way."""
-        return self._child is not None
-
-    @property
-    def child(self) -> ChildProcess | None:
-        """The process that works; None when none does."""
-        return self._child
 
     @property
     def n_finished(self) -> int:
@@ -177,61 +138,20 @@ class BatchJob:
         if self._child is not None:
             return False
         self._folder = Path(tempfile.mkdtemp(prefix="napari-cellseg-"))
-        own = own_program(*request.words(self._folder), "--report", "jsonl", "--stop-on-eof")
-        self.request, self.out, self.outcome, self._last = request, request.out, None, {}
+        own = request.words(self._folder)
+        self.request, self.out, self.outcome = request, request.out, None
         self.notes, self._phase, self._finished, self._n_worked, self._began = [], "", set(), 0, 0.0
         self.n_images = len(request.files)
         if not request.resume:
             self.rows.set_images([name for _, name in request.files])
-        self._child = ChildProcess(words or own)
-        self._heard_at = self._started = time.monotonic()
-        self._child.start()
-        self._timer.start()
-        self._become("starting")
+        self._launch(own, words)
         return True
-
-    def cancel(self) -> None:
-        """Ask the batch to stop: what is done stays. A second time ends it at once, which keeps what is on disk."""
-        if self._child is None:
-            return
-        if self.kind == "stopping":
-            self._child.kill()
-            return
-        self._heard_at = time.monotonic()
-        self._child.stop()
-        self._become("stopping")
 
     def close(self) -> None:
         """Let the batch stop by itself, unheard; called when the window goes."""
-        self._timer.stop()
-        child, self._child = self._child, None
-        if child is not None:
-            child.stop()
-        self._end_activity()
+        super().close()
         # What the child reads it has read once it said so; one that starts only now would find that it is to stop.
         self._drop_folder()
-        self.kind = "idle"
-
-    def poll(self) -> None:
-        """Take in what the child said since the last time."""
-        child = self._child
-        if child is None:
-            return
-        # Asked first: what it said before it ended is then all there.
-        ended = child.ended
-        events = child.take(AT_ONCE)
-        if events:
-            self._heard_at = time.monotonic()
-            self._hear(events)
-            if self._child is not child:
-                # A slot of ours closed the job.
-                return
-            self.progressed.emit()
-        self._show_activity()
-        if self.kind == "stopping" and time.monotonic() - self._heard_at > GRACE_S:
-            child.kill()
-        if ended and not events:
-            self._end(child)
 
     def sentence(self) -> str:
         """Say in words how far it is."""
@@ -245,7 +165,7 @@ class BatchJob:
             return self._phase or " ".join([*self.notes[-1:], now]).strip() or "Working …"
         return "" if self.outcome is None else self.outcome.sentence
 
-    def _hear(self, events: list[dict[str, Any]]) -> None:
+    def _hear(self, events: list[dict[str, Any]]) -> bool:
         rows: list[BatchRow] = []
         for event in events:
             kind = event.get("event")
@@ -268,6 +188,13 @@ class BatchJob:
             elif kind in ("done", "error"):
                 self._last = dict(event)
         self.rows.put(rows)
+        return True
+
+    def _part(self) -> float:
+        return self.done
+
+    def _title(self) -> str:
+        return f"Segmenting {self.n_images:,} images"
 
     def _hear_row(self, event: Mapping[str, Any], rows: list[BatchRow]) -> None:
         try:
@@ -288,26 +215,16 @@ class BatchJob:
         elif isinstance(done, (int, float)) and isinstance(total, (int, float)) and total > 0:
             self.rows.progress(image, min(max(done / total, 0.0), 1.0))
 
-    def _become(self, kind: Kind) -> None:
-        if self.kind == kind or (self.kind == "stopping" and kind == "running"):
-            return
-        self.kind = kind
-        self.changed.emit()
+    def _become(self, kind: str) -> None:
+        # An image begins more often than a phase.
+        if self.kind not in (kind, "stopping"):
+            super()._become(kind)
 
-    def _end(self, child: ChildProcess) -> None:
-        self._timer.stop()
-        self._child = None
-        self._end_activity()
+    def _conclude(self, child: ChildProcess, stopping: bool) -> BatchOutcome:
         self._drop_folder()
-        stopping = self.kind == "stopping"
-        self.kind = "idle"
         self.rows.rest()
-        assert self.request is not None
-        self.outcome = self._outcome(self.request, child, stopping)
-        self.changed.emit()
-        self.ended.emit(self.outcome)
-
-    def _outcome(self, request: BatchRequest, child: ChildProcess, stopping: bool) -> BatchOutcome:
+        request = self.request
+        assert request is not None
         tally = self.rows.tally()
         n_failed = tally["failed"]
         failures = f" {n_failed:,} failed: see why in the list." if n_failed else ""
@@ -322,7 +239,7 @@ class BatchJob:
             before = f" {n_left_out:,} were done before." if n_left_out else ""
             cells = f"{self.rows.n_cells():,} cells in {tally['done'] + n_left_out:,} images."
             return BatchOutcome(request, False, False, f"{cells}{before}{failures}{self._noted()}")
-        sentence = f"The batch ended unexpectedly ({ending(child)}). What is done stays; press Resume to go on."
+        sentence = f"The batch ended unexpectedly ({child.ending()}). What is done stays; press Resume to go on."
         return BatchOutcome(request, False, True, sentence)
 
     def _noted(self) -> str:
@@ -333,18 +250,6 @@ class BatchJob:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
-    def _show_activity(self) -> None:
-        # Opening napari's activity dock takes longer than a click may.
-        if self._activity is None and time.monotonic() - self._started > ACTIVITY_AFTER_S:
-            self._activity = Activity(f"Segmenting {self.n_images:,} images", self.cancel)
-        if self._activity is not None:
-            self._activity.show(Progress(round(1000 * self.done), 1000))
-
-    def _end_activity(self) -> None:
-        activity, self._activity = self._activity, None
-        if activity is not None:
-            activity.close()
-
 
 _jobs: WeakKeyDictionary[Workbench, BatchJob] = WeakKeyDictionary()
 
@@ -354,12 +259,3 @@ def batch_of(bench: Workbench) -> BatchJob:
     if bench not in _jobs:
         _jobs[bench] = BatchJob()
     return _jobs[bench]
-
-
-def ending(child: ChildProcess) -> str:
-    """Return the last word of a program that ended without saying that it is done."""
-    code = child.returncode
-    if code is None or code > 0:
-        lines = [line for line in child.said.splitlines() if line.strip()]
-        return lines[-1].strip() if lines else f"status {code}"
-    return f"it was killed, signal {-code}" if code < 0 else "it said nothing of its end"

@@ -72,6 +72,14 @@ class ChildProcess:
         with self._lock:
             return "\n".join(self._said)
 
+    def ending(self) -> str:
+        """Return the last word of a program that ended without saying that it is done."""
+        code = self.returncode
+        if code is None or code > 0:
+            lines = [line for line in self.said.splitlines() if line.strip()]
+            return lines[-1].strip() if lines else f"status {code}"
+        return f"it was killed, signal {-code}" if code < 0 else "it said nothing of its end"
+
     def take(self, at_most: int = 200) -> list[dict[str, Any]]:
         """Return the next reports, oldest first."""
         with self._lock:

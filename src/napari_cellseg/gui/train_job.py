@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 
 from ..batch.compare import Comparison
 from ..imaging.errors import CellsegError
 from ..imaging.progress import Progress
 from ..network.versions import ModelVersion, read_version
 from ..training.training_set import default_training_set
-from .activity import Activity
-from .child_process import ChildProcess, own_program
+from .child_job import ChildJob
+from .child_process import ChildProcess
 from .train_data import DataChoice
 from .workbench import Workbench
 from .workers import Latest
-
-POLL_MS = 100
-ACTIVITY_AFTER_MS = 1500
-# Asked to finish it saves and goes; one that then says nothing for so long is ended.
-GRACE_S = 60.0
-Kind = Literal["idle", "starting", "running", "comparing", "measuring", "stopping"]
 
 
 @dataclass(frozen=True)
@@ -114,27 +106,21 @@ class History:
     best: int | None = None
 
 
-class TrainJob:
-    """At most one training per viewer, and what is known of it. Everything here runs in the window's thread.
+class TrainJob(ChildJob):
+    """At most one training per viewer: idle, starting, running, comparing, measuring or stopping; see Outcome.
+
+    `progressed` says that a step was made, or the validation loss looked at.
 
     Signals
     -------
-    changed()
-        Another phase began, or something is to be told.
-    progressed()
-        A step was made, or the validation loss looked at.
-    ended(Outcome)
     set_changed(Path)
         An entry of a training set was added, replaced or removed, or another set or dataset was chosen.
     """
 
     set_changed = Signal(object)
-    changed = Signal()
-    progressed = Signal()
-    ended = Signal(object)
 
     def __init__(self) -> None:
-        self.kind: Kind = "idle"
+        super().__init__()
         self.folder = default_training_set()
         # Images with masks that are learned from in the place of the corrections in `folder`.
         self.data: DataChoice | None = None
@@ -143,27 +129,10 @@ class TrainJob:
         self.outcome: Outcome | None = None
         self.history = History()
         self.facts = ""
-        self.notes: list[str] = []
         self.done, self.step = 0.0, 0
         self.seconds_left: float | None = None
-        self._child: ChildProcess | None = None
-        self._activity: Activity | None = None
         self._comparison: Comparison | None = None
         self._phase: Progress | None = None
-        self._last: dict[str, Any] = {}
-        self._heard_at = 0.0
-        self._timer = QTimer()
-        self._timer.setInterval(POLL_MS)
-        self._timer.timeout.connect(self.poll)
-        self._activity_timer = QTimer()
-        self._activity_timer.setSingleShot(True)
-        self._activity_timer.setInterval(ACTIVITY_AFTER_MS)
-        self._activity_timer.timeout.connect(self._begin_activity)
-
-    @property
-    def running(self) -> bool:
-        """Whether a training is under way."""
-        return self._child is not None
 
     @property
     def trains(self) -> bool:
@@ -177,72 +146,15 @@ class TrainJob:
             return Progress(round(1000 * self.done), 1000)
         return self._phase or Progress(0, 0)
 
-    @property
-    def child(self) -> ChildProcess | None:
-        """The process that trains; None when none does."""
-        return self._child
-
     def start(self, request: TrainRequest, words: list[str] | None = None) -> bool:
         """Start a training, unless one is under way; `words` stand in for our own command line."""
         if self._child is not None:
             return False
-        self.request, self.outcome, self._comparison, self._last = request, None, None, {}
+        self.request, self.outcome, self._comparison = request, None, None
         self.history, self.facts, self.notes = History(), "", []
         self.done, self.step, self.seconds_left, self._phase = 0.0, 0, None, None
-        own = own_program(*request.words(), "--report", "jsonl", "--stop-on-eof")
-        self._child = ChildProcess(words or own)
-        # Opening napari's activity dock takes longer than a click may.
-        self._activity_timer.start()
-        self._heard_at = time.monotonic()
-        self._child.start()
-        self._timer.start()
-        self._become("starting")
+        self._launch(request.words(), words)
         return True
-
-    def cancel(self) -> None:
-        """Ask the training to stop and keep its best; a second time ends it at once, which keeps what is on disk."""
-        if self._child is None:
-            return
-        if self.kind == "stopping":
-            self._child.kill()
-            return
-        self._heard_at = time.monotonic()
-        self._child.stop()
-        self._become("stopping")
-
-    def close(self) -> None:
-        """Let the training finish by itself, unheard; called when the window goes."""
-        self._timer.stop()
-        if self._child is not None:
-            self._child.stop()
-            self._child = None
-        self._end_activity()
-        self.kind = "idle"
-
-    def poll(self) -> None:
-        """Take in what the child said since the last time."""
-        child = self._child
-        if child is None:
-            return
-        # Asked first: what it said before it ended is then all there.
-        ended = child.ended
-        events = child.take()
-        before = len(self.history.places), len(self.history.check_places)
-        for event in events:
-            self._hear(event)
-        if self._child is not child:
-            # A slot of ours closed the job.
-            return
-        if events:
-            self._heard_at = time.monotonic()
-        if before != (len(self.history.places), len(self.history.check_places)):
-            self.progressed.emit()
-            if self._activity is not None:
-                self._activity.show(Progress(round(1000 * self.done), 1000))
-        if self.kind == "stopping" and time.monotonic() - self._heard_at > GRACE_S:
-            child.kill()
-        if ended and not events:
-            self._end(child)
 
     def sentence(self) -> str:
         """Say in words how far it is."""
@@ -259,7 +171,20 @@ class TrainJob:
             return " ".join([self.facts, *self.notes]).strip() or "Learning …"
         return "" if self.outcome is None else self.outcome.sentence
 
-    def _hear(self, event: Mapping[str, Any]) -> None:
+    def _hear(self, events: list[dict[str, Any]]) -> bool:
+        before = len(self.history.places), len(self.history.check_places)
+        for event in events:
+            self._hear_one(event)
+        return before != (len(self.history.places), len(self.history.check_places))
+
+    def _part(self) -> float:
+        return self.done
+
+    def _title(self) -> str:
+        assert self.request is not None
+        return f"Training {self.request.out.name}"
+
+    def _hear_one(self, event: Mapping[str, Any]) -> None:
         kind = event.get("event")
         if kind == "start":
             # Its notes come again as reasons of the verdict, where they are read.
@@ -318,23 +243,9 @@ class TrainJob:
         folder = str(self.request.training_set) if self.request is not None else ""
         return text.replace(f"{folder}{os.sep}", "").replace(f" of {folder}", "") if folder else text
 
-    def _become(self, kind: Kind) -> None:
-        if not (self.kind == "stopping" and kind in ("running", "comparing", "measuring")):
-            self.kind = kind
-        self.changed.emit()
-
-    def _end(self, child: ChildProcess) -> None:
-        self._timer.stop()
-        self._child = None
-        self._end_activity()
-        stopping = self.kind == "stopping"
-        self.kind = "idle"
-        assert self.request is not None
-        self.outcome = self._outcome(self.request, child, stopping)
-        self.changed.emit()
-        self.ended.emit(self.outcome)
-
-    def _outcome(self, request: TrainRequest, child: ChildProcess, stopping: bool) -> Outcome:
+    def _conclude(self, child: ChildProcess, stopping: bool) -> Outcome:
+        request = self.request
+        assert request is not None
         version = _version(request.out)
         kept = f" What it had learned until then was kept as {version.name}." if version is not None else ""
         early = stopping or bool(self._last.get("stopped_early"))
@@ -349,18 +260,8 @@ class TrainJob:
         if stopping:
             sentence = "Stopped." + (kept or " It had not learned anything worth keeping yet.")
             return Outcome(request, version, self._comparison, True, False, sentence)
-        sentence = f"The training ended unexpectedly ({_ending(child)}).{kept}"
+        sentence = f"The training ended unexpectedly ({child.ending()}).{kept}"
         return Outcome(request, version, self._comparison, True, True, f"{sentence} Press Start to try again.")
-
-    def _begin_activity(self) -> None:
-        if self._child is not None and self._activity is None and self.request is not None:
-            self._activity = Activity(f"Training {self.request.out.name}", self.cancel)
-
-    def _end_activity(self) -> None:
-        self._activity_timer.stop()
-        activity, self._activity = self._activity, None
-        if activity is not None:
-            activity.close()
 
 
 _jobs: WeakKeyDictionary[Workbench, TrainJob] = WeakKeyDictionary()
@@ -399,14 +300,6 @@ def _facts(event: Mapping[str, Any]) -> str:
     held_out = f" Checked on {int(n_out)} {parts}{'' if n_out == 1 else 's'} held out, {int(cells_out):,} cells."
     device = f" Runs on {event['device']}." if event.get("device") else ""
     return f"Learning from {images}, {int(n_cells):,} cells.{held_out if parts else ''}{device}"
-
-
-def _ending(child: ChildProcess) -> str:
-    code = child.returncode
-    if code is None or code > 0:
-        lines = [line for line in child.said.splitlines() if line.strip()]
-        return lines[-1].strip() if lines else f"status {code}"
-    return f"it was killed, signal {-code}" if code < 0 else "it said nothing of its end"
 
 
 def _texts(values: object) -> list[str]:

@@ -16,6 +16,7 @@ from .datasets import Sample
 from .intensity import vary_intensity
 from .losses import BORDER
 from .params import AugmentParams
+from .sizes import magnified, zoom_to
 from .targets import OFFSET_SCALE, gap_map, make_targets, mirror_pad
 
 
@@ -52,20 +53,25 @@ class TrainingImage:
 
 
 def prepare(
-    sample: Sample, normalizer: NormalizerParams, margin: int = 64, gap_width: float | None = None
+    sample: Sample,
+    normalizer: NormalizerParams,
+    margin: int = 64,
+    gap_width: float | None = None,
+    diameter: float | None = None,
 ) -> TrainingImage:
     """Normalise a sample, mirror it outward by up to `margin` pixels and compute its targets.
 
     With `gap_width` the gaps between cells are among them; see :func:`napari_cellseg.training.targets.gap_map`.
+    With `diameter` its cells are brought to about that many pixels first, as prediction does it.
     """
-    normalized = normalize(sample.image, normalizer)
+    sample = magnified(sample, normalize(sample.image, normalizer), zoom_to(sample, diameter))
     weight = centres = None
     if sample.reviewed is not None:
         margin = min(margin, min(sample.labels.shape) - 1)
         reviewed = np.pad(sample.reviewed, margin, mode="reflect")
         weight = torch.from_numpy(reviewed[None].astype(np.float16))
         centres = margin + reviewed_points(sample.labels, sample.reviewed)
-    image, labels = mirror_pad(normalized, sample.labels, margin)
+    image, labels = mirror_pad(sample.image, sample.labels, margin)
     maps = make_targets(labels)
     smooth = [maps.border_distance] if gap_width is None else [maps.border_distance, gap_map(labels, gap_width)]
     planes = image[None] if image.ndim == 2 else np.moveaxis(image, -1, 0)

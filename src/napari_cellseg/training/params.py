@@ -156,6 +156,10 @@ class TrainParams:
     validate_every: int = setting(250, "Look every", "steps between two looks at the validation loss", 1, 10**7)
     checkpoint_seconds: float = setting(120.0, "Checkpoint every", "seconds between two checkpoints", 0, 10**5)
     kind_weights: Mapping[str, float] = field(default_factory=dict)
+    diameter: float | None = setting(
+        None, "Cell diameter", "pixels that the cells of every image are brought to; without: images as they are, or "
+        "as the model it starts from wants them", 4, 200, kind=float,
+    )  # fmt: skip
     seed: int = setting(0, "Seed", "of the split and of every random choice", 0, 2**31 - 1)
     device: str = setting("auto", "Runs on", "where the network is trained", choices=POLICIES)
     precision: str = setting(

@@ -35,7 +35,7 @@ from .schedule import Looks, scheduled_rate
 from .train_data import TrainData, validation_batches, validation_order
 from .within_memory import learn_within_memory
 
-Ready = dict[tuple[str, bool, NormalizerParams, float | None], TrainingImage]
+Ready = dict[tuple[str, bool, NormalizerParams, float | None, float | None], TrainingImage]
 
 
 class TrainRun:
@@ -74,6 +74,7 @@ class TrainRun:
         torch.manual_seed(params.seed)
         self.config = parent.config if parent else params.network
         self.normalizer = parent.normalizer if parent else params.normalizer
+        self.diameter = params.diameter if parent is None or params.diameter else parent.diameter
         # A resumed run has all weights in its checkpoint: nothing is fetched again.
         encoder_weights = None if resumed else params.encoder_weights
         network = load_network(parent) if parent else build_network(self.config, encoder_weights)
@@ -140,10 +141,10 @@ class TrainRun:
         self.looked_at = validation_batches(held_out, self.config, self.params)
 
     def _ready(self, sample: Sample, mirrored: bool, gap_width: float | None) -> TrainingImage:
-        key = (sample.name, mirrored, self.normalizer, gap_width)
+        key = (sample.name, mirrored, self.normalizer, gap_width, self.diameter)
         if key not in self.ready:
             margins = {} if mirrored else {"margin": 0}
-            self.ready[key] = prepare(sample, self.normalizer, gap_width=gap_width, **margins)
+            self.ready[key] = prepare(sample, self.normalizer, gap_width=gap_width, diameter=self.diameter, **margins)
         return self.ready[key]
 
     def steps(self, stop: Callable[[], bool]) -> Generator[Event, None, None]:
@@ -215,7 +216,7 @@ class TrainRun:
             split=parent.split if parent else self.params.split,
             threshold=parent.threshold if parent else 0.5,
             min_size=parent.min_size if parent else 20,
-            diameter=parent.diameter if parent else None,
+            diameter=self.diameter,
             parent=parent.name if parent else None,
         )
         self.write_run()
