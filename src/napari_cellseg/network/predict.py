@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Generator
 from functools import lru_cache
 
@@ -16,6 +17,7 @@ from ..imaging.progress import Progress, drain
 from ..imaging.tiles import Tile, plan_tiles
 from ..instances.prediction import Prediction
 from .building import Network, build_network, fuse_for_inference
+from .compiled import CompiledNetwork, can_compile
 from .config import DISTANCE, FOREGROUND, UNetConfig
 from .devices import DeviceChoice, resolve_device
 from .versions import ModelVersion, file_sha256
@@ -74,11 +76,45 @@ def _ready_network(model: ModelVersion, choice: DeviceChoice, modified: int) -> 
 
 def ready_network(model: ModelVersion, choice: DeviceChoice) -> Network:
     """Return the version's network on a device; the last two are kept, so that a second image starts at once."""
+    return _ready_network(model, choice, _modified(model))
+
+
+def network_for_maps(model: ModelVersion, choice: DeviceChoice) -> Network | CompiledNetwork:
+    """Return what :func:`batch_maps` runs: the version's network compiled for the CPU where that can be, else torch's.
+
+    The last two are kept.
+    """
+    if choice.device == "cpu":
+        compiled = _compiled_network(model, choice, _modified(model), torch.get_num_threads())
+        if compiled is not None:
+            return compiled
+    return ready_network(model, choice)
+
+
+@lru_cache(maxsize=2)
+def _compiled_network(
+    model: ModelVersion, choice: DeviceChoice, modified: int, n_threads: int
+) -> CompiledNetwork | None:
+    network = fuse_for_inference(load_network(model))
+    if not can_compile(network, choice.dtype):
+        return None
     try:
-        modified = model.weights.stat().st_mtime_ns
+        return CompiledNetwork(network, choice.dtype)
+    except (ImportError, OSError, RuntimeError, TypeError) as error:
+        warnings.warn(f"OpenVINO is installed but cannot be used ({error}), so torch runs the network.", stacklevel=2)
+        return None
+
+
+def runs_on(network: Network | CompiledNetwork, choice: DeviceChoice) -> str:
+    """Say what a network runs on, such as ``CPU (bfloat16, OpenVINO)``."""
+    return f"{choice.label[:-1]}, OpenVINO)" if isinstance(network, CompiledNetwork) else choice.label
+
+
+def _modified(model: ModelVersion) -> int:
+    try:
+        return model.weights.stat().st_mtime_ns
     except OSError as error:
         raise ModelError(f"Model {model.name} has lost its weights ({model.weights}). Import it again.") from error
-    return _ready_network(model, choice, modified)
 
 
 def iter_predict(
@@ -124,7 +160,7 @@ def iter_predict(
     notes: list[str] = []
     while True:
         try:
-            maps = yield from _iter_maps(planes, model, choice, tile, batch)
+            maps, label = yield from _iter_maps(planes, model, choice, tile, batch)
         except (RuntimeError, MemoryError) as error:
             if not out_of_memory(error):
                 raise ModelError(
@@ -148,7 +184,7 @@ def iter_predict(
                 cropped[FOREGROUND],
                 cropped.get(DISTANCE),
                 model=model.name,
-                device=choice.label,
+                device=label,
                 notes=tuple(notes),
             )
 
@@ -200,7 +236,12 @@ def network_input(normalized: np.ndarray, model: ModelVersion) -> Tensor:
 
 
 @torch.inference_mode()
-def _batch_maps(network: Network, crops: list[Tensor], choice: DeviceChoice, n_channels: int) -> dict[str, np.ndarray]:
+def batch_maps(
+    network: Network | CompiledNetwork, crops: list[Tensor], choice: DeviceChoice, n_channels: int
+) -> dict[str, np.ndarray]:
+    """Maps of some crops of equal size, each as :func:`network_input` gives it: float32 (crop, Y, X) by name."""
+    if isinstance(network, CompiledNetwork):
+        return network.maps(torch.stack(crops).expand(-1, n_channels, -1, -1).contiguous())
     x = torch.stack(crops).to(choice.device, getattr(torch, choice.dtype))
     x = x.expand(-1, n_channels, -1, -1).contiguous(memory_format=torch.channels_last)
     outputs = network(x)
@@ -212,19 +253,20 @@ def _batch_maps(network: Network, crops: list[Tensor], choice: DeviceChoice, n_c
 
 def _iter_maps(
     planes: Tensor, model: ModelVersion, choice: DeviceChoice, tile: int, batch: int
-) -> Generator[Progress, None, dict[str, np.ndarray]]:
+) -> Generator[Progress, None, tuple[dict[str, np.ndarray], str]]:
     config = model.config
     height, width = planes.shape[1:]
     tiles: list[Tile] = plan_tiles((height, width), tile, config.context, config.stride)
     yield Progress(0, len(tiles), f"loading model {model.name}")
-    network = ready_network(model, choice)
+    network = network_for_maps(model, choice)
+    label = runs_on(network, choice)
     names = [name for name, _ in config.heads if name in (FOREGROUND, DISTANCE)]
     maps = {name: np.empty((height, width), np.float32) for name in names}
     for first in range(0, len(tiles), batch):
         part = tiles[first : first + batch]
-        results = _batch_maps(network, [planes[(slice(None), *t.read)] for t in part], choice, config.in_channels)
+        results = batch_maps(network, [planes[(slice(None), *t.read)] for t in part], choice, config.in_channels)
         for name, values in results.items():
             for one, t in zip(values, part, strict=True):
                 maps[name][t.write] = one[t.crop]
-        yield Progress(first + len(part), len(tiles), f"running on {choice.label}")
-    return maps
+        yield Progress(first + len(part), len(tiles), f"running on {label}")
+    return maps, label
