@@ -64,7 +64,12 @@ def prepare(
     With `gap_width` the gaps between cells are among them; see :func:`napari_cellseg.training.targets.gap_map`.
     With `diameter` its cells are brought to about that many pixels first, as prediction does it.
     """
-    sample = magnified(sample, normalize(sample.image, normalizer), zoom_to(sample, diameter))
+    sized = magnified(sample, normalize(sample.image, normalizer), zoom_to(sample, diameter))
+    return with_targets(sized, margin, gap_width)
+
+
+def with_targets(sample: Sample, margin: int = 64, gap_width: float | None = None) -> TrainingImage:
+    """Mirror a sample whose image is normalised already outward, and compute its targets; see :func:`prepare`."""
     weight = centres = None
     if sample.reviewed is not None:
         margin = min(margin, min(sample.labels.shape) - 1)

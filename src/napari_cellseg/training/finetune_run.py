@@ -95,7 +95,7 @@ class FineTuneRun:
         ready = []
         for i, sample in enumerate((*self.parts.learned, *general)):
             yield Phase("preparing", i, n_total)
-            ready.append(prepare(sample, self.parent.normalizer))
+            ready.append(prepare(sample, self.parent.normalizer, diameter=self.parent.diameter))
         n_own = len(self.parts.learned)
         self.drawer.fill(ready[:n_own], ready[n_own:], self.params.general)
         yield Phase("preparing", len(ready), n_total)

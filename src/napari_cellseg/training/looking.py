@@ -10,15 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..imaging.normalize import normalize
 from ..instances.live import Instances
 from ..instances.metrics import foreground_scores, match, summarize
 from ..instances.prediction import Prediction
 from ..network.config import DISTANCE, FOREGROUND
 from ..network.versions import ModelVersion
-from .augment import prepare, still_crop
+from .augment import still_crop, with_targets
 from .datasets import Sample
 from .hold_out import keep_inside, reviewed_area
 from .learner import Learner
+from .sizes import magnified, zoom_to
 
 N_WINDOWS = 12
 
@@ -34,11 +36,16 @@ class Look:
 
 
 def still_windows(samples: Sequence[Sample], model: ModelVersion, size: int, n: int = N_WINDOWS) -> list[Look]:
-    """Cut the reviewed areas into windows of `size` pixels; the `n` fullest ones where there are more."""
+    """Cut the reviewed areas into windows of `size` pixels; the `n` fullest ones where there are more.
+
+    Cells are brought to the size that the model wants first.
+    """
     looks = []
-    for sample in samples:
+    for as_it_is in samples:
+        normalized = normalize(as_it_is.image, model.normalizer)
+        sample = magnified(as_it_is, normalized, zoom_to(as_it_is, model.diameter))
         area = reviewed_area(sample)
-        ready = prepare(sample, model.normalizer, 0)
+        ready = with_targets(sample, 0)
         rows, columns = (np.flatnonzero(area.any(axis=axis)) for axis in (1, 0))
         for y in range(rows[0], rows[-1] + 1, size):
             for x in range(columns[0], columns[-1] + 1, size):
