@@ -19,6 +19,9 @@ _scratch = tempfile.TemporaryDirectory(prefix="napari-cellseg-tests-")
 os.environ["NAPARI_CELLSEG_HOME"] = str(Path(_scratch.name, "home"))
 os.environ["NAPARI_CONFIG"] = str(Path(_scratch.name, "config", "settings.yaml"))
 os.environ["NAPARI_ENSURE_PLUGIN_MAIN_THREAD"] = "1"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # As many processes as cores: one thread for each.
+    os.environ["OMP_NUM_THREADS"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
 
 # A busy machine is no error: pytest-timeout stops what hangs.
@@ -34,7 +37,11 @@ def _needs_display() -> bool:
 
 def _start_display(config: pytest.Config) -> None:
     """Start a virtual display and point DISPLAY at it, where there is no screen and Xvfb is installed."""
-    if _needs_display() and not config.pluginmanager.has_plugin("tests.without_qt") and shutil.which("Xvfb"):
+    shares_out = getattr(config.option, "numprocesses", None) and "PYTEST_XDIST_WORKER" not in os.environ
+    if shares_out or config.pluginmanager.has_plugin("tests.without_qt"):
+        # Each of the processes that the tests are dealt out to has a display of its own.
+        return
+    if _needs_display() and shutil.which("Xvfb"):
         # Imported here, after the environment above is set and only where a window is wanted.
         from napari_cellseg.gui.display import virtual_display
 

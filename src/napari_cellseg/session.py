@@ -111,6 +111,10 @@ class Session:
         """Cells of an image; None before it was segmented."""
         return None if key is None else self._cells.get(key)
 
+    def keys(self) -> tuple[Hashable, ...]:
+        """Keys of all images that have cells."""
+        return tuple(self._cells)
+
     def choose(self, key: Hashable | None) -> None:
         """Let the sliders act on another image; every image keeps its own result."""
         if key == self._chosen:

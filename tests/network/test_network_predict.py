@@ -62,13 +62,13 @@ def test_wrong_number_of_channels_is_told(model: ModelVersion) -> None:
 def test_progress_counts_tiles_and_closing_cancels(model: ModelVersion, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(predict_module.BATCH_PIXELS, "cpu", 256 * 256)
     calls: list[int] = []
-    original = predict_module._batch_maps
+    original = predict_module.batch_maps
 
     def counted(*args: object) -> dict[str, np.ndarray]:
         calls.append(1)
         return original(*args)
 
-    monkeypatch.setattr(predict_module, "_batch_maps", counted)
+    monkeypatch.setattr(predict_module, "batch_maps", counted)
     steps = iter_predict(np.zeros((600, 600), np.float32), model, tile=256)
     first = next(steps)
     assert first.done == 0 and first.total > 4
@@ -80,7 +80,7 @@ def test_progress_counts_tiles_and_closing_cancels(model: ModelVersion, monkeypa
 def test_memory_running_out_falls_back_step_by_step(model: ModelVersion, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stand-in for a small GPU: more than 256 x 256 pixels at once do not fit."""
     asked: list[tuple[int, int]] = []
-    original = predict_module._batch_maps
+    original = predict_module.batch_maps
 
     def limited(network: object, crops: list[torch.Tensor], *args: object) -> dict[str, np.ndarray]:
         asked.append((len(crops), crops[0].shape[-1]))
@@ -90,7 +90,7 @@ def test_memory_running_out_falls_back_step_by_step(model: ModelVersion, monkeyp
 
     image = np.random.default_rng(2).random((700, 700), np.float32)
     expected = predict(image, model, tile=2048)
-    monkeypatch.setattr(predict_module, "_batch_maps", limited)
+    monkeypatch.setattr(predict_module, "batch_maps", limited)
     monkeypatch.setitem(predict_module.BATCH_PIXELS, "cpu", 2 * 512 * 512)
     prediction = predict(image, model, tile=512)
     assert asked[:3] == [(2, 512), (1, 512), (1, 256)]
@@ -112,7 +112,7 @@ def test_nothing_left_to_try_is_told(model: ModelVersion, monkeypatch: pytest.Mo
     def never(*args: object) -> dict[str, np.ndarray]:
         raise MemoryError("Unable to allocate 9 GiB")
 
-    monkeypatch.setattr(predict_module, "_batch_maps", never)
+    monkeypatch.setattr(predict_module, "batch_maps", never)
     with pytest.raises(ImageError, match="not enough memory"):
         predict(np.zeros((64, 64), np.float32), model)
 
@@ -121,7 +121,7 @@ def test_other_failures_name_model_and_device(model: ModelVersion, monkeypatch: 
     def broken(*args: object) -> dict[str, np.ndarray]:
         raise RuntimeError("mat1 and mat2 shapes")
 
-    monkeypatch.setattr(predict_module, "_batch_maps", broken)
+    monkeypatch.setattr(predict_module, "batch_maps", broken)
     with pytest.raises(ModelError, match=r"tiny failed on CPU"):
         predict(np.zeros((64, 64), np.float32), model)
 

@@ -52,7 +52,7 @@ class Settings:
     def of(cls, recipe: Recipe, model: ModelVersion) -> Settings:
         """Return those of a recipe, whose model is loaded already."""
         # How a file names its axes and planes decides which image is meant, and not how it is counted.
-        plain = replace(recipe.resolved(model), axes=None, pages="one")
+        plain = replace(recipe.resolved(model), axes=None, pages="one", link="none")
         assert plain.threshold is not None and plain.min_size is not None
         return cls(model.name, model.sha256, plain.digest(model), plain.threshold, plain.min_size)
 

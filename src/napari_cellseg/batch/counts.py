@@ -26,6 +26,8 @@ COLUMNS = (
     *("threshold", "min_size", "model", "model_sha256", "recipe", "image_sha256", "corrected"),
     *("labels", "seconds", "error"),
 )
+# Behind the others, where slices were linked.
+VOLUMES = ("median_volume_vox", "median_volume_um3")
 # What 0.3 and before wrote.
 OLD_COLUMNS = ("image", "count", "median_area_px", "threshold", "min_size", "model", "labels", "error")
 # The table of a large batch takes a while to write: this many times as long it is left alone then.
@@ -46,7 +48,8 @@ def write_counts(rows: Iterable[BatchRow], path: Path) -> None:
         The system refused to write.
     """
     listed = [_line(row) for row in in_order(rows)]
-    write_table(path, {name: [line[name] for line in listed] for name in COLUMNS})
+    columns = (*COLUMNS, *(VOLUMES if any(line[VOLUMES[0]] is not None for line in listed) else ()))
+    write_table(path, {name: [line[name] for line in listed] for name in columns})
 
 
 def open_ledger(out: Path) -> Ledger:
@@ -109,7 +112,7 @@ def read_counts(path: Path) -> list[BatchRow] | None:
             names = tuple(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise OutputError(f"{path} cannot be read ({error}). Rename it, or choose another folder.") from error
-    if names not in (COLUMNS, OLD_COLUMNS):
+    if names not in (COLUMNS, (*COLUMNS, *VOLUMES), OLD_COLUMNS):
         raise OutputError(
             f"{path} has the columns {', '.join(names) or 'none'}, not those of a table of counts. "
             "Rename it, or choose another folder."
@@ -184,6 +187,8 @@ def _line(row: BatchRow) -> dict[str, Any]:
         "labels": row.files.get("labels", ""),
         "seconds": None if row.seconds is None else round(row.seconds, 3),
         "error": row.error,
+        "median_volume_vox": row.median_volume_vox,
+        "median_volume_um3": _times(row.median_volume_vox, row.voxel_volume_um3),
     }
 
 
@@ -200,6 +205,7 @@ def _row(line: Mapping[str, str]) -> BatchRow:
             return None
 
     area, scaled = number("median_area_px"), number("median_area_um2")
+    volume, scaled_volume = number("median_volume_vox"), number("median_volume_um3")
     page, labels = line.get("page") or "", line["labels"]
     stem = labels.removesuffix(LABELS_SUFFIX) if labels.endswith(LABELS_SUFFIX) else str(PurePosixPath(labels).stem)
     return BatchRow(
@@ -221,4 +227,6 @@ def _row(line: Mapping[str, str]) -> BatchRow:
         model_sha256=line.get("model_sha256") or "",
         image_sha256=line.get("image_sha256") or "",
         corrected=line.get("corrected") == "yes",
+        median_volume_vox=volume,
+        voxel_volume_um3=scaled_volume / volume if scaled_volume and volume else None,
     )

@@ -7,18 +7,20 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ..imaging.errors import CellsegError, ImageError
+from ..imaging.errors import CellsegError, ImageError, OutputError
 from ..imaging.image import Image
 from ..imaging.pages import Page, page_image, pages_of, refuse_pages
 from ..imaging.progress import Progress
 from ..imaging.reading import source_stamp
 from ..instances.prediction import Prediction
 from ..network.versions import ModelVersion
+from .linked import FRAMES, TRACKS, LinkedStack
+from .mosaic import Mosaic, MosaicResult, in_blocks, iter_mosaic
 from .outputs import output_path
 from .plan import Item
 from .recipe import Recipe
 from .results import corrected_by_hand, mean_doubt, numbers, numbers_of_file, save_result
-from .rows import BatchRow
+from .rows import BatchRow, failed
 from .segment import Prepared, SegmentResult, iter_predict_prepared, open_image, prepare
 from .stacks import Stack
 
@@ -71,10 +73,16 @@ class Task:
     item: Item
     row: BatchRow
     prepared: Prepared | None = None
+    mosaic: Mosaic | None = None
     stack: Stack | None = None
     page: Page | None = None
     rows: list[BatchRow] = field(default_factory=list)
     seconds: float = 0.0
+
+    @property
+    def waits(self) -> bool:
+        """Whether the network has to look at it."""
+        return self.prepared is not None or self.mosaic is not None
 
     @property
     def n_bytes(self) -> int:
@@ -127,7 +135,7 @@ def segment_item(
     rows: list[BatchRow] = []
     yield Progress(0, 0, "reading the image")
     for task in iter_tasks(item, job, previous):
-        if task.prepared is not None:
+        if task.waits:
             prediction = yield from iter_predict_task(task)
             if prediction is not None:
                 yield Progress(1, 1, "writing the results")
@@ -161,38 +169,47 @@ def iter_tasks(item: Item, job: Job, previous: Sequence[BatchRow] = ()) -> Itera
         if job.recipe.pages == "one":
             refuse_pages(image)
         pages = pages_of(image)
+        stack: Stack | None = None
+        if job.recipe.link != "none":
+            stack = LinkedStack(image, job.recipe, job.out, item.stem)
+        elif job.recipe.pages == "stack" and len(pages) > 1:
+            stack = Stack(image, job.out, item.stem)
         row = replace(row, n_pages=len(pages))
-        stack = Stack(image, job.out, item.stem) if job.recipe.pages == "stack" and len(pages) > 1 else None
     except Exception as error:  # noqa: BLE001 - other people's readers, and one image must not stop the others
-        yield Task(item, row, rows=[_failed(row, error)])
+        yield Task(item, row, rows=[failed(row, error)])
         return
     for page in pages:
         task = Task(item, replace(row, page=page.name), stack=stack, page=page)
         try:
             _fill(task, image, job, previous)
         except Exception as error:  # noqa: BLE001
-            _settle(task, _failed(task.row, error))
+            _settle(task, failed(task.row, error))
         task.seconds = time.monotonic() - began
         yield task
         began = time.monotonic()
 
 
 def iter_predict_task(task: Task) -> Generator[Progress, None, Prediction | None]:
-    """Run the network on a task; None where the image failed, which the task's rows then say.
+    """Run the network on a task; None where nothing is left to `finish`, and the task's rows say what became of it.
 
     Raises
     ------
     ModelError
         The model cannot be used, for this image or any other.
     """
-    assert task.prepared is not None
     began = time.monotonic()
     try:
+        if task.mosaic is not None:
+            found = yield from iter_mosaic(task.mosaic)
+            task.rows = [_row_of_blocks(task.row, found, task.mosaic, task.seconds + time.monotonic() - began)]
+            return None
+        assert task.prepared is not None
         return (yield from iter_predict_prepared(task.prepared))
     except Exception as error:
-        if isinstance(error, CellsegError) and not isinstance(error, ImageError):
+        # A disk that is full, too, is the matter of one image: finished blocks are kept.
+        if isinstance(error, CellsegError) and not isinstance(error, (ImageError, OutputError)):
             raise
-        _settle(task, _failed(task.row, error))
+        _settle(task, failed(task.row, error))
         return None
     finally:
         task.seconds += time.monotonic() - began
@@ -205,13 +222,16 @@ def finish(task: Task, prediction: Prediction, job: Job) -> None:
     prepared, task.prepared = task.prepared, None
     try:
         segmented = prepared.separate(prediction)
-        result = segmented.result()
         # It may have been corrected since it was read.
         if task.stack is None and (kept := kept_rows(task.row, job, ())):
             task.rows = kept
             return
-        outputs = [name for name in job.recipe.outputs if task.stack is None or name != "labels"]
-        files = save_result(outputs, result, prepared.plane, prepared.image, job.out, _stem(task.row))
+        outputs, stem = job.recipe.outputs, _stem(task.row)
+        if task.stack is None:
+            result = segmented.result()
+            files = save_result(outputs, result, prepared.plane, prepared.image, job.out, stem)
+        else:
+            result, files = task.stack.cut(segmented, outputs, prepared.image, stem)
         row = replace(
             task.row,
             state="done",
@@ -223,7 +243,7 @@ def finish(task: Task, prediction: Prediction, job: Job) -> None:
             seconds=task.seconds + time.monotonic() - began,
         )
     except Exception as error:  # noqa: BLE001
-        _settle(task, _failed(task.row, error))
+        _settle(task, failed(task.row, error))
     else:
         _settle(task, row, result)
 
@@ -269,7 +289,8 @@ def _kept_notes(old: BatchRow, row: BatchRow, job: Job) -> tuple[str, ...]:
 
 def _written(job: Job) -> list[str]:
     """What is wanted of every image; the table of counts is not made of pieces."""
-    return [name for name in job.recipe.outputs if name != "submission"]
+    linked = (TRACKS, FRAMES) if job.recipe.link == "t" else ()
+    return [name for name in (*job.recipe.outputs, *linked) if name != "submission"]
 
 
 def _fill(task: Task, image: Image, job: Job, previous: Sequence[BatchRow]) -> None:
@@ -278,6 +299,10 @@ def _fill(task: Task, image: Image, job: Job, previous: Sequence[BatchRow]) -> N
         task.rows = kept
         return
     page = page_image(image, task.page)
+    if task.stack is None and in_blocks(page, job.recipe):
+        stem, source = _stem(task.row), task.row.source
+        task.mosaic = Mosaic(page, job.recipe, job.model, job.out, stem, job.digest, source, job.overwrite)
+        return
     old = next((old for old in previous if old.page == task.page.name), None) if job.resume else None
     if task.stack is None and old is not None and has_files(old, job) and old.image_sha256 == page.content_hash():
         task.rows = [replace(old, state="skipped", source=task.row.source, n_pages=task.row.n_pages)]
@@ -308,21 +333,27 @@ def has_files(row: BatchRow, job: Job) -> bool:
     )
 
 
+def _row_of_blocks(row: BatchRow, found: MosaicResult, mosaic: Mosaic, seconds: float) -> BatchRow:
+    row = replace(row, notes=found.notes, files=found.files, seconds=seconds)
+    if not found.holes:
+        return replace(row, state="done", **numbers(found.areas, mosaic.image.pixel_size))
+    # No count: it would be taken for that of the whole image.
+    (rows, columns), n_holes = found.holes[0], len(found.holes)
+    more = f" and {n_holes - 1} more" if n_holes > 1 else ""
+    return replace(
+        row,
+        state="failed",
+        error=f"{row.title}: a part cannot be read (rows {rows.start} to {rows.stop}, columns {columns.start} to "
+        f"{columns.stop}{more}): {found.reason} The {found.count} cells of the rest are in {found.files['labels']}. "
+        "Copy the image again, and run again.",
+    )
+
+
 def _settle(task: Task, row: BatchRow, result: SegmentResult | None = None) -> None:
     if task.stack is None or task.page is None:
         task.rows = [row]
     else:
         task.rows = task.stack.settle(task.page, row, result)
-
-
-def _failed(row: BatchRow, error: BaseException) -> BatchRow:
-    if isinstance(error, MemoryError):
-        text = "There is not enough memory for this image. Close other programs, or cut it into parts."
-    elif isinstance(error, CellsegError):
-        text = str(error)
-    else:
-        text = f"{row.title} failed in a way that was not foreseen ({type(error).__name__}: {error}). Please report it."
-    return replace(row, state="failed", error=text)
 
 
 def _stem(row: BatchRow) -> str:

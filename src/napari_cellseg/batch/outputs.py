@@ -187,10 +187,14 @@ def cells_table(
     dict of str to ndarray
         The columns of `result.table`, then those of `shape_columns` and `intensity_columns`.
     """
-    if channels is None:
-        colors = ("red", "green", "blue")
-        channels = {"": plane} if plane.ndim == 2 else {name: plane[..., i] for i, name in enumerate(colors)}
+    channels = plane_channels(plane) if channels is None else channels
     table = dict(result.table)
     table.update(shape_columns(result.labels, pixel_size))
     table.update(intensity_columns(result.labels, channels))
     return table
+
+
+def plane_channels(plane: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the colours of a plane by name; a grey one has one channel without a name."""
+    colors = ("red", "green", "blue")
+    return {"": plane} if plane.ndim == 2 else {name: plane[..., i] for i, name in enumerate(colors)}

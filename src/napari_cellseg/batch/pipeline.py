@@ -67,7 +67,7 @@ def iter_local(
                 shown = task.item
                 yield "running", task.item
             prediction = None
-            if task.prepared is not None:
+            if task.waits:
                 steps = iter_predict_task(task)
                 try:
                     prediction = yield from _as_progress(steps, task.item)

@@ -15,13 +15,16 @@ from ..imaging.errors import CellsegError, ModelError, ParamsError
 from ..imaging.normalize import NormalizerParams
 from ..imaging.pages import PAGES
 from ..imaging.writing import write_json
+from ..instances.linking import MIN_IOU
 
 if TYPE_CHECKING:
     from ..network.versions import ModelVersion
 
+# "z": slices become 3D cells; "t": time points become tracks.
+LINKS = ("none", "z", "t")
 DEVICES = ("auto", "cpu", "cuda", "mps")
 # Where a recipe runs, where its model lies and what is written besides: none of it decides a label.
-_NOT_IN_DIGEST = ("model", "device", "outputs")
+_NOT_IN_DIGEST = ("model", "device", "outputs", "blocks")
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,25 @@ class Recipe:
             "choices": PAGES,
         },
     )
+    link: str = field(
+        default="none",
+        metadata={
+            "help": "cells of neighbouring planes of a stack that overlap are one: over slices 3D cells (z), over time "
+            "tracks (t)",
+            "choices": LINKS,
+        },
+    )
+    link_iou: float = field(
+        default=MIN_IOU,
+        metadata={"help": "overlap (intersection over union) from which they are one, above 0 and up to 1"},
+    )
+    blocks: bool = field(
+        default=False,
+        metadata={
+            "help": "block by block, in little memory, into OME-Zarr labels; an image that is too large is done so "
+            "by itself"
+        },
+    )
     outputs: tuple[str, ...] = field(default=("labels",), metadata={"help": "what is written for each image"})
 
     def __post_init__(self) -> None:
@@ -78,13 +100,14 @@ class Recipe:
             ("min_size", numbers.Real, "a number"),
             ("channel", numbers.Real, "a number"),
             ("diameter", numbers.Real, "a number"),
+            ("link_iou", numbers.Real, "a number"),
             ("axes", str, "a text such as CYX"),
             ("model_sha256", str, "a hash"),
             ("normalizer", NormalizerParams, "two percentiles"),
         ):
             value = getattr(self, name)
-            wanted = value is None and name != "model"
-            if not wanted and (not isinstance(value, kinds) or isinstance(value, bool) or value != value):
+            left_out = value is None and name not in ("model", "link_iou")
+            if not left_out and (not isinstance(value, kinds) or isinstance(value, bool) or value != value):
                 raise ParamsError(f"The recipe's {name} is {value!r}; it must be {meant}.")
         if self.threshold is not None and not 0 <= self.threshold <= 1:
             raise ParamsError(f"The threshold is {self.threshold}; it is a probability and must lie from 0 to 1.")
@@ -99,14 +122,30 @@ class Recipe:
             )
         if not isinstance(self.accurate, bool):
             raise ParamsError(f"The recipe's accurate is {self.accurate!r}; it must be true or false.")
+        if not isinstance(self.blocks, bool):
+            raise ParamsError(f"The recipe's blocks is {self.blocks!r}; it must be true or false.")
         if self.device not in DEVICES:
             raise ParamsError(f"Device '{self.device}' is unknown. Choose one of {', '.join(DEVICES)}.")
         if self.pages not in PAGES:
             raise ParamsError(f"The recipe's pages are {self.pages!r}; choose one of {', '.join(PAGES)}.")
+        if self.link not in LINKS:
+            raise ParamsError(f"The recipe's link is {self.link!r}; choose one of {', '.join(LINKS)}.")
+        if not 0 < self.link_iou <= 1:
+            raise ParamsError(f"link_iou is {self.link_iou}; it is an overlap and must lie above 0 and not above 1.")
+        if self.link != "none" and self.pages != "stack":
+            raise ParamsError(
+                f"Cells are linked over {self.link.upper()} in stacks, but pages are {self.pages!r}. Choose a stack of "
+                "labels (--pages stack), or no linking (--link none)."
+            )
         if self.model_sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", self.model_sha256):
             raise ParamsError(f"The recipe's model_sha256 is '{self.model_sha256}'; it must be 64 digits, 0 to f.")
         if isinstance(self.outputs, str) or not all(isinstance(name, str) for name in self.outputs):
             raise ParamsError(f"The recipe's outputs are {self.outputs!r}; they must be a list of names.")
+        if self.link == "z" and "rle" in self.outputs:
+            raise ParamsError(
+                "Run lengths (rle) are of single planes, but cells are linked over slices. Leave out rle, or link "
+                "nothing (--link none)."
+            )
         object.__setattr__(self, "outputs", tuple(dict.fromkeys(self.outputs)))
 
     def to_dict(self) -> dict[str, Any]:
@@ -174,6 +213,10 @@ class Recipe:
         decisive["split"], decisive["model_diameter"] = model.split.to_dict(), model.diameter
         decisive["diameter"] = None if self.diameter is None else float(self.diameter)
         decisive["axes"] = None if self.axes is None else self.axes.strip().upper()
+        # Recipes of single planes keep the digest that they had before there was any linking.
+        decisive["link_iou"] = float(decisive["link_iou"])
+        if self.link == "none":
+            del decisive["link"], decisive["link_iou"]
         text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -12,12 +12,12 @@ import numpy as np
 
 from ..imaging.errors import ImageError, OutputError
 from ..imaging.image import Image
-from ..imaging.writing import read_labels, read_metadata, write_table
+from ..imaging.writing import read_label_stack, read_metadata, write_table
 from ..instances.doubt import doubt
 from ..instances.live import Instances
 from ..instances.measure import measure
 from .ledger import FOLDER
-from .outputs import cells_table, rle_rows, write_outputs, write_thumbnail
+from .outputs import cells_table, plane_channels, rle_rows, write_outputs, write_thumbnail
 from .segment import Segmented, SegmentResult
 
 PARTS = f"{FOLDER}/parts"
@@ -149,8 +149,20 @@ def is_corrected(metadata: Mapping[str, Any]) -> bool:
 
 
 def numbers_of_file(path: Path) -> dict[str, Any]:
-    """Count and areas of the cells in a label file."""
-    return numbers(measure(read_labels(path))["area_px"], None)
+    """Count and areas of the cells in a label file; of a stack whose slices are linked, the count alone."""
+    labels, axes = read_label_stack(path)
+    if axes == "YX":
+        return numbers(measure(labels)["area_px"], None)
+    planes = labels.reshape(-1, *labels.shape[-2:])
+    if (read_metadata(path).get("link") or {}).get("axis") == "Z":
+        ids = set().union(*(np.unique(plane).tolist() for plane in planes)) - {0}
+        return {**numbers(np.zeros(0), None), "count": len(ids)}
+    return numbers(np.concatenate([measure(plane)["area_px"] for plane in planes]), None)
+
+
+def channels_of(image: Image, plane: np.ndarray) -> dict[str, np.ndarray]:
+    """All channels of an image by name, or the colours of its plane; one without a name where it is grey."""
+    return _channels(image) or plane_channels(plane)
 
 
 def _channels(image: Image) -> dict[str, np.ndarray] | None:

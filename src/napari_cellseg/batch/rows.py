@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
-from ..imaging.errors import ParamsError
+from ..imaging.errors import CellsegError, ParamsError
 
 RowState = Literal["waiting", "running", "done", "failed", "skipped", "kept"]
 STATES: tuple[str, ...] = get_args(RowState)
@@ -33,6 +33,10 @@ class BatchRow:
         (divided by their number).
     pixel_area_um2 : float or None
         Square micrometres per pixel, where the pixel size is known.
+    median_volume_vox : float or None
+        Of cells that were linked over slices, in voxels; such a row counts them, and has no areas.
+    voxel_volume_um3 : float or None
+        Cubic micrometres per voxel, where pixel size and spacing are known; of such a row.
     doubt : float or None
         Mean estimated chance that a cell is wrong; None without cells or for corrected ones.
     threshold, min_size : float and int, or None
@@ -84,6 +88,8 @@ class BatchRow:
     model_sha256: str = ""
     image_sha256: str = ""
     corrected: bool = False
+    median_volume_vox: float | None = None
+    voxel_volume_um3: float | None = None
 
     def __post_init__(self) -> None:
         if self.state not in STATES:
@@ -123,3 +129,14 @@ class BatchRow:
         if not isinstance(given.get("image"), str):
             raise ParamsError("A row does not say which image it is about.")
         return cls(**{**given, "notes": tuple(given.get("notes", ()))})
+
+
+def failed(row: BatchRow, error: BaseException) -> BatchRow:
+    """Return the row of an image that failed, with the reason in words."""
+    if isinstance(error, MemoryError):
+        text = "There is not enough memory for this image. Close other programs, or cut it into parts."
+    elif isinstance(error, CellsegError):
+        text = str(error)
+    else:
+        text = f"{row.title} failed in a way that was not foreseen ({type(error).__name__}: {error}). Please report it."
+    return replace(row, state="failed", error=text)

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import math
 import threading
-from dataclasses import replace
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..imaging.errors import CellsegError
 from ..imaging.image import Image
 from ..imaging.memory import check_room
 from ..imaging.pages import Page, stack_axes, stack_shape
 from ..imaging.writing import write_labels
 from .outputs import output_path
-from .rows import BatchRow
-from .segment import SegmentResult
+from .results import save_result
+from .rows import BatchRow, failed
+from .segment import Segmented, SegmentResult
+
+
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """What a stack keeps of a page besides its labels; no result where it failed."""
+
+    page: Page
+    row: BatchRow
+    table: dict[str, np.ndarray]
+    metadata: dict[str, Any]
 
 
 class Stack:
@@ -31,48 +44,86 @@ class Stack:
         Beginning of the file name, relative to `out`.
     """
 
+    keeps_tables = False
+
     def __init__(self, image: Image, out: Path, stem: str) -> None:
-        self._image, self._out = image, out
+        self.image, self.out, self.stem = image, out, stem
         self.path = output_path("labels", out / stem)
         self._lock = threading.Lock()
         shape = stack_shape(image)
         check_room(2 * math.prod(shape), f"{image.title}: its stack of labels", shape)
-        self._labels = np.zeros(shape, np.uint16)
-        self._results: dict[tuple[int, ...], tuple[BatchRow, dict]] = {}
+        self.labels = np.zeros(shape, np.uint16)
+        self._settled: dict[tuple[int, ...], Settled] = {}
+
+    def cut(
+        self, segmented: Segmented, outputs: Collection[str], image: Image, stem: str
+    ) -> tuple[SegmentResult, dict[str, str]]:
+        """Cut the cells of a page and write what is its own; return its result and its files."""
+        result = segmented.result()
+        own = [name for name in outputs if name != "labels"]
+        return result, save_result(own, result, segmented.plane, image, self.out, stem)
 
     def settle(self, page: Page, row: BatchRow, result: SegmentResult | None) -> list[BatchRow]:
         """Take a page in, without a result if it failed; return all rows with the last page, and none before."""
         with self._lock:
             if result is not None:
-                if result.labels.dtype.itemsize > self._labels.dtype.itemsize:
-                    self._labels = self._labels.astype(np.uint32)
-                self._labels[page.position] = result.labels
-            self._results[page.position] = (row, {} if result is None else result.metadata)
-            if len(self._results) < row.n_pages:
+                self.widen(result.labels.dtype)
+                self.labels[page.position] = result.labels
+            table = {} if result is None or not self.keeps_tables else result.table
+            self._settled[page.position] = Settled(page, row, table, {} if result is None else result.metadata)
+            if len(self._settled) < row.n_pages:
                 return []
-        rows = [row for _, (row, _) in sorted(self._results.items())]
-        failed = next((row for row in rows if row.state == "failed"), None)
-        if failed is not None:
-            why = f"The stack was not written, because its page {failed.page} failed: {failed.error}"
-            return [row if row.state == "failed" else replace(row, state="failed", error=why) for row in rows]
+        settled = [page for _, page in sorted(self._settled.items())]
+        bad = next((page.row for page in settled if page.row.state == "failed"), None)
+        if bad is not None:
+            why = f"The stack was not written, because its page {bad.page} failed: {bad.error}"
+            rows = [page.row for page in settled]
+            return self.all_failed(
+                [row if row.state == "failed" else replace(row, state="failed", error=why) for row in rows]
+            )
         try:
-            self._write(rows)
-        except (CellsegError, MemoryError) as error:
-            return [
-                replace(row, state="failed", error=str(error) or "Not enough memory for the stack.") for row in rows
-            ]
-        name = self.path.relative_to(self._out).as_posix()
+            return self.write(settled)
+        except Exception as error:  # noqa: BLE001 - other people's readers, and one image must not stop the others
+            return self.all_failed([failed(page.row, error) for page in settled])
+
+    @cached_property
+    def image_sha256(self) -> str:
+        """Hash of all values of the image."""
+        return self.image.content_hash()
+
+    def widen(self, dtype: np.dtype) -> None:
+        """Make room for greater ids."""
+        if dtype.itemsize > self.labels.dtype.itemsize:
+            self.labels = self.labels.astype(np.uint32)
+
+    def all_failed(self, rows: list[BatchRow]) -> list[BatchRow]:
+        """Return the rows of a stack that has failed."""
+        return rows
+
+    def write(self, settled: list[Settled]) -> list[BatchRow]:
+        """Write the file, and return the rows."""
+        rows = [page.row for page in settled]
+        counts = {row.page: row.count for row in rows}
+        self.write_labels(settled, {"count": sum(row.count or 0 for row in rows), "counts": counts})
+        name = self.path.relative_to(self.out).as_posix()
         return [replace(row, files={"labels": name, **row.files}) for row in rows]
 
-    def _write(self, rows: list[BatchRow]) -> None:
-        pages = [metadata for _, (_, metadata) in sorted(self._results.items())]
-        image = {"name": self._image.name, "size_yx": list(self._image.shape_yx), "sha256": self._image.content_hash()}
+    def write_labels(self, settled: list[Settled], more: dict[str, Any]) -> None:
+        """Write the file of labels with its provenance, and `more` of it."""
+        image = self.image
+        about = {"name": image.name, "size_yx": list(image.shape_yx), "sha256": self.image_sha256}
         metadata = {
-            **pages[0],
-            "image": image,
-            "notes": list(dict.fromkeys(note for page in pages for note in page["notes"])),
-            "count": sum(row.count or 0 for row in rows),
-            "counts": {row.page: row.count for row in rows},
+            **settled[0].metadata,
+            "image": about,
+            "notes": list(dict.fromkeys(note for page in settled for note in page.metadata["notes"])),
+            **more,
         }
-        axes = stack_axes(self._image)
-        write_labels(self.path, self._labels, metadata=metadata, pixel_size=self._image.pixel_size, axes=axes)
+        write_labels(
+            self.path,
+            self.labels,
+            metadata=metadata,
+            pixel_size=image.pixel_size,
+            axes=stack_axes(image),
+            slice_spacing=image.slice_spacing,
+            frame_interval=image.frame_interval,
+        )

@@ -37,12 +37,31 @@ def add_segment(commands: Any) -> None:
         help="files of several time points or slices: refuse them (one), a result for each, or one stack; default: one",
     )
     sub.add_argument(
+        "--link",
+        choices=("none", "z", "t"),
+        help="give a cell one id on all planes of its stack: slices become 3D cells (z), time points tracks (t); "
+        "means --pages stack; default: none",
+    )
+    sub.add_argument(
+        "--link-iou",
+        type=float,
+        metavar="IOU",
+        help="overlap (intersection over union) from which cells of neighbouring planes are one; default: 0.25",
+    )
+    sub.add_argument(
         "--save",
         metavar="NAMES",
         help="what to write, with commas between: labels, cells, overlay, rois, geojson, probability, rle, submission; "
         "default: labels",
     )
     sub.add_argument("--cells", action="store_true", help="also write cells.csv, one row per cell")
+    sub.add_argument(
+        "--blocks",
+        action="store_true",
+        default=None,
+        help="block by block, in little memory, into an OME-Zarr folder of labels; an image that is too large is done "
+        "so by itself",
+    )
     sub.add_argument("--pattern", metavar="GLOB", help="only files of a folder that match, such as '*.tif'")
     sub.add_argument("--no-subfolders", action="store_true", help="do not look in the folders of a folder")
     sub.add_argument("--files-from", metavar="JSON", help="file with a list of images, or of [image, name]")
@@ -135,6 +154,8 @@ def _recipe(args: argparse.Namespace) -> Any:
     from ..batch.outputs import check_outputs
     from ..imaging.normalize import NormalizerParams
 
+    if args.link in ("z", "t") and args.pages is None:
+        args.pages = "stack"
     recipe = recipe_of(args)
     if args.percentiles:
         recipe = replace(recipe, normalizer=NormalizerParams(*args.percentiles))

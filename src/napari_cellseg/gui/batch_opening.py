@@ -17,7 +17,7 @@ from ..imaging.errors import CellsegError, ImageError
 from ..imaging.image import Image
 from ..imaging.pages import page_image, pages_of
 from ..imaging.reading import read_image
-from ..imaging.writing import read_metadata
+from ..imaging.writing import read_label_stack, read_metadata
 from ..instances import edits, exchange
 from .batch_saving import save_into_batch
 from .opening import add_image, show_only
@@ -143,7 +143,9 @@ class BatchOpening:
 
         self._start(lambda: save_into_batch(cells, opened.out, opened.row, opened.made), stored)
 
-    def _on_read(self, opened: OpenedRow, image: Image, made: Recipe, levels: Any, notes: list[str]) -> None:
+    def _on_read(
+        self, opened: OpenedRow, image: Image, made: Recipe, levels: Any, notes: list[str], volume: Any = None
+    ) -> None:
         viewer = self._bench.viewer
         try:
             layer = add_image(viewer, image, levels)
@@ -151,6 +153,11 @@ class BatchOpening:
             self.said.emit(str(error), True)
             return
         layer.name = opened.row.title
+        if volume is not None:
+            # Cells that go through several slices are looked at; corrected are planes.
+            viewer.add_labels(volume, name=f"{layer.name} cells", scale=layer.scale, units=layer.units)
+            self.said.emit(" ".join([f"{opened.row.title} is open with its cells, which are linked.", *notes]), False)
+            return
         key = layer.unique_id
         self._rows[key] = opened
         self._bench.channels[key] = made.channel
@@ -170,14 +177,14 @@ class BatchOpening:
         self._next = None
         # What is opened is one plane, whose axes its layer names.
         axes = None if opened.row.page else opened.made.axes
-        self._bench.segment(self._bench.layer_of(key), replace(opened.made, pages="one", axes=axes))
+        self._bench.segment(self._bench.layer_of(key), replace(opened.made, pages="one", link="none", axes=axes))
 
     def _show(self, key: Any) -> None:
         layer = self._bench.layer_of(key)
         if layer is None:
             return
         self._bench.viewer.layers.selection.active = layer
-        self._bench.session.choose(key)
+        self._bench.choose(layer)
         self._bench.show_image(layer)
         show_only(layer, [other for other in self._bench.image_layers() if other.unique_id in self._rows])
         self._segment(key)
@@ -259,11 +266,20 @@ def _stand(cells: Cells) -> Stand:
     return cells.revision, cells.threshold, cells.min_size, cells.segmented.model.sha256
 
 
-def _read(out: Path, row: BatchRow, path: Path, recipe: Recipe | None) -> tuple[Image, Recipe, Any, list[str]]:
-    """Read an image and the recipe of its results."""
+def _read(out: Path, row: BatchRow, path: Path, recipe: Recipe | None) -> tuple[Image, Recipe, Any, list[str], Any]:
+    """Read an image and the recipe of its results; with their labels, where these are of linked slices."""
     made = _recipe_of(out, row, recipe)
     image = read_image(path, made.axes)
-    if row.page:
+    volume = None
+    if made.link == "z":
+        if not row.files.get("labels"):
+            raise ImageError(f"{row.title} has no cells yet. Drop the image onto napari to look at it.")
+        volume, axes = read_label_stack(out / row.files["labels"])
+        if axes != image.axes:
+            raise ImageError(
+                f"{path} has axes {image.axes} and its labels {axes}. Drop both onto napari to look at them."
+            )
+    elif row.page:
         page = next((page for page in pages_of(image) if page.name == row.page), None)
         if page is None:
             raise ImageError(f"{path} has no plane {row.page} any more. Press Resume to segment it again.")
@@ -271,7 +287,7 @@ def _read(out: Path, row: BatchRow, path: Path, recipe: Recipe | None) -> tuple[
     notes = []
     if row.image_sha256 and image.content_hash() != row.image_sha256:
         notes.append("The image has changed since it was segmented; press Resume to bring its results up to date.")
-    return image, made, pyramid(image), notes
+    return image, made, pyramid(image), notes, volume
 
 
 def _recipe_of(out: Path, row: BatchRow, recipe: Recipe | None) -> Recipe:

@@ -25,7 +25,14 @@ PAGES = {
     "one": ("refused", "A file of several planes is refused, with a sentence that says so."),
     "each": ("each by itself", "Every plane (slice or time point) gets a row, a count and files of its own."),
     "stack": ("as a stack", "Every plane is counted by itself, and the labels of a file are one stack."),
+    "z": (
+        "slices linked to 3D cells",
+        "Cells of neighbouring slices that overlap are one cell, counted by its volume.",
+    ),
+    "t": ("time points linked to tracks", "As a stack, and a cell keeps its number over time; with a table of tracks."),
 }
+# Those of which the cells are linked are stacks too.
+LINKED = ("z", "t")
 
 
 class BatchRecipeSection(QWidget):
@@ -64,7 +71,9 @@ class BatchRecipeSection(QWidget):
         """
         read = self._read.get(self.source.currentData() or "")
         recipe = self._present_recipe() if read is None else read
-        return replace(recipe, pages=self.pages.currentData()).resolved()
+        pages = self.pages.currentData()
+        links = {"pages": "stack", "link": pages} if pages in LINKED else {"pages": pages, "link": "none"}
+        return replace(recipe, **links).resolved()
 
     def read(self, path: str | Path) -> bool:
         """Use the recipe in a file; what is wrong with it is said."""
@@ -79,7 +88,7 @@ class BatchRecipeSection(QWidget):
         with QSignalBlocker(self.source):
             if self.source.findData(name) < 0:
                 self.source.insertItem(1, Path(path).name, name)
-        self.pages.setCurrentIndex(self.pages.findData(recipe.pages))
+        self.pages.setCurrentIndex(self.pages.findData(recipe.pages if recipe.link == "none" else recipe.link))
         self._choose(name)
         return True
 

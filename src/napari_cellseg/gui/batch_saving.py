@@ -62,6 +62,8 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
         min_size=result.min_size,
         model_sha256=segmented.model.sha256,
         pages=made.pages,
+        link=made.link,
+        link_iou=made.link_iou,
         axes=made.axes,
         outputs=made.outputs,
     )

@@ -140,6 +140,8 @@ class BatchModel(QAbstractTableModel):
             lines.append("Corrected by a person, and left as it was.")
         if row.has_result and row.median_area_px is not None:
             lines.append(f"Median area {row.median_area_px:,.0f} px.")
+        if row.has_result and row.median_volume_vox is not None:
+            lines.append(f"Linked over slices; median volume {row.median_volume_vox:,.0f} voxels.")
         lines += [f"Stands out: {flag}."] if flag else []
         return "\n".join([*lines, *row.notes])
 

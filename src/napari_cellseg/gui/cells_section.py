@@ -14,6 +14,7 @@ from .agreement_words import interval_in_words, worth_in_words
 from .bindings import Bindings
 from .colors import Colors
 from .number_slider import HANDLE_MARGIN, NumberSlider
+from .planes import PlaneKey
 from .plots import AreaHistogram, CountCurve
 from .workbench import Workbench
 
@@ -131,6 +132,9 @@ class CellsSection(QWidget):
         cells = self._bench.session.cells
         self.setEnabled(cells is not None)
         self._shown = None
+        # The plot of all planes needs room too.
+        for plot in (self.curve, self.histogram):
+            plot.set_low(isinstance(self._bench.session.chosen, PlaneKey))
         if cells is None:
             self.count.setText("– cells")
             self.details.setText("")
@@ -187,7 +191,9 @@ class CellsSection(QWidget):
         size = cells.segmented.image.pixel_size
         diameter = cells.median_diameter()
         microns = f" = {diameter * math.sqrt(size[0] * size[1]):.1f} µm" if size else ""
-        lines = [f"median {diameter:.0f} px{microns} across"] if not math.isnan(diameter) else []
+        # With both units there is no room for more words.
+        across = f"⌀ {diameter:.0f} px{microns}" if size else f"median {diameter:.0f} px across"
+        lines = [across] if not math.isnan(diameter) else []
         if not self.interval.isHidden():
             # There is little room beside it.
             self.details.setText(f"⌀ {diameter:.0f} px" + (f"\n{microns[1:]}" if size else "") if lines else "")

@@ -90,26 +90,29 @@ class Tools:
         self._bench = bench
         self.in_hand: Tool | None = None
         self._first: tuple[Any, int] | None = None
-        self._attached: dict[Any, CellsLabels] = {}
+        self._attached: list[CellsLabels] = []
         self._keys: dict[str, Callable[[], object]] = {}
-        bench.session.chosen_changed.connect(lambda key: self.put_down())
+        self._taken_for: CellsLabels | None = None
+        bench.session.chosen_changed.connect(self._on_chosen)
         for tool in TOOLS:
             self._keys[tool.key] = partial(self.press, tool)
 
     def add_keys(self, keys: dict[str, Callable[[], object]]) -> None:
         """Let more keys act while a cells layer is selected."""
         self._keys.update(keys)
-        for labels in self._attached.values():
+        for labels in self._attached:
             self._bind(labels, keys)
 
-    def attach(self, key: Any, labels: CellsLabels) -> None:
+    def attach(self, labels: CellsLabels) -> None:
         """Act on a cells layer, until `detach_all`."""
-        if self._attached.get(key) is labels:
+        if any(known is labels for known in self._attached):
             return
-        if key in self._attached:
+        present = list(self._bench.viewer.layers)
+        gone = [known for known in self._attached if known not in present]
+        if gone:
             # The layer that the tool was in hand for is gone.
             self.put_down()
-        self._attached[key] = labels
+        self._attached = [*(known for known in self._attached if known in present), labels]
         self._bind(labels, self._keys)
         labels.mouse_drag_callbacks.append(self._on_drag)
         labels.events.mode.connect(self._on_mode)
@@ -117,7 +120,7 @@ class Tools:
     def detach_all(self) -> None:
         """Leave all cells layers as napari made them."""
         self.put_down()
-        for labels in self._attached.values():
+        for labels in self._attached:
             for name in (*self._keys, "Escape"):
                 labels.bind_key(name, None)
             labels.events.mode.disconnect(self._on_mode)
@@ -128,10 +131,16 @@ class Tools:
     def put_down(self) -> None:
         """Put down the tool in hand, if any."""
         if self.in_hand is not None:
-            for labels in self._attached.values():
+            for labels in self._attached:
                 if str(labels.mode) == PICK:
                     labels.mode = PAN_ZOOM
             self._put(None)
+
+    def _on_chosen(self, key: Any) -> None:
+        """Put the tool down with the image that it was taken for; from plane to plane it stays in hand."""
+        self._first = None
+        if self._chosen_labels() is None or self._chosen_labels() is not self._taken_for:
+            self.put_down()
 
     def take(self, tool: Tool | None) -> None:
         """Take a tool in hand, or (None) put it down; the cells layer of the chosen image is selected for it."""
@@ -139,7 +148,7 @@ class Tools:
         if labels is None:
             self._put(None)
             return
-        self._first = None
+        self._first, self._taken_for = None, labels
         self._bench.viewer.layers.selection.active = labels
         if tool is None:
             self._put(None)
@@ -229,7 +238,7 @@ class Tools:
     def _on_drag(self, labels: CellsLabels, event: Any) -> Iterator[None]:
         """One click or stroke with the tool in hand."""
         tool = self.in_hand
-        key = next((known for known, layer in self._attached.items() if layer is labels), None)
+        key = self._bench.key_of_result(labels)
         view = self._bench.session.view_of(key)
         if tool is None or view is None or event.button != LEFT or str(labels.mode) != PICK:
             return
@@ -258,7 +267,7 @@ class Tools:
         if tool is not self.in_hand:
             self.in_hand = tool
             if tool is None:
-                for labels in self._attached.values():
+                for labels in self._attached:
                     labels.bind_key("Escape", None)
             self.in_hand_changed.emit(tool)
 

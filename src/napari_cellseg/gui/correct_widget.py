@@ -72,12 +72,15 @@ class CorrectWidget(Dock):
     def _attach(self, key: Any) -> None:
         layers = self.bench.layers.get(key)
         if layers is not None and self.parent() is not None:
-            self.bench.tools.attach(key, layers.labels)
+            self.bench.tools.attach(layers.labels)
 
     def _on_cells(self, key: Any = None) -> None:
+        self._attach(self.session.chosen)
         layer = self.bench.layer_of(self.session.chosen)
         cells = self.session.cells
         name = "no image" if layer is None else layer.name
+        plane = self.bench.stacks.words(self.session.chosen)
+        name = f"{name}, {plane}" if plane else name
         self.title.setText(f"{name}: {cells.count():,} cells" if cells is not None else name)
         self.title.setToolTip(self.title.text())
 

@@ -39,12 +39,13 @@ class Correcting:
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
 
-    def watch(self, key: Any, labels: CellsLabels) -> None:
-        """Take the strokes and the undo keys of a cells layer."""
-        labels.painted.connect(lambda region, after: self._on_painted(key, labels, region, after))
-        labels.undo_asked.connect(lambda: self.undo(key))
-        labels.redo_asked.connect(lambda: self.redo(key))
-        labels.fresh_asked.connect(lambda: self.choose_fresh(key, labels))
+    def watch(self, labels: CellsLabels) -> None:
+        """Take the strokes and the undo keys of a cells layer, for the image or plane that it shows then."""
+        key_of = self._bench.key_of_result
+        labels.painted.connect(lambda region, after: self._on_painted(key_of(labels), labels, region, after))
+        labels.undo_asked.connect(lambda: self.undo(key_of(labels)))
+        labels.redo_asked.connect(lambda: self.redo(key_of(labels)))
+        labels.fresh_asked.connect(lambda: self.choose_fresh(key_of(labels), labels))
 
     def edit(self, key: Any, tool: Callable[..., Any], *arguments: Any, done: str = "", **options: Any) -> bool:
         """Make one edit, which is one undo step; says `done`, or why there was nothing to do (and returns False)."""

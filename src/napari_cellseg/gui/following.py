@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from superqt.utils import qdebounced, qthrottled
 
 from .cells_labels import Region
+from .planes import PlaneKey
+from .stack_saving import with_plane
 from .workers import Latest
 
 if TYPE_CHECKING:
@@ -74,6 +77,8 @@ class Following:
     def show_measured(self, key: Any, result: SegmentResult) -> None:
         """Show what was measured, with the doubt where it is known."""
         doubt = self._bench.doubting.column(key, result.table["index"])
+        if isinstance(key, PlaneKey):
+            result = replace(result, table=with_plane(result.table, key.index))
         self._bench.layers[key].show_measured(result, doubt)
         self._bench.coloring.color(key)
 

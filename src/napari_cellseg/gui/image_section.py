@@ -13,6 +13,7 @@ from ..imaging.finding import SUFFIXES
 from .bindings import Bindings
 from .layout import label, shrinkable
 from .opening import Opened, add_opened, read_paths
+from .planes import layer_id
 from .workbench import Workbench
 
 
@@ -73,7 +74,7 @@ class ImageSection(QWidget):
         self.image_layer.setEnabled(bool(layers))
         chosen = self._bench.session.chosen
         if self._bench.layer_of(chosen) is None:
-            self._bench.session.choose(layers[-1].unique_id if layers else None)
+            self._bench.choose(layers[-1] if layers else None)
         self._on_chosen(self._bench.session.chosen)
 
     def _on_active(self, event: Any = None) -> None:
@@ -84,11 +85,11 @@ class ImageSection(QWidget):
         layer = self._bench.layer_of(self.image_layer.itemData(index))
         if layer is not None:
             self._bench.show_image(layer)
-            self._bench.session.choose(layer.unique_id)
+            self._bench.choose(layer)
 
     def _on_chosen(self, key: Any) -> None:
         for index in range(self.image_layer.count()):
-            if self.image_layer.itemData(index) == key:
+            if self.image_layer.itemData(index) == layer_id(key):
                 self.image_layer.setCurrentIndex(index)
 
     def _open_files(self) -> None:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
+from napari.layers import Image as ImageLayer
 from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from ..imaging.errors import AxesError, CellsegError
 from ..imaging.image import Image
 from ..network.versions import ModelVersion
 from .bindings import Bindings
-from .layer_image import image_from_layer
 from .layout import label, shrinkable
+from .planes import WORDS, PlaneKey
 from .preview import thumbnail
 from .size_control import SizeControl
 from .workbench import Workbench
 
-THUMBNAIL = 72
+THUMBNAIL, SMALL_THUMBNAIL = 72, 54
 DIRECT_VALUES = 1 << 23
 COLORS = ("all colours", "red", "green", "blue")
-FIRST_AXES = {"C": "channels", "Z": "slices", "T": "time points"}
+AXES = {"C": "channels", **{axis: f"{word}s" for axis, word in WORDS.items()}}
 
 
 class InputSection(QWidget):
@@ -49,14 +51,14 @@ class InputSection(QWidget):
         return self._bench.channels.get(self._bench.session.chosen)
 
     def image(self) -> Image:
-        """Return the chosen image.
+        """Return the chosen image, of one with several planes the one in view.
 
         Raises
         ------
         CellsegError
             There is none, or it can't be segmented.
         """
-        return image_from_layer(self._bench.layer_of(self._bench.session.chosen), self.axes)
+        return self._bench.image_of(self._bench.session.chosen)
 
     def set_model(self, model: ModelVersion | None) -> None:
         """Show what this model will see."""
@@ -74,9 +76,9 @@ class InputSection(QWidget):
         self.channel.setToolTip("The channel in which cells are looked for.")
         self.channel.activated.connect(self._on_channel)
         self.axes_box = QComboBox(objectName="axes")
-        self.axes_box.setToolTip("This image does not say what its first axis is. It is never guessed: choose.")
+        self.axes_box.setToolTip("This image does not say what its first axes are. It is never guessed: choose.")
         self.axes_box.activated.connect(self._on_axes)
-        self._channel_label, self._axes_label = label("Channel"), label("Axis 1")
+        self._channel_label, self._axes_label = label("Channel"), label("Axes")
         self.preview = QLabel(objectName="preview")
         self.preview.setFixedSize(THUMBNAIL, THUMBNAIL)
         self.preview.setAlignment(Qt.AlignmentFlag.AlignCenter)
@@ -86,6 +88,7 @@ class InputSection(QWidget):
         self.size = SizeControl(self._bench)
         self.facts = QLabel(objectName="facts")
         self.facts.setWordWrap(True)
+        self.facts.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setColumnStretch(1, 1)
@@ -104,6 +107,9 @@ class InputSection(QWidget):
         grid.addLayout(row, 2, 0, 1, 2)
 
     def _on_chosen(self, key: Any = None) -> None:
+        # The plot of all planes needs room too.
+        side = SMALL_THUMBNAIL if isinstance(self._bench.session.chosen, PlaneKey) else THUMBNAIL
+        self.preview.setFixedSize(side, side)
         self._show_channels()
         self._show_preview()
 
@@ -115,7 +121,7 @@ class InputSection(QWidget):
         try:
             image = self.image() if layer is not None else None
         except AxesError:
-            image, ask_axes = None, layer is not None and layer.ndim == 3 and not layer.rgb
+            image, ask_axes = None, bool(_first_axes(layer))
         except CellsegError:
             image = None
         if image is not None:
@@ -133,9 +139,10 @@ class InputSection(QWidget):
         with QSignalBlocker(self.axes_box):
             self.axes_box.clear()
             self.axes_box.addItem("choose what it is …", None)
-            for letter, meaning in FIRST_AXES.items():
-                n = f"{layer.data.shape[0]} " if ask_axes and layer is not None else ""
-                self.axes_box.addItem(n + meaning, f"{letter}YX")
+            for axes in _first_axes(layer) if layer is not None and ask_axes else ():
+                first = axes[: axes.index("Y")]
+                named = zip(_shape(layer), first, strict=False)
+                self.axes_box.addItem(" × ".join(f"{n} {AXES[axis]}" for n, axis in named), axes)
             self.axes_box.setCurrentIndex(max(self.axes_box.findData(self._bench.axes.get(key)), 0))
         for widgets, visible in (
             ((self.channel, self._channel_label), bool(names)),
@@ -153,13 +160,9 @@ class InputSection(QWidget):
         self._show_preview()
 
     def _on_axes(self, index: int) -> None:
-        key, axes = self._bench.session.chosen, self.axes_box.itemData(index)
-        if axes is None:
-            self._bench.axes.pop(key, None)
-        else:
-            self._bench.axes[key] = axes
-        self._show_channels()
-        self._show_preview()
+        layer, axes = self._bench.layer_of(self._bench.session.chosen), self.axes_box.itemData(index)
+        if layer is not None:
+            self._bench.set_axes(layer, axes)
 
     def _show_preview(self) -> None:
         if self._bench.layer_of(self._bench.session.chosen) is None:
@@ -170,19 +173,38 @@ class InputSection(QWidget):
         try:
             image, channel = self.image(), self.channel_index
             self._show_facts(image)
-            if isinstance(image.data, np.ndarray) and image.data.size <= DIRECT_VALUES:
+            stepping = isinstance(self._bench.session.chosen, PlaneKey)
+            if isinstance(image.data, np.ndarray) and image.data.size <= DIRECT_VALUES and not stepping:
                 self._show_thumbnail(thumbnail(image, channel, normalizer))
             else:
                 self._bench.previews.ask(lambda: thumbnail(image, channel, normalizer), self._show_thumbnail)
         except CellsegError as error:
             self.preview.clear()
-            self.facts.setText(str(error))
+            layer = self._bench.layer_of(self._bench.session.chosen)
+            if layer is not None and isinstance(error, AxesError) and self.axes_box.isVisibleTo(self):
+                size = " × ".join(f"{n:,}" for n in _shape(layer))
+                self.facts.setText(f"{size} values, and nothing says what the first axes are: choose above.")
+            else:
+                self.facts.setText(str(error))
 
     def _show_facts(self, image: Image) -> None:
         height, width = image.shape_yx
         kind = "colour" if image.rgb else "grey" if image.n_channels == 1 else f"{image.n_channels} channels"
         scale = image.pixel_size
         size = f"{scale[1]:.3g} µm per pixel" if scale else "pixel size not known"
+        key = self._bench.session.chosen
+        stack = self._bench.stacks.of(key) if isinstance(key, PlaneKey) else None
+        if stack is not None:
+            if image.n_channels > 1:
+                names, place = _channel_names(image), self.channel_index or 0
+                kind = f"channel {names[place] or place} of {image.n_channels}"
+            microns = f", {scale[1]:.3g} µm per pixel" if scale else ""
+            self.facts.setText(f"{stack.in_words()}, {width:,} × {height:,} px\n{kind}{microns}")
+            self.facts.setToolTip(
+                f"{stack.image.title}: {stack.in_words()}, axes {stack.image.axes}. The network sees one plane at a "
+                "time: the picture is of the one in view."
+            )
+            return
         self.facts.setText(f"{width:,} × {height:,} px, {kind}, {np.dtype(image.data.dtype).name}\n{size}")
         self.facts.setToolTip("Width × height in pixels, kind and type of the values, and the layer's scale.")
 
@@ -191,11 +213,25 @@ class InputSection(QWidget):
         form = QImage.Format.Format_RGB888 if pixels.ndim == 3 else QImage.Format.Format_Grayscale8
         picture = QImage(pixels.data, width, height, pixels.strides[0], form).copy()
         ratio = self.devicePixelRatioF()
-        side = round(THUMBNAIL * ratio)
+        side = round(self.preview.width() * ratio)
         smooth, keep = Qt.TransformationMode.SmoothTransformation, Qt.AspectRatioMode.KeepAspectRatio
         pixmap = QPixmap.fromImage(picture).scaled(side, side, keep, smooth)
         pixmap.setDevicePixelRatio(ratio)
         self.preview.setPixmap(pixmap)
+
+
+def _shape(layer: ImageLayer) -> tuple[int, ...]:
+    return tuple(layer.data[0].shape if layer.multiscale else layer.data.shape)
+
+
+def _first_axes(layer: ImageLayer | None) -> list[str]:
+    """Return what the axes of a layer may be whose axes nobody named; rows and columns come last."""
+    if layer is None:
+        return []
+    letters = [axis for axis in AXES if not (layer.rgb and axis == "C")]
+    n = layer.ndim - 2
+    choices = itertools.permutations(letters, n) if 0 < n <= len(letters) else ()
+    return ["".join(first) + ("YXC" if layer.rgb else "YX") for first in choices]
 
 
 def _channel_names(image: Image) -> list[str]:

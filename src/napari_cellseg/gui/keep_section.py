@@ -14,7 +14,7 @@ from ..imaging.errors import CellsegError
 from ..instances import edits, exchange
 from .bindings import Bindings
 from .colors import Colors
-from .layer_image import layer_path, layer_stem
+from .layer_image import layer_path
 from .layout import heading, small_button
 from .workbench import Workbench
 
@@ -156,7 +156,10 @@ class KeepSection(QWidget):
         path = layer_path(layer)
         start = Path(path).parent if path else Path()
         name, _ = QFileDialog.getSaveFileName(
-            self, "Export corrections", str(start / f"{layer_stem(layer)}_corrected.tif"), "Label TIFF (*.tif *.tiff)"
+            self,
+            "Export corrections",
+            str(start / f"{self._bench.name_of(self._bench.session.chosen)}_corrected.tif"),
+            "Label TIFF (*.tif *.tiff)",
         )
         if name:
             self.export_to(name if Path(name).suffix else f"{name}.tif")

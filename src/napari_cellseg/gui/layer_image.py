@@ -43,7 +43,8 @@ def image_from_layer(layer: Layer | None, axes: str | None = None) -> Image:
     axes = axes or layer_axes(layer)
     if axes is None and layer.rgb and data.ndim == 3:
         axes = "YXC"
-    if axes and axes.replace("C", "") != "YX" and not axes.endswith("YX"):
+    last = "YXC" if layer.rgb else "YX"
+    if axes and axes.replace("C", "") != "YX" and not axes.endswith(last):
         raise AxesError(
             f"'{layer.name}' has its axes in the order {axes}, but rows and columns (Y, X) must come last to lie on "
             "the picture. Reorder the axes and open it again."
@@ -56,7 +57,17 @@ def image_from_layer(layer: Layer | None, axes: str | None = None) -> Image:
         name=layer.name,
         channel_names=layer.metadata.get(METADATA_KEY, {}).get("channel_names", ()),
         source=layer_path(layer),
+        slice_spacing=_slice_spacing(layer, axes),
+        frame_interval=layer.metadata.get(METADATA_KEY, {}).get("frame_interval"),
     )
+
+
+def _slice_spacing(layer: ImageLayer, axes: str | None) -> float | None:
+    """Micrometres from slice to slice, by the same rule as `pixel_size`."""
+    place = (axes or "").find("Z")
+    if place < 0 or pixel_size(layer) is None:
+        return None
+    return _micrometres(layer, place)
 
 
 def layer_axes(layer: ImageLayer) -> str | None:
@@ -74,15 +85,17 @@ def pixel_size(layer: Layer) -> tuple[float, float] | None:
     A scale other than 1 without a unit is taken as micrometres, as is the custom in napari; a scale of 1 without a
     unit says nothing, and gives None.
     """
-    sizes = []
-    for scale, unit in zip(layer.scale[-2:], layer.units[-2:], strict=True):
-        length = 1 * unit
-        if length.check("[length]"):
-            sizes.append(float(scale * length.to("micrometer").magnitude))
-        elif scale != 1:
-            sizes.append(float(scale))
-    usable = len(sizes) == 2 and all(np.isfinite(size) and size > 0 for size in sizes)
-    return (sizes[0], sizes[1]) if usable else None
+    height, width = _micrometres(layer, -2), _micrometres(layer, -1)
+    return None if height is None or width is None else (height, width)
+
+
+def _micrometres(layer: Layer, place: int) -> float | None:
+    scale, length = layer.scale[place], 1 * layer.units[place]
+    if length.check("[length]"):
+        scale = scale * length.to("micrometer").magnitude
+    elif scale == 1:
+        return None
+    return float(scale) if np.isfinite(scale) and scale > 0 else None
 
 
 def layer_path(layer: Layer) -> str | None:

@@ -104,15 +104,18 @@ def add_image(viewer: Viewer, image: Image, levels: list[Any] | None = None) -> 
         raise ImageError(f"{image.title} has axes {axes}; save it with rows and columns (Y, X) last.")
     labels = axes[:-1] if image.rgb else axes
     scale = dict(zip("YX", image.pixel_size or (1.0, 1.0), strict=True))
+    if image.pixel_size and image.slice_spacing:
+        scale["Z"] = image.slice_spacing
     unit = "micrometer" if image.pixel_size else "pixel"
+    about = {"path": image.source, "channel_names": image.channel_names, "frame_interval": image.frame_interval}
     return viewer.add_image(
         image.data if levels is None else levels,
         rgb=image.rgb,
         name=Path(image.name).stem or "image",
         scale=[scale.get(letter, 1.0) for letter in labels],
-        units=[unit if letter in "YX" else "pixel" for letter in labels],
+        units=[unit if letter in scale else "pixel" for letter in labels],
         axis_labels=tuple(labels.lower()),
-        metadata={METADATA_KEY: {"path": image.source, "channel_names": image.channel_names, "opened": True}},
+        metadata={METADATA_KEY: {**about, "opened": True}},
         multiscale=levels is not None,
         contrast_limits=None if image.rgb else _contrast(image.data if levels is None else levels[-1]),
     )

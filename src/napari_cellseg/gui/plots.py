@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 from .colors import Colors, theme_colors
 
 TOP, BOTTOM = 17, 3
+LOWER = 34
 N_BINS = 42
 
 
@@ -32,7 +33,7 @@ class Plot(QWidget):
 
     def __init__(self, margin: int, height: int, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._margin = margin
+        self._margin, self._height = margin, height
         self._colors = theme_colors()
         self.setFixedHeight(height)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
@@ -42,6 +43,10 @@ class Plot(QWidget):
         """Follow the theme."""
         self._colors = colors
         self.update()
+
+    def set_low(self, low: bool) -> None:
+        """Be lower where something else needs the room."""
+        self.setFixedHeight(self._height - LOWER if low else self._height)
 
     def x_of(self, place: float) -> float:
         """Horizontal pixel of a place on the axis (0 to 1)."""
@@ -193,3 +198,41 @@ class AreaHistogram(Plot):
             painter.fillRect(box, self._colors.accent if (i + 0.5) / N_BINS >= line else self._colors.grid)
         self._marker(painter, self.x_of(line), top, bottom)
         self._write(painter, self.title, f"up to {self.largest:,} px" if highest else "no cells at this threshold")
+
+
+class PlaneCounts(Plot):
+    """Count of every plane of a stack as a bar, with a mark at the plane in view."""
+
+    title = "cells in each plane"
+
+    def __init__(self, margin: int, parent: QWidget | None = None) -> None:
+        super().__init__(margin, 48, parent)
+        self.counts = np.zeros(0, dtype=np.int64)
+        self.number = 0
+        self.total, self.words = "", ""
+        self.setCursor(Qt.CursorShape.PointingHandCursor)
+
+    def set_counts(self, counts: np.ndarray, number: int, total: str, words: str) -> None:
+        """Show other counts (-1: not known); `number` is the plane in view, `words` say which that is."""
+        self.counts, self.number, self.total, self.words = counts, number, total, words
+        self.update()
+
+    def number_at(self, place: float) -> int:
+        """Number of the plane whose bar is at a place on the axis (0 to 1)."""
+        return min(int(place * len(self.counts)), len(self.counts) - 1)
+
+    def _draw(self, painter: QPainter, top: float, bottom: float) -> None:
+        n, highest = len(self.counts), max(int(self.counts.max(initial=0)), 1)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        gap = 1 if n <= 80 else 0
+        for i in np.flatnonzero(self.counts >= 0).tolist():
+            left, right = self.x_of(i / n), self.x_of((i + 1) / n)
+            height = max((bottom - top - 2) * int(self.counts[i]) / highest, 1.0)
+            color = self._colors.accent if i != self.number else self._colors.text
+            painter.fillRect(QRectF(left, bottom - height, max(right - left - gap, 1), height), color)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        if n:
+            self._marker(painter, (self.x_of(self.number / n) + self.x_of((self.number + 1) / n)) / 2, top, bottom)
+        known = n > 0 and self.counts[self.number] >= 0
+        here = f"{int(self.counts[self.number]):,}" if known else "not yet"
+        self._write(painter, self.total or self.title, f"{self.words}: {here}" if self.words else "")

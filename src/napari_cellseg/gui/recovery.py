@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ from ..batch.recipe import Recipe
 from ..imaging.errors import CellsegError
 from ..instances.journal import corrections_dir
 from ..instances.recovery import JournalInfo, find_journals
-from .layer_image import image_from_layer
+from .planes import layer_id
 from .workers import Latest
 
 if TYPE_CHECKING:
@@ -53,11 +54,10 @@ class Recovery:
 
     def look(self, key: Any) -> None:
         """Look for corrections of an image beside the window's thread; its values must be read for that."""
-        layer = self._bench.layer_of(key)
-        if layer is None or key in self._asked or not corrections_dir().is_dir():
+        if self._bench.layer_of(key) is None or key in self._asked or not corrections_dir().is_dir():
             return
         try:
-            image = image_from_layer(layer, self._bench.axes.get(key))
+            image = self._bench.image_of(key)
         except CellsegError:
             return  # Segment says why
 
@@ -88,7 +88,12 @@ class Recovery:
         except (CellsegError, KeyError, TypeError, ValueError):
             self._bench.session.note("Press Segment first, then recover the corrections.")
             return
-        if self._bench.segment(self._bench.layer_of(key), recipe) is not None:
+        layer = self._bench.layer_of(key)
+        # The same plane may have come from another file, whose axes were others.
+        if layer is not None and len(recipe.axes or "") != layer.ndim + bool(layer.rgb):
+            recipe = replace(recipe, axes=None)
+        recipe = replace(recipe, axes=self._bench.axes.get(key, recipe.axes), pages="one", link="none")
+        if self._bench.segment(layer, recipe) is not None:
             self._to_recover[key] = info
 
     def decline(self, key: Any, for_ever: bool = False) -> None:
@@ -130,9 +135,11 @@ class Recovery:
         self.changed.emit(key)
 
     def _on_image(self, key: Any) -> None:
-        self._asked.discard(key)
+        self._asked = {asked for asked in self._asked if layer_id(asked) != key}
+        for known in [known for known in self._found if layer_id(known) == key]:
+            del self._found[known]
         self._set(key, None)
-        self.look(key)
+        self.look(self._bench.session.chosen if layer_id(self._bench.session.chosen) == key else key)
 
     def _on_cells(self, key: Any) -> None:
         if self._bench.session.cells_of(key) is None:

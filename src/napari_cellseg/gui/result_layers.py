@@ -53,6 +53,8 @@ class ResultLayers:
             **placement(image),
         )
         self._outlines = False
+        self._asleep = False
+        self._was_visible = (True, True)
         self._shown = _sliders(cells)
         self.points.editable = False
         self.follow_with_points(cells)
@@ -74,7 +76,33 @@ class ResultLayers:
 
     def set_numbers(self, numbers: bool) -> None:
         """Show or hide the counts layer."""
-        self.points.visible = numbers
+        self._set_visible(self._was_visible[0] if self._asleep else self.labels.visible, numbers)
+
+    def show(self, shown: bool, numbers: bool) -> None:
+        """Show or hide both layers, the counts only where they are wanted."""
+        self._set_visible(shown, shown and numbers)
+
+    def sleep(self) -> None:
+        """Hide both layers while there are no cells to show, as in a plane that was not segmented yet."""
+        if not self._asleep:
+            self._was_visible, self._asleep = (self.labels.visible, self.points.visible), True
+            self.labels.visible = self.points.visible = False
+
+    def wake(self) -> None:
+        """Show again what was shown before `sleep`."""
+        if self._asleep:
+            self._asleep = False
+            self._set_visible(*self._was_visible)
+
+    def show_plane(self, cells: Cells) -> None:
+        """Show the cells of another plane of the image; what is known of each follows when it was measured."""
+        with self.labels.events.features.blocker():
+            self.labels.features = {"index": cells.corrected.ids(cells.threshold, cells.min_size)}
+        for layer in (self.labels, self.points):
+            layer.metadata = {name: value for name, value in layer.metadata.items() if name != METADATA_KEY}
+        self.show_live(cells)
+        # A stroke with the id of before would go to a cell of this plane that has the same.
+        self.labels.choose_label(cells.corrected.fresh_id())
 
     def shows(self, cells: Cells) -> bool:
         """Whether the labels are those of these sliders; corrections alone are drawn by `show_corrected`."""
@@ -147,6 +175,12 @@ class ResultLayers:
             self.points.features = features
         self.points.show_yours(yours, YOURS, AUTOMATIC)
         self.points.refresh_text()
+
+    def _set_visible(self, cells: bool, numbers: bool) -> None:
+        if self._asleep:
+            self._was_visible = (cells, numbers)
+            return
+        self.labels.visible, self.points.visible = cells, numbers
 
     def _visible(self) -> tuple[slice, slice]:
         """Rows and columns in view; everything where that is not known yet."""

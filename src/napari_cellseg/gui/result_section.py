@@ -23,6 +23,7 @@ from .layer_image import layer_path, layer_stem
 from .layout import shrinkable
 from .recipes import RECIPE_FILTER, present_recipe
 from .saving import command_line, save_cells
+from .stack_saving import save_stack
 from .table import open_table
 from .workbench import Workbench
 
@@ -45,19 +46,31 @@ class ResultSection(QWidget):
         cells, layer = self._bench.session.cells, self._bench.layer_of(self._bench.session.chosen)
         if cells is None or layer is None:
             return
-        stem = layer_stem(layer)
+        stem, key = layer_stem(layer), self._bench.session.chosen
+        stack = self._bench.stacks.of(key)
+        page = stack.page(key).name if stack is not None and stack.has(key) else ""
+        planes = [] if stack is None else self._bench.stacks.planes(stack)
         self.save.setEnabled(False)
         self.save.setText("Saving …")
 
         def saved(paths: list[Path]) -> None:
             names = ", ".join(path.name for path in paths)
-            self._bench.session.note(f"Saved in {paths[0].parent}: {names}")
+            more = ""
+            if stack is not None and len(planes) < stack.n_planes:
+                more = f" (this plane; segment all {stack.n_planes:,} to save them as one stack)"
+            self._bench.session.note(f"Saved in {paths[0].parent}: {names}{more}")
+
+        def write() -> list[Path]:
+            if stack is not None and len(planes) == stack.n_planes:
+                pages = [(stack.page(one), of_page) for one, of_page in planes]
+                return save_stack(stack.image, pages, Path(folder), stem)
+            return save_cells(cells, Path(folder), stem, page)
 
         def ended() -> None:
             self.save.setEnabled(True)
             self.save.setText("Save results …")
 
-        self._saving = self._bench.in_background(lambda: save_cells(cells, Path(folder), stem), saved, ended)
+        self._saving = self._bench.in_background(write, saved, ended)
 
     def _build(self) -> None:
         self.show_numbers = QCheckBox("numbers", objectName="show_numbers")

@@ -13,6 +13,7 @@ from ..instances import edits
 from ..instances.doubt import YOURS
 from ..instances.runs import Region, box_of_pixels
 from .layer_image import placement
+from .planes import PlaneKey, layer_id
 
 if TYPE_CHECKING:
     from .workbench import Workbench
@@ -46,6 +47,7 @@ class Review:
         self._split: dict[Any, object] = {}
         bench.session.cells_changed.connect(self._on_cells)
         bench.session.corrected.connect(self._on_corrected)
+        bench.session.chosen_changed.connect(self._on_chosen)
 
     def current(self, key: Any) -> int | None:
         """Id of the cell that is looked at now, while it is shown."""
@@ -170,6 +172,15 @@ class Review:
         self._draw(key)
         self.changed.emit(key)
 
+    def _on_chosen(self, key: Any) -> None:
+        """Hide the ring of the plane that went out of view; that of this one comes back."""
+        if isinstance(key, PlaneKey):
+            for other, ring in list(self._rings.items()):
+                if layer_id(other) == key.layer:
+                    self._rings[key] = self._rings.pop(other)
+                    ring.visible = False
+            self._draw(key)
+
     def _on_corrected(self, key: Any, region: object = None) -> None:
         self._draw(key)
         self.changed.emit(key)
@@ -205,7 +216,10 @@ class Review:
         if ring is not None and ring not in viewer.layers:
             ring = self._rings.pop(key, None) and None
         if layers is None or box is None:
-            if ring is not None:
+            if ring is not None and isinstance(key, PlaneKey):
+                # It is needed again in the next plane.
+                ring.visible = False
+            elif ring is not None:
                 del self._rings[key]
                 self._bench.take_out(ring)
             return
@@ -229,3 +243,4 @@ class Review:
             return
         ring.data = [middle]
         ring.size = size
+        ring.visible = True

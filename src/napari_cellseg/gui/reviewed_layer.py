@@ -13,6 +13,7 @@ from superqt.utils import qdebounced
 from ..imaging.errors import CellsegError
 from .cells_labels import CellsLabels, Region
 from .layer_image import placement
+from .planes import PlaneKey, layer_id
 from .workers import Latest
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class ReviewedLayers:
         self._bench = bench
         self._layers: dict[Any, CellsLabels] = {}
         self._drawn: dict[Any, tuple[object, ...]] = {}
+        # Overlays of planes that were not segmented yet, by the id of their image layer: hidden until they are needed.
+        self._asleep: dict[Any, CellsLabels] = {}
         self._shown = False
         self._dragging = False
         self.way = ""
@@ -106,6 +109,24 @@ class ReviewedLayers:
         self._settle.cancel()
         self._working.close()
 
+    def move(self, before: PlaneKey, key: PlaneKey) -> None:
+        """Let the overlay of one plane of an image be that of another."""
+        if before in self._layers:
+            self._layers[before].finish_stroke()
+        layer = self._layers.pop(before, None) or self._asleep.pop(key.layer, None)
+        self._drawn.pop(before, None)
+        if layer is None:
+            return
+        if self._bench.session.cells_of(key) is None:
+            self._asleep[key.layer] = layer
+            layer.visible = False
+            return
+        self._layers[key] = layer
+        # What was marked elsewhere must not be seen here, not even for a moment.
+        layer.data[:] = 0
+        layer.visible = self._shown
+        layer.refresh(thumbnail=False, highlight=False, extent=False)
+
     def _mark(self, key: Any, region: Region, marks: np.ndarray | int) -> None:
         try:
             self._bench.session.mark_reviewed(key, region, np.asarray(marks) != 0)
@@ -118,6 +139,11 @@ class ReviewedLayers:
         layers, cells = self._bench.layers.get(key), self._bench.session.cells_of(key)
         if layers is None or cells is None or key in self._layers:
             return
+        if (asleep := self._asleep.pop(layer_id(key), None)) is not None:
+            self._layers[key] = asleep
+            asleep.visible = self._shown
+            self._settle()
+            return
         viewer = self._bench.viewer
         layer = CellsLabels(
             np.zeros(cells.corrected.shape, dtype=np.uint8),
@@ -129,9 +155,12 @@ class ReviewedLayers:
             **placement(layers.labels),
         )
         layer.brush_size = BRUSH_SIZE
-        layer.painted.connect(lambda region, after: self._mark(key, region, (after == MARKED).astype(np.uint8)))
-        layer.undo_asked.connect(lambda: self._bench.correcting.undo(key))
-        layer.redo_asked.connect(lambda: self._bench.correcting.redo(key))
+        key_of, correcting = self._key_of, self._bench.correcting
+        layer.painted.connect(
+            lambda region, after: self._mark(key_of(layer), region, (after == MARKED).astype(np.uint8))
+        )
+        layer.undo_asked.connect(lambda: correcting.undo(key_of(layer)))
+        layer.redo_asked.connect(lambda: correcting.redo(key_of(layer)))
         layer.mouse_drag_callbacks.append(self._on_drag)
         layer.events.mode.connect(self._on_mode)
         self._layers[key] = layer
@@ -142,7 +171,7 @@ class ReviewedLayers:
 
     def _on_drag(self, layer: CellsLabels, event: Any) -> Iterator[None]:
         """Mark a rectangle from where the mouse goes down to where it comes up; with Shift take it away."""
-        key = next((known for known, other in self._layers.items() if other is layer), None)
+        key = self._key_of(layer)
         if self.way != "rectangle" or key is None or event.button != LEFT:
             return
         value = 0 if "Shift" in event.modifiers else MARKED
@@ -160,6 +189,9 @@ class ReviewedLayers:
         if drawn is not None and all(part.stop > part.start for part in drawn):
             self._mark(key, drawn, value)
 
+    def _key_of(self, layer: CellsLabels) -> Any:
+        return next((key for key, other in self._layers.items() if other is layer), None)
+
     def _on_mode(self, event: Any) -> None:
         mode = str(event.source.mode)
         if (self.way == "rectangle" and mode != "pick") or (self.way == "brush" and mode == "pan_zoom"):
@@ -167,6 +199,7 @@ class ReviewedLayers:
             self.changed.emit()
 
     def _on_removed(self, event: Any) -> None:
+        self._asleep = {id_: layer for id_, layer in self._asleep.items() if layer is not event.value}
         for key, layer in list(self._layers.items()):
             if layer is event.value:
                 del self._layers[key]

@@ -21,6 +21,8 @@ class Run:
         What becomes of progress, of the answer, and of an error.
     cancel : callable
         What the Cancel button in the activity dock does.
+    activity : Activity, optional
+        Line of the work that this is a part of; without it there is one for this alone.
     """
 
     def __init__(
@@ -31,9 +33,11 @@ class Run:
         answered: Callable[[Request, Answer], object],
         failed: Callable[[BaseException, Request], object],
         cancel: Callable[[], None],
+        activity: Activity | None = None,
     ) -> None:
         self._progressed = progressed
-        self._activity: Activity | None = Activity(f"Segmenting {request.image.title}", cancel)
+        self._ended, self._is_part = False, activity is not None
+        self._activity = activity or Activity(f"Segmenting {request.image.title}", cancel)
         self._worker = start_run(
             iter_answer,
             request,
@@ -45,12 +49,13 @@ class Run:
     def end(self) -> None:
         """Stop at the next batch, if it still runs, and take the line out of the activity dock."""
         self._worker.quit()
-        if self._activity is not None:
-            activity, self._activity = self._activity, None
-            activity.close()
+        if not self._ended and not self._is_part:
+            self._activity.close()
+        self._ended = True
 
     def _on_progress(self, request: Request, progress: Progress) -> None:
         # A yield of a run that was ended may still be on its way.
-        if self._activity is not None:
+        if not self._ended:
             self._progressed(request, progress)
-            self._activity.show(progress)
+            if not self._is_part:
+                self._activity.show(progress)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QPushButton, QWidget
+from typing import Any
+
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QProgressBar, QPushButton, QWidget
 
 from ..imaging.progress import Progress
 from ..session import State
 from .bindings import Bindings
 from .colors import Colors, accent_button
+from .layout import shrinkable
 from .pace import Pace, in_words
+from .planes import PlaneKey
 from .workbench import Workbench
 
 
@@ -29,9 +33,19 @@ class RunSection(QWidget):
         self._bench = bench
         self._pace = Pace()
         self._colors: Colors | None = None
+        self._several = False
         self.segment = QPushButton("Segment", objectName="segment")
         self.segment.setToolTip("Find the cells in this image with the chosen model. Takes seconds; nothing freezes.")
         self.segment.setMinimumHeight(30)
+        self.scope = QComboBox(objectName="scope")
+        shrinkable(self.scope)
+        self.scope.setMinimumHeight(30)
+        self.scope.setToolTip(
+            "Segment the plane in view, or all planes: this one first, then the nearest. You can go on with those\n"
+            "that are done meanwhile, and Cancel keeps them. Planes that are done in the same way are left out."
+        )
+        self.scope.addItems(["This plane", "All planes"])
+        self.scope.activated.connect(lambda index: bench.planes.want_all(index == 1))
         self.cancel = QPushButton("Cancel", objectName="cancel")
         self.cancel.setToolTip("Stop. What was there before stays as it was.")
         self.cancel.setMinimumHeight(30)
@@ -47,6 +61,8 @@ class RunSection(QWidget):
         grid.setSpacing(5)
         grid.setColumnStretch(1, 1)
         grid.addWidget(self.segment, 0, 0)
+        # In one place: while planes are segmented nobody chooses which, and before there is no progress to show.
+        grid.addWidget(self.scope, 0, 1)
         grid.addWidget(self.progress, 0, 1)
         grid.addWidget(self.cancel, 0, 2)
         grid.addWidget(self.message, 1, 0, 1, 3)
@@ -55,6 +71,9 @@ class RunSection(QWidget):
         self._bindings = Bindings(self)
         self._bindings.bind(bench.session.state_changed, self._on_state)
         self._bindings.bind(bench.session.progress_changed, self._on_progress)
+        for signal in (bench.session.chosen_changed, bench.image_changed, bench.planes.changed):
+            self._bindings.bind(signal, self._on_planes)
+        self._on_planes()
         self._on_state(bench.session.state)
 
     def set_colors(self, colors: Colors) -> None:
@@ -63,8 +82,21 @@ class RunSection(QWidget):
         self.segment.setStyleSheet(accent_button(colors))
         self._on_state(self._bench.session.state)
 
+    def _on_planes(self, _: Any = None) -> None:
+        """Ask for this plane or all of them where there are several."""
+        chosen = self._bench.session.chosen
+        stack = self._bench.stacks.of(chosen) if isinstance(chosen, PlaneKey) else None
+        self._several = stack is not None
+        with QSignalBlocker(self.scope):
+            self.scope.setItemText(1, "All planes" if stack is None else f"All {stack.n_planes:,} planes")
+            self.scope.setCurrentIndex(int(self._bench.planes.wants_all))
+        self._on_state(self._bench.session.state)
+
     def _on_state(self, state: State) -> None:
-        running = state.kind == "running"
+        # Between two planes nothing runs for a moment.
+        running = state.kind == "running" or self._bench.planes.busy
+        self.scope.setVisible(self._several and not running)
+        self.progress.setVisible(running or not self._several)
         if running and self.segment.isEnabled():
             self._pace = Pace()
             self._on_progress(Progress(0, 0, ""))

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..batch.counts import open_ledger, put_row
 from ..batch.results import numbers, save_result
 from ..batch.rows import BatchRow
-from ..batch.segment import save_table
+from ..batch.segment import SegmentResult, save_table
 from ..imaging.errors import CellsegError
 from ..imaging.reading import source_stamp
 from ..imaging.writing import make_folder, write_json
 from ..session import Cells
 
 
-def save_cells(cells: Cells, folder: Path, stem: str) -> list[Path]:
+def save_cells(cells: Cells, folder: Path, stem: str, page: str = "") -> list[Path]:
     """Write ``<stem>_labels.tif``, ``<stem>_cells.csv``, ``<stem>_recipe.json`` and a row of ``counts.csv``.
 
-    Every file appears whole or not at all; an older one stays until the new one is complete.
+    Every file appears whole or not at all; an older one stays until the new one is complete. Of one plane of an image
+    (its `page`) the files are called ``<stem>_<page>_labels.tif`` and so on.
 
     Returns
     -------
@@ -36,12 +38,20 @@ def save_cells(cells: Cells, folder: Path, stem: str) -> list[Path]:
     open_ledger(folder)
     segmented = cells.segmented
     result = cells.result()
-    files = save_result(("labels",), result, segmented.plane, segmented.image, folder, stem)
-    table = save_table(result, folder / f"{stem}_cells.csv")
-    recipe = folder / f"{stem}_recipe.json"
+    own = f"{stem}_{page}" if page else stem
+    files = save_result(("labels",), result, segmented.plane, segmented.image, folder, own)
+    table = save_table(result, folder / f"{own}_cells.csv")
+    recipe = folder / f"{own}_recipe.json"
     write_json(recipe, result.metadata)
+    row = replace(row_of(cells, result, files, stem), page=page)
+    return [folder / files["labels"], table, put_row(folder, row), recipe]
+
+
+def row_of(cells: Cells, result: SegmentResult, files: dict[str, str], stem: str) -> BatchRow:
+    """Return what a table of counts says of an image."""
+    segmented = cells.segmented
     source = segmented.image.source
-    row = BatchRow(
+    return BatchRow(
         Path(source).name if source else segmented.image.name or stem,
         state="done",
         **numbers(result.table["area_px"], segmented.image.pixel_size),
@@ -57,7 +67,6 @@ def save_cells(cells: Cells, folder: Path, stem: str) -> list[Path]:
         image_sha256=segmented.image_sha256,
         corrected=result.metadata["corrected"],
     )
-    return [folder / files["labels"], table, put_row(folder, row), recipe]
 
 
 def command_line(cells: Cells) -> str:
@@ -69,6 +78,8 @@ def command_line(cells: Cells) -> str:
         words += ["--percentiles", _exact(recipe.normalizer.low), _exact(recipe.normalizer.high)]
     if recipe.channel is not None:
         words += ["--channel", str(recipe.channel)]
+    if recipe.pages != "one":
+        words += ["--pages", recipe.pages]
     if recipe.axes is not None:
         words += ["--axes", recipe.axes]
     if recipe.diameter is not None:

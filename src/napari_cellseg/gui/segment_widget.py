@@ -16,6 +16,8 @@ from .dock import Dock
 from .image_section import ImageSection
 from .input_section import InputSection
 from .model_section import ModelSection
+from .planes import PlaneKey
+from .planes_section import PlanesSection
 from .recovery_banner import RecoveryBanner
 from .result_section import ResultSection
 from .run_section import RunSection
@@ -41,6 +43,7 @@ class SegmentWidget(Dock):
         self.model_section = ModelSection(self.bench)
         self.run_section = RunSection(self.bench)
         self.cells_section = CellsSection(self.bench)
+        self.planes_section = PlanesSection(self.bench)
         self.result_section = ResultSection(self.bench)
         self.banner = RecoveryBanner(self.bench)
         self._lay_out()
@@ -62,6 +65,7 @@ class SegmentWidget(Dock):
             device=self.model_section.device_name,
             diameter=self.bench.diameters.get(self.session.chosen),
             accurate=self.bench.accurate,
+            pages="stack" if isinstance(self.session.chosen, PlaneKey) else "one",
         )
         loaded = self._loaded
         if loaded is None or loaded.model != chosen.model:
@@ -100,7 +104,12 @@ class SegmentWidget(Dock):
         self.session.note(f"{Path(path).name} is used from now on. Press Segment to find the cells with it.")
 
     def segment(self) -> None:
-        """Start to segment the chosen image; a second press while it runs does nothing."""
+        """Start to segment the chosen image, or all its planes; a second press while it runs does nothing."""
+        chosen = self.session.chosen
+        stack = self.bench.stacks.of(chosen) if isinstance(chosen, PlaneKey) else None
+        if stack is not None and self.bench.planes.wants_all:
+            self.bench.planes.start(stack, self.recipe())
+            return
         self.bench.segment(self.bench.layer_to_segment(), self.recipe())
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
@@ -126,6 +135,6 @@ class SegmentWidget(Dock):
         line = QFrame()
         line.setFrameShape(QFrame.Shape.HLine)
         column.addWidget(line)
-        column.addWidget(self.cells_section)
-        column.addWidget(self.result_section)
+        for section in (self.cells_section, self.planes_section, self.result_section):
+            column.addWidget(section)
         self.lay_out(column)

@@ -25,7 +25,8 @@ class SizeControl(QWidget):
         self.diameter.setRange(0, LARGEST)
         self.diameter.setDecimals(0)
         self.diameter.setSuffix(" px")
-        self.diameter.setMinimumWidth(50)
+        # A style sheet's least width wins over the widget's own.
+        self.diameter.setStyleSheet("min-width: 50px;")
         self.diameter.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.diameter.setKeyboardTracking(False)
         self.accurate = QCheckBox("accurate", objectName="accurate")

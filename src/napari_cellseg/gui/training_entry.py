@@ -12,7 +12,6 @@ from qtpy.QtWidgets import QMessageBox
 from ..imaging.errors import CellsegError, DatasetError
 from ..session import Cells
 from ..training.training_set import DuplicateError, Entry, TrainingSet
-from .layer_image import layer_stem
 from .train_job import job_of
 from .workbench import Workbench
 from .workers import Latest
@@ -59,7 +58,7 @@ def add_current(
         raise CellsegError("There is no image to add. Open one, segment it, and correct or review its cells.")
     if cells is None:
         raise CellsegError(f"'{layer.name}' was not segmented yet. Segment it, and correct or review its cells first.")
-    job, name = job_of(bench), layer_stem(layer)
+    job, name = job_of(bench), bench.name_of(bench.session.chosen)
     path = Path(folder) if folder is not None else job.folder
     say = tell or bench.correcting.said.emit
     question = ask or dialog

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
@@ -14,7 +15,9 @@ from qtpy.QtCore import QTimer
 
 from ..batch.recipe import Recipe
 from ..imaging.errors import CellsegError
-from ..session import Request, Session
+from ..imaging.image import Image
+from ..imaging.progress import Progress
+from ..session import Cells, Request, Session
 from .agreement_known import Agreements
 from .answer import Answer
 from .cell_colors import Coloring
@@ -23,12 +26,16 @@ from .correcting import Correcting
 from .doubting import Doubting
 from .drafting import Drafting
 from .following import Following
-from .layer_image import METADATA_KEY, image_from_layer
+from .layer_image import METADATA_KEY, image_from_layer, layer_axes, layer_stem
+from .plane_links import PlaneLinks
+from .plane_run import PlaneRun
+from .planes import PerImage, PlaneKey, layer_id
 from .recovery import Recovery
 from .result_layers import ResultLayers
 from .review import Review
 from .reviewed_layer import ReviewedLayers
 from .run import Run
+from .stacks import Stacks
 from .workers import Latest
 
 if TYPE_CHECKING:
@@ -62,17 +69,20 @@ class Workbench:
         self.numbers = True
         self.layers: dict[Any, ResultLayers] = {}
         # What a person said about an image: its axes where it does not name them, its channel, its cells' diameter.
-        self.axes: dict[Any, str] = {}
-        self.channels: dict[Any, int | None] = {}
-        self.diameters: dict[Any, float | None] = {}
+        self.axes: MutableMapping[Any, str] = PerImage()
+        self.channels: MutableMapping[Any, int | None] = PerImage()
+        self.diameters: MutableMapping[Any, float | None] = PerImage()
         self.accurate = False
         self.previews = Latest(self.failed)
         self._run: Run | None = None
         self._removing = False
+        self.stacks = Stacks(self)
         viewer.layers.events.inserted.connect(self._on_layer_inserted)
         viewer.layers.events.removed.connect(self._on_layer_removed)
         for layer in viewer.layers:
             self._watch(layer)
+        self.planes = PlaneRun(self)
+        self.links = PlaneLinks(self)
         self.following = Following(self)
         self.correcting = Correcting(self)
         self.tools = Tools(self)
@@ -98,21 +108,48 @@ class Workbench:
 
     def layer_of(self, key: Any) -> ImageLayer | None:
         """Image layer of a key; None when it is gone."""
-        return next((layer for layer in self.image_layers() if layer.unique_id == key), None)
+        id_ = layer_id(key)
+        return next((layer for layer in self.image_layers() if layer.unique_id == id_), None)
+
+    def image_of(self, key: Any) -> Image:
+        """Return the image of a key, or the one plane of it.
+
+        Raises
+        ------
+        CellsegError
+            There is none, or it can't be segmented.
+        """
+        stack = self.stacks.of(key) if isinstance(key, PlaneKey) else None
+        if stack is not None and stack.has(key):
+            return stack.plane(key)
+        return image_from_layer(self.layer_of(key), self.axes.get(key))
+
+    def name_of(self, key: Any) -> str:
+        """Name for result files of a key: that of its image layer, and of the plane where there are several."""
+        layer, stack = self.layer_of(key), self.stacks.of(key) if isinstance(key, PlaneKey) else None
+        stem = "image" if layer is None else layer_stem(layer)
+        return stem if stack is None or not stack.has(key) else f"{stem}_{stack.page(key).name}"
+
+    def key_of_result(self, layer: Layer) -> Any:
+        """Key of the image whose cells one of our result layers shows now; None for any other layer."""
+        found = (key for key, layers in self.layers.items() if layer is layers.labels or layer is layers.points)
+        return next(found, None)
 
     def image_of_result(self, layer: Layer | None) -> ImageLayer | None:
         """Image layer that one of our result layers was made from."""
-        for key, layers in self.layers.items():
-            if layer is not None and layer in (layers.labels, layers.points):
-                return self.layer_of(key)
-        return None
+        key = None if layer is None else self.key_of_result(layer)
+        return self.layer_of(self.stacks.owner_asleep(layer) if key is None else key)
+
+    def choose(self, layer: ImageLayer | None) -> None:
+        """Choose an image layer: of one with several planes the one in view."""
+        self.session.choose(None if layer is None else self.stacks.key_of(layer))
 
     def choose_active(self) -> None:
         """Choose the image that is selected in the layer list, or that the selected result was made from."""
         active = self.viewer.layers.selection.active
         image = active if isinstance(active, ImageLayer) else self.image_of_result(active)
         if image is not None:
-            self.session.choose(image.unique_id)
+            self.choose(image)
 
     def layer_to_segment(self) -> Layer | None:
         """The chosen image; without one the selected layer, so that the message can say what is wrong with it."""
@@ -124,44 +161,63 @@ class Workbench:
         layer.visible = True
         for other in opened if layer in opened else []:
             other.visible = other is layer
-            results = self.layers.get(other.unique_id)
+            results = self.stacks.results_of(other.unique_id)
             if results is not None:
-                results.labels.visible = other is layer
-                results.points.visible = other is layer and self.numbers
+                results.show(other is layer, self.numbers)
 
     def segment(self, layer: Layer | None, recipe: Recipe) -> Request | None:
         """Start to segment an image layer; None when something runs already, or the image can't be used."""
         if self.session.running is not None:
             return None
         try:
-            image = image_from_layer(layer, recipe.axes)
+            image_from_layer(layer, recipe.axes)
+            assert isinstance(layer, ImageLayer)
+            if recipe.axes and layer.ndim > 2 and layer_axes(layer) != recipe.axes:
+                self.axes[layer.unique_id] = recipe.axes
+            key = self.stacks.key_of(layer)
+            image = self.image_of(key) if isinstance(key, PlaneKey) else image_from_layer(layer, recipe.axes)
         except CellsegError as error:
             self.session.fail(None, error)
             return None
-        key = layer.unique_id  # type: ignore[union-attr]
         self.session.choose(key)
+        return self.start(key, image, recipe)
+
+    def start(self, key: Any, image: Image, recipe: Recipe) -> Request | None:
+        """Start to segment an image, or a plane of one, whatever is chosen; None when something runs already."""
+        sliders = self.stacks.sliders(key, recipe.model) if isinstance(key, PlaneKey) else None
+        if isinstance(key, PlaneKey):
+            recipe = replace(recipe, pages="stack")
+        if sliders is not None:
+            # One pair of sliders acts on all planes.
+            recipe = replace(recipe, threshold=sliders[0], min_size=sliders[1])
         request = self.session.request(key, image, recipe)
         if request is None:
             return None
         self._run = Run(
             request,
-            progressed=self.session.report,
+            progressed=self._report,
             answered=self.take,
             failed=self.failed,
             cancel=self.cancel,
+            activity=self.planes.activity,
         )
         return request
 
     def cancel(self) -> None:
         """Stop the running request at its next batch; its answer is dropped."""
+        planes = self.planes.stop()
         self._end_run()
         self.session.cancel()
+        if planes:
+            self.session.note(planes)
 
     def close(self) -> None:
         """Stop all work; called when the window goes."""
         self.cancel()
         for work in (self.following, self.previews, self.doubting, self.reviewed, self.recovery, self.drafting):
             work.close()
+        for stacks in (self.stacks, self.links):
+            stacks.close()
         self.agreements.close()
         self.session.close()
 
@@ -186,33 +242,44 @@ class Workbench:
             self.session.forget(request.key)
             return
         self.session.accept(request, answer.segmented)
+        self.planes.answered(request.key)
         cells = self.session.cells_of(request.key)
-        if cells is None:
+        if cells is None or not self.stacks.is_in_view(request.key):
             return
-        layers = self.layers.get(request.key)
-        if layers is None:
-            layers = self.layers[request.key] = ResultLayers(self.viewer, image, cells)
-            layers.set_outlines(self.outlines)
-            layers.set_numbers(self.numbers)
-            layers.labels.choose_label(cells.corrected.fresh_id())
-            self.correcting.watch(request.key, layers.labels)
-            self.layers_made.emit(request.key)
-        else:
-            layers.show_live(cells)
+        self.show_cells(request.key, image, cells)
         if cells.corrected.corrections.revision:
             # What was measured beside the window's thread knows nothing of the corrections.
             self.following.measure(request.key)
         else:
             self.following.show_measured(request.key, answer.result)
 
+    def show_cells(self, key: Any, image: ImageLayer, cells: Cells) -> None:
+        """Show the cells of an image, or of its plane in view, in its result layers, made where there are none."""
+        layers = self.layers.get(key)
+        if layers is None and isinstance(key, PlaneKey):
+            layers = self.stacks.take_asleep(key)
+        if layers is not None:
+            layers.show_live(cells)
+            return
+        layers = self.layers[key] = ResultLayers(self.viewer, image, cells)
+        layers.set_outlines(self.outlines)
+        layers.set_numbers(self.numbers)
+        layers.labels.choose_label(cells.corrected.fresh_id())
+        self.correcting.watch(layers.labels)
+        self.layers_made.emit(key)
+
     def failed(self, error: BaseException, request: Request | None = None) -> None:
         """Say in words that something failed."""
         if request is not None and self.session.running is request:
             self._end_run()
+            self.planes.failed(request.key, error)
         self.session.fail(request, error)
         if not isinstance(error, (CellsegError, OSError)):
             # Something that nobody foresaw: napari shows it with its traceback.
             notification_manager.receive_error(type(error), error, error.__traceback__)
+
+    def _report(self, request: Request, progress: Progress) -> None:
+        self.session.report(request, self.planes.report(progress))
 
     def _end_run(self) -> None:
         run, self._run = self._run, None
@@ -222,13 +289,13 @@ class Workbench:
     def set_outlines(self, outlines: bool) -> None:
         """Draw the cells of all images as outlines, or filled."""
         self.outlines = outlines
-        for layers in self.layers.values():
+        for layers in self.stacks.all_results():
             layers.set_outlines(outlines)
 
     def set_numbers(self, numbers: bool) -> None:
         """Show or hide the numbered points of all images."""
         self.numbers = numbers
-        for layers in self.layers.values():
+        for layers in self.stacks.all_results():
             layers.set_numbers(numbers)
 
     def _watch(self, layer: Layer) -> None:
@@ -239,7 +306,24 @@ class Workbench:
     def _on_image_data(self, event: Any) -> None:
         """An image layer was given other data: what was said about the old is no longer about it."""
         self._drop(event.source)
+        if layer_id(self.session.chosen) == event.source.unique_id:
+            self.choose(event.source)
         self.image_changed.emit(event.source.unique_id)
+
+    def set_axes(self, layer: ImageLayer, axes: str | None) -> None:
+        """Note what the axes of an image layer are (None: not known); what was found with others is forgotten."""
+        if axes == self.axes.get(layer.unique_id):
+            return
+        was = self.stacks.of(layer.unique_id)
+        if axes is None:
+            self.axes.pop(layer.unique_id, None)
+        else:
+            self.axes[layer.unique_id] = axes
+        now = self.stacks.of(layer.unique_id)
+        if (was and was.image.axes) != (now and now.image.axes):
+            self._drop(layer)
+        self.choose(layer)
+        self.image_changed.emit(layer.unique_id)
 
     def _on_image_scale(self, event: Any) -> None:
         self.image_changed.emit(event.source.unique_id)
@@ -269,8 +353,9 @@ class Workbench:
             return
         for key, layers in list(self.layers.items()):
             if layer is layers.labels:
-                del self.layers[key]
-                self.session.forget(key)
+                self._forget(key)
+        if (id_ := self.stacks.owner_asleep(layer)) is not None:
+            self._forget(id_)
 
     def _on_removed(self) -> None:
         self._removing = False
@@ -278,12 +363,19 @@ class Workbench:
     def _drop(self, image: ImageLayer) -> None:
         """Forget an image's result; its layers stay in the viewer as the person's own."""
         running = self.session.running
-        if running is not None and running.key == image.unique_id:
+        if running is not None and layer_id(running.key) == image.unique_id:
             self.cancel()
-        layers = self.layers.pop(image.unique_id, None)
+        layers = self.stacks.results_of(image.unique_id)
         if layers is not None:
             layers.labels.let_go()
-        self.session.forget(image.unique_id)
+        self._forget(image.unique_id)
+
+    def _forget(self, key: Any) -> None:
+        """Forget the results of an image, of all its planes."""
+        for known in [known for known in self.layers if layer_id(known) == layer_id(key)]:
+            del self.layers[known]
+        for known in {key, layer_id(key), *self.stacks.forget(layer_id(key))}:
+            self.session.forget(known)
 
 
 _workbenches: WeakKeyDictionary[Any, Workbench] = WeakKeyDictionary()

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..imaging.errors import OutputError
+from ..imaging.label_files import STACK_AXES
 from ..imaging.writing import write_labels, write_table
 from ..instances.measure import measure
 from .layer_image import METADATA_KEY
@@ -19,7 +20,7 @@ def write_labels_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[
     ----------
     path : str
     data : array-like of int
-        ``(Y, X)``.
+        ``(Y, X)``, or a stack of planes whose axis labels say which they are: ``T``, ``Z``.
     attributes : dict
         The layer's attributes, as napari gives them to writers.
 
@@ -28,7 +29,15 @@ def write_labels_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[
     list of str
         The file that was written.
     """
-    write_labels(path, _plane(data), metadata=_provenance(attributes), pixel_size=_pixel_size(attributes))
+    axes = _stack_axes(attributes)
+    labels = np.asarray(data) if axes is not None and np.ndim(data) == len(axes) else _plane(data)
+    write_labels(
+        path,
+        labels,
+        metadata=_provenance(attributes),
+        pixel_size=_pixel_size(attributes),
+        axes=axes if labels.ndim > 2 else None,
+    )
     return [path]
 
 
@@ -62,6 +71,11 @@ def _plane(data: Any) -> np.ndarray:
             f"This labels layer has {labels.ndim} dimensions, but one plane (Y, X) is saved at a time. Take one plane."
         )
     return labels
+
+
+def _stack_axes(attributes: dict[str, Any]) -> str | None:
+    axes = "".join(str(label).strip().upper()[:1] for label in attributes.get("axis_labels", ()))
+    return axes if axes in STACK_AXES else None
 
 
 def _provenance(attributes: dict[str, Any]) -> dict[str, Any] | None:

@@ -14,6 +14,7 @@ from .errors import ImageError
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".npz", ".npy")
 LABELS_SUFFIX = "_labels.tif"
+LABELS_ZARR_SUFFIX = "_labels.ome.zarr"
 ZARR_SUFFIX = ".zarr"
 # A folder of results has this folder inside.
 RESULTS_MARK = ".cellseg"
@@ -133,7 +134,9 @@ def _in_folder(folder: Path, pattern: str | None, recursive: bool) -> list[str]:
             results.add(here)
         in_results = not results.isdisjoint((here, *here.parents))
         zarrs = [name for name in inner if not name.startswith(".") and _holds_zarr(here / name)]
-        inner[:] = [name for name in inner if recursive and not name.startswith(".") and name not in zarrs]
+        if in_results:
+            zarrs = [name for name in zarrs if not name.lower().endswith(LABELS_ZARR_SUFFIX)]
+        inner[:] = [name for name in inner if recursive and not name.startswith(".") and not _holds_zarr(here / name)]
         relative = here.relative_to(folder)
         present = {name.lower() for name in files}
         wanted = [name for name in files if _is_wanted(name, suffixes, present, in_results)]

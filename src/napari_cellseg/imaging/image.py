@@ -14,7 +14,7 @@ from .axes import check_axes, check_values, looks_rgb, plain_axes
 from .damage import DAMAGE, unreadable
 from .errors import AxesError, ImageError
 from .memory import check_room
-from .tiff_metadata import is_pixel_size
+from .tiff_metadata import is_interval, is_pixel_size
 
 _AXIS_NAMES = {"T": "time points", "Z": "slices"}
 _HASH_BLOCK_BYTES = 1 << 26
@@ -40,11 +40,15 @@ class Image:
         What to call the image.
     source : str, optional
         The file that it came from.
+    slice_spacing : float, optional
+        Micrometres from slice to slice (Z); None where it is not known.
+    frame_interval : float, optional
+        Seconds from time point to time point (T); None where it is not known.
 
     Raises
     ------
     ImageError
-        Empty array, or values that are not real numbers.
+        Empty array, values that are not real numbers, or a scale that is no positive number.
     AxesError
         `axes` does not fit `data`.
     """
@@ -56,6 +60,8 @@ class Image:
     rgb: bool = False
     name: str = ""
     source: str | None = None
+    slice_spacing: float | None = None
+    frame_interval: float | None = None
 
     def __post_init__(self) -> None:
         check_values(self.data, self.title)
@@ -67,6 +73,11 @@ class Image:
             )
         if self.pixel_size is not None:
             object.__setattr__(self, "pixel_size", _checked_pixel_size(self.pixel_size, self.title))
+        if self.slice_spacing is not None:
+            object.__setattr__(self, "slice_spacing", _checked_step(self.slice_spacing, "slice spacing", self.title))
+        if self.frame_interval is not None:
+            interval = _checked_step(self.frame_interval, "frame interval", self.title)
+            object.__setattr__(self, "frame_interval", interval)
         object.__setattr__(self, "channel_names", tuple(str(name) for name in self.channel_names))
 
     @property
@@ -198,6 +209,8 @@ def as_image(
     name: str = "",
     channel_names: Sequence[str] = (),
     source: str | None = None,
+    slice_spacing: float | None = None,
+    frame_interval: float | None = None,
 ) -> Image:
     """Give an array its axes, where they are known or plain to see; they are never guessed.
 
@@ -214,7 +227,7 @@ def as_image(
         Micrometres per pixel along (Y, X).
     rgb : bool, optional
         Whether a last axis of 3 or 4 is colour; None follows the rule above, whether or not `axes` is given.
-    name, channel_names, source
+    name, channel_names, source, slice_spacing, frame_interval
         See `Image`.
 
     Raises
@@ -246,6 +259,8 @@ def as_image(
         rgb=bool(rgb),
         name=name,
         source=source,
+        slice_spacing=slice_spacing,
+        frame_interval=frame_interval,
     )
 
 
@@ -268,3 +283,11 @@ def _checked_pixel_size(pixel_size: Sequence[float], title: str) -> tuple[float,
             "Correct it or leave it out."
         )
     return sizes[0], sizes[1]
+
+
+def _checked_step(step: float, what: str, title: str) -> float:
+    usable = is_pixel_size if what == "slice spacing" else is_interval
+    unit = "micrometres" if what == "slice spacing" else "seconds"
+    if not usable(float(step)):
+        raise ImageError(f"{title}: a {what} is a positive number of {unit}, not {step}. Correct it or leave it out.")
+    return float(step)

@@ -7,6 +7,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,11 @@ from .image import Image
 from .jsonable import jsonable
 from .pages import page_image, pages_of, stack_axes, stack_shape
 from .reading import read_image
+from .zarr_labels import read_zarr_metadata
 
 # TIFF readers take a description that begins with a brace for their own: this word in front keeps it ours.
 _SIGNATURE = "napari-cellseg "
-_STACK_AXES = ("TYX", "ZYX", "TZYX")
+STACK_AXES = ("TYX", "ZYX", "TZYX")
 _MICROMETRES_PER_CM = 1e4
 _GREATEST = np.iinfo(np.uint32).max
 
@@ -34,6 +36,8 @@ def write_labels(
     metadata: Mapping[str, Any] | None = None,
     pixel_size: tuple[float, float] | None = None,
     axes: str | None = None,
+    slice_spacing: float | None = None,
+    frame_interval: float | None = None,
 ) -> None:
     """Write a label image as a zlib-compressed TIFF that ImageJ, Bio-Formats, QuPath and napari open.
 
@@ -50,6 +54,10 @@ def write_labels(
         Micrometres per pixel along (Y, X), stored as the resolution.
     axes : {'YX', 'TYX', 'ZYX', 'TZYX'}, optional
         What the dimensions are. A stack, of time points or slices, is one file that ImageJ opens as a hyperstack.
+    slice_spacing : float, optional
+        Micrometres from slice to slice; stored for a stack of slices of known pixel size.
+    frame_interval : float, optional
+        Seconds from time point to time point; stored for a stack of time points.
 
     Raises
     ------
@@ -58,7 +66,7 @@ def write_labels(
     """
     labels = labels if isinstance(labels, np.ndarray) else np.asarray(labels)
     axes = "YX" if axes is None else axes
-    fits = axes in ("YX", *_STACK_AXES) and labels.ndim == len(axes)
+    fits = axes in ("YX", *STACK_AXES) and labels.ndim == len(axes)
     if not fits or labels.dtype.kind not in "bui" or labels.size == 0:
         raise OutputError(
             f"{path}: a label image is (Y, X) and holds whole numbers, but this one is {labels.shape} "
@@ -80,7 +88,9 @@ def write_labels(
             dtype=dtype,
             photometric="minisblack",
             compression="zlib",
-            description=tiff_description(labels.shape, axes, metadata or {}, pixel_size is not None),
+            description=tiff_description(
+                labels.shape, axes, metadata or {}, pixel_size is not None, slice_spacing, frame_interval
+            ),
             metadata=None,
             software="napari-cellseg",
             **tiff_scale(axes, pixel_size),
@@ -131,11 +141,15 @@ def read_label_stack(path: str | os.PathLike[str]) -> tuple[np.ndarray, str]:
 def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Return what `write_labels` was given as metadata; empty for a TIFF that it did not write.
 
+    Of a folder, what `ZarrLabels.finish` was given.
+
     Raises
     ------
     ImageError
-        Not a readable TIFF.
+        Not a readable TIFF, or a folder of other things.
     """
+    if Path(path).is_dir():
+        return read_zarr_metadata(path)
     try:
         with tifffile.TiffFile(path) as tiff:
             description = tiff.pages.first.description
@@ -154,7 +168,14 @@ def _planes(labels: np.ndarray) -> Iterator[np.ndarray]:
         yield labels[place]
 
 
-def tiff_description(shape: tuple[int, ...], axes: str, metadata: Mapping[str, Any], scaled: bool) -> str:
+def tiff_description(
+    shape: tuple[int, ...],
+    axes: str,
+    metadata: Mapping[str, Any],
+    scaled: bool,
+    slice_spacing: float | None = None,
+    frame_interval: float | None = None,
+) -> str:
     """Return the image description that carries the provenance; `scaled`: the pixel size is known."""
     ours = f"{_SIGNATURE}{json.dumps(jsonable(metadata))}"
     if axes == "YX":
@@ -168,6 +189,8 @@ def tiff_description(shape: tuple[int, ...], axes: str, metadata: Mapping[str, A
         "hyperstack=true",
         "mode=grayscale",
         *(["unit=micron"] if scaled else []),
+        *([f"spacing={slice_spacing!r}"] if scaled and "Z" in axes and slice_spacing else []),
+        *([f"finterval={frame_interval!r}"] if "T" in axes and frame_interval else []),
         ours,
     ]
     return "\n".join(lines) + "\n"

@@ -120,21 +120,106 @@ def normalize(plane: np.ndarray, params: NormalizerParams | None = None) -> np.n
     plane = _checked(plane)
     base, factor = _origin(plane)
     if params.method == TYPE:
-        low, high = -base * factor, ((full_scale or _full_scale(plane)) - base) * factor
+        scale = Scale(-base * factor, ((full_scale or _full_scale(plane)) - base) * factor, base, factor)
     else:
-        low, high = _limits(plane, params, base, factor)
-    out = np.zeros(plane.shape, np.float32)
-    if not high > low:
+        scale = Scale(*_limits(plane, params, base, factor), base, factor)
+    return scale.apply(plane)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Which value becomes 0 and which 1, found once for a whole plane: any part of it is normalised by these alone.
+
+    Attributes
+    ----------
+    low, high : float
+        The values, less `base` and times `factor`.
+    base : int
+        Taken off first, as an integer.
+    factor : float
+        Multiplied first.
+    """
+
+    low: float
+    high: float
+    base: int = 0
+    factor: float = 1.0
+
+    def apply(self, values: np.ndarray) -> np.ndarray:
+        """Normalise a plane or a part of it: float32, as :func:`normalize` says."""
+        out = np.zeros(values.shape, np.float32)
+        if not self.high > self.low:
+            return out
+        for rows in _row_blocks(values.shape):
+            block = _as_float(values[rows], self.base, self.factor)
+            with np.errstate(invalid="ignore", over="ignore"):
+                scaled = (block - self.low) / (self.high - self.low)
+            if values.dtype.kind == "f":
+                scaled[np.isnan(block) | np.isneginf(block)] = 0
+                scaled[np.isposinf(block)] = 1
+            out[rows] = np.clip(scaled, *CLIP)
         return out
-    for rows in _row_blocks(plane.shape):
-        block = _as_float(plane[rows], base, factor)
-        with np.errstate(invalid="ignore", over="ignore"):
-            scaled = (block - low) / (high - low)
-        if plane.dtype.kind == "f":
-            scaled[np.isnan(block) | np.isneginf(block)] = 0
-            scaled[np.isposinf(block)] = 1
-        out[rows] = np.clip(scaled, *CLIP)
-    return out
+
+
+class ScaleSurvey:
+    """Finds the scale of a plane that is seen piece by piece, in any order: the same as for the whole.
+
+    Memory stays that of the sample, whatever the size of the plane.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (Y, X) or (Y, X, 3), of the whole plane.
+    dtype : numpy.dtype
+    params : NormalizerParams, optional
+
+    Attributes
+    ----------
+    is_grey : bool
+        Whether the three colours were equal in all pieces so far; True without colours.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype, params: NormalizerParams | None = None) -> None:
+        self._params = params or NormalizerParams()
+        self._dtype = np.dtype(dtype)
+        self._stride = _stride(shape)
+        self._sample: list[np.ndarray] = []
+        self._least: Any = None
+        self._greatest: Any = None
+        self.is_grey = True
+
+    def add(self, piece: np.ndarray, corner: tuple[int, int]) -> None:
+        """Take in a piece whose first pixel is at `corner` (Y, X)."""
+        piece = _checked(piece)
+        if piece.ndim == 3 and self.is_grey:
+            self.is_grey = all(
+                np.array_equal(piece[..., 0], piece[..., i], equal_nan=piece.dtype.kind == "f") for i in (1, 2)
+            )
+        finite = piece[np.isfinite(piece)] if piece.dtype.kind == "f" else piece
+        if finite.size:
+            least, greatest = finite.min(), finite.max()
+            self._least = least if self._least is None else min(self._least, least)
+            self._greatest = greatest if self._greatest is None else max(self._greatest, greatest)
+        y, x = (-place % self._stride for place in corner)
+        # A copy, or the piece would stay in memory for a few of its pixels.
+        self._sample.append(piece[y :: self._stride, x :: self._stride].reshape(-1, *piece.shape[2:]).copy())
+
+    def scale(self) -> Scale:
+        """The scale by all pieces that were seen."""
+        if self._least is None:
+            return Scale(0.0, 0.0)
+        ends = np.array([self._least, self._greatest], dtype=self._least.dtype)
+        base, factor = _origin(ends)
+        if self._params.method == TYPE:
+            return Scale(-base * factor, (_full_scale(ends) - base) * factor, base, factor)
+        sample = np.concatenate(self._sample)
+        if sample.ndim == 2 and self.is_grey:
+            sample = sample[:, 0]
+        limits = _percentiles(_as_float(sample, base, factor), self._params)
+        if limits is None:
+            least, greatest = _as_float(ends, base, factor)
+            limits = float(least), float(greatest)
+        return Scale(*limits, base, factor)
 
 
 def _checked(plane: np.ndarray) -> np.ndarray:
@@ -170,13 +255,10 @@ def _as_float(values: np.ndarray, base: int, factor: float) -> np.ndarray:
 
 
 def _limits(plane: np.ndarray, params: NormalizerParams, base: int, factor: float) -> tuple[float, float]:
-    stride = max(1, math.ceil(math.sqrt(plane.shape[0] * plane.shape[1] / MAX_SAMPLE_PIXELS)))
-    sample = _as_float(plane[::stride, ::stride], base, factor)
-    sample = sample[np.isfinite(sample)]
-    if sample.size:
-        low, high = np.percentile(sample, [params.low, params.high], overwrite_input=True)
-        if high > low:
-            return float(low), float(high)
+    stride = _stride(plane.shape)
+    limits = _percentiles(_as_float(plane[::stride, ::stride], base, factor), params)
+    if limits is not None:
+        return limits
     least, greatest = math.inf, -math.inf
     for rows in _row_blocks(plane.shape):
         block = _as_float(plane[rows], base, factor)
@@ -184,6 +266,19 @@ def _limits(plane: np.ndarray, params: NormalizerParams, base: int, factor: floa
         if block.size:
             least, greatest = min(least, float(block.min())), max(greatest, float(block.max()))
     return least, greatest
+
+
+def _stride(shape: tuple[int, ...]) -> int:
+    return max(1, math.ceil(math.sqrt(shape[0] * shape[1] / MAX_SAMPLE_PIXELS)))
+
+
+def _percentiles(sample: np.ndarray, params: NormalizerParams) -> tuple[float, float] | None:
+    sample = sample[np.isfinite(sample)]
+    if sample.size:
+        low, high = np.percentile(sample, [params.low, params.high], overwrite_input=True)
+        if high > low:
+            return float(low), float(high)
+    return None
 
 
 def _full_scale(plane: np.ndarray) -> float:

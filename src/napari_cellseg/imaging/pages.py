@@ -41,13 +41,20 @@ def pages_of(image: Image) -> tuple[Page, ...]:
 
     Channels are not pages: every page has them all.
     """
-    lengths = _lengths(image)
-    return tuple(
-        Page(
-            "_".join(f"{a.lower()}{i:0{_digits(n)}d}" for (a, n), i in zip(lengths, places, strict=True)),
-            tuple((axis, i) for (axis, _), i in zip(lengths, places, strict=True)),
-        )
-        for places in itertools.product(*(range(length) for _, length in lengths))
+    lengths = page_lengths(image)
+    return tuple(page_at(lengths, places) for places in itertools.product(*(range(length) for _, length in lengths)))
+
+
+def page_lengths(image: Image) -> tuple[tuple[str, int], ...]:
+    """List the axes over which an image has pages, ``T`` before ``Z``, each with its length; empty for one plane."""
+    return tuple(_lengths(image))
+
+
+def page_at(lengths: tuple[tuple[str, int], ...], position: tuple[int, ...]) -> Page:
+    """Return the page at a position, one whole number for each of an image's `page_lengths`."""
+    return Page(
+        "_".join(f"{a.lower()}{i:0{_digits(n)}d}" for (a, n), i in zip(lengths, position, strict=True)),
+        tuple((axis, int(i)) for (axis, _), i in zip(lengths, position, strict=True)),
     )
 
 

@@ -14,7 +14,7 @@ from .axes import AXES
 from .errors import AxesError, ImageError
 from .image import Image, as_image
 from .tiff_checks import check_plausible, check_whole
-from .tiff_metadata import channel_names, pixel_size
+from .tiff_metadata import channel_names, frame_interval, pixel_size, slice_spacing
 
 _COLOUR = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
 _FOR_PILLOW = (tifffile.PHOTOMETRIC.SEPARATED, tifffile.PHOTOMETRIC.CIELAB)
@@ -59,6 +59,8 @@ def read_tiff(path: Path, axes: str | None, lazy_bytes: int) -> Image:
             name=path.name,
             channel_names=channel_names(tiff, n_channels) if n_channels > 1 else (),
             source=str(path),
+            slice_spacing=slice_spacing(tiff),
+            frame_interval=frame_interval(tiff),
         )
 
 

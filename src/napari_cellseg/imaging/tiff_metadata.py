@@ -1,4 +1,4 @@
-"""Pixel size and channel names out of what a TIFF says about itself: OME-XML, ImageJ, or its resolution tags."""
+"""Scale and channel names out of what a TIFF says about itself: OME-XML, ImageJ, or its resolution tags."""
 
 from __future__ import annotations
 
@@ -32,10 +32,20 @@ _MICROMETRES = {
     "inch": 25400.0,
     "inches": 25400.0,
 }
+# Seconds in one of each unit.
+_SECONDS = {
+    **{"h": 3600.0, "hr": 3600.0, "hour": 3600.0, "hours": 3600.0, "d": 86400.0, "day": 86400.0},
+    **{"min": 60.0, "minute": 60.0, "minutes": 60.0},
+    **{"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0},
+    **{"ms": 1e-3, "msec": 1e-3, "millisecond": 1e-3, "milliseconds": 1e-3},
+    **{"us": 1e-6, "microsecond": 1e-6, "ns": 1e-9, "nanosecond": 1e-9},
+}
 # Scanners and drawing programs write 72 to 1200 dots per inch for the printer: no microscope sees that little.
 _COARSEST_BELIEVED = 25400.0 / 1200
 # Micrometres. A TIFF's resolution holds no smaller ones.
 _SMALLEST, _LARGEST = 3e-6, 1e9
+# Seconds: from a nanosecond to ten years.
+_SHORTEST, _LONGEST = 1e-9, 3.2e8
 
 
 def pixel_size(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float, float] | None:
@@ -55,6 +65,30 @@ def pixel_size(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float,
     unit_size = {2: 25400.0, 3: 1e4}.get(int(page.resolutionunit))
     size = _valid(_over(unit_size, per_unit_y), _over(unit_size, per_unit_x))
     return size if size is not None and max(size) < _COARSEST_BELIEVED else None
+
+
+def slice_spacing(tiff: tifffile.TiffFile) -> float | None:
+    """Micrometres from slice to slice, or None where neither OME-XML nor ImageJ says."""
+    if tiff.is_ome and (pixels := _ome_pixels(tiff)) is not None:
+        step = _ome_length(pixels, "Z")
+    else:
+        imagej = (tiff.imagej_metadata or {}) if tiff.is_imagej else {}
+        unit = micrometres(str(imagej.get("zunit") or imagej.get("unit") or ""))
+        given = _number(imagej.get("spacing"))
+        # ImageJ counts slices downwards now and then.
+        step = None if unit is None or given is None else abs(given) * unit
+    return step if step is not None and is_pixel_size(step) else None
+
+
+def frame_interval(tiff: tifffile.TiffFile) -> float | None:
+    """Seconds from time point to time point, or None where neither OME-XML nor ImageJ says."""
+    if tiff.is_ome and (pixels := _ome_pixels(tiff)) is not None:
+        given, unit = _number(pixels.get("TimeIncrement")), seconds(pixels.get("TimeIncrementUnit", "s"))
+    else:
+        imagej = (tiff.imagej_metadata or {}) if tiff.is_imagej else {}
+        given, unit = _number(imagej.get("finterval")), seconds(str(imagej.get("tunit") or "s"))
+    step = None if unit is None or given is None else given * unit
+    return step if step is not None and is_interval(step) else None
 
 
 def channel_names(tiff: tifffile.TiffFile, n_channels: int) -> tuple[str, ...]:
@@ -100,6 +134,24 @@ def micrometres(unit: str) -> float | None:
 def is_pixel_size(micrometres: float) -> bool:
     """Whether a pixel can be so large: what is smaller than an atom or larger than a kilometre is nobody's meaning."""
     return _SMALLEST <= micrometres <= _LARGEST
+
+
+def seconds(unit: str) -> float | None:
+    """Seconds in one of a unit of time; None for a word that is no such unit."""
+    plain = re.sub(r"\\u00b5|\\u03bc|\u00b5|\u03bc", "u", unit.strip().lower())
+    return _SECONDS.get(plain)
+
+
+def is_interval(interval: float) -> bool:
+    """Whether so many seconds can lie between two frames: 0 is how programs write that they do not know."""
+    return _SHORTEST <= interval <= _LONGEST
+
+
+def _number(value: object) -> float | None:
+    try:
+        return float(str(value))
+    except ValueError:
+        return None
 
 
 def _over(unit: float | None, per_unit: float) -> float | None:

@@ -21,6 +21,7 @@ __all__ = [
     "read_label_stack",
     "read_labels",
     "read_metadata",
+    "table_text",
     "write_json",
     "write_labels",
     "write_table",
@@ -40,10 +41,15 @@ def write_table(path: str | os.PathLike[str], columns: Mapping[str, Sequence[Any
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         raise OutputError(f"{path} was not written: its columns differ in length ({lengths}). Give equal columns.")
-    lines = [_line(columns), *(_line(row) for row in zip(*columns.values(), strict=True))]
     # A file name need not be text: what has no character is escaped.
     with atomic_path(path) as temporary:
-        temporary.write_text("".join(lines), encoding="utf-8", errors="backslashreplace", newline="\n")
+        temporary.write_text(table_text(columns), encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
+def table_text(columns: Mapping[str, Sequence[Any] | np.ndarray], header: bool = True) -> str:
+    """Columns of one length as the text of a CSV file, or of a part of one; see `write_table`."""
+    lines = [_line(columns)] if header else []
+    return "".join([*lines, *(_line(row) for row in zip(*columns.values(), strict=True))])
 
 
 def write_json(path: str | os.PathLike[str], obj: Any) -> None:

@@ -14,7 +14,7 @@ from .errors import AxesError, ImageError
 from .image import Image, as_image
 from .inflating import swells
 from .memory import check_room
-from .tiff_metadata import is_pixel_size, micrometres
+from .tiff_metadata import is_interval, is_pixel_size, micrometres, seconds
 
 # Version 0.1 and 0.2 of OME-Zarr have no other axes.
 _OLDEST_AXES = ("t", "c", "z", "y", "x")
@@ -50,7 +50,8 @@ def read_zarr(path: Path, axes: str | None, lazy_bytes: int) -> Image:
     else:
         array, attributes, multiscale = node, dict(node.attrs), None
     dimensions = _multiscale_axes(multiscale) if multiscale is not None else _array_axes(array, attributes)
-    size = _pixel_size(multiscale, array, dimensions) if multiscale is not None else None
+    steps = _steps(multiscale, array, dimensions) if multiscale is not None else {}
+    y, x = steps.get("Y"), steps.get("X")
     letters = "".join(_letter(one) for one in dimensions) if dimensions else None
     if axes is None and letters is not None and not set(letters) <= set("TZCYX"):
         raise AxesError(
@@ -66,12 +67,14 @@ def read_zarr(path: Path, axes: str | None, lazy_bytes: int) -> Image:
     return as_image(
         _dask(array) if lazy else _values(array, path),
         chosen,
-        pixel_size=size,
+        pixel_size=None if y is None or x is None else (y, x),
         # Channels come first here; only a plain array may be a colour picture.
         rgb=None if chosen is None else bool(chosen.upper().endswith("C")) and array.shape[-1] in (3, 4),
         name=path.name,
         channel_names=names if len(names) == n_channels else (),
         source=str(path),
+        slice_spacing=steps.get("Z"),
+        frame_interval=steps.get("T"),
     )
 
 
@@ -127,29 +130,31 @@ def _letter(dimension: Mapping[str, Any]) -> str:
     return kind or (name if len(name) == 1 else "?")
 
 
-def _pixel_size(
+def _steps(
     multiscale: Mapping[str, Any], array: Any, dimensions: Sequence[Mapping[str, Any]]
-) -> tuple[float, float] | None:
+) -> dict[str, float | None]:
+    """Step along each axis, by its letter: micrometres, or seconds along T; None where it is not known."""
     scale = [1.0] * array.ndim
     for holder in (multiscale["datasets"][0], multiscale):
         for step in holder.get("coordinateTransformations") or ():
             if step.get("type") == "scale" and len(step.get("scale") or ()) == array.ndim:
                 scale = [a * float(b) for a, b in zip(scale, step["scale"], strict=True)]
-    sizes = {
-        str(one.get("name", "")).upper(): _length(factor, one.get("unit"))
+    return {
+        letter: _step(letter, factor, one.get("unit"))
         for one, factor in zip(dimensions, scale, strict=False)
+        if (letter := _letter(one)) != "C"
     }
-    y, x = sizes.get("Y"), sizes.get("X")
-    return None if y is None or x is None or not (is_pixel_size(y) and is_pixel_size(x)) else (y, x)
 
 
-def _length(scale: float, unit: Any) -> float | None:
-    """Micrometres; a scale other than 1 without a unit is taken as such, as is the custom in napari."""
-    usable = math.isfinite(scale) and scale > 0
+def _step(letter: str, scale: float, unit: Any) -> float | None:
+    """Length or time; a scale other than 1 without a unit is taken as such, as is the custom in napari."""
     if unit is None:
-        return scale if usable and scale != 1 else None
-    factor = micrometres(str(unit))
-    return scale * factor if usable and factor is not None else None
+        step = scale if scale != 1 else None
+    else:
+        factor = (seconds if letter == "T" else micrometres)(str(unit))
+        step = None if factor is None else scale * factor
+    fits = is_interval if letter == "T" else is_pixel_size
+    return step if step is not None and fits(step) else None
 
 
 def _channel_names(attributes: Mapping[str, Any]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .corrected import CorrectedInstances
 from .corrections import Corrections
+from .linking import Linker, Tracks, link_stack, tracks_table
 from .live import Instances, quantize, stable_stretch, threshold_level
 from .measure import measure
 from .metrics import IOU_THRESHOLDS, MatchResult, foreground_scores, iou_matrix, match, summarize
@@ -12,6 +13,7 @@ from .prediction import Prediction
 from .runs import Cell, Patch, Region
 from .split import foreground_landscape, split
 from .view import CellView
+from .volumes import Volumes, volume_table
 
 __all__ = [
     "IOU_THRESHOLDS",
@@ -20,14 +22,18 @@ __all__ = [
     "CorrectedInstances",
     "Corrections",
     "Instances",
+    "Linker",
     "MatchResult",
     "Patch",
     "Prediction",
     "Region",
     "SplitParams",
+    "Tracks",
+    "Volumes",
     "foreground_landscape",
     "foreground_scores",
     "iou_matrix",
+    "link_stack",
     "match",
     "measure",
     "quantize",
@@ -35,4 +41,6 @@ __all__ = [
     "stable_stretch",
     "summarize",
     "threshold_level",
+    "tracks_table",
+    "volume_table",
 ]

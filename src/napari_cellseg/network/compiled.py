@@ -11,21 +11,21 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .config import DISTANCE, FOREGROUND
-from .unet import UNet
+from .unet import UNet, Up
 
 # Set to 0 to run on torch although OpenVINO is there.
 SWITCH = "NAPARI_CELLSEG_OPENVINO"
 _PRECISION = {"float32": "f32", "bfloat16": "bf16"}
 
 
-def can_compile(network: nn.Module, dtype: str) -> bool:
+def can_compile(network: nn.Module, dtype: str) -> TypeGuard[UNet]:
     """Whether OpenVINO is there, wanted, and knows such a network."""
     wanted = os.environ.get(SWITCH, "1") != "0" and dtype in _PRECISION
     return wanted and isinstance(network, UNet) and find_spec("openvino") is not None
@@ -104,13 +104,16 @@ def _graph(ov: Any, network: UNet) -> tuple[Any, list[str]]:
         x = _double_conv(op, block, x)
         skips.append(x)
     for up, skip in zip(network.up, skips[-2::-1], strict=True):
+        assert isinstance(up, Up)
         grown = op.convolution_backprop_data(x, _weights(op, up.up.weight), [2, 2])
         x = op.concat([skip, _plus(op, grown, up.up.bias)], 1)
         x = _double_conv(op, up.conv, x)
     outputs = []
     names = [name for name in network.heads if name in (FOREGROUND, DISTANCE)]
     for name in names:
-        y = _convolution(op, network.heads[name], x)
+        head = network.heads[name]
+        assert isinstance(head, nn.Conv2d)
+        y = _convolution(op, head, x)
         outputs.append(op.sigmoid(y) if name == FOREGROUND else op.clamp(y, 0.0, 1.0))
     return ov.Model(outputs, inputs, "unet"), names
 

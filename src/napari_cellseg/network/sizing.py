@@ -159,13 +159,22 @@ def predict_sized(
 
 
 def iter_estimate_diameter(
-    normalized: np.ndarray, model: ModelVersion, device: str = "auto"
+    normalized: np.ndarray, model: ModelVersion, device: str = "auto", most: int | None = None
 ) -> Generator[Progress, None, tuple[float | None, Prediction | None]]:
     """Estimate the typical diameter of the cells in an image.
 
     The network looks at the image, or at the windows of it that hold most, as they are. Where it finds cells of a
     common size with clear centres, that is the answer; else it looks again at other magnifications, for as long as the
     centres get clearer.
+
+    Parameters
+    ----------
+    normalized : ndarray of float32
+        Or anything of a shape of which regions ``[rows, columns]`` can be had.
+    model : ModelVersion
+    device : {'auto', 'cpu', 'cuda', 'mps'}
+    most : int, optional
+        Look at no more windows than this along each axis when choosing; see `informative_windows`.
 
     Returns
     -------
@@ -174,7 +183,7 @@ def iter_estimate_diameter(
     prediction : Prediction or None
         Of the whole image as it is, where that was made.
     """
-    windows = informative_windows(normalized)
+    windows = informative_windows(normalized, most)
     seen: dict[float, Sighting | None] = {}
     whole: Prediction | None = None
 
@@ -211,14 +220,18 @@ def iter_estimate_diameter(
     return (None if best is None else best.diameter), whole
 
 
-def informative_windows(normalized: np.ndarray) -> list[tuple[slice, slice]]:
-    """The whole of a small image, else up to three windows of 384 pixels whose grey values differ most."""
+def informative_windows(normalized: np.ndarray, most: int | None = None) -> list[tuple[slice, slice]]:
+    """The whole of a small image, else up to three windows of 384 pixels whose grey values differ most.
+
+    They are chosen from windows side by side, or from `most` along each axis, evenly spread, where there are more.
+    """
     height, width = normalized.shape[:2]
     if height * width <= SMALL_IMAGE:
         return [(slice(0, height), slice(0, width))]
     size_y, size_x = min(WINDOW, height), min(WINDOW, width)
-    rows = np.unique(np.linspace(0, height - size_y, max(1, height // size_y)).astype(int))
-    columns = np.unique(np.linspace(0, width - size_x, max(1, width // size_x)).astype(int))
+    n_rows, n_columns = (min(n, most or n) for n in (max(1, height // size_y), max(1, width // size_x)))
+    rows = np.unique(np.linspace(0, height - size_y, n_rows).astype(int))
+    columns = np.unique(np.linspace(0, width - size_x, n_columns).astype(int))
     step = 4
 
     def spread(window: tuple[slice, slice]) -> float:

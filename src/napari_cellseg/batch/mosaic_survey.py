@@ -1,0 +1,58 @@
+"""The one look at a whole plane before its blocks: how bright it is, and how large its cells are."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+from ..imaging.lazy_plane import LazyPlane
+from ..imaging.normalize import ScaleSurvey
+from ..imaging.progress import Progress
+from .mosaic_plan import Mosaic
+
+# Windows along each axis that the diameter is estimated from the most informative ones of.
+WINDOWS = 16
+
+
+def iter_survey(mosaic: Mosaic, plane: LazyPlane) -> Generator[Progress, None, dict[str, Any]]:
+    """Look at the whole plane once.
+
+    Returns
+    -------
+    dict
+        As JSON-able values: ``scale`` (fields of `Scale`), ``is_grey``, ``holes`` and their ``reason``, ``diameter`` of
+        the cells (estimated from windows of the plane where the recipe leaves it to us), and the ``zoom`` by it.
+
+    Raises
+    ------
+    ImageError
+        Nothing of it can be read.
+    ModelError
+        The model cannot be used.
+    """
+    from ..network.sizing import iter_estimate_diameter, zoom_for
+    from ..network.tile_maps import NormalizedPlane
+
+    recipe, model = mosaic.recipe, mosaic.model
+    survey = ScaleSurvey(plane.shape, plane.dtype, recipe.normalizer or model.normalizer)
+    total = plane.n_pieces()
+    for done, (region, values) in enumerate(plane.pieces()):
+        survey.add(values, (region[0].start, region[1].start))
+        yield Progress(min(done, total), total, "measuring the brightness")
+    scale, is_grey = survey.scale(), survey.is_grey and len(plane.shape) == 3
+    diameter, zoom = None, 1.0
+    if model.diameter is not None and recipe.diameter != 0:
+        diameter = recipe.diameter
+        if diameter is None:
+            seen = NormalizedPlane(plane, scale, is_grey)
+            diameter, _ = yield from iter_estimate_diameter(seen, model, recipe.device, WINDOWS)  # type: ignore[arg-type]
+        if diameter is not None:
+            zoom = zoom_for(diameter, model.diameter, (1, 1))
+    return {
+        "scale": {"low": scale.low, "high": scale.high, "base": scale.base, "factor": scale.factor},
+        "is_grey": is_grey,
+        "diameter": diameter,
+        "zoom": zoom,
+        "holes": [[[p.start, p.stop] for p in hole] for hole in plane.holes],
+        "reason": plane.reason,
+    }

@@ -1,0 +1,173 @@
+"""One plane of an image that need not fit into memory, read piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from .errors import ImageError
+from .image import Image
+from .tiles import Region
+
+# Pieces that are read at once have about this side: whole chunks of the file, where it has some.
+PIECE = 1024
+
+
+class LazyPlane:
+    """The plane of an image that is to be segmented, of which regions are read when they are asked for.
+
+    A piece of the file that is damaged is a hole: its values are 0, and the others are read all the same.
+
+    Parameters
+    ----------
+    image : Image
+        With one time point and one slice.
+    channel : int, optional
+        As `Image.plane` takes it.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (Y, X), or (Y, X, 3) for a colour image.
+    dtype : numpy.dtype
+        In native byte order.
+    holes : list of (slice, slice)
+        Pieces that could not be read so far, each once.
+    reason : str
+        Why the first of them could not be read.
+
+    Raises
+    ------
+    AxesError, ImageError
+        As `Image.plane` raises them.
+    """
+
+    def __init__(self, image: Image, channel: int | None = None) -> None:
+        self.image, self.channel = image, channel
+        self._index, self._kept = image._plane_index(channel)
+        self.dtype = np.dtype(image.data.dtype).newbyteorder("=")
+        self.shape: tuple[int, ...] = (*image.shape_yx, *((3,) if "C" in self._kept else ()))
+        self._piece = tuple(_side(n) for n in self._chunk())
+        self.holes: list[Region] = []
+        self.reason = ""
+
+    def read(self, region: Region) -> tuple[np.ndarray, list[Region]]:
+        """Read a region.
+
+        Parameters
+        ----------
+        region : (slice, slice)
+            Rows and columns inside the plane, with start and stop.
+
+        Returns
+        -------
+        values : numpy.ndarray
+            (y, x), or (y, x, 3).
+        holes : list of (slice, slice)
+            Parts of the region, in its own pixels, that could not be read; the values there are 0.
+
+        Raises
+        ------
+        ImageError
+            There is no memory for it.
+        """
+        try:
+            return self._values(region), []
+        except ImageError as error:
+            _raise_if_full(error)
+        out = np.zeros((*(part.stop - part.start for part in region), *self.shape[2:]), self.dtype)
+        holes = []
+        for piece in self._grid(region, self._chunk()):
+            inside = _moved(piece, region)
+            try:
+                out[inside] = self._values(piece)
+            except ImageError as error:
+                _raise_if_full(error)
+                holes.append(inside)
+                self._note(piece, error)
+        return out, holes
+
+    def pieces(self) -> Iterator[tuple[Region, np.ndarray]]:
+        """Read the whole plane once, piece by piece; holes are left out.
+
+        Raises
+        ------
+        ImageError
+            No piece at all can be read.
+        """
+        whole = (slice(0, self.shape[0]), slice(0, self.shape[1]))
+        n_read = 0
+        for piece in self._grid(whole, self._piece):
+            values, holes = self.read(piece)
+            if not holes:
+                n_read += 1
+                yield piece, values
+                continue
+            for part in self._grid(piece, self._chunk()):
+                if _moved(part, piece) not in holes:
+                    n_read += 1
+                    yield part, values[_moved(part, piece)]
+        if not n_read:
+            raise ImageError(self.reason)
+
+    def n_pieces(self) -> int:
+        """Number of pieces that `pieces` reads."""
+        return -(-self.shape[0] // self._piece[0]) * -(-self.shape[1] // self._piece[1])
+
+    def _values(self, region: Region) -> np.ndarray:
+        rows_columns = iter(region)
+        index: list[Any] = []
+        for letter, part in zip(self.image.axes, self._index, strict=True):
+            index.append(next(rows_columns) if letter in "YX" and isinstance(part, slice) else part)
+        if self.image.axes.index("X") < self.image.axes.index("Y"):
+            at_y, at_x = self.image.axes.index("Y"), self.image.axes.index("X")
+            index[at_y], index[at_x] = index[at_x], index[at_y]
+        values = self.image._values(tuple(index))
+        values = values.transpose([self._kept.index(letter) for letter in "YXC" if letter in self._kept])
+        return np.ascontiguousarray(values[..., :3] if values.ndim == 3 else values, dtype=self.dtype)
+
+    def _chunk(self) -> tuple[int, int]:
+        """Sides (Y, X) of the pieces that the file itself is made of."""
+        data, axes = self.image.data, self.image.axes
+        chunk = getattr(data, "chunksize", None) or getattr(data, "chunks", None)
+        if not isinstance(chunk, Sequence) or len(chunk) != len(axes) or not all(isinstance(n, int) for n in chunk):
+            return PIECE, PIECE
+        return max(1, int(chunk[axes.index("Y")])), max(1, int(chunk[axes.index("X")]))
+
+    def _grid(self, region: Region, side: tuple[int, ...]) -> Iterator[Region]:
+        """Parts of a region along a grid that starts at the plane's corner."""
+        rows, columns = (_cuts(part, n) for part, n in zip(region, side, strict=True))
+        return ((y, x) for y in rows for x in columns)
+
+    def _note(self, piece: Region, error: ImageError) -> None:
+        self.reason = self.reason or str(error)
+        # The whole chunk, whichever part of it was asked for.
+        rows, columns = (
+            slice(part.start // n * n, min((part.start // n + 1) * n, size))
+            for part, n, size in zip(piece, self._chunk(), self.shape, strict=False)
+        )
+        if (rows, columns) not in self.holes:
+            self.holes.append((rows, columns))
+
+
+def _side(chunk: int) -> int:
+    return chunk * max(1, round(PIECE / chunk))
+
+
+def _cuts(part: slice, side: int) -> list[slice]:
+    edges = [part.start, *range((part.start // side + 1) * side, part.stop, side), part.stop]
+    return [slice(a, b) for a, b in pairwise(edges)]
+
+
+def _moved(piece: Region, region: Region) -> Region:
+    """A piece in the pixels of the region that it lies in."""
+    y, x = (slice(p.start - r.start, p.stop - r.start) for p, r in zip(piece, region, strict=True))
+    return y, x
+
+
+def _raise_if_full(error: ImageError) -> None:
+    if isinstance(error.__cause__, MemoryError):
+        raise error

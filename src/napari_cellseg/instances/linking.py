@@ -1,0 +1,259 @@
+"""The same cell on neighbouring planes: slices of a volume become 3D cells, frames of a film become tracks.
+
+Planes are taken one after the other, and each is compared with the one before. Two cells belong together when their
+intersection over union (IoU) reaches a value; the pair with the greatest IoU comes first, and no cell has two partners.
+This is the stitching of Cellpose (Stringer et al. 2021), with one partner for each cell; and the small cap at the end
+of a cell, which IoU alone would count as a cell of its own, stays with it. A cell that is missing on one plane ends
+there: what comes after the gap is another cell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from .measure import check_labels
+
+How = Literal["iou", "overlap"]
+HOWS: tuple[str, ...] = ("iou", "overlap")
+MIN_IOU = 0.25
+# A daughter lies in its mother, and a cap in its cell, by more than this part of itself.
+_INSIDE = 0.5
+# Below this part of the other's area a section is a cap.
+_CAP = 0.25
+# Below this part of the largest daughter's area one is a fragment.
+_SISTER = 1 / 3
+
+
+class Linker:
+    """Gives the cells of one plane after the other ids that hold over planes.
+
+    Linked ids count from 1 as cells appear, within a plane in the order of their first pixels: how the ids of a plane
+    are shuffled changes nothing. Only the last plane is kept.
+
+    Parameters
+    ----------
+    min_iou : float
+        Above 0, up to 1: what two cells of neighbouring planes must reach to be one.
+    how : {'overlap', 'iou'}
+        ``'iou'``: by IoU alone. ``'overlap'``: where one is less than a quarter of the other, so that their IoU is
+        small wherever it lies, the part of it that lies in the other counts instead, and must be more than half.
+    divisions : bool
+        Look for divisions: a cell with two or more cells in the next plane that lie mostly inside it, each reach half
+        of `min_iou` with it, for each is about half of it, and of which none is less than a third of the largest,
+        ends. They begin with new ids, and `parents` says from whom.
+
+    Attributes
+    ----------
+    n_linked : int
+        Linked ids given so far.
+    parents : dict of int to int
+        Linked id of a daughter -> that of the cell which divided.
+
+    Raises
+    ------
+    ValueError
+        For a `min_iou` or `how` that is none of these.
+    """
+
+    def __init__(self, min_iou: float = MIN_IOU, how: How = "overlap", divisions: bool = False) -> None:
+        check_min_iou(min_iou)
+        if how not in HOWS:
+            raise ValueError(f"how must be one of {', '.join(HOWS)}, got {how!r}.")
+        self._min_iou, self._how, self._divisions = float(min_iou), how, divisions
+        self._before: _Plane | None = None
+        self.n_linked = 0
+        self.parents: dict[int, int] = {}
+
+    def add(self, labels: np.ndarray, n_ids: int | None = None) -> np.ndarray:
+        """Link the next plane with the one before.
+
+        Parameters
+        ----------
+        labels : numpy.ndarray
+            Whole numbers (Y, X), 0 = background; ids may have gaps.
+        n_ids : int, optional
+            Greatest id that the plane can have, such as ``Instances.n_basins``; default the greatest that it has.
+
+        Returns
+        -------
+        numpy.ndarray
+            int32 (n_ids + 1,): local id -> linked id. 0 stays 0, as does an id without pixels. No linked id is there
+            twice. ``lookup[labels]`` is the linked plane.
+
+        Raises
+        ------
+        ValueError
+            When `labels` is no label image, or its shape is not that of the plane before.
+        """
+        check_labels(labels)
+        plane = _Plane.of(labels)
+        before = self._before
+        if before is not None and before.cells.shape != plane.cells.shape:
+            raise ValueError(f"This plane is {plane.cells.shape}, and the one before {before.cells.shape}.")
+        if before is not None:
+            self._link(before, plane)
+        new = np.flatnonzero(plane.linked == 0)
+        plane.linked[new] = np.arange(self.n_linked + 1, self.n_linked + len(new) + 1)
+        self.n_linked += len(new)
+        self._before = plane
+        greatest = int(plane.index[-1]) if len(plane.index) else 0
+        lookup = np.zeros(max(greatest, n_ids or 0) + 1, np.int32)
+        lookup[plane.index[plane.order]] = plane.linked
+        return lookup
+
+    def end(self) -> None:
+        """Let the next plane begin anew, as the first slice of the next time point does; ids count on."""
+        self._before = None
+
+    def _link(self, before: _Plane, plane: _Plane) -> None:
+        one, other, both = _shared(before, plane)
+        iou = both / (before.area[one] + plane.area[other] - both)
+        near = iou >= self._min_iou
+        if self._how == "overlap":
+            least = np.minimum(before.area[one], plane.area[other])
+            most = np.maximum(before.area[one], plane.area[other])
+            inside = (both > _INSIDE * least) & (both >= self._min_iou * least)
+            near |= inside & (least < _CAP * most)
+        # Equal ones by where they lie, never by their ids.
+        order = np.lexsort((other, one, -both, -iou))
+        order = order[near[order]]
+        daughters: set[tuple[int, int]] = set()
+        if self._divisions:
+            real = np.flatnonzero(iou >= self._min_iou / 2)
+            daughters = self._divide(before, plane, one[real], other[real], both[real])
+        taken: set[int] = set()
+        mothers = {mother for mother, _ in daughters}
+        young = {daughter for _, daughter in daughters}
+        for mine, theirs in zip(one[order].tolist(), other[order].tolist(), strict=True):
+            if mine in taken or mine in mothers or theirs in young or plane.linked[theirs]:
+                continue
+            taken.add(mine)
+            plane.linked[theirs] = before.linked[mine]
+
+    def _divide(
+        self, before: _Plane, plane: _Plane, one: np.ndarray, other: np.ndarray, both: np.ndarray
+    ) -> set[tuple[int, int]]:
+        """Give daughters their ids; return (mother, daughter) of each."""
+        inside = both > _INSIDE * plane.area[other]
+        one, other = one[inside], other[inside]
+        largest = np.zeros(len(before.area), np.int64)
+        np.maximum.at(largest, one, plane.area[other])
+        alike = plane.area[other] >= _SISTER * largest[one]
+        one, other = one[alike], other[alike]
+        divided = np.isin(one, np.flatnonzero(np.bincount(one, minlength=1) > 1))
+        # Two cells cannot both hold more than half of a third: every daughter has one mother.
+        pairs = sorted(zip(one[divided].tolist(), other[divided].tolist(), strict=True))
+        for mother, daughter in sorted(pairs, key=lambda pair: pair[1]):
+            self.n_linked += 1
+            plane.linked[daughter] = self.n_linked
+            self.parents[self.n_linked] = int(before.linked[mother])
+        return set(pairs)
+
+
+def link_stack(planes: Iterable[np.ndarray], min_iou: float = MIN_IOU, how: How = "overlap") -> Iterator[np.ndarray]:
+    """Yield the lookup table of each plane of a stack; see `Linker.add`."""
+    linker = Linker(min_iou, how)
+    for labels in planes:
+        yield linker.add(labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Tracks:
+    """Cells followed over time, as napari's Tracks layer takes them.
+
+    Attributes
+    ----------
+    rows : numpy.ndarray
+        float64 (N, 4): track id, t, y, x, sorted by track and time; y and x are centres in pixels.
+    graph : dict of int to list of int
+        Daughter -> [mother], for those of which both are in `rows`.
+    """
+
+    rows: np.ndarray
+    graph: dict[int, list[int]]
+
+    @property
+    def count(self) -> int:
+        """Number of tracks."""
+        return len(np.unique(self.rows[:, 0]))
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Columns of ``tracks.csv``: ``track``, ``t``, ``y``, ``x``, ``parent`` (empty without one)."""
+        track, t = self.rows[:, 0].astype(np.int64), self.rows[:, 1].astype(np.int64)
+        parent = np.array([str(self.graph[i][0]) if i in self.graph else "" for i in track.tolist()], dtype=np.str_)
+        return {"track": track, "t": t, "y": self.rows[:, 2], "x": self.rows[:, 3], "parent": parent}
+
+
+def tracks_table(
+    frames: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]],
+    lookups: Sequence[np.ndarray],
+    parents: Mapping[int, int] | None = None,
+) -> Tracks:
+    """Say where every track is at every time.
+
+    Parameters
+    ----------
+    frames : iterable of (ids, y, x)
+        The cells of each frame that count now, by their local ids, and their centres in pixels: three columns of
+        `measure`, say.
+    lookups : sequence of numpy.ndarray
+        What `Linker.add` gave for each frame. A cell without a linked id is left out.
+    parents : mapping of int to int, optional
+        `Linker.parents`.
+    """
+    parts = [np.zeros((0, 4))]
+    for t, ((ids, y, x), lookup) in enumerate(zip(frames, lookups, strict=True)):
+        track = lookup[np.asarray(ids, np.intp)]
+        rows = np.stack([track, np.full(len(track), t), y, x], axis=1).astype(np.float64)
+        parts.append(rows[track > 0])
+    rows = np.concatenate(parts)
+    rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
+    known = set(np.unique(rows[:, 0]).astype(np.int64).tolist())
+    pairs = sorted((parents or {}).items())
+    return Tracks(rows, {child: [parent] for child, parent in pairs if child in known and parent in known})
+
+
+def check_min_iou(min_iou: float) -> None:
+    """Raise ValueError unless it is above 0 and at most 1."""
+    if not 0 < min_iou <= 1:
+        raise ValueError(f"The smallest IoU must lie above 0 and not above 1, got {min_iou!r}.")
+
+
+@dataclass(frozen=True, eq=False)
+class _Plane:
+    """A plane's cells, numbered from 0 in the order of their first pixels."""
+
+    cells: np.ndarray  # (Y, X), 0 = background, else number + 1
+    index: np.ndarray  # ids, rising
+    order: np.ndarray  # place in `index` of each number
+    area: np.ndarray
+    linked: np.ndarray
+
+    @classmethod
+    def of(cls, labels: np.ndarray) -> _Plane:
+        flat = labels.ravel()
+        inside = np.flatnonzero(flat)
+        held = flat[inside]
+        greatest = int(held.max(initial=0))
+        first = np.full(greatest + 1, -1, np.int64)
+        first[held[::-1]] = inside[::-1]
+        index = np.flatnonzero(first >= 0)
+        order = np.argsort(first[index], kind="stable")
+        number = np.zeros(greatest + 1, np.int32)
+        number[index[order]] = np.arange(1, len(index) + 1)
+        cells = number[flat]
+        area = np.bincount(cells, minlength=len(index) + 1)[1:]
+        return cls(cells.reshape(labels.shape), index, order, area, np.zeros(len(index), np.int32))
+
+
+def _shared(before: _Plane, plane: _Plane) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of cells that share pixels, and how many."""
+    here = (before.cells > 0) & (plane.cells > 0)
+    n = len(plane.area) + 1
+    keys, both = np.unique(before.cells[here].astype(np.int64) * n + plane.cells[here], return_counts=True)
+    one, other = np.divmod(keys, n)
+    return one - 1, other - 1, both

@@ -1,0 +1,104 @@
+"""Linked stacks in the Batch widget: the one choice of what becomes of stacks, and what a row opens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+from napari.layers import Labels, Tracks
+
+from napari_cellseg.batch.recipe import Recipe
+from napari_cellseg.gui.batch_widget import BatchWidget
+from napari_cellseg.imaging.writing import read_label_stack, write_labels, write_table
+from napari_cellseg.instances import Linker, measure, tracks_table
+
+from .conftest import draw_discs
+from .test_gui_batch import batch, chosen, make_batch, press, run, states, tiny  # noqa: F401
+
+
+def save_stack(path: Path, axes: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    noise = np.random.default_rng(0).random((3, 96, 96)) * 0.3
+    stack = ((draw_discs(9, 96) + noise) * 200).astype(np.uint8)
+    about = {"axes": axes, "spacing": 2.0, "unit": "um"}
+    tifffile.imwrite(path, stack, imagej=True, resolution=(2, 2), metadata=about)
+
+
+def test_the_lines_of_the_documentation_show_tracks(tmp_path: Path, make_napari_viewer: Any, monkeypatch: Any) -> None:
+    """The code in docs/stacks.md, on a film with a division."""
+    frames = np.zeros((3, 40, 60), np.int32)
+    frames[:, 5:15, 5:15], frames[:2, 20:36, 20:50] = 4, 2
+    frames[2, 20:36, 20:34], frames[2, 20:36, 36:50] = 2, 9
+    linker = Linker(divisions=True)
+    lookups = [linker.add(frame) for frame in frames]
+    tables = [measure(frame) for frame in frames]
+    tracks = tracks_table([(t["index"], t["centroid_y"], t["centroid_x"]) for t in tables], lookups, linker.parents)
+    (tmp_path / "results").mkdir()
+    linked = np.stack([lookup[frame] for lookup, frame in zip(lookups, frames, strict=True)])
+    write_labels(tmp_path / "results" / "film_labels.tif", linked, axes="TYX")
+    write_table(tmp_path / "results" / "film_tracks.csv", tracks.columns())
+    text = (Path(__file__).parents[2] / "docs" / "stacks.md").read_text(encoding="utf-8")
+    code = next(part for part in text.split("\n\n    import csv\n")[1:])
+    block = "import csv\n" + "\n".join(line[4:] for line in code.split("napari.run()")[0].splitlines())
+    viewer = make_napari_viewer()
+    monkeypatch.setattr("napari.Viewer", lambda: viewer)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "stacks.md", "exec"), {})
+    shown = next(layer for layer in viewer.layers if isinstance(layer, Tracks))
+    assert {child: list(parents) for child, parents in shown.graph.items()} == {3: [2], 4: [2]}
+    np.testing.assert_allclose(shown.data, tracks.rows)
+
+
+def choose_pages(batch: BatchWidget, name: str) -> None:  # noqa: F811
+    pages = batch.recipe_section.pages
+    pages.setCurrentIndex(pages.findData(name))
+
+
+def test_slices_are_linked_and_a_row_opens_image_and_cells_in_space(
+    batch: BatchWidget,  # noqa: F811
+    tmp_path: Path,
+    qtbot: Any,
+    viewer: Any,
+) -> None:
+    folder = tmp_path / "stacks"
+    save_stack(folder / "s.tif", "ZYX")
+    chosen(batch, folder, qtbot)
+    choose_pages(batch, "z")
+    run(batch, qtbot)
+    assert states(batch) == {"s.tif": "done"}
+    row = batch.job.rows.rows[0]
+    labels, _ = read_label_stack(folder / "cellseg" / "s_labels.tif")
+    assert row.count == len(np.unique(labels)) - 1 and row.median_volume_vox
+    batch.done_section.table.selectRow(0)
+    press(batch.done_section.open, qtbot)
+    qtbot.waitUntil(
+        lambda: any(isinstance(layer, Labels) and layer.ndim == 3 for layer in viewer.layers), timeout=20_000
+    )
+    shown = next(layer for layer in viewer.layers if isinstance(layer, Labels) and layer.ndim == 3)
+    np.testing.assert_array_equal(shown.data, labels)
+    np.testing.assert_allclose(shown.scale, (2, 0.5, 0.5))
+    assert not batch.opening.unsaved()
+
+
+def test_time_is_linked_as_the_recipe_in_a_file_says(
+    batch: BatchWidget,  # noqa: F811
+    tmp_path: Path,
+    qtbot: Any,
+    viewer: Any,
+) -> None:
+    folder = tmp_path / "films"
+    save_stack(folder / "f.tif", "TYX")
+    chosen(batch, folder, qtbot)
+    choose_pages(batch, "t")
+    made = batch.recipe_section.recipe()
+    assert (made.pages, made.link) == ("stack", "t")
+    batch.recipe_section.save_to(tmp_path / "r.json")
+    choose_pages(batch, "each")
+    assert batch.recipe_section.recipe().link == "none"
+    assert batch.recipe_section.read(tmp_path / "r.json") and batch.recipe_section.recipe() == made
+    assert Recipe.read(tmp_path / "r.json") == made
+    run(batch, qtbot)
+    assert states(batch) == {f"f.tif t00{t}": "done" for t in range(3)}
+    assert (folder / "cellseg" / "f_tracks.csv").exists() and (folder / "cellseg" / "f_frames.csv").exists()
