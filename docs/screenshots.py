@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 from contextlib import nullcontext
@@ -32,6 +33,7 @@ def main() -> None:
             take(sample, theme, size, shown)
         correct_and_train()
         batch()
+        stack()
 
 
 def take(sample: str, theme: str, size: tuple[int, int], shown: str) -> None:
@@ -128,7 +130,9 @@ def batch() -> None:
     from napari_cellseg.imaging.reading import read_image
 
     os.environ["NAPARI_CELLSEG_HOME"] = tempfile.mkdtemp()
-    folder = Path(tempfile.mkdtemp(), "plate3")
+    # Its path is in the picture.
+    folder = Path(tempfile.gettempdir(), "plate3")
+    shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     mosaic = np.asarray(read_image(sample_path("mosaic")).data)
     for place in range(16):
@@ -157,6 +161,40 @@ def batch() -> None:
     sheet = widget.show_sheet()
     wait(1000)
     sheet.grab().save(str(IMAGES / "contact_sheet_dark.png"))
+    viewer.close()
+
+
+def stack() -> None:
+    """Segment all planes of a film, and link them to tracks."""
+    import napari
+    import numpy as np
+
+    from napari_cellseg.gui.demo import wait
+    from napari_cellseg.gui.samples import sample_path
+    from napari_cellseg.gui.segment_widget import SegmentWidget
+    from napari_cellseg.imaging.reading import read_image
+
+    os.environ["NAPARI_CELLSEG_HOME"] = tempfile.mkdtemp()
+    mosaic = np.asarray(read_image(sample_path("mosaic")).data)
+    film = np.stack([mosaic[4 * t : 4 * t + 384, 6 * t : 6 * t + 512] for t in range(12)])
+    viewer = napari.Viewer(show=True)
+    viewer.theme = "dark"
+    viewer.add_image(film, name="film", axis_labels=("t", "y", "x"))
+    widget = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Segment and count cells")
+    viewer.window.resize(1366, 768)
+    wait(500)
+    viewer.reset_view()
+    widget.bench.planes.want_all(True)
+    widget.run_section.segment.click()
+    while widget.bench.planes.busy or widget.session.running:
+        wait(200)
+    wait(1000)
+    widget.planes_section.link.click()
+    while widget.bench.links.busy:
+        wait(200)
+    wait(2000)
+    save(viewer, "film_dark_1366")
     viewer.close()
 
 

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Generator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..imaging.errors import CellsegError
 from .common import bar_of
 from .dataset_options import add_dataset_options, dataset_values
-from .reporting import StopWish
+from .reporting import JsonReport, Report, StopWish
 from .train_options import add_train_options, train_params
 from .training import TrainText, add_data_choices, read_parts
 
 if TYPE_CHECKING:
+    from ..training.events import Event
+    from ..training.params import TrainParams
     from ..training.search import Trial
 
 
@@ -24,62 +28,133 @@ def add_search(commands: Any) -> None:
     sub.add_argument("--parent", metavar="MODEL", help="start from this model's weights")
     add_data_choices(sub)
     sub.add_argument("--kind-weight", action="append", default=[], metavar="KIND=W", help="how often a kind is drawn")
+    sub.add_argument("--report", choices=("text", "jsonl"), default="text", help="jsonl: one JSON object per line")
+    sub.add_argument("--stop-on-eof", action="store_true", help="stop, and keep the ranking, when the input ends")
     add_train_options(sub)
     sub.set_defaults(run=run_search, minutes=20.0, resume=False)
 
 
 def run_search(args: argparse.Namespace) -> int:
-    """``napari-cellseg search``: train a few times, print a ranked table, leave search.json."""
+    """``napari-cellseg search``: train a few times, tell a ranked table, leave search.json."""
+    report: Report = JsonReport() if args.report == "jsonl" else SearchText()
+    wish = StopWish(args.stop_on_eof)
+    try:
+        return _run(args, report, wish)
+    except CellsegError as error:
+        if args.report != "jsonl":
+            raise
+        report.say({"event": "error", "message": str(error)})
+        return 1
+    finally:
+        wish.forget()
+
+
+def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     from ..network.versions import load_model
-    from ..training.events import Note, TrainProgress
-    from ..training.search import SEARCH_FILE, Trial, iter_search, rounds_of
+    from ..training.search import SEARCH_FILE, iter_search
 
     params = train_params(args)
     parent = load_model(args.parent) if args.parent else None
     data = {**dataset_values(args), "size": args.size, "fit": args.fit or "crop"}
-    training, validation, _ = read_parts(args, data, params.seed, TrainText())
+    training, validation, _ = read_parts(args, data, params.seed, report)
     if not args.trials > 0:
         raise CellsegError(f"{args.trials} trials were asked for; it must be at least 1.")
-    wish = StopWish(on_eof=False)
     steps = iter_search(
         training, validation, args.out, params, parent, minutes=args.minutes, n_trials=args.trials, stop=wish.given
     )
-    n_total = sum(rounds_of(args.trials))
-    try:
-        with bar_of(1000 * n_total, "per mille") as bar:
-            n_done = 0
-            while True:
-                try:
-                    event = next(steps)
-                except StopIteration as stop:
-                    ranked: list[Trial] = stop.value
-                    break
-                if isinstance(event, TrainProgress):
-                    bar.update(round(1000 * (n_done + event.done)) - bar.n)
-                elif isinstance(event, Note):
-                    bar.write(event.text)
-                elif isinstance(event, Trial):
-                    n_done += 1
-                    bar.write(f"{n_done} of {n_total}: {trial_line(event)}")
-    finally:
-        wish.forget()
-    print("\nbest first:")
-    for trial in ranked:
-        print(trial_line(trial))
-    print(f"ranking in {Path(args.out) / SEARCH_FILE}; the best version in {Path(args.out) / ranked[0].folder}"
-          if ranked else "no trial came to its end")  # fmt: skip
+    ranked = _drain(steps, params, args.trials, report, wish)
+    report.say(
+        {
+            "event": "done",
+            "ranking": [trial.number for trial in ranked],
+            "best": str(Path(args.out) / ranked[0].folder) if ranked else None,
+            "file": str(Path(args.out) / SEARCH_FILE),
+            "stopped_early": wish.given(),
+            "lines": [trial_line(trial) for trial in ranked],
+        }
+    )
     return 0
+
+
+def _drain(
+    steps: Generator[Event | Trial, None, list[Trial]], params: TrainParams, n_trials: int, report: Report,
+    wish: StopWish,
+) -> list[Trial]:  # fmt: skip
+    """Tell what a search says; return its ranking."""
+    from ..training.events import Note, TrainProgress
+    from ..training.halving import rounds_of
+    from ..training.search import Trial, ranking, tried_values, vary
+
+    done: list[Trial] = []
+    n_total = sum(rounds_of(n_trials))
+    report.say({"event": "search", "trials": n_trials, "trainings": n_total})
+    while True:
+        try:
+            event = next(steps)
+        except StopIteration as stop:
+            ranked: list[Trial] = stop.value
+            return ranked
+        if isinstance(event, TrainProgress):
+            part = round(1000 * (len(done) + event.done))
+            report.say({"event": "progress", "done": part, "total": 1000 * n_total})
+        elif isinstance(event, Note):
+            report.say({"event": "note", "text": event.text})
+        elif isinstance(event, Trial):
+            done.append(event)
+            report.say(
+                {
+                    "event": "trial",
+                    **asdict(event),
+                    "n_done": len(done),
+                    "n_total": n_total,
+                    "changes": changes(event),
+                    "values": tried_values(vary(params, event.settings)),
+                    "ranking": [trial.number for trial in ranking(done)],
+                }
+            )
+        if report.unheard:
+            wish.give()
+
+
+class SearchText(TrainText):
+    """Lines and a progress bar for a person."""
+
+    def say(self, event: dict[str, Any]) -> None:
+        """Tell one event."""
+        kind = event["event"]
+        if kind == "search":
+            self._bar = bar_of(1000 * event["trainings"], "per mille")
+        elif kind == "progress":
+            self._bar.update(event["done"] - self._bar.n)
+        elif kind == "trial":
+            self._bar.write(f"{event['n_done']} of {event['n_total']}: {_line(event)}")
+        elif kind == "done":
+            self._bar.close()
+            print("\n".join(["", "best first:", *event["lines"]]))
+            print(f"ranking in {event['file']}; the best version in {event['best']}"
+                  if event["best"] else "no trial came to its end")  # fmt: skip
+        else:
+            super().say(event)
+
+
+def changes(trial: Trial) -> str:
+    """Return what a trial changed, in words."""
+    changed = [
+        f"{name.replace('_', ' ')} {f'x {value:g}' if isinstance(value, float) else value}"
+        for name, value in trial.settings.items()
+        if value not in (1.0, "as asked")
+    ]
+    return ", ".join(changed) or "as asked"
 
 
 def trial_line(trial: Trial) -> str:
     """Return a trial as one line."""
-    changed = [
-        f"{name.replace('_', ' ')} {'x ' if isinstance(value, float) else ''}{value}"
-        for name, value in trial.settings.items()
-        if value not in (1.0, "as asked")
-    ]
-    figures = trial.problem or f"F1 {trial.f1:.3f}, IoU {trial.iou:.3f}"
-    return f"settings {trial.number}, {trial.minutes:.1f} min: {figures}; {', '.join(changed) or 'as asked'}"
+    return _line({**asdict(trial), "changes": changes(trial)})
+
+
+def _line(trial: Mapping[str, Any]) -> str:
+    figures = trial["problem"] or f"F1 {trial['f1']:.3f}, IoU {trial['iou']:.3f}"
+    return f"settings {trial['number']}, {trial['minutes']:.1f} min: {figures}; {trial['changes']}"
 
 
 def add_compare_runs(commands: Any) -> None:

@@ -128,7 +128,7 @@ def kind_weights(items: Sequence[str]) -> dict[str, float]:
     """Read ``KIND=NUMBER`` words."""
     weights = {}
     for item in items:
-        kind, equals, value = item.partition("=")
+        kind, equals, value = item.rpartition("=")
         try:
             weights[kind] = float(value)
         except ValueError:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QHeaderView, QLabel, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
 
 from ..imaging.errors import CellsegError
@@ -43,7 +43,16 @@ class TrainDataSection(QWidget):
         Returns how images are varied, for the preview.
     layers : PairLayers
         Shows what is looked at.
+
+    Signals
+    -------
+    read()
+        Images were read, or are no longer there.
+    kinds_asked()
     """
+
+    read = Signal()
+    kinds_asked = Signal()
 
     def __init__(
         self,
@@ -142,13 +151,17 @@ class TrainDataSection(QWidget):
         self.varied = small_button(
             "data_preview", "Preview", "Show images as the network will see them: cut, turned, brighter or darker."
         )
+        self.kinds = small_button(
+            "data_kinds", "Kinds …", "Sort the images into kinds, and choose how often each is learned from."
+        )
         self.stop = small_button("data_stop", "Stop reading", "Do not read these images any further.")
         self.view.clicked.connect(self.look)
         self.varied.clicked.connect(self.preview)
+        self.kinds.clicked.connect(self.kinds_asked)
         self.stop.clicked.connect(self.cancel)
         buttons = QHBoxLayout()
         buttons.setSpacing(4)
-        for button, part in ((self.view, 5), (self.varied, 3), (self.stop, 3)):
+        for button, part in ((self.view, 5), (self.varied, 3), (self.kinds, 3), (self.stop, 4)):
             buttons.addWidget(button, part)
         inside = QWidget()
         column = QVBoxLayout(inside)
@@ -217,6 +230,7 @@ class TrainDataSection(QWidget):
         else:
             self.fold.title.setText("these images cannot be used" if self.problem else "reading …")
         self._show_row()
+        self.read.emit()
 
     def _fill_list(self) -> None:
         row = self._row()
@@ -251,7 +265,10 @@ class TrainDataSection(QWidget):
         row = self._row()
         usable = self.loaded is not None and (row is None or row.state != LEFT_OUT)
         self.view.setEnabled(usable)
-        self.varied.setEnabled(self.loaded is not None)
+        for button in (self.varied, self.kinds):
+            button.setEnabled(self.loaded is not None)
+            # They make room for the button that is needed while files are read.
+            button.setVisible(not self.busy)
         notes = " ".join(self.loaded.report.notes) if self.loaded is not None else ""
         text = self.problem or (f"{row.name}: {row.why}" if row is not None and row.why else notes)
         self.hint.setText(text)

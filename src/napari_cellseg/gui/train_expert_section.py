@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -11,6 +12,8 @@ from qtpy.QtWidgets import QFormLayout, QPushButton, QVBoxLayout, QWidget
 from ..training.finetune_params import FineTuneParams, is_expert
 from ..training.params import AugmentParams, TrainParams
 from . import train_settings
+from .colors import Colors
+from .train_files_section import TrainFilesSection
 from .train_fold import Fold
 from .train_form import SettingsForm
 
@@ -44,6 +47,8 @@ class TrainDataExpertSection(QWidget):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
+        self.files = TrainFilesSection()
+        self.files.changed.connect(self._on_files)
         self.forms: dict[str, SettingsForm] = {}
         self.folds: dict[str, Fold] = {}
         column = QVBoxLayout(self)
@@ -52,7 +57,8 @@ class TrainDataExpertSection(QWidget):
         for group, title in train_settings.TITLES.items():
             form = SettingsForm(train_settings.fields_of(group), f"data_{group}", train_settings.OWN)
             form.changed.connect(self.changed)
-            fold = Fold(f"data_fold_{group}", title, f"Settings: {title.lower()}.", form, False)
+            inside = _column(form, self.files) if group == "data" else form
+            fold = Fold(f"data_fold_{group}", title, f"Settings: {title.lower()}.", inside, False)
             self.forms[group], self.folds[group] = form, fold
             column.addWidget(fold)
         self.reset = _reset_button("data_defaults")
@@ -83,6 +89,16 @@ class TrainDataExpertSection(QWidget):
         self.folds["network"].setVisible(not from_parent)
         rate = train_settings.FROM_PARENT["learning_rate"] if from_parent else TrainParams.learning_rate
         self.forms["training"].set_own("learning_rate", rate)
+        self.forms["training"].set_unset("diameter", train_settings.unset_diameter(from_parent))
+
+    def take_over(self, values: Mapping[str, Mapping[str, Any]]) -> None:
+        """Set some settings, by group and name."""
+        for group, settings in values.items():
+            self.forms[group].set_values(settings)
+
+    def set_colors(self, colors: Colors) -> None:
+        """Follow the theme."""
+        self.files.set_colors(colors)
 
     def values(self) -> dict[str, dict[str, Any]]:
         """Return what differs from the command line's defaults, by group."""
@@ -90,7 +106,7 @@ class TrainDataExpertSection(QWidget):
 
     def words(self) -> tuple[str, ...]:
         """Return these as words of the command line."""
-        return train_settings.option_words(self.values(), self._from_parent)
+        return (*train_settings.option_words(self.values(), self._from_parent), *self.files.words())
 
     def check(self, minutes: float | None) -> TrainParams:
         """Build the settings that were chosen.
@@ -102,10 +118,26 @@ class TrainDataExpertSection(QWidget):
         """
         return train_settings.check(self.values(), minutes, self._from_parent)
 
+    def _on_files(self) -> None:
+        # A split says which images are held out.
+        for name in ("validation", "split_by"):
+            self.forms["data"].controls[name].setEnabled(self.files.choice.split is None)
+        self.changed.emit()
+
     def set_defaults(self) -> None:
         """Forget what was changed."""
         for form in self.forms.values():
             form.set_defaults()
+
+
+def _column(*widgets: QWidget) -> QWidget:
+    inside = QWidget()
+    column = QVBoxLayout(inside)
+    column.setContentsMargins(0, 0, 0, 0)
+    column.setSpacing(3)
+    for widget in widgets:
+        column.addWidget(widget)
+    return inside
 
 
 def _reset_button(name: str) -> QPushButton:

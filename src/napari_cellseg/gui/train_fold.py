@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 
 class Fold(QWidget):
@@ -31,10 +31,17 @@ class Fold(QWidget):
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
-        column.addWidget(self.title)
+        self._head = QHBoxLayout()
+        self._head.setSpacing(3)
+        self._head.addWidget(self.title, 1)
+        column.addLayout(self._head)
         column.addWidget(content)
         self.title.setChecked(unfolded)
         self._on_toggled(unfolded)
+
+    def add_beside(self, widget: QWidget) -> None:
+        """Put something at the right of the title, which is seen also when it is folded."""
+        self._head.addWidget(widget)
 
     def unfold(self, unfolded: bool) -> None:
         """Show or hide the content."""

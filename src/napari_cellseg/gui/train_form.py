@@ -34,6 +34,34 @@ class ShortDoubleSpinBox(QDoubleSpinBox):
         return f"{value:.6g}"
 
 
+class _Unset:
+    """What two kinds of controls have in common whose 0 says that nothing is set: from there they go to the least."""
+
+    least: float = 0
+
+    def stepBy(self: Any, steps: int) -> None:
+        """Go up or down, across the gap between nothing and the least."""
+        super().stepBy(steps)  # type: ignore[misc]
+        if 0 < self.value() < self.least:
+            self.setValue(self.least if steps > 0 else 0)
+
+    def settle(self: Any) -> None:
+        """Show what is used in the place of a number that is too small."""
+        self.setValue(self.asked() or 0)
+
+    def asked(self: Any) -> Any:
+        """Return the number that is used; None: nothing is set."""
+        return max(self.value(), self.least) if self.value() else None
+
+
+class OptionalSpinBox(_Unset, QSpinBox):
+    """A whole number, or nothing."""
+
+
+class OptionalDoubleSpinBox(_Unset, ShortDoubleSpinBox):
+    """A number, or nothing."""
+
+
 class Pair(QWidget):
     """Two numbers, the smaller first."""
 
@@ -113,6 +141,17 @@ class SettingsForm(QWidget):
         for setting in self._fields:
             _set(self.controls[setting.name], self._default(setting))
 
+    def set_values(self, values: Mapping[str, Any]) -> None:
+        """Set some, by name."""
+        for name, value in values.items():
+            _set(self.controls[name], tuple(value) if isinstance(value, (list, tuple)) else value)
+
+    def set_unset(self, name: str, text: str) -> None:
+        """Say in other words what it means that a setting is not set."""
+        control = self.controls[name]
+        assert isinstance(control, QAbstractSpinBox)
+        control.setSpecialValueText(text)
+
     def set_own(self, name: str, value: Any) -> None:
         """Begin with another value from now on; a person's own choice stays."""
         setting = next(f for f in self._fields if f.name == name)
@@ -146,17 +185,19 @@ def _control(setting: Field[Any]) -> QWidget:
 
 def _number(setting: Field[Any], kind: type) -> QSpinBox | QDoubleSpinBox:
     meta = setting.metadata
+    optional = setting.default is None
     number: QSpinBox | QDoubleSpinBox
     if kind is int:
-        number = QSpinBox()
-        number.setRange(0 if setting.default is None else meta["min"], meta["max"])
+        number = OptionalSpinBox() if optional else QSpinBox()
     else:
-        number = ShortDoubleSpinBox()
+        number = OptionalDoubleSpinBox() if optional else ShortDoubleSpinBox()
         number.setDecimals(DECIMALS)
         number.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
-        number.setRange(meta["min"], meta["max"])
-    if setting.default is None:
+    number.setRange(0 if optional else meta["min"], meta["max"])
+    if isinstance(number, (OptionalSpinBox, OptionalDoubleSpinBox)):
+        number.least = meta["min"]
         number.setSpecialValueText(meta.get("none", "not set"))
+        number.editingFinished.connect(number.settle)
     return number
 
 
@@ -179,9 +220,8 @@ def _value(control: QWidget, setting: Field[Any]) -> Any:
     if isinstance(control, Pair):
         return control.value()
     assert isinstance(control, (QSpinBox, QDoubleSpinBox))
-    if isinstance(control, QSpinBox):
-        return None if setting.default is None and not control.value() else control.value()
-    return round(control.value(), DECIMALS)
+    value = control.asked() if isinstance(control, _Unset) else control.value()
+    return round(value, DECIMALS) if isinstance(value, float) else value
 
 
 def _changed_of(control: QWidget) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -194,6 +194,8 @@ class TrainJob(ChildJob):
             self._hear_step(event)
         elif kind == "validation":
             self._hear_validation(event)
+        elif kind == "earlier":
+            self._hear_earlier(event)
         elif kind == "note":
             self.notes += [self._short(text) for text in _texts([event.get("text")])]
             self.changed.emit()
@@ -224,6 +226,20 @@ class TrainJob(ChildJob):
         if loss is not None:
             self.history.places.append(self.done)
             self.history.losses.append(loss)
+
+    def _hear_earlier(self, event: Mapping[str, Any]) -> None:
+        """Take in what a resumed run had reached before: the curves go on from there."""
+        history = History()
+        history.places, history.losses = _rows(event, ("places", "losses"), 2)
+        names = ("check_places", "check_losses", "check_f1", "check_iou", "check_dice")
+        history.check_places, history.check_losses, history.check_f1, history.check_iou, history.check_dice = _rows(
+            event, names, 2
+        )
+        best = _number(event.get("best"))
+        if best is not None and 0 <= best < len(history.check_losses):
+            history.best = int(best)
+        self.history = history
+        self.done = min(max([0.0, *history.places[-1:]]), 1.0)
 
     def _hear_validation(self, event: Mapping[str, Any]) -> None:
         loss, f1 = _number(event.get("validation_loss")), _number(event.get("f1"))
@@ -300,6 +316,16 @@ def _facts(event: Mapping[str, Any]) -> str:
     held_out = f" Checked on {int(n_out)} {parts}{'' if n_out == 1 else 's'} held out, {int(cells_out):,} cells."
     device = f" Runs on {event['device']}." if event.get("device") else ""
     return f"Learning from {images}, {int(n_cells):,} cells.{held_out if parts else ''}{device}"
+
+
+def _rows(event: Mapping[str, Any], names: Sequence[str], n_needed: int) -> list[list[float]]:
+    """Return columns of one length, without the rows in which one of the first is no number."""
+    columns = [event.get(name) for name in names]
+    if not all(isinstance(column, list) for column in columns):
+        return [[] for _ in names]
+    rows = [[_number(value) for value in row] for row in zip(*columns, strict=False)]
+    kept = [[math.nan if v is None else v for v in row] for row in rows if None not in row[:n_needed]]
+    return [list(column) for column in zip(*kept, strict=True)] if kept else [[] for _ in names]
 
 
 def _texts(values: object) -> list[str]:

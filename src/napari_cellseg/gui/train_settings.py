@@ -79,6 +79,11 @@ FROM_PARENT: Mapping[str, Any] = {"learning_rate": 3e-4}
 OPTION_NAMES = {("loss", "distance"): "distance_weight", ("loss", "offset"): "offset_weight"}
 
 
+def unset_diameter(from_parent: bool) -> str:
+    """Say what size the cells have where no diameter is set."""
+    return "as the model has them" if from_parent else "as they are"
+
+
 def fields_of(group: str) -> list[Field[Any]]:
     """Return the settings of a group that have a control."""
     found = [entry for cls in GROUPS[group] for entry in fields(cls) if entry.metadata]

@@ -14,6 +14,7 @@ from qtpy.QtWidgets import (
     QProgressBar,
     QPushButton,
     QSizePolicy,
+    QToolButton,
     QVBoxLayout,
     QWidget,
 )
@@ -48,6 +49,8 @@ class TrainStartSection(QWidget):
         The chosen version is to be used in the Segment widget.
     figures_asked(str)
         How good the chosen version is, is to be shown.
+    compare_asked()
+        Trainings are to be looked at side by side.
     parent_changed()
         Another version, or nothing, was chosen to start from.
     """
@@ -55,6 +58,7 @@ class TrainStartSection(QWidget):
     asked = Signal()
     use_asked = Signal(str)
     figures_asked = Signal(str)
+    compare_asked = Signal()
     parent_changed = Signal()
 
     def __init__(self, job: TrainJob, parent: QWidget | None = None) -> None:
@@ -81,6 +85,7 @@ class TrainStartSection(QWidget):
         """List the versions again, and choose the wanted one, or the present one, if it is there."""
         wanted = self.parent_name if wanted is None else wanted
         self._models = list_models()
+        self.compare.setVisible(sum(bool(model.training) for model in self._models) > 1)
         with QSignalBlocker(self.parent_model):
             self.parent_model.clear()
             for model in self._models:
@@ -170,6 +175,10 @@ class TrainStartSection(QWidget):
         self.message.setWordWrap(True)
         self.message.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.compare = QToolButton(objectName="train_compare")
+        self.compare.setText("Compare runs")
+        self.compare.setToolTip("Set the trainings of several versions side by side: figures, curves, settings.")
+        self.compare.clicked.connect(self.compare_asked)
         self.curves, self.overlap = TrainCurves(), OverlapCurves()
         self.overlap.hide()
         self.start.clicked.connect(self.asked)
@@ -200,6 +209,7 @@ class TrainStartSection(QWidget):
         column.addWidget(self.curves)
         column.addWidget(self.overlap)
         self.fold = Fold("train_curves_fold", "Curves", "How the loss fell.", inside, True)
+        self.fold.add_beside(self.compare)
         grid.addWidget(self.fold, 4, 0, 1, 3)
 
     def _chosen(self) -> ModelVersion | None:

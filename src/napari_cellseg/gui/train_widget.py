@@ -15,9 +15,13 @@ from ..network.versions import ModelVersion, load_model, user_models_dir
 from ..training.finetune_params import FineTuneParams
 from ..training.runs import Unfinished, discard, list_unfinished, next_version_dir
 from .bindings import Bindings
+from .colors import theme_colors
 from .commands import segment_widget
 from .dock import Dock
+from .kinds_opener import KindsOpener
 from .layout import small_button
+from .search_job import SearchRequest, search_dir, search_job_of
+from .search_section import SearchSection
 from .segment_widget import SegmentWidget
 from .train_data import DataChoice, scratch_version_dir
 from .train_data_section import TrainDataSection
@@ -40,6 +44,10 @@ if TYPE_CHECKING:
 NOTHING = (
     "There is nothing to learn from yet. Segment an image, correct and review some of its cells in the Correct widget, "
     "and add it to this training set."
+)
+
+SEARCHING = (
+    "A search for settings is under way, and a training beside it would spoil its figures. Cancel it first, or wait."
 )
 
 
@@ -65,8 +73,11 @@ class TrainWidget(Dock):
         self.data_section = TrainDataSection(
             self.bench, self.job, self.start_section.say, lambda: self.data_expert.augment, layers
         )
+        self.search_job = search_job_of(self.bench)
+        self.search_section = SearchSection(self.search_job, self.job, self._search_request)
         self._runs: RunsWindow | None = None
         self._unfinished: Unfinished | None = None
+        self.kinds = KindsOpener(self.bench, self.job, self.data_section, self.data_expert.files, self)
         self._build_unfinished()
         self._lay_out()
         self.start_section.asked.connect(self.start)
@@ -81,6 +92,11 @@ class TrainWidget(Dock):
         self.result_section.used.connect(self.use)
         self.result_section.closed.connect(self._show_expert)
         self.result_section.compare_asked.connect(self.compare)
+        self.start_section.compare_asked.connect(self.compare)
+        self.data_section.read.connect(self._on_source)
+        self.data_section.kinds_asked.connect(self.kinds.open)
+        self.kinds.used.connect(self.start_section.say)
+        self.search_section.taken.connect(lambda tried: self.data_expert.take_over(tried.values))
         self._bindings = Bindings(self)
         self._bindings.bind(self.job.changed, self._on_changed)
         self._bindings.bind(self.job.ended, self._on_ended)
@@ -91,7 +107,7 @@ class TrainWidget(Dock):
 
     def start(self) -> None:
         """Start to train, unless something is missing, which is said."""
-        problem = self._problem()
+        problem = SEARCHING if self.search_job.running else self._problem()
         if problem:
             self.start_section.say(problem, True)
             return
@@ -105,7 +121,9 @@ class TrainWidget(Dock):
     def resume(self) -> None:
         """Go on with the run that was interrupted last."""
         run = self._unfinished
-        if run is not None:
+        if self.search_job.running:
+            self.start_section.say(SEARCHING, True)
+        elif run is not None:
             folder = Path(run.training_set)
             self._begin(TrainRequest(folder, run.parent, run.path, 0, resume=True, command=run.command))
 
@@ -176,9 +194,23 @@ class TrainWidget(Dock):
         self.data_expert.check(minutes or None)
         return TrainRequest(data.path, name, out, minutes, self.data_expert.words(), data=data, command="train")
 
+    def _search_request(self, minutes: float, trials: int) -> SearchRequest:
+        problem = self._problem()
+        if problem:
+            raise CellsegError(problem)
+        self.data_expert.check(minutes)
+        data = self.job.data or DataChoice(self.job.folder)
+        parent, options = self.start_section.parent_name, self.data_expert.words()
+        return SearchRequest(data, parent, search_dir(data), minutes, trials, options)
+
     def _on_source(self, *_: Any) -> None:
         """Follow what is learned from, and what is started from."""
         trains = self.trains
+        data = self.job.data
+        self.data_expert.files.show_data(
+            data or DataChoice(self.job.folder), self.data_section.loaded if data else None
+        )
+        self.search_fold.setVisible(trains)
         self.data_expert.set_start(self.start_section.parent_name != SCRATCH)
         self.expert_section.setVisible(not trains)
         self.data_expert.setVisible(trains)
@@ -191,10 +223,17 @@ class TrainWidget(Dock):
         self.set_section.refresh()
         self._show_unfinished()
 
+    def follow_theme(self) -> None:
+        """Give the expert settings napari's colours, too."""
+        super().follow_theme()
+        for section in (self.data_expert, self.search_section):
+            section.set_colors(theme_colors(self.bench.viewer.theme))
+
     def window_seen(self, window: QWidget) -> None:
         """Stop the training, too, when the window closes."""
         super().window_seen(window)
-        window.destroyed.connect(self.job.close)
+        for job in (self.job, self.search_job):
+            window.destroyed.connect(job.close)
 
     def _begin(self, request: TrainRequest) -> None:
         self.question.hide()
@@ -206,6 +245,8 @@ class TrainWidget(Dock):
 
     def _problem(self) -> str:
         """Say why training cannot start; empty when it can."""
+        if self.trains and self.data_expert.files.problem:
+            return self.data_expert.files.problem
         if self.job.data is not None:
             return self.data_section.problem
         section = self.set_section
@@ -299,8 +340,14 @@ class TrainWidget(Dock):
         inside = QWidget()
         experts = QVBoxLayout(inside)
         experts.setContentsMargins(0, 0, 0, 0)
+        tip = "Let the computer try settings for some minutes; the best can then be taken over."
+        self.search_fold = Fold("search_fold", "Search for good settings", tip, self.search_section, False)
+        search = QVBoxLayout()
+        search.setContentsMargins(10, 0, 0, 0)
+        search.addWidget(self.search_fold)
         for section in (self.expert_section, self.data_expert):
             experts.addWidget(section)
+        experts.addLayout(search)
         tip = "Settings that rarely need to be changed."
         self.expert = Fold("train_expert", "Expert settings", tip, inside, False)
         column = QVBoxLayout()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from .record import TrainProgress
+
+EARLIER_POINTS = 600
 
 
 @dataclass(frozen=True)
@@ -59,9 +62,49 @@ class Phase:
     total: int = 0
 
 
-Event = Started | TrainProgress | Looked | Note | Phase
+@dataclass(frozen=True)
+class Earlier:
+    """What a run had reached before it was stopped, for its curves: places are the part of the run that was done.
 
-_NAMES = {Started: "start", TrainProgress: "step", Looked: "validation", Note: "note", Phase: "phase"}
+    `places` and `losses` are means of neighbouring steps; the others have an entry for each look, NaN where something
+    was not measured. `best`: which look's weights were kept.
+    """
+
+    places: tuple[float, ...]
+    losses: tuple[float, ...]
+    check_places: tuple[float, ...]
+    check_losses: tuple[float, ...]
+    check_f1: tuple[float, ...]
+    check_iou: tuple[float, ...]
+    check_dice: tuple[float, ...]
+    best: int | None
+
+
+Event = Started | TrainProgress | Looked | Note | Phase | Earlier
+
+_NAMES = {
+    Started: "start", TrainProgress: "step", Looked: "validation", Note: "note", Phase: "phase", Earlier: "earlier",
+}  # fmt: skip
+
+
+def earlier(history: Sequence[TrainProgress], looks: Sequence[Looked]) -> Earlier:
+    """Put a run's past together; a look before the first step lies at the start."""
+    known = [p for p in history if math.isfinite(p.loss)]
+    every = max(1, -(-len(known) // EARLIER_POINTS))
+    blocks = [known[i : i + every] for i in range(0, len(known), every)]
+    places = {p.step: p.done for p in history}
+    there = [look for look in looks if math.isfinite(look.validation_loss)]
+    kept = [i for i, look in enumerate(there) if look.best]
+    return Earlier(
+        tuple(block[-1].done for block in blocks),
+        tuple(math.fsum(p.loss for p in block) / len(block) for block in blocks),
+        tuple(places.get(look.step, 0.0) for look in there),
+        tuple(look.validation_loss for look in there),
+        tuple(look.f1 for look in there),
+        tuple(look.iou for look in there),
+        tuple(look.dice for look in there),
+        kept[-1] if kept else None,
+    )
 
 
 def event_dict(event: Event) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ..imaging.writing import make_folder
 from ..network.versions import CONFIG_FILE, WEIGHTS_FILE, ModelVersion, read_version
 from .checkpoint import fingerprint, read_checkpoint
 from .datasets import Sample
-from .events import Event
+from .events import Event, earlier
 from .finetune_params import FineTuneParams
 from .finetune_run import FineTuneRun
 from .general import general_samples
@@ -101,16 +101,17 @@ def iter_finetune(
         )
     if not resume and (out / WEIGHTS_FILE).exists():
         raise OutputError(f"{out} holds a model version already. Versions are never overwritten: choose a new folder.")
-    make_folder(out)
     parts = hold_out(samples, params.hold_out, params.seed)
     saved = read_checkpoint(out, samples) if resume else None
     run = FineTuneRun(out, parent, params, parts, dict(record or {}), fingerprint(samples))
+    make_folder(out)
     try:
         yield run.started(int(saved["step"]) if saved else 0, resume)
         general = general_samples("learn") if general is None else general
         yield from run.prepare(general if params.general else ())
         if saved:
             run.restore(saved)
+            yield earlier(run.history, run.looks)
         if run.clock.step == 0:
             yield run.look()
         yield from run.steps(stop)

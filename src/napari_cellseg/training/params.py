@@ -158,7 +158,7 @@ class TrainParams:
     kind_weights: Mapping[str, float] = field(default_factory=dict)
     diameter: float | None = setting(
         None, "Cell diameter", "pixels that the cells of every image are brought to; without: images as they are, or "
-        "as the model it starts from wants them", 4, 200, kind=float,
+        "as the model it starts from wants them", 4, 200, kind=float, none="as they are",
     )  # fmt: skip
     seed: int = setting(0, "Seed", "of the split and of every random choice", 0, 2**31 - 1)
     device: str = setting("auto", "Runs on", "where the network is trained", choices=POLICIES)

@@ -18,11 +18,14 @@ from ..network.predict import load_network
 from ..network.versions import ModelVersion
 from .datasets import Sample
 from .events import Event, Note
+from .halving import rounds_of
 from .learner import Learner
 from .looking import look_at, still_windows
-from .params import LossParams, TrainParams
+from .params import LOSSES, LossParams, TrainParams
 from .train_run import Ready
 from .trainer import Trained, iter_train_events
+
+__all__ = ["Trial", "iter_search", "propose", "ranking", "rounds_of", "tried_values", "vary"]
 
 SEARCH_FILE = "search.json"
 N_WINDOWS = 24
@@ -63,14 +66,6 @@ class Trial:
         """To sort by, best first: later rounds before earlier ones."""
         f1, iou = (-1.0 if math.isnan(v) else v for v in (self.f1, self.iou))
         return -self.round, -f1, -iou
-
-
-def rounds_of(n: int) -> list[int]:
-    """Return how many trials each round has: half of those before, rounded up, down to two."""
-    sizes = [n]
-    while sizes[-1] > 2:
-        sizes.append(math.ceil(sizes[-1] / 2))
-    return sizes
 
 
 def propose(n: int, seed: int = 0) -> list[dict[str, Any]]:
@@ -114,6 +109,20 @@ def vary(params: TrainParams, settings: Mapping[str, Any]) -> TrainParams:
         loss=loss,
         augment=augment,
     )
+
+
+def tried_values(params: TrainParams) -> dict[str, dict[str, Any]]:
+    """Return the values of all settings that :func:`vary` may change, by group, as the window's controls hold them."""
+    training = {name: getattr(params, name) for name in ("learning_rate", "batch_size", "schedule")}
+    weights = (params.loss.bce, params.loss.dice)
+    # Other weights have no name, and the loss is then left as it is.
+    loss = [("loss", name) for name, known in LOSSES.items() if known == weights]
+    names = ("zoom", "stretch", "noise", "blur", "contrast", "shading")
+    return {
+        "training": training,
+        "loss": dict(loss),
+        "augmentation": {name: getattr(params.augment, name) for name in names},
+    }
 
 
 def iter_search(

@@ -25,7 +25,7 @@ from .checkpoint import Clock, delete_checkpoint, write_checkpoint
 from .curves import CURVES_FILE, History, write_curves
 from .datasets import Sample
 from .drawing import Drawer
-from .events import Event, Looked, Note, Phase, Started
+from .events import Earlier, Event, Looked, Note, Phase, Started, earlier
 from .hold_out import count_cells
 from .learner import Batch, Learner
 from .params import TrainParams
@@ -122,6 +122,16 @@ class TrainRun:
             count_cells(validation), "images", self.learner.choice.label, self.params.minutes or 0.0, resumed, step,
             tuple(self.notes),
         )  # fmt: skip
+
+    def earlier(self) -> Earlier:
+        """Say what was reached before the run was stopped."""
+        best = self.looks.best_step
+        looks = [
+            Looked(p.step, p.validation_loss, math.nan, p.iou, p.step == best, p.dice)
+            for p in self.history
+            if not math.isnan(p.validation_loss)
+        ]
+        return earlier(self.history, looks)
 
     def prepare(self) -> Generator[Phase, None, None]:
         """Normalise all images and compute their targets."""

@@ -147,12 +147,15 @@ def iter_train_events(
     saved = read_checkpoint(out, everything) if resume else None
     if not resume and (out / WEIGHTS_FILE).exists():
         raise OutputError(f"{out} holds a model version already. Versions are never overwritten: choose a new folder.")
-    make_folder(out)
     run = TrainRun(out, data, params, parent, dict(record or {}), fingerprint(everything), ready, resume)
     if saved:
         run.restore(saved, asked)
+    # Not before: where the network cannot be built no empty folder stays behind.
+    make_folder(out)
     try:
         yield run.started(run.clock.step, resume)
+        if saved:
+            yield run.earlier()
         yield from run.prepare()
         if saved:
             run.write_run()
