@@ -66,6 +66,9 @@ def results(folder):
         name = path.relative_to(folder).as_posix()
         if path.is_dir() or name in (".cellseg/ledger.jsonl", ".cellseg/lock"):
             continue
+        if path.name.startswith("."):
+            # What a worker that was killed was just writing; the batch takes it away in the end.
+            continue
         content = path.read_bytes()
         if name == "counts.csv":
             rows = list(csv.DictReader(content.decode().splitlines()))

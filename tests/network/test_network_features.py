@@ -36,11 +36,12 @@ def _image(*shape: int, seed: int = 0) -> np.ndarray:
 
 @pytest.mark.parametrize("shape", [(61, 50), (1, 1), (64, 33, 3)])
 def test_the_prediction_is_the_models_own(model: ModelVersion, shape: tuple[int, ...]) -> None:
+    """Up to the rounding of whatever runs the network."""
     image = _image(*shape)
     found, alone = features(image, model), predict(image, model)
-    np.testing.assert_array_equal(found.prediction.probability, alone.probability)
+    np.testing.assert_allclose(found.prediction.probability, alone.probability, atol=2e-5)
     assert found.prediction.distance is not None and alone.distance is not None
-    np.testing.assert_array_equal(found.prediction.distance, alone.distance)
+    np.testing.assert_allclose(found.prediction.distance, alone.distance, atol=2e-5)
     assert found.shape == shape[:2] and found.prediction.model == model.name
 
 

@@ -90,7 +90,7 @@ class TrainStartSection(QWidget):
             self.parent_model.clear()
             for model in self._models:
                 self.parent_model.addItem(model.name, model.name)
-            self.parent_model.addItem("from scratch", SCRATCH)
+            self.parent_model.addItem("scratch", SCRATCH)
             if self.parent_model.findData(wanted) < 0 and Path(wanted).is_dir():
                 self._models.append(load_model(wanted))
                 self.parent_model.addItem(Path(wanted).name, wanted)
