@@ -169,3 +169,12 @@ def test_hash_does_not_depend_on_the_block_size(monkeypatch):
 def test_messages_use_the_name_of_the_image():
     with pytest.raises(ImageError, match=r"cells\.png"):
         Image(np.zeros((0, 3)), "YX", name="cells.png")
+
+
+def test_a_region_is_read_alone_and_as_a_copy() -> None:
+    values = np.arange(3 * 40 * 50).reshape(3, 40, 50)
+    image = Image(values, "CYX", name="some")
+    part = image.read_region(slice(5, 15), slice(20, 26))
+    assert np.array_equal(part, values[:, 5:15, 20:26]) and not np.shares_memory(part, values)
+    colour = Image(np.zeros((40, 50, 3), np.uint8), "YXC", rgb=True)
+    assert colour.read_region(slice(5, 15), slice(20, 60)).shape == (10, 30, 3)

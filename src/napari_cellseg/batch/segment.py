@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..imaging.image import Image, as_image
+from ..imaging.image import Image, Origin, as_image
 from ..imaging.memory import check_room
 from ..imaging.normalize import NormalizerParams, normalize
 from ..imaging.progress import Progress, drain
@@ -140,7 +140,12 @@ class Segmented:
             "notes": list(self.prediction.notes),
             "diameter": self.prediction.diameter,
             "zoom": self.prediction.zoom,
-            "image": {"name": self.image.name, "size_yx": list(self.plane.shape[:2]), "sha256": self.image_sha256},
+            "image": {
+                "name": self.image.name,
+                "size_yx": list(self.plane.shape[:2]),
+                "sha256": self.image_sha256,
+                **cut_from(self.image.origin),
+            },
             "count": self.instances.count(threshold, min_size),
             "corrected": False,
             "versions": versions(),
@@ -151,6 +156,13 @@ class Segmented:
             self.threshold if threshold is None else threshold,
             self.min_size if min_size is None else min_size,
         )
+
+
+def cut_from(origin: Origin | None) -> dict[str, Any]:
+    """Say what a part was cut out of; add the offset to the places in its table to get those in the whole image."""
+    if origin is None:
+        return {}
+    return {"cut_from": {"image": origin.title, "offset_yx": list(origin.offset_yx)}}
 
 
 def versions() -> dict[str, str]:

@@ -19,7 +19,7 @@ from ..imaging.writing import write_labels
 from .outputs import output_path
 from .results import save_result
 from .rows import BatchRow, failed
-from .segment import Segmented, SegmentResult
+from .segment import Segmented, SegmentResult, cut_from
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +112,7 @@ class Stack:
         """Write the file of labels with its provenance, and `more` of it."""
         image = self.image
         about = {"name": image.name, "size_yx": list(image.shape_yx), "sha256": self.image_sha256}
+        about |= cut_from(image.origin)
         metadata = {
             **settled[0].metadata,
             "image": about,

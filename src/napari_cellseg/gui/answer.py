@@ -7,12 +7,14 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ..imaging.errors import CellsegError
+from ..imaging.errors import CellsegError, MemoryTooSmallError
 from ..imaging.progress import Progress
 from ..session import Request
 
 if TYPE_CHECKING:
     from ..batch.segment import Segmented, SegmentResult
+
+SMALLER = "Or zoom in, and choose 'What is visible' in the menu beside Segment."
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +65,12 @@ def iter_answer(request: Request) -> Generator[Progress, None, Answer]:
         for name in ("centroids", "core_levels"):
             getattr(segmented.instances, name)
         return Answer(segmented, segmented.result())
+    except MemoryTooSmallError as error:
+        raise CellsegError(f"{error} {SMALLER}") from error
     except MemoryError as error:
         raise CellsegError(
-            f"{request.image.title} needs more memory than there is. Close other programs, or give a smaller image."
+            f"{request.image.title} needs more memory than there is. Close other programs, or give a smaller image. "
+            f"{SMALLER}"
         ) from error
     except RuntimeError as error:
         raise CellsegError(

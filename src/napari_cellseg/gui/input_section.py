@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -174,6 +175,10 @@ class InputSection(QWidget):
             image, channel = self.image(), self.channel_index
             self._show_facts(image)
             stepping = isinstance(self._bench.session.chosen, PlaneKey)
+            layer = self._bench.layer_of(self._bench.session.chosen)
+            if layer is not None and layer.multiscale and not stepping:
+                # Of a very large image all would be read for a picture as small as a stamp.
+                image = replace(image, data=layer.data[-1])
             if isinstance(image.data, np.ndarray) and image.data.size <= DIRECT_VALUES and not stepping:
                 self._show_thumbnail(thumbnail(image, channel, normalizer))
             else:

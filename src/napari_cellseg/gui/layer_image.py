@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 
 from ..imaging.errors import AxesError, ImageError
-from ..imaging.image import Image, as_image
+from ..imaging.image import Image, Origin, as_image
 
 METADATA_KEY = "napari_cellseg"
 _TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine")
@@ -49,7 +50,7 @@ def image_from_layer(layer: Layer | None, axes: str | None = None) -> Image:
             f"'{layer.name}' has its axes in the order {axes}, but rows and columns (Y, X) must come last to lie on "
             "the picture. Reorder the axes and open it again."
         )
-    return as_image(
+    image = as_image(
         data,
         axes,
         pixel_size=pixel_size(layer),
@@ -60,6 +61,14 @@ def image_from_layer(layer: Layer | None, axes: str | None = None) -> Image:
         slice_spacing=_slice_spacing(layer, axes),
         frame_interval=layer.metadata.get(METADATA_KEY, {}).get("frame_interval"),
     )
+    origin = layer_origin(layer)
+    return image if origin is None else replace(image, origin=origin)
+
+
+def layer_origin(layer: Layer) -> Origin | None:
+    """What the layer of a part was cut out of."""
+    origin = layer.metadata.get(METADATA_KEY, {}).get("origin")
+    return None if origin is None else Origin(str(origin["path"] or origin["name"]), tuple(origin["offset_yx"]))
 
 
 def _slice_spacing(layer: ImageLayer, axes: str | None) -> float | None:
@@ -106,8 +115,15 @@ def layer_path(layer: Layer) -> str | None:
 
 def layer_stem(layer: Layer) -> str:
     """Name for result files."""
-    path = layer_path(layer)
+    path, origin = layer_path(layer), layer_origin(layer)
     stem = Path(path).stem if path else layer.name
+    if origin is not None:
+        # Beside the results of the whole image, and of its other parts.
+        known = layer.metadata[METADATA_KEY]["origin"]
+        top, left = origin.offset_yx
+        height, width = known["size_yx"]
+        stem = Path(known["path"]).stem if known["path"] else known["name"]
+        stem = f"{stem}_y{top}-{top + height}_x{left}-{left + width}"
     return "".join(c if c.isalnum() or c in "-_.+ " else "_" for c in stem).strip() or "image"
 
 

@@ -82,7 +82,8 @@ class PlaneRun:
                 None,
                 f"The cells of {len(left):,} planes would take about {need / 1e9:,.1f} GB of memory, and "
                 f"{free / 1e9:,.1f} GB are free. Segment single planes here, or run the file in the Batch widget with "
-                "one stack for all planes: it holds one at a time.",
+                "one stack for all planes: it holds one at a time. Or zoom in, and choose 'What is visible' in "
+                "the menu beside Segment.",
             )
             return False
         self._stack, self._recipe = stack, recipe

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QProgressBar, QPushButton, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QWidget
 
 from ..imaging.progress import Progress
 from ..session import State
 from .bindings import Bindings
 from .colors import Colors, accent_button
-from .layout import shrinkable
+from .layout import NARROWEST, shrinkable
 from .pace import Pace, in_words
 from .planes import PlaneKey
+from .where_menu import WORDS, WhereMenu
 from .workbench import Workbench
 
 
@@ -37,6 +38,7 @@ class RunSection(QWidget):
         self.segment = QPushButton("Segment", objectName="segment")
         self.segment.setToolTip("Find the cells in this image with the chosen model. Takes seconds; nothing freezes.")
         self.segment.setMinimumHeight(30)
+        self.where = WhereMenu(bench)
         self.scope = QComboBox(objectName="scope")
         shrinkable(self.scope)
         self.scope.setMinimumHeight(30)
@@ -52,6 +54,9 @@ class RunSection(QWidget):
         self.progress = QProgressBar(objectName="progress")
         self.progress.setToolTip("How much of the image the network has seen.")
         self.progress.setRange(0, 100)
+        # The button grows with what it says.
+        self.progress.setMinimumWidth(NARROWEST)
+        self.progress.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.message = QLabel(objectName="message")
         self.message.setWordWrap(True)
         self.message.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
@@ -60,7 +65,11 @@ class RunSection(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(5)
         grid.setColumnStretch(1, 1)
-        grid.addWidget(self.segment, 0, 0)
+        start = QHBoxLayout()
+        start.setSpacing(1)
+        start.addWidget(self.segment)
+        start.addWidget(self.where)
+        grid.addLayout(start, 0, 0)
         # In one place: while planes are segmented nobody chooses which, and before there is no progress to show.
         grid.addWidget(self.scope, 0, 1)
         grid.addWidget(self.progress, 0, 1)
@@ -71,7 +80,7 @@ class RunSection(QWidget):
         self._bindings = Bindings(self)
         self._bindings.bind(bench.session.state_changed, self._on_state)
         self._bindings.bind(bench.session.progress_changed, self._on_progress)
-        for signal in (bench.session.chosen_changed, bench.image_changed, bench.planes.changed):
+        for signal in (bench.session.chosen_changed, bench.image_changed, bench.planes.changed, bench.regions.changed):
             self._bindings.bind(signal, self._on_planes)
         self._on_planes()
         self._on_state(bench.session.state)
@@ -80,11 +89,13 @@ class RunSection(QWidget):
         """Follow the theme."""
         self._colors = colors
         self.segment.setStyleSheet(accent_button(colors))
+        self.where.set_colors(colors)
         self._on_state(self._bench.session.state)
 
     def _on_planes(self, _: Any = None) -> None:
-        """Ask for this plane or all of them where there are several."""
+        """Ask for this plane or all of them where there are several; say what Segment does."""
         chosen = self._bench.session.chosen
+        self.segment.setText(WORDS[self._bench.regions.where(chosen)])
         stack = self._bench.stacks.of(chosen) if isinstance(chosen, PlaneKey) else None
         self._several = stack is not None
         with QSignalBlocker(self.scope):
@@ -93,14 +104,15 @@ class RunSection(QWidget):
         self._on_state(self._bench.session.state)
 
     def _on_state(self, state: State) -> None:
-        # Between two planes nothing runs for a moment.
-        running = state.kind == "running" or self._bench.planes.busy
+        # Between two planes nothing runs for a moment, nor while a part of an image is read.
+        running = state.kind == "running" or self._bench.planes.busy or self._bench.regions.busy
         self.scope.setVisible(self._several and not running)
         self.progress.setVisible(running or not self._several)
         if running and self.segment.isEnabled():
             self._pace = Pace()
             self._on_progress(Progress(0, 0, ""))
         self.segment.setEnabled(not running)
+        self.where.setEnabled(not running)
         self.cancel.setEnabled(running)
         self.message.setText(state.sentence)
         if not running:

@@ -104,7 +104,13 @@ class SegmentWidget(Dock):
         self.session.note(f"{Path(path).name} is used from now on. Press Segment to find the cells with it.")
 
     def segment(self) -> None:
-        """Start to segment the chosen image, or all its planes; a second press while it runs does nothing."""
+        """Start to segment the chosen image, a part of it, or all planes; a second press while it runs does nothing."""
+        if self.bench.regions.where(self.session.chosen) == "whole":
+            self._segment_chosen()
+        else:
+            self.bench.regions.cut(self._segment_chosen)
+
+    def _segment_chosen(self) -> None:
         chosen = self.session.chosen
         stack = self.bench.stacks.of(chosen) if isinstance(chosen, PlaneKey) else None
         if stack is not None and self.bench.planes.wants_all:

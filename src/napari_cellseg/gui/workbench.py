@@ -17,7 +17,7 @@ from ..batch.recipe import Recipe
 from ..imaging.errors import CellsegError
 from ..imaging.image import Image
 from ..imaging.progress import Progress
-from ..session import Cells, Request, Session
+from ..session import CANCELLED, Cells, Request, Session
 from .agreement_known import Agreements
 from .answer import Answer
 from .cell_colors import Coloring
@@ -31,6 +31,7 @@ from .plane_links import PlaneLinks
 from .plane_run import PlaneRun
 from .planes import PerImage, PlaneKey, layer_id
 from .recovery import Recovery
+from .regions import Regions
 from .result_layers import ResultLayers
 from .review import Review
 from .reviewed_layer import ReviewedLayers
@@ -82,6 +83,7 @@ class Workbench:
         for layer in viewer.layers:
             self._watch(layer)
         self.planes = PlaneRun(self)
+        self.regions = Regions(self)
         self.links = PlaneLinks(self)
         self.following = Following(self)
         self.correcting = Correcting(self)
@@ -205,9 +207,11 @@ class Workbench:
 
     def cancel(self) -> None:
         """Stop the running request at its next batch; its answer is dropped."""
-        planes = self.planes.stop()
+        planes, reading = self.planes.stop(), self.regions.cancel()
         self._end_run()
         self.session.cancel()
+        if reading:
+            self.session.note(CANCELLED)
         if planes:
             self.session.note(planes)
 

@@ -21,6 +21,10 @@ class ImageError(CellsegError):
     """An image cannot be read or used."""
 
 
+class MemoryTooSmallError(ImageError):
+    """An image, or what is to be done with it, does not fit into memory."""
+
+
 class AxesError(ImageError):
     """The axes of an image are unknown, or are not ones that can be segmented."""
 

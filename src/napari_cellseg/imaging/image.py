@@ -20,6 +20,22 @@ _AXIS_NAMES = {"T": "time points", "Z": "slices"}
 _HASH_BLOCK_BYTES = 1 << 26
 
 
+@dataclass(frozen=True)
+class Origin:
+    """What a part was cut out of.
+
+    Attributes
+    ----------
+    title : str
+        What the whole image is called: its file, where it has one.
+    offset_yx : tuple of int
+        Row and column there of the part's first pixel.
+    """
+
+    title: str
+    offset_yx: tuple[int, int]
+
+
 @dataclass(frozen=True, eq=False)
 class Image:
     """An image and what its axes mean; the array may be lazy.
@@ -44,6 +60,8 @@ class Image:
         Micrometres from slice to slice (Z); None where it is not known.
     frame_interval : float, optional
         Seconds from time point to time point (T); None where it is not known.
+    origin : Origin, optional
+        Of a part, what it was cut out of; None for a whole image.
 
     Raises
     ------
@@ -62,6 +80,7 @@ class Image:
     source: str | None = None
     slice_spacing: float | None = None
     frame_interval: float | None = None
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         check_values(self.data, self.title)
@@ -131,6 +150,24 @@ class Image:
             if _same(red, green) and _same(red, blue):
                 plane = red
         return np.ascontiguousarray(plane, dtype=plane.dtype.newbyteorder("="))
+
+    def region_index(self, rows: slice, columns: slice) -> tuple[slice, ...]:
+        """Return what cuts rows and columns out of the array, with all there is along its other axes."""
+        return tuple({"Y": rows, "X": columns}.get(axis, slice(None)) for axis in self.axes)
+
+    def read_region(self, rows: slice, columns: slice) -> np.ndarray:
+        """Read some rows and columns, with all there is along the other axes; nothing else is read.
+
+        Raises
+        ------
+        ImageError
+            That part of the file is damaged, or does not fit into memory.
+        """
+        index = self.region_index(rows, columns)
+        shape = tuple(len(range(n)[part]) for part, n in zip(index, self.data.shape, strict=True))
+        check_room(math.prod(shape) * np.dtype(self.data.dtype).itemsize, self.title, shape)
+        # A copy: a view would keep the whole image in memory for as long as its part is there.
+        return np.array(self._values(index))
 
     def cut(self, index: tuple[Any, ...]) -> Any:
         """Return a part of the array, lazy where the array is.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from .errors import ImageError
+from .errors import MemoryTooSmallError
 
 _CGROUP = Path("/sys/fs/cgroup")
 _CGROUP_FILES = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
@@ -21,7 +21,7 @@ def free_bytes() -> int:
 
 
 def check_room(n_bytes: int, title: str, shape: tuple[int, ...] | None = None) -> None:
-    """Raise ImageError where more bytes are wanted than there are; nothing has been taken then.
+    """Raise MemoryTooSmallError where more bytes are wanted than there are; nothing has been taken then.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def check_room(n_bytes: int, title: str, shape: tuple[int, ...] | None = None) -
     free = free_bytes()
     if n_bytes > free:
         size = f"{' x '.join(map(str, shape))} values, " if shape else ""
-        raise ImageError(
+        raise MemoryTooSmallError(
             f"{title} does not fit into memory: it announces {size}{_words(n_bytes)}, and {_words(free)} are free. "
             "If that is not its size, the file is damaged: copy it again. Else cut it into parts, or use a machine "
             "with more memory."
