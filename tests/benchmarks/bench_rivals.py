@@ -26,7 +26,7 @@ from napari_cellseg.batch.segment import open_image
 from tests.benchmarks.harness import Row, median, median_ratio, paired
 
 RIVALS = {"stardist": "StarDist", "cellpose": "Cellpose 3"}
-SIZE, ROUNDS = 1024, 7
+SIZE, ROUNDS = 1024, 5
 SAMPLE = Path(__file__).parents[2] / "src" / "napari_cellseg" / "samples" / "fluorescence.png"
 
 
