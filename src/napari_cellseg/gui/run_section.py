@@ -17,6 +17,8 @@ from .planes import PlaneKey
 from .where_menu import WORDS, WhereMenu
 from .workbench import Workbench
 
+SEEN = "How much of the image the network has seen."
+
 
 class RunSection(QWidget):
     """Buttons, progress and the message line.
@@ -52,7 +54,7 @@ class RunSection(QWidget):
         self.cancel.setToolTip("Stop. What was there before stays as it was.")
         self.cancel.setMinimumHeight(30)
         self.progress = QProgressBar(objectName="progress")
-        self.progress.setToolTip("How much of the image the network has seen.")
+        self.progress.setToolTip(SEEN)
         self.progress.setRange(0, 100)
         # The button grows with what it says.
         self.progress.setMinimumWidth(NARROWEST)
@@ -118,7 +120,10 @@ class RunSection(QWidget):
         if not running:
             self.progress.setRange(0, 100)
             self.progress.setValue(0)
-            self.progress.setFormat(self._runs_on())
+            runs_on = self._runs_on()
+            # There is room for the device alone.
+            self.progress.setFormat(f"ran on {runs_on.partition(' (')[0]}" if runs_on else "")
+            self.progress.setToolTip(f"{SEEN}\nThe network ran on: {runs_on}" if runs_on else SEEN)
         if self._colors is not None:
             color = self._colors.warning if state.kind == "failed" else self._colors.faint
             self.message.setStyleSheet(f"color: {color.name()};")
@@ -136,4 +141,4 @@ class RunSection(QWidget):
 
     def _runs_on(self) -> str:
         cells = self._bench.session.cells
-        return "" if cells is None else f"ran on: {cells.segmented.prediction.device}"
+        return "" if cells is None else cells.segmented.prediction.device
