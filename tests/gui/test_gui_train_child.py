@@ -103,7 +103,9 @@ def test_kill_ends_one_that_does_not_listen() -> None:
 
 
 PARENT = """
-import sys, time
+import signal, sys, time
+# Where the tests run in the background of a shell, it is ignored from the start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from napari_cellseg.gui.child_process import ChildProcess
 child = ChildProcess([sys.executable, "-c", sys.argv[1], sys.argv[2]])
 child.start()
