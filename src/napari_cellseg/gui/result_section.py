@@ -135,7 +135,7 @@ class ResultSection(QWidget):
         cells = self._bench.session.cells
         self.setEnabled(cells is not None)
         many = cells is not None and cells.count() > MAX_NUMBERS
-        self.show_numbers.setText("numbers (zoom in)" if many else "numbers")
+        self.show_numbers.setText("numbers (zoom)" if many else "numbers")
 
     def _on_save(self) -> None:
         layer = self._bench.layer_of(self._bench.session.chosen)
