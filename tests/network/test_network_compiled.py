@@ -13,7 +13,7 @@ import torch
 import napari_cellseg.network.predict as predict_module
 from napari_cellseg.network.building import build_network, fuse_for_inference
 from napari_cellseg.network.compiled import SWITCH, CompiledNetwork, can_compile
-from napari_cellseg.network.config import UNetConfig
+from napari_cellseg.network.config import UNetConfig, config_for
 from napari_cellseg.network.devices import DeviceChoice
 from napari_cellseg.network.predict import predict
 from napari_cellseg.network.versions import load_model
@@ -70,8 +70,12 @@ def test_the_number_of_threads_changes_nothing() -> None:
 
 
 def test_what_cannot_be_compiled_runs_on_torch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert not can_compile(torch.nn.Conv2d(1, 1, 1), "float32")
-    assert not can_compile(build_network(UNetConfig(base_channels=2, levels=1)), "float16")
+    tiny = UNetConfig(base_channels=2, levels=1)
+    assert can_compile(tiny, "float32") and not can_compile(tiny, "float16")
+    assert not can_compile(config_for("resnet34"), "float32")
+    monkeypatch.setenv(SWITCH, "0")
+    assert not can_compile(tiny, "float32")
+    monkeypatch.delenv(SWITCH)
 
     def broken(*_: object) -> None:
         raise RuntimeError("no such instruction")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..imaging.errors import CellsegError, DatasetError
-from .reporting import JsonReport, Report, StopWish, TextReport
+from .reporting import Report, StopWish, TextReport, run_reported
 
 if TYPE_CHECKING:
     from ..batch.compare import Comparison
@@ -50,17 +50,7 @@ def add_finetune(commands: Any) -> None:
 
 def run_finetune(args: argparse.Namespace) -> int:
     """``napari-cellseg finetune``: 0 also when it was stopped."""
-    report = JsonReport() if args.report == "jsonl" else TextReport()
-    wish = StopWish(args.stop_on_eof)
-    try:
-        return _run(args, report, wish)
-    except CellsegError as error:
-        if args.report != "jsonl":
-            raise
-        report.say({"event": "error", "message": str(error)})
-        return 1
-    finally:
-        wish.forget()
+    return run_reported(args, TextReport, _run)
 
 
 def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:

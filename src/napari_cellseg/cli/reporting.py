@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import os
@@ -10,10 +11,13 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from ..imaging.errors import CellsegError
 
 STEPS_PER_SECOND = 5
 
@@ -80,6 +84,35 @@ class Report(ABC):
     @abstractmethod
     def say(self, event: dict[str, Any]) -> None:
         """Tell one event."""
+
+
+def run_reported(
+    args: argparse.Namespace,
+    text: Callable[[], Report],
+    run: Callable[[argparse.Namespace, Report, StopWish], int],
+) -> int:
+    """Run a long command with a report as it was asked for, which also tells what went wrong; return its status.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        With ``report`` (``'text'`` or ``'jsonl'``) and ``stop_on_eof``.
+    text : callable
+        Makes the report for a person.
+    run : callable
+        The command itself.
+    """
+    report = JsonReport() if args.report == "jsonl" else text()
+    wish = StopWish(args.stop_on_eof)
+    try:
+        return run(args, report, wish)
+    except CellsegError as error:
+        if args.report != "jsonl":
+            raise
+        report.say({"event": "error", "message": str(error)})
+        return 1
+    finally:
+        wish.forget()
 
 
 class JsonReport(Report):

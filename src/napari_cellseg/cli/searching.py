@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..imaging.errors import CellsegError
 from .common import bar_of
 from .dataset_options import add_dataset_options, dataset_values
-from .reporting import JsonReport, Report, StopWish
+from .reporting import Report, StopWish, run_reported
 from .train_options import add_train_options, train_params
 from .training import TrainText, add_data_choices, read_parts
 
@@ -36,17 +36,7 @@ def add_search(commands: Any) -> None:
 
 def run_search(args: argparse.Namespace) -> int:
     """``napari-cellseg search``: train a few times, tell a ranked table, leave search.json."""
-    report: Report = JsonReport() if args.report == "jsonl" else SearchText()
-    wish = StopWish(args.stop_on_eof)
-    try:
-        return _run(args, report, wish)
-    except CellsegError as error:
-        if args.report != "jsonl":
-            raise
-        report.say({"event": "error", "message": str(error)})
-        return 1
-    finally:
-        wish.forget()
+    return run_reported(args, SearchText, _run)
 
 
 def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:

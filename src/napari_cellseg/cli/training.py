@@ -11,7 +11,7 @@ from ..imaging.errors import CellsegError, DatasetError
 from .common import bar_of, drain_with_bar
 from .dataset_options import add_dataset_options, dataset_values, load
 from .evaluating import print_evaluation
-from .reporting import JsonReport, Report, StopWish
+from .reporting import JsonReport, Report, StopWish, run_reported
 from .train_options import add_train_options, ignored_with_parent, train_params
 
 if TYPE_CHECKING:
@@ -58,17 +58,7 @@ def add_data_choices(sub: argparse.ArgumentParser) -> None:
 
 def run_train(args: argparse.Namespace) -> int:
     """``napari-cellseg train``: 0 also when it was stopped."""
-    report: Report = JsonReport() if args.report == "jsonl" else TrainText()
-    wish = StopWish(args.stop_on_eof)
-    try:
-        return _run(args, report, wish)
-    except CellsegError as error:
-        if args.report != "jsonl":
-            raise
-        report.say({"event": "error", "message": str(error)})
-        return 1
-    finally:
-        wish.forget()
+    return run_reported(args, TrainText, _run)
 
 
 def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:

@@ -11,13 +11,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .config import DISTANCE, FOREGROUND
+from .config import DISTANCE, FOREGROUND, UNetConfig
 from .unet import UNet, Up
 
 # Set to 0 to run on torch although OpenVINO is there.
@@ -25,10 +25,10 @@ SWITCH = "NAPARI_CELLSEG_OPENVINO"
 _PRECISION = {"float32": "f32", "bfloat16": "bf16"}
 
 
-def can_compile(network: nn.Module, dtype: str) -> TypeGuard[UNet]:
+def can_compile(config: UNetConfig, dtype: str) -> bool:
     """Whether OpenVINO is there, wanted, and knows such a network."""
     wanted = os.environ.get(SWITCH, "1") != "0" and dtype in _PRECISION
-    return wanted and isinstance(network, UNet) and find_spec("openvino") is not None
+    return wanted and not config.has_encoder and find_spec("openvino") is not None
 
 
 class CompiledNetwork:

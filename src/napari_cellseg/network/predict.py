@@ -20,6 +20,7 @@ from .building import Network, build_network, fuse_for_inference
 from .compiled import CompiledNetwork, can_compile
 from .config import DISTANCE, FOREGROUND, UNetConfig
 from .devices import DeviceChoice, resolve_device
+from .unet import UNet
 from .versions import ModelVersion, file_sha256
 
 TILE = 1024
@@ -84,7 +85,7 @@ def network_for_maps(model: ModelVersion, choice: DeviceChoice) -> Network | Com
 
     The last two are kept.
     """
-    if choice.device == "cpu":
+    if choice.device == "cpu" and can_compile(model.config, choice.dtype):
         compiled = _compiled_network(model, choice, _modified(model), torch.get_num_threads())
         if compiled is not None:
             return compiled
@@ -96,8 +97,7 @@ def _compiled_network(
     model: ModelVersion, choice: DeviceChoice, modified: int, n_threads: int
 ) -> CompiledNetwork | None:
     network = fuse_for_inference(load_network(model))
-    if not can_compile(network, choice.dtype):
-        return None
+    assert isinstance(network, UNet)
     try:
         return CompiledNetwork(network, choice.dtype)
     except (ImportError, OSError, RuntimeError, TypeError) as error:
@@ -162,21 +162,9 @@ def iter_predict(
         try:
             maps, label = yield from _iter_maps(planes, model, choice, tile, batch)
         except (RuntimeError, MemoryError) as error:
-            if not out_of_memory(error):
-                raise ModelError(
-                    f"Model {model.name} failed on {choice.label}: {error}. Try the device 'cpu'."
-                ) from error
-            if choice.device == "cuda":
-                torch.cuda.empty_cache()
-            smaller = next_smaller(choice, tile, batch, smallest_tile(model.config))
-            if smaller is None:
-                raise ImageError(
-                    f"There is not enough memory to run model {model.name} even on tiles of {tile} pixels. "
-                    "Close other programs, or choose a smaller model."
-                ) from error
-            choice, tile, batch = smaller
-            notes = [f"Memory ran out, so it ran on {choice.label} with {batch} tile(s) of {tile} pixels at a time."]
-            yield Progress(0, 1, notes[0])
+            choice, tile, batch, note = less_hungry(error, model, choice, tile, batch)
+            notes = [note]
+            yield Progress(0, 1, note)
         else:
             height, width = normalized.shape[:2]
             cropped = {name: np.ascontiguousarray(m[:height, :width]) for name, m in maps.items()}
@@ -198,6 +186,33 @@ def out_of_memory(error: BaseException) -> bool:
     """Whether an error of torch or numpy means that memory ran out."""
     text = str(error).lower()
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "out of memory" in text or "alloc" in text
+
+
+def less_hungry(
+    error: BaseException, model: ModelVersion, choice: DeviceChoice, tile: int, batch: int
+) -> tuple[DeviceChoice, int, int, str]:
+    """Return the next less hungry way to run after an error, with a note on it for the person.
+
+    Raises
+    ------
+    ModelError
+        Memory is not what was missing.
+    ImageError
+        There is no less hungry way.
+    """
+    if not out_of_memory(error):
+        raise ModelError(f"Model {model.name} failed on {choice.label}: {error}. Try the device 'cpu'.") from error
+    if choice.device == "cuda":
+        torch.cuda.empty_cache()
+    smaller = next_smaller(choice, tile, batch, smallest_tile(model.config))
+    if smaller is None:
+        raise ImageError(
+            f"There is not enough memory to run model {model.name} even on tiles of {tile} pixels. "
+            "Close other programs, or choose a smaller model."
+        ) from error
+    choice, tile, batch = smaller
+    note = f"Memory ran out, so it ran on {choice.label} with {batch} tile(s) of {tile} pixels at a time."
+    return choice, tile, batch, note
 
 
 def next_smaller(choice: DeviceChoice, tile: int, batch: int, smallest: int) -> tuple[DeviceChoice, int, int] | None:

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 
 from ..imaging.atomic import atomic_path, make_folder
-from ..imaging.errors import ImageError, ModelError
 from ..imaging.lazy_plane import LazyPlane
 from ..imaging.normalize import Scale
 from ..imaging.progress import Progress
@@ -25,10 +24,9 @@ from .predict import (
     BATCH_PIXELS,
     TILE,
     batch_maps,
+    less_hungry,
     network_for_maps,
     network_input,
-    next_smaller,
-    out_of_memory,
     runs_on,
     smallest_tile,
 )
@@ -148,7 +146,10 @@ class TileMaps:
             try:
                 self._make(part)
             except (RuntimeError, MemoryError) as error:
-                self._shrink(error)
+                smaller = less_hungry(error, self.model, self._choice, self._tile, self._batch)
+                self._choice, tile, self._batch, note = smaller
+                self._plan(tile)
+                self.notes = [note]
             yield Progress(self.n_made, self.n_tiles, f"running on {self.device}")
 
     def read(self, region: Region) -> Prediction:
@@ -213,24 +214,6 @@ class TileMaps:
             with atomic_path(self._path(index)) as temporary:
                 np.save(temporary, maps, allow_pickle=False)
             self.n_made += 1
-
-    def _shrink(self, error: BaseException) -> None:
-        name = self.model.name
-        if not out_of_memory(error):
-            raise ModelError(f"Model {name} failed on {self.device}: {error}. Try the device 'cpu'.") from error
-        if self._choice.device == "cuda":
-            torch.cuda.empty_cache()
-        smaller = next_smaller(self._choice, self._tile, self._batch, smallest_tile(self.model.config))
-        if smaller is None:
-            raise ImageError(
-                f"There is not enough memory to run model {name} even on tiles of {self._tile} pixels. "
-                "Close other programs, or choose a smaller model."
-            ) from error
-        self._choice, tile, self._batch = smaller
-        self._plan(tile)
-        self.notes = [
-            f"Memory ran out, so it ran on {self.device} with {self._batch} tile(s) of {tile} pixels at a time."
-        ]
 
     def _gather(self, k: int, seen: Region) -> np.ndarray:
         """A region of one map as the network drew it."""
