@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from .layout import leave_wheel
 from .plots import Plot
 
 STEPS = 1000
@@ -113,7 +114,7 @@ class NumberSlider(QWidget):
         self.slider.setToolTip(tooltip)
         for control in (self.number, self.slider):
             control.setAccessibleName(label)
-            control.installEventFilter(self)
+            leave_wheel(control)
         self._lay_out(label)
         self._bind()
 
@@ -152,13 +153,6 @@ class NumberSlider(QWidget):
             self.slider.blockSignals(True)
             self.slider.setValue(round(self._to_place(self.number.value()) * STEPS))
             self.slider.blockSignals(False)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Leave the wheel to the scroll area unless the control was clicked: a scroll must not change a count."""
-        if event.type() == QEvent.Type.Wheel and not watched.hasFocus():
-            event.ignore()
-            return True
-        return super().eventFilter(watched, event)
 
     def _lay_out(self, label: str) -> None:
         top = QHBoxLayout()

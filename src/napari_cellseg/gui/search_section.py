@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QHBoxLayout,
@@ -23,7 +23,7 @@ from ..imaging.errors import CellsegError
 from ..training.halving import first_minutes
 from .bindings import Bindings
 from .colors import Colors
-from .layout import SMALL
+from .layout import SMALL, leave_wheel
 from .pace import in_words
 from .search_job import SearchJob, SearchRequest, Tried
 from .train_job import TrainJob
@@ -90,13 +90,6 @@ class SearchSection(QWidget):
         self.say(*self._said)
         self._fill(anew=True)
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Leave the wheel to the scroll area unless the control was clicked."""
-        if event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():
-            event.ignore()
-            return True
-        return super().eventFilter(watched, event)
-
     def _build(self) -> None:
         self.minutes = QDoubleSpinBox(objectName="search_minutes")
         self.minutes.setRange(0.05, 1440)
@@ -134,9 +127,7 @@ class SearchSection(QWidget):
         header.setSectionResizeMode(3, QHeaderView.ResizeMode.Stretch)
         for button in (self.start_button, self.cancel):
             button.setStyleSheet(SMALL)
-        for control in (self.minutes, self.trials):
-            control.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-            control.installEventFilter(self)
+        leave_wheel(self.minutes, self.trials)
         self.start_button.clicked.connect(self.start)
         self.cancel.clicked.connect(self._job.cancel)
         self.minutes.valueChanged.connect(self._on_budget)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import Field
 from typing import Any
 
-from qtpy.QtCore import QEvent, QObject, Qt, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QCheckBox,
@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from ..training.settings import kind_of
-from .layout import shrinkable
+from .layout import leave_wheel, shrinkable
 
 DECIMALS = 7
 # Two of them share the width of one.
@@ -122,8 +122,7 @@ class SettingsForm(QWidget):
             tip = f"{setting.metadata['help']}. Default: {_shown(setting, self._default(setting))}"
             for part in (control.low, control.high) if isinstance(control, Pair) else (control,):
                 part.setToolTip(tip)
-                part.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-                part.installEventFilter(self)
+                leave_wheel(part)
             control.setToolTip(tip)
             self.controls[setting.name] = control
             form.addRow(setting.metadata["label"], control)
@@ -159,13 +158,6 @@ class SettingsForm(QWidget):
         self._own[name] = value
         if untouched:
             _set(self.controls[name], value)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Leave the wheel to the scroll area unless the control was clicked."""
-        if event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():
-            event.ignore()
-            return True
-        return super().eventFilter(watched, event)
 
     def _default(self, setting: Field[Any]) -> Any:
         return self._own.get(setting.name, setting.default)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import QEvent, QObject, QSignalBlocker, Qt, Signal
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QDoubleSpinBox,
@@ -23,7 +23,7 @@ from ..network.versions import ModelVersion, list_models, load_model
 from . import preferences
 from .bindings import Bindings
 from .colors import Colors, accent_button
-from .layout import SMALL, shrinkable
+from .layout import SMALL, leave_wheel, shrinkable
 from .pace import in_words
 from .train_curves import OverlapCurves, TrainCurves
 from .train_fold import Fold
@@ -125,13 +125,6 @@ class TrainStartSection(QWidget):
         self.lineage.setStyleSheet(f"color: {colors.faint.name()};")
         self.say(*self._said)
 
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Leave the wheel to the scroll area unless the control was clicked."""
-        if event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():
-            event.ignore()
-            return True
-        return super().eventFilter(watched, event)
-
     def _build(self) -> None:
         self.parent_model = QComboBox(objectName="train_parent")
         self.parent_model.setToolTip(
@@ -147,9 +140,7 @@ class TrainStartSection(QWidget):
         self.minutes.setSuffix(" min")
         self.minutes.setFixedWidth(MINUTES_WIDTH)
         self.minutes.setToolTip("How long it may learn. Five minutes are enough for a few images; more helps a little.")
-        for control in (self.parent_model, self.minutes):
-            control.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-            control.installEventFilter(self)
+        leave_wheel(self.parent_model, self.minutes)
         self.lineage = QLabel(objectName="train_lineage")
         self.lineage.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.use = QPushButton("Use it", objectName="train_use_parent")
