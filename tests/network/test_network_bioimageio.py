@@ -50,10 +50,15 @@ def _by_type(model: ModelVersion) -> ModelVersion:
     return read_version(model.path)
 
 
-@pytest.mark.parametrize("kind", ["grey", "by type", pytest.param("encoder", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["grey", "by type", "folded", pytest.param("encoder", marks=pytest.mark.slow)])
 def test_a_package_passes_its_own_test(kind: str, tmp_path: Path) -> None:
     core = pytest.importorskip("bioimageio.core")
-    settings: dict[str, Any] = {"grey": {"in_channels": 1}, "by type": {}, "encoder": {}}[kind]
+    settings: dict[str, Any] = {
+        "grey": {"in_channels": 1},
+        "by type": {},
+        "folded": {"fold": 2, "levels": 1},
+        "encoder": {},
+    }[kind]
     if kind == "encoder":
         pytest.importorskip("segmentation_models_pytorch")
         settings = {"architecture": "resnet18", "levels": 3, "base_channels": 8}

@@ -27,6 +27,7 @@ pytest.importorskip("openvino")
     [
         {"base_channels": 4, "levels": 3},
         {"base_channels": 5, "levels": 1, "in_channels": 1, "dropout": 0.4},
+        {"base_channels": 6, "levels": 2, "fold": 2},
         {"base_channels": 3, "levels": 2, "heads": (("foreground", 1),)},
     ],
 )

@@ -46,6 +46,7 @@ class NetworkSettings:
         none="as usual",
     )  # fmt: skip
     levels: int | None = setting(None, "Levels", "how often it halves the image", 1, 7, kind=int, none="as usual")
+    fold: int = setting(1, "Fold", "works on blocks of so many pixels to a side; 2 is quicker at the same width", 1, 4)
     dropout: float = setting(0.0, "Dropout", "chance of dropping a feature map at the deepest levels", 0.0, 0.9)
 
 
@@ -134,6 +135,7 @@ def check(values: Values, minutes: float | None, from_parent: bool) -> TrainPara
             network.get("base_channels"),
             network.get("levels"),
             network.get("dropout", 0.0),
+            network.get("fold", 1),
             imagenet_input=bool(weights),
         ),
         loss=LossParams.named(loss.pop("loss", "bce+dice"), **loss),

@@ -97,6 +97,8 @@ def _graph(ov: Any, network: UNet) -> tuple[Any, list[str]]:
     op = ov.opset13
     x = op.parameter([-1, network.config.in_channels, -1, -1], np.float32)
     inputs = [x]
+    if network.config.fold > 1:
+        x = op.space_to_depth(x, "depth_first", network.config.fold)
     skips = []
     for level, block in enumerate(network.down):
         if level:
@@ -114,6 +116,8 @@ def _graph(ov: Any, network: UNet) -> tuple[Any, list[str]]:
         head = network.heads[name]
         assert isinstance(head, nn.Conv2d)
         y = _convolution(op, head, x)
+        if network.config.fold > 1:
+            y = op.depth_to_space(y, "depth_first", network.config.fold)
         outputs.append(op.sigmoid(y) if name == FOREGROUND else op.clamp(y, 0.0, 1.0))
     return ov.Model(outputs, inputs, "unet"), names
 

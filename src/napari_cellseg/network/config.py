@@ -32,7 +32,11 @@ class UNetConfig:
     base_channels : int
         Width of the first level; each level below has twice the width of the one above.
     levels : int
-        Number of poolings (Ronneberger et al. 2015 use 4). Image sides are padded to a multiple of ``2**levels``.
+        Number of poolings (Ronneberger et al. 2015 use 4). Image sides are padded to a multiple of `stride`.
+    fold : int
+        The network works on blocks of ``fold`` x ``fold`` pixels: it reads each as one pixel of so many more channels
+        and draws its maps a block at a time (sub-pixel convolution: Shi et al., CVPR 2016). 1 is the plain U-Net; with
+        2, the same widths take a quarter of the work.
     dropout : float
         Probability of dropping a feature map at the two deepest levels while training, 0 to below 1.
     heads : tuple of (str, int)
@@ -54,6 +58,7 @@ class UNetConfig:
     in_channels: int = 3
     base_channels: int = 32
     levels: int = 4
+    fold: int = 1
     dropout: float = 0.0
     heads: tuple[tuple[str, int], ...] = DEFAULT_HEADS
     architecture: str = UNET
@@ -61,7 +66,7 @@ class UNetConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "heads", tuple((str(name), int(n)) for name, n in self.heads))
-        for name, low, high in (("in_channels", 1, 64), ("base_channels", 1, 512), ("levels", 1, 8)):
+        for name, low, high in (("in_channels", 1, 64), ("base_channels", 1, 512), ("levels", 1, 8), ("fold", 1, 4)):
             value = getattr(self, name)
             if not isinstance(value, int) or not low <= value <= high:
                 raise ModelError(f"U-Net setting {name} is {value!r}; it must be a whole number from {low} to {high}.")
@@ -78,6 +83,10 @@ class UNetConfig:
             )
         if not isinstance(self.imagenet_input, bool):
             raise ModelError(f"U-Net setting imagenet_input is {self.imagenet_input!r}; it must be true or false.")
+        if self.has_encoder and self.fold != 1:
+            raise ModelError(
+                f"U-Net setting fold is {self.fold}, but with the encoder {self.architecture} it must be 1."
+            )
         if self.imagenet_input and self.in_channels != 3:
             raise ModelError(
                 f"ImageNet's mean and deviation are of 3 channels, but the network has {self.in_channels}."
@@ -95,7 +104,7 @@ class UNetConfig:
     @property
     def stride(self) -> int:
         """Image sides given to the network must be multiples of this many pixels."""
-        return 1 << self.levels
+        return self.fold << self.levels
 
     @property
     def context(self) -> int:
@@ -107,13 +116,13 @@ class UNetConfig:
         if self.has_encoder:
             return ENCODER_HALO
         in_convolutions = 2 * ((2 << self.levels) - 1) + 2 * ((1 << self.levels) - 1)
-        reach = in_convolutions + self.stride - 1
+        reach = self.fold * in_convolutions + self.stride - 1
         return -(-reach // self.stride) * self.stride
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as JSON-able values; what is new is left out where it says nothing new."""
         values = {**asdict(self), "heads": [list(head) for head in self.heads]}
-        new = {"architecture": UNET, "imagenet_input": False}
+        new = {"fold": 1, "architecture": UNET, "imagenet_input": False}
         return {name: value for name, value in values.items() if name not in new or value != new[name]}
 
     @classmethod
@@ -137,6 +146,7 @@ def config_for(
     base_channels: int | None = None,
     levels: int | None = None,
     dropout: float = 0.0,
+    fold: int = 1,
     **more: Any,
 ) -> UNetConfig:
     """Return a configuration with each architecture's usual width and depth where none is given."""
@@ -145,6 +155,7 @@ def config_for(
         base_channels=usual.base_channels if base_channels is None else base_channels,
         levels=usual.levels if levels is None else levels,
         dropout=dropout,
+        fold=fold,
         architecture=architecture,
         **more,
     )

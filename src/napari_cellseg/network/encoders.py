@@ -76,7 +76,12 @@ class EncoderUNet(nn.Module):
         """Map an image batch to raw output maps; see :meth:`napari_cellseg.network.unet.UNet.forward`."""
         height, width = x.shape[-2:]
         x = self.decoded(x)[-1].to(next(self.heads.parameters()).dtype)
-        return {name: head(x)[..., :height, :width] for name, head in self.heads.items()}
+        return {name: self.drawn(name, x)[..., :height, :width] for name in self.heads}
+
+    def drawn(self, name: str, x: Tensor) -> Tensor:
+        """Return a head's map ``(N, C, Y, X)`` from the last features."""
+        drawn: Tensor = self.heads[name](x)
+        return drawn
 
     def decoded(self, x: Tensor) -> list[Tensor]:
         """Return the features of every level: the encoder's from the top down, then the decoder's from the bottom up.

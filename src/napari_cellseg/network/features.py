@@ -95,7 +95,7 @@ def iter_features(
     """Run a model over an image and keep what it sees just before its last layer, and at coarser levels.
 
     Kept are the encoder's first two levels and the decoder's last three, which together take about as much memory as
-    ``3.2 * base_channels`` float16 images.
+    ``3.2 * base_channels`` float16 images (a quarter of that with ``fold`` 2).
 
     Parameters
     ----------
@@ -218,10 +218,10 @@ def _standardize(maps: np.ndarray) -> None:
 def _kept(model: ModelVersion) -> list[tuple[int, int, int]]:
     """Levels to keep: (place among what `UNet.decoded` returns, channels, scale)."""
     config = model.config
-    encoder = [(i, config.base_channels << i, 1 << i) for i in range(min(2, config.levels))]
-    decoder = [(2 * config.levels - i, config.base_channels << i, 1 << i) for i in range(min(3, config.levels))]
+    widths = [(i, config.base_channels << i, config.fold << i) for i in range(min(3, config.levels))]
+    decoder = [(2 * config.levels - i, width, scale) for i, width, scale in widths]
     # An encoder from elsewhere has widths of its own, and its first level is the image.
-    return decoder if config.has_encoder else decoder + encoder
+    return decoder if config.has_encoder else decoder + widths[:2]
 
 
 def _iter_levels(
@@ -237,7 +237,7 @@ def _iter_levels(
     tiles = plan_tiles((height, width), tile, config.context, config.stride)
     yield Progress(0, len(tiles), f"loading model {model.name}")
     network = ready_network(model, choice)
-    heads = {name: network.heads[name] for name, _ in config.heads if name in (FOREGROUND, DISTANCE)}
+    heads = [name for name, _ in config.heads if name in (FOREGROUND, DISTANCE)]
     maps = {name: np.empty((height, width), np.float32) for name in heads}
     levels = [Level(np.empty((n, height // scale, width // scale), np.float16), scale) for _, n, scale in kept]
     for first in range(0, len(tiles), batch):
@@ -247,12 +247,12 @@ def _iter_levels(
             x = x.to(choice.device, getattr(torch, choice.dtype)).expand(-1, config.in_channels, -1, -1)
             found = network.decoded(x.contiguous(memory_format=torch.channels_last))
             last = found[-1].to(next(network.heads.parameters()).dtype)
-            values = {name: head(last)[:, 0].float() for name, head in heads.items()}
-            values = {n: (v.sigmoid() if n == FOREGROUND else v.clamp(0, 1)).cpu() for n, v in values.items()}
+            drawn = {name: network.drawn(name, last)[:, 0].float() for name in heads}
+            found_maps = {n: (v.sigmoid() if n == FOREGROUND else v.clamp(0, 1)).cpu() for n, v in drawn.items()}
             seen = [found[place].clamp(-6e4, 6e4).half().cpu().numpy() for place, _, _ in kept]
         for i, t in enumerate(part):
-            for name, one in values.items():
-                maps[name][t.write] = one[i].numpy()[t.crop]
+            for name, drawn_map in found_maps.items():
+                maps[name][t.write] = drawn_map[i].numpy()[t.crop]
             for level, one in zip(levels, seen, strict=True):
                 write, crop = (tuple(_shrunk(s, int(level.scale)) for s in which) for which in (t.write, t.crop))
                 level.maps[(slice(None), *write)] = one[i][(slice(None), *crop)]

@@ -56,13 +56,14 @@ class UNet(nn.Module):
         super().__init__()
         self.config = config
         widths = [config.base_channels << level for level in range(config.levels + 1)]
+        n_read, n_drawn = config.in_channels * config.fold**2, config.fold**2
         first_dropped = max(config.levels - 1, 1)
         self.down = nn.ModuleList(
             DoubleConv(n_in, n_out, config.dropout if level >= first_dropped else 0.0)
-            for level, (n_in, n_out) in enumerate(zip([config.in_channels, *widths], widths, strict=False))
+            for level, (n_in, n_out) in enumerate(zip([n_read, *widths], widths, strict=False))
         )
         self.up = nn.ModuleList(Up(2 * width, width) for width in reversed(widths[:-1]))
-        self.heads = nn.ModuleDict({name: nn.Conv2d(widths[0], n, 1) for name, n in config.heads})
+        self.heads = nn.ModuleDict({name: nn.Conv2d(widths[0], n * n_drawn, 1) for name, n in config.heads})
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Map an image batch to raw output maps.
@@ -80,17 +81,25 @@ class UNet(nn.Module):
         """
         height, width = x.shape[-2:]
         x = self.decoded(x)[-1].to(next(self.heads.parameters()).dtype)
-        return {name: head(x)[..., :height, :width] for name, head in self.heads.items()}
+        return {name: self.drawn(name, x)[..., :height, :width] for name in self.heads}
+
+    def drawn(self, name: str, x: Tensor) -> Tensor:
+        """Return a head's map ``(N, C, Y, X)`` from the last features, a pixel to each of the padded image."""
+        blocks: Tensor = self.heads[name](x)
+        return functional.pixel_shuffle(blocks, self.config.fold) if self.config.fold > 1 else blocks
 
     def decoded(self, x: Tensor) -> list[Tensor]:
         """Return the features of every level: the encoder's from the top down, then the decoder's from the bottom up.
 
-        The image is padded as in `forward`; level i has ``2**i`` pixels of the image to a side of its own.
+        The image is padded as in `forward`; level i has ``fold * 2**i`` pixels of the image to a
+        side of its own.
         """
         height, width = x.shape[-2:]
         pad_y, pad_x = -height % self.config.stride, -width % self.config.stride
         if pad_y or pad_x:
             x = functional.pad(x, (0, pad_x, 0, pad_y), mode="replicate")
+        if self.config.fold > 1:
+            x = functional.pixel_unshuffle(x, self.config.fold).contiguous(memory_format=torch.channels_last)
         found = []
         for level, down in enumerate(self.down):
             x = down(functional.max_pool2d(x, 2) if level else x)

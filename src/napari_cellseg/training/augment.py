@@ -254,7 +254,7 @@ def _targets(smooth: Tensor, exact: Tensor, inverse: Tensor, scale: float | Tens
     offset = torch.einsum("ij,jyx->iyx" if inverse.ndim == 2 else "ijyx,jyx->iyx", inverse, exact[1:3])
     # The border lies between pixels, half a pixel out from the last one inside.
     border = (smooth[0] * scale - 0.5).clamp(min=0) * foreground
-    to_centre = offset.norm(dim=0)
+    to_centre = torch.hypot(offset[0], offset[1])
     distance = torch.where(foreground > 0, border / (border + to_centre).clamp(min=1e-3), 0.0)
     return torch.stack([foreground, distance, *(offset / OFFSET_SCALE), exact[3] / scale, weight, *smooth[1:]])
 
