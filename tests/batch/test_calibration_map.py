@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +13,11 @@ import pytest
 
 from napari_cellseg.batch.calibration_map import (
     CALIBRATION_FILE,
+    as_good_as_the_best,
     iter_calibration_map,
-    middle_of_best,
+    middle_of,
     read_calibration,
+    store_calibration,
 )
 from napari_cellseg.batch.diagrams import heat_map, heat_map_svg
 from napari_cellseg.batch.evaluate import score
@@ -22,7 +26,7 @@ from napari_cellseg.imaging.errors import DatasetError, ModelError, ParamsError
 from napari_cellseg.imaging.progress import drain
 from napari_cellseg.imaging.writing import write_labels
 from napari_cellseg.instances import Instances, Prediction
-from napari_cellseg.network.versions import read_version
+from napari_cellseg.network.versions import load_model, read_version
 from tests.instances.maps import disc_maps
 from tests.models import make_model
 from tests.segmented import segmented, squares
@@ -101,10 +105,26 @@ def test_the_middle_of_a_region() -> None:
     cost = np.ones((30, 40))
     cost[5:16, 10:21] = 0
     cost[20, 30] = -1e-9
-    assert middle_of_best(cost, 0.01) == (20, 30), "the tolerance is relative"
+    good = as_good_as_the_best(cost, [], 0.01)
+    assert good.sum() == 1 and middle_of(good, cost) == (20, 30), "the tolerance is relative"
     cost[20, 30] = 0
-    assert middle_of_best(cost, 0.01) == (10, 15), "a region is worth more than a lone point"
-    assert middle_of_best(np.zeros((3, 3)), 0.01) == (1, 1)
+    good = as_good_as_the_best(cost, [], 0.01)
+    assert good.sum() == 122 and middle_of(good, cost) == (10, 15), "a region is worth more than a lone point"
+    assert middle_of(np.ones((3, 3), bool), np.zeros((3, 3))) == (1, 1)
+
+
+def test_what_few_images_cannot_tell_apart_is_as_good() -> None:
+    """One image is best served at the left edge, by a hair and by chance; all of them suffer at the right one."""
+    cost = np.array([[0.0, 1.0, 1.0, 1.0, 9.0]] * 3)
+    each = [cost + shift for shift in ([[0, -3, -3, -3, 0]], [[0, 1, 1, 1, 1]], [[0, 1, 1, 1, -1]])]
+    mean = np.mean(each, axis=0)
+    assert mean.argmin() == 0
+    assert as_good_as_the_best(mean, [], 0.01)[0].tolist() == [True, False, False, False, False]
+    good = as_good_as_the_best(mean, each, 0.01)
+    differences = np.array([image - image[0, 0] for image in each])
+    error = differences.std(axis=0, ddof=1) / np.sqrt(3)
+    assert (good == (differences.mean(axis=0) <= error)).all()
+    assert good[0].tolist() == [True, True, True, True, False] and middle_of(good, mean) == (1, 1)
 
 
 def test_what_cannot_be_calibrated() -> None:
@@ -146,3 +166,38 @@ def test_the_command_stores_defaults_in_a_model_of_ones_own(tmp_path: Path, caps
     assert "napari-cellseg models" in said and "--import" in said
     assert main([*asked, "--set-defaults", "--counting", "components"]) == 1
     assert "split" in capsys.readouterr().err
+
+
+def test_the_command_says_how_far_it_is_and_stops_when_its_input_ends(tmp_path: Path) -> None:
+    sample = squares([(5, 5), (30, 25), (40, 60)], side=14, shape=(64, 96))
+    for folder in ("images", "labels"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+    for i in range(2):
+        write_labels(tmp_path / "data/images" / f"{i}.tif", sample.image)
+        write_labels(tmp_path / "data/labels" / f"{i}.tif", sample.labels)
+    own = make_model(tmp_path / "own")
+    words = [sys.executable, "-m", "napari_cellseg.cli", "calibrate", str(tmp_path / "data"), "--model", str(own.path)]
+    words += ["--device", "cpu", "--out", str(tmp_path / "out"), "--report", "jsonl", "--stop-on-eof"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as whole:
+        events = [json.loads(line) for line in whole.stdout or ()]
+        assert whole.wait(120) == 0
+    assert {"predicting", "calibrating"} == {e["message"] for e in events if e["event"] == "progress"}
+    assert events[-1]["event"] == "done" and not events[-1]["learned_from"]
+    assert read_calibration(Path(events[-1]["file"]).parent).n_cells == 6
+    stopped = subprocess.run(words, input="", capture_output=True, text=True, timeout=120, check=False)
+    last = json.loads(stopped.stdout.splitlines()[-1])
+    assert stopped.returncode == 1 and last["event"] == "error" and "Nothing was changed" in last["message"]
+
+
+def test_defaults_are_stored_with_the_map_in_ones_own_model_only(tmp_path: Path) -> None:
+    sample, one = dusty(0)
+    found = drain(iter_calibration_map([sample], [one])).choosing(0.61, 17)
+    assert found.value == found.at(0.61, 17) == found.values[round(0.61 * 255), 17]
+    own = make_model(tmp_path / "own")
+    version = store_calibration(found, own)
+    assert (version.threshold, version.min_size, version.sha256) == (0.61, 17, own.sha256)
+    assert read_calibration(own.path).min_size == 17
+    with pytest.raises(ModelError, match="copy"):
+        store_calibration(found, load_model("cells"))
+    with pytest.raises(ParamsError, match="split"):
+        store_calibration(replace(found, counting="components"), own)

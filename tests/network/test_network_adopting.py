@@ -68,8 +68,9 @@ def test_what_training_scripts_wrap_around_is_taken_off(tmp_path: Path) -> None:
     assert list_models()[-1] == model
 
 
-def test_weights_of_our_own_shape(tmp_path: Path) -> None:
-    ours = make_model(tmp_path / "ours", in_channels=1, base_channels=6, levels=3)
+@pytest.mark.parametrize("fold", [1, 2])
+def test_weights_of_our_own_shape(fold: int, tmp_path: Path) -> None:
+    ours = make_model(tmp_path / "ours", in_channels=1, base_channels=6, levels=3, fold=fold)
     path = _saved(tmp_path / "plain.pth", load_network(ours))
     model = import_model(path, normalisation="minmax")
     assert model.config == ours.config and model.normalizer == NormalizerParams(0, 100)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from ..imaging.writing import write_json
 from ..instances.components import component_counts
 from ..instances.live import threshold_level
 from ..instances.surface import count_surface, overlaps, precision_surface
-from ..network.versions import CALIBRATION_FILE
+from ..network.versions import CALIBRATION_FILE, ModelVersion, set_defaults
 from ..training.datasets import Sample
 from ..training.hold_out import keep_inside, reviewed_area
 from .evaluate import COUNTINGS, STANDARD_IOUS
@@ -26,6 +26,7 @@ from .segment import Segmented
 GOALS = ("count", "ap")
 _TOLERANCE = {"count": 0.01, "ap": 0.002}  # settings whose figure is that near to the best one, relatively, are as good
 _SMALLEST_REACH = 50  # pixels
+_MOST_VALUES = 128_000_000  # of all images, kept to compare settings image by image
 _GRID = (52, 40)  # thresholds and sizes of the grid that is saved
 
 
@@ -70,6 +71,15 @@ class CalibrationMap:
         """The figure's name, for people."""
         return "mean count error, cells" if self.goal == "count" else "AP (IoU .5 to .9)"
 
+    def at(self, threshold: float, min_size: int) -> float:
+        """The figure at the setting of the map that is nearest to this one."""
+        row = int(np.abs(self.thresholds - threshold).argmin())
+        return float(self.values[row, int(np.abs(self.sizes - min_size).argmin())])
+
+    def choosing(self, threshold: float, min_size: int) -> CalibrationMap:
+        """Return the same map with another setting chosen."""
+        return replace(self, threshold=threshold, min_size=min_size, value=self.at(threshold, min_size))
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything, the map itself on a coarser grid, JSON-able."""
         rows = _spread(len(self.thresholds), _GRID[0])
@@ -107,6 +117,29 @@ class CalibrationMap:
         path = folder / CALIBRATION_FILE
         write_json(path, self.to_dict())
         return path
+
+
+def store_calibration(found: CalibrationMap, model: ModelVersion) -> ModelVersion:
+    """Make what was chosen a model's defaults, and keep the map with it; labels made before stay as they are.
+
+    Raises
+    ------
+    ModelError
+        The model came with the package, which is not changed.
+    ParamsError
+        The map is about components, the defaults about cells that are split.
+    OutputError
+        The model's folder cannot be written.
+    """
+    if model.bundled:
+        raise ModelError(f"{model.name} came with the package and is not changed. Make a copy, and calibrate that.")
+    if found.counting != "cells":
+        raise ParamsError(
+            "A model's defaults are those of cells that are split; what suits components does not suit them."
+        )
+    version = set_defaults(model, found.threshold, found.min_size)
+    found.write(version.path)
+    return version
 
 
 def read_calibration(folder: Path) -> CalibrationMap | None:
@@ -150,8 +183,9 @@ def iter_calibration_map(
     -------
     CalibrationMap
         Sizes run up to the median area of the true cells: a larger one would drop half of them. Chosen is the middle
-        of the settings that are as good as the best (count within 1 %, AP within 0.2 %): what suits these images just
-        so suits others less.
+        of the settings that are as good as the best, or that these images cannot tell from it: within 1 % of the
+        count's error or 0.2 % of AP, or within one standard error of the difference between images (the rule of
+        Breiman et al., Classification and Regression Trees, 1984). What suits a few images just so suits others less.
 
     Raises
     ------
@@ -174,20 +208,27 @@ def iter_calibration_map(
         raise DatasetError("No image to calibrate on holds a cell. Give images with labelled cells.")
     max_size = max(int(np.median(sizes_true)), _SMALLEST_REACH)
     total = np.zeros((256, max_size + 1))
+    each: list[np.ndarray] = []
+    few = total.size * len(true) <= _MOST_VALUES
     for i, (labels, area, segmented) in enumerate(zip(true, areas, predicted, strict=True)):
         yield Progress(i, len(true), "calibrating")
         reviewed = None if area.all() else area
         if goal == "ap":
-            total += precision_surface(overlaps(segmented.instances, labels, reviewed), max_size, STANDARD_IOUS)
-            continue
-        if counting == "components":
-            counts = component_counts(segmented.prediction.probability, max_size, reviewed)
+            surface = precision_surface(overlaps(segmented.instances, labels, reviewed), max_size, STANDARD_IOUS)
         else:
-            counts = count_surface(segmented.instances, max_size, reviewed)
-        total += np.abs(counts - np.count_nonzero(np.unique(labels)))
+            if counting == "components":
+                counts = component_counts(segmented.prediction.probability, max_size, reviewed)
+            else:
+                counts = count_surface(segmented.instances, max_size, reviewed)
+            surface = np.abs(counts - np.count_nonzero(np.unique(labels)))
+        total += surface
+        if few:
+            each.append(surface.astype(np.float32))
     values = total / len(true)
     yield Progress(len(true), len(true), "calibrating")
-    level, size = middle_of_best(values if goal == "count" else -values, _TOLERANCE[goal])
+    sign = 1 if goal == "count" else -1
+    good = as_good_as_the_best(sign * values, [sign * surface for surface in each], _TOLERANCE[goal])
+    level, size = middle_of(good, sign * values)
     first = predicted[0]
     default = float(values[threshold_level(first.threshold), min(first.min_size, max_size)])
     start = (first.threshold, first.min_size, default)
@@ -198,13 +239,44 @@ def iter_calibration_map(
     )  # fmt: skip
 
 
-def middle_of_best(cost: np.ndarray, tolerance: float) -> tuple[int, int]:
-    """Row and column in the middle of the lowest region of a map: the point of it that lies deepest inside.
+def as_good_as_the_best(cost: np.ndarray, each: Sequence[np.ndarray], tolerance: float) -> np.ndarray:
+    """Settings whose cost is near to the lowest, or that some images cannot tell from it.
+
+    Parameters
+    ----------
+    cost : ndarray of float
+        Mean over images at each setting, ``(Y, X)``.
+    each : sequence of ndarray
+        The cost of each image; with fewer than two, only the tolerance counts.
+    tolerance : float
+        Relative to the lowest cost.
+
+    Returns
+    -------
+    ndarray of bool
+        ``(Y, X)``: within the tolerance, or no worse by more than one standard error of the paired differences.
+    """
+    least = cost.min()
+    good: np.ndarray = cost <= least + tolerance * abs(least) + 1e-12
+    if len(each) < 2:
+        return good
+    row, column = np.unravel_index(cost.argmin(), cost.shape)
+    n = len(each)
+    first, second = np.zeros(cost.shape), np.zeros(cost.shape)
+    for surface in each:
+        worse = surface - surface[row, column]
+        first += worse
+        second += worse.astype(np.float64) ** 2
+    mean = first / n
+    error = np.sqrt(np.maximum(second / n - mean**2, 0) / (n - 1))
+    return good | (mean <= error)
+
+
+def middle_of(good: np.ndarray, cost: np.ndarray) -> tuple[int, int]:
+    """Row and column of the point that lies deepest inside the good settings.
 
     Of equally deep ones that of the lowest cost, then the one nearest to the middle row and the first column.
     """
-    least = cost.min()
-    good = cost <= least + tolerance * abs(least) + 1e-12
     # Beyond the map nothing is known, so that its edges end a region.
     depth = ndi.distance_transform_edt(np.pad(good, 1))[1:-1, 1:-1]
     rows, columns = np.nonzero(depth >= depth.max() - 1e-9)

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..imaging.errors import CellsegError
-from .common import add_recipe_options, drain_with_bar, recipe_of
-from .dataset_options import add_dataset_options, read_samples
+from .common import add_recipe_options, bar_of, drain_with_bar, recipe_of
+from .dataset_options import add_dataset_options, dataset_values, load, read_samples
+from .reporting import Report, StopWish, run_reported
 
 if TYPE_CHECKING:
     from ..batch.calibration_map import CalibrationMap
     from ..batch.evaluate import Evaluation
     from ..batch.recipe import Recipe
     from ..batch.segment import Segmented
+    from ..imaging.progress import Progress
     from ..network.versions import ModelVersion
     from ..training.datasets import Sample
+
+Result = TypeVar("Result")
 
 
 def _add_counting(sub: argparse.ArgumentParser) -> None:
@@ -109,45 +114,105 @@ def add_calibrate(commands: Any) -> None:
     _add_counting(sub)
     _add_squares(sub)
     sub.add_argument("--set-defaults", action="store_true", help="store what was chosen as the model's defaults")
+    sub.add_argument("--report", choices=("text", "jsonl"), default="text", help="jsonl: one JSON object per line")
+    sub.add_argument("--stop-on-eof", action="store_true", help="stop when the standard input ends")
     sub.set_defaults(run=run_calibrate)
 
 
 def run_calibrate(args: argparse.Namespace) -> int:
     """``napari-cellseg calibrate``: write calibration.json and report.html; with --set-defaults also into the model."""
-    from ..batch.calibration_map import iter_calibration_map
+    return run_reported(args, CalibrationText, _calibrate)
+
+
+def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
+    from ..batch.calibration_map import iter_calibration_map, store_calibration
     from ..batch.evaluate import iter_predict_samples, score
     from ..batch.metrics_report import write_report
-    from ..network.versions import set_defaults
 
     recipe = recipe_of(args)
     model = recipe.load_model()
     if args.set_defaults:
         _check_settable(args, model)
-    samples = read_samples(args)
+    loaded = load(dataset_values(args))
+    if loaded.report.odd or loaded.report.notes:
+        report.say({"event": "note", "text": "\n".join(loaded.report.lines())})
+    samples = list(loaded.samples)
     held_out = set(model.training.get("validation_images", ()))
     only_held_out = args.only == "validation" or (args.only is None and any(s.name in held_out for s in samples))
     learned = set(model.training.get("training_images", ()))
-    if not only_held_out and any(s.name in learned for s in samples):
-        print("Some of these images were learned from: the figures flatter. --only validation leaves them out.")
+    flatters = not only_held_out and any(s.name in learned for s in samples)
+    if flatters:
+        text = "Some of these images were learned from: the figures flatter. --only validation leaves them out."
+        report.say({"event": "note", "text": text})
     samples = _chosen(samples, args, only_held_out, recipe, model)
-    predicted: list[Segmented] = drain_with_bar("predicting", iter_predict_samples(samples, recipe))
-    found: CalibrationMap = drain_with_bar(
-        "calibrating", iter_calibration_map(samples, predicted, args.goal, args.counting)
-    )
+    predicted: list[Segmented] = _drain("predicting", iter_predict_samples(samples, recipe), report, wish)
+    steps = iter_calibration_map(samples, predicted, args.goal, args.counting)
+    found: CalibrationMap = _drain("calibrating", steps, report, wish)
     out = Path(args.out)
-    found.write(out)
+    path = found.write(out)
     evaluation = score(samples, predicted, found.threshold, found.min_size, args.counting)
-    report = write_report(out, evaluation, samples, predicted, calibration=found)
-    print_evaluation(evaluation)
-    before = f"threshold {found.before[0]:g}, {found.before[1]} px: {found.before[2]:.3f}"
-    print(f"{found.figure} on {len(samples)} images, {found.n_cells} cells\n  before  {before}")
-    print(f"  best    threshold {found.threshold:g}, {found.min_size} px: {found.value:.3f}")
+    page = write_report(out, evaluation, samples, predicted, calibration=found)
+    lines = [
+        *evaluation_lines(evaluation),
+        f"{found.figure} on {len(samples)} images, {found.n_cells} cells",
+        f"  before  threshold {found.before[0]:g}, {found.before[1]} px: {found.before[2]:.3f}",
+        f"  chosen  threshold {found.threshold:g}, {found.min_size} px: {found.value:.3f}",
+    ]
     if args.set_defaults:
-        set_defaults(model, found.threshold, found.min_size)
-        found.write(model.path)
-        print(f"these are now the defaults of {model.name}; labels that it made before stay as they are")
-    print(f"heat map in {report}")
+        store_calibration(found, model)
+        lines.append(f"these are now the defaults of {model.name}; labels that it made before stay as they are")
+    lines.append(f"heat map in {page}")
+    report.say(
+        {
+            "event": "done",
+            "file": str(path),
+            "report": str(page),
+            "held_out": only_held_out,
+            "learned_from": flatters,
+            "lines": lines,
+        }
+    )
     return 0
+
+
+def _drain(verb: str, steps: Generator[Progress, None, Result], report: Report, wish: StopWish) -> Result:
+    """Drain a generator; tell how far it is, and stop where that is wished for."""
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
+        report.say({"event": "progress", "done": progress.done, "total": progress.total, "message": verb})
+        if wish.given() or report.unheard:
+            steps.close()
+            raise CellsegError("Calibration was stopped. Nothing was changed.")
+
+
+class CalibrationText(Report):
+    """Lines and progress bars for a person."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._verb = ""
+
+    def say(self, event: dict[str, Any]) -> None:
+        """Tell one event."""
+        if event["event"] == "progress":
+            if event["message"] != self._verb:
+                self._close()
+                self._verb, self._bar = event["message"], bar_of(event["total"], "image")
+                self._bar.set_description(self._verb)
+            self._bar.total = event["total"]
+            self._bar.update(event["done"] - self._bar.n)
+            return
+        self._close()
+        print("\n".join(event["lines"]) if event["event"] == "done" else event["text"], flush=True)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+        self._bar, self._verb = None, ""
 
 
 def _check_settable(args: argparse.Namespace, model: ModelVersion) -> None:
@@ -165,13 +230,18 @@ def _check_settable(args: argparse.Namespace, model: ModelVersion) -> None:
 
 def print_evaluation(evaluation: Evaluation) -> None:
     """Print a line of figures for all images and for each kind."""
+    print("\n".join(evaluation_lines(evaluation)))
+
+
+def evaluation_lines(evaluation: Evaluation) -> list[str]:
+    """Return a line of figures for all images and for each kind, under a heading."""
     counted = ", counted without splitting" if evaluation.counting == "components" else ""
-    print(
+    lines = [
         f"threshold {evaluation.threshold:g}, min_size {evaluation.min_size} px{counted}; means over images, "
-        "pixel figures over all pixels"
-    )
-    head = "kind           images  cells   AP50   AP75  .5-.9 .5-.95  F1@.5    IoU   Dice    MAE   MAPE   bias"
-    print(head + "   pxF1    wF1    AUC")
+        "pixel figures over all pixels",
+        "kind           images  cells   AP50   AP75  .5-.9 .5-.95  F1@.5    IoU   Dice    MAE   MAPE   bias"
+        "   pxF1    wF1    AUC",
+    ]
     metrics = evaluation.to_dict()
     for kind in evaluation.groups:
         m = metrics[kind]
@@ -186,9 +256,10 @@ def print_evaluation(evaluation: Evaluation) -> None:
         )
         pixels = m["pixels"]
         auc = "" if pixels["auc"] is None else f"{pixels['auc']:.4f}"
-        print(
+        lines.append(
             f"{kind:14}{m['n_images']:7}{m['n_true']:7}"
             + "".join(f"{value:7.3f}" for value in figures)
             + f"{m['count_mae']:7.2f}{m['count_mape'] or 0:7.1%}{m['count_bias'] or 0:7.1%}"
             + f"{pixels['f1']:7.3f}{pixels['f1_weighted']:7.3f}{auc:>7}"
         )
+    return lines

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from qtpy.QtWidgets import QWidget
+from qtpy.QtCore import QObject
 
 
 class Bindings:
@@ -15,11 +15,11 @@ class Bindings:
 
     Parameters
     ----------
-    owner : QWidget
+    owner : QObject
         When Qt destroys it, all its connections end.
     """
 
-    def __init__(self, owner: QWidget) -> None:
+    def __init__(self, owner: QObject) -> None:
         self._connections: list[tuple[Any, Callable[..., object]]] = []
         owner.destroyed.connect(self.end)
 

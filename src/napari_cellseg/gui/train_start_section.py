@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel
 
 from ..network.versions import ModelVersion, list_models, load_model
 from . import preferences
@@ -49,6 +50,8 @@ class TrainStartSection(QWidget):
         The chosen version is to be used in the Segment widget.
     figures_asked(str)
         How good the chosen version is, is to be shown.
+    models_asked()
+        All models are to be shown.
     compare_asked()
         Trainings are to be looked at side by side.
     parent_changed()
@@ -58,6 +61,7 @@ class TrainStartSection(QWidget):
     asked = Signal()
     use_asked = Signal(str)
     figures_asked = Signal(str)
+    models_asked = Signal()
     compare_asked = Signal()
     parent_changed = Signal()
 
@@ -141,7 +145,9 @@ class TrainStartSection(QWidget):
         self.minutes.setFixedWidth(MINUTES_WIDTH)
         self.minutes.setToolTip("How long it may learn. Five minutes are enough for a few images; more helps a little.")
         leave_wheel(self.parent_model, self.minutes)
-        self.lineage = QLabel(objectName="train_lineage")
+        self.lineage = QElidingLabel(objectName="train_lineage")
+        # The end of a line of versions is what counts.
+        self.lineage.setElideMode(Qt.TextElideMode.ElideLeft)
         self.lineage.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.use = QPushButton("Use it", objectName="train_use_parent")
         self.use.setToolTip(
@@ -151,7 +157,10 @@ class TrainStartSection(QWidget):
         self.use.clicked.connect(lambda: self.use_asked.emit(self.parent_name))
         self.figures = QPushButton("Figures", objectName="train_figures")
         self.figures.setToolTip("How good this version was when it was made: its figures, and what it changed.")
-        for button in (self.use, self.figures):
+        self.models = QPushButton("Models …", objectName="train_models")
+        self.models.setToolTip("All models: import, export, and calibrate their threshold and smallest cell.")
+        self.models.clicked.connect(self.models_asked)
+        for button in (self.use, self.figures, self.models):
             button.setStyleSheet(SMALL)
         self.figures.clicked.connect(lambda: self.figures_asked.emit(self.parent_name))
         self.start = QPushButton("Start", objectName="train_start")
@@ -184,6 +193,7 @@ class TrainStartSection(QWidget):
         middle.addWidget(self.time)
         middle.addWidget(self.minutes)
         middle.addWidget(self.lineage, 1)
+        middle.addWidget(self.models)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(5)
@@ -209,11 +219,11 @@ class TrainStartSection(QWidget):
     def _show_lineage(self) -> None:
         version = self._chosen()
         names = lineage(version, self._models) if version is not None else []
-        text = " › ".join(names) if len(names) > 1 else "came with the plugin"
+        text = " › ".join(names) if len(names) > 1 else "bundled"
         if len(names) == 1 and version is not None and not version.bundled:
-            text = "made from scratch"
+            text = "from scratch"
         if self.parent_name == SCRATCH and version is None:
-            names, text = ["nothing"], "knows nothing yet"
+            names, text = ["nothing"], "knows nothing"
         self.lineage.setText(text if names else "")
         about = version.description if version is not None else ""
         self.lineage.setToolTip(f"Where this version comes from: {text}\n{about}".strip())

@@ -20,6 +20,7 @@ from .commands import segment_widget
 from .dock import Dock
 from .kinds_opener import KindsOpener
 from .layout import small_button
+from .models_opener import ModelsOpener
 from .search_job import SearchRequest, search_dir, search_job_of
 from .search_section import SearchSection
 from .segment_widget import SegmentWidget
@@ -78,6 +79,7 @@ class TrainWidget(Dock):
         self._runs: RunsWindow | None = None
         self._unfinished: Unfinished | None = None
         self.kinds = KindsOpener(self.bench, self.job, self.data_section, self.data_expert.files, self)
+        self.models = ModelsOpener(self.bench, self.job, self.set_section, self)
         self._build_unfinished()
         self._lay_out()
         self.start_section.asked.connect(self.start)
@@ -93,6 +95,8 @@ class TrainWidget(Dock):
         self.result_section.closed.connect(self._show_expert)
         self.result_section.compare_asked.connect(self.compare)
         self.start_section.compare_asked.connect(self.compare)
+        self.start_section.models_asked.connect(lambda: self.models.open(self.start_section.parent_name))
+        self.models.changed.connect(self._on_models)
         self.data_section.read.connect(self._on_source)
         self.data_section.kinds_asked.connect(self.kinds.open)
         self.kinds.used.connect(self.start_section.say)
@@ -232,7 +236,7 @@ class TrainWidget(Dock):
     def window_seen(self, window: QWidget) -> None:
         """Stop the training, too, when the window closes."""
         super().window_seen(window)
-        for job in (self.job, self.search_job):
+        for job in (self.job, self.search_job, self.models.calibration):
             window.destroyed.connect(job.close)
 
     def _begin(self, request: TrainRequest) -> None:
@@ -257,6 +261,13 @@ class TrainWidget(Dock):
         if section.entries:
             return f"No image of this training set can be used. {section.entries[0].problem}"
         return NOTHING
+
+    def _on_models(self, *_: object) -> None:
+        # What was chosen stays so; its defaults, or what there is to choose from, are others now.
+        self.start_section.refresh()
+        segment = self.window().findChild(SegmentWidget)
+        if segment is not None:
+            segment.model_section.refresh()
 
     def _segment_widget(self) -> SegmentWidget:
         """Return the viewer's Segment widget, docked by whatever means; opened if there is none."""

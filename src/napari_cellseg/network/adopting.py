@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -138,10 +139,20 @@ def _renamed(key: str) -> str:
 def _our_config(state: Mapping[str, Tensor], name: str) -> UNetConfig:
     first = state["down.0.0.weight"]
     levels = max(int(key.split(".")[1]) for key in state if key.startswith("down.") and key.split(".")[1].isdigit())
-    heads = tuple((key.split(".")[1], len(v)) for key, v in state.items() if key.endswith(".weight") and "heads" in key)
-    if first.ndim != 4:
+    heads = {key.split(".")[1]: len(v) for key, v in state.items() if key.endswith(".weight") and "heads" in key}
+    # The foreground is one map, drawn in blocks of fold x fold pixels.
+    n_drawn = heads.get(FOREGROUND, 1)
+    fold = math.isqrt(n_drawn)
+    whole = first.ndim == 4 and fold**2 == n_drawn and not any(n % n_drawn for n in (first.shape[1], *heads.values()))
+    if not whole:
         raise ModelError(f"The weights in {name} are of no network that can be rebuilt here. {_HINT}.")
-    return UNetConfig(in_channels=first.shape[1], base_channels=len(first), levels=levels, heads=heads)
+    return UNetConfig(
+        in_channels=first.shape[1] // n_drawn,
+        base_channels=len(first),
+        levels=levels,
+        fold=fold,
+        heads=tuple((head, n // n_drawn) for head, n in heads.items()),
+    )
 
 
 def _encoder_config(
