@@ -29,6 +29,7 @@ class CellsSection(QWidget):
     def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._bench = bench
+        self._room_needed = False
         self._shown: Cells | None = None
         self._worth_later = qdebounced(self._show_worth, timeout=WORTH_MS)
         self._build()
@@ -127,14 +128,23 @@ class CellsSection(QWidget):
         column.addWidget(self.threshold)
         column.addWidget(self.min_size)
 
+    def make_room(self, needed: bool) -> None:
+        """Be lower while something else needs the room."""
+        self._room_needed = needed
+        self._set_heights()
+
+    def _set_heights(self) -> None:
+        # The plot of all planes needs room too.
+        low = self._room_needed or isinstance(self._bench.session.chosen, PlaneKey)
+        for plot in (self.curve, self.histogram):
+            plot.set_low(low)
+
     def _on_cells(self, key: object = None) -> None:
         """Show the chosen image's cells from scratch."""
         cells = self._bench.session.cells
         self.setEnabled(cells is not None)
         self._shown = None
-        # The plot of all planes needs room too.
-        for plot in (self.curve, self.histogram):
-            plot.set_low(isinstance(self._bench.session.chosen, PlaneKey))
+        self._set_heights()
         if cells is None:
             self.count.setText("– cells")
             self.details.setText("")

@@ -80,7 +80,7 @@ class Regions:
         if bench.session.running is not None or bench.planes.busy or self.busy:
             return
         # What is visible of a part is meant of the image behind it: one goes on there, part by part.
-        layer = self._image_of(key)
+        layer = self.image_of(key)
         try:
             image = image_from_layer(layer, None if layer is None else bench.axes.get(layer.unique_id))
             assert layer is not None
@@ -105,7 +105,8 @@ class Regions:
             self.changed.emit()
         return was
 
-    def _image_of(self, key: Any) -> ImageLayer | None:
+    def image_of(self, key: Any) -> ImageLayer | None:
+        """Layer of an image, or of the image that a part is of."""
         source = self._made.get(layer_id(key), (None, None))[0]
         return self._bench.layer_of(source) or self._bench.layer_of(key)
 

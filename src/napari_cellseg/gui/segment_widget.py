@@ -21,6 +21,8 @@ from .planes_section import PlanesSection
 from .recovery_banner import RecoveryBanner
 from .result_section import ResultSection
 from .run_section import RunSection
+from .whole_run import whole_run_of
+from .whole_section import WholeSection
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -46,6 +48,8 @@ class SegmentWidget(Dock):
         self.planes_section = PlanesSection(self.bench)
         self.result_section = ResultSection(self.bench)
         self.banner = RecoveryBanner(self.bench)
+        self.whole_run = whole_run_of(self.bench)
+        self.whole_section = WholeSection(self.whole_run)
         self._lay_out()
         self.setAcceptDrops(True)
         self.model_section.model_changed.connect(self.input_section.set_model)
@@ -53,8 +57,10 @@ class SegmentWidget(Dock):
         self.model_section.refresh()
         self.model_section.recipe_asked.connect(self.use_recipe)
         self.run_section.asked.connect(self.segment)
-        self.banner.shown.connect(self.input_section.set_brief)
-        self.input_section.set_brief(self.bench.recovery.of(self.session.chosen) is not None)
+        self.run_section.where.behind_asked.connect(lambda: self.whole_run.start(self.recipe()))
+        for part in (self.banner, self.whole_section):
+            part.shown.connect(self._make_room)
+        self._make_room()
 
     def recipe(self) -> Recipe:
         """Return what the choosers say; the sliders start where a loaded recipe says, or the model."""
@@ -118,6 +124,11 @@ class SegmentWidget(Dock):
             return
         self.bench.segment(self.bench.layer_to_segment(), self.recipe())
 
+    def window_seen(self, window: QWidget) -> None:
+        """Stop what runs in the background, too, when the window closes."""
+        super().window_seen(window)
+        window.destroyed.connect(self.whole_run.close)
+
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take files, and nothing else."""
         if any(url.isLocalFile() for url in event.mimeData().urls()):
@@ -133,11 +144,17 @@ class SegmentWidget(Dock):
         super().showEvent(event)
         self.model_section.refresh()
 
+    def _make_room(self, *_: object) -> None:
+        offered = self.bench.recovery.of(self.session.chosen) is not None
+        self.input_section.set_brief(offered or self.whole_run.told)
+        self.cells_section.make_room(self.whole_run.told)
+
     def _lay_out(self) -> None:
         column = QVBoxLayout()
         column.setSpacing(8)
         for section in (self.image_section, self.banner, self.input_section, self.model_section, self.run_section):
             column.addWidget(section)
+        column.addWidget(self.whole_section)
         line = QFrame()
         line.setFrameShape(QFrame.Shape.HLine)
         column.addWidget(line)

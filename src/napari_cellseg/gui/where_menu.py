@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from qtpy.QtCore import Signal
 from qtpy.QtGui import QAction, QActionGroup
 from qtpy.QtWidgets import QMenu, QPushButton, QWidget
 
@@ -12,6 +13,11 @@ from .workbench import Workbench
 WORDS: dict[Where, str] = {"whole": "Segment", "visible": "Segment view", "drawn": "Segment box"}
 ENTRIES: dict[Where, str] = {"whole": "Whole image", "visible": "What is visible", "drawn": "The drawn rectangle"}
 PART = "This part, all of it"
+BEHIND = "Whole image, in the background …"
+BEHIND_TIP = (
+    "Segment all of the image behind what is shown, however large, block by block in a process of its own, with the\n"
+    "sliders as they stand. The labels and a table of cells go to a folder beside the file; you can go on meanwhile."
+)
 TIPS: dict[Where, str] = {
     "whole": "Look for cells in all of the image that is chosen above.",
     "visible": "Look for cells in what the canvas shows now, at full resolution. It becomes an image of its own,\n"
@@ -22,7 +28,15 @@ TIPS: dict[Where, str] = {
 
 
 class WhereMenu(QPushButton):
-    """Chooses where the cells of the chosen image are looked for; each image has its own choice."""
+    """Chooses where the cells of the chosen image are looked for; each image has its own choice.
+
+    Signals
+    -------
+    behind_asked()
+        All of the image is to be segmented in the background.
+    """
+
+    behind_asked = Signal()
 
     def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
         super().__init__("▾", parent, objectName="where")
@@ -40,6 +54,9 @@ class WhereMenu(QPushButton):
             action.setCheckable(True)
             group.addAction(action)
             self.entries[where] = action
+        menu.addSeparator()
+        self.behind = menu.addAction(BEHIND, self.behind_asked.emit)
+        self.behind.setToolTip(BEHIND_TIP)
         menu.aboutToShow.connect(self._on_show)
         self.setMenu(menu)
 

@@ -216,3 +216,22 @@ def writing(path: Path) -> Any:
         raise
     except OSError as error:
         raise output_error(path, error) from error
+
+
+def read_pyramid(path: Path) -> list[Any]:
+    """Open label images that `ZarrLabels` wrote: their levels, finest first, as dask arrays; nothing is read yet.
+
+    Raises
+    ------
+    ImageError
+        They are not there, not whole, or damaged.
+    """
+    import dask.array
+    import zarr
+
+    try:
+        group = zarr.open_group(path / NAME, mode="r")
+        datasets: Any = group.attrs["multiscales"]
+        return [dask.array.from_zarr(group[level["path"]]) for level in datasets[0]["datasets"]]
+    except DAMAGE as error:
+        raise ImageError(f"{path} holds no label images that can be read ({error}). Run again.") from error

@@ -1,0 +1,229 @@
+"""The whole of an image in the background, block by block, into files: the person goes on meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from napari.layers import Image as ImageLayer
+from psygnal import Signal
+
+from ..batch.recipe import Recipe
+from ..batch.rows import BatchRow
+from ..imaging.errors import CellsegError, ImageError
+from ..imaging.home import user_home
+from ..imaging.reading import read_image
+from ..imaging.zarr_labels import read_pyramid
+from .batch_job import BatchJob, BatchOutcome, BatchRequest
+from .layer_image import METADATA_KEY, layer_path, placement
+from .recipes import present_recipe
+from .workers import Latest
+
+if TYPE_CHECKING:
+    from .workbench import Workbench
+
+OUTPUTS = ("labels", "cells")
+_ADVICE = "Segment what is visible, or use 'Segment a folder of images' in the Plugins menu."
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What a run is about: the image layer, and what it is called."""
+
+    layer_id: Any
+    name: str
+
+
+class WholeRun:
+    """At most one image per viewer that is segmented in the background, in a process of its own.
+
+    It takes the file that a layer came from, the recipe that a person sees (the sliders of a part count for the whole),
+    and leaves labels as OME-Zarr and a table of cells; the labels are then shown.
+
+    Signals
+    -------
+    changed()
+        There is something new to be told.
+
+    Parameters
+    ----------
+    bench : Workbench
+    """
+
+    changed = Signal()
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self.job = BatchJob()
+        self.sentence, self.failed = "", False
+        self.folder: Path | None = None
+        self._asked: _Asked | None = None
+        self._preparing = Latest(self._on_failed, self.changed.emit)
+        self.job.changed.connect(self.changed)
+        self.job.progressed.connect(self.changed)
+        self.job.ended.connect(self._on_ended)
+
+    @property
+    def busy(self) -> bool:
+        """Whether an image is under way."""
+        return self.job.running or self._preparing.busy
+
+    @property
+    def told(self) -> bool:
+        """Whether there is something to be told."""
+        return self.busy or bool(self.sentence)
+
+    def text(self) -> str:
+        """Say how far it is, or what became of it."""
+        if not self.busy or self._asked is None:
+            return self.sentence
+        _, part = self.job.rows.part
+        doing = {"starting": "loading the network", "stopping": "stopping"}.get(self.job.kind, f"{part:.0%}")
+        return f"All of {self._asked.name}: {doing if self.job.running else 'reading'} …"
+
+    def start(self, asked: Recipe) -> None:
+        """Begin with the image that is chosen, or that the chosen part is of; what is not possible is said."""
+        if self.busy:
+            return
+        bench = self._bench
+        key, recipe = bench.session.chosen, present_recipe(bench, asked)
+        cells = bench.session.cells
+        if cells is not None and recipe.diameter is None:
+            # Magnified as the cells that the person saw.
+            recipe = replace(recipe, diameter=cells.segmented.prediction.diameter)
+        layer = bench.regions.image_of(key)
+        try:
+            path = _file_of(layer)
+        except CellsegError as error:
+            self._tell(str(error), True)
+            return
+        assert layer is not None
+        shape = tuple((layer.data[0] if layer.multiscale else layer.data).shape)
+        recipe = replace(recipe, blocks=True, pages="one", accurate=False, link="none", outputs=OUTPUTS)
+        self._asked = _Asked(layer.unique_id, layer.name)
+        out = results_folder(path)
+        self._preparing.ask(lambda: _request(path, shape, recipe, out), self._launch)
+        self.changed.emit()
+
+    def cancel(self) -> None:
+        """Stop; finished blocks are kept, and the next start goes on with them."""
+        if self.job.running:
+            self.job.cancel()
+        else:
+            self._preparing.close()
+            self.changed.emit()
+
+    def dismiss(self) -> None:
+        """What was told has been read."""
+        self.folder = None
+        self._tell("", False)
+
+    def close(self) -> None:
+        """End with the window."""
+        self._preparing.close()
+        self.job.close()
+
+    def _launch(self, request: BatchRequest) -> None:
+        self.sentence, self.failed = "", False
+        try:
+            self.job.start(request)
+        except (OSError, CellsegError) as error:
+            self._on_failed(error)
+
+    def _on_ended(self, outcome: BatchOutcome) -> None:
+        row = self.job.rows.rows[0] if self.job.rows.rows else None
+        labels = row.files.get("labels") if row is not None else None
+        if outcome.stopped:
+            self._tell("Stopped. Finished blocks are kept: start it again and it goes on with them.", False)
+        elif row is not None and row.state in ("done", "skipped", "kept") and labels:
+            before = "" if row.state == "done" else " They were there already."
+            self._tell(f"{row.count or 0:,} cells, saved in '{outcome.request.out.name}'.{before}", False)
+            self.folder = outcome.request.out
+            path = outcome.request.out / labels
+            self._preparing.ask(lambda: read_pyramid(path), lambda levels: self._show(levels, path, row))
+        else:
+            self._tell(row.error if row is not None and row.error else outcome.sentence, True)
+
+    def _show(self, levels: list[Any], path: Path, row: BatchRow) -> None:
+        """Show the labels on the image, if that is still there; they are on the disk, and cannot be painted."""
+        asked, viewer = self._asked, self._bench.viewer
+        layer = self._bench.layer_of(asked.layer_id) if asked is not None else None
+        if layer is None:
+            return
+        for known in viewer.layers:
+            if known.metadata.get(METADATA_KEY, {}).get("whole") == str(path):
+                known.visible = False
+        several, active = len(levels) > 1, viewer.layers.selection.active
+        added = viewer.add_labels(
+            levels if several else levels[0],
+            multiscale=several,
+            name=f"{layer.name}: all cells",
+            metadata={METADATA_KEY: {"whole": str(path), "count": row.count}},
+            **placement(layer),
+        )
+        added.editable = False
+        # Below the cells of parts, which may be worked on; and the person goes on with what they were at.
+        viewer.layers.move(viewer.layers.index(added), viewer.layers.index(layer) + 1)
+        viewer.layers.selection.active = active
+        self.changed.emit()
+
+    def _on_failed(self, error: BaseException) -> None:
+        if not isinstance(error, (CellsegError, OSError)):
+            self._bench.failed(error)
+        self._tell(str(error) or type(error).__name__, True)
+
+    def _tell(self, sentence: str, failed: bool) -> None:
+        self.sentence, self.failed = sentence, failed
+        self.changed.emit()
+
+
+def results_folder(path: Path) -> Path:
+    """Folder for the results of a file: beside it, or in the person's own where nothing may be written there."""
+    name = f"{path.name.partition('.')[0]} cells"
+    try:
+        folder = path.parent / name
+        folder.mkdir(exist_ok=True)
+        # Asked of the system itself: rights do not say everything about network drives.
+        probe = folder / ".writable"
+        probe.touch()
+        probe.unlink()
+    except OSError:
+        return user_home() / "results" / name
+    return folder
+
+
+def _file_of(layer: ImageLayer | None) -> Path:
+    if layer is None:
+        raise ImageError("There is no image. Open one first.")
+    if layer.ndim > 2:
+        raise ImageError(f"'{layer.name}' has several planes or channels as a layer. {_ADVICE}")
+    path = layer_path(layer)
+    if path is None or not Path(path).exists():
+        raise ImageError(
+            f"'{layer.name}' is in no file, and the background takes files only. Save it as OME-Zarr or TIFF and open "
+            f"that. {_ADVICE}"
+        )
+    return Path(path)
+
+
+def _request(path: Path, shape: tuple[int, ...], recipe: Recipe, out: Path) -> BatchRequest:
+    """Make sure that the file holds what the layer shows, and complete the recipe."""
+    image = read_image(path, recipe.axes)
+    if tuple(image.data.shape) != shape:
+        raise ImageError(
+            f"{path.name} holds {' x '.join(map(str, image.data.shape))} values, but the layer shows "
+            f"{' x '.join(map(str, shape))}: it is a part of the file, or a channel. {_ADVICE}"
+        )
+    return BatchRequest(((str(path), path.name),), out, recipe.resolved(), resume=True)
+
+
+_runs: WeakKeyDictionary[Workbench, WholeRun] = WeakKeyDictionary()
+
+
+def whole_run_of(bench: Workbench) -> WholeRun:
+    """Return the one run of a viewer."""
+    if bench not in _runs:
+        _runs[bench] = WholeRun(bench)
+    return _runs[bench]

@@ -1,0 +1,164 @@
+"""The whole image in the background: a real child writes the labels, the window goes on, and shows them at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from qtpy.QtCore import QThreadPool, QTimer
+
+from napari_cellseg.gui.layer_image import METADATA_KEY
+from napari_cellseg.gui.opening import add_opened, read_paths
+from napari_cellseg.gui.whole_run import results_folder
+from napari_cellseg.imaging.errors import ImageError
+from napari_cellseg.imaging.zarr_labels import read_pyramid
+
+from .conftest import draw_discs, press_segment, settled
+from .test_gui_region import LEFT, choose, look_at, part_of
+
+PATIENCE = 240_000
+
+
+@pytest.fixture
+def slide(widget: Any, viewer: Any, tmp_path: Path, qtbot: Any) -> Any:
+    """A file with 36 discs, opened; what runs is ended with the test."""
+    path = tmp_path / "slide.tif"
+    picture = np.clip(draw_discs(36, 600) * 255, 0, 255).astype(np.uint8)
+    tifffile.imwrite(path, picture, resolution=(20000, 20000), resolutionunit="CENTIMETER")
+    layers, problems = add_opened(viewer, read_paths([path]))
+    assert not problems
+    qtbot.wait(50)
+    yield layers[0]
+    run = widget.whole_run
+    if run.job.child is not None:
+        run.job.child.kill()
+    qtbot.waitUntil(lambda: not run.busy, timeout=60_000)
+    assert QThreadPool.globalInstance().waitForDone(20_000)
+
+
+def start(widget: Any, qtbot: Any) -> None:
+    """Take the entry of the menu with the mouse."""
+    button = widget.run_section.where
+    menu = button.menu()
+
+    def pick() -> None:
+        shown.append(menu.isVisible())
+        qtbot.mouseClick(menu, LEFT, pos=menu.actionGeometry(button.behind).center())
+
+    shown: list[bool] = []
+    QTimer.singleShot(100, pick)
+    qtbot.mouseClick(button, LEFT)
+    qtbot.waitUntil(lambda: bool(shown), timeout=5000)
+    qtbot.wait(20)
+    assert shown == [True] and widget.whole_run.told
+
+
+def ended(widget: Any, qtbot: Any) -> str:
+    qtbot.waitUntil(lambda: not widget.whole_run.busy, timeout=PATIENCE)
+    qtbot.wait(50)
+    return widget.whole_section.text.text()
+
+
+def all_cells(viewer: Any) -> Any:
+    found = [layer for layer in viewer.layers if "whole" in layer.metadata.get(METADATA_KEY, {}) and layer.visible]
+    assert len(found) == 1
+    return found[0]
+
+
+def test_the_whole_is_done_with_the_sliders_of_a_part_and_shown(
+    widget: Any, viewer: Any, slide: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    choose(widget, qtbot, "visible")
+    look_at(viewer, qtbot, (150.0, 150.0), 4.0)
+    press_segment(widget, qtbot)
+    qtbot.waitUntil(lambda: widget.session.cells is not None, timeout=60_000)
+    part = part_of(widget)
+    assert widget.bench.regions.is_part(part.unique_id)
+    widget.session.set_threshold(0.42)
+    widget.session.set_min_size(33)
+    settled(widget, qtbot)
+    start(widget, qtbot)
+    # Meanwhile the window goes on.
+    assert widget.whole_section.isVisible() and widget.run_section.segment.isEnabled()
+    text = ended(widget, qtbot)
+    out = tmp_path / "slide cells"
+    assert "cells, saved in 'slide cells'" in text and not widget.whole_run.failed, text
+    assert widget.whole_section.text.toolTip() == str(out)
+    assert widget.scroll.verticalScrollBar().maximum() == 0, "it has to be scrolled"
+    recipe = json.loads((out / "recipe.json").read_text())
+    recipe = recipe.get("recipe", recipe)
+    assert (recipe["threshold"], recipe["min_size"], recipe["blocks"]) == (0.42, 33, True)
+    layer = all_cells(viewer)
+    labels = np.asarray(layer.data[0] if layer.multiscale else layer.data)
+    count = int(text.split()[0].replace(",", ""))
+    assert labels.shape == (600, 600) and labels.max() == count == len(np.unique(labels)) - 1 and count > 20
+    assert (out / "cells.csv").is_file() and not layer.editable
+    for corner in ((0, 0), (599, 599)):
+        np.testing.assert_allclose(layer.data_to_world(corner), slide.data_to_world(corner))
+    assert viewer.layers.index(layer) == viewer.layers.index(slide) + 1
+    # Started again, nothing is done twice.
+    qtbot.mouseClick(widget.whole_section.button, LEFT)
+    assert not widget.whole_section.isVisible()
+    start(widget, qtbot)
+    assert "there already" in ended(widget, qtbot)
+    assert all_cells(viewer).metadata[METADATA_KEY]["count"] == count
+
+
+def test_it_can_be_cancelled_and_goes_on(widget: Any, slide: Any, qtbot: Any) -> None:
+    start(widget, qtbot)
+    qtbot.waitUntil(lambda: widget.whole_run.job.running, timeout=20_000)
+    qtbot.mouseClick(widget.whole_section.button, LEFT)
+    assert "goes on" in ended(widget, qtbot)
+    start(widget, qtbot)
+    assert "cells, saved in" in ended(widget, qtbot)
+
+
+def test_what_is_in_no_file_and_what_is_only_a_part_of_one_is_refused(
+    widget: Any, viewer: Any, slide: Any, qtbot: Any
+) -> None:
+    viewer.add_image(draw_discs(), name="made here")
+    qtbot.wait(50)
+    start(widget, qtbot)
+    assert "'made here' is in no file" in ended(widget, qtbot) and widget.whole_run.failed
+    viewer.add_image(slide.data[:300, :200], name="cropped", metadata=dict(slide.metadata))
+    qtbot.wait(50)
+    start(widget, qtbot)
+    ended(widget, qtbot)
+    text = widget.whole_section.text.toolTip()
+    assert "slide.tif holds 600 x 600" in text and "300 x 200" in text and widget.whole_run.failed
+
+
+def test_a_file_that_cannot_be_read_any_more_is_told(widget: Any, slide: Any, qtbot: Any) -> None:
+    Path(slide.metadata[METADATA_KEY]["path"]).write_bytes(b"II*\0 no more")
+    start(widget, qtbot)
+    assert "slide.tif" in ended(widget, qtbot) and widget.whole_run.failed
+
+
+def test_a_long_error_fits_on_a_small_screen(widget: Any, slide: Any, network: Any, qtbot: Any) -> None:
+    """With cells, sliders and the sentence at its longest there is nothing to scroll."""
+    press_segment(widget, qtbot)
+    start(widget, qtbot)
+    ended(widget, qtbot)
+    assert widget.scroll.verticalScrollBar().maximum() == 0, "it has to be scrolled"
+    section = widget.whole_section
+    assert section.text.width() > 150 and section.button.width() >= section.button.sizeHint().width()
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may write anywhere")
+def test_where_nothing_may_be_written_results_go_home(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        assert results_folder(tmp_path / "slide.ome.tif").name == "slide cells"
+        assert tmp_path not in results_folder(tmp_path / "slide.ome.tif").parents
+    finally:
+        tmp_path.chmod(0o700)
+
+
+def test_labels_that_are_not_there_are_told(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="Run again"):
+        read_pyramid(tmp_path / "nothing.ome.zarr")
