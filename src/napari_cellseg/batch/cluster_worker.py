@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..imaging.errors import CellsegError
+from ..imaging.pages import Page
 from .item import segment_item
+from .mosaic_help import ONE_AT_A_TIME, TileHelpers
 from .plan import Item
 from .recipe import Recipe
 from .rows import BatchRow
@@ -17,8 +18,6 @@ from .segment import versions
 
 # Network drives show a new file late.
 _SEEN_WITHIN_SECONDS = 20.0
-# A worker of several threads still does one image at a time: memory and cores are those of one.
-_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def work(item: Item, rows: list[BatchRow], job: RemoteJob, place: int) -> dict[s
     dict
         ``rows`` and the worker's ``versions``, or ``kind``, ``error`` and ``worker``.
     """
-    from distributed import get_worker
+    from distributed import get_client, get_worker
 
     worker = get_worker()
 
@@ -82,9 +81,15 @@ def work(item: Item, rows: list[BatchRow], job: RemoteJob, place: int) -> dict[s
             f"it does not see the folder {job.out}, or the batch was stopped. This machine and all workers need one "
             "shared drive under one name: give a folder there (--out).",
         )
-    with _ONE_AT_A_TIME:
+
+    def helpers(item: Item, page: Page) -> TileHelpers:
+        return TileHelpers(get_client(), worker.address, item.path, page, job.recipe, job.topic, job.alive)
+
+    with ONE_AT_A_TIME:
         worker.log_event(job.topic, place)
-        steps = segment_item(item, job.recipe, job.out, overwrite=job.overwrite, resume=job.resume, previous=rows)
+        steps = segment_item(
+            item, job.recipe, job.out, overwrite=job.overwrite, resume=job.resume, previous=rows, helpers=helpers
+        )
         try:
             while True:
                 next(steps)

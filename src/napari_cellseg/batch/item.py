@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..imaging.errors import CellsegError, ImageError, OutputError
 from ..imaging.image import Image
@@ -23,6 +24,9 @@ from .results import corrected_by_hand, mean_doubt, numbers, numbers_of_file, sa
 from .rows import BatchRow, failed
 from .segment import Prepared, SegmentResult, iter_predict_prepared, open_image, prepare
 from .stacks import Stack
+
+if TYPE_CHECKING:
+    from .mosaic_help import TileHelpers
 
 CHANGED_SINCE = "The image has changed since its labels were corrected."
 
@@ -44,6 +48,8 @@ class Job:
         Also replace what a person corrected, or made.
     resume : bool
         Leave pages as they are whose values and recipe are those of an earlier run.
+    helpers : callable, optional
+        Who helps with a page that is done block by block.
     """
 
     recipe: Recipe
@@ -52,9 +58,17 @@ class Job:
     out: Path
     overwrite: bool = False
     resume: bool = False
+    helpers: Callable[[Item, Page], TileHelpers] | None = None
 
     @classmethod
-    def of(cls, recipe: Recipe, out: Path, overwrite: bool = False, resume: bool = False) -> Job:
+    def of(
+        cls,
+        recipe: Recipe,
+        out: Path,
+        overwrite: bool = False,
+        resume: bool = False,
+        helpers: Callable[[Item, Page], TileHelpers] | None = None,
+    ) -> Job:
         """Load the recipe's model.
 
         Raises
@@ -63,7 +77,8 @@ class Job:
             There is no such model, or it is not the one that the recipe was made with.
         """
         model = recipe.load_model()
-        return cls(recipe.resolved(model), model, recipe.digest(model), Path(out).absolute(), overwrite, resume)
+        out = Path(out).absolute()
+        return cls(recipe.resolved(model), model, recipe.digest(model), out, overwrite, resume, helpers)
 
 
 @dataclass(eq=False)
@@ -100,6 +115,7 @@ def segment_item(
     overwrite: bool = False,
     resume: bool = True,
     previous: Sequence[BatchRow] = (),
+    helpers: Callable[[Item, Page], TileHelpers] | None = None,
 ) -> Generator[Progress, None, list[BatchRow]]:
     """Segment one image and write its results.
 
@@ -115,6 +131,8 @@ def segment_item(
         Leave as it is what `previous` says was done with the same recipe and the same values.
     previous : sequence of BatchRow
         Rows that the image had.
+    helpers : callable, optional
+        Who helps with a page that is done block by block.
 
     Yields
     ------
@@ -131,7 +149,7 @@ def segment_item(
     ModelError
         The model cannot be used.
     """
-    job = Job.of(recipe, out, overwrite, resume)
+    job = Job.of(recipe, out, overwrite, resume, helpers)
     rows: list[BatchRow] = []
     yield Progress(0, 0, "reading the image")
     for task in iter_tasks(item, job, previous):
@@ -200,7 +218,11 @@ def iter_predict_task(task: Task) -> Generator[Progress, None, Prediction | None
     began = time.monotonic()
     try:
         if task.mosaic is not None:
-            found = yield from iter_mosaic(task.mosaic)
+            try:
+                found = yield from iter_mosaic(task.mosaic)
+            finally:
+                if task.mosaic.helpers is not None:
+                    task.mosaic.helpers.end()
             task.rows = [_row_of_blocks(task.row, found, task.mosaic, task.seconds + time.monotonic() - began)]
             return None
         assert task.prepared is not None
@@ -301,7 +323,10 @@ def _fill(task: Task, image: Image, job: Job, previous: Sequence[BatchRow]) -> N
     page = page_image(image, task.page)
     if task.stack is None and in_blocks(page, job.recipe):
         stem, source = _stem(task.row), task.row.source
-        task.mosaic = Mosaic(page, job.recipe, job.model, job.out, stem, job.digest, source, job.overwrite)
+        helpers = job.helpers(task.item, task.page) if job.helpers is not None else None
+        task.mosaic = Mosaic(
+            page, job.recipe, job.model, job.out, stem, job.digest, source, job.overwrite, helpers=helpers
+        )
         return
     old = next((old for old in previous if old.page == task.page.name), None) if job.resume else None
     if task.stack is None and old is not None and has_files(old, job) and old.image_sha256 == page.content_hash():

@@ -8,7 +8,7 @@ into cells together with a margin, and owns the cells whose peak lies in it (`in
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..imaging.errors import CellsegError, ImageError
@@ -80,11 +80,16 @@ def iter_mosaic(mosaic: Mosaic) -> Generator[Progress, None, MosaicResult]:
     labels = ZarrLabels(work.labels, maps.shape)
     blocks = plan_blocks(maps.shape, mosaic.side)
     margin = _margin(begun["diameter"])
+    helpers = mosaic.helpers
+    if helpers is not None:
+        helpers.begin(begun, maps)
     step = overview_step(maps.shape)
     overview = work.overview((*(-(-n // step) for n in maps.shape), *seen.shape[2:]), plane.dtype)
     n_large = 0
     for block in blocks[work.n_blocks :]:
         place = f"block {block.index + 1} of {len(blocks)}"
+        if helpers is not None:
+            helpers.ask(_needed_soon(maps, blocks[block.index + 1 :], margin))
         steps = _iter_owned(maps, block, mosaic, margin)
         while True:
             try:
@@ -116,12 +121,21 @@ def _iter_owned(
     assert recipe.threshold is not None and recipe.min_size is not None
     while True:
         window = block.window(margin, maps.shape)
+        if mosaic.helpers is not None:
+            yield from mosaic.helpers.iter_share(maps, window)
         yield from maps.iter_make(window)
         prediction = maps.read(window)
         owned = owned_cells(prediction, model.split, recipe.threshold, recipe.min_size, window, block.core, maps.shape)
         if not owned.cut or margin >= MOST_MARGIN:
             return window, prediction, owned
         margin = min(2 * margin, MOST_MARGIN)
+
+
+def _needed_soon(maps: TileMaps, blocks: Sequence[Block], margin: int) -> list[int]:
+    """Tiles of the blocks up to a row of blocks ahead, in the order in which they are needed."""
+    columns = sum(block.core[0] == blocks[0].core[0] for block in blocks) if blocks else 0
+    ahead = blocks[: max(columns, 2) + 1]
+    return list(dict.fromkeys(i for block in ahead for i in maps.missing(block.window(margin, maps.shape))))
 
 
 def _key(mosaic: Mosaic, plane: LazyPlane) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from ..imaging.tiles import Region
 from ..imaging.zarr_labels import read_zarr_metadata
 from ..network.versions import ModelVersion
 from .recipe import Recipe
+
+if TYPE_CHECKING:
+    from .mosaic_help import TileHelpers
 
 BLOCK = 2048
 # Below this blocks need no less memory than one piece.
@@ -53,6 +56,8 @@ class Mosaic:
         Also replace a folder in the place of the labels that no run of ours wrote.
     side : int
         Of the blocks, in pixels.
+    helpers : TileHelpers, optional
+        Other workers of a cluster, who make tiles too.
     """
 
     image: Image
@@ -64,6 +69,7 @@ class Mosaic:
     source: Mapping[str, Any] = field(default_factory=dict)
     overwrite: bool = False
     side: int = BLOCK
+    helpers: TileHelpers | None = None
 
     @property
     def labels(self) -> Path:

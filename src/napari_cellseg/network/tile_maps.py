@@ -129,6 +129,23 @@ class TileMaps:
         """Number of tiles of the whole plane."""
         return len(self._tiles)
 
+    @property
+    def tile(self) -> int:
+        """Side of the tiles in pixels of the magnified plane."""
+        return self._tile
+
+    def has(self, index: int) -> bool:
+        """Whether a tile's maps are there."""
+        return self._path(index).exists()
+
+    def missing(self, region: Region) -> list[int]:
+        """Tiles that a region of the plane needs and that are not there."""
+        return [i for i in self._under(self._seen(region)) if not self.has(i)]
+
+    def make(self, indices: Sequence[int]) -> None:
+        """Run the network on some tiles, all at once; errors are torch's own. See `iter_make`."""
+        self._make(indices)
+
     def iter_make(self, region: Region) -> Generator[Progress, None, None]:
         """Run the network on the tiles that a region of the plane needs and that are not there.
 
@@ -141,7 +158,7 @@ class TileMaps:
         OutputError
             The folder cannot be written.
         """
-        while missing := [i for i in self._under(self._seen(region)) if not self._path(i).exists()]:
+        while missing := self.missing(region):
             part = missing[: self._batch]
             try:
                 self._make(part)
@@ -166,6 +183,8 @@ class TileMaps:
         while self._first_kept < self.n_tiles and self._tiles[self._first_kept].write[0].stop <= top:
             with contextlib.suppress(OSError):
                 self._path(self._first_kept).unlink(missing_ok=True)
+                for claimed in self.folder.glob(f"{self._path(self._first_kept).stem}.*.claim"):
+                    claimed.unlink(missing_ok=True)
             self._first_kept += 1
 
     def _plan(self, tile: int) -> None:

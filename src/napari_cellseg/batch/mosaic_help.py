@@ -1,0 +1,221 @@
+"""Several workers of a cluster at one large image: others run the network on its tiles, one makes its cells.
+
+The network's maps of a tile are a file in the folder of results, which all workers see. Whoever makes one claims it
+first, by a file of its own that only one can create; so no tile is made twice but for one whose worker died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..imaging.errors import CellsegError
+from ..imaging.lazy_plane import LazyPlane
+from ..imaging.normalize import Scale
+from ..imaging.pages import Page, page_image
+from ..imaging.progress import Progress
+from ..imaging.tiles import Region
+from .recipe import Recipe
+from .segment import open_image
+
+if TYPE_CHECKING:
+    from ..network.tile_maps import TileMaps
+
+# A tile takes seconds; one that was claimed so long ago is made again.
+PATIENCE_SECONDS = 300.0
+# So many tasks of so many tiles wait at the scheduler for each worker.
+TASKS_PER_WORKER, TILES_PER_TASK = 2, 2
+_WAIT_SECONDS = 0.05
+# A worker of several threads does one thing at a time: memory and cores are those of one.
+ONE_AT_A_TIME = threading.Lock()
+_n_made = 0
+
+
+@dataclass(frozen=True)
+class TileOrder:
+    """What a worker has to know to make tiles of an image; small, and can be sent.
+
+    Attributes
+    ----------
+    path : Path
+        Of the image.
+    page : Page
+    recipe : Recipe
+    begun : str
+        What was found out about the whole plane, as JSON; see `mosaic_survey.iter_survey`.
+    folder : Path
+        Of the tiles.
+    tile : int
+        Side of a tile in pixels.
+    token : str
+        Of this run: claims of an earlier one mean nothing.
+    alive : Path
+        A file that is there until the batch is stopped.
+    """
+
+    path: Path
+    page: Page
+    recipe: Recipe
+    begun: str
+    folder: Path
+    tile: int
+    token: str
+    alive: Path
+
+
+class TileHelpers:
+    """Asks the other workers for the tiles of one plane.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Of the worker that makes the cells.
+    own : str
+        That worker's address.
+    path : Path
+    page : Page
+    recipe : Recipe
+    token : str
+    alive : Path
+        See :class:`TileOrder`.
+    """
+
+    def __init__(self, client: Any, own: str, path: Path, page: Page, recipe: Recipe, token: str, alive: Path) -> None:
+        self._client, self._own = client, own
+        self._about = (path, page, recipe)
+        self._token, self._alive = token, alive
+        self._order: TileOrder | None = None
+        self._asked: set[int] = set()
+        self._futures: list[Any] = []
+
+    def begin(self, begun: Mapping[str, Any], maps: TileMaps) -> None:
+        """Say which plane it is about."""
+        path, page, recipe = self._about
+        text = json.dumps(begun, sort_keys=True)
+        self._order = TileOrder(path, page, recipe, text, maps.folder, maps.tile, self._token, self._alive)
+
+    def ask(self, indices: list[int]) -> None:
+        """Ask for tiles that will be needed soon, as far as there are others to make them."""
+        order = self._order
+        assert order is not None
+        self._futures = [future for future in self._futures if not future.done()]
+        others = self._others()
+        wanted = [i for i in indices if i not in self._asked]
+        while others and wanted and len(self._futures) < TASKS_PER_WORKER * len(others):
+            part, wanted = wanted[:TILES_PER_TASK], wanted[TILES_PER_TASK:]
+            self._asked.update(part)
+            self._futures.append(
+                # Whole images go first: they need nobody to wait for them.
+                self._client.submit(
+                    make_tiles, order, tuple(part), workers=others, pure=False, priority=-1,
+                    key=f"{self._token}-tiles-{order.folder.parent.name}-{part[0]}",
+                )
+            )  # fmt: skip
+
+    def iter_share(self, maps: TileMaps, region: Region) -> Generator[Progress, None, None]:
+        """Make the tiles of a region that nobody has claimed, then wait for those that others make.
+
+        What is still missing afterwards is the caller's.
+        """
+        for i in maps.missing(region):
+            if claim(maps.folder, maps.tile, i, self._token):
+                try:
+                    maps.make([i])
+                except (RuntimeError, MemoryError):
+                    return
+                yield Progress(maps.n_made, maps.n_tiles, f"running on {maps.device}")
+        while waiting := [i for i in maps.missing(region) if self._is_made(maps, i)]:
+            yield Progress(maps.n_made, maps.n_tiles, f"waiting for {len(waiting)} tiles of other workers")
+            time.sleep(_WAIT_SECONDS)
+
+    def end(self) -> None:
+        """Ask for nothing any more."""
+        with contextlib.suppress(OSError, RuntimeError, TimeoutError):
+            self._client.cancel(self._futures, force=True)
+        self._futures = []
+
+    def _is_made(self, maps: TileMaps, index: int) -> bool:
+        """Whether somebody is at work on a tile."""
+        try:
+            age = time.time() - _claim_path(maps.folder, maps.tile, index, self._token).stat().st_mtime
+        except OSError:
+            return False
+        return age < PATIENCE_SECONDS and any(not future.done() for future in self._futures)
+
+    def _others(self) -> list[str]:
+        try:
+            workers = self._client.nthreads()
+        except (OSError, RuntimeError, TimeoutError):
+            return []
+        return [address for address in workers if address != self._own]
+
+
+def make_tiles(order: TileOrder, indices: tuple[int, ...]) -> int:
+    """Make tiles of another worker's image; the function that a helping worker runs.
+
+    Returns
+    -------
+    int
+        How many were made here. Nothing is raised: what is not made is made by the one who asked.
+    """
+    global _n_made
+    n_made = 0
+    with ONE_AT_A_TIME:
+        for i in indices:
+            if not order.alive.exists() or not order.folder.is_dir():
+                break
+            try:
+                maps = _maps(order)
+                if maps.has(i) or not claim(order.folder, order.tile, i, order.token):
+                    continue
+                maps.make([i])
+            except (CellsegError, OSError, RuntimeError, MemoryError):
+                _claim_path(order.folder, order.tile, i, order.token).unlink(missing_ok=True)
+                break
+            n_made += 1
+    _n_made += n_made
+    return n_made
+
+
+def n_made_for_others() -> int:
+    """How many tiles this process has made for other workers."""
+    return _n_made
+
+
+def claim(folder: Path, tile: int, index: int, token: str) -> bool:
+    """Whether a tile is this caller's to make: the first one's."""
+    try:
+        os.close(os.open(_claim_path(folder, tile, index, token), os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+    except FileExistsError:
+        return False
+    except OSError:
+        # A folder that went away, or a full disk, which whoever writes the maps is told of.
+        return True
+    return True
+
+
+def _claim_path(folder: Path, tile: int, index: int, token: str) -> Path:
+    return folder / f"{tile}_{index:07d}.{token}.claim"
+
+
+@lru_cache(maxsize=1)
+def _maps(order: TileOrder) -> TileMaps:
+    """The plane of an order, opened; kept for the next tiles of it."""
+    from ..network.tile_maps import NormalizedPlane, TileMaps
+
+    begun = json.loads(order.begun)
+    image = page_image(open_image(order.path, order.recipe.axes), order.page)
+    plane = LazyPlane(image, order.recipe.channel)
+    plane.holes = [(slice(*y), slice(*x)) for y, x in begun["holes"]]
+    plane.reason = begun["reason"]
+    seen = NormalizedPlane(plane, Scale(**begun["scale"]), begun["is_grey"])
+    model = order.recipe.load_model()
+    return TileMaps(seen, model, order.folder, order.recipe.device, begun["zoom"], order.tile)
