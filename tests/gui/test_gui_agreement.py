@@ -27,6 +27,7 @@ from tests.models import make_model
 
 from .conftest import BrightnessNetwork, draw_discs, layers_of, press_segment
 from .pointing import click
+from .test_gui_planes import all_done, want_all
 
 LEFT = Qt.MouseButton.LeftButton
 NUMBERS = (4, 9, 16, 25, 36)
@@ -192,6 +193,46 @@ def test_clicks_are_counted_and_our_cells_are_hidden_meanwhile(
     settled(agree, qtbot)
     assert texts(agree, PERSON)[4] == "3" and agree.by_clicking.isVisible()
     assert len(agree.known.store.people()[agree.table.entries[4].id].points) == 3
+
+
+def test_planes_of_a_film_are_counted_each_for_itself(
+    agree: AgreementWidget, widget: SegmentWidget, viewer: Any, network: BrightnessNetwork, qtbot: Any
+) -> None:
+    film = np.stack([draw_discs(n, 128) for n in NUMBERS])
+    viewer.add_image(film, name="film", axis_labels=("t", "y", "x"))
+    want_all(widget)
+    qtbot.mouseClick(widget.run_section.segment, LEFT)
+    all_done(widget, qtbot)
+    settled(agree, qtbot)
+    assert texts(agree, IMAGE) == [f"film, T {i}" for i in range(5)]
+    ids = [entry.id for entry in agree.table.entries]
+    assert len(set(ids)) == 5 and [entry.ours for entry in agree.table.entries] == sorted(
+        entry.ours or 0 for entry in agree.table.entries
+    )
+    agree.table.choose(ids[3])
+    press(agree.by_clicking, qtbot)
+    # It is the plane in view, and our cells in it are not seen.
+    ours, points = layers_of(widget), viewer.layers.selection.active
+    assert viewer.dims.current_step[0] == 3 and not ours.labels.visible and not ours.points.visible
+    for place in ((40, 40), (40, 80)):
+        click(viewer, qtbot, points, place)
+    assert agree.clicked.text() == "2"
+    # Clicks on another plane would be of that one.
+    viewer.dims.set_current_step(0, 1)
+    settled(agree, qtbot)
+    assert not agree.known.clicking.running and not points.visible
+    agree.table.choose(ids[3])
+    press(agree.by_clicking, qtbot)
+    assert viewer.dims.current_step[0] == 3 and agree.clicked.text() == "2"
+    press(agree.done, qtbot)
+    settled(agree, qtbot)
+    assert texts(agree, PERSON)[3] == "2" and agree.known.store.people()[ids[3]].image == "film, T 3"
+    # Five planes counted give an interval for each of them.
+    for row, number in enumerate(NUMBERS):
+        type_count(agree, row, str(number), qtbot)
+    settled(agree, qtbot)
+    found = agree.known.worth(widget.session.cells)
+    assert found is not None and found.n == 5 and found.interval is not None
 
 
 def test_another_day_the_interval_is_there_at_the_first_image(

@@ -15,6 +15,7 @@ from superqt.utils import qdebounced
 from ..batch.agreement_store import PersonCount
 from ..imaging.errors import CellsegError
 from .layer_image import METADATA_KEY, placement
+from .planes import PlaneKey
 
 if TYPE_CHECKING:
     from .workbench import Workbench
@@ -29,6 +30,7 @@ class _Running:
     count: PersonCount
     image: ImageLayer
     points: Points
+    plane: PlaneKey | None = None
     hidden: list[Layer] = field(default_factory=list)
 
 
@@ -54,6 +56,7 @@ class Clicking:
         self._now: _Running | None = None
         self._settle = qdebounced(self.keep, timeout=SETTLE_MS)
         bench.viewer.layers.events.removed.connect(self._on_removed)
+        bench.viewer.dims.events.current_step.connect(self._on_step)
 
     @property
     def running(self) -> bool:
@@ -75,7 +78,9 @@ class Clicking:
         """Number of clicks beside the image, which do not count."""
         return 0 if self._now is None else len(self._now.points.data) - self.n
 
-    def start(self, count: PersonCount, image: ImageLayer, channel: int | None = None) -> None:
+    def start(
+        self, count: PersonCount, image: ImageLayer, channel: int | None = None, plane: PlaneKey | None = None
+    ) -> None:
         """Let a person click; earlier clicks in this image are there again.
 
         Parameters
@@ -85,22 +90,29 @@ class Clicking:
         image : napari.layers.Image
         channel : int, optional
             The channel that is counted, where it has several.
+        plane : PlaneKey, optional
+            Of a stack: the plane that is counted. Going to another one ends the counting; the clicks stay.
         """
         self.stop()
         viewer = self._bench.viewer
         self._bench.show_image(image)
+        if plane is not None:
+            # First, as the cells of a plane come with it.
+            self._bench.stacks.go_to(plane)
         # Who sees our cells counts those; and another image may lie over this one.
         others = [*self._results(), *(other for other in self._bench.image_layers() if other is not image)]
         hidden = [layer for layer in others if layer.visible]
         for layer in hidden:
             layer.visible = False
-        if channel is not None and image.ndim == 3:
-            viewer.dims.set_current_step(viewer.dims.ndim - 3, channel)
-        points = self._layer(count, image)
+        stack = None if plane is None else self._bench.stacks.of(plane)
+        axes = "CYX" if stack is None else stack.image.axes
+        if channel is not None and image.ndim == len(axes) and "C" in axes:
+            viewer.dims.set_current_step(viewer.dims.ndim - len(axes) + axes.index("C"), channel)
+        points = self._layer(count, image, plane)
         points.visible = True
         viewer.layers.selection.active = points
         points.mode = "add"
-        self._now = _Running(count, image, points, hidden)
+        self._now = _Running(count, image, points, plane, hidden)
         points.events.data.connect(self._on_data)
         self.changed.emit()
 
@@ -140,12 +152,13 @@ class Clicking:
         except CellsegError as error:
             self._bench.failed(error)
 
-    def _layer(self, count: PersonCount, image: ImageLayer) -> Points:
-        """Return the image's layer of clicks."""
+    def _layer(self, count: PersonCount, image: ImageLayer, plane: PlaneKey | None) -> Points:
+        """Return the layer of clicks of an image, or of a plane."""
+        about = {"counted": image.unique_id} if plane is None else {"counted": image.unique_id, "plane": plane.index}
         data = np.array(count.points, float).reshape(-1, 2)
         viewer = self._bench.viewer
         for layer in viewer.layers:
-            if isinstance(layer, Points) and layer.metadata.get(METADATA_KEY) == {"counted": image.unique_id}:
+            if isinstance(layer, Points) and layer.metadata.get(METADATA_KEY) == about:
                 layer.data = data
                 return layer
         layer = Points(
@@ -156,7 +169,7 @@ class Clicking:
             border_color="black",
             border_width=0.2,
             canvas_size_limits=POINT_LIMITS,
-            metadata={METADATA_KEY: {"counted": image.unique_id}},
+            metadata={METADATA_KEY: about},
             **placement(image),
         )
         viewer.add_layer(layer)
@@ -197,6 +210,12 @@ class Clicking:
     def _on_data(self, event: Any) -> None:
         self._settle()
         self.changed.emit()
+
+    def _on_step(self, event: Any = None) -> None:
+        plane = None if self._now is None else self._now.plane
+        if plane is not None and not self._bench.stacks.is_in_view(plane):
+            # Clicks there would be of another plane.
+            self.stop()
 
     def _on_removed(self, event: Any) -> None:
         if self._now is not None and event.value in (self._now.points, self._now.image):

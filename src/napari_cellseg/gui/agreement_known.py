@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from ..batch.agreement_batch import BatchCounts
 from ..batch.agreement_store import AgreementStore, PersonCount, Settings, image_id
 from ..batch.cells import Cells
 from .agreement_clicks import Clicking
+from .planes import PlaneKey
 
 if TYPE_CHECKING:
     from .workbench import Workbench
@@ -29,7 +31,7 @@ class Entry:
     ours : int or None
         None where it was not counted with these settings.
     key : object
-        Of its layer, where it is open.
+        Of its layer, or of the plane of a stack, where it is open.
     path : str
         Its file, where that is known.
     """
@@ -178,21 +180,29 @@ class Agreements:
     def _at_hand(self, settings: Settings, like: Cells | None) -> dict[str, Entry]:
         """Images of the viewer that were segmented with these settings, counted as the sliders of `like` stand."""
         found: dict[str, Entry] = {}
-        for layer in self._bench.image_layers() if like is not None else []:
-            cells = self._bench.session.cells_of(layer.unique_id)
+        for key, cells in self._segmented() if like is not None else ():
             # Corrections aside: what is to be known is how well we count alone.
-            if cells is not None and like is not None and _settings(cells, like) == settings:
+            if like is not None and _settings(cells, like) == settings:
                 count = cells.segmented.instances.count(like.threshold, like.min_size)
                 id_ = _id_of(cells)
-                found.setdefault(id_, Entry(id_, cells.segmented.image.title, int(count), layer.unique_id))
+                found.setdefault(id_, Entry(id_, self._title(key, cells), int(count), key))
         return found
 
-    def _key_of(self, id_: str) -> Any:
+    def _segmented(self) -> Iterator[tuple[Any, Cells]]:
+        """Images of the viewer that have cells, and planes of stacks."""
         for layer in self._bench.image_layers():
-            cells = self._bench.session.cells_of(layer.unique_id)
-            if cells is not None and _id_of(cells) == id_:
-                return layer.unique_id
-        return None
+            planes = sorted(self._bench.stacks.done(layer.unique_id), key=lambda plane: plane.position)
+            for key in (layer.unique_id, *planes):
+                cells = self._bench.session.cells_of(key)
+                if cells is not None:
+                    yield key, cells
+
+    def _title(self, key: Any, cells: Cells) -> str:
+        layer = self._bench.layer_of(key) if isinstance(key, PlaneKey) else None
+        return cells.segmented.image.title if layer is None else f"{layer.name}, {self._bench.stacks.words(key)}"
+
+    def _key_of(self, id_: str) -> Any:
+        return next((key for key, cells in self._segmented() if _id_of(cells) == id_), None)
 
 
 def _settings(cells: Cells, like: Cells) -> Settings:

@@ -26,6 +26,7 @@ from .colors import Colors, accent_button, theme_colors
 from .dock import Dock
 from .layout import heading, label, shrinkable, small_button
 from .opening import add_image
+from .planes import PlaneKey
 from .pyramid import pyramid
 from .workers import Latest
 
@@ -355,9 +356,11 @@ class AgreementWidget(Dock):
 
     def _click_in(self, entry: Entry, layer: ImageLayer) -> None:
         count = self.known.store.people().get(entry.id) or PersonCount(entry.id, entry.image, None)
-        batch, cells = self.known.batch, self.session.cells_of(layer.unique_id)
+        key = layer.unique_id if entry.key is None else entry.key
+        batch, cells = self.known.batch, self.session.cells_of(key)
         recipe = batch.recipe if batch is not None else None if cells is None else cells.segmented.recipe
-        self.known.clicking.start(count, layer, None if recipe is None else recipe.channel)
+        plane = key if isinstance(key, PlaneKey) else None
+        self.known.clicking.start(count, layer, None if recipe is None else recipe.channel, plane)
 
     def _on_dot(self, image: str) -> None:
         found = next((entry for entry in self.table.entries if entry.image == image), None)
