@@ -6,16 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import tifffile
 from napari.layers import Labels, Tracks
 
 from napari_cellseg.batch.recipe import Recipe
+from napari_cellseg.batch.rows import BatchRow
+from napari_cellseg.gui.batch_saving import save_into_batch
 from napari_cellseg.gui.batch_widget import BatchWidget
-from napari_cellseg.imaging.writing import read_label_stack, write_labels, write_table
-from napari_cellseg.instances import Linker, measure, tracks_table
+from napari_cellseg.imaging.errors import ImageError, OutputError
+from napari_cellseg.imaging.pages import position_in_stack
+from napari_cellseg.imaging.reading import read_image
+from napari_cellseg.imaging.writing import read_label_stack, read_metadata, write_labels, write_table
+from napari_cellseg.instances import Linker, edits, measure, tracks_table
+from napari_cellseg.instances.exchange import PLANES_KEY
 
 from .conftest import draw_discs
-from .test_gui_batch import batch, chosen, make_batch, press, run, states, tiny  # noqa: F401
+from .test_gui_batch import batch, chosen, ended, make_batch, opened, press, run, states, tiny  # noqa: F401
 
 
 def save_stack(path: Path, axes: str) -> None:
@@ -102,3 +109,74 @@ def test_time_is_linked_as_the_recipe_in_a_file_says(
     run(batch, qtbot)
     assert states(batch) == {f"f.tif t00{t}": "done" for t in range(3)}
     assert (folder / "cellseg" / "f_tracks.csv").exists() and (folder / "cellseg" / "f_frames.csv").exists()
+
+
+def open_page(batch: BatchWidget, image: str, page: str, qtbot: Any) -> Any:  # noqa: F811
+    """Open a plane from the list; returns its layer once its cells are there."""
+    model = batch.done_section.model
+    place = next(i for i in range(model.rowCount()) if (model.row(i).image, model.row(i).page) == (image, page))
+    batch.done_section.table.selectRow(place)
+    press(batch.done_section.open, qtbot)
+    return opened(batch, f"{image} {page}", qtbot)
+
+
+def test_a_corrected_plane_goes_back_into_its_stack(
+    batch: BatchWidget,  # noqa: F811
+    tmp_path: Path,
+    qtbot: Any,
+    viewer: Any,
+) -> None:
+    folder = tmp_path / "films"
+    save_stack(folder / "f.tif", "TYX")
+    chosen(batch, folder, qtbot)
+    choose_pages(batch, "stack")
+    batch.output_section.tick(("labels", "cells"))
+    run(batch, qtbot)
+    path = folder / "cellseg" / "f_labels.tif"
+    before, about = read_label_stack(path)[0], read_metadata(path)
+    layer = open_page(batch, "f.tif", "t001", qtbot)
+    key = layer.unique_id
+    ids = [int(i) for i in batch.session.view_of(key).ids()]
+    batch.bench.correcting.edit(key, edits.delete, ids[:2])
+    press(batch.done_section.save, qtbot)
+    qtbot.waitUntil(lambda: not batch.opening.unsaved(), timeout=20_000)
+    after, axes = read_label_stack(path)
+    assert axes == "TYX" and set(np.unique(before[1])) - set(np.unique(after[1])) == set(ids[:2])
+    for other in (0, 2):
+        np.testing.assert_array_equal(after[other], before[other])
+    found = read_metadata(path)
+    assert found["corrected"] and list(found[PLANES_KEY]) == ["t001"] and found["image"] == about["image"]
+    assert found["counts"] == {**about["counts"], "t001": len(np.unique(after[1])) - 1}
+    assert found["count"] == sum(found["counts"].values())
+    assert read_image(path).pixel_size == (0.5, 0.5)
+    rows = {row.page: row for row in batch.job.rows.rows}
+    assert rows["t001"].corrected and not rows["t000"].corrected and rows["t001"].count == found["counts"]["t001"]
+    # Neither Run nor Resume touches it, and only that plane is a person's.
+    bytes_ = path.read_bytes()
+    for button in (batch.run_section.run, batch.run_section.resume):
+        press(button, qtbot)
+        ended(batch, qtbot)
+        assert set(states(batch).values()) <= {"kept", "skipped"} and path.read_bytes() == bytes_
+        assert {row.page for row in batch.job.rows.rows if row.corrected} == {"t001"}
+    # Opened again in another session, the corrections are those of the plane.
+    viewer.layers.clear()
+    qtbot.wait(50)
+    batch.session._records.put_aside(key)
+    batch.session._records = type(batch.session._records)()
+    again = open_page(batch, "f.tif", "t001", qtbot)
+    cells = batch.session.cells_of(again.unique_id)
+    assert cells.n_erased == 2 and cells.n_changed == 0
+    np.testing.assert_array_equal(np.asarray(cells.result().labels) > 0, after[1] > 0)
+
+
+def test_a_plane_that_is_linked_with_others_is_not_replaced(tmp_path: Path) -> None:
+    row = BatchRow("f.tif", page="t001", stem="f", files={"labels": "f_labels.tif"})
+    with pytest.raises(OutputError, match="linked"):
+        save_into_batch(None, tmp_path, row, Recipe(pages="stack", link="t"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["", "t", "x003", "t1_z2_c3", "t-1"])
+def test_what_is_no_name_of_a_plane_is_refused(name: str) -> None:
+    with pytest.raises(ImageError, match="no plane of a stack"):
+        position_in_stack(name)
+    assert position_in_stack("t003_z001") == (3, 1) and position_in_stack("z012") == (12,)

@@ -13,6 +13,7 @@ from ..imaging.image import Image
 from ..imaging.pages import Page, page_image, pages_of, refuse_pages
 from ..imaging.progress import Progress
 from ..imaging.reading import source_stamp
+from ..instances.exchange import PLANES_KEY
 from ..instances.prediction import Prediction
 from ..network.versions import ModelVersion
 from .linked import FRAMES, TRACKS, LinkedStack
@@ -287,7 +288,17 @@ def kept_rows(row: BatchRow, job: Job, previous: Sequence[BatchRow]) -> list[Bat
     name = path.relative_to(job.out).as_posix()
     known = [old for old in previous if old.files.get("labels") == name]
     if known:
-        return [replace(old, state="kept", corrected=True, notes=_kept_notes(old, row, job)) for old in known]
+        # Of a stack the file says which planes are a person's.
+        planes = metadata.get(PLANES_KEY)
+        return [
+            replace(
+                old,
+                state="kept",
+                corrected=not (isinstance(planes, dict) and old.page) or old.page in planes,
+                notes=_kept_notes(old, row, job),
+            )
+            for old in known
+        ]
     settings = metadata.get("recipe")
     settings = settings if isinstance(settings, dict) else {}
     kept = replace(

@@ -19,7 +19,7 @@ from ..imaging.pages import page_image, pages_of
 from ..imaging.reading import read_image
 from ..imaging.writing import read_label_stack, read_metadata
 from ..instances import edits, exchange
-from .batch_saving import save_into_batch
+from .batch_saving import in_stack, save_into_batch
 from .opening import add_image, show_only
 from .pyramid import pyramid
 from .workbench import Workbench
@@ -222,7 +222,8 @@ class BatchOpening:
             self.said.emit(f"{opened.row.title} is open, with the corrections that were saved.", False)
             self.changed.emit()
 
-        self._start(lambda: exchange.read_corrections(opened.out / labels, shape), imported)
+        plane = opened.row.page if in_stack(opened.row) else ""
+        self._start(lambda: exchange.read_corrections(opened.out / labels, shape, plane), imported)
 
     def _on_corrected(self, key: Any) -> None:
         if key in self._rows:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +18,11 @@ from ..batch.outputs import OUTPUTS
 from ..batch.recipe import Recipe
 from ..batch.results import numbers, save_result
 from ..batch.rows import BatchRow
+from ..batch.segment import SegmentResult
 from ..imaging.errors import CellsegError, OutputError
+from ..imaging.pages import position_in_stack
+from ..imaging.reading import read_image
+from ..imaging.writing import read_label_stack, read_metadata, write_labels
 from ..instances import exchange
 
 # Two images that are saved at once must not both write the tables of the folder.
@@ -44,13 +50,14 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
     Raises
     ------
     OutputError
-        The labels are a plane of a stack, or the system refused to write.
+        The labels are linked over planes, or the system refused to write.
     """
     stem = f"{row.stem}_{row.page}" if row.page else row.stem
-    if row.page and row.files.get("labels") == f"{row.stem}{OUTPUTS['labels'].suffix}":
+    stacked = in_stack(row)
+    if stacked and made.link != "none":
         raise OutputError(
-            f"The labels of {row.title} are a plane of a stack, which is only written as a whole. Run the batch with "
-            "stacks 'each by itself' to correct single planes, or export the corrections in the Correct widget."
+            f"The labels of {row.title} are linked with those of other planes, which a changed plane would break. Run "
+            "the batch without linking to correct single planes, or export the corrections in the Correct widget."
         )
     segmented = cells.segmented
     with cells.corrected.corrections.lock:
@@ -70,8 +77,11 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
     digest = recipe.digest(segmented.model)
     ours = {"recipe": recipe.to_dict(), "recipe_sha256": digest, "corrected": True, exchange.KEY: record}
     result = replace(result, metadata={**result.metadata, **ours})
-    outputs = tuple(name for name in OUTPUTS if name == "labels" or name in row.files)
+    outputs = tuple(name for name in OUTPUTS if (name == "labels" and not stacked) or name in row.files)
     with _one_at_a_time:
+        if stacked:
+            outputs = tuple(name for name in outputs if name != "labels")
+            _write_plane(out / row.files["labels"], row.page, result, record)
         files = save_result(outputs, result, segmented.plane, segmented.image, out, stem)
         corrected = replace(
             row,
@@ -91,6 +101,41 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
         shared = [name for name, output in OUTPUTS.items() if output.combined and (out / output.suffix).exists()]
         write_combined(Ledger(out).rows(), out, shared)
     return corrected
+
+
+def in_stack(row: BatchRow) -> bool:
+    """Whether the labels of a row are a plane in the file of all planes of its image."""
+    return bool(row.page) and row.files.get("labels") == f"{row.stem}{OUTPUTS['labels'].suffix}"
+
+
+def _write_plane(path: Path, plane: str, result: SegmentResult, record: Mapping[str, Any]) -> None:
+    """Replace one plane in a file of labels, which is written anew as a whole, and note who made it."""
+    metadata, image = read_metadata(path), read_image(path)
+    stack, axes = read_label_stack(path)
+    place = position_in_stack(plane)
+    if len(place) != stack.ndim - 2 or stack[place].shape != result.labels.shape:
+        raise OutputError(
+            f"{path} has no plane {plane} of this size any more. Press Resume to segment the image again."
+        )
+    if result.labels.max(initial=0) > np.iinfo(stack.dtype).max:
+        stack = stack.astype(np.int32)
+    stack[place] = result.labels
+    counts = {**metadata.get("counts", {}), plane: int(result.count)}
+    ours = {
+        "corrected": True,
+        "counts": counts,
+        "count": sum(counts.values()),
+        exchange.PLANES_KEY: {**metadata.get(exchange.PLANES_KEY, {}), plane: dict(record)},
+    }
+    write_labels(
+        path,
+        stack,
+        metadata={**metadata, **ours},
+        pixel_size=image.pixel_size,
+        axes=axes,
+        slice_spacing=image.slice_spacing,
+        frame_interval=image.frame_interval,
+    )
 
 
 def known_rows(out: Path) -> list[BatchRow]:

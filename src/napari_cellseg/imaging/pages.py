@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .errors import AxesError
+from .errors import AxesError, ImageError
 from .image import Image
 
 # "one": an image is one page; "each": one result per page; "stack": one result that holds all pages.
@@ -112,3 +113,16 @@ def _lengths(image: Image) -> list[tuple[str, int]]:
 
 def _digits(length: int) -> int:
     return max(3, len(str(length - 1)))
+
+
+def position_in_stack(name: str) -> tuple[int, ...]:
+    """Return where the page of a name lies in a stack of all pages: ``t003_z001`` is (3, 1).
+
+    Raises
+    ------
+    ImageError
+        It is no name of a page.
+    """
+    if not re.fullmatch(r"[tz]\d+(_[tz]\d+)?", name):
+        raise ImageError(f"'{name}' is no plane of a stack; it would be such as t003_z001.")
+    return tuple(int(number) for number in re.findall(r"\d+", name))

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 
 from ..imaging.errors import ImageError
-from ..imaging.writing import read_labels, read_metadata, write_labels
+from ..imaging.pages import position_in_stack
+from ..imaging.writing import read_label_stack, read_labels, read_metadata, write_labels
 from .runs import Cell, Runs, whole
 from .view import CellView
 
 KEY = "corrected cells"
+# Of a stack of labels: what is known of each of its planes that a person corrected, by name of the plane.
+PLANES_KEY = "corrected planes"
 FORMAT = 1
 
 
@@ -48,7 +51,7 @@ def record_of(view: CellView) -> dict[str, Any]:
     return {"format": FORMAT, "cells": cells, "erased": erased, "marks": marks}
 
 
-def read_corrections(path: str | os.PathLike[str], shape: tuple[int, int]) -> dict[str, Any]:
+def read_corrections(path: str | os.PathLike[str], shape: tuple[int, int], plane: str = "") -> dict[str, Any]:
     """Read what `import_labels` takes: from a file of `export_corrections`, or all cells of any label image.
 
     Parameters
@@ -57,6 +60,8 @@ def read_corrections(path: str | os.PathLike[str], shape: tuple[int, int]) -> di
         A label image.
     shape : tuple of int
         (Y, X) of the image that it is for.
+    plane : str
+        Of a stack of labels: the name of the plane, such as ``t003``.
 
     Returns
     -------
@@ -68,14 +73,15 @@ def read_corrections(path: str | os.PathLike[str], shape: tuple[int, int]) -> di
     ImageError
         Not a label image, of another size, or its corrections are damaged.
     """
-    labels = read_labels(path)
+    labels = _plane_of(path, plane) if plane else read_labels(path)
     if labels.shape != tuple(shape):
         raise ImageError(
             f"{path} holds {labels.shape[0]} x {labels.shape[1]} pixels, but the image {shape[0]} x {shape[1]}. "
             "Choose the file that belongs to this image."
         )
     try:
-        ours = read_metadata(path).get(KEY)
+        metadata = read_metadata(path)
+        ours = metadata.get(PLANES_KEY, {}).get(plane) if plane else metadata.get(KEY)
     except ImageError:  # labels come as PNG too
         ours = None
     if not isinstance(ours, dict):
@@ -90,3 +96,12 @@ def read_corrections(path: str | os.PathLike[str], shape: tuple[int, int]) -> di
         ) from error
     owned = [id_ for id_, cell in cells.items() if cell.how != "erased"]
     return {"labels": labels, "owned_ids": owned, "erased": erased, "cells": cells, "marks": marks}
+
+
+def _plane_of(path: str | os.PathLike[str], plane: str) -> np.ndarray:
+    stack, _ = read_label_stack(path)
+    try:
+        labels: np.ndarray = stack[position_in_stack(plane)]
+    except IndexError as error:
+        raise ImageError(f"{path} has no plane {plane}. Choose the file that belongs to this image.") from error
+    return labels.astype(np.int32)
