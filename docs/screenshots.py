@@ -34,6 +34,7 @@ def main() -> None:
         correct_and_train()
         batch()
         stack()
+        models()
 
 
 def take(sample: str, theme: str, size: tuple[int, int], shown: str) -> None:
@@ -161,6 +162,41 @@ def batch() -> None:
     sheet = widget.show_sheet()
     wait(1000)
     sheet.grab().save(str(IMAGES / "contact_sheet_dark.png"))
+    viewer.close()
+
+
+def models() -> None:
+    """Calibrate the bundled model on the general samples, in the window with the models."""
+    import napari
+
+    from napari_cellseg.gui.demo import wait
+    from napari_cellseg.gui.train_data import DataChoice
+    from napari_cellseg.gui.train_widget import TrainWidget
+    from napari_cellseg.training.general import FOLDER
+
+    os.environ["NAPARI_CELLSEG_HOME"] = tempfile.mkdtemp()
+    viewer = napari.Viewer(show=True)
+    viewer.theme = "dark"
+    viewer.window.resize(1366, 768)
+    train = TrainWidget(viewer)
+    viewer.window.add_dock_widget(train, name="Train")
+    train.set_section.choose_data(DataChoice(FOLDER))
+    wait(500)
+    while train.data_section.busy:
+        wait(200)
+    train.start_section.models.click()
+    window = train.models.window
+    assert window is not None
+    window.calibration.goal.setCurrentIndex(1)
+    window.calibration.start_button.click()
+    wait(2000)
+    while train.models.calibration.running:
+        wait(200)
+    # Its path is that of this computer.
+    window.about.setText(window.about.text().rpartition("\n")[0])
+    wait(500)
+    window.grab().save(str(IMAGES / "models_dark.png"))
+    window.close()
     viewer.close()
 
 

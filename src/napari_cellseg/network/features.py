@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..imaging.errors import ImageError, ModelError
+from ..imaging.errors import ImageError
 from ..imaging.progress import Progress, drain
 from ..imaging.tiles import plan_tiles
 from ..instances.prediction import Prediction
 from .config import DISTANCE, FOREGROUND
 from .devices import DeviceChoice, resolve_device
-from .predict import BATCH_PIXELS, TILE, network_input, next_smaller, out_of_memory, ready_network, smallest_tile
+from .predict import BATCH_PIXELS, TILE, less_hungry, network_input, ready_network, smallest_tile
 from .sizing import resized, zoomed_shape
 from .versions import ModelVersion
 
@@ -134,13 +134,8 @@ def iter_features(
         try:
             levels, maps = yield from _iter_levels(planes, model, choice, tile, batch, kept)
         except (RuntimeError, MemoryError) as error:
-            smaller = next_smaller(choice, tile, batch, smallest_tile(model.config))
-            if not out_of_memory(error) or smaller is None:
-                raise ModelError(f"Model {model.name} failed on {choice.label}: {error}.") from error
-            if choice.device == "cuda":
-                torch.cuda.empty_cache()
-            choice, tile, batch = smaller
-            notes = (f"Memory ran out, so it ran on {choice.label} with {batch} tile(s) of {tile} pixels at a time.",)
+            choice, tile, batch, note = less_hungry(error, model, choice, tile, batch)
+            notes = (note,)
         else:
             break
     yield Progress(1, 1, "looking at the features")
