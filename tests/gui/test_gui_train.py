@@ -191,13 +191,13 @@ def test_cancel_keeps_the_best_and_resume_goes_on(train: Any, tiny: Any, qtbot: 
     version, step = read_version(outcome.request.out), train.job.step
     assert version.parent == "tiny" and step < 100_000 and files_of(tiny.path) == parent
     assert train.guard_section.isVisible() and "kept as tiny mine v2" in message(train)
-    assert train.unfinished.isVisible() and "tiny mine v2" in train.unfinished_text.text()
-    press(train.resume_button, qtbot)
+    assert train.unfinished.isVisible() and "tiny mine v2" in train.unfinished.text.text()
+    press(train.unfinished.go_on, qtbot)
     qtbot.waitUntil(lambda: train.job.step > step, timeout=PATIENCE)
     assert train.job.request.out == outcome.request.out and not train.unfinished.isVisible()
     press(train.start_section.cancel, qtbot)
     ended(train, qtbot)
-    press(train.discard_button, qtbot)
+    press(train.unfinished.give_up, qtbot)
     assert not train.unfinished.isVisible() and not (outcome.request.out / CHECKPOINT_FILE).exists()
     assert read_version(outcome.request.out).parent == "tiny"
 
@@ -232,7 +232,7 @@ def test_a_killed_training_is_told_and_can_go_on(train: Any, tiny: Any, qtbot: A
     assert train.question.isVisible()
     press(train.question.no, qtbot)
     assert train.unfinished.isVisible()
-    press(train.resume_button, qtbot)
+    press(train.unfinished.go_on, qtbot)
     qtbot.waitUntil(lambda: train.job.kind == "running" and train.job.step > 0, timeout=PATIENCE)
 
 

@@ -281,12 +281,12 @@ def test_cancel_keeps_the_best_and_resume_goes_on(train: Any, tmp_path: Path, qt
     (unfinished,) = list_unfinished()
     assert (unfinished.command, unfinished.path, unfinished.parent) == ("train", outcome.version.path, "")
     before = unfinished.step
-    press(train.resume_button, qtbot)
+    press(train.unfinished.go_on, qtbot)
     assert train.job.trains and not train.result_section.isVisible()
     qtbot.waitUntil(lambda: train.job.step > before, timeout=PATIENCE)
     press(train.start_section.cancel, qtbot)
     assert ended(train, qtbot).version is not None
-    press(train.discard_button, qtbot)
+    press(train.unfinished.give_up, qtbot)
     assert list_unfinished() == [] and load_model("plate v1").path == outcome.version.path
 
 
@@ -299,7 +299,7 @@ def test_a_killed_training_is_told_and_can_go_on(train: Any, tmp_path: Path, qtb
     os.kill(train.job.child.pid, signal.SIGKILL)
     outcome = ended(train, qtbot)
     assert outcome.failed and "killed" in outcome.sentence
-    assert (user_models_dir() / "discs v1" / CHECKPOINT_FILE).exists() and train.resume_button.isVisible()
+    assert (user_models_dir() / "discs v1" / CHECKPOINT_FILE).exists() and train.unfinished.go_on.isVisible()
 
 
 def test_from_a_parent_the_network_is_the_parents(train: Any, tiny: Any, tmp_path: Path, qtbot: Any) -> None:

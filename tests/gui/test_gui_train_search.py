@@ -375,7 +375,7 @@ def test_the_curve_goes_on_after_resume(train: Any, tmp_path: Path, qtbot: Any, 
     ended(train, qtbot)
     before = train.job.history
     assert (user_models_dir() / "discs v1" / CHECKPOINT_FILE).exists()
-    press(train.resume_button, qtbot)
+    press(train.unfinished.go_on, qtbot)
     qtbot.waitUntil(lambda: train.job.kind == "running" and train.job.step > 0, timeout=PATIENCE)
     after = train.job.history
     n = min(len(before.check_losses), len(after.check_losses))

@@ -15,7 +15,8 @@ from ..imaging.writing import make_folder, write_json
 from .combine import write_combined
 from .counts import COUNTS_FILE, CountsWriter, open_ledger
 from .events import BatchEvent, BatchSummary, Note, Planned, RowDone, Running, Step
-from .item import Job, is_current
+from .job import Job
+from .kept import is_current
 from .ledger import FOLDER, Ledger
 from .leftovers import YOUNG_SECONDS, sweep
 from .locks import FolderLock

@@ -13,73 +13,20 @@ from ..imaging.image import Image
 from ..imaging.pages import Page, page_image, pages_of, refuse_pages
 from ..imaging.progress import Progress
 from ..imaging.reading import source_stamp
-from ..instances.exchange import PLANES_KEY
 from ..instances.prediction import Prediction
-from ..network.versions import ModelVersion
-from .linked import FRAMES, TRACKS, LinkedStack
+from .job import Job
+from .kept import has_files, kept_rows, result_stem
+from .linked import LinkedStack
 from .mosaic import Mosaic, MosaicResult, in_blocks, iter_mosaic
-from .outputs import output_path
 from .plan import Item
 from .recipe import Recipe
-from .results import corrected_by_hand, mean_doubt, numbers, numbers_of_file, save_result
+from .results import mean_doubt, numbers, save_result
 from .rows import BatchRow, failed
 from .segment import Prepared, SegmentResult, iter_predict_prepared, open_image, prepare
 from .stacks import Stack
 
 if TYPE_CHECKING:
     from .mosaic_help import TileHelpers
-
-CHANGED_SINCE = "The image has changed since its labels were corrected."
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """What all images of a batch have in common.
-
-    Attributes
-    ----------
-    recipe : Recipe
-        With all that it leaves to the model filled in.
-    model : ModelVersion
-    digest : str
-        The recipe's.
-    out : Path
-        Folder of the results.
-    overwrite : bool
-        Also replace what a person corrected, or made.
-    resume : bool
-        Leave pages as they are whose values and recipe are those of an earlier run.
-    helpers : callable, optional
-        Who helps with a page that is done block by block.
-    """
-
-    recipe: Recipe
-    model: ModelVersion
-    digest: str
-    out: Path
-    overwrite: bool = False
-    resume: bool = False
-    helpers: Callable[[Item, Page], TileHelpers] | None = None
-
-    @classmethod
-    def of(
-        cls,
-        recipe: Recipe,
-        out: Path,
-        overwrite: bool = False,
-        resume: bool = False,
-        helpers: Callable[[Item, Page], TileHelpers] | None = None,
-    ) -> Job:
-        """Load the recipe's model.
-
-        Raises
-        ------
-        ModelError
-            There is no such model, or it is not the one that the recipe was made with.
-        """
-        model = recipe.load_model()
-        out = Path(out).absolute()
-        return cls(recipe.resolved(model), model, recipe.digest(model), out, overwrite, resume, helpers)
 
 
 @dataclass(eq=False)
@@ -249,7 +196,7 @@ def finish(task: Task, prediction: Prediction, job: Job) -> None:
         if task.stack is None and (kept := kept_rows(task.row, job, ())):
             task.rows = kept
             return
-        outputs, stem = job.recipe.outputs, _stem(task.row)
+        outputs, stem = job.recipe.outputs, result_stem(task.row)
         if task.stack is None:
             result = segmented.result()
             files = save_result(outputs, result, prepared.plane, prepared.image, job.out, stem)
@@ -271,61 +218,6 @@ def finish(task: Task, prediction: Prediction, job: Job) -> None:
         _settle(task, row, result)
 
 
-def kept_rows(row: BatchRow, job: Job, previous: Sequence[BatchRow]) -> list[BatchRow]:
-    """Rows of the label file that a row would write, where a person corrected it; else none.
-
-    Raises
-    ------
-    OutputError
-        There is a file of that name that is none of ours.
-    """
-    if job.overwrite:
-        return []
-    path = output_path("labels", job.out / _stem(row))
-    metadata = corrected_by_hand(path, "labels" in job.recipe.outputs)
-    if metadata is None:
-        return []
-    name = path.relative_to(job.out).as_posix()
-    known = [old for old in previous if old.files.get("labels") == name]
-    if known:
-        # Of a stack the file says which planes are a person's.
-        planes = metadata.get(PLANES_KEY)
-        return [
-            replace(
-                old,
-                state="kept",
-                corrected=not (isinstance(planes, dict) and old.page) or old.page in planes,
-                notes=_kept_notes(old, row, job),
-            )
-            for old in known
-        ]
-    settings = metadata.get("recipe")
-    settings = settings if isinstance(settings, dict) else {}
-    kept = replace(
-        row,
-        state="kept",
-        corrected=True,
-        files={"labels": name},
-        **numbers_of_file(path),
-        threshold=settings.get("threshold"),
-        min_size=settings.get("min_size"),
-        recipe=str(metadata.get("recipe_sha256", "")),
-    )
-    return [replace(kept, notes=_kept_notes(kept, row, job))]
-
-
-def _kept_notes(old: BatchRow, row: BatchRow, job: Job) -> tuple[str, ...]:
-    notes = () if _same(old, row) else (CHANGED_SINCE,)
-    missing = [name for name in _written(job) if not (job.out / old.files.get(name, "")).is_file()]
-    return (*notes, f"Its labels are a person's, and without {', '.join(missing)} so far.") if missing else notes
-
-
-def _written(job: Job) -> list[str]:
-    """What is wanted of every image; the table of counts is not made of pieces."""
-    linked = (TRACKS, FRAMES) if job.recipe.link == "t" else ()
-    return [name for name in (*job.recipe.outputs, *linked) if name != "submission"]
-
-
 def _fill(task: Task, image: Image, job: Job, previous: Sequence[BatchRow]) -> None:
     assert task.page is not None
     if task.stack is None and (kept := kept_rows(task.row, job, previous)):
@@ -333,7 +225,7 @@ def _fill(task: Task, image: Image, job: Job, previous: Sequence[BatchRow]) -> N
         return
     page = page_image(image, task.page)
     if task.stack is None and in_blocks(page, job.recipe):
-        stem, source = _stem(task.row), task.row.source
+        stem, source = result_stem(task.row), task.row.source
         helpers = job.helpers(task.item, task.page) if job.helpers is not None else None
         task.mosaic = Mosaic(
             page, job.recipe, job.model, job.out, stem, job.digest, source, job.overwrite, helpers=helpers
@@ -344,29 +236,6 @@ def _fill(task: Task, image: Image, job: Job, previous: Sequence[BatchRow]) -> N
         task.rows = [replace(old, state="skipped", source=task.row.source, n_pages=task.row.n_pages)]
         return
     task.prepared = prepare(page, job.recipe, job.model)
-
-
-def is_current(rows: Sequence[BatchRow], item: Item, job: Job) -> bool:
-    """Whether rows of an earlier run are what this one would give: same recipe, same file, all results there."""
-    if not rows or len(rows) != rows[0].n_pages or not all(has_files(row, job) for row in rows):
-        return False
-    try:
-        stamp = {"path": str(item.path), **source_stamp(item.path)}
-    except (OSError, CellsegError):
-        return False
-    return all(dict(row.source) == stamp for row in rows)
-
-
-def has_files(row: BatchRow, job: Job) -> bool:
-    """Whether a row was done with this recipe by no person, and all that is wanted of it is there."""
-    wanted = _written(job)
-    return (
-        row.state == "done"
-        and not row.corrected
-        and row.recipe == job.digest
-        and set(wanted) <= set(row.files)
-        and all((job.out / row.files[name]).exists() for name in wanted)
-    )
 
 
 def _row_of_blocks(row: BatchRow, found: MosaicResult, mosaic: Mosaic, seconds: float) -> BatchRow:
@@ -390,13 +259,3 @@ def _settle(task: Task, row: BatchRow, result: SegmentResult | None = None) -> N
         task.rows = [row]
     else:
         task.rows = task.stack.settle(task.page, row, result)
-
-
-def _stem(row: BatchRow) -> str:
-    return f"{row.stem}_{row.page}" if row.page else row.stem
-
-
-def _same(one: BatchRow, other: BatchRow) -> bool:
-    """Whether two rows are about the same file as it was; nobody knows where one does not say."""
-    keys = {"size", "mtime_ns"} & set(one.source) & set(other.source)
-    return all(one.source[key] == other.source[key] for key in keys)

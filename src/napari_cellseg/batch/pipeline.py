@@ -10,7 +10,8 @@ from typing import Any
 from ..imaging.progress import Progress, Result
 from ..instances.prediction import Prediction
 from .ahead import Ahead, Budget
-from .item import Job, Task, finish, iter_predict_task, iter_tasks
+from .item import Task, finish, iter_predict_task, iter_tasks
+from .job import Job
 from .plan import Item
 from .rows import BatchRow
 

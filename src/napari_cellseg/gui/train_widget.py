@@ -7,19 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from ..batch.compare import read_comparison
 from ..imaging.errors import CellsegError
 from ..network.versions import ModelVersion, load_model, user_models_dir
 from ..training.finetune_params import FineTuneParams
-from ..training.runs import Unfinished, discard, list_unfinished, next_version_dir
+from ..training.runs import next_version_dir
 from .bindings import Bindings
 from .colors import theme_colors
 from .commands import segment_widget
 from .dock import Dock
 from .kinds_opener import KindsOpener
-from .layout import small_button
 from .models_opener import ModelsOpener
 from .search_job import SearchRequest, search_dir, search_job_of
 from .search_section import SearchSection
@@ -36,6 +35,7 @@ from .train_result_section import TrainResultSection
 from .train_runs import RunsWindow, find_runs
 from .train_set_section import TrainSetSection
 from .train_start_section import SCRATCH, TrainStartSection
+from .train_unfinished import TrainUnfinished
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -77,10 +77,10 @@ class TrainWidget(Dock):
         self.search_job = search_job_of(self.bench)
         self.search_section = SearchSection(self.search_job, self.job, self._search_request)
         self._runs: RunsWindow | None = None
-        self._unfinished: Unfinished | None = None
         self.kinds = KindsOpener(self.bench, self.job, self.data_section, self.data_expert.files, self)
         self.models = ModelsOpener(self.bench, self.job, self.set_section, self)
-        self._build_unfinished()
+        self.unfinished = TrainUnfinished(self.job, self.start_section.say)
+        self.unfinished.resumed.connect(self.resume)
         self._lay_out()
         self.start_section.asked.connect(self.start)
         # Its place is known only once the layout has made room for it.
@@ -124,7 +124,7 @@ class TrainWidget(Dock):
 
     def resume(self) -> None:
         """Go on with the run that was interrupted last."""
-        run = self._unfinished
+        run = self.unfinished.run
         if self.search_job.running:
             self.start_section.say(SEARCHING, True)
         elif run is not None:
@@ -225,7 +225,7 @@ class TrainWidget(Dock):
         super().showEvent(event)
         self.start_section.refresh()
         self.set_section.refresh()
-        self._show_unfinished()
+        self.unfinished.refresh()
 
     def follow_theme(self) -> None:
         """Give the expert settings napari's colours, too."""
@@ -277,7 +277,7 @@ class TrainWidget(Dock):
     def _on_changed(self) -> None:
         for section in (self.expert_section, self.data_expert):
             section.setEnabled(not self.job.running)
-        self._show_unfinished()
+        self.unfinished.refresh()
 
     def _on_ended(self, outcome: Outcome) -> None:
         if self.job.trains and outcome.version is not None:
@@ -286,7 +286,7 @@ class TrainWidget(Dock):
         else:
             self._show_outcome(outcome)
         self._fold_for(outcome.version is not None)
-        self._show_unfinished()
+        self.unfinished.refresh()
 
     def _show_outcome(self, outcome: Outcome) -> None:
         self.result_section.hide()
@@ -314,38 +314,6 @@ class TrainWidget(Dock):
         self._show_expert()
         self.start_section.refresh()
         self.start_section.say("The old model stays in use. The new one is in the list of models, should you want it.")
-
-    def _build_unfinished(self) -> None:
-        self.unfinished = QWidget(objectName="unfinished")
-        self.unfinished_text = QLabel(objectName="unfinished_text")
-        self.unfinished_text.setWordWrap(True)
-        self.resume_button = small_button("train_resume", "Resume", "Go on where it stopped, with the same settings.")
-        self.discard_button = small_button(
-            "train_discard", "Give up", "Do not go on with it. A version that it has left stays in the list of models."
-        )
-        self.resume_button.clicked.connect(self.resume)
-        self.discard_button.clicked.connect(self._on_discard)
-        row = QHBoxLayout(self.unfinished)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.unfinished_text, 4)
-        row.addWidget(self.resume_button, 2)
-        row.addWidget(self.discard_button, 2)
-
-    def _show_unfinished(self) -> None:
-        runs = [] if self.job.running else list_unfinished()
-        self._unfinished = runs[0] if runs else None
-        self.unfinished.setVisible(bool(runs))
-        if self._unfinished is not None:
-            part = round(100 * self._unfinished.done)
-            self.unfinished_text.setText(f"{self._unfinished.name} was stopped at {part} %.")
-
-    def _on_discard(self) -> None:
-        if self._unfinished is not None:
-            try:
-                discard(self._unfinished.path)
-            except OSError as error:
-                self.start_section.say(f"{self._unfinished.path} cannot be cleared: {error}", True)
-        self._show_unfinished()
 
     def _lay_out(self) -> None:
         inside = QWidget()
