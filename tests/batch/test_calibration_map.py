@@ -115,16 +115,26 @@ def test_the_middle_of_a_region() -> None:
 
 def test_what_few_images_cannot_tell_apart_is_as_good() -> None:
     """One image is best served at the left edge, by a hair and by chance; all of them suffer at the right one."""
-    cost = np.array([[0.0, 1.0, 1.0, 1.0, 9.0]] * 3)
-    each = [cost + shift for shift in ([[0, -3, -3, -3, 0]], [[0, 1, 1, 1, 1]], [[0, 1, 1, 1, -1]])]
+    cost = np.array([[5.0, 6.0, 6.0, 6.0, 14.0]] * 3)
+    each = [cost + shift for shift in ([[3, 0, 0, 0, 3]], [[-3, -2, -2, -2, -2]], [[0, 1, 1, 1, -1]])]
     mean = np.mean(each, axis=0)
     assert mean.argmin() == 0
     assert as_good_as_the_best(mean, [], 0.01)[0].tolist() == [True, False, False, False, False]
     good = as_good_as_the_best(mean, each, 0.01)
     differences = np.array([image - image[0, 0] for image in each])
     error = differences.std(axis=0, ddof=1) / np.sqrt(3)
-    assert (good == (differences.mean(axis=0) <= error)).all()
+    own = np.std([image[0, 0] for image in each], ddof=1) / np.sqrt(3)
+    assert (good == (differences.mean(axis=0) <= np.minimum(error, own))).all()
     assert good[0].tolist() == [True, True, True, True, False] and middle_of(good, mean) == (1, 1)
+
+
+def test_what_is_far_worse_in_one_image_only_is_not_as_good() -> None:
+    """A crowded image decides: settings that suit all the empty ones are no better for it."""
+    crowded = np.array([[0.0, 20.0, 165.0]] * 3)
+    for n_empty in (1, 9):
+        each = [crowded, *[np.zeros_like(crowded)] * n_empty]
+        good = as_good_as_the_best(np.mean(each, axis=0), each, 0.01)
+        assert good[0].tolist() == [True, False, False]
 
 
 def test_what_cannot_be_calibrated() -> None:

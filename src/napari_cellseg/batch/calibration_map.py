@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -182,9 +183,10 @@ def iter_calibration_map(
     Returns
     -------
     CalibrationMap
-        Sizes run up to the median area of the true cells: a larger one would drop half of them. Chosen is the middle
+        Sizes run up to the median area of the true cells, as a larger one would drop half of them, or to the default
+        if that is larger still. Chosen is the middle
         of the settings that are as good as the best, or that these images cannot tell from it: within 1 % of the
-        count's error or 0.2 % of AP, or within one standard error of the difference between images (the rule of
+        count's error or 0.2 % of AP, or (of up to some thousand images) within one standard error (after the rule of
         Breiman et al., Classification and Regression Trees, 1984). What suits a few images just so suits others less.
 
     Raises
@@ -206,7 +208,7 @@ def iter_calibration_map(
     sizes_true = np.concatenate([a[a > 0] for a in (np.bincount(t.ravel())[1:] for t in true)] or [np.zeros(0, int)])
     if not len(sizes_true):
         raise DatasetError("No image to calibrate on holds a cell. Give images with labelled cells.")
-    max_size = max(int(np.median(sizes_true)), _SMALLEST_REACH)
+    max_size = max(int(np.median(sizes_true)), _SMALLEST_REACH, predicted[0].min_size)
     total = np.zeros((256, max_size + 1))
     each: list[np.ndarray] = []
     few = total.size * len(true) <= _MOST_VALUES
@@ -254,7 +256,8 @@ def as_good_as_the_best(cost: np.ndarray, each: Sequence[np.ndarray], tolerance:
     Returns
     -------
     ndarray of bool
-        ``(Y, X)``: within the tolerance, or no worse by more than one standard error of the paired differences.
+        ``(Y, X)``: within the tolerance, or no worse than the best by more than one standard error, both of the best
+        setting's cost and of the difference between the two settings.
     """
     least = cost.min()
     good: np.ndarray = cost <= least + tolerance * abs(least) + 1e-12
@@ -262,6 +265,8 @@ def as_good_as_the_best(cost: np.ndarray, each: Sequence[np.ndarray], tolerance:
         return good
     row, column = np.unravel_index(cost.argmin(), cost.shape)
     n = len(each)
+    best = np.array([surface[row, column] for surface in each], np.float64)
+    own = best.std(ddof=1) / math.sqrt(n)
     first, second = np.zeros(cost.shape), np.zeros(cost.shape)
     for surface in each:
         worse = surface - surface[row, column]
@@ -269,7 +274,8 @@ def as_good_as_the_best(cost: np.ndarray, each: Sequence[np.ndarray], tolerance:
         second += worse.astype(np.float64) ** 2
     mean = first / n
     error = np.sqrt(np.maximum(second / n - mean**2, 0) / (n - 1))
-    return good | (mean <= error)
+    # The difference's own error alone would let in what is far worse, but in one image only.
+    return good | (mean <= np.minimum(error, own) - 1e-9)
 
 
 def middle_of(good: np.ndarray, cost: np.ndarray) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -83,6 +84,20 @@ def run_evaluate(args: argparse.Namespace) -> int:
     return 0
 
 
+def _learned_from(model: ModelVersion) -> set[str]:
+    """Names of the images that a model was trained on."""
+    names = set(map(str, model.training.get("training_images", ())))
+    if (model.training.get("data") or {}).get("size"):
+        # It saw windows of them, numbered.
+        names |= {re.sub(r"_\d+$", "", name) for name in names}
+    return names
+
+
+def _held_out(model: ModelVersion) -> set[str]:
+    """Names of the images that a model never saw: of others parts may have been held out, and parts learned from."""
+    return set(map(str, model.training.get("validation_images", ()))) - _learned_from(model)
+
+
 def _chosen(
     samples: list[Sample], args: argparse.Namespace, held_out_only: bool, recipe: Recipe, model: ModelVersion
 ) -> list[Sample]:
@@ -90,7 +105,7 @@ def _chosen(
     from ..batch.evaluate import in_squares
 
     if held_out_only:
-        held_out = set(model.training.get("validation_images", ()))
+        held_out = _held_out(model)
         samples = [s for s in samples if s.name in held_out]
         if not samples:
             raise CellsegError(
@@ -137,9 +152,8 @@ def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     if loaded.report.odd or loaded.report.notes:
         report.say({"event": "note", "text": "\n".join(loaded.report.lines())})
     samples = list(loaded.samples)
-    held_out = set(model.training.get("validation_images", ()))
+    held_out, learned = _held_out(model), _learned_from(model)
     only_held_out = args.only == "validation" or (args.only is None and any(s.name in held_out for s in samples))
-    learned = set(model.training.get("training_images", ()))
     flatters = not only_held_out and any(s.name in learned for s in samples)
     if flatters:
         text = "Some of these images were learned from: the figures flatter. --only validation leaves them out."

@@ -16,7 +16,10 @@ from ..training.settings import kind_of
 NETWORK = {
     "base_channels": (int, "width of the first level; default: 32, or 16 with an encoder"),
     "levels": (int, "number of poolings; default: 4, or 5 with an encoder"),
-    "fold": (int, "work on blocks of so many pixels to a side; 2: a quarter of the work at the same width; default: 1"),
+    "fold": (
+        int,
+        "work on blocks of 1, 2 or 4 pixels to a side; 2: a quarter of the work at one width; default: 1",
+    ),
     "dropout": (float, "0 to below 1, at the two deepest levels; default: 0"),
 }
 PERCENTILES = {"low": "becomes 0 before the network sees an image", "high": "becomes 1"}

@@ -16,6 +16,7 @@ from .child_process import ChildProcess
 from .workbench import Workbench
 
 # Predicting takes nearly all of the time.
+FLATTERS = "Some of these images were learned from"
 _PARTS = {"predicting": (0.0, 0.9), "calibrating": (0.9, 1.0)}
 
 
@@ -106,8 +107,8 @@ class CalibrationJob(ChildJob):
                 if self.kind == "starting":
                     self._become("running")
                 moved = True
-            elif kind == "note":
-                self.notes.append(str(event.get("text", "")))
+            elif kind == "note" and not str(event.get("text", "")).startswith(FLATTERS):
+                self.notes.append(str(event["text"]))
             elif kind in ("done", "error"):
                 self._last = dict(event)
         return moved
@@ -133,7 +134,8 @@ class CalibrationJob(ChildJob):
             self._out = None
         if found is not None:
             self.unkept[request.model] = found
-            return CalibrationOutcome(request, found, False, _verdict(found, last))
+            sentence = " ".join([f"{Path(request.model).name}: {_verdict(found, last)}", *self.notes])
+            return CalibrationOutcome(request, found, False, sentence)
         if stopping:
             return CalibrationOutcome(request, None, False, "Stopped. Nothing was changed.")
         text = problem or str(last.get("message") or f"Calibration ended unexpectedly ({child.ending()}).")
@@ -144,8 +146,8 @@ def _verdict(found: CalibrationMap, last: Mapping[str, Any]) -> str:
     n = len(found.images)
     where = f"{n} image{'' if n == 1 else 's'}{' held out' if last.get('held_out') else ''}, {found.n_cells:,} cells"
     if last.get("learned_from"):
-        return f"On {where}. Some of them were learned from, so the figures flatter."
-    return f"On {where}."
+        return f"on {where}. Some of them were learned from, so the figures flatter."
+    return f"on {where}."
 
 
 _jobs: WeakKeyDictionary[Workbench, CalibrationJob] = WeakKeyDictionary()

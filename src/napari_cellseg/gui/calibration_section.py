@@ -99,6 +99,12 @@ class CalibrationSection(QWidget):
         self._tell("", False)
         self._job.start(CalibrationRequest(_asked(model), self._sources[index], self.goal.currentData()))
 
+    def tell_outcome(self) -> None:
+        """Say what became of the last calibration, which may have ended while nobody looked."""
+        outcome = self._job.outcome
+        if outcome is not None and not self._job.running:
+            self._tell(outcome.sentence, outcome.failed)
+
     def choose(self, threshold: float, min_size: int) -> None:
         """Choose another setting on the map."""
         if self.found is not None and self.model is not None:
@@ -115,7 +121,7 @@ class CalibrationSection(QWidget):
         try:
             own = import_model(model.path, copy_name(model)) if model.bundled else model
             version = store_calibration(found, own)
-        except CellsegError as error:
+        except (CellsegError, OSError) as error:
             self._tell(str(error), True)
             return
         self._job.unkept.pop(_asked(model), None)
@@ -222,11 +228,9 @@ class CalibrationSection(QWidget):
 
     def _on_ended(self, _: object) -> None:
         outcome = self._job.outcome
-        if outcome is None:
-            return
-        if self.model is not None and outcome.request.model == _asked(self.model):
+        if outcome is not None and self.model is not None and outcome.request.model == _asked(self.model):
             self.show_model(self.model)
-        self._tell(outcome.sentence, outcome.failed)
+        self.tell_outcome()
 
 
 def copy_name(model: ModelVersion) -> str:

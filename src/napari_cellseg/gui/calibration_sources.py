@@ -25,7 +25,8 @@ def sources_for(
         The folder of corrected images, if it holds any.
     """
     found = []
-    held_out = model.training.get("validation_images") or ()
+    # Of some images parts were held out and parts learned from; they count as learned from.
+    held_out = set(model.training.get("validation_images") or ()) - set(model.training.get("training_images") or ())
     record = model.training.get("data") or {}
     # Windows cut from images have names that the dataset does not know.
     if held_out and record.get("dataset") and not record.get("size") and Path(record["dataset"]).exists():

@@ -74,7 +74,12 @@ class HeatMap(QWidget):
         low, high, largest = self._ranges()
         across = min(max((point.x() - area.left()) / area.width(), 0.0), 1.0)
         up = min(max((area.bottom() - point.y()) / area.height(), 0.0), 1.0)
-        return round(low + across * (high - low), 2), round(up * largest)
+        threshold, size = low + across * (high - low), up * largest
+        if self._found is not None:
+            # Only of the places that the map has is the figure known.
+            threshold = self._found.thresholds[np.abs(self._found.thresholds - threshold).argmin()]
+            size = self._found.sizes[np.abs(self._found.sizes - size).argmin()]
+        return round(float(threshold), 3), round(float(size))
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Choose a setting."""

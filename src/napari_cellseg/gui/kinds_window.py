@@ -341,8 +341,9 @@ class KindsWindow(QDialog):
     def _on_copy(self) -> None:
         start = str(self._data.path.parent / "kinds.csv")
         path, _ = QFileDialog.getSaveFileName(self, "Save the kinds as", start, "Tables (*.csv)")
+        # The person was asked about this very name, and no other.
         if path:
-            self.save_copy(Path(path).with_suffix(".csv"))
+            self.save_copy(Path(path))
 
     def _stop(self) -> None:
         if self._sorting is not None:

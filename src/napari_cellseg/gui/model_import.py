@@ -19,7 +19,7 @@ NORMALISATIONS = (
     ("type", "divided by 255 (or 65535)"),
     ("imagenet", "so, then ImageNet's mean and deviation"),
 )
-FOUND_OUT = "found out from the weights"
+FOUND_OUT = "found out"
 
 
 def source_of(path: str | Path) -> Path:
@@ -54,11 +54,14 @@ class ImportDialog(QDialog):
         self.architecture.addItem(FOUND_OUT, None)
         for name in ENCODERS:
             self.architecture.addItem(f"U-Net with {name}", name)
+        # Packages of others may have any encoder, too.
+        self.foreign = self.plain or source.suffix.lower() == ".zip"
         if self.plain:
             note = QLabel("This file holds weights only. Say how the images were normalised that it learned from.")
             note.setWordWrap(True)
             form.insertRow(0, note)
             form.addRow("Images were normalised", self.normalisation)
+        if self.foreign:
             form.addRow("Network", self.architecture)
         buttons = QDialogButtonBox()
         self.ok = buttons.addButton("Import", QDialogButtonBox.ButtonRole.AcceptRole)
@@ -71,10 +74,9 @@ class ImportDialog(QDialog):
 
     def answers(self) -> dict[str, str | None]:
         """Return what was said, as :func:`napari_cellseg.network.importing.import_model` takes it."""
-        if not self.plain:
-            return {"name": self.name.text().strip()}
-        return {
-            "name": self.name.text().strip(),
-            "architecture": self.architecture.currentData(),
-            "normalisation": self.normalisation.currentData(),
-        }
+        said: dict[str, str | None] = {"name": self.name.text().strip()}
+        if self.foreign:
+            said["architecture"] = self.architecture.currentData()
+        if self.plain:
+            said["normalisation"] = self.normalisation.currentData()
+        return said

@@ -45,10 +45,14 @@ class ModelsOpener(QObject):
         self.window: ModelsWindow | None = None
         self._bindings = Bindings(self)
         self._bindings.bind(job.set_changed, self._on_sources)
+        corrections.listed.connect(self._on_sources)
 
     def open(self, selected: str) -> None:
         """Open the window, anew if it is open, with a model selected."""
         if self.window is not None:
+            if self.window.busy:
+                self.window.raise_()
+                return
             self.window.close()
         colors = theme_colors(self._bench.viewer.theme)
         self.window = window = ModelsWindow(self.calibration, self._sources, selected, colors, self._parent)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
@@ -21,7 +22,7 @@ from qtpy.QtWidgets import (
 
 from ..imaging.errors import CellsegError
 from ..network.importing import import_model
-from ..network.versions import ModelVersion, list_models
+from ..network.versions import ModelVersion, list_models, load_model
 from .calibration_job import CalibrationJob, CalibrationSource
 from .calibration_section import CalibrationSection
 from .colors import Colors
@@ -76,6 +77,7 @@ class ModelsWindow(QDialog):
         self._lay_out()
         self.calibration.set_colors(colors)
         self.refresh(selected)
+        self.calibration.tell_outcome()
 
     @property
     def model(self) -> ModelVersion | None:
@@ -91,10 +93,15 @@ class ModelsWindow(QDialog):
     def refresh(self, wanted: str | None = None) -> None:
         """List the models again, with the wanted one selected, or the present one."""
         present = self.model
-        wanted = wanted or (present.name if present is not None else "")
+        wanted = wanted or (str(present.path) if present is not None else "")
         self._models = list_models()
-        names = [model.name for model in self._models]
-        place = names.index(wanted) if wanted in names else 0
+        if wanted not in [model.name for model in self._models] and Path(wanted).is_dir():
+            # One that lies elsewhere.
+            with suppress(CellsegError):
+                version = load_model(wanted)
+                self._models += [] if version in self._models else [version]
+        places = (i for i, model in enumerate(self._models) if wanted in (model.name, str(model.path)))
+        place = next(places, 0)
         with QSignalBlocker(self.table):
             self.table.clear()
             self.table.addTopLevelItems([_item(model) for model in self._models])
@@ -145,8 +152,10 @@ class ModelsWindow(QDialog):
         self.hint.setStyleSheet(f"color: {color.name()};")
 
     def done(self, result: int) -> None:
-        """Take no more answers when the window closes."""
-        self._working.close()
+        """Close, unless a model is being taken in or out: what becomes of that is to be told."""
+        if self.busy:
+            self.say("Wait until it is done …", True)
+            return
         super().done(result)
 
     def _build(self) -> None:
@@ -212,7 +221,7 @@ class ModelsWindow(QDialog):
 
     def _on_stored(self, version: ModelVersion) -> None:
         said = self.hint.text()
-        self.refresh(version.name)
+        self.refresh(str(version.path))
         self.say(said)
         self.changed.emit(version.name)
 
@@ -233,7 +242,11 @@ class ModelsWindow(QDialog):
             return
         path, _ = QFileDialog.getSaveFileName(self, "Export as", f"{model.name}.zip", "Packages (*.zip)")
         if path:
-            out = Path(path).with_suffix(".zip")
+            out = Path(path if path.endswith(".zip") else f"{path}.zip")
+            if str(out) != path and out.exists():
+                # The person was asked about another name.
+                self.say(f"{out} is there already. Choose it in the list, or give another name.", True)
+                return
             self.hand_out(out, dialog.authors_list(), dialog.license.currentText().strip(), dialog.description.text())
 
     def _on_failed(self, error: BaseException) -> None:

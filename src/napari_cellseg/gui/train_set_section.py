@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
@@ -50,7 +50,14 @@ class TrainSetSection(QWidget):
         Asks a question inside the panel.
     tell : callable
         Shows a sentence, and whether it is bad news.
+
+    Signals
+    -------
+    listed()
+        The entries were read.
     """
+
+    listed = Signal()
 
     def __init__(self, bench: Workbench, job: TrainJob, ask: Ask, tell: Callable[[str, bool], object]) -> None:
         super().__init__()
@@ -223,6 +230,7 @@ class TrainSetSection(QWidget):
         if folder == self._job.folder:
             self._set, self.entries, self.problem = opened, entries, problem
             self._fill()
+            self.listed.emit()
 
     def _fill(self) -> None:
         selected = self.selected()

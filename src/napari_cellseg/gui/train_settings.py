@@ -46,7 +46,7 @@ class NetworkSettings:
         none="as usual",
     )  # fmt: skip
     levels: int | None = setting(None, "Levels", "how often it halves the image", 1, 7, kind=int, none="as usual")
-    fold: int = setting(1, "Fold", "works on blocks of so many pixels to a side; 2 is quicker at the same width", 1, 4)
+    fold: int = setting(1, "Fold", "works on blocks of 1, 2 or 4 pixels to a side; 2 is quicker at one width", 1, 4)
     dropout: float = setting(0.0, "Dropout", "chance of dropping a feature map at the deepest levels", 0.0, 0.9)
 
 

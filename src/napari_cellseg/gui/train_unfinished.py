@@ -58,9 +58,13 @@ class TrainUnfinished(QWidget):
             self.text.setText(f"{self.run.name} was stopped at {round(100 * self.run.done)} %.")
 
     def _on_give_up(self) -> None:
-        if self.run is not None:
-            try:
-                discard(self.run.path)
-            except OSError as error:
-                self._tell(f"{self.run.path} cannot be cleared: {error}", True)
+        shown = self.run
+        # Meanwhile another window may have gone on with it.
+        self.refresh()
+        if shown is None or self.run is None or self.run.path != shown.path:
+            return
+        try:
+            discard(shown.path)
+        except OSError as error:
+            self._tell(f"{shown.path} cannot be cleared: {error}", True)
         self.refresh()

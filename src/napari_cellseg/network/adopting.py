@@ -111,6 +111,11 @@ def adopt_state(
         If they belong to no network that can be rebuilt here; the message names the first weight that clashes.
     """
     if "down.0.0.weight" in state and architecture in (None, UNET):
+        if imagenet_input:
+            raise ModelError(
+                f"{name} holds a U-Net of this package, which takes no account of ImageNet's mean and deviation. "
+                "Choose another normalisation."
+            )
         config = _our_config(state, name)
         _check(config, state, name)
         return Adopted(config, state)

@@ -18,6 +18,9 @@ ENCODERS = ("resnet18", "resnet34", "resnet50", "efficientnet-b0", "mobilenet_v2
 ENCODER_LEVELS = (3, 5)
 ENCODER_HALO = 192
 
+# Of which tiles, whose sides are powers of two, are multiples.
+FOLDS = (1, 2, 4)
+
 DEFAULT_HEADS: tuple[tuple[str, int], ...] = ((FOREGROUND, 1), (DISTANCE, 1), (OFFSET, 2))
 
 
@@ -66,10 +69,12 @@ class UNetConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "heads", tuple((str(name), int(n)) for name, n in self.heads))
-        for name, low, high in (("in_channels", 1, 64), ("base_channels", 1, 512), ("levels", 1, 8), ("fold", 1, 4)):
+        for name, low, high in (("in_channels", 1, 64), ("base_channels", 1, 512), ("levels", 1, 8)):
             value = getattr(self, name)
             if not isinstance(value, int) or not low <= value <= high:
                 raise ModelError(f"U-Net setting {name} is {value!r}; it must be a whole number from {low} to {high}.")
+        if self.fold not in FOLDS:
+            raise ModelError(f"U-Net setting fold is {self.fold!r}; it must be 1, 2 or 4.")
         if not 0 <= self.dropout < 1:
             raise ModelError(f"U-Net setting dropout is {self.dropout!r}; it must be at least 0 and below 1.")
         if not isinstance(self.architecture, str) or not re.fullmatch(r"[\w.+-]+", self.architecture):
