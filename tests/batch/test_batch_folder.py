@@ -504,3 +504,37 @@ def test_the_doubt_of_an_image_may_be_that_of_a_part_of_its_cells() -> None:
     assert 0 < every < 1 and some == pytest.approx(every, abs=0.1)
     blank = drain(iter_predict_image(as_image(np.zeros((40, 40))), Recipe(device="cpu")))
     assert mean_doubt(blank) is None
+
+
+def test_a_stack_that_is_corrected_while_it_is_segmented_again_stays(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_cellseg.batch import item
+
+    film = np.stack([blobs(seed, 64).image for seed in range(3)]).astype(np.uint8)
+    path, out = tmp_path / "f.tif", tmp_path / "out"
+    tifffile.imwrite(path, film, imagej=True, metadata={"axes": "TYX"})
+    stacked = replace(recipe, pages="stack", outputs=("labels", "cells"))
+    images = find_images([path])
+    drain(iter_batch(images, out, stacked))
+    labels = out / "f_labels.tif"
+    tables = {p.name: p.read_bytes() for p in (out / ".cellseg" / "parts").glob("*t001*.csv")}
+    prepare, seen = item.prepare, []
+
+    def correcting(image: Any, *more: Any) -> Any:
+        seen.append(image.name)
+        if len(seen) == 2:
+            stack, axes = read_label_stack(labels)
+            stack[1] = 0
+            write_labels(labels, stack, metadata={**read_metadata(labels), "corrected": True}, axes=axes)
+            old = next(row for row in Ledger(out).rows() if row.page == "t001")
+            put_row(out, replace(old, count=0, corrected=True))
+        return prepare(image, *more)
+
+    monkeypatch.setattr(item, "prepare", correcting)
+    summary = drain(iter_batch(images, out, replace(stacked, threshold=0.7), resume=False))
+    assert len(seen) == 3 and summary.n_failed == 0
+    assert not read_label_stack(labels)[0][1].any() and read_metadata(labels)["corrected"]
+    rows = {row.page: row for row in Ledger(out).rows()}
+    assert rows["t001"].corrected and rows["t001"].count == 0
+    assert {p.name: p.read_bytes() for p in (out / ".cellseg" / "parts").glob("*t001*.csv")} == tables

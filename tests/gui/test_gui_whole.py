@@ -109,6 +109,47 @@ def test_the_whole_is_done_with_the_sliders_of_a_part_and_shown(
     assert all_cells(viewer).metadata[METADATA_KEY]["count"] == count
 
 
+def test_another_image_has_a_count_and_cells_of_its_own(
+    widget: Any, viewer: Any, slide: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    start(widget, qtbot)
+    first = int(ended(widget, qtbot).split()[0])
+    path = tmp_path / "other.tif"
+    tifffile.imwrite(path, np.clip(draw_discs(9, 300) * 255, 0, 255).astype(np.uint8))
+    (layer,), _ = add_opened(viewer, read_paths([path]))
+    viewer.layers.selection.active = layer
+    qtbot.wait(50)
+    start(widget, qtbot)
+    text = ended(widget, qtbot)
+    second = int(text.split()[0])
+    assert "'other cells'" in text and second < first
+    shown = {
+        layer.metadata[METADATA_KEY]["whole"]: layer
+        for layer in viewer.layers
+        if "whole" in layer.metadata[METADATA_KEY]
+    }
+    assert len(shown) == 2
+    labels = {Path(name).parent.name: np.asarray(layer.data).max() for name, layer in shown.items()}
+    assert labels == {"slide cells": first, "other cells": second}
+
+
+def test_the_cells_of_a_second_run_take_the_place_of_the_first(
+    widget: Any, viewer: Any, slide: Any, qtbot: Any
+) -> None:
+    start(widget, qtbot)
+    ended(widget, qtbot)
+    before = all_cells(viewer)
+    old = np.asarray(before.data)
+    press_segment(widget, qtbot)
+    qtbot.waitUntil(lambda: widget.session.cells is not None, timeout=60_000)
+    # So that only the largest discs are left.
+    widget.session.set_min_size(5000)
+    start(widget, qtbot)
+    count = int(ended(widget, qtbot).split()[0])
+    after = all_cells(viewer)
+    assert after is before and count < old.max() and np.asarray(after.data).max() == count
+
+
 def test_it_can_be_cancelled_and_goes_on(widget: Any, slide: Any, qtbot: Any) -> None:
     start(widget, qtbot)
     qtbot.waitUntil(lambda: widget.whole_run.job.running, timeout=20_000)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from napari_cellseg.imaging import as_image, drain
+from napari_cellseg.imaging.errors import ImageError
 from napari_cellseg.imaging.lazy_plane import LazyPlane
-from napari_cellseg.imaging.normalize import ScaleSurvey, normalize
+from napari_cellseg.imaging.normalize import Scale, ScaleSurvey, normalize
 from napari_cellseg.network import tile_maps as tile_maps_module
 from napari_cellseg.network.predict import predict
 from napari_cellseg.network.sizing import WINDOW, informative_windows, iter_predict_at
@@ -117,3 +118,24 @@ def test_without_memory_the_tiles_get_smaller(model, tmp_path, monkeypatch):
     assert sizes[-1] == 256 and "Memory ran out" in maps.notes[0]
     whole = predict(normalize(GREY), model, "cpu", tile=256)
     np.testing.assert_array_equal(maps.read(REGIONS[0]).probability, whole.probability[REGIONS[0]])
+
+
+def test_what_cannot_be_read_is_empty_for_the_owner_and_an_error_for_a_helper():
+    def broken(block_info=None):
+        (top, _), (left, _) = block_info[None]["array-location"]
+        if (top, left) == (100, 100):
+            raise OSError(5, "bad sector")
+        return np.full((100, 100), 7, np.uint16)
+
+    values = dask.array.map_blocks(
+        broken, chunks=((100,) * 3, (100,) * 3), dtype=np.uint16, meta=np.zeros((0, 0), "u2")
+    )
+    for strict in (False, True):
+        plane = LazyPlane(as_image(values))
+        seen = NormalizedPlane(plane, Scale(0.0, 10.0), strict=strict)
+        if strict:
+            with pytest.raises(ImageError, match="bad sector"):
+                seen[slice(50, 250), slice(50, 250)]
+            # Known from the look at the whole plane, it is a hole for both.
+            seen.plane.holes = [(slice(100, 200), slice(100, 200))]
+        assert (seen[slice(50, 250), slice(50, 250)][60:140, 60:140] == 0).all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from ..imaging.progress import Progress
 from ..imaging.reading import source_stamp
 from ..instances.prediction import Prediction
 from .job import Job
-from .kept import has_files, kept_rows, result_stem
+from .kept import has_files, kept_now, kept_rows, result_stem
 from .linked import LinkedStack
 from .mosaic import Mosaic, MosaicResult, in_blocks, iter_mosaic
 from .plan import Item
@@ -139,7 +140,7 @@ def iter_tasks(item: Item, job: Job, previous: Sequence[BatchRow] = ()) -> Itera
         if job.recipe.link != "none":
             stack = LinkedStack(image, job.recipe, job.out, item.stem)
         elif job.recipe.pages == "stack" and len(pages) > 1:
-            stack = Stack(image, job.out, item.stem)
+            stack = Stack(image, job.out, item.stem, partial(kept_now, row, job))
         row = replace(row, n_pages=len(pages))
     except Exception as error:  # noqa: BLE001 - other people's readers, and one image must not stop the others
         yield Task(item, row, rows=[failed(row, error)])

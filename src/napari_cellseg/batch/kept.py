@@ -9,6 +9,7 @@ from ..imaging.errors import CellsegError
 from ..imaging.reading import source_stamp
 from ..instances.exchange import PLANES_KEY
 from .job import Job
+from .ledger import Ledger
 from .linked import FRAMES, TRACKS
 from .outputs import output_path
 from .plan import Item
@@ -64,6 +65,14 @@ def kept_rows(row: BatchRow, job: Job, previous: Sequence[BatchRow]) -> list[Bat
         recipe=str(metadata.get("recipe_sha256", "")),
     )
     return [replace(kept, notes=_kept_notes(kept, row, job))]
+
+
+def kept_now(row: BatchRow, job: Job) -> list[BatchRow]:
+    """As `kept_rows`, by what the folder knows of the image at this moment."""
+    # Without a person's labels the ledger, which may be long, is not read.
+    if not kept_rows(row, job, ()):
+        return []
+    return kept_rows(row, job, [known for known in Ledger(job.out).rows() if known.stem == row.stem])
 
 
 def _kept_notes(old: BatchRow, row: BatchRow, job: Job) -> tuple[str, ...]:

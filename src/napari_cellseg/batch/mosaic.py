@@ -89,7 +89,7 @@ def iter_mosaic(mosaic: Mosaic) -> Generator[Progress, None, MosaicResult]:
     for block in blocks[work.n_blocks :]:
         place = f"block {block.index + 1} of {len(blocks)}"
         if helpers is not None:
-            helpers.ask(_needed_soon(maps, blocks[block.index + 1 :], margin))
+            helpers.ask(maps, _needed_soon(maps, blocks[block.index + 1 :], margin))
         steps = _iter_owned(maps, block, mosaic, margin)
         while True:
             try:
@@ -108,6 +108,8 @@ def iter_mosaic(mosaic: Mosaic) -> Generator[Progress, None, MosaicResult]:
             _check_unchanged(mosaic, work)
         yield Progress(block.index + 1, len(blocks), place)
     _check_unchanged(mosaic, work)
+    if helpers is not None:
+        helpers.end()
     yield Progress(len(blocks), len(blocks), "writing the results")
     notes = [*maps.notes, *_said_of_large(n_large)]
     return publish(mosaic, work, labels, plane, maps, overview, notes)

@@ -12,7 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +24,7 @@ from ..imaging.pages import Page, page_image
 from ..imaging.progress import Progress
 from ..imaging.tiles import Region
 from .recipe import Recipe
-from .segment import open_image
+from .segment import open_image, versions
 
 if TYPE_CHECKING:
     from ..network.tile_maps import TileMaps
@@ -55,6 +55,8 @@ class TileOrder:
         Of the tiles.
     tile : int
         Side of a tile in pixels.
+    versions : tuple of (str, str)
+        Of what decides the maps: a worker with others does not help.
     token : str
         Of this run: claims of an earlier one mean nothing.
     alive : Path
@@ -67,6 +69,7 @@ class TileOrder:
     begun: str
     folder: Path
     tile: int
+    versions: tuple[tuple[str, str], ...]
     token: str
     alive: Path
 
@@ -100,12 +103,16 @@ class TileHelpers:
         """Say which plane it is about."""
         path, page, recipe = self._about
         text = json.dumps(begun, sort_keys=True)
-        self._order = TileOrder(path, page, recipe, text, maps.folder, maps.tile, self._token, self._alive)
+        self._order = TileOrder(path, page, recipe, text, maps.folder, maps.tile, _versions(), self._token, self._alive)
 
-    def ask(self, indices: list[int]) -> None:
+    def ask(self, maps: TileMaps, indices: list[int]) -> None:
         """Ask for tiles that will be needed soon, as far as there are others to make them."""
+        assert self._order is not None
+        if self._order.tile != maps.tile:
+            # Memory ran out here, and the tiles are smaller now.
+            self._order = replace(self._order, tile=maps.tile)
+            self._asked.clear()
         order = self._order
-        assert order is not None
         self._futures = [future for future in self._futures if not future.done()]
         others = self._others()
         wanted = [i for i in indices if i not in self._asked]
@@ -115,8 +122,8 @@ class TileHelpers:
             self._futures.append(
                 # Whole images go first: they need nobody to wait for them.
                 self._client.submit(
-                    make_tiles, order, tuple(part), workers=others, pure=False, priority=-1,
-                    key=f"{self._token}-tiles-{order.folder.parent.name}-{part[0]}",
+                    make_tiles, order, tuple(part), self._own, workers=others, allow_other_workers=True, pure=False,
+                    priority=-1,
                 )
             )  # fmt: skip
 
@@ -125,14 +132,20 @@ class TileHelpers:
 
         What is still missing afterwards is the caller's.
         """
-        for i in maps.missing(region):
-            if claim(maps.folder, maps.tile, i, self._token):
+        missing = maps.missing(region)
+        while missing:
+            mine: list[int] = []
+            while missing and len(mine) < maps.batch:
+                i = missing.pop(0)
+                if not maps.has(i) and claim(maps.folder, maps.tile, i, self._token, self._own):
+                    mine.append(i)
+            if mine:
                 try:
-                    maps.make([i])
+                    maps.make(mine)
                 except (RuntimeError, MemoryError):
                     return
                 yield Progress(maps.n_made, maps.n_tiles, f"running on {maps.device}")
-        while waiting := [i for i in maps.missing(region) if self._is_made(maps, i)]:
+        while waiting := self._made_elsewhere(maps, maps.missing(region)):
             yield Progress(maps.n_made, maps.n_tiles, f"waiting for {len(waiting)} tiles of other workers")
             time.sleep(_WAIT_SECONDS)
 
@@ -142,13 +155,19 @@ class TileHelpers:
             self._client.cancel(self._futures, force=True)
         self._futures = []
 
-    def _is_made(self, maps: TileMaps, index: int) -> bool:
-        """Whether somebody is at work on a tile."""
-        try:
-            age = time.time() - _claim_path(maps.folder, maps.tile, index, self._token).stat().st_mtime
-        except OSError:
-            return False
-        return age < PATIENCE_SECONDS and any(not future.done() for future in self._futures)
+    def _made_elsewhere(self, maps: TileMaps, indices: list[int]) -> list[int]:
+        """Those of some tiles that a worker who is there is at work on."""
+        others = set(self._others()) if indices else set()
+        found = []
+        for i in indices:
+            path = _claim_path(maps.folder, maps.tile, i, self._token)
+            try:
+                age, who = time.time() - path.stat().st_mtime, path.read_text(encoding="utf-8")
+            except OSError:
+                continue
+            if age < PATIENCE_SECONDS and who in others:
+                found.append(i)
+        return found
 
     def _others(self) -> list[str]:
         try:
@@ -158,7 +177,7 @@ class TileHelpers:
         return [address for address in workers if address != self._own]
 
 
-def make_tiles(order: TileOrder, indices: tuple[int, ...]) -> int:
+def make_tiles(order: TileOrder, indices: tuple[int, ...], asked_by: str) -> int:
     """Make tiles of another worker's image; the function that a helping worker runs.
 
     Returns
@@ -167,6 +186,12 @@ def make_tiles(order: TileOrder, indices: tuple[int, ...]) -> int:
         How many were made here. Nothing is raised: what is not made is made by the one who asked.
     """
     global _n_made
+    from distributed import get_worker
+
+    who = get_worker().address
+    # The one who asked makes its tiles itself; and other versions may draw other cells.
+    if who == asked_by or order.versions != _versions():
+        return 0
     n_made = 0
     with ONE_AT_A_TIME:
         for i in indices:
@@ -174,11 +199,12 @@ def make_tiles(order: TileOrder, indices: tuple[int, ...]) -> int:
                 break
             try:
                 maps = _maps(order)
-                if maps.has(i) or not claim(order.folder, order.tile, i, order.token):
+                if maps.has(i) or not claim(order.folder, order.tile, i, order.token, who):
                     continue
                 maps.make([i])
             except (CellsegError, OSError, RuntimeError, MemoryError):
                 _claim_path(order.folder, order.tile, i, order.token).unlink(missing_ok=True)
+                _maps.cache_clear()
                 break
             n_made += 1
     _n_made += n_made
@@ -190,10 +216,14 @@ def n_made_for_others() -> int:
     return _n_made
 
 
-def claim(folder: Path, tile: int, index: int, token: str) -> bool:
-    """Whether a tile is this caller's to make: the first one's."""
+def claim(folder: Path, tile: int, index: int, token: str, who: str = "") -> bool:
+    """Whether a tile is this caller's to make: the first one's, whose address is then in the file."""
     try:
-        os.close(os.open(_claim_path(folder, tile, index, token), os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        handle = os.open(_claim_path(folder, tile, index, token), os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        try:
+            os.write(handle, who.encode())
+        finally:
+            os.close(handle)
     except FileExistsError:
         return False
     except OSError:
@@ -216,6 +246,11 @@ def _maps(order: TileOrder) -> TileMaps:
     plane = LazyPlane(image, order.recipe.channel)
     plane.holes = [(slice(*y), slice(*x)) for y, x in begun["holes"]]
     plane.reason = begun["reason"]
-    seen = NormalizedPlane(plane, Scale(**begun["scale"]), begun["is_grey"])
+    # Only the one who asked may take what cannot be read as empty, and say so.
+    seen = NormalizedPlane(plane, Scale(**begun["scale"]), begun["is_grey"], strict=True)
     model = order.recipe.load_model()
     return TileMaps(seen, model, order.folder, order.recipe.device, begun["zoom"], order.tile)
+
+
+def _versions() -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(versions().items()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..imaging.atomic import atomic_path
+from ..imaging.errors import OutputError
 from ..imaging.lazy_plane import LazyPlane
 from ..imaging.tiles import Region
 from ..imaging.writing import table_text
@@ -82,7 +84,9 @@ def publish(
             shutil.copyfile(work.cells, temporary)
     replace_folder(work.labels, mosaic.labels)
     areas = work.areas
-    work.throw_away()
+    # The results are in their place: what cannot be deleted must not fail them.
+    with contextlib.suppress(OutputError):
+        work.throw_away()
     return MosaicResult(files, areas, plane.holes, plane.reason, tuple(notes), metadata)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -42,12 +42,14 @@ class Stack:
         Folder of the results.
     stem : str
         Beginning of the file name, relative to `out`.
+    kept : callable, optional
+        Returns the rows of the file that is there, if a person corrected it: then it stays.
     """
 
     keeps_tables = False
 
-    def __init__(self, image: Image, out: Path, stem: str) -> None:
-        self.image, self.out, self.stem = image, out, stem
+    def __init__(self, image: Image, out: Path, stem: str, kept: Callable[[], list[BatchRow]] = lambda: []) -> None:
+        self.image, self.out, self.stem, self._kept = image, out, stem, kept
         self.path = output_path("labels", out / stem)
         self._lock = threading.Lock()
         shape = stack_shape(image)
@@ -60,7 +62,8 @@ class Stack:
     ) -> tuple[SegmentResult, dict[str, str]]:
         """Cut the cells of a page and write what is its own; return its result and its files."""
         result = segmented.result()
-        own = [name for name in outputs if name != "labels"]
+        # It may have been corrected since it was begun.
+        own = [] if self._kept() else [name for name in outputs if name != "labels"]
         return result, save_result(own, result, segmented.plane, image, self.out, stem)
 
     def settle(self, page: Page, row: BatchRow, result: SegmentResult | None) -> list[BatchRow]:
@@ -102,6 +105,9 @@ class Stack:
 
     def write(self, settled: list[Settled]) -> list[BatchRow]:
         """Write the file, and return the rows."""
+        kept = self._kept()
+        if kept:
+            return kept
         rows = [page.row for page in settled]
         counts = {row.page: row.count for row in rows}
         self.write_labels(settled, {"count": sum(row.count or 0 for row in rows), "counts": counts})

@@ -56,7 +56,8 @@ class Clicking:
         self._now: _Running | None = None
         self._settle = qdebounced(self.keep, timeout=SETTLE_MS)
         bench.viewer.layers.events.removed.connect(self._on_removed)
-        bench.viewer.dims.events.current_step.connect(self._on_step)
+        # First: before the cells of the plane that is left are put away.
+        bench.viewer.dims.events.current_step.connect(self._on_step, position="first")
 
     @property
     def running(self) -> bool:

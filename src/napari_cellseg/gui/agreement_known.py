@@ -134,7 +134,8 @@ class Agreements:
         settings = _settings(cells, cells)
         at_hand = self._at_hand(settings, cells)
         agreement = self.store.agreement(settings, {id_: entry.ours or 0 for id_, entry in at_hand.items()})
-        mine = people.get(_id_of(cells))
+        key = next((key for key, known in self._segmented() if known.segmented is cells.segmented), None)
+        mine = people.get(self._id_of(key, cells))
         interval = None
         if agreement is not None and not (cells.n_changed or cells.n_erased):
             interval = agreement.interval(cells.count())
@@ -184,7 +185,7 @@ class Agreements:
             # Corrections aside: what is to be known is how well we count alone.
             if like is not None and _settings(cells, like) == settings:
                 count = cells.segmented.instances.count(like.threshold, like.min_size)
-                id_ = _id_of(cells)
+                id_ = self._id_of(key, cells)
                 found.setdefault(id_, Entry(id_, self._title(key, cells), int(count), key))
         return found
 
@@ -202,14 +203,16 @@ class Agreements:
         return cells.segmented.image.title if layer is None else f"{layer.name}, {self._bench.stacks.words(key)}"
 
     def _key_of(self, id_: str) -> Any:
-        return next((key for key, cells in self._segmented() if _id_of(cells) == id_), None)
+        return next((key for key, cells in self._segmented() if self._id_of(key, cells) == id_), None)
+
+    def _id_of(self, key: Any, cells: Cells) -> str:
+        """What an image or plane is known by; a plane as the page of a batch that it is."""
+        stack = self._bench.stacks.of(key) if isinstance(key, PlaneKey) else None
+        page = stack.page(key).name if stack is not None and stack.has(key) else ""
+        return image_id(cells.segmented.image_sha256, cells.segmented.recipe.channel, page)
 
 
 def _settings(cells: Cells, like: Cells) -> Settings:
     """Return the settings of an image's result, with the sliders of another's."""
     recipe = replace(cells.segmented.recipe, threshold=like.threshold, min_size=like.min_size)
     return Settings.of(recipe, cells.segmented.model)
-
-
-def _id_of(cells: Cells) -> str:
-    return image_id(cells.segmented.image_sha256, cells.segmented.recipe.channel)

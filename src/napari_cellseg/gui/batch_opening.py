@@ -295,7 +295,10 @@ def _recipe_of(out: Path, row: BatchRow, recipe: Recipe | None) -> Recipe:
     """Return the recipe that a row's labels were made with; of one without labels that of the batch."""
     if row.files.get("labels") and row.has_result:
         try:
-            found = read_metadata(out / row.files["labels"]).get("recipe")
+            about = read_metadata(out / row.files["labels"])
+            # Of a plane that a person corrected in a stack: as it was then.
+            plane = (about.get(exchange.PLANES_KEY) or {}).get(row.page) or {}
+            found = plane.get("recipe") or about.get("recipe")
             if isinstance(found, dict):
                 return Recipe.from_dict(found)
         except CellsegError:

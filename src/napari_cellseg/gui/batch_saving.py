@@ -81,7 +81,7 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
     with _one_at_a_time:
         if stacked:
             outputs = tuple(name for name in outputs if name != "labels")
-            _write_plane(out / row.files["labels"], row.page, result, record)
+            _write_plane(out / row.files["labels"], row.page, result, {**record, "recipe": recipe.to_dict()})
         files = save_result(outputs, result, segmented.plane, segmented.image, out, stem)
         corrected = replace(
             row,

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .workbench import Workbench
 
 OUTPUTS = ("labels", "cells")
+NOT_AVERAGED = "Block by block nothing is averaged over flips, so that cells can differ from those of the accurate way."
 _ADVICE = "Segment what is visible, or use 'Segment a folder of images' in the Plugins menu."
 
 
@@ -34,6 +35,7 @@ class _Asked:
 
     layer_id: Any
     name: str
+    accurate: bool = False
 
 
 class WholeRun:
@@ -101,8 +103,8 @@ class WholeRun:
             return
         assert layer is not None
         shape = tuple((layer.data[0] if layer.multiscale else layer.data).shape)
+        self._asked = _Asked(layer.unique_id, layer.name, recipe.accurate)
         recipe = replace(recipe, blocks=True, pages="one", accurate=False, link="none", outputs=OUTPUTS)
-        self._asked = _Asked(layer.unique_id, layer.name)
         out = results_folder(path)
         self._preparing.ask(lambda: _request(path, shape, recipe, out), self._launch)
         self.changed.emit()
@@ -126,7 +128,9 @@ class WholeRun:
         self.job.close()
 
     def _launch(self, request: BatchRequest) -> None:
-        self.sentence, self.failed = "", False
+        self.sentence, self.failed, self.folder = "", False, None
+        # What is there of an earlier image must not be taken for this one's.
+        self.job.rows.set_images([name for _, name in request.files])
         try:
             self.job.start(request)
         except (OSError, CellsegError) as error:
@@ -138,8 +142,10 @@ class WholeRun:
         if outcome.stopped:
             self._tell("Stopped. Finished blocks are kept: start it again and it goes on with them.", False)
         elif row is not None and row.state in ("done", "skipped", "kept") and labels:
-            before = "" if row.state == "done" else " They were there already."
-            self._tell(f"{row.count or 0:,} cells, saved in '{outcome.request.out.name}'.{before}", False)
+            notes = [] if row.state == "done" else ["They were there already."]
+            notes += [NOT_AVERAGED] if self._asked is not None and self._asked.accurate else []
+            sentence = f"{row.count or 0:,} cells, saved in '{outcome.request.out.name}'."
+            self._tell(" ".join([sentence, *notes, *row.notes]), False)
             self.folder = outcome.request.out
             path = outcome.request.out / labels
             self._preparing.ask(lambda: read_pyramid(path), lambda levels: self._show(levels, path, row))
@@ -152,10 +158,16 @@ class WholeRun:
         layer = self._bench.layer_of(asked.layer_id) if asked is not None else None
         if layer is None:
             return
+        several = len(levels) > 1
         for known in viewer.layers:
-            if known.metadata.get(METADATA_KEY, {}).get("whole") == str(path):
-                known.visible = False
-        several, active = len(levels) > 1, viewer.layers.selection.active
+            about = known.metadata.get(METADATA_KEY, {})
+            if about.get("whole") == str(path) and known.multiscale == several:
+                # The files that it showed are these now.
+                known.data = levels if several else levels[0]
+                known.visible, about["count"] = True, row.count
+                self.changed.emit()
+                return
+        active = viewer.layers.selection.active
         added = viewer.add_labels(
             levels if several else levels[0],
             multiscale=several,

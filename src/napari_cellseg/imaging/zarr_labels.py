@@ -232,6 +232,10 @@ def read_pyramid(path: Path) -> list[Any]:
     try:
         group = zarr.open_group(path / NAME, mode="r")
         datasets: Any = group.attrs["multiscales"]
-        return [dask.array.from_zarr(group[level["path"]]) for level in datasets[0]["datasets"]]
+        # A name of its own each time: napari remembers pieces by name, and the files may have been written anew.
+        return [
+            dask.array.from_zarr(group[level["path"]], name=f"cells-{secrets.token_hex(8)}")
+            for level in datasets[0]["datasets"]
+        ]
     except DAMAGE as error:
         raise ImageError(f"{path} holds no label images that can be read ({error}). Run again.") from error

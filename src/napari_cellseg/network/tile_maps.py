@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from ..imaging.atomic import atomic_path, make_folder
+from ..imaging.errors import ImageError
 from ..imaging.lazy_plane import LazyPlane
 from ..imaging.normalize import Scale
 from ..imaging.progress import Progress
@@ -45,11 +46,14 @@ class NormalizedPlane:
         Of the whole plane.
     is_grey : bool
         Whether a colour plane's three colours are equal everywhere: then there is one.
+    strict : bool
+        Raise ImageError where a part cannot be read that is not a hole yet.
     """
 
     plane: LazyPlane
     scale: Scale
     is_grey: bool = False
+    strict: bool = False
     shape: tuple[int, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -66,7 +70,10 @@ class NormalizedPlane:
         return (np.ascontiguousarray(values[..., 0]) if values.ndim > self.ndim else values), holes
 
     def __getitem__(self, region: Region) -> np.ndarray:
+        n_holes = len(self.plane.holes)
         values, holes = self.raw(region)
+        if self.strict and len(self.plane.holes) > n_holes:
+            raise ImageError(self.plane.reason)
         out = self.scale.apply(values)
         for hole in holes:
             out[hole] = 0
@@ -134,6 +141,11 @@ class TileMaps:
         """Side of the tiles in pixels of the magnified plane."""
         return self._tile
 
+    @property
+    def batch(self) -> int:
+        """How many tiles the network looks at in one go."""
+        return self._batch
+
     def has(self, index: int) -> bool:
         """Whether a tile's maps are there."""
         return self._path(index).exists()
@@ -183,8 +195,6 @@ class TileMaps:
         while self._first_kept < self.n_tiles and self._tiles[self._first_kept].write[0].stop <= top:
             with contextlib.suppress(OSError):
                 self._path(self._first_kept).unlink(missing_ok=True)
-                for claimed in self.folder.glob(f"{self._path(self._first_kept).stem}.*.claim"):
-                    claimed.unlink(missing_ok=True)
             self._first_kept += 1
 
     def _plan(self, tile: int) -> None:
