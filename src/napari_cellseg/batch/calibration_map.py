@@ -184,10 +184,10 @@ def iter_calibration_map(
     -------
     CalibrationMap
         Sizes run up to the median area of the true cells, as a larger one would drop half of them, or to the default
-        if that is larger still. Chosen is the middle
-        of the settings that are as good as the best, or that these images cannot tell from it: within 1 % of the
-        count's error or 0.2 % of AP, or (of up to some thousand images) within one standard error (after the rule of
-        Breiman et al., Classification and Regression Trees, 1984). What suits a few images just so suits others less.
+        if that is larger still. Chosen is the middle of the settings that are as good as the best, or that these
+        images cannot tell from it: within 1 % of the count's error or 0.2 % of AP, or (of up to some thousand images)
+        within one standard error (after the rule of Breiman et al., Classification and Regression Trees, 1984). What
+        suits a few images just so suits others less.
 
     Raises
     ------
@@ -210,6 +210,8 @@ def iter_calibration_map(
         raise DatasetError("No image to calibrate on holds a cell. Give images with labelled cells.")
     max_size = max(int(np.median(sizes_true)), _SMALLEST_REACH, predicted[0].min_size)
     total = np.zeros((256, max_size + 1))
+    # What costs: a count's error, or what is missing of AP.
+    sign = 1 if goal == "count" else -1
     each: list[np.ndarray] = []
     few = total.size * len(true) <= _MOST_VALUES
     for i, (labels, area, segmented) in enumerate(zip(true, areas, predicted, strict=True)):
@@ -225,14 +227,13 @@ def iter_calibration_map(
             surface = np.abs(counts - np.count_nonzero(np.unique(labels)))
         total += surface
         if few:
-            each.append(surface.astype(np.float32))
+            each.append((sign * surface).astype(np.float32))
     values = total / len(true)
     yield Progress(len(true), len(true), "calibrating")
-    sign = 1 if goal == "count" else -1
-    good = as_good_as_the_best(sign * values, [sign * surface for surface in each], _TOLERANCE[goal])
+    good = as_good_as_the_best(sign * values, each, _TOLERANCE[goal])
     level, size = middle_of(good, sign * values)
     first = predicted[0]
-    default = float(values[threshold_level(first.threshold), min(first.min_size, max_size)])
+    default = float(values[threshold_level(first.threshold), first.min_size])
     start = (first.threshold, first.min_size, default)
     thresholds = np.arange(256) / 255
     return CalibrationMap(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from ..imaging.errors import CellsegError
 from ..imaging.reading import source_stamp
@@ -32,10 +34,8 @@ def kept_rows(row: BatchRow, job: Job, previous: Sequence[BatchRow]) -> list[Bat
     OutputError
         There is a file of that name that is none of ours.
     """
-    if job.overwrite:
-        return []
     path = output_path("labels", job.out / result_stem(row))
-    metadata = corrected_by_hand(path, "labels" in job.recipe.outputs)
+    metadata = _corrected(path, job)
     if metadata is None:
         return []
     name = path.relative_to(job.out).as_posix()
@@ -70,9 +70,14 @@ def kept_rows(row: BatchRow, job: Job, previous: Sequence[BatchRow]) -> list[Bat
 def kept_now(row: BatchRow, job: Job) -> list[BatchRow]:
     """As `kept_rows`, by what the folder knows of the image at this moment."""
     # Without a person's labels the ledger, which may be long, is not read.
-    if not kept_rows(row, job, ()):
+    if _corrected(output_path("labels", job.out / result_stem(row)), job) is None:
         return []
     return kept_rows(row, job, [known for known in Ledger(job.out).rows() if known.stem == row.stem])
+
+
+def _corrected(path: Path, job: Job) -> dict[str, Any] | None:
+    """Metadata of a label file that stays, because a person corrected it."""
+    return None if job.overwrite else corrected_by_hand(path, "labels" in job.recipe.outputs)
 
 
 def _kept_notes(old: BatchRow, row: BatchRow, job: Job) -> tuple[str, ...]:

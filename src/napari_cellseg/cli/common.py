@@ -7,7 +7,7 @@ import sys
 from collections.abc import Generator
 from typing import Any, TypeVar
 
-from ..imaging.progress import Progress
+from ..imaging.progress import Progress, drain
 
 Result = TypeVar("Result")
 
@@ -49,11 +49,9 @@ def drain_with_bar(verb: str, steps: Generator[Progress, None, Result]) -> Resul
     """Drain a generator with a progress bar on the terminal."""
     with bar_of(0, "image") as bar:
         bar.set_description(verb)
-        while True:
-            try:
-                progress = next(steps)
-            except StopIteration as stop:
-                result: Result = stop.value
-                return result
+
+        def show(progress: Progress) -> None:
             bar.total = progress.total
             bar.update(progress.done - bar.n)
+
+        return drain(steps, show)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..imaging.errors import CellsegError
+from ..imaging.progress import Progress, drain
 from .common import add_recipe_options, bar_of, drain_with_bar, recipe_of
 from .dataset_options import add_dataset_options, dataset_values, load, read_samples
 from .reporting import Report, StopWish, run_reported
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from ..batch.evaluate import Evaluation
     from ..batch.recipe import Recipe
     from ..batch.segment import Segmented
-    from ..imaging.progress import Progress
     from ..network.versions import ModelVersion
     from ..training.datasets import Sample
 
@@ -157,7 +157,7 @@ def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     flatters = not only_held_out and any(s.name in learned for s in samples)
     if flatters:
         text = "Some of these images were learned from: the figures flatter. --only validation leaves them out."
-        report.say({"event": "note", "text": text})
+        report.say({"event": "note", "text": text, "learned_from": True})
     samples = _chosen(samples, args, only_held_out, recipe, model)
     predicted: list[Segmented] = _drain("predicting", iter_predict_samples(samples, recipe), report, wish)
     steps = iter_calibration_map(samples, predicted, args.goal, args.counting)
@@ -191,16 +191,14 @@ def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
 
 def _drain(verb: str, steps: Generator[Progress, None, Result], report: Report, wish: StopWish) -> Result:
     """Drain a generator; tell how far it is, and stop where that is wished for."""
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
+
+    def hear(progress: Progress) -> None:
         report.say({"event": "progress", "done": progress.done, "total": progress.total, "message": verb})
         if wish.given() or report.unheard:
             steps.close()
             raise CellsegError("Calibration was stopped. Nothing was changed.")
+
+    return drain(steps, hear)
 
 
 class CalibrationText(Report):

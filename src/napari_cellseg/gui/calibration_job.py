@@ -16,7 +16,6 @@ from .child_process import ChildProcess
 from .workbench import Workbench
 
 # Predicting takes nearly all of the time.
-FLATTERS = "Some of these images were learned from"
 _PARTS = {"predicting": (0.0, 0.9), "calibrating": (0.9, 1.0)}
 
 
@@ -107,8 +106,9 @@ class CalibrationJob(ChildJob):
                 if self.kind == "starting":
                     self._become("running")
                 moved = True
-            elif kind == "note" and not str(event.get("text", "")).startswith(FLATTERS):
-                self.notes.append(str(event["text"]))
+            elif kind == "note" and not event.get("learned_from"):
+                # What was learned from is in the verdict.
+                self.notes.append(str(event.get("text", "")))
             elif kind in ("done", "error"):
                 self._last = dict(event)
         return moved

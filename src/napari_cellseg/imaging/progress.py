@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -31,11 +31,12 @@ class Progress:
         return min(max(self.done / self.total, 0.0), 1.0) if self.total > 0 else 0.0
 
 
-def drain(steps: Generator[Any, None, Result]) -> Result:
-    """Run a generator to its end and return what it returns."""
+def drain(steps: Generator[Any, None, Result], hear: Callable[[Any], object] = lambda step: None) -> Result:
+    """Run a generator to its end and return what it returns; `hear` is called with everything that it yields."""
     while True:
         try:
-            next(steps)
+            step = next(steps)
         except StopIteration as stop:
             result: Result = stop.value
             return result
+        hear(step)
