@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from ..imaging.errors import CellsegError, ImageError
 from ..imaging.lazy_plane import LazyPlane
-from ..imaging.normalize import Scale
 from ..imaging.progress import Progress
 from ..imaging.reading import source_stamp
 from ..imaging.tiles import Region
@@ -22,7 +21,7 @@ from ..instances.blocks import Block, Owned, owned_cells, plan_blocks
 from ..instances.prediction import Prediction
 from .mosaic_output import look, overview_step, publish, settle
 from .mosaic_plan import Mosaic, MosaicResult, check_possible, in_blocks
-from .mosaic_survey import iter_survey
+from .mosaic_survey import iter_survey, surveyed_maps
 from .mosaic_work import MosaicWork
 
 if TYPE_CHECKING:
@@ -61,8 +60,6 @@ def iter_mosaic(mosaic: Mosaic) -> Generator[Progress, None, MosaicResult]:
     """
     check_possible(mosaic)
     yield Progress(0, 0, f"loading model {mosaic.model.name}")
-    # Importing torch takes seconds; the window shows the message above meanwhile.
-    from ..network.tile_maps import NormalizedPlane, TileMaps
 
     plane = LazyPlane(mosaic.image, mosaic.recipe.channel)
     work = MosaicWork(mosaic.out, mosaic.stem, _key(mosaic, plane))
@@ -73,10 +70,8 @@ def iter_mosaic(mosaic: Mosaic) -> Generator[Progress, None, MosaicResult]:
         work.begin(found)
     begun = work.begun
     assert begun is not None
-    plane.holes = [(slice(*y), slice(*x)) for y, x in begun["holes"]]
-    plane.reason = begun["reason"]
-    seen = NormalizedPlane(plane, Scale(**begun["scale"]), begun["is_grey"])
-    maps = TileMaps(seen, mosaic.model, work.tiles, mosaic.recipe.device, begun["zoom"])
+    maps = surveyed_maps(plane, begun, mosaic.model, work.tiles, mosaic.recipe.device)
+    seen = maps.plane
     labels = ZarrLabels(work.labels, maps.shape)
     blocks = plan_blocks(maps.shape, mosaic.side)
     margin = _margin(begun["diameter"])

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from ..imaging.errors import CellsegError
 from ..imaging.lazy_plane import LazyPlane
-from ..imaging.normalize import Scale
 from ..imaging.pages import Page, page_image
 from ..imaging.progress import Progress
 from ..imaging.tiles import Region
+from .mosaic_survey import surveyed_maps
 from .recipe import Recipe
 from .segment import open_image, versions
 
@@ -239,17 +239,11 @@ def _claim_path(folder: Path, tile: int, index: int, token: str) -> Path:
 @lru_cache(maxsize=1)
 def _maps(order: TileOrder) -> TileMaps:
     """The plane of an order, opened; kept for the next tiles of it."""
-    from ..network.tile_maps import NormalizedPlane, TileMaps
-
-    begun = json.loads(order.begun)
     image = page_image(open_image(order.path, order.recipe.axes), order.page)
-    plane = LazyPlane(image, order.recipe.channel)
-    plane.holes = [(slice(*y), slice(*x)) for y, x in begun["holes"]]
-    plane.reason = begun["reason"]
+    plane, model = LazyPlane(image, order.recipe.channel), order.recipe.load_model()
     # Only the one who asked may take what cannot be read as empty, and say so.
-    seen = NormalizedPlane(plane, Scale(**begun["scale"]), begun["is_grey"], strict=True)
-    model = order.recipe.load_model()
-    return TileMaps(seen, model, order.folder, order.recipe.device, begun["zoom"], order.tile)
+    begun = json.loads(order.begun)
+    return surveyed_maps(plane, begun, model, order.folder, order.recipe.device, strict=True, tile=order.tile)
 
 
 def _versions() -> tuple[tuple[str, str], ...]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import Any
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..imaging.lazy_plane import LazyPlane
-from ..imaging.normalize import ScaleSurvey
+from ..imaging.normalize import Scale, ScaleSurvey
 from ..imaging.progress import Progress
 from .mosaic_plan import Mosaic
+
+if TYPE_CHECKING:
+    from ..network.tile_maps import TileMaps
+    from ..network.versions import ModelVersion
 
 # Windows along each axis that the diameter is estimated from the most informative ones of.
 WINDOWS = 16
@@ -56,3 +61,17 @@ def iter_survey(mosaic: Mosaic, plane: LazyPlane) -> Generator[Progress, None, d
         "holes": [[[p.start, p.stop] for p in hole] for hole in plane.holes],
         "reason": plane.reason,
     }
+
+
+def surveyed_maps(
+    plane: LazyPlane, begun: Mapping[str, Any], model: ModelVersion, folder: Path, device: str, *,
+    strict: bool = False, tile: int | None = None,
+) -> TileMaps:  # fmt: skip
+    """Return the maps of a plane, by what `iter_survey` found out about it; see `network.tile_maps`."""
+    from ..network.predict import TILE
+    from ..network.tile_maps import NormalizedPlane, TileMaps
+
+    plane.holes = [(slice(*y), slice(*x)) for y, x in begun["holes"]]
+    plane.reason = begun["reason"]
+    seen = NormalizedPlane(plane, Scale(**begun["scale"]), begun["is_grey"], strict)
+    return TileMaps(seen, model, folder, device, begun["zoom"], TILE if tile is None else tile)
