@@ -101,15 +101,25 @@ def test_magnified_cells_agree(bundled, tmp_path):
 def two_channels(path: Path) -> Path:
     values = np.stack([CELLS[:300, :280], CELLS[100:400, 50:330]])
     tifffile.imwrite(
-        path, values, ome=True, metadata={"axes": "CYX", "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}, tile=(64, 64)
+        path,
+        values,
+        ome=True,
+        metadata={
+            "axes": "CYX",
+            "PhysicalSizeX": 0.5,
+            "PhysicalSizeY": 0.5,
+            "Channel": {"Name": ["DAPI", "GFP"]},
+        },
+        tile=(64, 64),
     )
     return path
 
 
-def test_the_table_is_that_of_the_whole(tmp_path, monkeypatch):
+@pytest.mark.parametrize("channel", ["0", "GFP", "DAPI+GFP"])
+def test_the_table_is_that_of_the_whole(tmp_path, monkeypatch, channel):
     path = two_channels(tmp_path / "two.ome.tif")
     monkeypatch.setattr(Mosaic, "side", 100)
-    options = ["--channel", "0", "--diameter", "0", "--cells", "--device", "cpu"]
+    options = ["--channel", channel, "--diameter", "0", "--cells", "--device", "cpu"]
     assert main(["segment", str(path), "--out", str(tmp_path / "one"), *options]) == 0
     assert main(["segment", str(path), "--out", str(tmp_path / "blocks"), "--blocks", *options]) == 0
     one, blocks = (table_of(tmp_path / name / "cells.csv") for name in ("one", "blocks"))

@@ -13,11 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from qtpy.QtCore import QMimeData, QPoint, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
+from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_cellseg.gui import samples, writers
+from napari_cellseg.gui.channel_box import MIX
 from napari_cellseg.gui.commands import measure_layer
 from napari_cellseg.gui.preview import SIDE, thumbnail
 from napari_cellseg.gui.saving import command_line
@@ -51,7 +54,7 @@ def test_open_files_with_their_scale(widget: Any, viewer: Any, qtbot: Any, tmp_p
     layer = viewer.layers[0]
     assert tuple(layer.scale[-2:]) == (0.5, 0.25) and str(layer.units[-1]) == "micrometer"
     channel = widget.input_section.channel
-    assert [channel.itemText(i) for i in range(channel.count())] == ["0 DAPI", "1 GFP"]
+    assert [channel.itemText(i) for i in range(channel.count())] == ["0 DAPI", "1 GFP", MIX]
     assert "0.25 µm per pixel" in widget.input_section.facts.text()
     assert widget.recipe().channel == 0
 
@@ -82,6 +85,47 @@ def test_a_large_file_opens_piece_by_piece(
     assert "160 × 160" in widget.input_section.facts.text()
     press_segment(widget, qtbot)
     assert layers_of(widget).labels.data.shape == (160, 160) and widget.session.cells.count() == 16
+
+
+def write_slide(path: Path, values: np.ndarray) -> Path:
+    """An OME-Zarr image of two channels with two levels."""
+    group = zarr.open_group(path, mode="w", zarr_format=2)
+    for level, step in enumerate((1, 4)):
+        data = np.ascontiguousarray(values[:, ::step, ::step])
+        group.create_array(str(level), data=data, chunks=(1, 160, 160))
+    axes = [{"name": "c", "type": "channel"}]
+    axes += [{"name": name, "type": "space", "unit": "micrometer"} for name in "yx"]
+    datasets = [
+        {"path": str(i), "coordinateTransformations": [{"type": "scale", "scale": [1.0, 0.5 * s, 0.5 * s]}]}
+        for i, s in enumerate((1, 4))
+    ]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    group.attrs["omero"] = {"channels": [{"label": "DAPI"}, {"label": "GFP"}]}
+    return path
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_a_slide_is_shown_by_the_levels_of_its_file(
+    widget: Any, viewer: Any, network: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: bool
+) -> None:
+    monkeypatch.setattr("napari_cellseg.gui.pyramid.DIRECT_BYTES", 1000)
+    monkeypatch.setattr("napari_cellseg.gui.pyramid.COARSEST", 640)
+    discs = draw_discs(100, 640)
+    path = write_slide(tmp_path / "slide.ome.zarr", np.stack([discs, discs[::-1]]))
+    if broken:
+        (path / "1" / "0.0.0").write_bytes(b"no more")
+    opened(widget, qtbot, path)
+    (layer,) = viewer.layers
+    assert tuple(layer.axis_labels) == ("c", "y", "x") and tuple(layer.scale[-2:]) == (0.5, 0.5)
+    assert layer.multiscale is not broken
+    if broken:
+        assert "level 1 of its pyramid has pieces that cannot be read" in widget.run_section.message.text()
+    else:
+        assert [level.shape for level in layer.data] == [(2, 640, 640), (2, 160, 160)]
+    channel = widget.input_section.channel
+    assert [channel.itemText(i) for i in range(2)] == ["0 DAPI", "1 GFP"]
+    press_segment(widget, qtbot)
+    assert widget.session.cells.count() == 100
 
 
 def test_drop_files_on_the_panel(widget: Any, viewer: Any, qtbot: Any, tmp_path: Path) -> None:
@@ -208,3 +252,36 @@ def test_thumbnails(shape: tuple[int, ...]) -> None:
     image = as_image(np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8))
     pixels = thumbnail(image)
     assert pixels.dtype == np.uint8 and max(pixels.shape[:2]) <= max(SIDE, 1) and min(pixels.shape) >= 1
+
+
+def test_a_mix_of_channels_is_ticked_and_segmented(
+    widget: Any, viewer: Any, network: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    left, right = draw_discs(4), draw_discs(4)
+    left[:, 80:], right[:, :80] = 0, 0
+    # One channel is far brighter: alone it would drown the other.
+    values = np.stack([left * 50, np.zeros_like(left), right * 40_000]).astype(np.uint16)
+    about = {"axes": "CYX", "Channel": {"Name": ["DAPI", "empty", "GFP"]}}
+    tifffile.imwrite(tmp_path / "three.ome.tif", values, metadata=about)
+    opened(widget, qtbot, tmp_path / "three.ome.tif")
+    channel = widget.input_section.channel
+    assert [channel.itemText(i) for i in range(channel.count())] == ["0 DAPI", "1 empty", "2 GFP", MIX]
+    channel.setFocus()
+    QTest.keyClick(channel, Qt.Key.Key_End)
+    qtbot.waitUntil(channel.menu.isVisible)
+    assert [tick.isChecked() for tick in channel._ticks] == [True, False, False]
+    tick = channel._ticks[2]
+    QTest.mouseClick(tick, Qt.MouseButton.LeftButton, pos=QPoint(14, tick.height() // 2))
+    assert widget.recipe().channel == "0+2" and channel.menu.isVisible()
+    QTest.keyClick(channel.menu, Qt.Key.Key_Escape)
+    qtbot.waitUntil(lambda: not channel.menu.isVisible())
+    assert channel.currentText() == "DAPI + GFP …"
+    press_segment(widget, qtbot)
+    assert widget.session.cells.count() == 4
+    command = command_line(widget.session.cells)
+    assert "--channel 0+2" in command, command
+    # Coming back to a single channel forgets the mix.
+    QTest.keyClick(channel, Qt.Key.Key_Home)
+    assert widget.recipe().channel == 0 and channel.itemText(3) == MIX
+    press_segment(widget, qtbot)
+    assert widget.session.cells.count() == 2

@@ -194,7 +194,7 @@ def test_axes_are_asked_for_and_never_guessed(widget: SegmentWidget, viewer: Any
     box.setCurrentIndex(box.findData("CYX"))
     box.activated.emit(box.currentIndex())
     channel = widget.input_section.channel
-    assert channel.isVisible() and channel.count() == 2
+    assert channel.isVisible() and channel.count() == 3
     channel.setCurrentIndex(1)
     channel.activated.emit(1)
     press_segment(widget, qtbot)

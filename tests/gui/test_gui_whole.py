@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
+import zarr
 from qtpy.QtCore import QThreadPool, QTimer
 
 from napari_cellseg.gui.layer_image import METADATA_KEY
@@ -129,7 +130,7 @@ def test_another_image_has_a_count_and_cells_of_its_own(
         if "whole" in layer.metadata[METADATA_KEY]
     }
     assert len(shown) == 2
-    labels = {Path(name).parent.name: np.asarray(layer.data).max() for name, layer in shown.items()}
+    labels = {Path(name).name: np.asarray(layer.data).max() for name, layer in shown.items()}
     assert labels == {"slide cells": first, "other cells": second}
 
 
@@ -148,6 +149,63 @@ def test_the_cells_of_a_second_run_take_the_place_of_the_first(
     count = int(ended(widget, qtbot).split()[0])
     after = all_cells(viewer)
     assert after is before and count < old.max() and np.asarray(after.data).max() == count
+
+
+def film(path: Path, counts: tuple[int, ...]) -> Path:
+    """Frames with two channels, the first of which is empty."""
+    frames = np.stack([np.clip(draw_discs(n, 200) * 255, 0, 255).astype(np.uint8) for n in counts])
+    values = np.stack([np.zeros_like(frames), frames], axis=1)
+    tifffile.imwrite(path, values, ome=True, metadata={"axes": "TCYX", "Channel": {"Name": ["none", "GFP"]}})
+    return path
+
+
+def test_all_planes_of_a_film_with_channels(widget: Any, viewer: Any, qtbot: Any, tmp_path: Path) -> None:
+    path = film(tmp_path / "film.ome.tif", (4, 9, 16))
+    (image,), problems = add_opened(viewer, read_paths([path]))
+    assert not problems and image.ndim == 4
+    qtbot.wait(50)
+    widget.input_section.channel.setCurrentIndex(1)
+    widget.input_section.channel.activated.emit(1)
+    start(widget, qtbot)
+    text = ended(widget, qtbot)
+    assert "in 3 planes, saved in 'film cells'" in text and not widget.whole_run.failed, text
+    layer = all_cells(viewer)
+    assert layer.data.shape == (3, 2, 200, 200) and not layer.editable
+    labels = np.asarray(layer.data)
+    # Every channel shows the cells of its time point.
+    np.testing.assert_array_equal(labels[:, 0], labels[:, 1])
+    counts = [len(np.unique(labels[frame, 0])) - 1 for frame in range(3)]
+    assert counts[0] < counts[1] < counts[2] and sum(counts) == int(text.split()[0])
+    for corner in ((0, 0, 0, 0), (2, 1, 199, 199)):
+        np.testing.assert_allclose(layer.data_to_world(corner), image.data_to_world(corner))
+    viewer.dims.set_current_step(0, 1)
+    viewer.dims.set_current_step(1, 1)
+    qtbot.wait(100)
+    assert layer.get_value(np.array([1, 1, 33, 33]), world=True)
+
+
+def test_a_plane_that_cannot_be_read_is_told_and_the_others_are_shown(
+    widget: Any, viewer: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    frames = np.stack([np.clip(draw_discs(9, 128) * 255, 0, 255).astype(np.uint8)] * 2)
+    path = tmp_path / "film.ome.zarr"
+    group = zarr.open_group(path, mode="w", zarr_format=2)
+    group.create_array("0", shape=frames.shape, chunks=(1, 128, 128), dtype="u1")[:] = frames
+    axes = [{"name": "t", "type": "time"}, {"name": "y", "type": "space"}, {"name": "x", "type": "space"}]
+    steps = [{"type": "scale", "scale": [1.0, 1.0, 1.0]}]
+    group.attrs["multiscales"] = [
+        {"version": "0.4", "axes": axes, "datasets": [{"path": "0", "coordinateTransformations": steps}]}
+    ]
+    _, problems = add_opened(viewer, read_paths([path]))
+    assert not problems
+    qtbot.wait(50)
+    (path / "0" / "1.0.0").write_bytes(b"no more")
+    start(widget, qtbot)
+    text = ended(widget, qtbot)
+    assert widget.whole_run.failed and "1 planes failed" in widget.whole_section.text.toolTip(), text
+    layer = all_cells(viewer)
+    labels = np.asarray(layer.data)
+    assert labels.shape == (2, 128, 128) and labels[0].max() > 4 and not labels[1].any()
 
 
 def test_it_can_be_cancelled_and_goes_on(widget: Any, slide: Any, qtbot: Any) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
 
 from napari_cellseg.imaging import AxesError, ImageError, find_images, page_image, pages_of, read_image
+from napari_cellseg.imaging.image import as_image
 from napari_cellseg.imaging.reading import source_stamp
+from napari_cellseg.imaging.zarr_levels import read_levels
 
 RNG = np.random.default_rng(0)
 STACK = RNG.integers(0, 65536, (2, 3, 40, 50)).astype(np.uint16)
@@ -117,11 +120,23 @@ def test_what_is_not_one_image_is_refused(tmp_path):
 
 
 def test_a_damaged_piece_is_told(tmp_path):
-    path = write_ome(tmp_path / "a.zarr", STACK, "tzyx")
+    path = write_ome(tmp_path / "a.zarr", STACK[0, 0], "yx")
     piece = next(p for p in (path / "0" / "c").rglob("*") if p.is_file())
     piece.write_bytes(piece.read_bytes()[:20])
     with pytest.raises(ImageError, match=r"a\.zarr cannot be read"):
         read_image(path)
+
+
+def test_a_damaged_piece_of_a_stack_is_the_matter_of_its_plane(tmp_path):
+    path = write_ome(tmp_path / "a.zarr", STACK, "tzyx")
+    piece = sorted(p for p in (path / "0" / "c").rglob("*") if p.is_file())[0]
+    piece.write_bytes(piece.read_bytes()[:20])
+    image = read_image(path)
+    first, *others = pages_of(image)
+    with pytest.raises(ImageError, match=r"a\.zarr cannot be read"):
+        page_image(image, first).plane()
+    for page in others:
+        np.testing.assert_array_equal(page_image(image, page).plane(), STACK[page.position])
 
 
 def test_zarr_folders_are_images_and_not_places(tmp_path):
@@ -151,3 +166,42 @@ def test_the_stamp_of_a_folder_changes_with_any_file(tmp_path):
     assert source_stamp(tmp_path / "f")["size"] == 3
     with pytest.raises(ImageError, match="does not exist"):
         source_stamp(tmp_path / "gone")
+
+
+def write_pyramid(path: Path, values: np.ndarray, steps: tuple[int, ...] = (1, 4, 16)) -> Path:
+    """An OME-Zarr image whose levels are every n-th row and column."""
+    group = zarr.open_group(path, mode="w", zarr_format=2)
+    for level, step in enumerate(steps):
+        group.create_array(str(level), data=np.ascontiguousarray(values[..., ::step, ::step]), chunks=(32, 32))
+    axes = [{"name": "y", "type": "space"}, {"name": "x", "type": "space"}]
+    datasets = [
+        {"path": str(i), "coordinateTransformations": [{"type": "scale", "scale": [float(s)] * 2}]}
+        for i, s in enumerate(steps)
+    ]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    return path
+
+
+def test_the_levels_of_a_file_are_opened(tmp_path):
+    values = np.random.default_rng(0).integers(0, 255, (256, 320)).astype(np.uint8)
+    image = read_image(write_pyramid(tmp_path / "a.ome.zarr", values))
+    levels, notes = read_levels(image)
+    assert [level.shape for level in levels] == [(64, 80), (16, 20)] and not notes
+    np.testing.assert_array_equal(levels[1], values[::16, ::16])
+    assert read_levels(as_image(values)) == ([], [])
+
+
+@pytest.mark.parametrize("harm", ["missing", "no array", "larger", "dtype"])
+def test_a_broken_level_is_told_and_left_out(tmp_path, harm):
+    path = write_pyramid(tmp_path / "a.ome.zarr", np.zeros((256, 320), np.uint8))
+    if harm == "missing":
+        shutil.rmtree(path / "1")
+    elif harm == "no array":
+        (path / "1" / ".zarray").write_text("{")
+    else:
+        group = zarr.open_group(path, mode="a")
+        shape = (300, 320) if harm == "larger" else (64, 80)
+        group.create_array("1", data=np.zeros(shape, np.float32 if harm == "dtype" else np.uint8), overwrite=True)
+    levels, notes = read_levels(read_image(path))
+    assert [level.shape for level in levels] == [(16, 20)]
+    assert len(notes) == 1 and "level 1 of its pyramid" in notes[0] and "left out" in notes[0]

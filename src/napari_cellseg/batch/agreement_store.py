@@ -7,6 +7,7 @@ everything that decides labels, so it is kept by those. An agreement is made of 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..imaging.channels import Channel
 from ..imaging.errors import CellsegError
 from ..imaging.home import user_home
 from ..imaging.writing import write_json
@@ -128,8 +130,11 @@ class PersonCount:
         return cls(str(values["id"]), str(values["image"]), people, points, bool(values["used"]))
 
 
-def image_id(sha256: str, channel: int | None = None, page: str = "") -> str:
+def image_id(sha256: str, channel: Channel | None = None, page: str = "") -> str:
     """Return what an image is known by, under whatever name: its values, and which channel or page is counted."""
+    if isinstance(channel, str):
+        # A name may hold what a file's name must not.
+        channel = hashlib.sha256(channel.encode()).hexdigest()[:12]
     return sha256 + ("" if channel is None else f"-c{channel}") + (f"-{page}".lower() if page else "")
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..imaging.lazy_plane import LazyPlane
-from ..imaging.normalize import Scale, ScaleSurvey
+from ..imaging.normalize import NormalizerParams, Scale, ScaleSurvey
 from ..imaging.progress import Progress
 from .mosaic_plan import Mosaic
 
@@ -25,8 +26,9 @@ def iter_survey(mosaic: Mosaic, plane: LazyPlane) -> Generator[Progress, None, d
     Returns
     -------
     dict
-        As JSON-able values: ``scale`` (fields of `Scale`), ``is_grey``, ``holes`` and their ``reason``, ``diameter`` of
-        the cells (estimated from windows of the plane where the recipe leaves it to us), and the ``zoom`` by it.
+        As JSON-able values: ``scale`` (fields of `Scale`), ``channel_scales`` (the same of each channel of a mix),
+        ``is_grey``, ``holes`` and their ``reason``, ``diameter`` of the cells (estimated from windows of the plane
+        where the recipe leaves it to us), and the ``zoom`` by it.
 
     Raises
     ------
@@ -39,11 +41,13 @@ def iter_survey(mosaic: Mosaic, plane: LazyPlane) -> Generator[Progress, None, d
     from ..network.tile_maps import NormalizedPlane
 
     recipe, model = mosaic.recipe, mosaic.model
-    survey = ScaleSurvey(plane.shape, plane.dtype, recipe.normalizer or model.normalizer)
-    total = plane.n_pieces()
-    for done, (region, values) in enumerate(plane.pieces()):
-        survey.add(values, (region[0].start, region[1].start))
-        yield Progress(min(done, total), total, "measuring the brightness")
+    if plane.is_mix:
+        scales = []
+        for place in plane.places:
+            one = yield from _iter_scale(LazyPlane(plane.image, place))
+            scales.append(one.scale())
+        plane.scales = tuple(scales)
+    survey = yield from _iter_scale(plane, recipe.normalizer or model.normalizer)
     scale, is_grey = survey.scale(), survey.is_grey and len(plane.shape) == 3
     diameter, zoom = None, 1.0
     if model.diameter is not None and recipe.diameter != 0:
@@ -54,13 +58,23 @@ def iter_survey(mosaic: Mosaic, plane: LazyPlane) -> Generator[Progress, None, d
         if diameter is not None:
             zoom = zoom_for(diameter, model.diameter, (1, 1))
     return {
-        "scale": {"low": scale.low, "high": scale.high, "base": scale.base, "factor": scale.factor},
+        "scale": asdict(scale),
+        "channel_scales": [asdict(one) for one in plane.scales],
         "is_grey": is_grey,
         "diameter": diameter,
         "zoom": zoom,
         "holes": [[[p.start, p.stop] for p in hole] for hole in plane.holes],
         "reason": plane.reason,
     }
+
+
+def _iter_scale(plane: LazyPlane, params: NormalizerParams | None = None) -> Generator[Progress, None, ScaleSurvey]:
+    survey = ScaleSurvey(plane.shape, plane.dtype, params)
+    total = plane.n_pieces()
+    for done, (region, values) in enumerate(plane.pieces()):
+        survey.add(values, (region[0].start, region[1].start))
+        yield Progress(min(done, total), total, "measuring the brightness")
+    return survey
 
 
 def surveyed_maps(
@@ -73,5 +87,6 @@ def surveyed_maps(
 
     plane.holes = [(slice(*y), slice(*x)) for y, x in begun["holes"]]
     plane.reason = begun["reason"]
+    plane.scales = tuple(Scale(**scale) for scale in begun.get("channel_scales", ()))
     seen = NormalizedPlane(plane, Scale(**begun["scale"]), begun["is_grey"], strict)
     return TileMaps(seen, model, folder, device, begun["zoom"], TILE if tile is None else tile)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..imaging.channels import Channel
 from ..imaging.errors import CellsegError, ModelError, ParamsError
 from ..imaging.normalize import NormalizerParams
 from ..imaging.pages import PAGES
@@ -45,7 +46,10 @@ class Recipe:
         default=None, metadata={"help": "foreground probability from which a pixel belongs to a cell, 0 to 1"}
     )
     min_size: int | None = field(default=None, metadata={"help": "smallest area of a cell in pixels"})
-    channel: int | None = field(default=None, metadata={"help": "channel to segment, counted from 0"})
+    channel: Channel | None = field(
+        default=None,
+        metadata={"help": "channel to segment: its number, counted from 0, its name, or a mix such as DAPI+GFP or 0+2"},
+    )
     axes: str | None = field(
         default=None, metadata={"help": "axes of the image, such as CYX, where its file does not say"}
     )
@@ -98,7 +102,7 @@ class Recipe:
             ("model", str, "a name or folder"),
             ("threshold", numbers.Real, "a number"),
             ("min_size", numbers.Real, "a number"),
-            ("channel", numbers.Real, "a number"),
+            ("channel", (numbers.Real, str), "a number, a name, or a mix such as 0+2"),
             ("diameter", numbers.Real, "a number"),
             ("link_iou", numbers.Real, "a number"),
             ("axes", str, "a text such as CYX"),
@@ -113,7 +117,12 @@ class Recipe:
             raise ParamsError(f"The threshold is {self.threshold}; it is a probability and must lie from 0 to 1.")
         if self.min_size is not None and (not 0 <= self.min_size < 2**53 or self.min_size % 1):
             raise ParamsError(f"min_size is {self.min_size}; it must be a whole number of pixels, 0 or more.")
-        if self.channel is not None and (not 0 <= self.channel < 2**31 or self.channel % 1):
+        if isinstance(self.channel, str) and self.channel.strip().isdecimal():
+            object.__setattr__(self, "channel", int(self.channel))
+        if isinstance(self.channel, str):
+            if not self.channel.strip():
+                raise ParamsError("The channel is an empty text. Give a number, a name, or a mix such as DAPI+GFP.")
+        elif self.channel is not None and (not 0 <= self.channel < 2**31 or self.channel % 1):
             raise ParamsError(f"The channel is {self.channel}; channels are counted 0, 1, 2, ...")
         if self.diameter is not None and not (self.diameter == 0 or 1 <= self.diameter <= 5000):
             raise ParamsError(

@@ -20,7 +20,7 @@ def add_recipe_options(sub: argparse.ArgumentParser, image: bool = True) -> None
     sub.add_argument("--threshold", type=float, metavar="T", help=f"{helps['threshold']}; default: the model's")
     sub.add_argument("--min-size", type=int, metavar="N", help=f"{helps['min_size']}; default: the model's")
     if image:
-        sub.add_argument("--channel", type=int, metavar="N", help=helps["channel"])
+        sub.add_argument("--channel", metavar="CHANNEL", help=helps["channel"])
         sub.add_argument("--axes", metavar="AXES", help=helps["axes"])
     sub.add_argument("--device", choices=DEVICES, help=f"{helps['device']}; default: auto")
     sub.add_argument("--diameter", type=float, metavar="PX", help=helps["diameter"])

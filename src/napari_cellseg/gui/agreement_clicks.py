@@ -13,6 +13,7 @@ from psygnal import Signal
 from superqt.utils import qdebounced
 
 from ..batch.agreement_store import PersonCount
+from ..imaging.channels import PLUS, Channel
 from ..imaging.errors import CellsegError
 from .layer_image import METADATA_KEY, placement
 from .planes import PlaneKey
@@ -80,7 +81,7 @@ class Clicking:
         return 0 if self._now is None else len(self._now.points.data) - self.n
 
     def start(
-        self, count: PersonCount, image: ImageLayer, channel: int | None = None, plane: PlaneKey | None = None
+        self, count: PersonCount, image: ImageLayer, channel: Channel | None = None, plane: PlaneKey | None = None
     ) -> None:
         """Let a person click; earlier clicks in this image are there again.
 
@@ -89,7 +90,7 @@ class Clicking:
         count : PersonCount
             What is known of the image; of one that was never counted, without a count.
         image : napari.layers.Image
-        channel : int, optional
+        channel : int or str, optional
             The channel that is counted, where it has several.
         plane : PlaneKey, optional
             Of a stack: the plane that is counted. Going to another one ends the counting; the clicks stay.
@@ -107,8 +108,10 @@ class Clicking:
             layer.visible = False
         stack = None if plane is None else self._bench.stacks.of(plane)
         axes = "CYX" if stack is None else stack.image.axes
-        if channel is not None and image.ndim == len(axes) and "C" in axes:
-            viewer.dims.set_current_step(viewer.dims.ndim - len(axes) + axes.index("C"), channel)
+        # Of a mix the first channel is shown: napari shows one at a time.
+        first = str(channel).partition(PLUS)[0].strip()
+        if first.isdecimal() and image.ndim == len(axes) and "C" in axes:
+            viewer.dims.set_current_step(viewer.dims.ndim - len(axes) + axes.index("C"), int(first))
         points = self._layer(count, image, plane)
         points.visible = True
         viewer.layers.selection.active = points

@@ -125,7 +125,7 @@ class AgreementWidget(Dock):
 
         def read() -> tuple[Image, Any]:
             image = read_image(Path(path), axes)
-            return image, pyramid(image)
+            return image, pyramid(image)[0]
 
         self.say(f"Opening {entry.image} …")
         self._opening.ask(read, lambda found: self._on_opened(entry, *found))

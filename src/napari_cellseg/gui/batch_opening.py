@@ -288,7 +288,8 @@ def _read(out: Path, row: BatchRow, path: Path, recipe: Recipe | None) -> tuple[
     notes = []
     if row.image_sha256 and image.content_hash() != row.image_sha256:
         notes.append("The image has changed since it was segmented; press Resume to bring its results up to date.")
-    return image, made, pyramid(image), notes, volume
+    levels, left_out = pyramid(image)
+    return image, made, levels, [*notes, *left_out], volume
 
 
 def _recipe_of(out: Path, row: BatchRow, recipe: Recipe | None) -> Recipe:

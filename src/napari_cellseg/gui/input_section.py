@@ -12,11 +12,13 @@ from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
+from ..imaging.channels import Channel
 from ..imaging.errors import AxesError, CellsegError
 from ..imaging.image import Image
 from ..network.versions import ModelVersion
 from .bindings import Bindings
-from .layout import label, shrinkable
+from .channel_box import ChannelBox, channel_in_words
+from .layout import label
 from .planes import WORDS, PlaneKey
 from .preview import thumbnail
 from .size_control import SizeControl
@@ -24,7 +26,6 @@ from .workbench import Workbench
 
 THUMBNAIL, SMALL_THUMBNAIL = 72, 54
 DIRECT_VALUES = 1 << 23
-COLORS = ("all colours", "red", "green", "blue")
 AXES = {"C": "channels", **{axis: f"{word}s" for axis, word in WORDS.items()}}
 
 
@@ -47,8 +48,8 @@ class InputSection(QWidget):
         return self._bench.axes.get(self._bench.session.chosen)
 
     @property
-    def channel_index(self) -> int | None:
-        """The chosen channel; None for an image with one, and for all colours."""
+    def chosen_channel(self) -> Channel | None:
+        """The chosen channel or mix; None for an image with one, and for all colours."""
         return self._bench.channels.get(self._bench.session.chosen)
 
     def image(self) -> Image:
@@ -72,10 +73,8 @@ class InputSection(QWidget):
         self.preview.setVisible(not brief)
 
     def _build(self) -> None:
-        self.channel = QComboBox(objectName="channel")
-        shrinkable(self.channel)
-        self.channel.setToolTip("The channel in which cells are looked for.")
-        self.channel.activated.connect(self._on_channel)
+        self.channel = ChannelBox()
+        self.channel.chosen.connect(self._on_channel)
         self.axes_box = QComboBox(objectName="axes")
         self.axes_box.setToolTip("This image does not say what its first axes are. It is never guessed: choose.")
         self.axes_box.activated.connect(self._on_axes)
@@ -117,7 +116,6 @@ class InputSection(QWidget):
     def _show_channels(self) -> None:
         key = self._bench.session.chosen
         layer = self._bench.layer_of(key)
-        names: list[str] = []
         ask_axes = False
         try:
             image = self.image() if layer is not None else None
@@ -127,16 +125,9 @@ class InputSection(QWidget):
             image = None
         if image is not None:
             ask_axes = key in self._bench.axes
-            if image.rgb:
-                names = list(COLORS)
-            elif image.n_channels > 1:
-                names = [f"{i} {name}".strip() for i, name in enumerate(_channel_names(image))]
+            if image.n_channels > 1:
                 self._bench.channels.setdefault(key, 0)
-        with QSignalBlocker(self.channel):
-            self.channel.clear()
-            self.channel.addItems(names)
-            place = self._bench.channels.get(key)
-            self.channel.setCurrentIndex((0 if place is None else place + 1) if names == list(COLORS) else place or 0)
+        self.channel.set_image(image, self._bench.channels.get(key))
         with QSignalBlocker(self.axes_box):
             self.axes_box.clear()
             self.axes_box.addItem("choose what it is …", None)
@@ -146,18 +137,14 @@ class InputSection(QWidget):
                 self.axes_box.addItem(" × ".join(f"{n} {AXES[axis]}" for n, axis in named), axes)
             self.axes_box.setCurrentIndex(max(self.axes_box.findData(self._bench.axes.get(key)), 0))
         for widgets, visible in (
-            ((self.channel, self._channel_label), bool(names)),
+            ((self.channel, self._channel_label), self.channel.count() > 1),
             ((self.axes_box, self._axes_label), ask_axes),
         ):
             for widget in widgets:
                 widget.setVisible(visible)
 
-    def _on_channel(self, index: int) -> None:
-        key = self._bench.session.chosen
-        if self.channel.count() and self.channel.itemText(0) == COLORS[0]:
-            self._bench.channels[key] = None if index == 0 else index - 1
-        else:
-            self._bench.channels[key] = index
+    def _on_channel(self, channel: Channel | None) -> None:
+        self._bench.channels[self._bench.session.chosen] = channel
         self._show_preview()
 
     def _on_axes(self, index: int) -> None:
@@ -172,7 +159,7 @@ class InputSection(QWidget):
             return
         normalizer = None if self._model is None else self._model.normalizer
         try:
-            image, channel = self.image(), self.channel_index
+            image, channel = self.image(), self.chosen_channel
             self._show_facts(image)
             stepping = isinstance(self._bench.session.chosen, PlaneKey)
             layer = self._bench.layer_of(self._bench.session.chosen)
@@ -201,8 +188,7 @@ class InputSection(QWidget):
         stack = self._bench.stacks.of(key) if isinstance(key, PlaneKey) else None
         if stack is not None:
             if image.n_channels > 1:
-                names, place = _channel_names(image), self.channel_index or 0
-                kind = f"channel {names[place] or place} of {image.n_channels}"
+                kind = channel_in_words(image, self.chosen_channel)
             microns = f", {scale[1]:.3g} µm per pixel" if scale else ""
             self.facts.setText(f"{stack.in_words()}, {width:,} × {height:,} px\n{kind}{microns}")
             self.facts.setToolTip(
@@ -237,8 +223,3 @@ def _first_axes(layer: ImageLayer | None) -> list[str]:
     n = layer.ndim - 2
     choices = itertools.permutations(letters, n) if 0 < n <= len(letters) else ()
     return ["".join(first) + ("YXC" if layer.rgb else "YX") for first in choices]
-
-
-def _channel_names(image: Image) -> list[str]:
-    names = list(image.channel_names)
-    return names if len(names) == image.n_channels else [""] * image.n_channels

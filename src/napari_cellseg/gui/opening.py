@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..imaging.errors import CellsegError, ImageError
-from ..imaging.finding import SUFFIXES, find_images
+from ..imaging.finding import SUFFIXES, find_images, is_zarr
 from ..imaging.image import Image
 from ..imaging.reading import read_image
 from .layer_image import METADATA_KEY
@@ -58,13 +58,15 @@ def read_paths(paths: Iterable[str | Path]) -> Opened:
             "'Segment a folder of images' in the Plugins menu."
         )
     for path, name in found[:MAX_AT_ONCE]:
-        if path.suffix.lower() not in SUFFIXES:
+        if path.suffix.lower() not in SUFFIXES and not is_zarr(path):
             others.append(path)
             continue
         try:
             image = read_image(path)
-            levels.append(pyramid(image))
+            levels_of_image, notes = pyramid(image)
+            levels.append(levels_of_image)
             images.append(image)
+            problems += notes
         except CellsegError as error:
             problems.append(str(error) if path.name in str(error) else f"{name}: {error}")
     return Opened(tuple(images), tuple(levels), tuple(others), tuple(problems))

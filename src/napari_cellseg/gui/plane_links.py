@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image as ImageLayer
-from napari.layers import Labels, Layer, Tracks
+from napari.layers import Labels, Tracks
 from psygnal import Signal
 from superqt.utils import qdebounced
 
@@ -17,6 +17,7 @@ from ..imaging.memory import check_room
 from ..session import Cells
 from .layer_image import METADATA_KEY
 from .linked_planes import Linked, link_planes
+from .plane_layers import PlaneLayout
 from .planes import PlaneKey, Stack
 from .workers import Latest
 
@@ -118,18 +119,9 @@ class PlaneLinks:
         self._working.close()
 
     def _show(self, stack: Stack, image: ImageLayer, linked: Linked, cells: Cells) -> None:
-        viewer, axes = self._bench.viewer, stack.image.axes
-        letters = [axis for axis, _ in stack.lengths]
-        # Layers are laid on each other from their last axis on: channels in between need a place here too.
-        first = axes.index(letters[0])
-        kept = [i for i in range(image.ndim) if i >= first]
-        shape = [stack.image.data.shape[i] if axes[i] == "C" else 1 for i in kept]
-        places = [i for i, axis in enumerate(kept) if axes[axis] in "YX" or axes[axis] in letters]
-        for place, n in zip(places, linked.labels.shape, strict=True):
-            shape[place] = n
-        order = tuple(slice(None) if i in places else None for i in range(len(kept)))
-        data = np.broadcast_to(linked.labels[order], shape) if len(places) < len(kept) else linked.labels
-        where = _placement(image, kept)
+        viewer, letters = self._bench.viewer, [axis for axis, _ in stack.lengths]
+        layout = PlaneLayout(stack, image)
+        data, where = layout.lay(linked.labels), layout.placement
         recipe = replace(cells.segmented.recipe, threshold=cells.threshold, min_size=cells.min_size)
         metadata = {METADATA_KEY: {"recipe": recipe.to_dict(), "count": linked.count, "linked": "".join(letters)}}
         labels, tracks = self._layers.get(stack.layer, (None, None))
@@ -143,8 +135,8 @@ class PlaneLinks:
         else:
             labels.data, labels.metadata = data, metadata
         if linked.tracks is not None and len(linked.tracks.rows):
-            rows = np.zeros((len(linked.tracks.rows), 1 + len(kept)))
-            rows[:, [0, *(1 + place for place in places)]] = linked.tracks.rows
+            rows = np.zeros((len(linked.tracks.rows), 1 + layout.n_axes))
+            rows[:, [0, *(1 + place for place in layout.places)]] = linked.tracks.rows
             if tracks is None:
                 active = viewer.layers.selection.active
                 tracks = Tracks(rows, graph=linked.tracks.graph, name=f"{image.name} tracks", **where)
@@ -207,23 +199,3 @@ class PlaneLinks:
 
 def _sliders(planes: list[tuple[PlaneKey, Cells]]) -> tuple[object, ...]:
     return tuple((cells.corrected, cells.revision, cells.threshold, cells.min_size) for _, cells in planes)
-
-
-def _placement(layer: Layer, kept: list[int]) -> dict[str, Any]:
-    """Where a layer lies in the world, for layers that have some of its axes."""
-    n, shear = layer.ndim, np.zeros((layer.ndim, layer.ndim))
-    values = np.asarray(layer.shear, float)
-    if values.ndim == 2:
-        shear = values
-    else:
-        shear[np.triu_indices(n, 1)] = values
-    square = np.ix_(kept, kept)
-    return {
-        "scale": np.asarray(layer.scale)[kept],
-        "translate": np.asarray(layer.translate)[kept],
-        "rotate": np.asarray(layer.rotate)[square],
-        "shear": shear[square][np.triu_indices(len(kept), 1)],
-        "affine": np.asarray(layer.affine.affine_matrix)[np.ix_([*kept, n], [*kept, n])],
-        "units": tuple(layer.units[i] for i in kept),
-        "axis_labels": tuple(layer.axis_labels[i] for i in kept),
-    }

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..imaging.channels import Channel
 from ..imaging.image import Image
 from ..imaging.normalize import NormalizerParams, normalize
 
@@ -14,13 +15,13 @@ SIDE = 192
 _LOOK_AT = 1024
 
 
-def thumbnail(image: Image, channel: int | None = None, normalizer: NormalizerParams | None = None) -> np.ndarray:
+def thumbnail(image: Image, channel: Channel | None = None, normalizer: NormalizerParams | None = None) -> np.ndarray:
     """Return a small picture of an image as the network will see it: normalised, black at 0 and white at 1.
 
     Parameters
     ----------
     image : Image
-    channel : int, optional
+    channel : int or str, optional
     normalizer : NormalizerParams, optional
         Of the model. The percentiles are taken over every n-th pixel of a large image.
 

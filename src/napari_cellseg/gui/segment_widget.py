@@ -66,7 +66,7 @@ class SegmentWidget(Dock):
         """Return what the choosers say; the sliders start where a loaded recipe says, or the model."""
         chosen = Recipe(
             model=self.model_section.model_name,
-            channel=self.input_section.channel_index,
+            channel=self.input_section.chosen_channel,
             axes=self.input_section.axes,
             device=self.model_section.device_name,
             diameter=self.bench.diameters.get(self.session.chosen),

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+import dask.array as da
+import numpy as np
 from napari.layers import Image as ImageLayer
 from psygnal import Signal
 
 from ..batch.recipe import Recipe
-from ..batch.rows import BatchRow
 from ..imaging.errors import CellsegError, ImageError
 from ..imaging.home import user_home
+from ..imaging.pages import position_in_stack
 from ..imaging.reading import read_image
 from ..imaging.zarr_labels import read_pyramid
 from .batch_job import BatchJob, BatchOutcome, BatchRequest
 from .layer_image import METADATA_KEY, layer_path, placement
+from .plane_layers import PlaneLayout
 from .recipes import present_recipe
 from .workers import Latest
 
@@ -31,18 +35,20 @@ _ADVICE = "Segment what is visible, or use 'Segment a folder of images' in the P
 
 @dataclass(frozen=True)
 class _Asked:
-    """What a run is about: the image layer, and what it is called."""
+    """What a run is about: the image layer, what it is called, and how many planes it has along T and Z."""
 
     layer_id: Any
     name: str
     accurate: bool = False
+    shape: tuple[int, ...] = ()
 
 
 class WholeRun:
     """At most one image per viewer that is segmented in the background, in a process of its own.
 
     It takes the file that a layer came from, the recipe that a person sees (the sliders of a part count for the whole),
-    and leaves labels as OME-Zarr and a table of cells; the labels are then shown.
+    and leaves labels as OME-Zarr and a table of cells; the labels are then shown. Of a stack all planes are done, each
+    into labels of its own, and shown as one layer.
 
     Signals
     -------
@@ -103,8 +109,17 @@ class WholeRun:
             return
         assert layer is not None
         shape = tuple((layer.data[0] if layer.multiscale else layer.data).shape)
-        self._asked = _Asked(layer.unique_id, layer.name, recipe.accurate)
-        recipe = replace(recipe, blocks=True, pages="one", accurate=False, link="none", outputs=OUTPUTS)
+        stack = bench.stacks.of(layer.unique_id)
+        self._asked = _Asked(layer.unique_id, layer.name, recipe.accurate, () if stack is None else stack.shape)
+        recipe = replace(
+            recipe,
+            axes=bench.axes.get(layer.unique_id),
+            pages="one" if stack is None else "each",
+            blocks=True,
+            accurate=False,
+            link="none",
+            outputs=OUTPUTS,
+        )
         out = results_folder(path)
         self._preparing.ask(lambda: _request(path, shape, recipe, out), self._launch)
         self.changed.emit()
@@ -137,34 +152,48 @@ class WholeRun:
             self._on_failed(error)
 
     def _on_ended(self, outcome: BatchOutcome) -> None:
-        row = self.job.rows.rows[0] if self.job.rows.rows else None
-        labels = row.files.get("labels") if row is not None else None
+        rows, asked = self.job.rows.in_order(), self._asked
+        done = [row for row in rows if row.state in ("done", "skipped", "kept") and row.files.get("labels")]
+        failed = next((row for row in rows if row.state == "failed"), None)
         if outcome.stopped:
             self._tell("Stopped. Finished blocks are kept: start it again and it goes on with them.", False)
-        elif row is not None and row.state in ("done", "skipped", "kept") and labels:
-            notes = [] if row.state == "done" else ["They were there already."]
-            notes += [NOT_AVERAGED] if self._asked is not None and self._asked.accurate else []
-            sentence = f"{row.count or 0:,} cells, saved in '{outcome.request.out.name}'."
-            self._tell(" ".join([sentence, *notes, *row.notes]), False)
-            self.folder = outcome.request.out
-            path = outcome.request.out / labels
-            self._preparing.ask(lambda: read_pyramid(path), lambda levels: self._show(levels, path, row))
-        else:
-            self._tell(row.error if row is not None and row.error else outcome.sentence, True)
+            return
+        if not done or asked is None:
+            self._tell(failed.error if failed is not None and failed.error else outcome.sentence, True)
+            return
+        out, count = outcome.request.out, sum(row.count or 0 for row in done)
+        notes = [] if any(row.state == "done" for row in done) else ["They were there already."]
+        notes += [NOT_AVERAGED] if asked.accurate else []
+        notes += list(dict.fromkeys(note for row in done for note in row.notes))
+        planes = f" in {len(done):,} planes" if asked.shape else ""
+        if failed is not None:
+            notes.insert(0, f"{len(rows) - len(done):,} planes failed; the first, {failed.page}: {failed.error}")
+        self._tell(" ".join([f"{count:,} cells{planes}, saved in '{out.name}'.", *notes]), failed is not None)
+        self.folder = out
+        paths = {position_in_stack(row.page) if asked.shape else (): out / row.files["labels"] for row in done}
+        self._preparing.ask(lambda: _pyramid(paths, asked.shape), lambda levels: self._show(levels, out, count))
 
-    def _show(self, levels: list[Any], path: Path, row: BatchRow) -> None:
+    def _show(self, levels: list[Any], out: Path, count: int) -> None:
         """Show the labels on the image, if that is still there; they are on the disk, and cannot be painted."""
         asked, viewer = self._asked, self._bench.viewer
         layer = self._bench.layer_of(asked.layer_id) if asked is not None else None
-        if layer is None:
+        if layer is None or asked is None:
             return
+        where = placement(layer)
+        if asked.shape:
+            stack = self._bench.stacks.of(asked.layer_id)
+            if stack is None or stack.shape != asked.shape:
+                return
+            layout = PlaneLayout(stack, layer)
+            levels, where = [layout.lay(level) for level in levels], layout.placement
         several = len(levels) > 1
         for known in viewer.layers:
             about = known.metadata.get(METADATA_KEY, {})
-            if about.get("whole") == str(path) and known.multiscale == several:
+            same = about.get("whole") == str(out) and about.get("image") == asked.layer_id
+            if same and known.multiscale == several and known.ndim == levels[0].ndim:
                 # The files that it showed are these now.
                 known.data = levels if several else levels[0]
-                known.visible, about["count"] = True, row.count
+                known.visible, about["count"] = True, count
                 self.changed.emit()
                 return
         active = viewer.layers.selection.active
@@ -172,8 +201,8 @@ class WholeRun:
             levels if several else levels[0],
             multiscale=several,
             name=f"{layer.name}: all cells",
-            metadata={METADATA_KEY: {"whole": str(path), "count": row.count}},
-            **placement(layer),
+            metadata={METADATA_KEY: {"whole": str(out), "image": asked.layer_id, "count": count}},
+            **where,
         )
         added.editable = False
         # Below the cells of parts, which may be worked on; and the person goes on with what they were at.
@@ -209,8 +238,6 @@ def results_folder(path: Path) -> Path:
 def _file_of(layer: ImageLayer | None) -> Path:
     if layer is None:
         raise ImageError("There is no image. Open one first.")
-    if layer.ndim > 2:
-        raise ImageError(f"'{layer.name}' has several planes or channels as a layer. {_ADVICE}")
     path = layer_path(layer)
     if path is None or not Path(path).exists():
         raise ImageError(
@@ -218,6 +245,20 @@ def _file_of(layer: ImageLayer | None) -> Path:
             f"that. {_ADVICE}"
         )
     return Path(path)
+
+
+def _pyramid(paths: Mapping[tuple[int, ...], Path], shape: tuple[int, ...]) -> list[Any]:
+    """Open the labels of all planes as one pyramid (planes along each axis, Y, X); planes that failed are empty."""
+    planes = {position: read_pyramid(path) for position, path in paths.items()}
+    some = next(iter(planes.values()))
+    if not shape:
+        return some
+    stacked = []
+    for level, like in enumerate(some):
+        empty = da.zeros_like(like)
+        every = [planes[place][level] if place in planes else empty for place in np.ndindex(shape)]
+        stacked.append(da.stack(every).reshape(*shape, *like.shape))
+    return stacked
 
 
 def _request(path: Path, shape: tuple[int, ...], recipe: Recipe, out: Path) -> BatchRequest:

@@ -62,8 +62,10 @@ class WholeSection(QFrame):
         run, was = self._run, not self.isHidden()
         self.setVisible(run.told)
         text = run.text()
-        self.text.setText(text if len(text) <= LONGEST else f"{text[: LONGEST - 2]} …")
-        self.text.setToolTip(str(run.folder) if run.folder is not None else text)
+        cut = len(text) > LONGEST
+        self.text.setText(f"{text[: LONGEST - 2]} …" if cut else text)
+        where = [] if run.folder is None else [str(run.folder)]
+        self.text.setToolTip("\n".join(([text] if cut or not where else []) + where))
         busy = run.busy
         self.progress.setVisible(busy)
         known = run.job.kind == "running"

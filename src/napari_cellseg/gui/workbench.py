@@ -14,6 +14,7 @@ from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from ..batch.recipe import Recipe
+from ..imaging.channels import Channel
 from ..imaging.errors import CellsegError
 from ..imaging.image import Image
 from ..imaging.progress import Progress
@@ -71,7 +72,7 @@ class Workbench:
         self.layers: dict[Any, ResultLayers] = {}
         # What a person said about an image: its axes where it does not name them, its channel, its cells' diameter.
         self.axes: MutableMapping[Any, str] = PerImage()
-        self.channels: MutableMapping[Any, int | None] = PerImage()
+        self.channels: MutableMapping[Any, Channel | None] = PerImage()
         self.diameters: MutableMapping[Any, float | None] = PerImage()
         self.accurate = False
         self.previews = Latest(self.failed)

@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 
 from .axes import check_axes, check_values, looks_rgb, plain_axes
+from .channels import Channel, find_channels, mixed
 from .damage import DAMAGE, unreadable
 from .errors import AxesError, ImageError
 from .memory import check_room
+from .normalize import normalize
 from .tiff_metadata import is_interval, is_pixel_size
 
 _AXIS_NAMES = {"T": "time points", "Z": "slices"}
+_COLORS = ("red", "green", "blue")
 _HASH_BLOCK_BYTES = 1 << 26
 
 
@@ -115,19 +118,21 @@ class Image:
         shape = self.data.shape
         return int(shape[self.axes.index("Y")]), int(shape[self.axes.index("X")])
 
-    def plane(self, channel: int | None = None) -> np.ndarray:
+    def plane(self, channel: Channel | None = None) -> np.ndarray:
         """Return the one plane that is to be segmented.
 
         Parameters
         ----------
-        channel : int, optional
-            Which channel. For a colour image None means all three colours and 0, 1, 2 mean red, green, blue.
-            For an image with several channels it must be given.
+        channel : int or str, optional
+            Which channel, by number or by name. For a colour image None means all three colours and 0, 1, 2 mean red,
+            green, blue. For an image with several channels it must be given. Several with ``+`` between them are
+            mixed: each is normalised by its percentiles (`normalize`), so that none drowns the others, and the plane
+            is their mean.
 
         Returns
         -------
         ndarray
-            (Y, X), or (Y, X, 3) for a colour image; its own dtype, native byte order. Alpha
+            (Y, X), or (Y, X, 3) for a colour image; its own dtype, native byte order; of a mix float32. Alpha
             is dropped, and a colour image whose three colours are equal everywhere comes back as (Y, X).
 
         Raises
@@ -137,7 +142,33 @@ class Image:
         ImageError
             No such channel, or several channels and none chosen.
         """
-        index, kept = self._plane_index(channel)
+        places = self.channel_places(channel)
+        if len(places) > 1:
+            return mixed([normalize(self._plane(place)) for place in places])
+        return self._plane(places[0] if places else None)
+
+    def channel_places(self, channel: Channel | None) -> tuple[int, ...]:
+        """Return which of the channels are meant, counted from 0: one, several for a mix, none for all colours.
+
+        Raises
+        ------
+        ImageError
+            No such channel, or several channels and none chosen.
+        """
+        if channel is None:
+            if self.n_channels > 1:
+                known = f" ({', '.join(self.channel_names)})" if self.channel_names else ""
+                raise ImageError(
+                    f"{self.title} has {self.n_channels} channels{known} and none was chosen. "
+                    f"Choose a channel from 0 to {self.n_channels - 1} (on the command line --channel N)."
+                )
+            return () if self.rgb or "C" not in self.axes else (0,)
+        names = self.channel_names or (_COLORS if self.rgb else ())
+        places = find_channels(channel, 3 if self.rgb else self.n_channels, names, self.title)
+        return places if "C" in self.axes else ()
+
+    def _plane(self, place: int | None) -> np.ndarray:
+        index, kept = self._plane_index(place)
         if not isinstance(self.data, np.ndarray) or isinstance(self.data, np.memmap):
             sizes = [n for part, n in zip(index, self.data.shape, strict=True) if isinstance(part, slice)]
             check_room(math.prod(sizes) * np.dtype(self.data.dtype).itemsize, self.title, tuple(sizes))
@@ -200,7 +231,8 @@ class Image:
         except DAMAGE as error:
             raise unreadable(self.source or self.title, error) from error
 
-    def _plane_index(self, channel: int | None) -> tuple[tuple[int | slice, ...], str]:
+    def _plane_index(self, place: int | None) -> tuple[tuple[int | slice, ...], str]:
+        """What cuts a plane out of the array, and the axes that it leaves; None leaves the colours."""
         index: list[int | slice] = []
         kept = ""
         for letter, length in zip(self.axes, self.data.shape, strict=True):
@@ -212,30 +244,12 @@ class Image:
                         "Give one plane, or segment each page (on the command line --pages each or --pages stack)."
                     )
                 index.append(0)
-            elif letter == "C" and not (self.rgb and channel is None):
-                index.append(self._checked_channel(channel, 3 if self.rgb else length))
+            elif letter == "C" and place is not None:
+                index.append(place)
             else:
                 index.append(slice(None))
                 kept += letter
-        if "C" not in self.axes:
-            self._checked_channel(channel, 1)
         return tuple(index), kept
-
-    def _checked_channel(self, channel: int | None, n_channels: int) -> int:
-        if channel is None and n_channels > 1:
-            names = f" ({', '.join(self.channel_names)})" if self.channel_names else ""
-            raise ImageError(
-                f"{self.title} has {n_channels} channels{names} and none was chosen. "
-                f"Choose a channel from 0 to {n_channels - 1} (on the command line --channel N)."
-            )
-        if channel is not None and n_channels == 1 and channel != 0:
-            raise ImageError(f"{self.title} has no channel {channel}: it has only one. Leave the channel out.")
-        if channel is not None and not 0 <= channel < n_channels:
-            raise ImageError(
-                f"{self.title} has no channel {channel}: it has {n_channels}, counted from 0. "
-                f"Choose a channel from 0 to {n_channels - 1}."
-            )
-        return channel or 0
 
 
 def as_image(

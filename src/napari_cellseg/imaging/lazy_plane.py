@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from .channels import Channel, mixed
 from .errors import ImageError
 from .image import Image
+from .normalize import Scale
 from .tiles import Region
 
 # Pieces that are read at once have about this side: whole chunks of the file, where it has some.
@@ -25,7 +27,7 @@ class LazyPlane:
     ----------
     image : Image
         With one time point and one slice.
-    channel : int, optional
+    channel : int or str, optional
         As `Image.plane` takes it.
 
     Attributes
@@ -38,6 +40,11 @@ class LazyPlane:
         Pieces that could not be read so far, each once.
     reason : str
         Why the first of them could not be read.
+    places : tuple of int
+        The channels; none for all colours, and of an image without channels.
+    scales : tuple of Scale
+        Of a mix of channels: what each is normalised by before they are mixed, one for every place. They are to be set
+        before anything is read.
 
     Raises
     ------
@@ -45,14 +52,21 @@ class LazyPlane:
         As `Image.plane` raises them.
     """
 
-    def __init__(self, image: Image, channel: int | None = None) -> None:
+    def __init__(self, image: Image, channel: Channel | None = None) -> None:
         self.image, self.channel = image, channel
-        self._index, self._kept = image._plane_index(channel)
-        self.dtype = np.dtype(image.data.dtype).newbyteorder("=")
+        self.places = image.channel_places(channel)
+        self.scales: tuple[Scale, ...] = ()
+        self._index, self._kept = image._plane_index(self.places[0] if self.places else None)
+        self.dtype = np.dtype(np.float32 if self.is_mix else image.data.dtype).newbyteorder("=")
         self.shape: tuple[int, ...] = (*image.shape_yx, *((3,) if "C" in self._kept else ()))
         self._piece = tuple(_side(n) for n in self._chunk())
         self.holes: list[Region] = []
         self.reason = ""
+
+    @property
+    def is_mix(self) -> bool:
+        """Whether several channels are mixed."""
+        return len(self.places) > 1
 
     def read(self, region: Region) -> tuple[np.ndarray, list[Region]]:
         """Read a region.
@@ -118,16 +132,26 @@ class LazyPlane:
         return -(-self.shape[0] // self._piece[0]) * -(-self.shape[1] // self._piece[1])
 
     def _values(self, region: Region) -> np.ndarray:
+        if not self.is_mix:
+            return self._channel_values(region, None)
+        channels = zip(self.places, self.scales, strict=True)
+        return mixed([scale.apply(self._channel_values(region, place)) for place, scale in channels])
+
+    def _channel_values(self, region: Region, place: int | None) -> np.ndarray:
+        """Values of one channel of a mix; without a place of the plane."""
         rows_columns = iter(region)
         index: list[Any] = []
         for letter, part in zip(self.image.axes, self._index, strict=True):
-            index.append(next(rows_columns) if letter in "YX" and isinstance(part, slice) else part)
+            whole = place if letter == "C" and place is not None else part
+            index.append(next(rows_columns) if letter in "YX" and isinstance(part, slice) else whole)
         if self.image.axes.index("X") < self.image.axes.index("Y"):
             at_y, at_x = self.image.axes.index("Y"), self.image.axes.index("X")
             index[at_y], index[at_x] = index[at_x], index[at_y]
         values = self.image._values(tuple(index))
         values = values.transpose([self._kept.index(letter) for letter in "YXC" if letter in self._kept])
-        return np.ascontiguousarray(values[..., :3] if values.ndim == 3 else values, dtype=self.dtype)
+        return np.ascontiguousarray(
+            values[..., :3] if values.ndim == 3 else values, dtype=values.dtype.newbyteorder("=")
+        )
 
     def _chunk(self) -> tuple[int, int]:
         """Sides (Y, X) of the pieces that the file itself is made of."""

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .damage import DAMAGE
 from .errors import AxesError, ImageError
 from .image import Image, as_image
 from .inflating import swells
@@ -46,7 +47,7 @@ def read_zarr(path: Path, axes: str | None, lazy_bytes: int) -> Image:
     store = _checked_store(path)
     node = zarr.open(store=store, mode="r")
     if isinstance(node, zarr.Group):
-        array, attributes, multiscale = _in_group(node, path)
+        _, array, attributes, multiscale = _in_group(node, path)
     else:
         array, attributes, multiscale = node, dict(node.attrs), None
     dimensions = _multiscale_axes(multiscale) if multiscale is not None else _array_axes(array, attributes)
@@ -65,7 +66,7 @@ def read_zarr(path: Path, axes: str | None, lazy_bytes: int) -> Image:
     names = _channel_names(attributes) if multiscale is not None else ()
     n_channels = array.shape[chosen.upper().index("C")] if chosen and "C" in chosen.upper()[: array.ndim] else 0
     return as_image(
-        _dask(array) if lazy else _values(array, path),
+        _dask(array) if lazy else _values(array, path, chosen),
         chosen,
         pixel_size=None if y is None or x is None else (y, x),
         # Channels come first here; only a plain array may be a colour picture.
@@ -78,8 +79,25 @@ def read_zarr(path: Path, axes: str | None, lazy_bytes: int) -> Image:
     )
 
 
-def _in_group(group: Any, path: Path) -> tuple[Any, Mapping[str, Any], Mapping[str, Any] | None]:
-    """Find the one image of a group: its largest array, its attributes and its description."""
+def multiscale_of(path: Path) -> tuple[Any, Mapping[str, Any] | None]:
+    """Return the group that holds an OME-Zarr image and its levels, and its description; None for a plain array.
+
+    Raises
+    ------
+    ImageError, ValueError, OSError, ...
+        As `read_zarr` raises them.
+    """
+    import zarr
+
+    node = zarr.open(store=_checked_store(path), mode="r")
+    if not isinstance(node, zarr.Group):
+        return node, None
+    group, _, _, multiscale = _in_group(node, path)
+    return group, multiscale
+
+
+def _in_group(group: Any, path: Path) -> tuple[Any, Any, Mapping[str, Any], Mapping[str, Any] | None]:
+    """Find the one image of a group: what holds it, its largest array, its attributes and its description."""
     import zarr
 
     attributes = _ome(group)
@@ -94,11 +112,11 @@ def _in_group(group: Any, path: Path) -> tuple[Any, Mapping[str, Any], Mapping[s
         array = group[multiscale["datasets"][0]["path"]]
         if isinstance(array, zarr.Group):
             raise ImageError(f"{path} is damaged: its largest image is missing. Copy it again.")
-        return array, attributes, multiscale
+        return group, array, attributes, multiscale
     children = {name: child for name, child in group.members() if name not in ("OME", "labels")}
     if len(children) == 1:
         child = next(iter(children.values()))
-        return _in_group(child, path) if isinstance(child, zarr.Group) else (child, dict(child.attrs), None)
+        return _in_group(child, path) if isinstance(child, zarr.Group) else (group, child, dict(child.attrs), None)
     names = ", ".join(sorted(children)[:20]) or "none"
     raise ImageError(
         f"{path} holds {len(children)} arrays or groups ({names}), and which one is the image is not plain. "
@@ -168,9 +186,18 @@ def _largest_piece(array: Any) -> int:
     return math.prod(shape) * array.dtype.itemsize
 
 
-def _values(array: Any, path: Path) -> np.ndarray:
+def _values(array: Any, path: Path, axes: str | None) -> Any:
     check_room(math.prod(array.shape) * array.dtype.itemsize, str(path), array.shape)
-    return np.asarray(array[...])
+    try:
+        return np.asarray(array[...])
+    except MemoryError:
+        raise
+    except DAMAGE:
+        lengths = dict(zip((axes or "").upper(), array.shape, strict=False))
+        if max(lengths.get("T", 1), lengths.get("Z", 1)) == 1:
+            raise
+        # One piece that is damaged is the matter of its own plane: the others of a stack can be used.
+        return _dask(array)
 
 
 def _dask(array: Any) -> Any:
