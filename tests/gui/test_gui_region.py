@@ -104,6 +104,8 @@ def test_what_is_visible_of_an_image(widget: Any, viewer: Any, network: Any, qtb
     choose(widget, qtbot, "visible")
     press(widget, qtbot)
     assert part_of(widget) is part and len(viewer.layers) == 4 and network.runs == 2
+    # One moves on and presses the same button.
+    assert widget.run_section.segment.text() == "Segment view"
     look_at(viewer, qtbot, layer.data_to_world((200, 300)), 4)
     press(widget, qtbot)
     assert part_of(widget) is not part and part_of(widget).name.startswith("discs [") and len(viewer.layers) == 7

@@ -13,6 +13,7 @@ import pytest
 from napari.utils import progress
 from qtpy.QtCore import Qt
 
+from napari_cellseg.gui.progress_bar import N_STEPS, ProgressBar
 from napari_cellseg.gui.segment_widget import SegmentWidget
 from napari_cellseg.gui.workbench import workbench_of
 from napari_cellseg.imaging.errors import CellsegError
@@ -267,3 +268,58 @@ def test_the_session_outlives_the_widget(segmented: SegmentWidget, viewer: Any, 
     assert second.cells_section.count.text() == segmented.cells_section.count.text()
     second.cells_section.threshold.setValue(0.8)
     assert segmented.cells_section.threshold.value() == 0.8
+
+
+def test_the_network_is_loaded_while_the_image_is_looked_at(
+    widget: SegmentWidget, viewer: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    from napari_cellseg.network import predict
+
+    def made() -> int:
+        return predict._compiled_network.cache_info().misses + predict._ready_network.cache_info().misses
+
+    model = make_model(tmp_path / "mine", in_channels=3)
+    widget.model_section.choose_folder(str(model.path))
+    before = made()
+    qtbot.wait(900)
+    assert made() == before and not widget.preloading.busy, "something is loaded without an image"
+    viewer.add_image((draw_discs() * 255).astype(np.uint8), name="discs")
+    qtbot.waitUntil(lambda: made() > before, timeout=30_000)
+    qtbot.waitUntil(lambda: not widget.preloading.busy, timeout=30_000)
+    loaded = made()
+    press_segment(widget, qtbot)
+    assert made() == loaded and Path(widget.session.cells.segmented.model.path) == model.path
+
+
+def test_a_model_that_cannot_be_loaded_is_told_when_it_is_used(
+    widget: SegmentWidget, viewer: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    model = make_model(tmp_path / "mine")
+    widget.model_section.choose_folder(str(model.path))
+    model.weights.write_bytes(b"no weights")
+    viewer.add_image(draw_discs(), name="discs")
+    qtbot.wait(800)
+    qtbot.waitUntil(lambda: not widget.preloading.busy, timeout=30_000)
+    assert widget.session.state.kind == "idle"
+    qtbot.mouseClick(widget.run_section.segment, LEFT)
+    qtbot.waitUntil(lambda: widget.session.state.kind == "failed", timeout=30_000)
+
+
+def test_a_bar_that_waits_fills_slowly_and_rests_when_hidden(qtbot: Any) -> None:
+    bar = ProgressBar()
+    qtbot.addWidget(bar)
+    bar.show()
+    bar.show_busy()
+    values = [bar.value()]
+    bar.show_busy()
+    for _ in range(2 * N_STEPS):
+        bar._step()
+        values.append(bar.value())
+    assert bar.is_busy and bar._clock.isActive() and min(values) == 0 and max(values) == bar.maximum()
+    assert len(set(values)) == N_STEPS + 1
+    bar.hide()
+    assert not bar._clock.isActive()
+    bar.show()
+    assert bar._clock.isActive()
+    bar.show_part(0.25, "a quarter")
+    assert bar.value() == bar.maximum() / 4 and bar.format() == "a quarter" and not bar._clock.isActive()

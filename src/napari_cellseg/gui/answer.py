@@ -32,6 +32,23 @@ class Answer:
     result: SegmentResult
 
 
+def prepare_to_answer(model: str, device: str) -> None:
+    """Load what the first answer would have to wait for: torch, and a model's network on its device.
+
+    Raises
+    ------
+    CellsegError, ...
+        As answering would.
+    """
+    importlib.import_module("pandas")
+    from ..batch import familiar, segment  # noqa: F401 - this is what takes long
+    from ..network.devices import resolve_device
+    from ..network.predict import network_for_maps
+    from ..network.versions import load_model
+
+    network_for_maps(load_model(model), resolve_device(device))
+
+
 def iter_answer(request: Request) -> Generator[Progress, None, Answer]:
     """Answer a request: predict, split, and measure at the first sliders.
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QGridLayout, QLabel, QProgressBar, QPushButton, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
 
 from .batch_job import BatchJob
 from .bindings import Bindings
 from .colors import Colors, accent_button
+from .progress_bar import ProgressBar
 
 LONGEST = 260
 READY = "Press Run. It works in the background; you can go on looking at images and correcting."
@@ -68,9 +69,8 @@ class BatchRunSection(QWidget):
         )
         self.cancel = QPushButton("Cancel", objectName="batch_cancel")
         self.cancel.setToolTip("Stop. What is done stays done. Pressed a second time it stops at once.")
-        self.progress = QProgressBar(objectName="batch_progress")
+        self.progress = ProgressBar(objectName="batch_progress")
         self.progress.setToolTip("How many images are done, and how long the others will take.")
-        self.progress.setRange(0, 1000)
         self.message = QLabel(objectName="batch_message")
         self.message.setWordWrap(True)
         self.message.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
@@ -106,13 +106,10 @@ class BatchRunSection(QWidget):
     def _on_progressed(self) -> None:
         job = self._job
         if job.running and job.kind == "starting":
-            self.progress.setRange(0, 0)
+            self.progress.show_busy()
             return
-        self.progress.setRange(0, 1000)
         if not job.running:
-            self.progress.setValue(0)
-            self.progress.setFormat("")
+            self.progress.show_part(0)
             return
-        self.progress.setValue(round(1000 * job.done))
-        self.progress.setFormat(job.in_words())
+        self.progress.show_part(job.done, job.in_words())
         self.say(job.sentence())

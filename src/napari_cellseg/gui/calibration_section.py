@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from ..batch.calibration_map import CalibrationMap, read_calibration, store_calibration
 from ..imaging.errors import CellsegError
@@ -16,6 +16,7 @@ from .calibration_job import CalibrationJob, CalibrationRequest, CalibrationSour
 from .colors import Colors, accent_button
 from .heat_map import HeatMap, figure_text
 from .layout import heading, shrinkable
+from .progress_bar import ProgressBar
 
 GOALS = (("count", "the smallest error of the count"), ("ap", "the highest average precision"))
 NO_IMAGES = (
@@ -149,7 +150,7 @@ class CalibrationSection(QWidget):
         self.start_button.setToolTip(READY)
         self.cancel = QPushButton("Cancel", objectName="calibration_cancel")
         self.cancel.setToolTip("Stop. Nothing is changed.")
-        self.progress = QProgressBar(objectName="calibration_progress")
+        self.progress = ProgressBar(objectName="calibration_progress")
         self.map = HeatMap()
         self.figures = QLabel(objectName="calibration_figures")
         self.figures.setWordWrap(True)
@@ -221,10 +222,9 @@ class CalibrationSection(QWidget):
     def _show_progress(self) -> None:
         job = self._job
         if job.kind == "starting":
-            self.progress.setRange(0, 0)
-            return
-        self.progress.setRange(0, 1000)
-        self.progress.setValue(round(1000 * job.part) if job.running else 0)
+            self.progress.show_busy()
+        else:
+            self.progress.show_part(job.part if job.running else 0)
 
     def _on_ended(self, _: object) -> None:
         outcome = self._job.outcome

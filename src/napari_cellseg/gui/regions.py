@@ -92,10 +92,11 @@ class Regions:
             bench.choose(layer)
             then()
         elif (part := self._known(layer, place)) is not None:
+            self._where[part.unique_id] = where
             bench.choose(part)
             then()
         else:
-            self._read(layer, image, place, then)
+            self._read(layer, image, place, where, then)
 
     def cancel(self) -> bool:
         """Do not wait for a part any more; returns whether one was being read."""
@@ -140,7 +141,9 @@ class Regions:
                 return part
         return None
 
-    def _read(self, layer: ImageLayer, image: Image, place: Rectangle, then: Callable[[], object]) -> None:
+    def _read(
+        self, layer: ImageLayer, image: Image, place: Rectangle, where: Where, then: Callable[[], object]
+    ) -> None:
         bench, data = self._bench, layer.data
         several = bench.stacks.of(layer.unique_id) is not None
 
@@ -154,7 +157,7 @@ class Regions:
             if now is None or now.data is not data:
                 bench.session.note("The image changed while a part of it was read. Press Segment again.")
                 return
-            self._add(layer, values, place)
+            self._add(layer, values, place, where)
             then()
 
         self._busy = True
@@ -168,11 +171,13 @@ class Regions:
         self.changed.emit()
         self._bench.failed(error)
 
-    def _add(self, layer: ImageLayer, values: Any, place: Rectangle) -> None:
+    def _add(self, layer: ImageLayer, values: Any, place: Rectangle, where: Where) -> None:
         """Add a part as a layer, right above its image, with all that a person said about that."""
         bench, viewer = self._bench, self._bench.viewer
         part = _part_layer(layer, values, place)
         self._made[part.unique_id] = (layer.unique_id, place)
+        # Who looks at views one after the other moves on and presses Segment again.
+        self._where[part.unique_id] = where
         layer.events.data.connect(self._on_data)
         said: tuple[MutableMapping[Any, Any], ...] = (bench.axes, bench.channels, bench.diameters)
         for about in said:

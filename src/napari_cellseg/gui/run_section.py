@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QProgressBar, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 from ..imaging.progress import Progress
 from ..session import State
@@ -14,6 +14,7 @@ from .colors import Colors, accent_button
 from .layout import NARROWEST, shrinkable
 from .pace import Pace, in_words
 from .planes import PlaneKey
+from .progress_bar import ProgressBar
 from .where_menu import WORDS, WhereMenu
 from .workbench import Workbench
 
@@ -53,9 +54,8 @@ class RunSection(QWidget):
         self.cancel = QPushButton("Cancel", objectName="cancel")
         self.cancel.setToolTip("Stop. What was there before stays as it was.")
         self.cancel.setMinimumHeight(30)
-        self.progress = QProgressBar(objectName="progress")
+        self.progress = ProgressBar(objectName="progress")
         self.progress.setToolTip(SEEN)
-        self.progress.setRange(0, 100)
         # The button grows with what it says.
         self.progress.setMinimumWidth(NARROWEST)
         self.progress.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
@@ -118,11 +118,9 @@ class RunSection(QWidget):
         self.cancel.setEnabled(running)
         self.message.setText(state.sentence)
         if not running:
-            self.progress.setRange(0, 100)
-            self.progress.setValue(0)
             runs_on = self._runs_on()
             # There is room for the device alone.
-            self.progress.setFormat(f"ran on {runs_on.partition(' (')[0]}" if runs_on else "")
+            self.progress.show_part(0, f"ran on {runs_on.partition(' (')[0]}" if runs_on else "")
             self.progress.setToolTip(f"{SEEN}\nThe network ran on: {runs_on}" if runs_on else SEEN)
         if self._colors is not None:
             color = self._colors.warning if state.kind == "failed" else self._colors.faint
@@ -132,12 +130,10 @@ class RunSection(QWidget):
         if progress.message:
             self.message.setText(f"{progress.message[0].upper()}{progress.message[1:]} …")
         if progress.total <= 0:
-            self.progress.setRange(0, 0)
+            self.progress.show_busy()
             return
-        self.progress.setRange(0, 100)
-        self.progress.setValue(round(100 * progress.fraction))
         left = self._pace.seconds_left(progress.fraction)
-        self.progress.setFormat("%p %" if left is None else f"%p %, {in_words(left)} left")
+        self.progress.show_part(progress.fraction, "%p %" if left is None else f"%p %, {in_words(left)} left")
 
     def _runs_on(self) -> str:
         cells = self._bench.session.cells

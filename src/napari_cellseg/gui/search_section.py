@@ -10,7 +10,6 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QHeaderView,
     QLabel,
-    QProgressBar,
     QPushButton,
     QSpinBox,
     QTreeWidget,
@@ -25,6 +24,7 @@ from .bindings import Bindings
 from .colors import Colors
 from .layout import SMALL, leave_wheel
 from .pace import in_words
+from .progress_bar import ProgressBar
 from .search_job import SearchJob, SearchRequest, Tried
 from .train_job import TrainJob
 
@@ -111,7 +111,7 @@ class SearchSection(QWidget):
         )
         self.cancel = QPushButton("Cancel", objectName="search_cancel")
         self.cancel.setToolTip("Stop. What was tried until then stays in the table.")
-        self.progress = QProgressBar(objectName="search_progress")
+        self.progress = ProgressBar(objectName="search_progress")
         self.progress.setToolTip("How much of the time is spent.")
         self.message = QLabel(objectName="search_message")
         self.message.setWordWrap(True)
@@ -171,11 +171,10 @@ class SearchSection(QWidget):
     def _show_progress(self) -> None:
         job = self._job
         if job.kind == "starting":
-            self.progress.setRange(0, 0)
+            self.progress.show_busy()
             return
-        self.progress.setRange(0, 1000)
-        self.progress.setValue(round(1000 * job.part) if job.running else 0)
-        self.progress.setFormat(f"{job.n_done} of {job.n_total} done" if job.running and job.n_total else "")
+        words = f"{job.n_done} of {job.n_total} done" if job.running and job.n_total else ""
+        self.progress.show_part(job.part if job.running else 0, words)
 
     def _fill(self, anew: bool = False) -> None:
         ranked = self._job.ranked

@@ -18,6 +18,7 @@ from .input_section import InputSection
 from .model_section import ModelSection
 from .planes import PlaneKey
 from .planes_section import PlanesSection
+from .preloading import Preloading
 from .recovery_banner import RecoveryBanner
 from .result_section import ResultSection
 from .run_section import RunSection
@@ -55,6 +56,8 @@ class SegmentWidget(Dock):
         self.model_section.model_changed.connect(self.input_section.set_model)
         self.model_section.model_changed.connect(self.cells_section.set_model)
         self.model_section.refresh()
+        self.preloading = Preloading(self.session, self.recipe, self)
+        self.model_section.model_changed.connect(self.preloading.wait)
         self.model_section.recipe_asked.connect(self.use_recipe)
         self.run_section.asked.connect(self.segment)
         self.run_section.where.behind_asked.connect(lambda: self.whole_run.start(self.recipe()))
@@ -128,6 +131,7 @@ class SegmentWidget(Dock):
         """Stop what runs in the background, too, when the window closes."""
         super().window_seen(window)
         window.destroyed.connect(self.whole_run.close)
+        window.destroyed.connect(self.preloading.close)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Take files, and nothing else."""

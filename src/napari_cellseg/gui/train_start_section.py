@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
     QPushButton,
     QSizePolicy,
     QToolButton,
@@ -26,6 +25,7 @@ from .bindings import Bindings
 from .colors import Colors, accent_button
 from .layout import SMALL, leave_wheel, shrinkable
 from .pace import in_words
+from .progress_bar import ProgressBar
 from .train_curves import OverlapCurves, TrainCurves
 from .train_fold import Fold
 from .train_job import TrainJob
@@ -169,7 +169,7 @@ class TrainStartSection(QWidget):
         self.cancel.setToolTip("Stop, and keep the best so far. Pressed a second time it stops at once.")
         for button in (self.start, self.cancel):
             button.setMinimumHeight(30)
-        self.progress = QProgressBar(objectName="train_progress")
+        self.progress = ProgressBar(objectName="train_progress")
         self.progress.setToolTip("How much of the time budget is spent.")
         self.message = QLabel(READY, objectName="train_message")
         self.message.setWordWrap(True)
@@ -260,15 +260,12 @@ class TrainStartSection(QWidget):
     def _show_progress(self) -> None:
         job, phase = self._job, self._job.phase
         if job.running and phase.total <= 0:
-            # It moves to and fro: nobody knows how long this takes.
-            self.progress.setRange(0, 0)
+            self.progress.show_busy()
             return
-        self.progress.setRange(0, 1000)
-        self.progress.setValue(round(1000 * phase.fraction) if job.running else 0)
         words = ""
         if job.kind == "running" and not phase.message:
             words = f"step {job.step}" if job.step else ""
             words += f", {in_words(job.seconds_left)} left" if job.seconds_left is not None else ""
         elif job.running:
             words = f"{phase.message} {phase.done} of {phase.total}"
-        self.progress.setFormat(words.strip(", "))
+        self.progress.show_part(phase.fraction if job.running else 0, words.strip(", "))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from .bindings import Bindings
 from .colors import Colors
 from .layout import SMALL
+from .progress_bar import ProgressBar
 from .whole_run import WholeRun
 
 LONGEST = 110
@@ -26,9 +27,7 @@ class WholeSection(QFrame):
         self.text = QLabel(objectName="whole_text")
         self.text.setWordWrap(True)
         self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.progress = QProgressBar(objectName="whole_progress")
-        self.progress.setRange(0, 1000)
-        self.progress.setFormat("")
+        self.progress = ProgressBar(objectName="whole_progress")
         self.progress.setFixedHeight(8)
         self.progress.setTextVisible(False)
         self.button = QPushButton("Cancel", objectName="whole_cancel")
@@ -68,9 +67,10 @@ class WholeSection(QFrame):
         self.text.setToolTip("\n".join(([text] if cut or not where else []) + where))
         busy = run.busy
         self.progress.setVisible(busy)
-        known = run.job.kind == "running"
-        self.progress.setRange(0, 1000 if known else 0)
-        self.progress.setValue(round(1000 * run.job.done) if known else 0)
+        if busy and run.job.kind != "running":
+            self.progress.show_busy()
+        else:
+            self.progress.show_part(run.job.done if busy else 0)
         stopping = run.job.kind == "stopping"
         self.button.setText("Stop now" if stopping else "Cancel" if busy else "Close")
         self.button.setToolTip(
