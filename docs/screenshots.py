@@ -180,7 +180,7 @@ def models() -> None:
     viewer.window.resize(1366, 768)
     train = TrainWidget(viewer)
     viewer.window.add_dock_widget(train, name="Train")
-    train.set_section.choose_data(DataChoice(FOLDER))
+    train.set_section.source.choose_data(DataChoice(FOLDER))
     wait(500)
     while train.data_section.busy:
         wait(200)

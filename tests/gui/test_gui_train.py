@@ -122,7 +122,7 @@ def select(train: TrainWidget, name: str, qtbot: Any) -> None:
     entries = train.set_section.list
     item = entries.findItems(name, Qt.MatchFlag.MatchExactly)[0]
     QTest.mouseClick(entries.viewport(), LEFT, pos=entries.visualItemRect(item).center())
-    assert train.set_section.selected() == name
+    assert train.set_section.list.selected() == name
 
 
 def test_a_training_from_start_to_use(train: Any, segmented: Any, tiny: Any, network: Any, qtbot: Any) -> None:
@@ -299,11 +299,11 @@ def test_a_damaged_entry_is_named_and_hides_no_other(train: Any, qtbot: Any) -> 
 def test_a_folder_that_is_no_training_set(train: Any, tmp_path: Path, qtbot: Any) -> None:
     (tmp_path / "holiday").mkdir()
     (tmp_path / "holiday" / "beach.txt").write_text("sun")
-    train.set_section.choose(tmp_path / "holiday")
+    train.set_section.source.choose(tmp_path / "holiday")
     shown(train, qtbot)
     press(train.start_section.start, qtbot)
     assert not train.job.running and "is not a training set" in message(train)
-    assert train.set_section.folder.currentText() == "holiday"
+    assert train.set_section.source.folder.currentText() == "holiday"
 
 
 def test_the_parent_is_missing(train: Any, tiny: Any, qtbot: Any) -> None:

@@ -102,7 +102,7 @@ def choose_parent(train: TrainWidget, name: str) -> None:
 
 def chosen(train: TrainWidget, choice: DataChoice, qtbot: Any) -> Any:
     """Choose a dataset, and wait until it was read."""
-    train.set_section.choose_data(choice)
+    train.set_section.source.choose_data(choice)
     qtbot.waitUntil(lambda: not train.data_section.busy, timeout=60_000)
     return train.data_section
 
@@ -353,19 +353,19 @@ def test_pairs_are_looked_at_one_after_the_other(train: Any, viewer: Any, tmp_pa
     viewer.layers.remove(f"{item.text(0)} masks")
     press(data.view, qtbot)
     assert names_of(viewer) == [f"{item.text(0)} (to learn from)", f"{item.text(0)} masks"] and len(viewer.layers) == 3
-    train.set_section.choose(train.job.folder)
+    train.set_section.source.choose(train.job.folder)
     assert not names_of(viewer) and not data.isVisible() and train.set_section.fold.isVisible()
 
 
 def test_a_folder_is_a_training_set_or_images_with_masks(train: Any, tmp_path: Path, qtbot: Any) -> None:
-    train.set_section.choose_folder(tmp_path / "empty")
+    train.set_section.source.choose_folder(tmp_path / "empty")
     assert train.job.data is None and train.job.folder == tmp_path / "empty"
     (tmp_path / "other" / "masks").mkdir(parents=True)
-    train.set_section.choose_folder(tmp_path / "other")
+    train.set_section.source.choose_folder(tmp_path / "other")
     assert train.job.data == DataChoice(tmp_path / "other")
     qtbot.waitUntil(lambda: not train.data_section.busy, timeout=20_000)
     # Both stay in the list, and going back is one choice.
-    box = train.set_section.folder
+    box = train.set_section.source.folder
     assert box.currentText() == "other"
     box.setCurrentIndex(0)
     box.activated.emit(0)

@@ -6,40 +6,28 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFileDialog,
-    QHBoxLayout,
-    QHeaderView,
-    QLabel,
-    QMenu,
-    QTreeWidget,
-    QTreeWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from ..imaging.errors import CellsegError
-from ..training.training_set import Entry, TrainingSet, default_training_set
+from ..training.training_set import Entry, TrainingSet
 from .bindings import Bindings
 from .colors import Colors
-from .layout import SMALL, shrinkable, small_button
-from .train_data import DataChoice
+from .layout import small_button
 from .train_entry_layers import EntryLayers
+from .train_entry_list import EntryList
 from .train_fold import Fold
 from .train_job import TrainJob
-from .training_entry import Ask, add_current, part_in_words
+from .train_source import TrainSource
+from .training_entry import Ask, add_current
 from .workbench import Workbench
 from .workers import Latest
 
-COLUMNS = ("Image", "Cells", "Reviewed", "State")
-LIST_HEIGHT = 112
 EMPTY = "Nothing here yet. Correct and review an image, then add it."
 
 
 class TrainSetSection(QWidget):
-    """Chooser of the training set, and the list of its entries.
+    """What is learned from, and the list of its entries where it is a training set.
 
     Parameters
     ----------
@@ -66,7 +54,6 @@ class TrainSetSection(QWidget):
         self.problem = ""
         self._colors: Colors | None = None
         self._set: TrainingSet | None = None
-        self._choices: list[DataChoice] = [] if job.data is None else [job.data]
         self._listing = Latest(self._on_failed)
         self._working = Latest(self._on_failed)
         self._layers = EntryLayers(bench)
@@ -91,7 +78,7 @@ class TrainSetSection(QWidget):
 
     def refresh(self) -> None:
         """Read the folder again, beside the window's thread."""
-        self._list_folders()
+        self.source.refresh()
         folder = self._job.folder
 
         def read() -> tuple[TrainingSet | None, list[Entry], str]:
@@ -106,29 +93,6 @@ class TrainSetSection(QWidget):
 
         self._listing.ask(read, lambda found: self._show(folder, *found))
 
-    def choose(self, folder: str | Path) -> None:
-        """Use another training set."""
-        self._job.folder, self._job.data = Path(folder), None
-        self._job.set_changed.emit(self._job.folder)
-
-    def choose_data(self, choice: DataChoice) -> None:
-        """Learn from images with masks in the place of a training set."""
-        self._choices = [*(other for other in self._choices if other != choice), choice]
-        self._job.data = choice
-        self._job.set_changed.emit(choice.path)
-
-    def choose_folder(self, folder: str | Path) -> None:
-        """Use a folder, as the training set or the images with masks that it holds."""
-        if is_training_set(Path(folder)):
-            self.choose(folder)
-        else:
-            self.choose_data(DataChoice(Path(folder)))
-
-    def selected(self) -> str | None:
-        """Name of the selected entry."""
-        items = self.list.selectedItems()
-        return None if not items else str(items[0].data(0, Qt.ItemDataRole.UserRole))
-
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
         self._colors = colors
@@ -136,33 +100,8 @@ class TrainSetSection(QWidget):
         self._fill()
 
     def _build(self) -> None:
-        self.folder = QComboBox(objectName="training_set")
-        self.folder.setToolTip("What is learned from: your corrected images, or images with masks from elsewhere.")
-        shrinkable(self.folder)
-        self.folder.activated.connect(self._on_activated)
-        self.other = small_button("training_folder", "Open …", "Learn from other images: a folder, a zip, an npz.")
-        menu = QMenu(self.other)
-        for text, tip, slot in (
-            ("Folder …", "A training set, or images with masks.", self._on_other),
-            ("Zip or npz …", "Images with masks in one file.", self._on_file),
-            ("Images and masks in two folders …", "Files of the same name belong together.", self._on_two),
-        ):
-            action = menu.addAction(text)
-            action.setToolTip(tip)
-            action.triggered.connect(slot)
-        self.other.setMenu(menu)
-        # The three dots say that there is more; an arrow beside them does not fit.
-        self.other.setStyleSheet(f"{SMALL} QPushButton::menu-indicator {{ image: none; width: 0; }}")
-        self.list = QTreeWidget(objectName="training_entries")
-        self.list.setHeaderLabels(COLUMNS)
-        self.list.setRootIsDecorated(False)
-        self.list.setUniformRowHeights(True)
-        self.list.setFixedHeight(LIST_HEIGHT)
-        self.list.setToolTip("Images that can be learned from. Double-click one to look at it.")
-        self.list.header().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self.list.header().setStretchLastSection(False)
-        for column in (1, 2, 3):
-            self.list.header().setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        self.source = TrainSource(self._job)
+        self.list = EntryList()
         self.list.itemSelectionChanged.connect(self._on_selected)
         self.list.itemDoubleClicked.connect(lambda *_: self.view_selected())
         self.hint = QLabel(EMPTY, objectName="training_hint")
@@ -185,10 +124,7 @@ class TrainSetSection(QWidget):
         self.remove.clicked.connect(self._on_remove)
 
     def _lay_out(self) -> None:
-        top, buttons = QHBoxLayout(), QHBoxLayout()
-        top.addWidget(QLabel("Learn from"))
-        top.addWidget(self.folder, 3)
-        top.addWidget(self.other, 1)
+        buttons = QHBoxLayout()
         buttons.setSpacing(4)
         for button, part in ((self.add, 4), (self.view, 2), (self.replace, 3), (self.remove, 3)):
             buttons.addWidget(button, part)
@@ -203,28 +139,9 @@ class TrainSetSection(QWidget):
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.setSpacing(3)
-        outer.addLayout(top)
+        outer.addWidget(self.source)
         outer.addWidget(self.fold)
         self.fold.setVisible(self._job.data is None)
-
-    def _list_folders(self) -> None:
-        """List the training sets that lie where ours does, and the one that is chosen."""
-        default, chosen = default_training_set(), self._job.folder
-        found = [default]
-        if default.parent.is_dir():
-            found += sorted(p for p in default.parent.iterdir() if p != default and (p / "images").is_dir())
-        found += [] if chosen in found else [chosen]
-        with QSignalBlocker(self.folder):
-            self.folder.clear()
-            for path in found:
-                self.folder.addItem(path.name, str(path))
-                self.folder.setItemData(self.folder.count() - 1, str(path), Qt.ItemDataRole.ToolTipRole)
-            for choice in self._choices:
-                self.folder.addItem(choice.name, choice)
-                self.folder.setItemData(self.folder.count() - 1, str(choice), Qt.ItemDataRole.ToolTipRole)
-            data = self._job.data
-            place = found.index(chosen) if data is None else len(found) + self._choices.index(data)
-            self.folder.setCurrentIndex(place)
 
     def _show(self, folder: Path, opened: TrainingSet | None, entries: list[Entry], problem: str) -> None:
         if folder == self._job.folder:
@@ -233,21 +150,7 @@ class TrainSetSection(QWidget):
             self.listed.emit()
 
     def _fill(self) -> None:
-        selected = self.selected()
-        with QSignalBlocker(self.list):
-            self.list.clear()
-            for entry in self.entries:
-                item = QTreeWidgetItem(_row(entry))
-                item.setData(0, Qt.ItemDataRole.UserRole, entry.name)
-                item.setToolTip(0, _about(entry))
-                item.setToolTip(3, _about(entry))
-                for column in (1, 2):
-                    item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-                if entry.problem and self._colors is not None:
-                    for column in range(len(COLUMNS)):
-                        item.setForeground(column, self._colors.warning)
-                self.list.addTopLevelItem(item)
-                item.setSelected(entry.name == selected)
+        self.list.show_entries(self.entries, self._colors)
         self.fold.title.setText(self.summary())
         self.hint.setVisible(bool(self.problem) or not self.entries)
         self.hint.setText(self.problem or EMPTY)
@@ -265,48 +168,17 @@ class TrainSetSection(QWidget):
     def _on_set_changed(self, folder: Any) -> None:
         self.fold.setVisible(self._job.data is None)
         if self._job.data is not None:
-            if self._job.data not in self._choices:
-                self._choices.append(self._job.data)
-            self._list_folders()
+            self.source.refresh()
         elif folder == self._job.folder:
             self.refresh()
 
-    def _on_activated(self, index: int) -> None:
-        chosen = self.folder.itemData(index)
-        if isinstance(chosen, DataChoice):
-            self.choose_data(chosen)
-        else:
-            self.choose(chosen)
-
     def _on_selected(self) -> None:
         for button in (self.view, self.remove):
-            button.setEnabled(self.selected() is not None)
-        self.replace.setEnabled(self.selected() is not None and self._layers.shown(self.selected() or ""))
+            button.setEnabled(self.list.selected() is not None)
+        self.replace.setEnabled(self.list.selected() is not None and self._layers.shown(self.list.selected() or ""))
 
     def _on_cells(self, key: Any = None) -> None:
         self.add.setEnabled(self._bench.session.cells is not None)
-
-    def _on_other(self) -> None:
-        start = self._job.folder if self._job.folder.exists() else self._job.folder.parent.parent
-        title = "Choose a training set, or a folder of images with masks"
-        folder = QFileDialog.getExistingDirectory(self, title, str(start))
-        if folder:
-            self.choose_folder(folder)
-
-    def _on_file(self) -> None:
-        kinds = "Images with masks (*.zip *.npz)"
-        path, _ = QFileDialog.getOpenFileName(self, "Choose a zip or npz of images with masks", "", kinds)
-        if path:
-            self.choose_data(DataChoice(Path(path)))
-
-    def _on_two(self) -> None:
-        images = QFileDialog.getExistingDirectory(self, "Choose the folder of images")
-        if not images:
-            return
-        start = str(Path(images).parent)
-        masks = QFileDialog.getExistingDirectory(self, "Choose the folder of masks, files of the same names", start)
-        if masks:
-            self.choose_data(DataChoice(Path(images), Path(masks)))
 
     def _on_add(self) -> None:
         try:
@@ -316,7 +188,7 @@ class TrainSetSection(QWidget):
 
     def view_selected(self) -> None:
         """Show the selected entry as layers."""
-        name, opened = self.selected(), self._set
+        name, opened = self.list.selected(), self._set
         if name is None or opened is None:
             return
 
@@ -328,7 +200,7 @@ class TrainSetSection(QWidget):
         self._working.ask(lambda: opened.read(name), show)
 
     def _on_replace(self) -> None:
-        name, opened = self.selected(), self._set
+        name, opened = self.list.selected(), self._set
         if name is None or opened is None:
             return
         try:
@@ -351,7 +223,7 @@ class TrainSetSection(QWidget):
         self._working.ask(write, replaced)
 
     def _on_remove(self) -> None:
-        name, opened = self.selected(), self._set
+        name, opened = self.list.selected(), self._set
         if name is None or opened is None:
             return
 
@@ -370,27 +242,3 @@ class TrainSetSection(QWidget):
         if not isinstance(error, (CellsegError, OSError)):
             self._bench.failed(error)
         self._tell(str(error) or type(error).__name__, True)
-
-
-def is_training_set(folder: Path) -> bool:
-    """Whether a folder holds a training set of ours, or nothing yet."""
-    if not folder.is_dir() or not any(folder.iterdir()):
-        return True
-    try:
-        TrainingSet.open(folder)
-    except CellsegError:
-        return False
-    return True
-
-
-def _row(entry: Entry) -> list[str]:
-    if entry.problem:
-        return [entry.name, "–", "–", "cannot be used"]
-    state = "changed" if entry.note else "ready"
-    return [entry.name, f"{entry.n_cells:,}", part_in_words(entry.reviewed_fraction), state]
-
-
-def _about(entry: Entry) -> str:
-    size = f"{entry.size[0]} × {entry.size[1]} pixels" if any(entry.size) else ""
-    added = f"added {entry.added.replace('T', ' ')[:16]}" if entry.added else ""
-    return "\n".join(line for line in (entry.name, entry.problem, entry.note, size, added) if line)
