@@ -104,11 +104,13 @@ def test_what_is_visible_of_an_image(widget: Any, viewer: Any, network: Any, qtb
     choose(widget, qtbot, "visible")
     press(widget, qtbot)
     assert part_of(widget) is part and len(viewer.layers) == 4 and network.runs == 2
-    # One moves on and presses the same button.
+    # One moves on and presses the same button; what the panel says meanwhile counts.
     assert widget.run_section.segment.text() == "Segment view"
+    widget.bench.diameters[part.unique_id] = 17.0
     look_at(viewer, qtbot, layer.data_to_world((200, 300)), 4)
     press(widget, qtbot)
     assert part_of(widget) is not part and part_of(widget).name.startswith("discs [") and len(viewer.layers) == 7
+    assert widget.session.cells.segmented.recipe.diameter == 17
     # It is saved as an image of its own, which says where it is from.
     top, bottom, left, right = place_of(part_of(widget))
     stem = f"discs_y{top}-{bottom}_x{left}-{right}"

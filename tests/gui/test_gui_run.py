@@ -323,3 +323,28 @@ def test_a_bar_that_waits_fills_slowly_and_rests_when_hidden(qtbot: Any) -> None
     assert bar._clock.isActive()
     bar.show_part(0.25, "a quarter")
     assert bar.value() == bar.maximum() / 4 and bar.format() == "a quarter" and not bar._clock.isActive()
+
+
+def test_a_channel_is_forgotten_with_the_axes_that_had_it(widget: SegmentWidget, viewer: Any, qtbot: Any) -> None:
+    layer = viewer.add_image(np.zeros((3, 160, 160), np.float32), name="three")
+    widget.bench.set_axes(layer, "CYX")
+    widget.input_section.channel._places = (0, 2)
+    widget.input_section.channel.chosen.emit("0+2")
+    assert widget.recipe().channel == "0+2"
+    widget.bench.set_axes(layer, "ZYX")
+    assert not widget.input_section.channel.isVisible() and widget.recipe().channel is None
+    widget.bench.set_axes(layer, "CYX")
+    assert widget.recipe().channel == 0 and widget.input_section.channel.currentIndex() == 0
+
+
+def test_a_channel_that_the_image_has_not_is_not_shown_as_another(widget: SegmentWidget, viewer: Any) -> None:
+    layer = viewer.add_image(np.zeros((40, 40, 3), np.uint8), rgb=True, name="colours")
+    box = widget.input_section.channel
+    assert box.currentText() == "all colours"
+    widget.bench.channels[layer.unique_id] = 5
+    widget.bench.image_changed.emit(layer.unique_id)
+    assert box.currentIndex() == -1 and "no channel 5" in box.placeholderText()
+    assert "no channel 5" in widget.input_section.facts.text()
+    widget.bench.channels[layer.unique_id] = 1
+    widget.bench.image_changed.emit(layer.unique_id)
+    assert box.currentText() == "green"

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from napari_cellseg.batch.recipe import Recipe
 from napari_cellseg.imaging.channels import find_channels, mix_name
-from napari_cellseg.imaging.errors import ImageError
+from napari_cellseg.imaging.errors import ImageError, ParamsError
 from napari_cellseg.imaging.image import Image, as_image
 from napari_cellseg.imaging.lazy_plane import LazyPlane
-from napari_cellseg.imaging.normalize import ScaleSurvey, normalize
+from napari_cellseg.imaging.normalize import NormalizerParams, ScaleSurvey, normalize
 
 NAMES = ("DAPI", "GFP", "488", "A+B")
 
@@ -44,6 +45,7 @@ def test_a_channel_is_found_by_number_name_or_as_a_mix(channel, places):
         (-1, "no channel -1.*0 to 3"),
         ("DAPI+CY5", "no channel 'CY5'"),
         ("DAPI+", "no channel ''"),
+        ("01", "no channel '?01'?"),
     ],
 )
 def test_a_channel_that_is_not_there_is_named(channel, words):
@@ -55,6 +57,26 @@ def test_names_that_are_there_twice_are_not_chosen_between():
     with pytest.raises(ImageError, match=r"several channels 'gfp': 0, 1.*number"):
         find_channels("gfp", 2, ("GFP", "Gfp"), "a.tif")
     assert find_channels("GFP", 2, ("GFP", "gfp"), "a.tif") == (0,)
+
+
+def test_names_count_only_if_there_is_one_for_each():
+    with pytest.raises(ImageError, match="no channel 'GFP'"):
+        find_channels("GFP", 2, ("DAPI", "GFP", "Cy5"), "a.tif")
+    assert find_channels("01", 2, ("01", "02"), "a.tif") == (0,) and find_channels(1, 2, ("01", "02"), "a.tif") == (1,)
+
+
+@pytest.mark.parametrize(
+    ("written", "plain"),
+    [("0", 0), (" 2+0", "0+2"), ("1+1", 1), ("01", "01"), (" DAPI ", "DAPI"), ("DAPI+0", "DAPI+0")],
+)
+def test_a_recipe_writes_a_channel_in_one_way(written, plain):
+    assert Recipe(channel=written).channel == plain == Recipe.from_dict(Recipe(channel=written).to_dict()).channel
+
+
+@pytest.mark.parametrize("wrong", ["", " ", "-1", "1.5", -1, 0.5])
+def test_a_channel_that_counts_nothing_is_refused(wrong):
+    with pytest.raises(ParamsError, match="channel"):
+        Recipe(channel=wrong)
 
 
 def test_what_stands_for_places_finds_them_again():
@@ -73,17 +95,25 @@ def test_a_mix_is_the_mean_of_normalised_channels():
     image = two()
     mix = image.plane("nuclei+actin")
     assert mix.dtype == np.float32 and mix.shape == (60, 50)
-    np.testing.assert_allclose(mix, (normalize(image.data[0]) + normalize(image.data[1])) / 2, rtol=1e-6)
+    mean = np.clip((normalize(image.data[0]) + normalize(image.data[1])) / 2, 0, 1)
+    np.testing.assert_allclose(mix, mean, rtol=1e-6)
     # However bright one of them is, each counts as much; and their order does not matter.
     np.testing.assert_allclose(two(1000).plane("nuclei+actin"), mix, atol=1e-5)
     np.testing.assert_array_equal(image.plane("1+0"), mix)
 
 
-def test_a_mix_of_colours_and_what_has_one_channel():
+def test_a_mix_keeps_its_contrast_however_a_model_normalises():
+    values = np.random.default_rng(0).integers(0, 256, (2, 60, 50)).astype(np.uint8)
+    mix = normalize(as_image(values, "CYX").plane("0+1"), NormalizerParams(method="type"))
+    assert mix.max() > 0.9 and mix.min() >= 0
+
+
+def test_colours_are_not_mixed_and_what_has_one_channel_has_no_other():
     values = np.random.default_rng(0).integers(0, 255, (8, 9, 3)).astype(np.uint8)
     colour = as_image(values)
     np.testing.assert_array_equal(colour.plane("green"), values[..., 1])
-    assert colour.plane("red+blue").shape == (8, 9)
+    with pytest.raises(ImageError, match=r"colour image.*not mixed"):
+        colour.plane("red+blue")
     grey = as_image(np.zeros((8, 9)), name="grey")
     assert grey.plane(0).shape == (8, 9)
     for wrong in ("DAPI", "0+1", 1):

@@ -131,7 +131,9 @@ def test_a_damaged_piece_of_a_stack_is_the_matter_of_its_plane(tmp_path):
     path = write_ome(tmp_path / "a.zarr", STACK, "tzyx")
     piece = sorted(p for p in (path / "0" / "c").rglob("*") if p.is_file())[0]
     piece.write_bytes(piece.read_bytes()[:20])
-    image = read_image(path)
+    with pytest.raises(ImageError, match=r"a\.zarr cannot be read"):
+        read_image(path)
+    image = read_image(path, in_parts=True)
     first, *others = pages_of(image)
     with pytest.raises(ImageError, match=r"a\.zarr cannot be read"):
         page_image(image, first).plane()
@@ -205,3 +207,19 @@ def test_a_broken_level_is_told_and_left_out(tmp_path, harm):
     levels, notes = read_levels(read_image(path))
     assert [level.shape for level in levels] == [(16, 20)]
     assert len(notes) == 1 and "level 1 of its pyramid" in notes[0] and "left out" in notes[0]
+
+
+def test_levels_may_be_smaller_along_z_too_and_of_boolean_images(tmp_path):
+    path = tmp_path / "deep.ome.zarr"
+    group = zarr.open_group(path, mode="w", zarr_format=2)
+    for i in range(3):
+        group.create_array(str(i), data=np.ones((8 >> i, 64 >> i, 64 >> i), bool), chunks=(1, 16, 16))
+    axes = [{"name": name, "type": "space"} for name in "zyx"]
+    datasets = [
+        {"path": str(i), "coordinateTransformations": [{"type": "scale", "scale": [float(1 << i)] * 3}]}
+        for i in range(3)
+    ]
+    group.attrs["multiscales"] = [{"version": "0.4", "axes": axes, "datasets": datasets}]
+    levels, notes = read_levels(read_image(path))
+    assert [level.shape for level in levels] == [(4, 32, 32), (2, 16, 16)] and not notes
+    assert levels[0].dtype == np.uint8 and np.asarray(levels[0]).all()

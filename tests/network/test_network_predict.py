@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -155,3 +158,18 @@ def test_only_two_networks_are_kept(tmp_path: Path) -> None:
         kept.append(weakref.ref(predict_module.ready_network(own, DeviceChoice("cpu", "float32"))))
     gc.collect()
     assert [ref() is not None for ref in kept] == [False, False, True, True]
+
+
+def test_threads_that_ask_for_one_network_load_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, choice = make_model(tmp_path / "m"), resolve_device("cpu")
+    loaded, load = [], predict_module.load_network
+
+    def slowly(version: ModelVersion) -> Any:
+        loaded.append(version)
+        time.sleep(0.1)
+        return load(version)
+
+    monkeypatch.setattr(predict_module, "load_network", slowly)
+    with ThreadPoolExecutor(4) as pool:
+        networks = list(pool.map(lambda _: predict_module.network_for_maps(model, choice), range(4)))
+    assert len(loaded) == 1 and all(network is networks[0] for network in networks)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..imaging.channels import Channel
+from ..imaging.channels import Channel, plain_channel
 from ..imaging.errors import CellsegError, ModelError, ParamsError
 from ..imaging.normalize import NormalizerParams
 from ..imaging.pages import PAGES
@@ -117,11 +117,14 @@ class Recipe:
             raise ParamsError(f"The threshold is {self.threshold}; it is a probability and must lie from 0 to 1.")
         if self.min_size is not None and (not 0 <= self.min_size < 2**53 or self.min_size % 1):
             raise ParamsError(f"min_size is {self.min_size}; it must be a whole number of pixels, 0 or more.")
-        if isinstance(self.channel, str) and self.channel.strip().isdecimal():
-            object.__setattr__(self, "channel", int(self.channel))
         if isinstance(self.channel, str):
-            if not self.channel.strip():
-                raise ParamsError("The channel is an empty text. Give a number, a name, or a mix such as DAPI+GFP.")
+            object.__setattr__(self, "channel", plain_channel(self.channel))
+        if isinstance(self.channel, str):
+            if not self.channel or _is_number(self.channel):
+                raise ParamsError(
+                    f"The channel is {self.channel!r}; channels are counted 0, 1, 2, ... Give a number, a name, or a "
+                    "mix such as DAPI+GFP."
+                )
         elif self.channel is not None and (not 0 <= self.channel < 2**31 or self.channel % 1):
             raise ParamsError(f"The channel is {self.channel}; channels are counted 0, 1, 2, ...")
         if self.diameter is not None and not (self.diameter == 0 or 1 <= self.diameter <= 5000):
@@ -267,3 +270,12 @@ class Recipe:
         if not isinstance(values, dict):
             raise CellsegError(f"The recipe {path} holds no settings by name. Give a recipe.json of an earlier run.")
         return cls.from_dict(values)
+
+
+def _is_number(text: str) -> bool:
+    """Whether a text is a number that counts nothing, such as -1 or 1.5; 01 may be a name."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return not text.isdecimal()

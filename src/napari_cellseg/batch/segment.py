@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..imaging.channels import Channel
 from ..imaging.image import Image, Origin, as_image
 from ..imaging.memory import check_room
 from ..imaging.normalize import NormalizerParams, normalize
@@ -261,7 +262,7 @@ def iter_predict_image(image: Image, recipe: Recipe) -> Generator[Progress, None
 def open_image(source: Image | np.ndarray | str | PathLike[str], axes: str | None = None) -> Image:
     """Return a path, an array or an Image as an Image."""
     if isinstance(source, (str, Path)) or hasattr(source, "__fspath__"):
-        return read_image(Path(source), axes)
+        return read_image(Path(source), axes, in_parts=True)
     return as_image(source, axes)
 
 
@@ -271,7 +272,7 @@ def segment(
     threshold: float | None = None,
     min_size: int | None = None,
     *,
-    channel: int | None = None,
+    channel: Channel | None = None,
     axes: str | None = None,
     device: str = "auto",
     diameter: float | None = None,
@@ -289,8 +290,8 @@ def segment(
         Foreground probability from which a pixel belongs to a cell, 0 to 1; None takes the model's.
     min_size : int, optional
         Smallest area of a cell in pixels; None takes the model's.
-    channel : int, optional
-        Channel to segment where there are several.
+    channel : int or str, optional
+        Channel to segment where there are several: its number, its name, or a mix such as ``"DAPI+GFP"``.
     axes : str, optional
         A letter of TZCYX per dimension where the image does not say.
     device : {'auto', 'cpu', 'cuda', 'mps'}

@@ -13,7 +13,7 @@ from psygnal import Signal
 from superqt.utils import qdebounced
 
 from ..batch.agreement_store import PersonCount
-from ..imaging.channels import PLUS, Channel
+from ..imaging.channels import Channel
 from ..imaging.errors import CellsegError
 from .layer_image import METADATA_KEY, placement
 from .planes import PlaneKey
@@ -109,9 +109,9 @@ class Clicking:
         stack = None if plane is None else self._bench.stacks.of(plane)
         axes = "CYX" if stack is None else stack.image.axes
         # Of a mix the first channel is shown: napari shows one at a time.
-        first = str(channel).partition(PLUS)[0].strip()
-        if first.isdecimal() and image.ndim == len(axes) and "C" in axes:
-            viewer.dims.set_current_step(viewer.dims.ndim - len(axes) + axes.index("C"), int(first))
+        first = self._first_channel(plane or image.unique_id, channel)
+        if first is not None and image.ndim == len(axes) and "C" in axes:
+            viewer.dims.set_current_step(viewer.dims.ndim - len(axes) + axes.index("C"), first)
         points = self._layer(count, image, plane)
         points.visible = True
         viewer.layers.selection.active = points
@@ -119,6 +119,13 @@ class Clicking:
         self._now = _Running(count, image, points, plane, hidden)
         points.events.data.connect(self._on_data)
         self.changed.emit()
+
+    def _first_channel(self, key: Any, channel: Channel | None) -> int | None:
+        try:
+            places = self._bench.image_of(key).channel_places(channel)
+        except CellsegError:
+            return None
+        return places[0] if places else None
 
     def take_back(self) -> None:
         """Take the last point away."""

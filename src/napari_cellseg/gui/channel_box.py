@@ -35,6 +35,7 @@ class ChannelBox(QComboBox):
         self._names: list[str] = []
         self._colors = False
         self._places: tuple[int, ...] = ()
+        self._unknown = False
         self.menu = QMenu(self)
         self.menu.aboutToHide.connect(self._show_places)
         self._ticks: list[QCheckBox] = []
@@ -47,10 +48,13 @@ class ChannelBox(QComboBox):
             names = list(COLORS)
         elif image is not None and image.n_channels > 1:
             names = [f"{i} {name}".strip() for i, name in enumerate(channel_names(image))]
+        self._unknown = False
         try:
             self._places = image.channel_places(channel) if image is not None and names else ()
         except ImageError:
-            self._places = ()
+            # What is wrong is said where the image is described.
+            self._places, self._unknown = (), channel is not None
+            self.setPlaceholderText(f"no channel {channel} here")
         if names != self._names or not self.count():
             self._names = names
             with QSignalBlocker(self):
@@ -81,7 +85,7 @@ class ChannelBox(QComboBox):
     def _show_places(self) -> None:
         with QSignalBlocker(self):
             if self._colors:
-                self.setCurrentIndex(self._places[0] + 1 if self._places else 0)
+                self.setCurrentIndex(-1 if self._unknown else self._places[0] + 1 if self._places else 0)
                 return
             mix = len(self._places) > 1
             if self._mixable:
@@ -89,6 +93,7 @@ class ChannelBox(QComboBox):
             self.setCurrentIndex(len(self._names) if mix else self._places[0] if self._places else -1)
 
     def _on_activated(self, index: int) -> None:
+        self._unknown = False
         if self._colors:
             self._places = (index - 1,) if index else ()
             self.chosen.emit(index - 1 if index else None)

@@ -127,6 +127,9 @@ class InputSection(QWidget):
             ask_axes = key in self._bench.axes
             if image.n_channels > 1:
                 self._bench.channels.setdefault(key, 0)
+            elif not image.rgb:
+                # It was chosen while its axes were thought to be others, or comes from a recipe.
+                self._bench.channels.pop(key, None)
         self.channel.set_image(image, self._bench.channels.get(key))
         with QSignalBlocker(self.axes_box):
             self.axes_box.clear()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..imaging.errors import CellsegError, ImageError
+from ..imaging.errors import CellsegError, ImageError, SeveralImagesError
 from ..imaging.finding import SUFFIXES, find_images, is_zarr
 from ..imaging.image import Image
 from ..imaging.reading import read_image
@@ -37,17 +37,21 @@ class Opened:
         Files that napari's own readers are to open.
     problems : tuple of str
         One sentence per file that could not be read, or that was left out.
+    reasons : dict of Path to str
+        Why some of the `others` are not read by us.
     """
 
     images: tuple[Image, ...]
     levels: tuple[list[Any] | None, ...]
     others: tuple[Path, ...]
     problems: tuple[str, ...]
+    reasons: Mapping[Path, str] = field(default_factory=dict)
 
 
 def read_paths(paths: Iterable[str | Path]) -> Opened:
     """Read files, and the images in folders; touches no layer, so that it can run beside the window's thread."""
     images, levels, others, problems = [], [], [], []
+    reasons: dict[Path, str] = {}
     try:
         found = find_images([Path(path) for path in paths])
     except CellsegError as error:
@@ -67,9 +71,13 @@ def read_paths(paths: Iterable[str | Path]) -> Opened:
             levels.append(levels_of_image)
             images.append(image)
             problems += notes
+        except SeveralImagesError as error:
+            # Plates and the like: a reader that is installed may know better.
+            others.append(path)
+            reasons[path] = str(error)
         except CellsegError as error:
             problems.append(str(error) if path.name in str(error) else f"{name}: {error}")
-    return Opened(tuple(images), tuple(levels), tuple(others), tuple(problems))
+    return Opened(tuple(images), tuple(levels), tuple(others), tuple(problems), reasons)
 
 
 def add_opened(viewer: Viewer, opened: Opened) -> tuple[list[Layer], list[str]]:
@@ -85,15 +93,16 @@ def add_opened(viewer: Viewer, opened: Opened) -> tuple[list[Layer], list[str]]:
     for image, levels in zip(opened.images, opened.levels, strict=True):
         try:
             layers.append(add_image(viewer, image, levels))
-        except (CellsegError, ValueError, TypeError) as error:
+        except (CellsegError, ValueError, TypeError, RuntimeError) as error:
             problems.append(f"{image.title}: {error}")
     for path in opened.others:
         try:
             layers += viewer.open([path], plugin=None)
         except (ValueError, OSError, TypeError, RuntimeError) as error:
             problems.append(
-                f"{path.name} could not be opened: no reader of napari takes it ({error}). Save it as TIFF, or install "
-                "a napari plugin that reads it."
+                opened.reasons.get(path)
+                or f"{path.name} could not be opened: no reader of napari takes it ({error}). Save it as TIFF, or "
+                "install a napari plugin that reads it."
             )
     show_only(layers[0], layers) if layers else None
     return layers, problems

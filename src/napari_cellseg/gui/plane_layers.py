@@ -21,7 +21,7 @@ class PlaneLayout:
     Attributes
     ----------
     places : list of int
-        Which axes of the layer those of the array become.
+        Which axis of the layer each of the array's becomes.
     n_axes : int
         How many axes the layer has.
     placement : dict
@@ -36,19 +36,21 @@ class PlaneLayout:
 
     def __init__(self, stack: Stack, image: ImageLayer) -> None:
         axes, letters = stack.image.axes, [axis for axis, _ in stack.lengths]
-        first = axes.index(letters[0])
+        first = min(axes.index(letter) for letter in letters)
         kept = [i for i in range(image.ndim) if i >= first]
         self._lengths = [stack.image.data.shape[i] if axes[i] == "C" else 1 for i in kept]
-        self.places = [i for i, axis in enumerate(kept) if axes[axis] in "YX" or axes[axis] in letters]
+        self.places = [kept.index(axes.index(letter)) for letter in (*letters, "Y", "X")]
         self.n_axes = len(kept)
         self.placement = _placement(image, kept)
 
     def lay(self, planes: Any) -> Any:
         """Return an array (one axis per axis of pages, Y, X), numpy or dask, with the axes of the layer; no copy."""
+        # A layer may have its slices before its time points.
+        planes = planes.transpose(np.argsort(self.places).tolist())
         if len(self.places) == self.n_axes:
             return planes
         shape = list(self._lengths)
-        for place, n in zip(self.places, planes.shape, strict=True):
+        for place, n in zip(sorted(self.places), planes.shape, strict=True):
             shape[place] = n
         order = tuple(slice(None) if i in self.places else None for i in range(self.n_axes))
         broadcast = da.broadcast_to if isinstance(planes, da.Array) else np.broadcast_to

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Any
 
+import dask.array as da
 import numpy as np
 
 from ..imaging.damage import DAMAGE
@@ -17,6 +19,42 @@ COARSEST = 2048
 # A coarsest level up to this size is read at once, so that the whole is there however one zooms.
 HELD_BYTES = 1 << 28
 _STEP = 4
+
+
+@dataclass(eq=False)
+class _Forgiving:
+    """An array for looking at only: what cannot be read of it is 0.
+
+    Attributes
+    ----------
+    array : array-like
+        Lazy.
+    dtype : numpy.dtype
+        What its values are given as.
+    is_damaged : bool
+        Whether a piece could not be read so far.
+    """
+
+    array: Any
+    dtype: np.dtype
+    is_damaged: bool = field(default=False, init=False)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of every axis."""
+        return tuple(self.array.shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __getitem__(self, index: Any) -> np.ndarray:
+        try:
+            return np.asarray(self.array[index]).astype(self.dtype, copy=False)
+        except DAMAGE:
+            self.is_damaged = True
+            return np.zeros(np.broadcast_to(np.int8(0), self.shape)[index].shape, self.dtype)
 
 
 def pyramid(image: Image) -> tuple[list[Any] | None, list[str]]:
@@ -34,40 +72,58 @@ def pyramid(image: Image) -> tuple[list[Any] | None, list[str]]:
     Returns
     -------
     levels : list of array, or None
-        Finest first.
+        Finest first: the image's own values, then copies for looking at, in which what cannot be read is 0.
     notes : list of str
-        A sentence for every level of the file that cannot be used.
+        A sentence for every level of the file that cannot be used, and one where the coarsest has pieces that cannot be
+        read.
     """
     if isinstance(image.data, np.ndarray) and image.data.nbytes <= DIRECT_BYTES and max(image.shape_yx) <= DIRECT_SIDE:
         return None, []
     coarser, notes = read_levels(image)
     levels = [image.data, *coarser]
-    while len(levels) > 1:
-        held = _held(levels[-1])
-        if held is not None:
-            levels[-1] = held
-            break
-        notes.append(
-            f"{image.title}: level {len(levels) - 1} of its pyramid has pieces that cannot be read, and is left out."
-        )
-        levels.pop()
-    step = 1
-    rows = max(levels[-1].shape[image.axes.index(axis)] for axis in "YX")
-    last = levels[-1]
-    while rows / step > COARSEST:
+    last, step = levels[-1], 1
+    longest = max(last.shape[image.axes.index(axis)] for axis in "YX")
+    while longest / step > COARSEST:
         step *= _STEP
         thin = slice(None, None, step)
-        levels.append(last[(..., thin, thin, slice(None)) if image.rgb else (..., thin, thin)])
-    if step > 1 and levels[-1].nbytes <= HELD_BYTES:
-        levels[-1] = np.array(levels[-1])
-    return (levels if len(levels) > 1 else None), notes
+        levels.append(_thinned(last, (..., thin, thin, slice(None)) if image.rgb else (..., thin, thin)))
+    if len(levels) == 1:
+        return None, notes
+    for place in range(1, len(levels) - 1):
+        levels[place] = _forgiven(levels[place])
+    if levels[-1].nbytes > HELD_BYTES:
+        levels[-1] = _forgiven(levels[-1])
+    else:
+        levels[-1], is_damaged = _held(levels[-1])
+        if is_damaged:
+            notes.append(f"{image.title}: pieces of it cannot be read; they are black on the screen.")
+    return levels, notes
 
 
-def _held(level: Any) -> Any:
-    """Read a level unless it is large; None where it is damaged."""
-    if level.nbytes > HELD_BYTES:
+def _thinned(values: Any, index: tuple[Any, ...]) -> Any:
+    """Every n-th row and column; what is lazy stays so."""
+    if isinstance(values, np.ndarray):
+        return values[index]
+    lazy = values if isinstance(values, da.Array) else da.from_array(values)
+    return lazy[index]
+
+
+def _held(level: Any) -> tuple[np.ndarray, bool]:
+    """Read a level piece by piece, and say whether some could not be."""
+    if isinstance(level, np.ndarray):
+        return np.array(level), False
+    held, damaged = np.zeros(level.shape, level.dtype), False
+    edges = [np.cumsum([0, *lengths]) for lengths in level.chunks]
+    for block in np.ndindex(*level.numblocks):
+        place = tuple(slice(e[i], e[i + 1]) for e, i in zip(edges, block, strict=True))
+        piece = _Forgiving(level.blocks[block], level.dtype)
+        held[place] = piece[...]
+        damaged |= piece.is_damaged
+    return held, damaged
+
+
+def _forgiven(level: Any) -> Any:
+    """What cannot be read of a level is 0; lazy as it was."""
+    if isinstance(level, np.ndarray):
         return level
-    try:
-        return np.asarray(level)
-    except DAMAGE:
-        return None
+    return da.from_array(_Forgiving(level, level.dtype), chunks=level.chunks, asarray=False)

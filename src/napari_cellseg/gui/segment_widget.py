@@ -110,7 +110,10 @@ class SegmentWidget(Dock):
             sliders = replace(cells.segmented, recipe=recipe)
             self.session.set_threshold(sliders.threshold)
             self.session.set_min_size(sliders.min_size)
-        self.session.note(f"{Path(path).name} is used from now on. Press Segment to find the cells with it.")
+        note = f"{Path(path).name} is used from now on. Press Segment to find the cells with it."
+        if key is not None and recipe.channel is not None and key not in self.bench.channels:
+            note += f" This image has one channel: the recipe's, {recipe.channel}, is left out."
+        self.session.note(note)
 
     def segment(self) -> None:
         """Start to segment the chosen image, a part of it, or all planes; a second press while it runs does nothing."""

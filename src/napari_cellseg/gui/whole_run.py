@@ -263,7 +263,7 @@ def _pyramid(paths: Mapping[tuple[int, ...], Path], shape: tuple[int, ...]) -> l
 
 def _request(path: Path, shape: tuple[int, ...], recipe: Recipe, out: Path) -> BatchRequest:
     """Make sure that the file holds what the layer shows, and complete the recipe."""
-    image = read_image(path, recipe.axes)
+    image = read_image(path, recipe.axes, in_parts=True)
     if tuple(image.data.shape) != shape:
         raise ImageError(
             f"{path.name} holds {' x '.join(map(str, image.data.shape))} values, but the layer shows "

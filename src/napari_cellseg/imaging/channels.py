@@ -24,7 +24,7 @@ def find_channels(channel: Channel, n_channels: int, names: Sequence[str], title
         a name, such as ``488``.
     n_channels : int
     names : sequence of str
-        One per channel, or none. Capital letters do not matter unless two names differ by them alone.
+        One per channel; otherwise there are none. Capital letters do not matter unless two names differ by them alone.
     title : str
         What to call the image in a message.
 
@@ -38,6 +38,7 @@ def find_channels(channel: Channel, n_channels: int, names: Sequence[str], title
     ImageError
         There is no such channel, or several of that name.
     """
+    names = names if len(names) == n_channels else ()
     whole = _find(channel, n_channels, names, title)
     if whole is not None:
         return (whole,)
@@ -58,18 +59,29 @@ def mix_name(places: Sequence[int]) -> Channel:
     return places[0] if len(places) == 1 else PLUS.join(str(place) for place in places)
 
 
+def plain_channel(text: str) -> Channel:
+    """Return the one way to write what a text says without looking at an image: ``2+0 `` and ``0+2`` are the same."""
+    parts = [part.strip() for part in text.split(PLUS)]
+    if all(part.isdecimal() and str(int(part)) == part for part in parts):
+        return mix_name(sorted({int(part) for part in parts}))
+    return text.strip()
+
+
 def mixed(planes: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the mean of normalised channels, float32."""
+    """Return the mean of normalised channels, float32, 0 to 1: whatever normalises it further knows its full scale."""
     total = np.zeros(planes[0].shape, np.float32)
     for plane in planes:
         total += plane
-    return total / np.float32(len(planes))
+    return np.clip(total / np.float32(len(planes)), 0, 1)
 
 
 def _find(channel: Channel, n_channels: int, names: Sequence[str], title: str) -> int | None:
     text = str(channel).strip()
-    if text.isdecimal() and int(text) < n_channels:
+    # "01" is no number here, but may be a name.
+    if text.isdecimal() and str(int(text)) == text and int(text) < n_channels:
         return int(text)
+    if not text:
+        return None
     for exact in (True, False):
         said = text if exact else text.casefold()
         found = [i for i, name in enumerate(names) if (name if exact else name.casefold()).strip() == said]

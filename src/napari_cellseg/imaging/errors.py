@@ -25,6 +25,10 @@ class MemoryTooSmallError(ImageError):
     """An image, or what is to be done with it, does not fit into memory."""
 
 
+class SeveralImagesError(ImageError):
+    """A file or folder holds several images, and which one is meant is not plain."""
+
+
 class AxesError(ImageError):
     """The axes of an image are unknown, or are not ones that can be segmented."""
 

@@ -126,8 +126,8 @@ class Image:
         channel : int or str, optional
             Which channel, by number or by name. For a colour image None means all three colours and 0, 1, 2 mean red,
             green, blue. For an image with several channels it must be given. Several with ``+`` between them are
-            mixed: each is normalised by its percentiles (`normalize`), so that none drowns the others, and the plane
-            is their mean.
+            mixed, but for colours: each is normalised by its percentiles (`normalize`), so that none drowns the
+            others, and the plane is their mean, clipped to 0 and 1.
 
         Returns
         -------
@@ -163,8 +163,13 @@ class Image:
                     f"Choose a channel from 0 to {self.n_channels - 1} (on the command line --channel N)."
                 )
             return () if self.rgb or "C" not in self.axes else (0,)
-        names = self.channel_names or (_COLORS if self.rgb else ())
+        names = _COLORS if self.rgb else self.channel_names
         places = find_channels(channel, 3 if self.rgb else self.n_channels, names, self.title)
+        if self.rgb and len(places) > 1:
+            raise ImageError(
+                f"{self.title} is a colour image, and its colours are not mixed. Choose one of them, or leave the "
+                "channel out to take all three."
+            )
         return places if "C" in self.axes else ()
 
     def _plane(self, place: int | None) -> np.ndarray:

@@ -22,7 +22,7 @@ LAZY_BYTES = 1_000_000_000
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def read_image(path: str | os.PathLike[str], axes: str | None = None) -> Image:
+def read_image(path: str | os.PathLike[str], axes: str | None = None, in_parts: bool = False) -> Image:
     """Read an image with its axes and pixel size.
 
     Parameters
@@ -34,6 +34,9 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None) -> Image:
         disk until they are asked for.
     axes : str, optional
         A letter of ``TZCYX`` per dimension, where the file does not say or is wrong.
+    in_parts : bool
+        A stack in Zarr of which pieces are damaged stays on the disk: its other planes can be used. Otherwise it is
+        refused.
 
     Returns
     -------
@@ -50,7 +53,7 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None) -> Image:
     """
     path = Path(path)
     try:
-        return _read(path, axes)
+        return _read(path, axes, in_parts)
     except CellsegError:
         raise
     except DAMAGE as error:
@@ -76,10 +79,10 @@ def source_stamp(path: str | os.PathLike[str]) -> dict[str, int]:
     return {"size": sum(s.st_size for s in stats), "mtime_ns": max((s.st_mtime_ns for s in stats), default=0)}
 
 
-def _read(path: Path, axes: str | None) -> Image:
+def _read(path: Path, axes: str | None, in_parts: bool) -> Image:
     if path.is_dir():
         if is_zarr(path):
-            return read_zarr(path, axes, LAZY_BYTES)
+            return read_zarr(path, axes, LAZY_BYTES, in_parts)
         if path.suffix.lower() == ZARR_SUFFIX:
             raise ImageError(f"{path} is a folder without the files that say what its Zarr image is. Copy it again.")
         raise ImageError(f"{path} is a folder. Give an image file.")

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .damage import DAMAGE
-from .errors import AxesError, ImageError
+from .errors import AxesError, ImageError, SeveralImagesError
 from .image import Image, as_image
 from .inflating import swells
 from .memory import check_room
@@ -23,7 +23,7 @@ _METADATA_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 _ZLIB_CODECS = ("gzip", "zlib")
 
 
-def read_zarr(path: Path, axes: str | None, lazy_bytes: int) -> Image:
+def read_zarr(path: Path, axes: str | None, lazy_bytes: int, in_parts: bool = False) -> Image:
     """Read the full-size image of a Zarr folder.
 
     Parameters
@@ -34,6 +34,8 @@ def read_zarr(path: Path, axes: str | None, lazy_bytes: int) -> Image:
         What its dimensions mean, where it does not say or is wrong.
     lazy_bytes : int
         From this size on the values stay in the folder until they are asked for.
+    in_parts : bool
+        So do those of a stack of which pieces are damaged.
 
     Raises
     ------
@@ -66,7 +68,7 @@ def read_zarr(path: Path, axes: str | None, lazy_bytes: int) -> Image:
     names = _channel_names(attributes) if multiscale is not None else ()
     n_channels = array.shape[chosen.upper().index("C")] if chosen and "C" in chosen.upper()[: array.ndim] else 0
     return as_image(
-        _dask(array) if lazy else _values(array, path, chosen),
+        _dask(array) if lazy else _values(array, path, chosen if in_parts else None),
         chosen,
         pixel_size=None if y is None or x is None else (y, x),
         # Channels come first here; only a plain array may be a colour picture.
@@ -103,11 +105,13 @@ def _in_group(group: Any, path: Path) -> tuple[Any, Any, Mapping[str, Any], Mapp
     attributes = _ome(group)
     if "plate" in attributes or "well" in attributes:
         what = "plate" if "plate" in attributes else "well"
-        raise ImageError(f"{path} is a whole {what} of images. Give the image folders inside it, such as A/1/0.")
+        raise SeveralImagesError(
+            f"{path} is a whole {what} of images. Give the image folders inside it, such as A/1/0."
+        )
     described = attributes.get("multiscales")
     if described:
         if not isinstance(described, list) or len(described) > 1:
-            raise ImageError(f"{path} describes {len(described)} images. Give a folder of one image.")
+            raise SeveralImagesError(f"{path} describes {len(described)} images. Give a folder of one image.")
         multiscale = described[0]
         array = group[multiscale["datasets"][0]["path"]]
         if isinstance(array, zarr.Group):
@@ -118,7 +122,7 @@ def _in_group(group: Any, path: Path) -> tuple[Any, Any, Mapping[str, Any], Mapp
         child = next(iter(children.values()))
         return _in_group(child, path) if isinstance(child, zarr.Group) else (group, child, dict(child.attrs), None)
     names = ", ".join(sorted(children)[:20]) or "none"
-    raise ImageError(
+    raise SeveralImagesError(
         f"{path} holds {len(children)} arrays or groups ({names}), and which one is the image is not plain. "
         f"Give one of the folders inside it{f', such as {path / sorted(children)[0]}' if children else ''}."
     )
@@ -196,7 +200,7 @@ def _values(array: Any, path: Path, axes: str | None) -> Any:
         lengths = dict(zip((axes or "").upper(), array.shape, strict=False))
         if max(lengths.get("T", 1), lengths.get("Z", 1)) == 1:
             raise
-        # One piece that is damaged is the matter of its own plane: the others of a stack can be used.
+        # One piece that is damaged is the matter of its own plane: the others can be used.
         return _dask(array)
 
 

@@ -25,8 +25,8 @@ def read_levels(image: Image) -> tuple[list[Any], list[str]]:
     Returns
     -------
     levels : list of dask.array.Array
-        From the finest of them on; none where the file has none, or is no OME-Zarr image. Each has the image's axes, is
-        as long as the image along all but Y and X, and smaller than the one before along these.
+        From the finest of them on, with the image's axes and dtype; none where the file has none, or is no OME-Zarr
+        image. Each is smaller than the one before along Y or X, and may be along Z.
     notes : list of str
         A sentence for every level that cannot be used, and was left out.
     """
@@ -36,37 +36,40 @@ def read_levels(image: Image) -> tuple[list[Any], list[str]]:
         return [], []
     levels: list[Any] = []
     notes: list[str] = []
-    shape = tuple(image.data.shape)
+    shape, dtype = tuple(image.data.shape), np.dtype(image.data.dtype)
     try:
         group, multiscale = multiscale_of(Path(image.source))
         names = [str(one["path"]) for one in multiscale["datasets"]] if multiscale is not None else []
+        # A boolean image is read as whole numbers.
+        stored = group[names[0]].dtype if names else dtype
     except CellsegError:
         return [], []
     except DAMAGE:
         return [], []
     for name in names[1:]:
         try:
-            level = dask.array.from_zarr(group[name])
+            array = group[name]
+            kind, sides = array.dtype, tuple(array.shape)
         except DAMAGE as error:
             notes.append(f"{image.title}: level {name} of its pyramid cannot be read ({error}), and is left out.")
             continue
-        if level.dtype != image.data.dtype or not _coarser(level.shape, shape, image):
+        if kind != stored or not _coarser(sides, shape, image):
             notes.append(
-                f"{image.title}: level {name} of its pyramid, {_times(level.shape)} {level.dtype}, is no smaller copy "
-                f"of the one before, {_times(shape)} {np.dtype(image.data.dtype)}, and is left out."
+                f"{image.title}: level {name} of its pyramid, {_times(sides)} {kind}, is no smaller copy of the one "
+                f"before, {_times(shape)} {stored}, and is left out."
             )
             continue
-        levels.append(level)
-        shape = tuple(level.shape)
+        levels.append(dask.array.from_zarr(array).astype(dtype))
+        shape = sides
     return levels, notes
 
 
 def _coarser(shape: tuple[int, ...], finer: tuple[int, ...], image: Image) -> bool:
     if len(shape) != len(finer):
         return False
-    sides = [(a, b) for axis, a, b in zip(image.axes, shape, finer, strict=True) if axis in "YX"]
-    same = all(a == b for axis, a, b in zip(image.axes, shape, finer, strict=True) if axis not in "YX")
-    return same and all(0 < a <= b for a, b in sides) and any(a < b for a, b in sides)
+    pairs = list(zip(image.axes, shape, finer, strict=True))
+    fits = all(0 < a <= b if axis in "ZYX" else a == b for axis, a, b in pairs)
+    return fits and any(a < b for axis, a, b in pairs if axis in "YX")
 
 
 def _times(shape: tuple[int, ...]) -> str:

@@ -80,7 +80,7 @@ def _without_telemetry() -> Iterator[None]:
         yield
     finally:
         if before is None:
-            del sys.modules[name]
+            sys.modules.pop(name, None)
         else:
             sys.modules[name] = before
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections.abc import Generator
 from functools import lru_cache
@@ -25,6 +26,8 @@ from .versions import ModelVersion, file_sha256
 
 TILE = 1024
 MIN_TILE = 256
+# Weights are loaded and compiled by one thread at a time.
+_LOADING = threading.RLock()
 BATCH_PIXELS = {"cpu": 1 << 20, "cuda": 1 << 24, "mps": 1 << 22}
 
 
@@ -83,8 +86,13 @@ def ready_network(model: ModelVersion, choice: DeviceChoice) -> Network:
 def network_for_maps(model: ModelVersion, choice: DeviceChoice) -> Network | CompiledNetwork:
     """Return what :func:`batch_maps` runs: the version's network compiled for the CPU where that can be, else torch's.
 
-    The last two are kept.
+    The last two are kept. A second thread that asks meanwhile waits for the first, and gets the same network.
     """
+    with _LOADING:
+        return _network_for_maps(model, choice)
+
+
+def _network_for_maps(model: ModelVersion, choice: DeviceChoice) -> Network | CompiledNetwork:
     if choice.device == "cpu" and can_compile(model.config, choice.dtype):
         compiled = _compiled_network(model, choice, _modified(model), torch.get_num_threads())
         if compiled is not None:
