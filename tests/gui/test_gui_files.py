@@ -278,6 +278,7 @@ def test_a_mix_of_channels_is_ticked_and_segmented(
     QTest.keyClick(channel.menu, Qt.Key.Key_Escape)
     qtbot.waitUntil(lambda: not channel.menu.isVisible())
     assert channel.currentText() == "DAPI + GFP …"
+    assert widget.scroll.verticalScrollBar().maximum() == 0, "it has to be scrolled"
     press_segment(widget, qtbot)
     assert widget.session.cells.count() == 4
     command = command_line(widget.session.cells)

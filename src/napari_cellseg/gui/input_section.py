@@ -107,10 +107,11 @@ class InputSection(QWidget):
         grid.addLayout(row, 2, 0, 1, 2)
 
     def _on_chosen(self, key: Any = None) -> None:
-        # The plot of all planes needs room too.
-        side = SMALL_THUMBNAIL if isinstance(self._bench.session.chosen, PlaneKey) else THUMBNAIL
-        self.preview.setFixedSize(side, side)
         self._show_channels()
+        # The row of channels needs room too, and the plot of all planes.
+        stepping = isinstance(self._bench.session.chosen, PlaneKey)
+        side = SMALL_THUMBNAIL if stepping or self.channel.count() > 1 else THUMBNAIL
+        self.preview.setFixedSize(side, side)
         self._show_preview()
 
     def _show_channels(self) -> None:
