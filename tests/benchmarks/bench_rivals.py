@@ -77,8 +77,6 @@ def run() -> list[Row]:
     ways = {
         "as shipped": {},
         "size given": {"diameter": 0.0},
-        "cells-fast": {"model": "cells-fast"},
-        "cells-fast, size given": {"model": "cells-fast", "diameter": 0.0},
         "accurate": {"accurate": True},
     }
     if python is None:
@@ -98,7 +96,7 @@ def run() -> list[Row]:
     for way in ways:
         faster = [min(pair) for pair in zip(*(named[name] for name in RIVALS), strict=True)]
         ratio = median_ratio(faster, named[way])
-        goal = {"goal": "2x", "reached": ratio >= 2} if way in ("as shipped", "cells-fast") else {}
+        goal = {"goal": "2x", "reached": ratio >= 2} if way == "as shipped" else {}
         rows.append(Row(f"{way}, against the faster of both", f"{ratio:.2f}x", **goal))
         spread = statistics.quantiles([a / b for a, b in zip(faster, named[way], strict=True)], n=4)
         rows.append(Row("  middle half of the rounds", f"{spread[0]:.2f}x to {spread[2]:.2f}x"))
