@@ -155,3 +155,15 @@ def test_the_recipe_says_so(tmp_path: Path) -> None:
     write_config(folder, **settings, threshold=0.5, min_size=5, diameter=0.0)
     with pytest.raises(ModelError, match="diameter"):
         read_version(folder)
+
+
+def test_no_more_windows_than_needed_are_looked_at(bundled: ModelVersion, monkeypatch: pytest.MonkeyPatch) -> None:
+    image = read_image(Path(napari_cellseg.__file__).parent / "samples" / "mosaic.png").plane()[:1024, :1024]
+    normalized, looks = normalize(image, bundled.normalizer), []
+    look = sizing.iter_predict
+    monkeypatch.setattr(sizing, "iter_predict", lambda *args: looks.append(args[0].shape) or look(*args))
+    few, _ = drain(iter_estimate_diameter(normalized, bundled, "cpu"))
+    assert looks == [(sizing.WINDOW, sizing.WINDOW)]
+    monkeypatch.setattr(sizing, "ENOUGH_CELLS", 10**9)
+    many, _ = drain(iter_estimate_diameter(normalized, bundled, "cpu"))
+    assert len(looks) == 1 + sizing.N_WINDOWS and few == pytest.approx(many, rel=0.2)
