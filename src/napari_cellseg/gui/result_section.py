@@ -82,7 +82,7 @@ class ResultSection(QWidget):
         self.outlines.setChecked(self._bench.outlines)
         self.outlines.setToolTip("Draw cells as outlines, to see the image inside them.")
         self.color_by = QComboBox(objectName="color_by")
-        self.color_by.addItem("own colours", ID)
+        self.color_by.addItem("colours", ID)
         self.color_by.addItem("by area", AREA)
         self.color_by.addItem("by doubt", DOUBT)
         self.color_by.setToolTip(

@@ -111,15 +111,15 @@ class TrainGuardSection(QWidget):
         self.pictures = Fold(
             "guard_pictures", "cells that changed", "Cells that the two models draw differently.", self.gallery, True
         )
-        self.use = small_button("use_new", "Use the new model", "Segment with it from now on. Corrections stay.")
+        self.use = small_button("use_new", "Use the new one", "Segment with it from now on. Corrections stay.")
         self.keep = small_button(
             "keep_old", "Keep the old one", "Nothing changes. The new one stays in the list of models."
         )
         self.use.clicked.connect(self._on_use)
         self.keep.clicked.connect(self._on_keep)
         buttons = QHBoxLayout()
-        buttons.addWidget(self.use)
-        buttons.addWidget(self.keep)
+        buttons.addWidget(self.use, 6)
+        buttons.addWidget(self.keep, 5)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
