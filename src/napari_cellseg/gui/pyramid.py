@@ -7,6 +7,7 @@ from typing import Any
 
 import dask.array as da
 import numpy as np
+from dask.array.core import slices_from_chunks
 
 from ..imaging.damage import DAMAGE
 from ..imaging.image import Image
@@ -27,16 +28,12 @@ class _Forgiving:
 
     Attributes
     ----------
-    array : array-like
-        Lazy.
-    dtype : numpy.dtype
-        What its values are given as.
+    array : dask.array.Array
     is_damaged : bool
         Whether a piece could not be read so far.
     """
 
     array: Any
-    dtype: np.dtype
     is_damaged: bool = field(default=False, init=False)
 
     @property
@@ -45,13 +42,18 @@ class _Forgiving:
         return tuple(self.array.shape)
 
     @property
+    def dtype(self) -> np.dtype:
+        """Type of the values."""
+        return np.dtype(self.array.dtype)
+
+    @property
     def ndim(self) -> int:
         """Number of axes."""
         return len(self.shape)
 
     def __getitem__(self, index: Any) -> np.ndarray:
         try:
-            return np.asarray(self.array[index]).astype(self.dtype, copy=False)
+            return np.asarray(self.array[index])
         except DAMAGE:
             self.is_damaged = True
             return np.zeros(np.broadcast_to(np.int8(0), self.shape)[index].shape, self.dtype)
@@ -112,18 +114,14 @@ def _held(level: Any) -> tuple[np.ndarray, bool]:
     """Read a level piece by piece, and say whether some could not be."""
     if isinstance(level, np.ndarray):
         return np.array(level), False
-    held, damaged = np.zeros(level.shape, level.dtype), False
-    edges = [np.cumsum([0, *lengths]) for lengths in level.chunks]
-    for block in np.ndindex(*level.numblocks):
-        place = tuple(slice(e[i], e[i + 1]) for e, i in zip(edges, block, strict=True))
-        piece = _Forgiving(level.blocks[block], level.dtype)
-        held[place] = piece[...]
-        damaged |= piece.is_damaged
-    return held, damaged
+    held, forgiving = np.zeros(level.shape, level.dtype), _Forgiving(level)
+    for place in slices_from_chunks(level.chunks):
+        held[place] = forgiving[place]
+    return held, forgiving.is_damaged
 
 
 def _forgiven(level: Any) -> Any:
     """What cannot be read of a level is 0; lazy as it was."""
     if isinstance(level, np.ndarray):
         return level
-    return da.from_array(_Forgiving(level, level.dtype), chunks=level.chunks, asarray=False)
+    return da.from_array(_Forgiving(level), chunks=level.chunks, asarray=False)

@@ -92,12 +92,11 @@ class Regions:
             bench.choose(layer)
             then()
         elif (part := self._known(layer, place)) is not None:
-            self._where[part.unique_id] = where
             self._tell(part, key)
             bench.choose(part)
             then()
         else:
-            self._read(layer, image, place, where, key, then)
+            self._read(layer, image, place, key, then)
 
     def cancel(self) -> bool:
         """Do not wait for a part any more; returns whether one was being read."""
@@ -142,9 +141,7 @@ class Regions:
                 return part
         return None
 
-    def _read(
-        self, layer: ImageLayer, image: Image, place: Rectangle, where: Where, key: Any, then: Callable[[], object]
-    ) -> None:
+    def _read(self, layer: ImageLayer, image: Image, place: Rectangle, key: Any, then: Callable[[], object]) -> None:
         bench, data = self._bench, layer.data
         several = bench.stacks.of(layer.unique_id) is not None
 
@@ -158,7 +155,7 @@ class Regions:
             if now is None or now.data is not data:
                 bench.session.note("The image changed while a part of it was read. Press Segment again.")
                 return
-            self._add(layer, values, place, where, key)
+            self._add(layer, values, place, key)
             then()
 
         self._busy = True
@@ -172,13 +169,11 @@ class Regions:
         self.changed.emit()
         self._bench.failed(error)
 
-    def _add(self, layer: ImageLayer, values: Any, place: Rectangle, where: Where, key: Any) -> None:
+    def _add(self, layer: ImageLayer, values: Any, place: Rectangle, key: Any) -> None:
         """Add a part as a layer, right above its image, with all that the panel said when it was asked for."""
         bench, viewer = self._bench, self._bench.viewer
         part = _part_layer(layer, values, place)
         self._made[part.unique_id] = (layer.unique_id, place)
-        # Who looks at views one after the other moves on and presses Segment again.
-        self._where[part.unique_id] = where
         layer.events.data.connect(self._on_data)
         self._tell(part, layer.unique_id)
         self._tell(part, key)
@@ -188,7 +183,9 @@ class Regions:
 
     def _tell(self, part: ImageLayer, key: Any) -> None:
         """Let what a person said about an image count for a part."""
-        said: tuple[MutableMapping[Any, Any], ...] = (self._bench.axes, self._bench.channels, self._bench.diameters)
+        bench = self._bench
+        # With where to look: who looks at views one after the other moves on and presses Segment again.
+        said: tuple[MutableMapping[Any, Any], ...] = (bench.axes, bench.channels, bench.diameters, self._where)
         for about in said:
             if key in about:
                 about[part.unique_id] = about[key]

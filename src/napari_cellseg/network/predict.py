@@ -80,7 +80,8 @@ def _ready_network(model: ModelVersion, choice: DeviceChoice, modified: int) -> 
 
 def ready_network(model: ModelVersion, choice: DeviceChoice) -> Network:
     """Return the version's network on a device; the last two are kept, so that a second image starts at once."""
-    return _ready_network(model, choice, _modified(model))
+    with _LOADING:
+        return _ready_network(model, choice, _modified(model))
 
 
 def network_for_maps(model: ModelVersion, choice: DeviceChoice) -> Network | CompiledNetwork:
@@ -89,15 +90,11 @@ def network_for_maps(model: ModelVersion, choice: DeviceChoice) -> Network | Com
     The last two are kept. A second thread that asks meanwhile waits for the first, and gets the same network.
     """
     with _LOADING:
-        return _network_for_maps(model, choice)
-
-
-def _network_for_maps(model: ModelVersion, choice: DeviceChoice) -> Network | CompiledNetwork:
-    if choice.device == "cpu" and can_compile(model.config, choice.dtype):
-        compiled = _compiled_network(model, choice, _modified(model), torch.get_num_threads())
-        if compiled is not None:
-            return compiled
-    return ready_network(model, choice)
+        if choice.device == "cpu" and can_compile(model.config, choice.dtype):
+            compiled = _compiled_network(model, choice, _modified(model), torch.get_num_threads())
+            if compiled is not None:
+                return compiled
+        return ready_network(model, choice)
 
 
 @lru_cache(maxsize=2)
