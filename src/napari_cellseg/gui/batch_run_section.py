@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QGridLayout, QLabel, QPushButton, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
 from .batch_job import BatchJob
 from .bindings import Bindings
 from .colors import Colors, accent_button
+from .job_parts import CancelButton, Message
 from .progress_bar import ProgressBar
 
 LONGEST = 260
@@ -28,8 +29,6 @@ class BatchRunSection(QWidget):
     def __init__(self, job: BatchJob, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._job = job
-        self._colors: Colors | None = None
-        self._said: tuple[str, bool] = (READY, False)
         self._n_images = self._n_before = 0
         self._build()
         self._bindings = Bindings(self)
@@ -44,18 +43,12 @@ class BatchRunSection(QWidget):
 
     def say(self, text: str, warning: bool = False) -> None:
         """Show a sentence until the next phase of a batch."""
-        self._said = (text, warning)
-        self.message.setText(text if len(text) <= LONGEST else f"{text[: LONGEST - 2]} …")
-        self.message.setToolTip(text if len(text) > LONGEST else "")
-        if self._colors is not None:
-            color = self._colors.warning if warning else self._colors.faint
-            self.message.setStyleSheet(f"color: {color.name()};")
+        self.message.say(text, warning)
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
-        self._colors = colors
         self.run.setStyleSheet(accent_button(colors))
-        self.say(*self._said)
+        self.message.set_colors(colors)
 
     def _build(self) -> None:
         self.run = QPushButton("Run", objectName="batch_run")
@@ -67,14 +60,12 @@ class BatchRunSection(QWidget):
         self.resume.setToolTip(
             "Go on: what is done with this very recipe is left as it is. What failed, or changed since, is done again."
         )
-        self.cancel = QPushButton("Cancel", objectName="batch_cancel")
-        self.cancel.setToolTip("Stop. What is done stays done. Pressed a second time it stops at once.")
+        self.cancel = CancelButton(
+            self._job, "batch_cancel", "Stop. What is done stays done. Pressed a second time it stops at once."
+        )
         self.progress = ProgressBar(objectName="batch_progress")
         self.progress.setToolTip("How many images are done, and how long the others will take.")
-        self.message = QLabel(objectName="batch_message")
-        self.message.setWordWrap(True)
-        self.message.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.message = Message(READY, "batch_message", LONGEST)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(5)
@@ -86,15 +77,12 @@ class BatchRunSection(QWidget):
         grid.addWidget(self.message, 2, 0, 1, 3)
         self.run.clicked.connect(self.run_asked)
         self.resume.clicked.connect(self.resume_asked)
-        self.cancel.clicked.connect(self._job.cancel)
 
     def _show_buttons(self) -> None:
         running, n = self._job.running, self._n_images
         self.run.setText("Run" if not n else f"Run {n:,} image{'' if n == 1 else 's'}")
         self.run.setEnabled(not running and n > 0)
         self.resume.setEnabled(not running and n > 0 and self._n_before > 0)
-        self.cancel.setEnabled(running)
-        self.cancel.setText("Stop now" if self._job.kind == "stopping" else "Cancel")
 
     def _on_changed(self) -> None:
         self._show_buttons()

@@ -15,6 +15,7 @@ from .bindings import Bindings
 from .calibration_job import CalibrationJob, CalibrationRequest, CalibrationSource
 from .colors import Colors, accent_button
 from .heat_map import HeatMap, figure_text
+from .job_parts import CancelButton
 from .layout import heading, shrinkable
 from .progress_bar import ProgressBar
 
@@ -148,8 +149,7 @@ class CalibrationSection(QWidget):
         self.goal.setToolTip("The right number of cells in each image, or cells that are found and outlined rightly.")
         self.start_button = QPushButton("Calibrate", objectName="calibration_start")
         self.start_button.setToolTip(READY)
-        self.cancel = QPushButton("Cancel", objectName="calibration_cancel")
-        self.cancel.setToolTip("Stop. Nothing is changed.")
+        self.cancel = CancelButton(self._job, "calibration_cancel", "Stop. Nothing is changed.")
         self.progress = ProgressBar(objectName="calibration_progress")
         self.map = HeatMap()
         self.figures = QLabel(objectName="calibration_figures")
@@ -158,7 +158,6 @@ class CalibrationSection(QWidget):
         self.about.setWordWrap(True)
         self.keep_button = QPushButton("Keep as its defaults", objectName="calibration_keep")
         self.start_button.clicked.connect(self.start)
-        self.cancel.clicked.connect(self._job.cancel)
         self.keep_button.clicked.connect(self.keep)
         self.map.picked.connect(self.choose)
 
@@ -198,7 +197,6 @@ class CalibrationSection(QWidget):
         usable = model is not None and bool(self._sources)
         for control in (self.source, self.goal, self.start_button):
             control.setEnabled(usable and not job.running)
-        self.cancel.setEnabled(job.running)
         self.keep_button.setEnabled(self.found is not None and not self._kept and not job.running)
         self.keep_button.setText(
             "Keep as the defaults of a copy" if model is not None and model.bundled else "Keep as its defaults"
@@ -210,7 +208,6 @@ class CalibrationSection(QWidget):
     def _on_changed(self) -> None:
         job = self._job
         self._enable()
-        self.cancel.setText("Stop now" if job.kind == "stopping" else "Cancel")
         if job.running:
             self.about.setText(job.sentence())
         elif not self._sources and self.model is not None:

@@ -9,7 +9,6 @@ from qtpy.QtWidgets import (
     QDoubleSpinBox,
     QHBoxLayout,
     QHeaderView,
-    QLabel,
     QPushButton,
     QSpinBox,
     QTreeWidget,
@@ -22,6 +21,7 @@ from ..imaging.errors import CellsegError
 from ..training.halving import first_minutes
 from .bindings import Bindings
 from .colors import Colors
+from .job_parts import CancelButton, Message
 from .layout import SMALL, leave_wheel
 from .pace import in_words
 from .progress_bar import ProgressBar
@@ -57,7 +57,6 @@ class SearchSection(QWidget):
         super().__init__()
         self._job, self._training, self._request = job, training, request
         self._colors: Colors | None = None
-        self._said: tuple[str, bool] = ("", False)
         self._shown: list[Tried] = []
         self._build()
         self._bindings = Bindings(self)
@@ -78,16 +77,12 @@ class SearchSection(QWidget):
 
     def say(self, text: str, warning: bool = False) -> None:
         """Show a sentence."""
-        self._said = (text, warning)
-        self.message.setText(text)
-        if self._colors is not None:
-            color = self._colors.warning if warning else self._colors.faint
-            self.message.setStyleSheet(f"color: {color.name()};")
+        self.message.say(text, warning)
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
         self._colors = colors
-        self.say(*self._said)
+        self.message.set_colors(colors)
         self._fill(anew=True)
 
     def _build(self) -> None:
@@ -109,12 +104,10 @@ class SearchSection(QWidget):
         self.start_button.setToolTip(
             "Train with different settings, and rank them by the cells found in images held out."
         )
-        self.cancel = QPushButton("Cancel", objectName="search_cancel")
-        self.cancel.setToolTip("Stop. What was tried until then stays in the table.")
+        self.cancel = CancelButton(self._job, "search_cancel", "Stop. What was tried until then stays in the table.")
         self.progress = ProgressBar(objectName="search_progress")
         self.progress.setToolTip("How much of the time is spent.")
-        self.message = QLabel(objectName="search_message")
-        self.message.setWordWrap(True)
+        self.message = Message(objectName="search_message")
         self.list = QTreeWidget(objectName="search_table")
         self.list.setHeaderLabels(("#", "F1", "IoU", "Changed"))
         self.list.setRootIsDecorated(False)
@@ -129,7 +122,6 @@ class SearchSection(QWidget):
             button.setStyleSheet(SMALL)
         leave_wheel(self.minutes, self.trials)
         self.start_button.clicked.connect(self.start)
-        self.cancel.clicked.connect(self._job.cancel)
         self.minutes.valueChanged.connect(self._on_budget)
         self.trials.valueChanged.connect(self._on_budget)
         self.list.itemClicked.connect(lambda item, _: self._on_clicked(item))
@@ -157,12 +149,10 @@ class SearchSection(QWidget):
         self.start_button.setEnabled(not job.running and not self._training.running)
         for control in (self.minutes, self.trials):
             control.setEnabled(not job.running)
-        self.cancel.setEnabled(job.running)
 
     def _on_changed(self) -> None:
         job = self._job
         self._enable()
-        self.cancel.setText("Stop now" if job.kind == "stopping" else "Cancel")
         if job.running or job.outcome is not None:
             self.say(job.sentence(), job.outcome is not None and job.outcome.failed)
         self._fill()

@@ -23,6 +23,7 @@ from ..network.versions import ModelVersion, list_models, load_model
 from . import preferences
 from .bindings import Bindings
 from .colors import Colors, accent_button
+from .job_parts import CancelButton, Message
 from .layout import SMALL, leave_wheel, shrinkable
 from .pace import in_words
 from .progress_bar import ProgressBar
@@ -68,8 +69,6 @@ class TrainStartSection(QWidget):
     def __init__(self, job: TrainJob, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._job = job
-        self._colors: Colors | None = None
-        self._said: tuple[str, bool] = (READY, False)
         self._build()
         self._lay_out()
         self._bindings = Bindings(self)
@@ -105,29 +104,23 @@ class TrainStartSection(QWidget):
 
     def say(self, text: str, warning: bool = False) -> None:
         """Show a sentence until the next phase of a training."""
-        self._said = (text, warning)
-        self.message.setText(text if len(text) <= LONGEST else f"{text[: LONGEST - 2]} …")
-        self.message.setToolTip(text if len(text) > LONGEST else "")
-        if self._colors is not None:
-            color = self._colors.warning if warning else self._colors.faint
-            self.message.setStyleSheet(f"color: {color.name()};")
+        self.message.say(text, warning)
 
     def show_kind(self, trains: bool, epochs: int | None) -> None:
         """Say what Start will do: train on images with masks, for the time or for some epochs, or fine-tune."""
         epochs = epochs if trains else None
         self.minutes.setVisible(epochs is None)
         self.time.setText("Time" if epochs is None else f"{epochs:,} epochs")
-        if self._said[0] in (READY, READY_TO_TRAIN):
+        if self.message.said in (READY, READY_TO_TRAIN):
             self.say(READY_TO_TRAIN if trains else READY)
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
-        self._colors = colors
         self.start.setStyleSheet(accent_button(colors))
         self.curves.set_colors(colors)
         self.overlap.set_colors(colors)
         self.lineage.setStyleSheet(f"color: {colors.faint.name()};")
-        self.say(*self._said)
+        self.message.set_colors(colors)
 
     def _build(self) -> None:
         self.parent_model = QComboBox(objectName="train_parent")
@@ -165,16 +158,14 @@ class TrainStartSection(QWidget):
         self.figures.clicked.connect(lambda: self.figures_asked.emit(self.parent_name))
         self.start = QPushButton("Start", objectName="train_start")
         self.start.setToolTip("Teach a copy of this model what you corrected. Nothing is overwritten.")
-        self.cancel = QPushButton("Cancel", objectName="train_cancel")
-        self.cancel.setToolTip("Stop, and keep the best so far. Pressed a second time it stops at once.")
+        self.cancel = CancelButton(
+            self._job, "train_cancel", "Stop, and keep the best so far. Pressed a second time it stops at once."
+        )
         for button in (self.start, self.cancel):
             button.setMinimumHeight(30)
         self.progress = ProgressBar(objectName="train_progress")
         self.progress.setToolTip("How much of the time budget is spent.")
-        self.message = QLabel(READY, objectName="train_message")
-        self.message.setWordWrap(True)
-        self.message.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.message = Message(READY, "train_message", LONGEST)
         self.compare = QToolButton(objectName="train_compare")
         self.compare.setText("Compare runs")
         self.compare.setToolTip("Set the trainings of several versions side by side: figures, curves, settings.")
@@ -182,7 +173,6 @@ class TrainStartSection(QWidget):
         self.curves, self.overlap = TrainCurves(), OverlapCurves()
         self.overlap.hide()
         self.start.clicked.connect(self.asked)
-        self.cancel.clicked.connect(self._job.cancel)
 
     def _lay_out(self) -> None:
         top, middle = QHBoxLayout(), QHBoxLayout()
@@ -239,8 +229,6 @@ class TrainStartSection(QWidget):
         self.start.setEnabled(not job.running)
         for control in (self.parent_model, self.minutes):
             control.setEnabled(not job.running)
-        self.cancel.setEnabled(job.running)
-        self.cancel.setText("Stop now" if job.kind == "stopping" else "Cancel")
         if job.running or job.outcome is not None:
             self.say(job.sentence(), job.outcome is not None and job.outcome.failed)
         if job.kind == "starting":
