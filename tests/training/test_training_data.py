@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from napari_cellseg.imaging.errors import DatasetError
 from napari_cellseg.imaging.normalize import NormalizerParams
 from napari_cellseg.training.augment import AugmentParams, prepare, random_batch
 from napari_cellseg.training.datasets import Sample, read_dataset, split_by_group
+from napari_cellseg.training.intensity import restained, vary_intensity
 from napari_cellseg.training.targets import OFFSET_SCALE, make_targets, mirror_pad
 from napari_cellseg.training.trainer import STILL
 
@@ -193,3 +195,23 @@ def test_outside_the_image_nothing_counts() -> None:
     _, targets = random_batch([ready], [0], 80, 1, STILL, np.random.default_rng(0))
     assert targets["weight"].sum() == 40 * 40
     assert targets["foreground"][targets["weight"] == 0].max() == 0
+
+
+def test_a_stain_changes_by_itself_and_nothing_else() -> None:
+    # A white pixel, and one of each stain alone, at the colours that its absorption leaves.
+    absorbed = np.array([[0, 0, 0], [0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
+    image = torch.from_numpy(np.exp(-absorbed).T[:, None, :].astype(np.float32))
+    np.testing.assert_allclose(restained(image, np.zeros(3)), image, atol=1e-6)
+    stronger = restained(image, np.array([0.5, 0.0, 0.0]))
+    expected = np.exp(-absorbed * np.array([1, 1.5, 1, 1])[:, None]).T[:, None, :]
+    np.testing.assert_allclose(stronger, expected, atol=1e-5)
+
+
+def test_stains_vary_in_colour_images_only() -> None:
+    params = replace(STILL, stain=0.5)
+    rng = np.random.default_rng(3)
+    colour = torch.from_numpy(rng.uniform(0, 1, (3, 8, 8)).astype(np.float32))
+    varied = vary_intensity(colour, 3, params, np.random.default_rng(0))
+    assert torch.isfinite(varied).all() and (varied - colour).abs().max() > 0.05
+    grey = colour[:1]
+    torch.testing.assert_close(vary_intensity(grey, 3, params, np.random.default_rng(0)), grey.expand(3, -1, -1))

@@ -83,6 +83,9 @@ class AugmentParams:
     contrast: float = setting(0.25, "Contrast", "largest relative change of contrast", 0, 0.95)
     brightness: float = setting(0.08, "Brightness", "largest change of brightness; the image's range is 1", 0, 1)
     tint: float = setting(0.15, "Tint", "largest relative change of each colour", 0, 0.95)
+    stain: float = setting(
+        0.0, "Stain", "largest relative change of haematoxylin, eosin and a brown stain, each by itself", 0, 0.95
+    )
     swap: float = setting(0.1, "Swap colours", "chance of swapping the colour channels", 0, 1)
     flip: float = setting(0.5, "Flip", "chance of a mirror image", 0, 1)
     turn: bool = setting(True, "Quarter turns", "turn by 0, 90, 180 or 270 degrees")
@@ -106,7 +109,7 @@ class AugmentParams:
 
 STILL = AugmentParams(
     zoom=(1, 1), rotate=0, stretch=0, gamma=(1, 1), noise=0, blur=0, invert=0, grey=0, shading=0, contrast=0,
-    brightness=0, tint=0, swap=0, flip=0, turn=False,
+    brightness=0, tint=0, stain=0, swap=0, flip=0, turn=False,
 )  # fmt: skip
 
 
