@@ -145,6 +145,10 @@ def test_a_second_run_of_the_same_model_keeps_the_sliders(session: Session) -> N
     again = session.request("a", discs(), Recipe("mine"))
     assert again is not None and (again.recipe.threshold, again.recipe.min_size) == (0.7, 33)
     session.cancel()
+    session.set_min_size(10)
+    usual = session.request("a", discs(), Recipe("mine"))
+    assert usual is not None and usual.recipe.min_size is None, "nobody chose it: it may suit another diameter"
+    session.cancel()
     other = session.request("a", discs(), Recipe("other"))
     assert other is not None and other.recipe.threshold is None
 

@@ -39,6 +39,7 @@ from tests.blobs import blobs
 from tests.models import make_model
 
 N = 4
+SAMPLES = Path(napari_cellseg.__file__).parent / "samples"
 
 
 @pytest.fixture(scope="module")
@@ -412,6 +413,27 @@ def test_another_model_of_the_same_name_is_refused(recipe: Recipe, images: Path,
             ask()
         assert other.sha256 in str(caught.value) and str(pinned.model_sha256) in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_every_image_has_the_smallest_size_that_suits_it(tmp_path: Path) -> None:
+    """The same cells, and at a quarter of the size: whole or in blocks, and by themselves."""
+    folder, out = tmp_path / "in", tmp_path / "out"
+    folder.mkdir()
+    large = read_image(SAMPLES / "fluorescence.png").plane()[:200, :200]
+    skimage.io.imsave(folder / "large.png", large)
+    skimage.io.imsave(folder / "small.png", large.reshape(50, 4, 50, 4).mean(axis=(1, 3)).astype(np.uint8))
+    recipe = Recipe("cells", device="cpu", outputs=("labels",))
+    rows, _ = run(folder, out, recipe)
+    sizes = {row.title: row.min_size for row in rows}
+    assert sizes["large.png"] == recipe.load_model().min_size and 4 <= (sizes["small.png"] or 0) < 20
+    for row in rows:
+        alone = drain(iter_predict_image(read_image(folder / row.title), recipe)).result()
+        assert (row.count, row.min_size) == (alone.count, alone.min_size) and row.count
+        assert np.array_equal(read_labels(out / row.files["labels"]), alone.labels)
+        assert read_metadata(out / row.files["labels"])["recipe"]["min_size"] == row.min_size
+    assert states(run(folder, out, recipe, resume=True)[0]) == "skipped skipped"
+    in_blocks, _ = run(folder, tmp_path / "blocks", replace(recipe, blocks=True))
+    assert [(row.count, row.min_size) for row in in_blocks] == [(row.count, row.min_size) for row in rows]
 
 
 def test_the_digest_is_about_what_decides_labels(recipe: Recipe, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from napari_cellseg.batch.calibration_map import (
     store_calibration,
 )
 from napari_cellseg.batch.diagrams import heat_map, heat_map_svg
-from napari_cellseg.batch.evaluate import score
+from napari_cellseg.batch.evaluate import as_default, score
 from napari_cellseg.cli import main
 from napari_cellseg.imaging.errors import DatasetError, ModelError, ParamsError
 from napari_cellseg.imaging.progress import drain
@@ -72,6 +72,21 @@ def test_every_point_of_the_map_is_what_the_labels_give(goal: str, counting: str
     for level, size in ((20, 0), (100, 0), (100, 12), (128, 40), (200, 5), (250, 3)):
         metrics = score(samples, predicted, level / 255, size, counting).to_dict()["all"]
         assert found.values[level, size] == pytest.approx(metrics[figure]), (level, size)
+
+
+@pytest.mark.parametrize("goal", ["count", "ap"])
+def test_a_size_counts_as_it_would_as_a_default(goal: str) -> None:
+    """Cells of 10 x 10 pixels, in one image of a typical diameter of 8: at most 10 pixels there, whatever is tried."""
+    samples, predicted = zip(*[dusty(seed) for seed in range(2)], strict=True)
+    small = replace(predicted[0], prediction=replace(predicted[0].prediction, diameter=8.0))
+    found = drain(iter_calibration_map(samples, (small, predicted[1]), goal))
+    figure = {"count": "count_mae", "ap": "ap_mean_50_90"}[goal]
+    for size in (5, 10, 11, 40, 60):
+        chosen = as_default((small, predicted[1]), 100 / 255, size)
+        assert [one.min_size for one in chosen] == [min(size, 10), size]
+        evaluation = score(samples, chosen)
+        assert evaluation.fitted and evaluation.min_size == size
+        assert found.values[100, size] == pytest.approx(evaluation.to_dict()["all"][figure]), size
 
 
 def test_a_saved_map_is_read_again(tmp_path: Path) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
+import napari_cellseg
 from napari_cellseg.gui.count_points import MAX_NUMBERS
+from napari_cellseg.gui.recipes import present_recipe
+from napari_cellseg.imaging.reading import read_image
+from napari_cellseg.network.versions import load_model
 
 from .conftest import draw_discs, layers_of, press_segment, settled
 
@@ -194,3 +199,25 @@ def test_only_the_numbers_in_view_are_drawn(widget: Any, viewer: Any, network: A
     assert list(points._view_text) == [str(n) for n in points.features["number"].to_numpy()[chosen]]
     assert len(points._view_text_coords[0]) == len(chosen)
     assert points.as_layer_data_tuple()[2] == "points"
+
+
+def test_the_smallest_size_starts_where_it_suits_the_image(widget: Any, viewer: Any, qtbot: Any) -> None:
+    """Small cells are not left out, with the network that ships; what a person chooses stays."""
+    sample = read_image(Path(napari_cellseg.__file__).parent / "samples" / "fluorescence.png").plane()[:200, :200]
+    small = sample.reshape(50, 4, 50, 4).mean(axis=(1, 3)).astype(np.uint8)
+    usual = load_model("cells").min_size
+    for name, picture in (("small", small), ("large", sample)):
+        viewer.add_image(picture, name=name)
+        press_segment(widget, qtbot)
+        cells = widget.session.cells
+        assert cells.segmented.recipe.min_size is None and present_recipe(widget.bench).min_size is None
+        assert cells.min_size == widget.cells_section.min_size.value() == cells.segmented.min_size
+        assert cells.min_size == usual if name == "large" else 4 <= cells.min_size < usual
+    number = widget.cells_section.min_size.number
+    number.setFocus()
+    number.selectAll()
+    qtbot.keyClicks(number, "60")
+    qtbot.keyClick(number, Qt.Key.Key_Return)
+    assert present_recipe(widget.bench).min_size == 60
+    press_segment(widget, qtbot)
+    assert widget.session.cells.min_size == 60 == widget.cells_section.min_size.value()

@@ -10,7 +10,7 @@ import numpy as np
 from ..imaging.image import as_image
 from ..imaging.progress import Progress, drain
 from ..instances.metrics import MatchResult, match
-from ..network.versions import ModelVersion, set_defaults
+from ..network.versions import ModelVersion, set_defaults, usual_min_size
 from ..training.datasets import Sample
 from ..training.hold_out import count_cells, keep_inside, reviewed_area
 from .evaluate import STANDARD_IOUS
@@ -46,6 +46,7 @@ def calibrate(
     -------
     threshold : float
     min_size : int
+        The default to be: it counts as :func:`napari_cellseg.network.versions.usual_min_size` says.
         Among equals the ones nearest to 0.5 and to the smallest size.
     """
     best = (-1.0, 0.5, 0)
@@ -70,7 +71,8 @@ def _matches(
     found = []
     for sample, segmented in zip(samples, predicted, strict=True):
         area = reviewed_area(sample)
-        shown = keep_inside(segmented.labels(threshold, min_size), area)
+        smallest = usual_min_size(min_size, segmented.prediction.diameter)
+        shown = keep_inside(segmented.labels(threshold, smallest), area)
         found.append(match(keep_inside(sample.labels, area), shown, STANDARD_IOUS))
     return found
 

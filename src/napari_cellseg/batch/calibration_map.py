@@ -18,7 +18,7 @@ from ..imaging.writing import write_json
 from ..instances.components import component_counts
 from ..instances.live import threshold_level
 from ..instances.surface import count_surface, overlaps, precision_surface
-from ..network.versions import CALIBRATION_FILE, ModelVersion, set_defaults
+from ..network.versions import CALIBRATION_FILE, ModelVersion, set_defaults, usual_min_size
 from ..training.datasets import Sample
 from ..training.hold_out import keep_inside, reviewed_area
 from .evaluate import COUNTINGS, STANDARD_IOUS
@@ -208,7 +208,9 @@ def iter_calibration_map(
     sizes_true = np.concatenate([a[a > 0] for a in (np.bincount(t.ravel())[1:] for t in true)] or [np.zeros(0, int)])
     if not len(sizes_true):
         raise DatasetError("No image to calibrate on holds a cell. Give images with labelled cells.")
-    max_size = max(int(np.median(sizes_true)), _SMALLEST_REACH, predicted[0].min_size)
+    first = predicted[0]
+    before = first.model.min_size if first.recipe.min_size is None else first.recipe.min_size
+    max_size = max(int(np.median(sizes_true)), _SMALLEST_REACH, before)
     total = np.zeros((256, max_size + 1))
     # What costs: a count's error, or what is missing of AP.
     sign = 1 if goal == "count" else -1
@@ -216,6 +218,9 @@ def iter_calibration_map(
     few = total.size * len(true) <= _MOST_VALUES
     for i, (labels, area, segmented) in enumerate(zip(true, areas, predicted, strict=True)):
         yield Progress(i, len(true), "calibrating")
+        # A default beyond what suits the image counts as that.
+        most = usual_min_size(max_size, segmented.prediction.diameter)
+        columns = np.minimum(np.arange(max_size + 1), most)
         reviewed = None if area.all() else area
         if goal == "ap":
             surface = precision_surface(overlaps(segmented.instances, labels, reviewed), max_size, STANDARD_IOUS)
@@ -225,6 +230,7 @@ def iter_calibration_map(
             else:
                 counts = count_surface(segmented.instances, max_size, reviewed)
             surface = np.abs(counts - np.count_nonzero(np.unique(labels)))
+        surface = surface[:, columns]
         total += surface
         if few:
             each.append((sign * surface).astype(np.float32))
@@ -232,9 +238,8 @@ def iter_calibration_map(
     yield Progress(len(true), len(true), "calibrating")
     good = as_good_as_the_best(sign * values, each, _TOLERANCE[goal])
     level, size = middle_of(good, sign * values)
-    first = predicted[0]
-    default = float(values[threshold_level(first.threshold), first.min_size])
-    start = (first.threshold, first.min_size, default)
+    default = float(values[threshold_level(first.threshold), before])
+    start = (first.threshold, before, default)
     thresholds = np.arange(256) / 255
     return CalibrationMap(
         goal, counting, values, thresholds, np.arange(max_size + 1), round(float(thresholds[level]), 3), size,

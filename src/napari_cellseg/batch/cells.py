@@ -41,6 +41,11 @@ class Cells:
         return CellView(self.corrected, self.threshold, self.min_size)
 
     @property
+    def chosen_min_size(self) -> int | None:
+        """The smallest area as a recipe for any image says it: None where the slider stands as suits this image."""
+        return None if self.min_size == self.segmented.usual_min_size else self.min_size
+
+    @property
     def n_changed(self) -> int:
         """Number of cells that are the person's."""
         return self.corrected.corrections.n_changed

@@ -72,6 +72,8 @@ class Evaluation:
     threshold : float
     min_size : int
     counting : {'cells', 'components'}
+    fitted : bool
+        Whether min_size was less where cells are small: :func:`napari_cellseg.network.versions.usual_min_size`.
     """
 
     scores: tuple[ImageScore, ...]
@@ -79,6 +81,12 @@ class Evaluation:
     threshold: float
     min_size: int
     counting: str = "cells"
+    fitted: bool = False
+
+    @property
+    def smallest(self) -> str:
+        """Smallest area, in words."""
+        return f"{self.min_size} px{', less where cells are small' if self.fitted else ''}"
 
     @property
     def groups(self) -> dict[str, list[ImageScore]]:
@@ -96,6 +104,7 @@ class Evaluation:
             "model": self.model,
             "threshold": self.threshold,
             "min_size": self.min_size,
+            "min_size_fitted": self.fitted,
             "counting": self.counting,
             **{name: summarize_scores(scores) for name, scores in self.groups.items()},
             "images": [s.to_dict() for s in self.scores],
@@ -179,6 +188,18 @@ def iter_predict_samples(samples: Sequence[Sample], recipe: Recipe) -> Generator
     return results
 
 
+def as_default(predicted: Sequence[Segmented], threshold: float, min_size: int) -> list[Segmented]:
+    """Return predictions as they are when a threshold and min_size are the model's defaults and nobody chose others."""
+    return [
+        replace(
+            segmented,
+            model=replace(segmented.model, threshold=threshold, min_size=min_size),
+            recipe=replace(segmented.recipe, threshold=None, min_size=None),
+        )
+        for segmented in predicted
+    ]
+
+
 def score(
     samples: Sequence[Sample],
     predicted: Sequence[Segmented],
@@ -194,7 +215,7 @@ def score(
         Only pixels in a sample's reviewed area count, and cells that lie more than half inside, true and predicted
         ones alike.
     threshold, min_size : optional
-        None: the recipe's or the model's.
+        None: the recipe's; where that has none, the model's, or less where an image's cells are small.
     counting : {'cells', 'components'}
         What a cell is: as the sliders show them, or every connected component of the foreground, which makes one of
         cells that touch.
@@ -214,10 +235,12 @@ def score(
         pixels = PixelCounts.of(sample.labels, segmented.prediction.probability, labels, sample.reviewed)
         scores.append(ImageScore(sample.name, sample.kind, matched, pixels))
     first = predicted[0]
+    asked = first.recipe.min_size if min_size is None else min_size
     return Evaluation(
         tuple(scores),
         first.model.name,
         first.threshold if threshold is None else threshold,
-        first.min_size if min_size is None else min_size,
+        first.model.min_size if asked is None else asked,
         counting,
+        asked is None,
     )

@@ -206,6 +206,7 @@ def finish(task: Task, prediction: Prediction, job: Job) -> None:
         row = replace(
             task.row,
             state="done",
+            min_size=segmented.min_size,
             **numbers(result.table["area_px"], prepared.image.pixel_size),
             doubt=mean_doubt(segmented),
             notes=prediction.notes,
@@ -240,7 +241,8 @@ def _fill(task: Task, image: Image, job: Job, previous: Sequence[BatchRow]) -> N
 
 
 def _row_of_blocks(row: BatchRow, found: MosaicResult, mosaic: Mosaic, seconds: float) -> BatchRow:
-    row = replace(row, notes=found.notes, files=found.files, seconds=seconds)
+    smallest = found.metadata["recipe"]["min_size"]
+    row = replace(row, min_size=smallest, notes=found.notes, files=found.files, seconds=seconds)
     if not found.holes:
         return replace(row, state="done", **numbers(found.areas, mosaic.image.pixel_size))
     # No count: it would be taken for that of the whole image.

@@ -69,7 +69,7 @@ def write_report(
         f"How good is {evaluation.model}?",
         paragraph(
             f"{total['n_images']} images with {total['n_true']:,} true cells; threshold {evaluation.threshold:g}, "
-            f"smallest size {evaluation.min_size} px; counted: {how}."
+            f"smallest size {evaluation.smallest}; counted: {how}."
         ),
         facts(
             [
@@ -200,11 +200,12 @@ def _all_images(worst: Sequence[ImageScore], n_shown: int) -> Html:
 
 def labels_of(segmented: Segmented, evaluation: Evaluation) -> np.ndarray:
     """Return the labels that were evaluated."""
+    smallest = segmented.min_size if evaluation.fitted else evaluation.min_size
     if evaluation.counting == "components":
         from ..instances.components import component_labels
 
-        return component_labels(segmented.prediction.probability, evaluation.threshold, evaluation.min_size)
-    return segmented.labels(evaluation.threshold, evaluation.min_size)
+        return component_labels(segmented.prediction.probability, evaluation.threshold, smallest)
+    return segmented.labels(evaluation.threshold, smallest)
 
 
 def outlined(sample: Sample, labels: np.ndarray, side: int = _SIDE) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ..imaging.errors import CellsegError, ImageError
@@ -70,6 +71,9 @@ def iter_mosaic(mosaic: Mosaic) -> Generator[Progress, None, MosaicResult]:
         work.begin(found)
     begun = work.begun
     assert begun is not None
+    if mosaic.recipe.min_size is None:
+        recipe = replace(mosaic.recipe, min_size=mosaic.model.min_size_for(begun["diameter"]))
+        mosaic = replace(mosaic, recipe=recipe, digest=mosaic.digest or mosaic.recipe.digest(mosaic.model))
     maps = surveyed_maps(plane, begun, mosaic.model, work.tiles, mosaic.recipe.device)
     seen = maps.plane
     labels = ZarrLabels(work.labels, maps.shape)

@@ -45,7 +45,10 @@ class Recipe:
     threshold: float | None = field(
         default=None, metadata={"help": "foreground probability from which a pixel belongs to a cell, 0 to 1"}
     )
-    min_size: int | None = field(default=None, metadata={"help": "smallest area of a cell in pixels"})
+    min_size: int | None = field(
+        default=None,
+        metadata={"help": "smallest area of a cell in pixels; default: the model's, or less where cells are small"},
+    )
     channel: Channel | None = field(
         default=None,
         metadata={"help": "channel to segment: its number, counted from 0, its name, or a mix such as DAPI+GFP or 0+2"},
@@ -169,6 +172,9 @@ class Recipe:
     def resolved(self, model: ModelVersion | None = None) -> Recipe:
         """Fill in what is left to the model: its hash, threshold and min_size.
 
+        Where the diameter of the cells is estimated, min_size stays open: it may depend on the image, see
+        :meth:`~napari_cellseg.network.versions.ModelVersion.min_size_for`. Linked planes have one for all.
+
         Parameters
         ----------
         model : ModelVersion, optional
@@ -180,10 +186,13 @@ class Recipe:
             There is no such model, or it is not the one that the recipe was made with.
         """
         model = self.load_model() if model is None else model
+        min_size, estimates = self.min_size, model.diameter is not None and self.diameter is None
+        if min_size is None and (self.link != "none" or not estimates):
+            min_size = model.min_size_for(None if model.diameter is None else self.diameter or None)
         return replace(
             self,
             threshold=model.threshold if self.threshold is None else self.threshold,
-            min_size=model.min_size if self.min_size is None else self.min_size,
+            min_size=min_size,
             model_sha256=model.sha256,
         )
 
@@ -220,7 +229,11 @@ class Recipe:
         model = self.load_model() if model is None else model
         values = replace(self.resolved(model), normalizer=self.normalizer or model.normalizer).to_dict()
         decisive = {name: value for name, value in values.items() if name not in _NOT_IN_DIGEST}
-        decisive["threshold"], decisive["min_size"] = float(decisive["threshold"]), int(decisive["min_size"])
+        decisive["threshold"] = float(decisive["threshold"])
+        if decisive["min_size"] is None:
+            decisive["usual_min_size"] = model.min_size
+        else:
+            decisive["min_size"] = int(decisive["min_size"])
         # Weights are known by their hash; these stand beside them.
         decisive["split"], decisive["model_diameter"] = model.split.to_dict(), model.diameter
         decisive["diameter"] = None if self.diameter is None else float(self.diameter)

@@ -75,7 +75,7 @@ class Segmented:
     instances : Instances
     model : ModelVersion
     recipe : Recipe
-        With threshold and min_size filled in.
+        What it leaves open is up to the model and, for min_size, the image.
     """
 
     image: Image
@@ -92,8 +92,13 @@ class Segmented:
 
     @property
     def min_size(self) -> int:
-        """The recipe's min_size, or the model's where it has none."""
-        return self.model.min_size if self.recipe.min_size is None else self.recipe.min_size
+        """The recipe's min_size, or the usual one where it has none."""
+        return self.usual_min_size if self.recipe.min_size is None else self.recipe.min_size
+
+    @property
+    def usual_min_size(self) -> int:
+        """The model's min_size, or less where the image's cells are small."""
+        return self.model.min_size_for(self.prediction.diameter)
 
     @property
     def normalizer(self) -> NormalizerParams:
@@ -289,7 +294,7 @@ def segment(
     threshold : float, optional
         Foreground probability from which a pixel belongs to a cell, 0 to 1; None takes the model's.
     min_size : int, optional
-        Smallest area of a cell in pixels; None takes the model's.
+        Smallest area of a cell in pixels; None takes the model's, or less where the image's cells are small.
     channel : int or str, optional
         Channel to segment where there are several: its number, its name, or a mix such as ``"DAPI+GFP"``.
     axes : str, optional

@@ -18,7 +18,7 @@ def add_recipe_options(sub: argparse.ArgumentParser, image: bool = True) -> None
     helps = {name: f.metadata["help"] for name, f in Recipe.__dataclass_fields__.items()}
     sub.add_argument("--model", metavar="NAME_OR_DIR", help=f"{helps['model']}; default: cells")
     sub.add_argument("--threshold", type=float, metavar="T", help=f"{helps['threshold']}; default: the model's")
-    sub.add_argument("--min-size", type=int, metavar="N", help=f"{helps['min_size']}; default: the model's")
+    sub.add_argument("--min-size", type=int, metavar="N", help=helps["min_size"])
     if image:
         sub.add_argument("--channel", metavar="CHANNEL", help=helps["channel"])
         sub.add_argument("--axes", metavar="AXES", help=helps["axes"])

@@ -141,7 +141,7 @@ def run_calibrate(args: argparse.Namespace) -> int:
 
 def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     from ..batch.calibration_map import iter_calibration_map, store_calibration
-    from ..batch.evaluate import iter_predict_samples, score
+    from ..batch.evaluate import as_default, iter_predict_samples, score
     from ..batch.metrics_report import write_report
 
     recipe = recipe_of(args)
@@ -164,8 +164,9 @@ def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     found: CalibrationMap = _drain("calibrating", steps, report, wish)
     out = Path(args.out)
     path = found.write(out)
-    evaluation = score(samples, predicted, found.threshold, found.min_size, args.counting)
-    page = write_report(out, evaluation, samples, predicted, calibration=found)
+    chosen = as_default(predicted, found.threshold, found.min_size)
+    evaluation = score(samples, chosen, counting=args.counting)
+    page = write_report(out, evaluation, samples, chosen, calibration=found)
     lines = [
         *evaluation_lines(evaluation),
         f"{found.figure} on {len(samples)} images, {found.n_cells} cells",
@@ -249,7 +250,7 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
     """Return a line of figures for all images and for each kind, under a heading."""
     counted = ", counted without splitting" if evaluation.counting == "components" else ""
     lines = [
-        f"threshold {evaluation.threshold:g}, min_size {evaluation.min_size} px{counted}; means over images, "
+        f"threshold {evaluation.threshold:g}, min_size {evaluation.smallest}{counted}; means over images, "
         "pixel figures over all pixels",
         "kind           images  cells   AP50   AP75  .5-.9 .5-.95  F1@.5    IoU   Dice    MAE   MAPE   bias"
         "   pxF1    wF1    AUC",

@@ -188,7 +188,7 @@ def _drain(steps: Generator[Any, None, Any], report: Report, wish: StopWish, on_
 def _finish(validation: Sequence[Sample], out: Path, device: str, report: Report) -> None:
     """Calibrate the new version's thresholds on the held-out images and record how it does there."""
     from ..batch.calibration import calibrate
-    from ..batch.evaluate import iter_predict_samples, score
+    from ..batch.evaluate import as_default, iter_predict_samples, score
     from ..batch.metrics_report import write_report
     from ..batch.recipe import Recipe
     from ..imaging.writing import write_json
@@ -198,7 +198,8 @@ def _finish(validation: Sequence[Sample], out: Path, device: str, report: Report
     predicted = drain_with_bar("predicting", _told(iter_predict_samples(validation, recipe), report))
     threshold, min_size = calibrate(validation, predicted)
     set_defaults(read_version(out), threshold, min_size)
-    evaluation = score(validation, predicted, threshold, min_size)
+    predicted = as_default(predicted, threshold, min_size)
+    evaluation = score(validation, predicted)
     write_json(out / METRICS_FILE, evaluation.to_dict())
     write_report(out, evaluation, validation, predicted)
     if isinstance(report, JsonReport):

@@ -184,7 +184,7 @@ class Agreements:
         for key, cells in self._segmented() if like is not None else ():
             # Corrections aside: what is to be known is how well we count alone.
             if like is not None and _settings(cells, like) == settings:
-                count = cells.segmented.instances.count(like.threshold, like.min_size)
+                count = cells.segmented.instances.count(like.threshold, _smallest(cells, like))
                 id_ = self._id_of(key, cells)
                 found.setdefault(id_, Entry(id_, self._title(key, cells), int(count), key))
         return found
@@ -214,5 +214,10 @@ class Agreements:
 
 def _settings(cells: Cells, like: Cells) -> Settings:
     """Return the settings of an image's result, with the sliders of another's."""
-    recipe = replace(cells.segmented.recipe, threshold=like.threshold, min_size=like.min_size)
+    recipe = replace(cells.segmented.recipe, threshold=like.threshold, min_size=like.chosen_min_size)
     return Settings.of(recipe, cells.segmented.model)
+
+
+def _smallest(cells: Cells, like: Cells) -> int:
+    """The smallest area that an image has where another's slider stands."""
+    return cells.segmented.usual_min_size if like.chosen_min_size is None else like.chosen_min_size

@@ -109,7 +109,8 @@ class CellsSection(QWidget):
             "min_size",
             "Smallest cell",
             "px",
-            "Cells with a smaller area, in pixels, are left out.",
+            "Cells with a smaller area, in pixels, are left out. It starts where the model says,\n"
+            "or at a fifth of the area of a typical cell of this image where that is less.",
             decimals=0,
             maximum=LARGEST_TYPED,
             step=5,

@@ -33,7 +33,7 @@ def present_recipe(bench: Workbench, asked: Recipe | None = None) -> Recipe:
     return replace(
         made.recipe,
         threshold=cells.threshold,
-        min_size=cells.min_size,
+        min_size=cells.chosen_min_size,
         device=device,
         model_sha256=made.model.sha256,
     )

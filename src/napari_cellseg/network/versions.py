@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,8 @@ CALIBRATION_FILE = "calibration.json"
 FAMILIAR_FILE = "images.json"
 FORMAT = 1
 MAX_HEADER_BYTES = 10_000_000
+# What is smaller than this part of a typical cell is left out at first, but never more than this many pixels.
+_PART, _FEWEST_PIXELS = 0.2, 4
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class ModelVersion:
     threshold : float
         Default threshold on the foreground probability, 0 to 1.
     min_size : int
-        Default smallest area in pixels.
+        Default smallest area in pixels; where cells are small, less: see :meth:`min_size_for`.
     sha256 : str
         Of the weights file, so that a result can say exactly which model made it.
     parent : str, optional
@@ -76,10 +79,31 @@ class ModelVersion:
         """The weights file."""
         return self.path / WEIGHTS_FILE
 
+    def min_size_for(self, diameter: float | None) -> int:
+        """Smallest area in pixels where nobody chose one; see :func:`usual_min_size`."""
+        return usual_min_size(self.min_size, diameter)
+
     @property
     def bundled(self) -> bool:
         """Whether it came with the package."""
         return self.path.parent == bundled_models_dir()
+
+
+def usual_min_size(min_size: int, diameter: float | None) -> int:
+    """Smallest area that suits an image: a default, or a fifth of its typical cell's area where that is less.
+
+    Without it the default, made for cells of common sizes, would drop most cells of an image at low magnification.
+
+    Parameters
+    ----------
+    min_size : int
+        The default, in pixels.
+    diameter : float or None
+        Of the image's typical cell in pixels; None where it is not known, which leaves the default.
+    """
+    if diameter is None:
+        return min_size
+    return min(min_size, max(int(_PART * math.pi / 4 * diameter**2), _FEWEST_PIXELS))
 
 
 def bundled_models_dir() -> Path:
