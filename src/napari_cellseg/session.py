@@ -133,7 +133,8 @@ class Session:
             return None
         before = self.cells_of(key)
         if before is not None and before.segmented.recipe.model == recipe.model and recipe.threshold is None:
-            recipe = replace(recipe, threshold=before.threshold, min_size=before.chosen_min_size)
+            kept = before.recipe
+            recipe = replace(recipe, threshold=kept.threshold, min_size=kept.min_size, fit_min_size=kept.fit_min_size)
         self._n_requests += 1
         self._running = Request(self._n_requests, key, image, recipe)
         self._set_state("running", f"Segmenting {image.title} …")

@@ -35,6 +35,7 @@ from napari_cellseg.imaging.normalize import NormalizerParams
 from napari_cellseg.imaging.progress import drain
 from napari_cellseg.imaging.reading import find_images, read_image
 from napari_cellseg.imaging.writing import read_label_stack, read_labels, read_metadata, write_labels
+from napari_cellseg.network.versions import read_version, set_defaults, write_config
 from tests.blobs import blobs
 from tests.models import make_model
 
@@ -430,10 +431,38 @@ def test_every_image_has_the_smallest_size_that_suits_it(tmp_path: Path) -> None
         alone = drain(iter_predict_image(read_image(folder / row.title), recipe)).result()
         assert (row.count, row.min_size) == (alone.count, alone.min_size) and row.count
         assert np.array_equal(read_labels(out / row.files["labels"]), alone.labels)
-        assert read_metadata(out / row.files["labels"])["recipe"]["min_size"] == row.min_size
+        about = read_metadata(out / row.files["labels"])
+        assert (about["min_size"], about["recipe_sha256"]) == (row.min_size, row.recipe), "one recipe for both"
+        same = drain(iter_predict_image(read_image(folder / row.title), Recipe.from_dict(about["recipe"]))).result()
+        assert np.array_equal(same.labels, alone.labels)
     assert states(run(folder, out, recipe, resume=True)[0]) == "skipped skipped"
     in_blocks, _ = run(folder, tmp_path / "blocks", replace(recipe, blocks=True))
     assert [(row.count, row.min_size) for row in in_blocks] == [(row.count, row.min_size) for row in rows]
+
+
+def test_what_a_recipe_leaves_open_is_fixed_once_it_is_resolved(tmp_path: Path) -> None:
+    made = make_model(tmp_path / "m", min_size=25)
+    write_config(
+        made.path, config=made.config, normalizer=made.normalizer, split=made.split, threshold=0.5, min_size=25,
+        diameter=20.0,
+    )  # fmt: skip
+    model = read_version(made.path)
+    left_open = Recipe(str(model.path))
+    first = left_open.resolved()
+    assert (first.min_size, first.fit_min_size) == (25, True)
+    assert [first.smallest(model, d) for d in (None, 30.0, 10.0)] == [25, 25, 15]
+    assert replace(first, min_size=25, fit_min_size=False).digest() != first.digest() == left_open.digest()
+    for fixed in ({"min_size": 25}, {"pages": "stack"}, {"pages": "stack", "link": "t"}, {"diameter": 0.0}):
+        chosen = replace(left_open, **fixed).resolved()
+        assert (chosen.min_size, chosen.fit_min_size) == (25, False), fixed
+        assert chosen.smallest(model, 10.0) == 25, fixed
+    assert not replace(first, pages="stack").resolved().fit_min_size
+    set_defaults(model, 0.3, 60)
+    again = Recipe.from_dict(json.loads(json.dumps(first.to_dict())))
+    assert again.resolved() == first and again.smallest(model, 10.0) == 15, "another default changes no old recipe"
+    assert again.digest() == first.digest() != left_open.digest()
+    with pytest.raises(ParamsError, match="fit_min_size"):
+        replace(first, fit_min_size=1)
 
 
 def test_the_digest_is_about_what_decides_labels(recipe: Recipe, tmp_path: Path) -> None:

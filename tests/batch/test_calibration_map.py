@@ -85,8 +85,14 @@ def test_a_size_counts_as_it_would_as_a_default(goal: str) -> None:
         chosen = as_default((small, predicted[1]), 100 / 255, size)
         assert [one.min_size for one in chosen] == [min(size, 10), size]
         evaluation = score(samples, chosen)
-        assert evaluation.fitted and evaluation.min_size == size
+        assert (evaluation.min_size, evaluation.fitted) == (size, size > 10)
         assert found.values[100, size] == pytest.approx(evaluation.to_dict()["all"][figure]), size
+
+
+def test_sizes_that_no_image_can_have_are_not_chosen() -> None:
+    samples, predicted = zip(*[dusty(seed) for seed in range(2)], strict=True)
+    small = [replace(one, prediction=replace(one.prediction, diameter=10.0)) for one in predicted]
+    assert drain(iter_calibration_map(samples, small)).min_size <= 15 == int(0.2 * 78.5)
 
 
 def test_a_saved_map_is_read_again(tmp_path: Path) -> None:

@@ -210,7 +210,7 @@ def test_the_smallest_size_starts_where_it_suits_the_image(widget: Any, viewer: 
         viewer.add_image(picture, name=name)
         press_segment(widget, qtbot)
         cells = widget.session.cells
-        assert cells.segmented.recipe.min_size is None and present_recipe(widget.bench).min_size is None
+        assert cells.segmented.recipe.min_size is None and present_recipe(widget.bench).resolved().fit_min_size
         assert cells.min_size == widget.cells_section.min_size.value() == cells.segmented.min_size
         assert cells.min_size == usual if name == "large" else 4 <= cells.min_size < usual
     number = widget.cells_section.min_size.number
@@ -218,6 +218,7 @@ def test_the_smallest_size_starts_where_it_suits_the_image(widget: Any, viewer: 
     number.selectAll()
     qtbot.keyClicks(number, "60")
     qtbot.keyClick(number, Qt.Key.Key_Return)
-    assert present_recipe(widget.bench).min_size == 60
+    chosen = present_recipe(widget.bench).resolved()
+    assert (chosen.min_size, chosen.fit_min_size) == (60, False)
     press_segment(widget, qtbot)
     assert widget.session.cells.min_size == 60 == widget.cells_section.min_size.value()

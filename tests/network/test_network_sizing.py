@@ -77,7 +77,7 @@ def test_another_magnification_hardly_matters(
     def found(normalized: np.ndarray, true: np.ndarray, diameter: float | None) -> float:
         prediction = predict_sized(normalized, bundled, "cpu", diameter)
         instances = Instances.from_prediction(prediction, bundled.split)
-        min_size = bundled.min_size_for(prediction.diameter)
+        min_size = usual_min_size(bundled.min_size, prediction.diameter)
         return ap50(true, np.asarray(instances.labels(bundled.threshold, min_size)))
 
     shape = zoomed_shape(image.shape, zoom)
@@ -103,7 +103,7 @@ def test_small_cells_are_not_left_out_for_being_small(
     assert found.min_size < bundled.min_size / 2 and fixed.min_size == bundled.min_size
     assert found.count > fixed.count and ap50(true, found.labels) > ap50(true, fixed.labels) + 0.01
     settings = found.metadata["recipe"]
-    assert settings["min_size"] == found.min_size, "the result says by what it was made"
+    assert found.metadata["min_size"] == found.min_size and settings["fit_min_size"], "it says by what it was made"
     again = drain(iter_predict_image(as_image(small), Recipe.from_dict(settings))).result()
     assert np.array_equal(again.labels, found.labels)
 

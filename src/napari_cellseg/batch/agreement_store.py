@@ -41,23 +41,25 @@ class Settings:
         Its name, for the person.
     model_sha256, recipe_sha256 : str
     threshold : float
-    min_size : int or None
-        None is what suits each image.
+    min_size : int
+    fitted : bool
+        Whether it was less where an image's cells are small.
     """
 
     model: str
     model_sha256: str
     recipe_sha256: str
     threshold: float
-    min_size: int | None
+    min_size: int
+    fitted: bool = False
 
     @classmethod
     def of(cls, recipe: Recipe, model: ModelVersion) -> Settings:
         """Return those of a recipe, whose model is loaded already."""
         # How a file names its axes and planes decides which image is meant, and not how it is counted.
         plain = replace(recipe.resolved(model), axes=None, pages="one", link="none")
-        assert plain.threshold is not None
-        return cls(model.name, model.sha256, plain.digest(model), plain.threshold, plain.min_size)
+        assert plain.threshold is not None and plain.min_size is not None
+        return cls(model.name, model.sha256, plain.digest(model), plain.threshold, plain.min_size, plain.fit_min_size)
 
     @property
     def name(self) -> str:
@@ -65,8 +67,8 @@ class Settings:
         return f"{self.model_sha256[:16]}-{self.recipe_sha256[:24]}.json"
 
     def __str__(self) -> str:
-        smallest = "as suits each image" if self.min_size is None else f"{self.min_size} px"
-        return f"{self.model}, threshold {self.threshold:.2f}, smallest {smallest}"
+        less = ", less where cells are small" if self.fitted else ""
+        return f"{self.model}, threshold {self.threshold:.2f}, smallest {self.min_size} px{less}"
 
 
 @dataclass(frozen=True)

@@ -209,8 +209,11 @@ def iter_calibration_map(
     if not len(sizes_true):
         raise DatasetError("No image to calibrate on holds a cell. Give images with labelled cells.")
     first = predicted[0]
-    before = first.model.min_size if first.recipe.min_size is None else first.recipe.min_size
-    max_size = max(int(np.median(sizes_true)), _SMALLEST_REACH, before)
+    before = int(first.recipe.resolved(first.model).min_size or 0)
+    max_size = max(int(np.median(sizes_true)), _SMALLEST_REACH)
+    # A default beyond what suits an image counts as that: beyond the largest of these there is nothing to choose.
+    limits = [usual_min_size(max_size, segmented.prediction.diameter) for segmented in predicted]
+    max_size = max(*limits, before)
     total = np.zeros((256, max_size + 1))
     # What costs: a count's error, or what is missing of AP.
     sign = 1 if goal == "count" else -1
@@ -218,9 +221,7 @@ def iter_calibration_map(
     few = total.size * len(true) <= _MOST_VALUES
     for i, (labels, area, segmented) in enumerate(zip(true, areas, predicted, strict=True)):
         yield Progress(i, len(true), "calibrating")
-        # A default beyond what suits the image counts as that.
-        most = usual_min_size(max_size, segmented.prediction.diameter)
-        columns = np.minimum(np.arange(max_size + 1), most)
+        columns = np.minimum(np.arange(max_size + 1), usual_min_size(max_size, segmented.prediction.diameter))
         reviewed = None if area.all() else area
         if goal == "ap":
             surface = precision_surface(overlaps(segmented.instances, labels, reviewed), max_size, STANDARD_IOUS)
@@ -237,6 +238,7 @@ def iter_calibration_map(
     values = total / len(true)
     yield Progress(len(true), len(true), "calibrating")
     good = as_good_as_the_best(sign * values, each, _TOLERANCE[goal])
+    good[:, max(limits) + 1 :] = False
     level, size = middle_of(good, sign * values)
     default = float(values[threshold_level(first.threshold), before])
     start = (first.threshold, before, default)

@@ -9,6 +9,7 @@ import numpy as np
 from ..instances.corrected import CorrectedInstances
 from ..instances.live import stable_stretch
 from ..instances.view import CellView
+from .recipe import Recipe
 from .segment import Segmented, SegmentResult
 
 
@@ -41,9 +42,9 @@ class Cells:
         return CellView(self.corrected, self.threshold, self.min_size)
 
     @property
-    def chosen_min_size(self) -> int | None:
-        """The smallest area as a recipe for any image says it: None where the slider stands as suits this image."""
-        return None if self.min_size == self.segmented.usual_min_size else self.min_size
+    def recipe(self) -> Recipe:
+        """The recipe that gives the automatic cells as the sliders stand."""
+        return self.segmented.recipe_at(self.threshold, self.min_size)
 
     @property
     def n_changed(self) -> int:

@@ -194,7 +194,7 @@ def as_default(predicted: Sequence[Segmented], threshold: float, min_size: int) 
         replace(
             segmented,
             model=replace(segmented.model, threshold=threshold, min_size=min_size),
-            recipe=replace(segmented.recipe, threshold=None, min_size=None),
+            recipe=replace(segmented.recipe, threshold=None, min_size=None, fit_min_size=False),
         )
         for segmented in predicted
     ]
@@ -215,7 +215,7 @@ def score(
         Only pixels in a sample's reviewed area count, and cells that lie more than half inside, true and predicted
         ones alike.
     threshold, min_size : optional
-        None: the recipe's; where that has none, the model's, or less where an image's cells are small.
+        None: as each prediction's own recipe and model say.
     counting : {'cells', 'components'}
         What a cell is: as the sliders show them, or every connected component of the foreground, which makes one of
         cells that touch.
@@ -235,12 +235,12 @@ def score(
         pixels = PixelCounts.of(sample.labels, segmented.prediction.probability, labels, sample.reviewed)
         scores.append(ImageScore(sample.name, sample.kind, matched, pixels))
     first = predicted[0]
-    asked = first.recipe.min_size if min_size is None else min_size
+    asked = int(first.recipe.resolved(first.model).min_size or 0) if min_size is None else min_size
     return Evaluation(
         tuple(scores),
         first.model.name,
         first.threshold if threshold is None else threshold,
-        first.model.min_size if asked is None else asked,
+        asked,
         counting,
-        asked is None,
+        min_size is None and any(segmented.min_size < asked for segmented in predicted),
     )

@@ -241,8 +241,7 @@ def _fill(task: Task, image: Image, job: Job, previous: Sequence[BatchRow]) -> N
 
 
 def _row_of_blocks(row: BatchRow, found: MosaicResult, mosaic: Mosaic, seconds: float) -> BatchRow:
-    smallest = found.metadata["recipe"]["min_size"]
-    row = replace(row, min_size=smallest, notes=found.notes, files=found.files, seconds=seconds)
+    row = replace(row, min_size=found.metadata["min_size"], notes=found.notes, files=found.files, seconds=seconds)
     if not found.holes:
         return replace(row, state="done", **numbers(found.areas, mosaic.image.pixel_size))
     # No count: it would be taken for that of the whole image.

@@ -61,7 +61,7 @@ def kept_rows(row: BatchRow, job: Job, previous: Sequence[BatchRow]) -> list[Bat
         files={"labels": name},
         **numbers_of_file(path),
         threshold=settings.get("threshold"),
-        min_size=settings.get("min_size"),
+        min_size=metadata.get("min_size", settings.get("min_size")),
         recipe=str(metadata.get("recipe_sha256", "")),
     )
     return [replace(kept, notes=_kept_notes(kept, row, job))]

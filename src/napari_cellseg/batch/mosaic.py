@@ -71,9 +71,7 @@ def iter_mosaic(mosaic: Mosaic) -> Generator[Progress, None, MosaicResult]:
         work.begin(found)
     begun = work.begun
     assert begun is not None
-    if mosaic.recipe.min_size is None:
-        recipe = replace(mosaic.recipe, min_size=mosaic.model.min_size_for(begun["diameter"]))
-        mosaic = replace(mosaic, recipe=recipe, digest=mosaic.digest or mosaic.recipe.digest(mosaic.model))
+    mosaic = replace(mosaic, smallest=mosaic.recipe.smallest(mosaic.model, begun["diameter"]))
     maps = surveyed_maps(plane, begun, mosaic.model, work.tiles, mosaic.recipe.device)
     seen = maps.plane
     labels = ZarrLabels(work.labels, maps.shape)
@@ -119,14 +117,14 @@ def _iter_owned(
 ) -> Generator[Progress, None, tuple[Region, Prediction, Owned]]:
     """Split a block, with a wider margin where one of its cells needs it."""
     recipe, model = mosaic.recipe, mosaic.model
-    assert recipe.threshold is not None and recipe.min_size is not None
+    assert recipe.threshold is not None
     while True:
         window = block.window(margin, maps.shape)
         if mosaic.helpers is not None:
             yield from mosaic.helpers.iter_share(maps, window)
         yield from maps.iter_make(window)
         prediction = maps.read(window)
-        owned = owned_cells(prediction, model.split, recipe.threshold, recipe.min_size, window, block.core, maps.shape)
+        owned = owned_cells(prediction, model.split, recipe.threshold, mosaic.smallest, window, block.core, maps.shape)
         if not owned.cut or margin >= MOST_MARGIN:
             return window, prediction, owned
         margin = min(2 * margin, MOST_MARGIN)

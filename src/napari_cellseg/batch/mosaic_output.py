@@ -46,7 +46,7 @@ def settle(
     # Where two blocks see a doubtful cell differently, the first has it.
     mine = np.where(before > 0, 0, owned.labels)
     areas = np.bincount(mine.ravel(), minlength=owned.n_cells + 1)[1:]
-    kept = np.flatnonzero(areas >= at_least(mosaic.recipe.min_size or 0))
+    kept = np.flatnonzero(areas >= at_least(mosaic.smallest))
     lookup = np.zeros(owned.n_cells + 1, np.int32)
     lookup[kept + 1] = np.arange(1, len(kept) + 1, dtype=np.int32)
     mine = lookup[mine]
@@ -143,6 +143,7 @@ def _metadata(
     return {
         "recipe": {name: value for name, value in recipe.to_dict().items() if name != "outputs"},
         "recipe_sha256": recipe.digest(model),
+        "min_size": mosaic.smallest,
         "model": {"name": model.name, "sha256": model.sha256},
         "device": maps.device,
         "notes": list(notes),

@@ -58,6 +58,8 @@ class Mosaic:
         Of the blocks, in pixels.
     helpers : TileHelpers, optional
         Other workers of a cluster, who make tiles too.
+    smallest : int
+        Smallest area in pixels, once the typical diameter of the cells is known.
     """
 
     image: Image
@@ -70,6 +72,7 @@ class Mosaic:
     overwrite: bool = False
     side: int = BLOCK
     helpers: TileHelpers | None = None
+    smallest: int = 0
 
     @property
     def labels(self) -> Path:

@@ -32,8 +32,9 @@ _NOT_IN_DIGEST = ("model", "device", "outputs", "blocks")
 class Recipe:
     """Model and parameters of a segmentation.
 
-    The model's own defaults stand in for a `threshold`, `min_size` or `normalizer` of None. With a `model_sha256`
-    another model of the same name is refused.
+    The model's own defaults stand in for a `threshold`, `min_size` or `normalizer` of None; `fit_min_size` is then set,
+    but for stacks, whose planes have one smallest size. With a `model_sha256` another model of the same name is
+    refused.
 
     Raises
     ------
@@ -99,6 +100,9 @@ class Recipe:
         },
     )
     outputs: tuple[str, ...] = field(default=("labels",), metadata={"help": "what is written for each image"})
+    fit_min_size: bool = field(
+        default=False, metadata={"help": "whether min_size is less where an image's cells are small"}
+    )
 
     def __post_init__(self) -> None:
         for name, kinds, meant in (
@@ -137,8 +141,9 @@ class Recipe:
             )
         if not isinstance(self.accurate, bool):
             raise ParamsError(f"The recipe's accurate is {self.accurate!r}; it must be true or false.")
-        if not isinstance(self.blocks, bool):
-            raise ParamsError(f"The recipe's blocks is {self.blocks!r}; it must be true or false.")
+        for name in ("blocks", "fit_min_size"):
+            if not isinstance(getattr(self, name), bool):
+                raise ParamsError(f"The recipe's {name} is {getattr(self, name)!r}; it must be true or false.")
         if self.device not in DEVICES:
             raise ParamsError(f"Device '{self.device}' is unknown. Choose one of {', '.join(DEVICES)}.")
         if self.pages not in PAGES:
@@ -172,9 +177,6 @@ class Recipe:
     def resolved(self, model: ModelVersion | None = None) -> Recipe:
         """Fill in what is left to the model: its hash, threshold and min_size.
 
-        Where the diameter of the cells is estimated, min_size stays open: it may depend on the image, see
-        :meth:`~napari_cellseg.network.versions.ModelVersion.min_size_for`. Linked planes have one for all.
-
         Parameters
         ----------
         model : ModelVersion, optional
@@ -186,15 +188,30 @@ class Recipe:
             There is no such model, or it is not the one that the recipe was made with.
         """
         model = self.load_model() if model is None else model
-        min_size, estimates = self.min_size, model.diameter is not None and self.diameter is None
-        if min_size is None and (self.link != "none" or not estimates):
-            min_size = model.min_size_for(None if model.diameter is None else self.diameter or None)
+        fit = self.min_size is None or self.fit_min_size
         return replace(
             self,
             threshold=model.threshold if self.threshold is None else self.threshold,
-            min_size=min_size,
+            min_size=model.min_size if self.min_size is None else self.min_size,
+            fit_min_size=fit and self.pages != "stack" and model.diameter is not None and self.diameter != 0,
             model_sha256=model.sha256,
         )
+
+    def smallest(self, model: ModelVersion, diameter: float | None) -> int:
+        """Smallest area in pixels for an image.
+
+        Parameters
+        ----------
+        model : ModelVersion
+            The recipe's.
+        diameter : float or None
+            Of the image's typical cell, as far as it is known.
+        """
+        from ..network.versions import usual_min_size
+
+        chosen = self.resolved(model)
+        min_size = int(chosen.min_size or 0)
+        return usual_min_size(min_size, diameter) if chosen.fit_min_size else min_size
 
     def load_model(self) -> ModelVersion:
         """Find the recipe's model, without its weights in memory.
@@ -229,11 +246,10 @@ class Recipe:
         model = self.load_model() if model is None else model
         values = replace(self.resolved(model), normalizer=self.normalizer or model.normalizer).to_dict()
         decisive = {name: value for name, value in values.items() if name not in _NOT_IN_DIGEST}
-        decisive["threshold"] = float(decisive["threshold"])
-        if decisive["min_size"] is None:
-            decisive["usual_min_size"] = model.min_size
-        else:
-            decisive["min_size"] = int(decisive["min_size"])
+        decisive["threshold"], decisive["min_size"] = float(decisive["threshold"]), int(decisive["min_size"])
+        # Recipes with one size for all images keep the digest that they had before there were others.
+        if not decisive["fit_min_size"]:
+            del decisive["fit_min_size"]
         # Weights are known by their hash; these stand beside them.
         decisive["split"], decisive["model_diameter"] = model.split.to_dict(), model.diameter
         decisive["diameter"] = None if self.diameter is None else float(self.diameter)

@@ -176,11 +176,14 @@ def _notes(rows: Sequence[BatchRow]) -> Html | None:
 
 
 def _provenance(done: Sequence[BatchRow], out: Path) -> Iterable[Html]:
-    used = Counter((row.model, row.threshold, row.min_size, row.model_sha256, row.recipe) for row in done)
+    used = Counter((row.model, row.threshold, row.model_sha256, row.recipe) for row in done)
+    sizes: dict[str, set[int]] = {}
+    for row in done:
+        sizes.setdefault(row.recipe, set()).update(() if row.min_size is None else (row.min_size,))
     if used:
         rows = [
-            (Path(model).name, threshold, size, sha256[:12], recipe[:12], n)
-            for (model, threshold, size, sha256, recipe), n in used.most_common(_MOST_LINES)
+            (Path(model).name, threshold, _range(sizes[recipe]), sha256[:12], recipe[:12], n)
+            for (model, threshold, sha256, recipe), n in used.most_common(_MOST_LINES)
         ]
         header = ("model", "threshold", "smallest (px)", "weights (SHA-256)", "recipe (SHA-256)", "images")
         yield table(header, rows)
@@ -190,6 +193,12 @@ def _provenance(done: Sequence[BatchRow], out: Path) -> Iterable[Html]:
         yield table(("setting", "value"), pairs, "The recipe of the last run, recipe.json")
     if about.get("versions"):
         yield paragraph(", ".join(f"{name} {number}" for name, number in about["versions"].items()), quiet=True)
+
+
+def _range(sizes: set[int]) -> str:
+    """Smallest sizes that images had, which differ where they fit the cells."""
+    ends = sorted({min(sizes), max(sizes)}) if sizes else []
+    return " to ".join(map(str, ends))
 
 
 def _plain(value: object) -> str:

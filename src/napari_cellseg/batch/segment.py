@@ -92,13 +92,13 @@ class Segmented:
 
     @property
     def min_size(self) -> int:
-        """The recipe's min_size, or the usual one where it has none."""
-        return self.usual_min_size if self.recipe.min_size is None else self.recipe.min_size
+        """The recipe's min_size, or the model's where it has none; less where that fits the image's small cells."""
+        return self.recipe.smallest(self.model, self.prediction.diameter)
 
-    @property
-    def usual_min_size(self) -> int:
-        """The model's min_size, or less where the image's cells are small."""
-        return self.model.min_size_for(self.prediction.diameter)
+    def recipe_at(self, threshold: float, min_size: int) -> Recipe:
+        """Return the recipe with the sliders elsewhere; a min_size that the recipe gives itself stays as it says."""
+        recipe = replace(self.recipe, threshold=threshold)
+        return recipe if min_size == self.min_size else replace(recipe, min_size=min_size, fit_min_size=False)
 
     @property
     def normalizer(self) -> NormalizerParams:
@@ -135,12 +135,13 @@ class Segmented:
     def metadata(self, threshold: float | None = None, min_size: int | None = None) -> dict[str, Any]:
         """Return the provenance that every result file and layer carries, as JSON-able values."""
         threshold, min_size = self._settings(threshold, min_size)
-        recipe = replace(self.recipe, threshold=threshold, min_size=min_size).resolved(self.model)
+        recipe = self.recipe_at(threshold, min_size).resolved(self.model)
         # What else was written beside the labels says nothing about them: they are the same file either way.
         settings = {name: value for name, value in recipe.to_dict().items() if name != "outputs"}
         return {
             "recipe": settings,
             "recipe_sha256": recipe.digest(self.model),
+            "min_size": min_size,
             "model": {"name": self.model.name, "sha256": self.model.sha256},
             "device": self.prediction.device,
             "notes": list(self.prediction.notes),

@@ -35,6 +35,9 @@ def recipe_of(args: argparse.Namespace) -> Any:
     if given["model"] is not None:
         # The recipe's own model was left for another one: its hash is about the first.
         base.pop("model_sha256", None)
+    if given["min_size"] is not None:
+        # A number that was asked for is meant.
+        base.pop("fit_min_size", None)
     return Recipe.from_dict({**base, **{name: value for name, value in given.items() if value is not None}})
 
 

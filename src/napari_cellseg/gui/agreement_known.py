@@ -12,6 +12,7 @@ from ..batch.agreement import Agreement, CountInterval
 from ..batch.agreement_batch import BatchCounts
 from ..batch.agreement_store import AgreementStore, PersonCount, Settings, image_id
 from ..batch.cells import Cells
+from ..batch.recipe import Recipe
 from .agreement_clicks import Clicking
 from .planes import PlaneKey
 
@@ -184,7 +185,9 @@ class Agreements:
         for key, cells in self._segmented() if like is not None else ():
             # Corrections aside: what is to be known is how well we count alone.
             if like is not None and _settings(cells, like) == settings:
-                count = cells.segmented.instances.count(like.threshold, _smallest(cells, like))
+                made = cells.segmented
+                smallest = _recipe(cells, like).smallest(made.model, made.prediction.diameter)
+                count = made.instances.count(like.threshold, smallest)
                 id_ = self._id_of(key, cells)
                 found.setdefault(id_, Entry(id_, self._title(key, cells), int(count), key))
         return found
@@ -214,10 +217,14 @@ class Agreements:
 
 def _settings(cells: Cells, like: Cells) -> Settings:
     """Return the settings of an image's result, with the sliders of another's."""
-    recipe = replace(cells.segmented.recipe, threshold=like.threshold, min_size=like.chosen_min_size)
-    return Settings.of(recipe, cells.segmented.model)
+    return Settings.of(_recipe(cells, like), cells.segmented.model)
 
 
-def _smallest(cells: Cells, like: Cells) -> int:
-    """The smallest area that an image has where another's slider stands."""
-    return cells.segmented.usual_min_size if like.chosen_min_size is None else like.chosen_min_size
+def _recipe(cells: Cells, like: Cells) -> Recipe:
+    wanted = like.recipe
+    return replace(
+        cells.segmented.recipe,
+        threshold=wanted.threshold,
+        min_size=wanted.min_size,
+        fit_min_size=wanted.fit_min_size,
+    )

@@ -196,15 +196,12 @@ class BatchRecipeSection(QWidget):
 
 def in_words(recipe: Recipe) -> str:
     """Say what a resolved recipe is."""
-    smallest = "as suits each image" if recipe.min_size is None else f"{recipe.min_size} px"
     try:
-        version = load_model(recipe.model)
-        model = version.name
-        if recipe.min_size is None:
-            smallest = f"{version.min_size} px, less where cells are small"
+        model = load_model(recipe.model).name
     except CellsegError:
         model = recipe.model
-    parts = [model, f"threshold {recipe.threshold:.2f}", f"smallest {smallest}"]
+    parts = [model, f"threshold {recipe.threshold:.2f}", f"smallest {recipe.min_size} px"]
+    parts += ["less where cells are small"] if recipe.fit_min_size else []
     parts += [] if recipe.channel is None else [f"channel {recipe.channel}"]
     parts += [] if recipe.axes is None else [f"axes {recipe.axes}"]
     parts += [] if recipe.diameter is None else [f"cells of {recipe.diameter:g} px"]

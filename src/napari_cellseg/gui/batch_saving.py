@@ -64,9 +64,7 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
         result, record = cells.result(), exchange.record_of(cells.view)
     # The window knows nothing of planes and other outputs; a person may have chosen another model there.
     recipe = replace(
-        segmented.recipe,
-        threshold=result.threshold,
-        min_size=result.min_size,
+        cells.recipe,
         model_sha256=segmented.model.sha256,
         pages=made.pages,
         link=made.link,

@@ -129,7 +129,8 @@ class CalibrationSection(QWidget):
         self._job.unkept.pop(_asked(model), None)
         copied = f"A copy, {version.name}, was made, because {model.name} came with the plugin. Its"
         copied = copied if model.bundled else f"{version.name}: the"
-        self._tell(f"{copied} sliders start at {found.threshold:.2f} and {found.min_size} px from now on.", False)
+        less = ", less where cells are small" if version.diameter is not None else ""
+        self._tell(f"{copied} sliders start at {found.threshold:.2f} and {found.min_size} px{less} from now on.", False)
         self.stored.emit(version)
 
     def set_colors(self, colors: Colors) -> None:

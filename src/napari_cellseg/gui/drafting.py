@@ -129,7 +129,7 @@ class Drafting:
         self._forget()
         if cells is None:
             return
-        recipe = replace(proposal.segmented.recipe, threshold=cells.threshold, min_size=cells.min_size)
+        recipe = proposal.segmented.recipe_at(cells.threshold, cells.min_size)
         request = session.request(key, proposal.segmented.image, recipe)
         if request is None:
             self._bench.correcting.said.emit("Something is being segmented. Wait for it, then learn again.", True)
@@ -206,9 +206,9 @@ def _propose(cells: Cells, features: Features | None, doubt: Doubt | None) -> tu
     instances = Instances.from_prediction(draft.prediction, model.split)
     proposed = replace(
         segmented,
-        prediction=draft.prediction,
+        prediction=replace(draft.prediction, diameter=segmented.prediction.diameter, zoom=segmented.prediction.zoom),
         instances=instances,
-        recipe=replace(segmented.recipe, threshold=cells.threshold, min_size=cells.min_size),
+        recipe=cells.recipe,
     )
     before = cells.corrected.labels(cells.threshold, cells.min_size)
     after = CorrectedInstances(instances, cells.corrected.corrections).labels(cells.threshold, cells.min_size)

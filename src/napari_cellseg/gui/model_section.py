@@ -125,7 +125,8 @@ class ModelSection(QWidget):
         about += " This one came with the plugin." if model is not None and model.bundled else ""
         if model is not None:
             about += f"\n{model.description}" if model.description else ""
-            about += f"\nStarts at threshold {model.threshold:g} and smallest cell {model.min_size} px."
+            less = ", less where cells are small" if model.diameter is not None else ""
+            about += f"\nStarts at threshold {model.threshold:g} and smallest cell {model.min_size} px{less}."
         self.model.setToolTip(about)
         self.model_changed.emit(model)
 

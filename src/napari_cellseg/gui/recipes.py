@@ -31,9 +31,7 @@ def present_recipe(bench: Workbench, asked: Recipe | None = None) -> Recipe:
     made = cells.segmented
     device = made.recipe.device if asked is None else asked.device
     return replace(
-        made.recipe,
-        threshold=cells.threshold,
-        min_size=cells.chosen_min_size,
+        cells.recipe,
         device=device,
         model_sha256=made.model.sha256,
     )

@@ -269,6 +269,9 @@ def _request(path: Path, shape: tuple[int, ...], recipe: Recipe, out: Path) -> B
             f"{path.name} holds {' x '.join(map(str, image.data.shape))} values, but the layer shows "
             f"{' x '.join(map(str, shape))}: it is a part of the file, or a channel. {_ADVICE}"
         )
+    if recipe.pages == "each":
+        # All planes have one smallest size, as in the window.
+        recipe = replace(replace(recipe, pages="stack").resolved(), pages="each")
     return BatchRequest(((str(path), path.name),), out, recipe.resolved(), resume=True)
 
 

@@ -47,7 +47,7 @@ class ModelVersion:
     threshold : float
         Default threshold on the foreground probability, 0 to 1.
     min_size : int
-        Default smallest area in pixels; where cells are small, less: see :meth:`min_size_for`.
+        Default smallest area in pixels; where cells are small, less: see :func:`usual_min_size`.
     sha256 : str
         Of the weights file, so that a result can say exactly which model made it.
     parent : str, optional
@@ -78,10 +78,6 @@ class ModelVersion:
     def weights(self) -> Path:
         """The weights file."""
         return self.path / WEIGHTS_FILE
-
-    def min_size_for(self, diameter: float | None) -> int:
-        """Smallest area in pixels where nobody chose one; see :func:`usual_min_size`."""
-        return usual_min_size(self.min_size, diameter)
 
     @property
     def bundled(self) -> bool:

@@ -13,6 +13,8 @@ from .params import AugmentParams
 _STAINS = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11], [0.27, 0.57, 0.78]])
 # The logarithm of less than this would be noise; more than that no stain leaves.
 _DARKEST, _BRIGHTEST = 0.03, 3.0
+# On a ground darker than this colours are no stains.
+_BRIGHT = 0.3
 
 
 def vary_intensity(image: Tensor, in_channels: int, params: AugmentParams, rng: np.random.Generator) -> Tensor:
@@ -36,7 +38,7 @@ def vary_intensity(image: Tensor, in_channels: int, params: AugmentParams, rng: 
     if image.shape[0] == 1 and rng.random() < params.invert:
         image = 1 - image
     if image.shape[0] == 3:
-        if params.stain:
+        if params.stain and image.mean() > _BRIGHT:
             image = restained(image, rng.uniform(-params.stain, params.stain, 3))
         tint = torch.tensor(rng.uniform(1 - params.tint, 1 + params.tint, (3, 1, 1)), dtype=torch.float32)
         image = 1 - (1 - image) * tint

@@ -84,7 +84,11 @@ class AugmentParams:
     brightness: float = setting(0.08, "Brightness", "largest change of brightness; the image's range is 1", 0, 1)
     tint: float = setting(0.15, "Tint", "largest relative change of each colour", 0, 0.95)
     stain: float = setting(
-        0.0, "Stain", "largest relative change of haematoxylin, eosin and a brown stain, each by itself", 0, 0.95
+        0.0,
+        "Stain",
+        "largest relative change of haematoxylin, eosin and a brown stain, each by itself, on a bright ground",
+        0,
+        0.95,
     )
     swap: float = setting(0.1, "Swap colours", "chance of swapping the colour channels", 0, 1)
     flip: float = setting(0.5, "Flip", "chance of a mirror image", 0, 1)
