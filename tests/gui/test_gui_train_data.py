@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -131,12 +132,19 @@ def names_of(viewer: Any) -> list[str]:
 
 
 def inside(train: TrainWidget, *controls: Any) -> None:
-    """Nothing has to be scrolled to, and nothing is cut off."""
+    """Nothing has to be scrolled to, and nothing is cut off, once the layout has settled."""
     view = train.scroll.viewport()
-    assert train.scroll.widget().minimumSizeHint().width() <= view.width()
-    for control in controls:
-        place = QRect(control.mapTo(view, control.rect().topLeft()), control.size())
-        assert view.rect().contains(place), control.objectName()
+
+    def cut_off() -> list[str]:
+        places = {c.objectName(): QRect(c.mapTo(view, c.rect().topLeft()), c.size()) for c in controls}
+        too_wide = train.scroll.widget().minimumSizeHint().width() > view.width()
+        outside = [name for name, place in places.items() if not view.rect().contains(place)]
+        return ["all of it", *outside] if too_wide else outside
+
+    deadline = time.monotonic() + 2
+    while cut_off() and time.monotonic() < deadline:
+        QTest.qWait(20)
+    assert not cut_off()
 
 
 # --- without a window
