@@ -133,8 +133,7 @@ class Session:
             return None
         before = self.cells_of(key)
         if before is not None and before.segmented.recipe.model == recipe.model and recipe.threshold is None:
-            kept = before.recipe
-            recipe = replace(recipe, threshold=kept.threshold, min_size=kept.min_size, fit_min_size=kept.fit_min_size)
+            recipe = recipe.with_sliders_of(before.recipe)
         self._n_requests += 1
         self._running = Request(self._n_requests, key, image, recipe)
         self._set_state("running", f"Segmenting {image.title} …")

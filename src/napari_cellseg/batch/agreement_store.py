@@ -19,7 +19,7 @@ from ..imaging.channels import Channel
 from ..imaging.errors import CellsegError
 from ..imaging.home import user_home
 from ..imaging.writing import write_json
-from ..network.versions import ModelVersion
+from ..network.versions import ModelVersion, smallest_in_words
 from .agreement import Agreement
 from .recipe import Recipe
 
@@ -67,8 +67,8 @@ class Settings:
         return f"{self.model_sha256[:16]}-{self.recipe_sha256[:24]}.json"
 
     def __str__(self) -> str:
-        less = ", less where cells are small" if self.fitted else ""
-        return f"{self.model}, threshold {self.threshold:.2f}, smallest {self.min_size} px{less}"
+        smallest = smallest_in_words(self.min_size, self.fitted)
+        return f"{self.model}, threshold {self.threshold:.2f}, smallest {smallest}"
 
 
 @dataclass(frozen=True)

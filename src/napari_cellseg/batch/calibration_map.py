@@ -209,19 +209,17 @@ def iter_calibration_map(
     if not len(sizes_true):
         raise DatasetError("No image to calibrate on holds a cell. Give images with labelled cells.")
     first = predicted[0]
-    before = int(first.recipe.resolved(first.model).min_size or 0)
-    max_size = max(int(np.median(sizes_true)), _SMALLEST_REACH)
+    before = first.recipe.smallest(first.model, None)
+    max_size = max(int(np.median(sizes_true)), _SMALLEST_REACH, before)
     # A default beyond what suits an image counts as that: beyond the largest of these there is nothing to choose.
     limits = [usual_min_size(max_size, segmented.prediction.diameter) for segmented in predicted]
-    max_size = max(*limits, before)
     total = np.zeros((256, max_size + 1))
     # What costs: a count's error, or what is missing of AP.
     sign = 1 if goal == "count" else -1
     each: list[np.ndarray] = []
     few = total.size * len(true) <= _MOST_VALUES
-    for i, (labels, area, segmented) in enumerate(zip(true, areas, predicted, strict=True)):
+    for i, (labels, area, segmented, limit) in enumerate(zip(true, areas, predicted, limits, strict=True)):
         yield Progress(i, len(true), "calibrating")
-        columns = np.minimum(np.arange(max_size + 1), usual_min_size(max_size, segmented.prediction.diameter))
         reviewed = None if area.all() else area
         if goal == "ap":
             surface = precision_surface(overlaps(segmented.instances, labels, reviewed), max_size, STANDARD_IOUS)
@@ -231,7 +229,7 @@ def iter_calibration_map(
             else:
                 counts = count_surface(segmented.instances, max_size, reviewed)
             surface = np.abs(counts - np.count_nonzero(np.unique(labels)))
-        surface = surface[:, columns]
+        surface = surface[:, np.minimum(np.arange(max_size + 1), limit)]
         total += surface
         if few:
             each.append((sign * surface).astype(np.float32))

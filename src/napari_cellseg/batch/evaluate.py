@@ -17,6 +17,7 @@ from ..imaging.progress import Progress, drain
 from ..instances.components import component_labels
 from ..instances.metrics import MatchResult, match, summarize
 from ..instances.pixels import CLASSES, PixelCounts, thinned
+from ..network.versions import smallest_in_words
 from ..training.datasets import Sample
 from ..training.hold_out import keep_inside, reviewed_area
 from .recipe import Recipe
@@ -86,7 +87,7 @@ class Evaluation:
     @property
     def smallest(self) -> str:
         """Smallest area, in words."""
-        return f"{self.min_size} px{', less where cells are small' if self.fitted else ''}"
+        return smallest_in_words(self.min_size, self.fitted)
 
     @property
     def groups(self) -> dict[str, list[ImageScore]]:
@@ -235,7 +236,7 @@ def score(
         pixels = PixelCounts.of(sample.labels, segmented.prediction.probability, labels, sample.reviewed)
         scores.append(ImageScore(sample.name, sample.kind, matched, pixels))
     first = predicted[0]
-    asked = int(first.recipe.resolved(first.model).min_size or 0) if min_size is None else min_size
+    asked = first.recipe.smallest(first.model, None) if min_size is None else min_size
     return Evaluation(
         tuple(scores),
         first.model.name,

@@ -213,6 +213,10 @@ class Recipe:
         min_size = int(chosen.min_size or 0)
         return usual_min_size(min_size, diameter) if chosen.fit_min_size else min_size
 
+    def with_sliders_of(self, other: Recipe) -> Recipe:
+        """Return this recipe with another's threshold and smallest size."""
+        return replace(self, threshold=other.threshold, min_size=other.min_size, fit_min_size=other.fit_min_size)
+
     def load_model(self) -> ModelVersion:
         """Find the recipe's model, without its weights in memory.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -12,7 +12,6 @@ from ..batch.agreement import Agreement, CountInterval
 from ..batch.agreement_batch import BatchCounts
 from ..batch.agreement_store import AgreementStore, PersonCount, Settings, image_id
 from ..batch.cells import Cells
-from ..batch.recipe import Recipe
 from .agreement_clicks import Clicking
 from .planes import PlaneKey
 
@@ -186,7 +185,7 @@ class Agreements:
             # Corrections aside: what is to be known is how well we count alone.
             if like is not None and _settings(cells, like) == settings:
                 made = cells.segmented
-                smallest = _recipe(cells, like).smallest(made.model, made.prediction.diameter)
+                smallest = made.recipe.with_sliders_of(like.recipe).smallest(made.model, made.prediction.diameter)
                 count = made.instances.count(like.threshold, smallest)
                 id_ = self._id_of(key, cells)
                 found.setdefault(id_, Entry(id_, self._title(key, cells), int(count), key))
@@ -217,14 +216,4 @@ class Agreements:
 
 def _settings(cells: Cells, like: Cells) -> Settings:
     """Return the settings of an image's result, with the sliders of another's."""
-    return Settings.of(_recipe(cells, like), cells.segmented.model)
-
-
-def _recipe(cells: Cells, like: Cells) -> Recipe:
-    wanted = like.recipe
-    return replace(
-        cells.segmented.recipe,
-        threshold=wanted.threshold,
-        min_size=wanted.min_size,
-        fit_min_size=wanted.fit_min_size,
-    )
+    return Settings.of(cells.segmented.recipe.with_sliders_of(like.recipe), cells.segmented.model)

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QLabel, QPushBut
 
 from ..batch.recipe import Recipe
 from ..imaging.errors import CellsegError
-from ..network.versions import load_model
+from ..network.versions import load_model, smallest_in_words
 from .bindings import Bindings
 from .colors import Colors
 from .layout import label, shrinkable
@@ -200,8 +200,8 @@ def in_words(recipe: Recipe) -> str:
         model = load_model(recipe.model).name
     except CellsegError:
         model = recipe.model
-    parts = [model, f"threshold {recipe.threshold:.2f}", f"smallest {recipe.min_size} px"]
-    parts += ["less where cells are small"] if recipe.fit_min_size else []
+    smallest = smallest_in_words(recipe.min_size or 0, recipe.fit_min_size)
+    parts = [model, f"threshold {recipe.threshold:.2f}", f"smallest {smallest}"]
     parts += [] if recipe.channel is None else [f"channel {recipe.channel}"]
     parts += [] if recipe.axes is None else [f"axes {recipe.axes}"]
     parts += [] if recipe.diameter is None else [f"cells of {recipe.diameter:g} px"]

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QPushBut
 from ..batch.calibration_map import CalibrationMap, read_calibration, store_calibration
 from ..imaging.errors import CellsegError
 from ..network.importing import import_model
-from ..network.versions import ModelVersion, list_models
+from ..network.versions import ModelVersion, list_models, smallest_in_words
 from .bindings import Bindings
 from .calibration_job import CalibrationJob, CalibrationRequest, CalibrationSource
 from .colors import Colors, accent_button
@@ -129,8 +129,8 @@ class CalibrationSection(QWidget):
         self._job.unkept.pop(_asked(model), None)
         copied = f"A copy, {version.name}, was made, because {model.name} came with the plugin. Its"
         copied = copied if model.bundled else f"{version.name}: the"
-        less = ", less where cells are small" if version.diameter is not None else ""
-        self._tell(f"{copied} sliders start at {found.threshold:.2f} and {found.min_size} px{less} from now on.", False)
+        smallest = smallest_in_words(found.min_size, version.diameter is not None)
+        self._tell(f"{copied} sliders start at {found.threshold:.2f} and {smallest} from now on.", False)
         self.stored.emit(version)
 
     def set_colors(self, colors: Colors) -> None:

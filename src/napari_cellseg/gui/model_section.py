@@ -9,7 +9,7 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QLabel, QWidget
 
 from ..imaging.errors import CellsegError
-from ..network.versions import ModelVersion, list_models, load_model
+from ..network.versions import ModelVersion, list_models, load_model, smallest_in_words
 from . import preferences
 from .layout import label, shrinkable
 from .recipes import RECIPE_FILTER
@@ -125,8 +125,8 @@ class ModelSection(QWidget):
         about += " This one came with the plugin." if model is not None and model.bundled else ""
         if model is not None:
             about += f"\n{model.description}" if model.description else ""
-            less = ", less where cells are small" if model.diameter is not None else ""
-            about += f"\nStarts at threshold {model.threshold:g} and smallest cell {model.min_size} px{less}."
+            smallest = smallest_in_words(model.min_size, model.diameter is not None)
+            about += f"\nStarts at threshold {model.threshold:g} and smallest cell {smallest}."
         self.model.setToolTip(about)
         self.model_changed.emit(model)
 

@@ -84,7 +84,7 @@ class SegmentWidget(Dock):
         if cells is not None and cells.segmented.recipe.model == chosen.model:
             # The person may have dragged them since.
             return chosen
-        return replace(chosen, threshold=loaded.threshold, min_size=loaded.min_size, fit_min_size=loaded.fit_min_size)
+        return chosen.with_sliders_of(loaded)
 
     def use_recipe(self, path: str | Path) -> None:
         """Use the recipe in a file from now on: its model, device, channel and axes, and its sliders at first."""

@@ -102,6 +102,11 @@ def usual_min_size(min_size: int, diameter: float | None) -> int:
     return min(min_size, max(int(_PART * math.pi / 4 * diameter**2), _FEWEST_PIXELS))
 
 
+def smallest_in_words(min_size: int, fitted: bool) -> str:
+    """Say a smallest size in pixels, and whether it is less in some images."""
+    return f"{min_size} px{', less where cells are small' if fitted else ''}"
+
+
 def bundled_models_dir() -> Path:
     """Folder of the models that ship with the package."""
     return Path(__file__).resolve().parent.parent / "models"
