@@ -18,7 +18,7 @@ import pytest
 import tifffile
 from napari.utils import progress
 from npe2 import PluginManager, PluginManifest
-from qtpy.QtCore import QRect, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QDesktopServices
 
 import napari_cellseg
@@ -32,6 +32,7 @@ from napari_cellseg.gui.segment_widget import SegmentWidget
 from napari_cellseg.imaging.writing import read_labels, read_metadata
 from napari_cellseg.instances import edits
 from napari_cellseg.network.versions import ModelVersion, user_models_dir
+from tests.gui.fitting import fits
 from tests.models import make_model
 
 from .conftest import draw_discs, layers_of, press_segment
@@ -497,17 +498,13 @@ def test_it_fits_the_smallest_window(batch: BatchWidget, folder: Path, viewer: A
     for theme in ("light", "dark"):
         viewer.theme = theme
         qtbot.wait(200)
-        inside, view = batch.scroll.widget(), batch.scroll.viewport()
-        assert inside.minimumSizeHint().width() <= view.width()
-        for control in (batch.input_section.browse, batch.recipe_section.save, batch.run_section.cancel):
-            place = QRect(control.mapTo(view, control.rect().topLeft()), control.size())
-            assert view.rect().contains(place), control.objectName()
+        fits(batch.scroll, batch.input_section.browse, batch.recipe_section.save, batch.run_section.cancel)
+        width = batch.scroll.widget().width()
         for tick in batch.output_section.ticks.values():
-            assert tick.width() >= tick.minimumSizeHint().width() and tick.geometry().right() <= inside.width()
+            assert tick.width() >= tick.minimumSizeHint().width() and tick.geometry().right() <= width
     # While it works, only the list is there, and all of it.
     batch.settings.unfold(False)
-    qtbot.wait(200)
-    assert not batch.scroll.verticalScrollBar().isVisible()
+    fits(batch.scroll, whole=True)
 
 
 def test_every_control_says_what_it_does(batch: BatchWidget) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.utils import progress
-from qtpy.QtCore import QRect, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 
 from napari_cellseg.gui.segment_widget import SegmentWidget
@@ -22,6 +22,7 @@ from napari_cellseg.gui.train_widget import TrainWidget
 from napari_cellseg.network.versions import ModelVersion, read_version, user_models_dir
 from napari_cellseg.training.runs import CHECKPOINT_FILE
 from napari_cellseg.training.training_set import TrainingSet, default_training_set
+from tests.gui.fitting import fits
 from tests.models import make_model
 
 from .conftest import draw_discs, layers_of
@@ -369,13 +370,8 @@ def test_entries_are_viewed_replaced_and_removed(train: Any, viewer: Any, qtbot:
 def test_the_short_form_fits_the_smallest_window(train: Any, qtbot: Any) -> None:
     filled(train, qtbot)
     train.expert.unfold(False)
-    qtbot.wait(300)
-    assert not train.scroll.verticalScrollBar().isVisible()
-    inside, view = train.scroll.widget(), train.scroll.viewport()
-    assert inside.minimumSizeHint().width() <= view.width()
-    for control in (train.start_section.cancel, train.set_section.remove, train.start_section.curves):
-        place = QRect(control.mapTo(view, control.rect().topLeft()), control.size())
-        assert view.rect().contains(place), control.objectName()
+    start = train.start_section
+    fits(train.scroll, start.cancel, train.set_section.remove, start.curves, whole=True)
 
 
 def test_every_control_says_what_it_does(train: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from qtpy.QtCore import QRect, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDoubleSpinBox
 
@@ -40,6 +39,7 @@ from napari_cellseg.network.versions import ModelVersion, load_model, read_versi
 from napari_cellseg.training.loading import iter_load
 from napari_cellseg.training.runs import CHECKPOINT_FILE, list_unfinished
 from tests.blobs import blobs
+from tests.gui.fitting import fits
 from tests.models import make_model
 
 LEFT = Qt.MouseButton.LeftButton
@@ -129,22 +129,6 @@ def message(train: TrainWidget) -> str:
 
 def names_of(viewer: Any) -> list[str]:
     return [layer.name for layer in viewer.layers if layer.visible]
-
-
-def inside(train: TrainWidget, *controls: Any) -> None:
-    """Nothing has to be scrolled to, and nothing is cut off, once the layout has settled."""
-    view = train.scroll.viewport()
-
-    def cut_off() -> list[str]:
-        places = {c.objectName(): QRect(c.mapTo(view, c.rect().topLeft()), c.size()) for c in controls}
-        too_wide = train.scroll.widget().minimumSizeHint().width() > view.width()
-        outside = [name for name, place in places.items() if not view.rect().contains(place)]
-        return ["all of it", *outside] if too_wide else outside
-
-    deadline = time.monotonic() + 2
-    while cut_off() and time.monotonic() < deadline:
-        QTest.qWait(20)
-    assert not cut_off()
 
 
 # --- without a window
@@ -257,7 +241,7 @@ def test_from_scratch_to_the_worst_image(train: Any, viewer: Any, tmp_path: Path
     assert [row.ap for row in figures.worst] == sorted(row.ap for row in figures.worst)
     assert result.list.topLevelItem(0).text(0) == figures.worst[0].name and result.report.isEnabled()
     assert "<html" in (outcome.version.path / "report.html").read_text(encoding="utf-8")[:200].lower()
-    inside(train, result.use, result.compare, result.list, train.start_section.start)
+    fits(train.scroll, result.use, result.compare, result.list, train.start_section.start)
     item = result.list.topLevelItem(0)
     QTest.mouseClick(result.list.viewport(), LEFT, pos=result.list.visualItemRect(item).center())
     name = item.text(0)
@@ -384,9 +368,8 @@ def test_the_first_page_fits_the_smallest_window(train: Any, tmp_path: Path, qtb
     data = chosen(train, write_folders(tmp_path / "plate"), qtbot)
     train.start_section.overlap.show()
     train.expert.unfold(False)
-    qtbot.wait(300)
-    inside(train, train.start_section.cancel, data.view, train.start_section.curves, train.start_section.overlap)
-    assert not train.scroll.verticalScrollBar().isVisible()
+    start = train.start_section
+    fits(train.scroll, start.cancel, data.view, start.curves, start.overlap, whole=True)
     for fold in (train.expert, *train.data_expert.folds.values()):
         fold.unfold(True)
     qtbot.wait(100)

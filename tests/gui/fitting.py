@@ -1,0 +1,28 @@
+"""Whether what a widget shows fits into its dock."""
+
+from __future__ import annotations
+
+import time
+
+from qtpy.QtCore import QRect
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QScrollArea, QWidget
+
+
+def fits(scroll: QScrollArea, *controls: QWidget, whole: bool = False) -> None:
+    """Assert that, once laid out, controls are in sight, nothing is too wide and, if asked, there is no scroll bar."""
+    view, column = scroll.viewport(), scroll.widget()
+
+    def cut_off() -> list[str]:
+        places = {c.objectName(): QRect(c.mapTo(view, c.rect().topLeft()), c.size()) for c in controls}
+        found = [name for name, place in places.items() if not view.rect().contains(place)]
+        if column.minimumSizeHint().width() > view.width():
+            found.append("all of it is too wide")
+        if whole and scroll.verticalScrollBar().isVisible():
+            found.append("there is something to scroll")
+        return found
+
+    deadline = time.monotonic() + 2
+    while cut_off() and time.monotonic() < deadline:
+        QTest.qWait(20)
+    assert not cut_off()
