@@ -118,6 +118,22 @@ def test_the_answer_for_an_image_that_went_away_is_dropped() -> None:
     assert session.cells_of("a") is None and session.state.sentence == OPEN_AN_IMAGE
 
 
+def test_sliders_moved_meanwhile_stay_where_they_are(session: Session) -> None:
+    def again(model: str = "mine", moved: float | None = None) -> tuple[float, int]:
+        request = session.request("a", discs(), Recipe(model))
+        assert request is not None and session.cells is not None
+        if moved is not None:
+            session.set_threshold(moved)
+        assert session.accept(request, segmented(request.image, request.recipe))
+        return session.cells.threshold, session.cells.min_size
+
+    assert again() == (0.3, 10)
+    assert again(moved=0.7) == (0.7, 10)
+    assert again() == (0.7, 10)
+    # Sliders say nothing of what another model answers.
+    assert again("other", moved=0.5) == (0.3, 10)
+
+
 def test_a_failure_keeps_what_was_there(session: Session) -> None:
     before = session.cells
     request = session.request("a", discs(), Recipe("other"))

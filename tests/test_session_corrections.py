@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from napari_cellseg.imaging.image import Image, as_image
 from napari_cellseg.instances import edits
 from napari_cellseg.instances.edits import EditError
 from napari_cellseg.instances.recovery import find_journals
-from napari_cellseg.session import Cells, Session
+from napari_cellseg.session import OF_ANOTHER_CHANNEL, REVIEW_AGAIN, Cells, Session
 from tests.test_session import discs, segmented
 
 EVERYWHERE = (slice(0, 96), slice(0, 96))
@@ -176,6 +177,82 @@ def test_marks_are_edits(session: Session) -> None:
     assert cells_of(session).corrected.reviewed_area(0.3, 10).all()
     session.undo("a")
     assert not cells_of(session).corrected.reviewed_area(0.3, 10).any()
+
+
+def of_channel(image: Image, channel: int) -> Segmented:
+    """What the model of `segmented` says of one channel."""
+    found = segmented(as_image(image.plane(channel)), Recipe("mine", channel=channel))
+    return replace(found, image=image)
+
+
+def test_what_is_corrected_on_one_channel_says_nothing_of_another(home: Path) -> None:
+    nine, four = discs(9).plane(), discs(4).plane()
+    image = as_image(np.stack([nine, four]), "CYX", name="two channels")
+
+    def segment_channel(session: Session, channel: int) -> str:
+        request = session.request("a", image, Recipe("mine", channel=channel))
+        assert request is not None and session.accept(request, of_channel(image, channel))
+        return session.state.sentence
+
+    session = Session()
+    session.choose("a")
+    segment_channel(session, 0)
+    session.edit("a", edits.delete, [8, 9])
+    assert OF_ANOTHER_CHANNEL in segment_channel(session, 1)
+    cells = cells_of(session)
+    assert cells.count() == 4 and cells.n_erased == 0 and not cells.corrected.reviewed_area(0.3, 10).any()
+    session.edit("a", edits.delete, 4)
+    assert OF_ANOTHER_CHANNEL in segment_channel(session, 0)
+    assert cells_of(session).count() == 7 and cells_of(session).n_erased == 2
+    session.close()
+    # After a crash each channel is offered what is its own.
+    other = Session()
+    for channel, n in ((1, 3), (0, 7)):
+        segment_channel(other, channel)
+        info = other.recoverable("a")
+        assert info is not None and info.header["channels"] == [channel]
+        other.recover("a", info)
+        assert cells_of(other).count() == n
+    other.close()
+
+
+def test_a_grey_image_is_the_same_whatever_its_recipe_calls_the_channel(session: Session) -> None:
+    session.edit("a", edits.delete, 9)
+    request = session.request("a", discs(), Recipe("mine", channel=0))
+    assert request is not None and session.accept(request, segmented(request.image, request.recipe))
+    assert cells_of(session).count() == 8 and OF_ANOTHER_CHANNEL not in session.state.sentence
+
+
+def test_none_of_the_persons_cells_is_left_out(session: Session) -> None:
+    areas = np.sort(cells_of(session).areas())
+    session.edit("a", edits.accept, [1, 2])
+    session.set_min_size(int(areas[4]))
+    cells = cells_of(session)
+    assert cells.n_left_out() == 2 and cells.count() == 7
+    session.set_min_size(10_000)
+    assert cells_of(session).n_left_out() == 7 and cells_of(session).count() == 2
+
+
+def test_nobody_vouches_for_what_another_answer_changed(session: Session) -> None:
+    session.mark_reviewed("a", EVERYWHERE, True)
+    labels = shown(session)
+    segment(session, "a")
+    assert cells_of(session).corrected.corrections.marks().all() and REVIEW_AGAIN not in session.state.sentence
+    # Another answer has lost two cells and found one where there was none.
+    picture = np.array(discs().plane())
+    picture[labels == 1] = picture[labels == 5] = 0
+    picture[0:6, 30:36] = 0.8
+    request = session.request("a", discs(), Recipe("other"))
+    assert request is not None
+    answer = replace(segmented(as_image(picture), request.recipe), image=request.image)
+    assert session.accept(request, answer)
+    assert REVIEW_AGAIN in session.state.sentence
+    marks = cells_of(session).corrected.corrections.marks() > 0
+    changed = np.isin(labels, [1, 5])
+    changed[0:6, 30:36] = True
+    assert np.array_equal(marks, ~changed)
+    session.undo("a")
+    assert cells_of(session).corrected.corrections.marks().all()
 
 
 def test_another_session_is_offered_the_corrections_of_this_very_image(session: Session) -> None:

@@ -21,7 +21,7 @@ from .imaging.errors import CellsegError, ParamsError
 from .imaging.image import Image
 from .imaging.progress import Progress
 from .instances.corrected import CorrectedInstances
-from .instances.edits import mark_reviewed
+from .instances.edits import EditError, mark_reviewed, review_again
 from .instances.record import CorrectionsRecord, CorrectionsRecords, Saved
 from .instances.recovery import JournalInfo, dismiss
 from .instances.runs import Patch, Region, union, whole
@@ -31,6 +31,10 @@ THRESHOLD_DIGITS = 4
 OPEN_AN_IMAGE = "Open an image, or drop a file here."
 PRESS_SEGMENT = "Press Segment. The cells appear here, then drag the two sliders."
 DRAG = "Drag the sliders until the outlines fit, then save."
+OF_ANOTHER_CHANNEL = "What you corrected on the other channel is kept, and there again when you segment that one."
+REVIEW_AGAIN = (
+    "Cells changed in the area that you had marked as reviewed: the marks on these are off, look at them again."
+)
 CANCELLED = "Cancelled, nothing was changed. Press Segment to run again."
 
 
@@ -46,13 +50,15 @@ class State:
 class Request:
     """One press of Segment: everything that the answer needs, fixed when it was pressed.
 
-    `number` rises with every request of a session, and `key` says which image of the viewer is meant.
+    `number` rises with every request of a session, and `key` says which image of the viewer is meant. `sliders`
+    are those of its cells by the same model, threshold and min_size, if it has any.
     """
 
     number: int
     key: Hashable
     image: Image
     recipe: Recipe
+    sliders: tuple[float, int] | None = None
 
 
 class Session:
@@ -132,10 +138,13 @@ class Session:
         if self._running is not None:
             return None
         before = self.cells_of(key)
-        if before is not None and before.segmented.recipe.model == recipe.model and recipe.threshold is None:
-            recipe = recipe.with_sliders_of(before.recipe)
+        sliders = None
+        if before is not None and before.segmented.recipe.model == recipe.model:
+            sliders = before.threshold, before.min_size
+            if recipe.threshold is None:
+                recipe = recipe.with_sliders_of(before.recipe)
         self._n_requests += 1
-        self._running = Request(self._n_requests, key, image, recipe)
+        self._running = Request(self._n_requests, key, image, recipe, sliders)
         self._set_state("running", f"Segmenting {image.title} …")
         return self._running
 
@@ -150,12 +159,21 @@ class Session:
             return False
         self._running = None
         image = segmented.image
-        record = self._records.take_up(
-            request.key, segmented.image_sha256, segmented.instances.shape, image.name, image.source
-        )
-        self._show(request.key, segmented, segmented.threshold, segmented.min_size, record)
+        before, aside = self._cells.get(request.key), self._records.of(request.key)
+        content = (segmented.image_sha256, segmented.instances.shape, segmented.channels)
+        record = self._records.take_up(request.key, content, image.name, image.source)
+        self._show(request.key, segmented, *self._sliders_for(request, segmented), record)
         self.cells_changed.emit(request.key)
         self.rest()
+        if before is not None and aside is record and self._review_again(request.key, before):
+            self.note(f"{self._state.sentence} {REVIEW_AGAIN}")
+        if (
+            aside is not None
+            and aside is not record
+            and aside.corrections.revision
+            and aside.content[:2] == content[:2]
+        ):
+            self.note(f"{self._state.sentence} {OF_ANOTHER_CHANNEL}")
         return True
 
     def fail(self, request: Request | None, error: BaseException | str) -> bool:
@@ -326,6 +344,23 @@ class Session:
             segmented = replace(segmented, instances=corrected.instances)
         record.note_cells(segmented.recipe.to_dict(), threshold, min_size)
         self._cells[key] = Cells(segmented, threshold, min_size, corrected, record.corrections.revision)
+
+    def _sliders_for(self, request: Request, segmented: Segmented) -> tuple[float, int]:
+        """Where the sliders are to stand: where the person moved them while the answer was made, else where it says."""
+        now = self.cells_of(request.key)
+        if now is not None and request.sliders not in (None, (now.threshold, now.min_size)):
+            return now.threshold, now.min_size
+        return segmented.threshold, segmented.min_size
+
+    def _review_again(self, key: Hashable, before: Cells) -> bool:
+        """Nobody vouched for what another answer changed in a reviewed area: take the marks off that, as an edit."""
+        if not before.corrected.corrections.has_marks:
+            return False
+        try:
+            self.edit(key, review_again, before.corrected.labels(before.threshold, before.min_size))
+        except EditError:
+            return False
+        return True
 
     def _move(self, key: Hashable | None, **values: float) -> None:
         key = self._chosen if key is None else key

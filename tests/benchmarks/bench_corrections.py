@@ -26,7 +26,7 @@ class _Person:
         maps = draw_maps(size, n_cells)
         instances = Instances.from_prediction(Prediction(maps.probability, maps.distance))
         self.view = CellView(CorrectedInstances(instances, Corrections(instances.shape)), 0.5, 20)
-        self.record = CorrectionsRecord("benchmark", None, name * 64, self.view.corrected.corrections)
+        self.record = CorrectionsRecord("benchmark", None, name * 64, (), self.view.corrected.corrections)
         region = (slice(40, 470), slice(40, 470))
         inside = np.unique(self.view.labels(region)[20:-20, 20:-20])
         self.ids = inside[inside > 0].tolist()

@@ -60,6 +60,36 @@ def test_brush_then_sliders_then_undo(correct: Any, segmented: Any, viewer: Any,
     assert np.array_equal(labels.data == fresh, mine)
 
 
+def test_labels_from_a_script_are_a_correction(correct: Any, segmented: Any, viewer: Any, qtbot: Any) -> None:
+    labels = layers_of(segmented).labels
+    n = correct.session.cells.count()
+    theirs = labels.data.astype(np.int64)
+    gone = int(theirs[theirs > 0].min())
+    theirs[theirs == gone] = 0
+    theirs[:6, :6] = 77
+    kept = theirs.copy()
+    labels.data = theirs
+    assert correct.session.cells.count() == n and correct.session.cells.n_erased == 1
+    assert np.array_equal(labels.data > 0, kept > 0) and np.array_equal(labels.data, labels_now(correct))
+    segmented.cells_section.threshold.setValue(0.5)
+    settled(segmented, qtbot)
+    assert (labels.data[:6, :6] > 0).all() and not (labels.data == gone).any()
+    assert np.array_equal(theirs, kept), "their array was written to"
+    labels.undo()
+    assert not labels.data[:6, :6].any() and correct.session.cells.n_erased == 0
+    # What cannot be cells of this image is not taken.
+    before = labels.data.copy()
+    labels.data = np.ones((5, 7), np.uint8)
+    assert np.array_equal(labels.data, before) and "5 x 7" in correct.tools_section.message.text()
+
+
+def test_cells_lie_where_their_image_lies(segmented: Any, viewer: Any, qtbot: Any) -> None:
+    image, pair = viewer.layers[0], layers_of(segmented)
+    image.scale, image.translate, image.rotate = (0.5, 0.25), (3, 4), 30
+    for layer in (pair.labels, pair.points):
+        assert np.allclose(layer.data_to_world((7, 9)), image.data_to_world((7, 9)))
+
+
 def test_keys_act_on_the_cell_under_the_pointer(correct: Any, segmented: Any, viewer: Any, qtbot: Any) -> None:
     labels = layers_of(segmented).labels
     first, place = cell_at(correct, 3, 3)

@@ -16,10 +16,10 @@ from qtpy.QtCore import Qt
 
 from napari_cellseg.gui.correct_widget import CorrectWidget
 from napari_cellseg.gui.opening import add_image
-from napari_cellseg.gui.recovery import newest
 from napari_cellseg.imaging.reading import read_image
 from napari_cellseg.imaging.writing import write_labels
 from napari_cellseg.instances import edits
+from napari_cellseg.instances.recovery import newest_journal
 from napari_cellseg.session import Session
 
 from .conftest import draw_discs, layers_of, press_segment
@@ -112,6 +112,19 @@ def test_not_now_begins_afresh_and_keeps_the_file(
     assert layer in viewer.layers
 
 
+def test_recovery_that_was_cancelled_and_declined_does_not_come_with_the_next_answer(
+    killed: Killed, home: Path, widget: Any, viewer: Any, qtbot: Any
+) -> None:
+    add_image(viewer, read_image(killed.image))
+    qtbot.waitUntil(lambda: not widget.banner.isHidden(), timeout=20_000)
+    qtbot.mouseClick(widget.banner.yes, LEFT)
+    assert widget.session.running is not None
+    widget.bench.cancel()
+    qtbot.mouseClick(widget.banner.no, LEFT)
+    press_segment(widget, qtbot)
+    assert widget.session.cells.n_changed == widget.session.cells.n_erased == 0
+
+
 def test_another_image_of_the_same_name_is_offered_nothing(
     killed: Killed, home: Path, tmp_path: Path, widget: Any, viewer: Any, qtbot: Any
 ) -> None:
@@ -127,7 +140,7 @@ def test_a_process_with_the_number_of_a_killed_one_is_offered_its_corrections(ho
     (path,) = home.rglob("*.jsonl")
     (path_now := path.with_name(f"20200101T000000Z-{os.getpid()}.jsonl")).write_bytes(path.read_bytes())
     path.unlink()
-    info = newest(path.parent.name)
+    info = newest_journal(path.parent.name)
     assert info is not None and info.path == path_now
 
 
@@ -141,6 +154,6 @@ def test_a_session_is_not_offered_its_own_journal_but_another_viewer_is(
     widget.bench.correcting.edit(session.chosen, edits.accept, [int(session.view_of(session.chosen).ids()[0])])
     (journal,) = session.journals()
     sha256 = session.cells.segmented.image_sha256
-    assert newest(sha256, session.journals()) is None
-    other = newest(sha256, Session().journals())
+    assert newest_journal(sha256, session.journals()) is None
+    other = newest_journal(sha256, Session().journals())
     assert other is not None and other.path == journal

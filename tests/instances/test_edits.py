@@ -335,6 +335,16 @@ def test_any_label_image_can_be_imported_and_wins() -> None:
     assert corrections.n_changed == 0
 
 
+def test_ids_of_an_import_stay_but_where_they_leave_a_wide_gap() -> None:
+    view = view_of(discs([(20, 20), (20, 60)], 8))
+    labels = np.zeros(view.shape, np.int64)
+    labels[40:45, 5:10], labels[40:45, 20:25], labels[40:45, 40:45] = 300, 1_000_000_000, 20_000_000
+    shown = do(view, edits.import_labels(view, labels))
+    found = [int(shown[42, x]) for x in (7, 22, 42)]
+    assert found[0] == 300 and sorted(found[1:]) == [301, 302] and view.corrected.top_id == 302
+    assert np.array_equal(shown > 0, (labels > 0) | (view.corrected.instances.basins > 0))
+
+
 @pytest.mark.parametrize(
     ("after", "message"),
     [(np.zeros((3, 3), int), "region is"), (np.full((2, 2), -1), "negative"), ([[0.5] * 2] * 2, "region")],

@@ -65,6 +65,11 @@ class Cells:
         areas = self.corrected.areas(self.threshold)
         return areas[areas > 0]
 
+    def n_left_out(self) -> int:
+        """Number of cells that the threshold leaves and `min_size` does not; none of the person's."""
+        with self.corrected.corrections.lock:
+            return len(self.areas()) - self.count()
+
     def counted_areas(self) -> np.ndarray:
         """Areas in pixels of the cells that are counted: `min_size` drops none of the person's."""
         with self.corrected.corrections.lock:

@@ -105,6 +105,12 @@ class Segmented:
         """The recipe's normaliser, or the model's where it has none."""
         return self.recipe.normalizer or self.model.normalizer
 
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Which of the image's channels the cells are of, counted from 0; empty for the only one and for all colours."""
+        several = self.image.rgb or self.image.n_channels > 1
+        return self.image.channel_places(self.recipe.channel) if several else ()
+
     @cached_property
     def image_sha256(self) -> str:
         """Hash of the image's values, which knows it again under another name."""

@@ -25,21 +25,27 @@ class CellsLabels(Labels):
     -------
     painted(region, after)
         A stroke ended; `after` are the labels in the region as the person left them (a copy).
+    misfitted()
+        `data` was replaced by something that cannot be labels of this image.
     undo_asked(), redo_asked(), fresh_asked()
         Ctrl+Z, Ctrl+Shift+Z, and M for an id that no cell has.
     """
 
     painted = Signal(object, object)
+    misfitted = Signal()
     undo_asked = Signal()
     redo_asked = Signal()
     fresh_asked = Signal()
 
     def __init__(self, data: np.ndarray, **attributes: Any) -> None:
         self._writing = 0
+        self._taking = False
         self._on_its_own = False
         self._atoms: list[Any] = []
         super().__init__(data, **attributes)
+        self._size = np.shape(data)
         self.events.paint.connect(self._on_paint)
+        self.events.data.connect(self._on_data)
 
     @classmethod
     def _basename(cls) -> str:
@@ -89,6 +95,14 @@ class CellsLabels(Labels):
         if commit is not None and self.in_stroke:
             commit()
 
+    def take(self, labels: np.ndarray) -> None:
+        """Show other labels, of whatever type."""
+        self._taking = True
+        try:
+            self.data = labels
+        finally:
+            self._taking = False
+
     def redraw(self, region: Region, labels: np.ndarray | None = None) -> None:
         """Write labels into a region, and draw that region alone."""
         if labels is not None:
@@ -124,9 +138,8 @@ class CellsLabels(Labels):
 
     def choose_label(self, label: int) -> None:
         """Choose the id that is painted with, of a wider type where the present one has no room for it."""
-        layer: Any = self
-        if label > np.iinfo(layer.data.dtype).max:
-            layer.data = layer.data.astype(np.int32)
+        if label > np.iinfo(np.asarray(self.data).dtype).max:
+            self.take(np.asarray(self.data).astype(np.int32))
         self.selected_label = label
 
     def _write(self, method: Any, *arguments: Any) -> None:
@@ -143,6 +156,19 @@ class CellsLabels(Labels):
         self._atoms += event.value if isinstance(event.value, list) else [event.value]
         if not self._writing:
             self._hand_on()
+
+    def _on_data(self, event: Any) -> None:
+        """Somebody put other labels here, a script or another plugin: that is a correction like a stroke."""
+        if self._taking or self._on_its_own:
+            return
+        # A copy: what is drawn here later must not be written into an array of theirs.
+        after = np.array(self.data)
+        if after.shape != self._size:
+            self.misfitted.emit()
+            return
+        self.take(after)
+        self._forget_history()
+        self.painted.emit(tuple(slice(0, n) for n in self._size), after.copy())
 
     def _hand_on(self) -> None:
         atoms, self._atoms = self._atoms, []

@@ -221,7 +221,7 @@ class CellsSection(QWidget):
 
     def _show_dropped(self, cells: Cells) -> None:
         size = cells.segmented.image.pixel_size
-        dropped = int((cells.areas() < cells.min_size).sum())
+        dropped = cells.n_left_out()
         area = f"{cells.min_size} px = {cells.min_size * size[0] * size[1]:.3g} µm². " if size else ""
         self.min_size.set_hint(f"{area}{dropped:,} smaller left out." if dropped else f"{area}Nothing is left out.")
 

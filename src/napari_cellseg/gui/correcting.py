@@ -43,6 +43,7 @@ class Correcting:
         """Take the strokes and the undo keys of a cells layer, for the image or plane that it shows then."""
         key_of = self._bench.key_of_result
         labels.painted.connect(lambda region, after: self._on_painted(key_of(labels), labels, region, after))
+        labels.misfitted.connect(lambda: self._on_misfit(key_of(labels), labels))
         labels.undo_asked.connect(lambda: self.undo(key_of(labels)))
         labels.redo_asked.connect(lambda: self.redo(key_of(labels)))
         labels.fresh_asked.connect(lambda: self.choose_fresh(key_of(labels), labels))
@@ -83,6 +84,21 @@ class Correcting:
             self.said.emit(str(error), True)
             return
         self.said.emit(nothing if region is None else f"{word}: {name}. {back}", False)
+
+    def _on_misfit(self, key: Any, labels: CellsLabels) -> None:
+        """Show the cells again in the place of labels of another size."""
+        size = " x ".join(map(str, np.shape(labels.data)))
+        view = self._bench.session.view_of(key)
+        if view is None:
+            labels.let_go()
+            return
+        labels.take(view.labels())
+        height, width = view.shape
+        self.said.emit(
+            f"{labels.name}: labels of {size} pixels cannot be cells of an image of {height} x {width}; the cells are "
+            "shown as they were. Add such labels as a layer of their own.",
+            True,
+        )
 
     def _on_painted(self, key: Any, labels: CellsLabels, region: Region, after: np.ndarray) -> None:
         """Take a stroke in; where nothing comes of it, the picture is what it was."""

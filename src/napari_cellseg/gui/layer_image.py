@@ -127,6 +127,10 @@ def layer_stem(layer: Layer) -> str:
     return "".join(c if c.isalnum() or c in "-_.+ " else "_" for c in stem).strip() or "image"
 
 
+# Events of a layer that say that it lies elsewhere now.
+PLACEMENT = (*_TRANSFORMS, "units")
+
+
 def placement(layer: Layer) -> dict[str, Any]:
     """Where a layer lies in the world, for (Y, X) layers made from it: transforms, units, axis labels."""
     values: dict[str, Any] = {"units": tuple(layer.units[-2:]), "axis_labels": tuple(layer.axis_labels[-2:])}

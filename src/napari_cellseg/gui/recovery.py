@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psygnal import Signal
@@ -13,7 +11,7 @@ from psygnal import Signal
 from ..batch.recipe import Recipe
 from ..imaging.errors import CellsegError
 from ..instances.journal import corrections_dir
-from ..instances.recovery import JournalInfo, find_journals
+from ..instances.recovery import JournalInfo, is_about, newest_journal
 from .planes import layer_id
 from .workers import Latest
 
@@ -39,22 +37,28 @@ class Recovery:
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
         self._found: dict[Any, JournalInfo] = {}
-        self._asked: set[Any] = set()
+        self._asked: dict[Any, tuple[int, ...] | None] = {}
         self._declined: set[str] = set()
         self._to_recover: dict[Any, JournalInfo] = {}
         self._looking = Latest(lambda error: None)
         bench.session.chosen_changed.connect(self._on_chosen)
         bench.session.cells_changed.connect(self._on_cells)
+        bench.session.state_changed.connect(self._on_state)
         bench.image_changed.connect(self._on_image)
 
     def of(self, key: Any) -> JournalInfo | None:
         """What can be recovered for an image; None for nothing."""
         found = self._found.get(key)
-        return None if found is None or str(found.path) in self._declined else found
+        if found is None or str(found.path) in self._declined or not is_about(found, self._channels(key)):
+            return None
+        return found
 
     def look(self, key: Any) -> None:
         """Look for corrections of an image beside the window's thread; its values must be read for that."""
-        if self._bench.layer_of(key) is None or key in self._asked or not corrections_dir().is_dir():
+        channels = self._channels(key)
+        # An image without channels is asked about once; of others, for each channel that is segmented.
+        asked = key in self._asked and (not channels or self._asked[key] == channels)
+        if self._bench.layer_of(key) is None or asked or not corrections_dir().is_dir():
             return
         try:
             image = self._bench.image_of(key)
@@ -65,12 +69,12 @@ class Recovery:
 
         def work() -> JournalInfo | None:
             try:
-                return newest(image.content_hash(), own)
+                return newest_journal(image.content_hash(), own, channels)
             except (CellsegError, OSError):
                 return None
 
         def found(info: JournalInfo | None) -> None:
-            self._asked.add(key)
+            self._asked[key] = channels
             self._set(key, info)
 
         self._looking.ask(work, found)
@@ -102,6 +106,7 @@ class Recovery:
         if info is None:
             return
         self._declined.add(str(info.path))
+        self._to_recover.pop(key, None)
         if for_ever:
             self._bench.session.dismiss(key, info)
         self.changed.emit(key)
@@ -135,7 +140,7 @@ class Recovery:
         self.changed.emit(key)
 
     def _on_image(self, key: Any) -> None:
-        self._asked = {asked for asked in self._asked if layer_id(asked) != key}
+        self._asked = {asked: of for asked, of in self._asked.items() if layer_id(asked) != key}
         for known in [known for known in self._found if layer_id(known) == key]:
             del self._found[known]
         self._set(key, None)
@@ -147,6 +152,20 @@ class Recovery:
         info = self._to_recover.pop(key, None)
         if info is not None:
             self._take(key, info)
+            return
+        if key == self._bench.session.chosen:
+            self.look(key)
+        self.changed.emit(key)
+
+    def _on_state(self, state: Any) -> None:
+        # What was asked for came to nothing: a later answer is to another question.
+        if self._bench.session.running is None:
+            self._to_recover.clear()
+
+    def _channels(self, key: Any) -> tuple[int, ...] | None:
+        """Channels that an image's cells are of; None where it has no cells."""
+        cells = self._bench.session.cells_of(key)
+        return None if cells is None else cells.segmented.channels
 
 
 def question(info: JournalInfo, now: datetime) -> str:
@@ -159,11 +178,3 @@ def question(info: JournalInfo, now: datetime) -> str:
 def _what(info: JournalInfo) -> str:
     n = info.n_corrections
     return f"{n:,} correction{'' if n == 1 else 's'}" if n else "the reviewed area"
-
-
-def newest(sha256: str, own: Collection[Path] = ()) -> JournalInfo | None:
-    """Newest journal about an image that is not one of a session's own and was neither continued nor declined."""
-    for info in find_journals(sha256):
-        if not (info.continued or info.dismissed or info.path in own):
-            return info
-    return None

@@ -82,6 +82,12 @@ class ResultLayers:
         """Show or hide both layers, the counts only where they are wanted."""
         self._set_visible(shown, shown and numbers)
 
+    def place(self, image: ImageLayer) -> None:
+        """Lie where an image lies in the world now."""
+        for name, value in placement(image).items():
+            for layer in (self.labels, self.points):
+                setattr(layer, name, value)
+
     def sleep(self) -> None:
         """Hide both layers while there are no cells to show, as in a plane that was not segmented yet."""
         if not self._asleep:
@@ -155,7 +161,7 @@ class ResultLayers:
         data, corrected = self.labels.data, cells.corrected
         if data.dtype == corrected.dtype and data.shape == corrected.shape:
             return False
-        self.labels.data = corrected.labels(cells.threshold, cells.min_size)
+        self.labels.take(corrected.labels(cells.threshold, cells.min_size))
         self.follow_with_points(cells)
         return True
 

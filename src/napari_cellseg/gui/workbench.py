@@ -27,7 +27,7 @@ from .correcting import Correcting
 from .doubting import Doubting
 from .drafting import Drafting
 from .following import Following
-from .layer_image import METADATA_KEY, image_from_layer, layer_axes, layer_stem
+from .layer_image import METADATA_KEY, PLACEMENT, image_from_layer, layer_axes, layer_stem
 from .plane_links import PlaneLinks
 from .plane_run import PlaneRun
 from .planes import PerImage, PlaneKey, layer_id
@@ -252,11 +252,13 @@ class Workbench:
         if cells is None or not self.stacks.is_in_view(request.key):
             return
         self.show_cells(request.key, image, cells)
-        if cells.corrected.corrections.revision:
-            # What was measured beside the window's thread knows nothing of the corrections.
+        result = answer.result
+        moved = (cells.threshold, cells.min_size) != (result.threshold, result.min_size)
+        if moved or cells.corrected.corrections.revision:
+            # What was measured beside the window's thread knows nothing of corrections, nor of sliders moved meanwhile.
             self.following.measure(request.key)
         else:
-            self.following.show_measured(request.key, answer.result)
+            self.following.show_measured(request.key, result)
 
     def show_cells(self, key: Any, image: ImageLayer, cells: Cells) -> None:
         """Show the cells of an image, or of its plane in view, in its result layers, made where there are none."""
@@ -307,6 +309,8 @@ class Workbench:
         if isinstance(layer, ImageLayer):
             layer.events.data.connect(self._on_image_data)
             layer.events.scale.connect(self._on_image_scale)
+            for moved in PLACEMENT:
+                getattr(layer.events, moved).connect(self._on_image_placed)
 
     def _on_image_data(self, event: Any) -> None:
         """An image layer was given other data: what was said about the old is no longer about it."""
@@ -333,6 +337,12 @@ class Workbench:
     def _on_image_scale(self, event: Any) -> None:
         self.image_changed.emit(event.source.unique_id)
 
+    def _on_image_placed(self, event: Any) -> None:
+        """Where an image lies in the world its cells lie too."""
+        layers = self.stacks.results_of(event.source.unique_id)
+        if layers is not None:
+            layers.place(event.source)
+
     def _on_layer_inserted(self, event: Any) -> None:
         self._watch(event.value)
 
@@ -358,6 +368,8 @@ class Workbench:
             return
         for key, layers in list(self.layers.items()):
             if layer is layers.labels:
+                self._stop_for(layer_id(key))
+                self.take_out(layers.points)
                 self._forget(key)
         if (id_ := self.stacks.owner_asleep(layer)) is not None:
             self._forget(id_)
@@ -367,13 +379,17 @@ class Workbench:
 
     def _drop(self, image: ImageLayer) -> None:
         """Forget an image's result; its layers stay in the viewer as the person's own."""
-        running = self.session.running
-        if running is not None and layer_id(running.key) == image.unique_id:
-            self.cancel()
+        self._stop_for(image.unique_id)
         layers = self.stacks.results_of(image.unique_id)
         if layers is not None:
             layers.labels.let_go()
         self._forget(image.unique_id)
+
+    def _stop_for(self, id_: Any) -> None:
+        """Cancel what runs for an image or a plane of it."""
+        running = self.session.running
+        if running is not None and layer_id(running.key) == id_:
+            self.cancel()
 
     def _forget(self, key: Any) -> None:
         """Forget the results of an image, of all its planes."""

@@ -15,8 +15,9 @@ from scipy import ndimage as ndi
 from .adding import proposed_cell
 from .cutting import cut, line
 from .foreign import import_labels
-from .patching import EditError, Wish, check_ids, labels_around, patch_from_labels, replaced
-from .runs import Patch, Region, Runs, is_empty, plain_region, shape_of, union
+from .metrics import iou_matrix
+from .patching import LEAP, EditError, Wish, check_ids, labels_around, patch_from_labels, replaced
+from .runs import Patch, Region, Runs, distinct, is_empty, plain_region, shape_of, union
 from .view import CellView
 
 if TYPE_CHECKING:
@@ -34,12 +35,13 @@ __all__ = [
     "merge",
     "painted",
     "release",
+    "review_again",
     "split_by_stroke",
 ]
 
 _BRIDGED = 2  # pixels from either cell: gaps of up to 4 are closed
 _MAX_ID = np.iinfo(np.int32).max
-_LEAP = 1000  # a new id further above all others is replaced: tables are as long as the highest id
+SAME_IOU = 0.75  # cells of two answers that overlap by so much are the same one, seen again
 
 
 def painted(view: CellView, region: Region, after: np.ndarray) -> Patch:
@@ -217,6 +219,30 @@ def mark_reviewed(view: CellView, region: Region | None, marks: np.ndarray | boo
     return Patch("mark as reviewed", None, {}, Runs.of(region, after))
 
 
+def review_again(view: CellView, before: np.ndarray) -> Patch:
+    """Take the marks off what is no longer as it was when it was reviewed: cells that went, and cells that came.
+
+    Parameters
+    ----------
+    view : CellView
+    before : numpy.ndarray
+        Labels (Y, X) that were shown before another answer came; a cell that overlaps one of now by an intersection
+        over union of 0.75 or more is the same.
+
+    Raises
+    ------
+    EditError
+        Nothing that is marked has changed.
+    """
+    after = view.labels()
+    same = (iou_matrix(before, after) >= SAME_IOU).tocoo()
+    changed = np.zeros(view.shape, dtype=bool)
+    for labels, places in ((before, same.row), (after, same.col)):
+        known = np.array(distinct(labels), dtype=np.int64)[places]
+        changed |= (labels > 0) & ~np.isin(labels, known)
+    return mark_reviewed(view, None, (view.corrected.corrections.marks() > 0) & ~changed)
+
+
 def _without_clashes(view: CellView, after: np.ndarray) -> tuple[np.ndarray, dict[int, int]]:
     """Labels in which no id means an automatic cell that is not shown now, and the ids that were replaced."""
     corrected, corrections = view.corrected, view.corrected.corrections
@@ -224,7 +250,7 @@ def _without_clashes(view: CellView, after: np.ndarray) -> tuple[np.ndarray, dic
     fresh = corrected.fresh_id()
     for id_ in np.unique(after[after > 0]).tolist():
         hidden = corrected.instances.has(id_) and not view.is_shown([id_])[0]
-        if id_ not in corrections and (hidden or id_ > fresh + _LEAP):
+        if id_ not in corrections and (hidden or id_ > fresh + LEAP):
             renamed[id_] = fresh + len(renamed)
     return replaced(after, renamed), renamed
 

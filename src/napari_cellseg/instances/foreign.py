@@ -7,11 +7,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from .corrections import ERASED
-from .patching import EditError, Wish, patch_from_labels, replaced
+from .patching import LEAP, EditError, Wish, patch_from_labels, replaced
 from .runs import Cell, Patch, Runs, distinct, pairs_of, whole
 from .view import CellView
-
-_LARGEST_ID = 2**30  # leaves room for fresh ones above
 
 
 def import_labels(
@@ -112,16 +110,22 @@ def _exported(
     return claims, entries
 
 
-def _fresh_ids(view: CellView, theirs: np.ndarray, mine: np.ndarray, others: Iterable[int] = ()) -> dict[int, int]:
+def _fresh_ids(
+    view: CellView, theirs: np.ndarray, mine: np.ndarray, cells: Mapping[int, Cell] | None = None
+) -> dict[int, int]:
     """New ids for imported cells whose ids are in use here, but for those that are here just so."""
-    ids = {*others, *distinct(np.abs(theirs))}
+    corrections, cells = view.corrected.corrections, cells or {}
+    ids = {*cells, *distinct(np.abs(theirs))}
     pairs = pairs_of(theirs, mine)[0]
     changed = set(distinct(np.abs(pairs[:, pairs[0] != pairs[1]])))
-    as_here = set(distinct(np.abs(pairs[1]))) - changed
-    taken, given = view.corrected.corrections.taken_ids, {}
-    fresh = max(view.corrected.fresh_id(), max(ids, default=0) + 1)
+    # A cell that was erased may have no pixel left to know it by.
+    known = {id_ for id_, cell in cells.items() if (here := corrections.cell(id_)) and here.to_dict() == cell.to_dict()}
+    as_here = {*distinct(np.abs(pairs[1])), *known} - changed
+    taken, given = corrections.taken_ids, {}
+    highest = view.corrected.top_id + len(ids) + LEAP
+    fresh = max(view.corrected.fresh_id(), max((id_ for id_ in ids if id_ <= highest), default=0) + 1)
     for id_ in sorted(ids - as_here):
-        if view.corrected.instances.has(id_) or id_ in taken or id_ > _LARGEST_ID:
+        if view.corrected.instances.has(id_) or id_ in taken or id_ > highest:
             given[id_] = fresh
             fresh += 1
     return given

@@ -14,6 +14,9 @@ from .measure import number_ids
 from .runs import Cell, Patch, Region, Runs, distinct, grown, is_empty, pairs_of, union, whole, within
 from .view import CellView
 
+# A new id further above all others is replaced: tables of cells are as long as the highest id.
+LEAP = 1000
+
 
 class EditError(CellsegError):
     """There is nothing to correct there, or the correction makes no sense; nothing was changed."""

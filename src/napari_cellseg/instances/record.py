@@ -11,8 +11,12 @@ from typing import Any
 from ..imaging.errors import CellsegError
 from .corrections import Corrections
 from .journal import Journal, folder_of
-from .recovery import JournalInfo, find_journals, read_journal, remove_superseded
+from .recovery import JournalInfo, newest_journal, read_journal, remove_superseded
 from .runs import Patch
+
+# What corrections are about: hash of the image's values; shape (Y, X), which is another one when its axes are read in
+# another order; and the channels that the cells are of, as what is right in one says nothing of another.
+Content = tuple[str, tuple[int, int], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -48,15 +52,23 @@ class CorrectionsRecord:
         Its file.
     sha256 : str
         Hash of its values, by which the journal is found again.
+    channels : tuple of int
+        Which of its channels the cells are of; empty where there is only one.
     corrections : Corrections
     continues : str, optional
         Name of the journal that they were recovered from.
     """
 
     def __init__(
-        self, name: str, source: str | None, sha256: str, corrections: Corrections, continues: str | None = None
+        self,
+        name: str,
+        source: str | None,
+        sha256: str,
+        channels: tuple[int, ...],
+        corrections: Corrections,
+        continues: str | None = None,
     ) -> None:
-        self.name, self.source, self.sha256 = name, source, sha256
+        self.name, self.source, self.sha256, self.channels = name, source, sha256, channels
         self.corrections = corrections
         self._continues = continues
         self._journal: Journal | None = None
@@ -64,9 +76,13 @@ class CorrectionsRecord:
         self._told = ""
 
     @property
-    def content(self) -> tuple[str, tuple[int, int]]:
-        """What image it is about: hash of its values, and shape (Y, X)."""
-        return self.sha256, self.corrections.shape
+    def content(self) -> Content:
+        """What it is about."""
+        return self.sha256, self.corrections.shape, self.channels
+
+    def is_of_another_channel(self, content: Content) -> bool:
+        """Whether there are corrections, and of the same image, but of other channels."""
+        return self.corrections.revision > 0 and self.content[:2] == content[:2] and self.channels != content[2]
 
     def note_cells(self, recipe: dict[str, Any], threshold: float, min_size: int) -> None:
         """Note what the automatic cells are, for the first line of a journal."""
@@ -109,8 +125,7 @@ class CorrectionsRecord:
     def recoverable(self) -> JournalInfo | None:
         """Newest journal of another session about this image that was neither continued nor dismissed."""
         mine = None if self._journal is None else self._journal.path
-        found = (info for info in find_journals(self.sha256) if not info.continued and not info.dismissed)
-        return next((info for info in found if info.path != mine), None)
+        return newest_journal(self.sha256, () if mine is None else (mine,), self.channels)
 
     def recovered(self, info: JournalInfo, replace: bool) -> tuple[CorrectionsRecord, tuple[str, ...]]:
         """Return another record with a journal's corrections, and what was lost in words; see `Session.recover`."""
@@ -123,7 +138,9 @@ class CorrectionsRecord:
             )
         found = read_journal(info.path, self.corrections.shape)
         found.corrections.forget_history()
-        record = CorrectionsRecord(self.name, self.source, self.sha256, found.corrections, info.path.name)
+        record = CorrectionsRecord(
+            self.name, self.source, self.sha256, self.channels, found.corrections, info.path.name
+        )
         record._cells = self._cells
         journal = record._open(found.corrections.snapshot())
         journal.flush()
@@ -150,6 +167,7 @@ class CorrectionsRecord:
                 "path": self.source,
                 "sha256": self.sha256,
                 "shape": list(self.corrections.shape),
+                "channels": list(self.channels),
                 "continues": self._continues,
                 **self._cells,
             }
@@ -162,22 +180,21 @@ class CorrectionsRecords:
 
     def __init__(self) -> None:
         self._of: dict[Hashable, CorrectionsRecord] = {}
-        self._waiting: dict[tuple[str, tuple[int, int]], CorrectionsRecord] = {}
+        self._waiting: dict[Content, CorrectionsRecord] = {}
 
     def of(self, key: Hashable) -> CorrectionsRecord | None:
         """Corrections of an image; None before it was segmented."""
         return self._of.get(key)
 
-    def take_up(
-        self, key: Hashable, sha256: str, shape: tuple[int, int], name: str, source: str | None
-    ) -> CorrectionsRecord:
-        """Corrections of an image that was segmented: those there are of the same values, or new ones."""
+    def take_up(self, key: Hashable, content: Content, name: str, source: str | None) -> CorrectionsRecord:
+        """Corrections of an image that was segmented: those there are of the same content, or new ones."""
         record = self._of.get(key)
-        # The same values have another shape (Y, X) when their axes are read in another order.
-        wanted = (sha256, (int(shape[0]), int(shape[1])))
-        if record is None or record.content != wanted:
+        if record is None or record.content != content:
             self.put_aside(key)
-            record = self._waiting.pop(wanted, None) or CorrectionsRecord(name, source, sha256, Corrections(shape))
+            sha256, shape, channels = content
+            record = self._waiting.pop(content, None) or CorrectionsRecord(
+                name, source, sha256, channels, Corrections(shape)
+            )
             self._of[key] = record
         return record
 

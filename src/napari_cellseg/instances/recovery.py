@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -93,7 +93,33 @@ def find_journals(sha256: str) -> list[JournalInfo]:
         )
         for path, n, recovered in found
     ]
-    return sorted(infos, key=lambda info: (info.time, info.path.name), reverse=True)
+    # Of one second the later name is the longer one, which ends in a number.
+    return sorted(infos, key=lambda info: (info.time, len(info.path.name), info.path.name), reverse=True)
+
+
+def newest_journal(
+    sha256: str, own: Collection[Path] = (), channels: tuple[int, ...] | None = None
+) -> JournalInfo | None:
+    """Return the newest journal about an image that was neither continued nor dismissed.
+
+    Parameters
+    ----------
+    sha256 : str
+    own : collection of Path
+        Journals that are not meant.
+    channels : tuple of int, optional
+        Which channels its cells must be of; None for any. Journals that do not say are about any.
+    """
+    for info in find_journals(sha256):
+        if not (info.continued or info.dismissed or info.path in own) and is_about(info, channels):
+            return info
+    return None
+
+
+def is_about(info: JournalInfo, channels: tuple[int, ...] | None) -> bool:
+    """Whether a journal's cells are of these channels, as far as it says so."""
+    said = info.header.get("channels")
+    return channels is None or not isinstance(said, list) or tuple(said) == channels
 
 
 def read_journal(path: Path, shape: tuple[int, int] | None = None) -> Recovered:
