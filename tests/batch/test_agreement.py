@@ -138,10 +138,77 @@ def test_the_command_reads_tables_of_spreadsheets(tmp_path: Path, capsys: pytest
         read_agreement(tmp_path / "only.csv", counts)
 
 
+BATCH = "image,page,count,recipe,corrected,error\n"
+
+
+def people_and_batch(tmp_path: Path, people: str, batch: str) -> tuple[Path, Path]:
+    (tmp_path / "people.csv").write_text(people)
+    (tmp_path / "counts.csv").write_text(BATCH + batch)
+    return tmp_path / "people.csv", tmp_path / "counts.csv"
+
+
+def test_a_batch_of_pages_is_compared_page_by_page_or_not_at_all(tmp_path: Path) -> None:
+    batch = "".join(f"{image},z{page},{10 * page + 1},r,,\n" for image in "ab" for page in range(3))
+    tables = people_and_batch(tmp_path, "image,people\na,11\nb,12\n", batch)
+    with pytest.raises(CellsegError, match=r"3 counts of a, one for each page .* a column page"):
+        read_agreement(*tables)
+    tables[0].write_text("image,page,people\na,z1,11\nb,z0,2\nb,z1,13\n")
+    agreement = read_agreement(*tables)
+    assert agreement.images == ("a z1", "b z0", "b z1") and agreement.ours.tolist() == [11, 1, 11]
+    assert read_agreement(*people_and_batch(tmp_path, "image,people\na,1\nb,2\n", "a,z0,1,,,\nb,z0,2,,,\n")).n == 2
+
+
+def test_counts_that_are_not_ours_alone_are_left_out_and_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people = "image,people\n" + "".join(f"{name},10\n" for name in "abcdef")
+    batch = "a,,9,r,,\nb,,9,r,,\nc,,10,r,yes,\nd,,10,r,yes,\ne,,,r,,It is damaged.\nf,,9,r,,Not written.\n"
+    tables = people_and_batch(tmp_path, people, batch)
+    words = ["agreement", str(tables[0]), "--counts", str(tables[1]), "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    told = "Left out: 2 corrected by a person and 2 that failed."
+    assert told in capsys.readouterr().out and told in (tmp_path / "out" / "agreement.html").read_text()
+    saved = Agreement.from_dict(json.loads((tmp_path / "out" / AGREEMENT_FILE).read_text()))
+    assert saved.images == ("a", "b") and saved.left_out == told
+    people_and_batch(tmp_path, people, batch.replace("a,,9,r,,", "a,,9,r,yes,"))
+    with pytest.raises(CellsegError, match="leaves 1 image"):
+        read_agreement(*tables)
+
+
+@pytest.mark.parametrize(
+    ("batch", "match"),
+    [
+        ("a,,1,r,,\na,,2,r,,\nb,,2,r,,\n", "2 counts of a, and which"),
+        ("a,,1,r,,\nb,,2,s,,\n", "2 recipes"),
+        ("a,,1,r,,\nb,,,r,,\n", "no count for 1 image"),
+        ("a,,1,r,,\nb,,2.5,r,,\n", "whole ones"),
+    ],
+)
+def test_counts_of_a_batch_that_cannot_be_compared(tmp_path: Path, batch: str, match: str) -> None:
+    with pytest.raises(CellsegError, match=match):
+        read_agreement(*people_and_batch(tmp_path, "image,people\na,1\nb,2\n", batch))
+
+
+@pytest.mark.parametrize(
+    ("text", "people"),
+    [
+        ('image,people,ours\na,"1,200",1200\nb,0.125,2\n,,\n', [1200, 0.125]),
+        ("image;people;ours\na;1,5;2\nb;1200;1200\n;;\n", [1.5, 1200]),
+        ("image\tpeople\tours\na\t1.5\t2\nb\t0,125\t1\n\t\t\n", [1.5, 0.125]),
+    ],
+)
+def test_thousands_are_told_from_decimals(tmp_path: Path, text: str, people: list[float]) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    assert read_agreement(tmp_path / "t.csv").people.tolist() == people
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [
         ("image,people,ours\na,1,x\nb,2,2\n", "'x' as the count of a"),
+        ('image,people,ours\na,1,"1,5"\nb,2,2\n', "'1,5' as the count of a"),
+        ("image,people,ours\na,1,1.200\nb,2,2\n", "1200 or a little more than 1"),
+        ("image;people;ours\na;1;1,200\nb;2;2\n", "1200 or a little more than 1"),
         ("image,persons,ours\na,1,1\n", "needs one named people"),
         ("name,people,ours\na,1,1\n", "column image"),
         ("", "column image"),

@@ -20,7 +20,7 @@ from napari_cellseg.batch.events import RowDone
 from napari_cellseg.batch.folder import iter_batch
 from napari_cellseg.batch.recipe import Recipe
 from napari_cellseg.batch.rows import BatchRow
-from napari_cellseg.batch.segment import iter_predict_image, open_image
+from napari_cellseg.batch.segment import NOT_FINITE, iter_predict_image, open_image
 from napari_cellseg.cli import main
 from napari_cellseg.imaging.errors import CellsegError, ImageError, ModelError, OutputError, ParamsError
 from napari_cellseg.imaging.progress import drain
@@ -96,6 +96,12 @@ def test_nan_and_inf_pixels_do_not_spoil_the_rest(small_image: np.ndarray) -> No
     spoiled[:4, :4] = np.nan
     spoiled[-2:, -2:] = np.inf
     assert match(segment(small_image).labels, segment(spoiled).labels).f1[0] > 0.9
+
+
+def test_an_image_without_any_value_is_told(model: ModelVersion) -> None:
+    result = segment(np.full((40, 50), np.nan, np.float32), model=str(model.path))
+    assert result.metadata["notes"] == [NOT_FINITE]
+    assert segment(np.zeros((40, 50)), model=str(model.path)).metadata["notes"] == []
 
 
 def test_colour_with_alpha_equals_colour() -> None:
@@ -221,6 +227,22 @@ def test_a_file_where_the_folder_should_be(folder: Path, model: ModelVersion, tm
 
 
 @pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--link-iou", "0.9"], "nothing is linked"),
+        (["--pattern", "*.png"], "no folder was given"),
+        (["--out", ""], "--out is empty"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(
+    words: list[str], told: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    assert main(["segment", str(folder / "good.tif"), "--out", str(out), *words]) == 1
+    assert told in capsys.readouterr().err and not out.exists()
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ["evaluate", "nowhere.zip", "--out", "x"],
@@ -312,7 +334,15 @@ def test_changed_weights_are_noticed(tmp_path: Path, small_image: np.ndarray) ->
 
 @pytest.mark.parametrize(
     "values",
-    [{"threshold": "0.5"}, {"min_size": float("inf")}, {"axes": ["Y", "X"]}, {"model": None}, {"channel": True}],
+    [
+        {"threshold": "0.5"},
+        {"min_size": float("inf")},
+        {"axes": ["Y", "X"]},
+        {"model": None},
+        {"channel": True},
+        {"outputs": 5},
+        {"outputs": None},
+    ],
 )
 def test_recipes_with_values_of_the_wrong_kind(values: dict) -> None:
     with pytest.raises(ParamsError, match=next(iter(values))):

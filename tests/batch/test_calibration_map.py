@@ -89,6 +89,21 @@ def test_a_size_counts_as_it_would_as_a_default(goal: str) -> None:
         assert found.values[100, size] == pytest.approx(evaluation.to_dict()["all"][figure]), size
 
 
+@pytest.mark.parametrize("goal", ["count", "ap"])
+@pytest.mark.parametrize("fitted", [True, False])
+def test_what_was_before_is_what_the_labels_give(goal: str, fitted: bool) -> None:
+    """A size that was asked for holds also where cells are small, and one that follows them is less there."""
+    samples, predicted = zip(*[dusty(seed) for seed in range(2)], strict=True)
+    small = replace(predicted[0], prediction=replace(predicted[0].prediction, diameter=8.0))
+    asked = [
+        replace(one, recipe=replace(one.recipe, min_size=101, fit_min_size=fitted)) for one in (small, predicted[1])
+    ]
+    assert [one.min_size for one in asked] == [10 if fitted else 101, 101]
+    found = drain(iter_calibration_map(samples, asked, goal))
+    figure = {"count": "count_mae", "ap": "ap_mean_50_90"}[goal]
+    assert found.before == (0.2, 101, pytest.approx(score(samples, asked).to_dict()["all"][figure]))
+
+
 def test_sizes_that_no_image_can_have_are_not_chosen() -> None:
     samples, predicted = zip(*[dusty(seed) for seed in range(2)], strict=True)
     small = [replace(one, prediction=replace(one.prediction, diameter=10.0)) for one in predicted]

@@ -12,6 +12,7 @@ import pytest
 
 from napari_cellseg.batch.evaluate import in_squares, score
 from napari_cellseg.batch.metrics_report import outlined, write_report
+from napari_cellseg.cli.evaluating import evaluation_lines
 from napari_cellseg.imaging.errors import DatasetError, ParamsError
 from tests.segmented import segmented, squares
 
@@ -67,6 +68,15 @@ def test_components_make_one_of_cells_that_touch() -> None:
     assert together["all"]["pixels"]["f1"] == 1
     with pytest.raises(ParamsError, match="cells, components"):
         score([sample], [one], counting="dots")
+
+
+def test_without_true_cells_an_error_has_no_share() -> None:
+    sample = squares(PLACES)
+    empty = replace(sample, labels=np.zeros_like(sample.labels))
+    *_, line = evaluation_lines(score([empty], [perfect(sample)]))
+    assert line.split()[10:13] == ["4.00", "–", "–"] and "%" not in line
+    *_, line = evaluation_lines(score([sample], [perfect(sample)]))
+    assert line.split()[10:13] == ["0.00", "0.0%", "0.0%"]
 
 
 def test_squares_cover_the_image_once() -> None:

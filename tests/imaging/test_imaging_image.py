@@ -82,6 +82,16 @@ def test_a_named_last_axis_of_colours_is_colour_and_can_be_refused():
     assert as_image(array, "YXC", rgb=False).n_channels == 3
 
 
+def test_four_that_are_named_channels_are_channels_and_four_samples_are_colour():
+    array = np.random.default_rng(0).integers(0, 255, (8, 9, 4), np.uint8)
+    assert as_image(array, "YXS").rgb and as_image(array, "YXC", rgb=True).rgb
+    image = as_image(array, "YXC")
+    assert not image.rgb and image.n_channels == 4
+    np.testing.assert_array_equal(image.plane(3), array[..., 3])
+    with pytest.raises(ImageError, match="4 channels"):
+        image.plane()
+
+
 def test_an_image_stays_what_it_is():
     image = as_image(np.zeros((8, 9)), name="a")
     assert as_image(image) is image

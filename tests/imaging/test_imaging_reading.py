@@ -78,6 +78,7 @@ def test_the_content_counts_not_the_suffix(tmp_path):
 def test_axes_can_be_given_for_pictures(tmp_path):
     path = save_picture(tmp_path / "a.png", RGB8)
     assert read_image(path, "YXC").rgb
+    assert read_image(save_picture(tmp_path / "b.png", RGBA8), "yxc").rgb
     with pytest.raises(AxesError, match="shape"):
         read_image(path, "YX")
 

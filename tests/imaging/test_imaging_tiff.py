@@ -57,6 +57,13 @@ def test_imagej(tmp_path, unit, factor):
     np.testing.assert_array_equal(image.plane(2), STACK[2])
 
 
+@pytest.mark.parametrize("unit, per_unit, size", [("inch", 300, None), ("cm", 118, None), ("inch", 50800, 0.5)])
+def test_imagej_takes_over_resolutions_for_print(tmp_path, unit, per_unit, size):
+    write(tmp_path / "a.tif", GREY16, imagej=True, resolution=(per_unit, per_unit), metadata={"unit": unit})
+    found = read_image(tmp_path / "a.tif").pixel_size
+    assert found == (None if size is None else pytest.approx((size, size)))
+
+
 def test_imagej_without_calibration(tmp_path):
     write(tmp_path / "a.tif", GREY16, imagej=True, metadata={"unit": "pixel"})
     assert read_image(tmp_path / "a.tif").pixel_size is None
@@ -156,6 +163,32 @@ def test_several_images_in_a_file(tmp_path):
     with pytest.raises(ImageError, match="2 separate images"):
         read_image(save("a.ome.tif", GREY16, GREY16))
     np.testing.assert_array_equal(read_image(save("b.ome.tif", GREY16, GREY16[:5, :5])).plane(), GREY16)
+
+
+@pytest.mark.parametrize("pages", [(GREY8, GREY8[:15]), (GREY8, GREY8, GREY8[:, :20])])
+@pytest.mark.parametrize("axes", [None, "YX", "ZYX"])
+def test_pages_of_other_sizes_are_not_left_out_silently(tmp_path, pages, axes):
+    first, *others = [PillowImage.fromarray(page) for page in pages]
+    first.save(tmp_path / "a.tif", save_all=True, append_images=others)
+    with pytest.raises(ImageError, match=r"2 separate images \(20 x 31, .* files of their own"):
+        read_image(tmp_path / "a.tif", axes)
+
+
+@pytest.mark.parametrize(
+    "shape, options", [((15, 31), {"subfiletype": 1}), ((4, 7), {})], ids=["said to be reduced", "tiny"]
+)
+def test_thumbnails_beside_an_image_are_left_out(tmp_path, shape, options):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(GREY8, photometric="minisblack", metadata=None)
+        writer.write(GREY8[: shape[0], : shape[1]], photometric="minisblack", metadata=None, **options)
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif").plane(), GREY8)
+
+
+def test_what_lies_beside_a_slide_is_left_out(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
+        writer.write(np.tile(GREY8, (8, 8)), tile=(64, 64), photometric="minisblack", metadata=None)
+        writer.write(np.tile(GREY8, (5, 3)), photometric="minisblack", metadata=None)
+    assert read_image(tmp_path / "a.tif").shape_yx == (160, 248)
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])

@@ -210,6 +210,19 @@ def test_a_volumes_table_is_that_of_its_voxels():
     assert {len(column) for column in volume_table([], []).values()} == {0}
 
 
+@pytest.mark.filterwarnings("error")
+def test_slices_without_a_finite_pixel_do_not_count_for_a_volumes_intensities():
+    planes = [np.array([[1, 1, 2]], np.uint16)] * 3
+    values = [np.array([[1, 3, np.nan]]), np.array([[np.nan, np.nan, np.inf]]), np.array([[5, 7, np.nan]])]
+    tables = [{**measure(p, image=v), **intensity_columns(p, {"": v})} for p, v in zip(planes, values, strict=True)]
+    table = volume_table(tables, [np.arange(3)] * 3)
+    assert table["volume_vox"].tolist() == [6, 3] and table["centroid_z"].tolist() == [1, 1]
+    np.testing.assert_allclose(table["mean_intensity"], [4, np.nan])
+    for what in ("mean", "min", "max", "std"):
+        wanted = getattr(np.array([1, 3, 5, 7]), what)()
+        np.testing.assert_allclose(table[f"intensity_{what}"], [wanted, np.nan], err_msg=what)
+
+
 def film():
     """A cell that walks, one that divides in frame 2, and one that comes in frame 1 and is gone in frame 3."""
     frames = np.zeros((5, 60, 80), np.int32)

@@ -135,6 +135,21 @@ def test_intensities_are_those_of_regionprops(pair: tuple[np.ndarray, np.ndarray
             assert table[f"intensity_std{end}"][i] == pytest.approx(pixels.std(dtype=np.float64), abs=1e-9)
 
 
+@pytest.mark.filterwarnings("error")
+def test_pixels_that_are_no_finite_numbers_are_left_out() -> None:
+    labels = np.array([[1, 1, 1, 1], [2, 2, 2, 2], [0, 4, 4, 0], [7, 7, 7, 7]], np.uint16)
+    plane = np.array([[1, np.nan, 3, -np.inf], [5, 6, 7, 8], [0, np.nan, np.inf, 0], [1, 2, 2, 3]], np.float32)
+    nan, table = np.nan, intensity_columns(labels, {"": plane, "whole": np.ones((4, 4))})
+    np.testing.assert_allclose(table["intensity_mean"], [2, 6.5, nan, 2])
+    np.testing.assert_array_equal(table["intensity_min"], [1, 5, nan, 1])
+    np.testing.assert_array_equal(table["intensity_max"], [3, 8, nan, 3])
+    np.testing.assert_allclose(table["intensity_std"], [1, np.std([5, 6, 7, 8]), nan, np.sqrt(0.5)])
+    assert table["intensity_mean_whole"].tolist() == [1, 1, 1, 1]
+    np.testing.assert_allclose(measure(labels, image=plane)["mean_intensity"], [2, 6.5, nan, 2])
+    colour = np.stack([plane, plane, np.where(plane == np.inf, -np.inf, plane)], axis=-1)
+    np.testing.assert_allclose(measure(labels, image=colour)["mean_intensity"], [2, 6.5, nan, 2])
+
+
 @pytest.mark.parametrize("shape", [(0, 0), (3, 4)])
 def test_no_cells_have_no_shapes_and_no_brightness(shape: tuple[int, int]) -> None:
     labels = np.zeros(shape, np.uint16)

@@ -448,6 +448,11 @@ def test_a_killed_run_leaves_a_version_and_goes_on(folder: Path, parent: ModelVe
     assert list_unfinished(tmp_path) == []
 
 
+def test_a_resumed_run_takes_no_other_settings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["finetune", "--resume", "--out", str(tmp_path), "--minutes", "33", "--parent", "gone"]) == 1
+    assert "--parent, --minutes can't be given" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("how", ["end of input", "terminate"])
 def test_a_run_that_is_asked_to_stop_keeps_its_best(
     how: str, folder: Path, parent: ModelVersion, tmp_path: Path

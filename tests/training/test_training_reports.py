@@ -116,6 +116,13 @@ def test_a_network_that_cannot_be_built_leaves_no_folder(tmp_path: Path, capsys:
     assert not out.exists()
 
 
+@pytest.mark.parametrize("command", ["train", "search"])
+def test_what_a_parent_takes_the_place_of_is_told(command: str, tmp_path: Path, capsys: Any) -> None:
+    words = [command, str(tmp_path / "missing"), "--out", str(tmp_path / "out"), "--parent", "cells"]
+    assert main([*words, "--levels", "2", "--low-percentile", "5"]) == 1
+    assert "--levels, --low-percentile is not used: a parent brings its own." in capsys.readouterr().out
+
+
 def test_a_kind_may_hold_an_equals_sign() -> None:
     assert kind_weights(["a = b=0.5", "=2", "-c=1"]) == {"a = b": 0.5, "": 2.0, "-c": 1.0}
     for wrong in ("a", "a=", "=", "a=b"):

@@ -61,6 +61,8 @@ class Agreement:
         float64 (n,); where several people counted an image, their mean.
     between_people : float, optional
         Mean standard deviation between people on one image, in cells; None where nobody counted twice.
+    left_out : str
+        A sentence on images that were counted and are not compared; empty where there are none.
 
     Raises
     ------
@@ -72,6 +74,7 @@ class Agreement:
     people: np.ndarray
     ours: np.ndarray
     between_people: float | None = None
+    left_out: str = ""
 
     def __post_init__(self) -> None:
         for name in ("people", "ours"):
@@ -197,12 +200,14 @@ class Agreement:
             "limits_95": self.limits_interval,
             "roots": {"slope": slope, "standard_deviation": spread},
             "too_few": self.too_few,
+            "left_out": self.left_out,
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Agreement:
         """Rebuild an agreement from `to_dict`'s form."""
-        return cls(tuple(values["images"]), values["people"], values["ours"], values.get("between_people"))
+        more = (values.get("between_people"), values.get("left_out", ""))
+        return cls(tuple(values["images"]), values["people"], values["ours"], *more)
 
 
 def agreement_of(rows: Sequence[tuple[str, float, float]]) -> Agreement:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from .agreement_store import Settings, image_id
 from .counts import COUNTS_FILE, in_order, read_counts
 from .ledger import Ledger
 from .recipe import Recipe
+from .rows import BatchRow
 
 RECIPE_FILE = "recipe.json"
 
@@ -60,12 +62,19 @@ class BatchCounts:
     @property
     def left_out(self) -> str:
         """A sentence on what was left out; empty where that is nothing."""
-        parts = []
-        if self.n_corrected:
-            parts.append(f"{self.n_corrected:,} corrected by you")
-        if self.n_others:
-            parts.append(f"{self.n_others:,} counted with other settings")
-        return f"Left out: {' and '.join(parts)}." if parts else ""
+        return left_out_in_words({"corrected by you": self.n_corrected, "counted with other settings": self.n_others})
+
+
+def left_out_in_words(numbers: Mapping[str, int]) -> str:
+    """Return a sentence on how many images were left out, and why; empty where none was."""
+    parts = [f"{n:,} {why}" for why, n in numbers.items() if n]
+    return f"Left out: {' and '.join(parts)}." if parts else ""
+
+
+def counted_by_us(rows: Iterable[BatchRow]) -> tuple[list[BatchRow], list[BatchRow]]:
+    """Return the rows that hold a count of ours, and those with one that a person corrected; others hold none."""
+    counted = [row for row in rows if row.has_result and row.count is not None]
+    return [row for row in counted if not row.corrected], [row for row in counted if row.corrected]
 
 
 def read_batch(path: str | Path) -> BatchCounts:
@@ -93,13 +102,12 @@ def read_batch(path: str | Path) -> BatchCounts:
     model = recipe.load_model()
     recipe = recipe.resolved(model)
     digest = recipe.digest(model)
-    counted = [row for row in in_order(rows) if row.has_result and row.count is not None]
-    by_us = [row for row in counted if not row.corrected]
+    by_us, corrected = counted_by_us(in_order(rows))
     same = [row for row in by_us if row.recipe == digest and row.image_sha256]
     if not same:
         raise CellsegError(
-            f"None of the {len(counted)} results in {folder} is a count by {model.name} with its last settings that "
-            "nobody corrected. Run the batch again, or choose another folder."
+            f"None of the {len(by_us) + len(corrected)} results in {folder} is a count by {model.name} with its last "
+            "settings that nobody corrected. Run the batch again, or choose another folder."
         )
     found = [
         BatchCount(
@@ -113,4 +121,4 @@ def read_batch(path: str | Path) -> BatchCounts:
     # Two files of the same content are one image.
     once = tuple({one.id: one for one in found}.values())
     settings = Settings.of(recipe, model)
-    return BatchCounts(folder, settings, recipe, once, len(counted) - len(by_us), len(by_us) - len(same))
+    return BatchCounts(folder, settings, recipe, once, len(corrected), len(by_us) - len(same))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +13,16 @@ import numpy as np
 from ..imaging.errors import CellsegError
 from ..imaging.writing import write_json
 from .agreement import Agreement, agreement_of, band
+from .agreement_batch import counted_by_us, left_out_in_words
 from .diagrams import points_svg
 from .html import Html, facts, paragraph, section, table, write_page
+from .rows import BatchRow
 
 AGREEMENT_FILE = "agreement.json"
 REPORT_FILE = "agreement.html"
 _PEOPLE = ("people", "person_count", "manual", "true", "count_true")
 _OURS = ("ours", "count")
+_Key = tuple[str, str]  # image and page
 
 
 def read_agreement(path: str | Path, counts: str | Path | None = None) -> Agreement:
@@ -25,34 +31,30 @@ def read_agreement(path: str | Path, counts: str | Path | None = None) -> Agreem
     Parameters
     ----------
     path : path
-        CSV with the columns ``image``, ``people`` and ``ours``; one row per image, or one per image and person.
+        CSV with the columns ``image``, ``people`` and ``ours``; one row per image, or one per image and person. With
+        a column ``page`` each page of an image counts by itself. Where columns are not parted by commas, a comma is a
+        decimal sign.
     counts : path, optional
-        The ``counts.csv`` of a batch: our counts are taken from there, by the image's name.
+        The ``counts.csv`` of a batch: our counts are taken from there, by the image's name, and its page where `path`
+        has a column for it. What a person corrected there, or what failed, is left out.
 
     Raises
     ------
     CellsegError
-        If a file cannot be read, or a column, an image or a number is missing.
+        If a file cannot be read, a column, an image or a number is missing, a number can be read in two ways, or the
+        batch has several counts of an image, or counts of several recipes.
     """
-    rows = _rows(path)
-    people = _column(rows, path, _PEOPLE)
+    given = _read(path)
+    people = given.column(_PEOPLE)
     if counts is None:
-        ours_of, ours = {}, _column(rows, path, _OURS)
-    else:
-        table_of_ours = _rows(counts)
-        column = _column(table_of_ours, counts, _OURS)
-        ours_of, ours = {row["image"]: row[column] for row in table_of_ours if row[column]}, ""
-        absent = sorted({row["image"] for row in rows} - set(ours_of))
-        if absent:
-            raise CellsegError(
-                f"{counts} has no count for {len(absent)} image(s) of {path}, such as {absent[0]}. "
-                "Segment them too, or name them alike."
-            )
-    return agreement_of([
-        (row["image"], _number(row[people], row["image"], path),
-         _number(ours_of[row["image"]] if counts else row[ours], row["image"], counts or path))
-        for row in rows
-    ])  # fmt: skip
+        ours = given.column(_OURS)
+        rows = ((_title(given.key(row)), row) for row in given.rows)
+        return agreement_of([(title, given.number(row, people), given.number(row, ours)) for title, row in rows])
+    found, said = _counts_of(_read(counts), given)
+    pairs = [(given.key(row), given.number(row, people)) for row in given.rows if given.key(row) in found]
+    if len(found) < 2 and said:
+        raise CellsegError(f"{counts} leaves {len(found)} image(s) of {path} to compare. {said} Take other images.")
+    return replace(agreement_of([(_title(key), n, found[key]) for key, n in pairs]), left_out=said)
 
 
 def write_agreement(out: Path, agreement: Agreement) -> Path:
@@ -69,7 +71,7 @@ def write_agreement(out: Path, agreement: Agreement) -> Path:
         out / REPORT_FILE,
         "Counts of people and ours",
         paragraph(agreement.sentence()),
-        paragraph(agreement.too_few) if agreement.too_few else Html(""),
+        *(paragraph(text) for text in (agreement.left_out, agreement.too_few) if text),
         facts(
             [
                 ("images", agreement.n),
@@ -116,38 +118,123 @@ def _images(agreement: Agreement) -> Html:
     return table(("image", "people", "ours", "difference"), rows)
 
 
-def _rows(path: str | Path) -> list[dict[str, str]]:
+@dataclass(frozen=True)
+class _Table:
+    path: str | Path
+    rows: list[dict[str, str]]
+    decimal_comma: bool
+    by_page: bool
+
+    def key(self, row: Mapping[str, str]) -> _Key:
+        return row["image"], row["page"] if self.by_page else ""
+
+    def column(self, names: tuple[str, ...]) -> str:
+        for name in names:
+            if name in self.rows[0]:
+                return name
+        raise CellsegError(
+            f"The table {self.path} has the columns {', '.join(self.rows[0])}; it needs one named {names[0]} "
+            f"(or {', '.join(names[1:])})."
+        )
+
+    def number(self, row: Mapping[str, str], column: str) -> float:
+        text = row[column]
+        if not self.decimal_comma and re.fullmatch(r"[1-9]\d{0,2}(,\d{3})+", text):
+            # Where commas part the columns, this one can only part thousands.
+            text = text.replace(",", "")
+        if re.fullmatch(r"[1-9]\d{0,2}[.,]\d{3}", text):
+            whole, part = re.split("[.,]", text)
+            raise CellsegError(
+                f"{self.path} has '{text}' as the count of {row['image']}, which may be {whole}{part} or a little more "
+                f"than {whole}. Write it without a sign for thousands, or with fewer decimals."
+            )
+        try:
+            return float(text.replace(",", ".") if self.decimal_comma else text)
+        except ValueError:
+            raise CellsegError(
+                f"{self.path} has '{text}' as the count of {row['image']}; give a number, or leave the image out."
+            ) from None
+
+
+def _read(path: str | Path) -> _Table:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             sample = file.read(4096)
             file.seek(0)
             # Spreadsheets of some countries write semicolons.
             delimiter = max(",;\t", key=sample.split("\n", 1)[0].count)
-            rows = [
+            lines = [
                 {k: (v or "").strip() for k, v in row.items() if k} for row in csv.DictReader(file, delimiter=delimiter)
             ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CellsegError(f"The table {path} cannot be read ({error}). Save it as CSV in UTF-8.") from error
+    # Spreadsheets write lines of commas for rows that somebody emptied.
+    rows = [row for row in lines if any(row.values())]
     if not rows or "image" not in rows[0]:
         columns = ", ".join(rows[0]) if rows else "no row"
         raise CellsegError(f"The table {path} has {columns}; it needs a column image, and a row for each image.")
-    return rows
+    return _Table(path, rows, delimiter != ",", "page" in rows[0])
 
 
-def _column(rows: list[dict[str, str]], path: str | Path, names: tuple[str, ...]) -> str:
-    for name in names:
-        if name in rows[0]:
-            return name
-    raise CellsegError(
-        f"The table {path} has the columns {', '.join(rows[0])}; it needs one named {names[0]} "
-        f"(or {', '.join(names[1:])})."
+def _title(key: _Key) -> str:
+    return " ".join(part for part in key if part)
+
+
+def _counts_of(ours: _Table, people: _Table) -> tuple[dict[_Key, float], str]:
+    """Our counts of what people counted, and a sentence on those that are none to compare."""
+    column = ours.column(_OURS)
+    rows: dict[_Key, list[BatchRow]] = {people.key(row): [] for row in people.rows}
+    for line in ours.rows:
+        key = (line["image"], line.get("page", "") if people.by_page else "")
+        if key in rows:
+            rows[key].append(_batch_row(ours, line, column))
+    for key, found in rows.items():
+        if len(found) > 1:
+            raise _several(ours, people, key, found)
+    by_us, corrected = counted_by_us(row for found in rows.values() for row in found)
+    n_failed = sum(bool(row.error) for found in rows.values() for row in found)
+    known = {key for key, found in rows.items() if any(row.error or row.count is not None for row in found)}
+    absent = sorted(_title(key) for key in rows.keys() - known)
+    if absent:
+        raise CellsegError(
+            f"{ours.path} has no count for {len(absent)} image(s) of {people.path}, such as {absent[0]}. "
+            "Segment them too, or name them alike."
+        )
+    recipes = {row.recipe for row in by_us}
+    if len(recipes) > 1:
+        raise CellsegError(
+            f"{ours.path} has counts of {len(recipes)} recipes (models or settings) for these images, and each agrees "
+            "with people in its own way. Segment all of them again with one recipe, or leave the others out."
+        )
+    said = left_out_in_words({"corrected by a person": len(corrected), "that failed": n_failed})
+    return {(row.image, row.page if people.by_page else ""): float(row.count or 0) for row in by_us}, said
+
+
+def _batch_row(table: _Table, line: Mapping[str, str], column: str) -> BatchRow:
+    error, count = line.get("error", ""), None
+    if line[column]:
+        count = table.number(line, column)
+        if not count.is_integer():
+            raise CellsegError(f"{table.path} has {count:g} cells in {line['image']}; a batch counts whole ones.")
+    return BatchRow(
+        line["image"],
+        line.get("page", ""),
+        "failed" if error else "done",
+        count=None if count is None else int(count),
+        error=error,
+        recipe=line.get("recipe", ""),
+        corrected=line.get("corrected") == "yes",
     )
 
 
-def _number(text: str, image: str, path: str | Path) -> float:
-    try:
-        return float(text.replace(",", "."))
-    except ValueError:
-        raise CellsegError(
-            f"{path} has '{text}' as the count of {image}; give a number, or leave the image out."
-        ) from None
+def _several(ours: _Table, people: _Table, key: _Key, found: list[BatchRow]) -> CellsegError:
+    pages = [row.page for row in found]
+    if not people.by_page and len(set(pages)) > 1:
+        return CellsegError(
+            f"{ours.path} has {len(found)} counts of {key[0]}, one for each page (such as {pages[0]}). Give "
+            f"{people.path} a column page, and a row for each page that was counted."
+        )
+    return CellsegError(
+        f"{ours.path} has {len(found)} counts of {_title(key)}, and which of them is meant is not plain. Keep one of "
+        "these rows, or segment images of one name into folders of their own."
+    )

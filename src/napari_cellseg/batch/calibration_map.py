@@ -213,7 +213,7 @@ def iter_calibration_map(
     max_size = max(int(np.median(sizes_true)), _SMALLEST_REACH, before)
     # A default beyond what suits an image counts as that: beyond the largest of these there is nothing to choose.
     limits = [usual_min_size(max_size, segmented.prediction.diameter) for segmented in predicted]
-    total = np.zeros((256, max_size + 1))
+    total, default = np.zeros((256, max_size + 1)), 0.0
     # What costs: a count's error, or what is missing of AP.
     sign = 1 if goal == "count" else -1
     each: list[np.ndarray] = []
@@ -229,6 +229,8 @@ def iter_calibration_map(
             else:
                 counts = count_surface(segmented.instances, max_size, reviewed)
             surface = np.abs(counts - np.count_nonzero(np.unique(labels)))
+        # A size that was asked for is meant for every image, unlike one of the map.
+        default += float(surface[threshold_level(segmented.threshold), segmented.min_size])
         surface = surface[:, np.minimum(np.arange(max_size + 1), limit)]
         total += surface
         if few:
@@ -238,8 +240,7 @@ def iter_calibration_map(
     good = as_good_as_the_best(sign * values, each, _TOLERANCE[goal])
     good[:, max(limits) + 1 :] = False
     level, size = middle_of(good, sign * values)
-    default = float(values[threshold_level(first.threshold), before])
-    start = (first.threshold, before, default)
+    start = (first.threshold, before, default / len(true))
     thresholds = np.arange(256) / 255
     return CalibrationMap(
         goal, counting, values, thresholds, np.arange(max_size + 1), round(float(thresholds[level]), 3), size,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
 
+NOT_FINITE = "It has no finite values: every pixel is NaN or infinite."
 # At the least: the normalised image, its padded copy, probability and distance, 32 bits each, are there at once.
 _BYTES_PER_PIXEL = 16
 
@@ -107,7 +108,7 @@ class Segmented:
 
     @property
     def channels(self) -> tuple[int, ...]:
-        """Which of the image's channels the cells are of, counted from 0; empty for the only one and for all colours."""
+        """Which of the image's channels the cells are of, counted from 0; none for the only one and for all colours."""
         several = self.image.rgb or self.image.n_channels > 1
         return self.image.channel_places(self.recipe.channel) if several else ()
 
@@ -239,7 +240,10 @@ def iter_predict_prepared(prepared: Prepared) -> Generator[Progress, None, Predi
 
     recipe = prepared.recipe
     steps = iter_predict_sized(prepared.normalized, prepared.model, recipe.device, recipe.diameter, recipe.accurate)
-    return (yield from steps)
+    prediction = yield from steps
+    if np.isfinite(prepared.plane).any():
+        return prediction
+    return replace(prediction, notes=(*prediction.notes, NOT_FINITE))
 
 
 def iter_predict_image(image: Image, recipe: Recipe) -> Generator[Progress, None, Segmented]:

@@ -37,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Pillow's word about large pictures; those that are too large it refuses.
     warnings.filterwarnings("ignore", "Image size .* exceeds limit")
     try:
+        if getattr(args, "out", None) == "":
+            raise CellsegError("--out is empty. Name where the results are to go, or give . for this folder.")
         status: int = args.run(args)
     except CellsegError as error:
         print(f"napari-cellseg: {error}", file=sys.stderr)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Generator
+from collections.abc import Collection, Generator
 from typing import Any, TypeVar
 
+from ..imaging.errors import CellsegError
 from ..imaging.progress import Progress, drain
 
 Result = TypeVar("Result")
+# A resumed run goes on as it began; only where its data lie, where it runs and how it reports may have changed.
+_WITH_RESUME = {"out", "resume", "device", "report", "stop_on_eof", "command", "run"}
 
 
 def add_recipe_options(sub: argparse.ArgumentParser, image: bool = True) -> None:
@@ -39,6 +42,17 @@ def recipe_of(args: argparse.Namespace) -> Any:
         # A number that was asked for is meant.
         base.pop("fit_min_size", None)
     return Recipe.from_dict({**base, **{name: value for name, value in given.items() if value is not None}})
+
+
+def check_resumed(args: argparse.Namespace, may_change: Collection[str]) -> None:
+    """Raise CellsegError where a run is to go on otherwise than it began; `may_change` names further options."""
+    if not args.out:
+        raise CellsegError("Which run is to go on? Give its folder with --out.")
+    allowed = _WITH_RESUME | set(may_change)
+    changed = [name for name, v in vars(args).items() if name not in allowed and v is not None and v != []]
+    if changed:
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
+        raise CellsegError(f"A resumed run goes on as it began, so {options} can't be given. Leave it out.")
 
 
 def bar_of(total: int, unit: str) -> Any:

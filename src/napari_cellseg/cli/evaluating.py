@@ -272,7 +272,12 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
         lines.append(
             f"{kind:14}{m['n_images']:7}{m['n_true']:7}"
             + "".join(f"{value:7.3f}" for value in figures)
-            + f"{m['count_mae']:7.2f}{m['count_mape'] or 0:7.1%}{m['count_bias'] or 0:7.1%}"
+            + f"{m['count_mae']:7.2f}{_share(m['count_mape'])}{_share(m['count_bias'])}"
             + f"{pixels['f1']:7.3f}{pixels['f1_weighted']:7.3f}{auc:>7}"
         )
     return lines
+
+
+def _share(value: float | None) -> str:
+    """Return a share of the true cells; images without any have none."""
+    return f"{'–':>7}" if value is None else f"{value:7.1%}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..imaging.errors import CellsegError, DatasetError
+from .common import check_resumed
 from .reporting import Report, StopWish, TextReport, run_reported
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def add_finetune(commands: Any) -> None:
         metavar="TRAINING_SET",
         help="folder made by 'Add to training set', or anything that train reads",
     )
-    sub.add_argument("--parent", default="cells", metavar="MODEL", help="start from this model; default: cells")
+    sub.add_argument("--parent", metavar="MODEL", help="start from this model; default: cells")
     sub.add_argument("--out", metavar="DIR", help="folder of the new version; default: a new one among your models")
     sub.add_argument("--resume", action="store_true", help="go on with the run that was stopped in --out")
     sub.add_argument("--report", choices=("text", "jsonl"), default="text", help="jsonl: one JSON object per line")
@@ -66,11 +67,9 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     given = {f.name: getattr(args, f.name) for f in fields(FineTuneParams)}
     given = {name: value for name, value in given.items() if value is not None}
     if args.resume:
-        if not args.out:
-            raise CellsegError("Which run is to go on? Give its folder with --out.")
+        check_resumed(args, ("training_set",))
         out = Path(args.out)
         asked = read_run(out)
-        # A resumed run goes on as it began; only where it runs may change.
         own = {**asked["parameters"], **({"device": args.device} if args.device else {})}
         params = FineTuneParams.from_dict(own)
         parent = same_parent(asked)
@@ -80,7 +79,7 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
             raise DatasetError("What is to be learned? Give the folder of a training set.")
         training_set = str(Path(args.training_set).absolute())
         params = FineTuneParams(**given)
-        parent = load_model(args.parent)
+        parent = load_model(args.parent or "cells")
         out = Path(args.out) if args.out else next_version_dir(parent.name)
     record = {"command": args.command, "training_set": str(training_set)}
     samples = yield_all(_read(Path(training_set)), report, wish)

@@ -121,8 +121,13 @@ def _run(args: argparse.Namespace, say: Callable[[Any], None], stop: Callable[[]
 
 
 def _files(args: argparse.Namespace) -> list[tuple[Path, str]]:
-    from ..imaging.finding import find_images, named_apart
+    from ..imaging.finding import each_once, find_images, is_zarr, named_apart
 
+    folders = [path for path in args.input if Path(path).is_dir() and not is_zarr(Path(path))]
+    if args.pattern is not None and not folders and all(Path(path).exists() for path in args.input):
+        raise CellsegError(
+            f"--pattern {args.pattern} chooses images of a folder, and no folder was given. Give one, or leave it out."
+        )
     if not args.files_from:
         if not args.input:
             raise CellsegError("Which images? Give files or folders, or a list of them with --files-from.")
@@ -134,7 +139,7 @@ def _files(args: argparse.Namespace) -> list[tuple[Path, str]]:
         if not isinstance(listed, list):
             raise TypeError("it holds no list")
         pairs = [(entry, Path(entry).name) if isinstance(entry, str) else entry for entry in listed]
-        return named_apart([(Path(path), _text(name)) for path, name in pairs])
+        return named_apart(each_once((Path(path), _text(name)) for path, name in pairs))
     except (OSError, ValueError, TypeError) as error:
         raise CellsegError(
             f"The list of images {args.files_from} cannot be read ({error}). Give a JSON list of paths, or of pairs of "
@@ -157,6 +162,11 @@ def _recipe(args: argparse.Namespace) -> Any:
     if args.link in ("z", "t") and args.pages is None:
         args.pages = "stack"
     recipe = recipe_of(args)
+    if args.link_iou is not None and recipe.link == "none":
+        raise CellsegError(
+            "--link-iou says from which overlap on cells are linked, and nothing is linked. Give --link z or --link t "
+            "too, or leave it out."
+        )
     if args.percentiles:
         recipe = replace(recipe, normalizer=NormalizerParams(*args.percentiles))
     names = recipe.outputs if args.save is None else [name.strip() for name in args.save.split(",") if name.strip()]

@@ -114,8 +114,13 @@ def _remember(model: str, images: list[_Source]) -> None:
 
 def add_agreement(commands: Any) -> None:
     sub = commands.add_parser("agreement", help="compare counts by people with ours: bias, limits, intervals")
-    sub.add_argument("table", metavar="CSV", help="columns image, people and ours; several rows for several people")
-    sub.add_argument("--counts", metavar="CSV", help="take our counts from this counts.csv of a batch, by image")
+    sub.add_argument(
+        "table", metavar="CSV",
+        help="columns image, people and ours, and page for stacks; several rows for several people",
+    )  # fmt: skip
+    sub.add_argument(
+        "--counts", metavar="CSV", help="take our counts from this counts.csv of a batch, by image (and page)"
+    )
     sub.add_argument(
         "--count", type=int, action="append", default=[], metavar="N",
         help="say what this count of ours is worth (repeatable)",
@@ -132,6 +137,8 @@ def run_agreement(args: argparse.Namespace) -> int:
         raise CellsegError("A count is 0 or more.")
     agreement = read_agreement(args.table, args.counts)
     print(agreement.sentence())
+    if agreement.left_out:
+        print(agreement.left_out)
     if agreement.between_people is not None:
         print(f"People differ by {agreement.between_people:.1f} cells (standard deviation) on one image.")
     if agreement.too_few:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..imaging.errors import CellsegError, DatasetError
-from .common import bar_of, drain_with_bar
+from .common import bar_of, check_resumed, drain_with_bar
 from .dataset_options import add_dataset_options, dataset_values, load
 from .evaluating import print_evaluation
 from .reporting import JsonReport, Report, StopWish, run_reported
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from ..training.datasets import Sample
     from ..training.params import TrainParams
     from ..training.splitting import Split
-
-# A resumed run goes on as it began; only where its data lie and where it runs may have changed.
-WITH_RESUME = {"dataset", "masks", "groups", "out", "resume", "device", "report", "stop_on_eof", "command", "run"}
 
 
 def add_train(commands: Any) -> None:
@@ -62,7 +59,6 @@ def run_train(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
-    from ..network.versions import load_model
     from ..training.runs import CHECKPOINT_FILE
     from ..training.splitting import SPLIT_FILE, write_split
     from ..training.trainer import Trained, iter_train_events
@@ -74,10 +70,7 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
             raise DatasetError("What is to be learned from? Give a dataset.")
         params, command = train_params(args), args.command
         data = {**dataset_values(args), "size": args.size, "fit": args.fit or "crop"}
-        parent = load_model(args.parent) if args.parent else None
-        ignored = ignored_with_parent(args) if parent else []
-        if ignored:
-            report.say({"event": "note", "text": f"{', '.join(ignored)} is not used: a parent brings its own."})
+        parent = parent_of(args, report)
     training, validation, split = read_parts(args, data, params.seed, report)
     if args.preview:
         return _preview(training, params, parent, Path(args.preview))
@@ -107,18 +100,25 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     return 0
 
 
+def parent_of(args: argparse.Namespace, report: Report) -> ModelVersion | None:
+    """Load the model to start from, if there is one; say which options it takes the place of."""
+    from ..network.versions import load_model
+
+    if not args.parent:
+        return None
+    parent = load_model(args.parent)
+    if ignored := ignored_with_parent(args):
+        report.say({"event": "note", "text": f"{', '.join(ignored)} is not used: a parent brings its own."})
+    return parent
+
+
 def _as_begun(args: argparse.Namespace) -> tuple[TrainParams, ModelVersion | None, dict[str, Any], str]:
     """Return what a stopped run was asked to do."""
     from ..training.params import TrainParams
     from ..training.runs import TRAIN_FILE, read_run
     from .finetune import same_parent
 
-    if not args.out:
-        raise CellsegError("Which run is to go on? Give its folder with --out.")
-    changed = [name for name, v in vars(args).items() if name not in WITH_RESUME and v is not None and v != []]
-    if changed:
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
-        raise CellsegError(f"A resumed run goes on as it began, so {options} can't be given. Leave it out.")
+    check_resumed(args, ("dataset", "masks", "groups"))
     asked = read_run(Path(args.out), TRAIN_FILE)
     params = TrainParams.from_dict({**asked["parameters"], **({"device": args.device} if args.device else {})})
     parent = same_parent(asked) if asked.get("parent") else None
@@ -139,6 +139,10 @@ def read_parts(
     samples = list(loaded.samples)
     if given:
         split = read_split(given)
+        ignored = [option for option in ("validation", "split_by") if getattr(args, option) is not None]
+        if ignored:
+            options = ", ".join(f"--{option.replace('_', '-')}" for option in ignored)
+            report.say({"event": "note", "text": f"{options} is not used: {given} says which images are held out."})
     else:
         part = 0.1 if args.validation is None else args.validation
         split = make_split(samples, part, seed, args.split_by or "group", loaded.report.duplicates)

@@ -65,3 +65,12 @@ def looks_rgb(shape: tuple[int, ...], dtype: np.dtype) -> bool:
     """Tell whether a shape and dtype are those of a colour image with channels last."""
     usual = dtype.kind == "f" or np.dtype(dtype).newbyteorder("=") in (np.uint8, np.uint16)
     return len(shape) == 3 and shape[2] in (3, 4) and min(shape[:2]) > 4 and usual
+
+
+def names_colour(axes: str, shape: Sequence[int]) -> bool:
+    """Tell whether axes (capital letters) name a last one of colours: 3 of ``C`` or ``S``, or 4 of ``S``.
+
+    Four of ``C`` may be four dyes, and taking them for colour would drop the last one as alpha.
+    """
+    letter = axes[-1:]
+    return (letter == "C" and shape[-1] == 3) or (letter == "S" and shape[-1] in (3, 4))

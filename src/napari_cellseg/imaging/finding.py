@@ -55,14 +55,12 @@ def find_images(
         A folder cannot be looked into, a name is empty, or no image was found.
     """
     given = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
-    found: dict[str, tuple[Path, str]] = {}
+    found: list[tuple[Path, str]] = []
     for item in _expanded(given):
         if item.is_dir() and not is_zarr(item):
-            files = [(item / name, name) for name in _in_folder(item, pattern, recursive)]
+            found += [(item / name, name) for name in _in_folder(item, pattern, recursive)]
         else:
-            files = [(item, item.name)]
-        for path, name in files:
-            found.setdefault(os.path.normcase(os.path.realpath(path)), (path, name))
+            found.append((item, item.name))
     if not found:
         places = ", ".join(str(item) for item in given) or "nothing"
         meant = f"No image that matches {pattern!r}" if pattern else "No image"
@@ -71,7 +69,15 @@ def find_images(
             f"{meant} was found in {places}; images end in {', '.join(SUFFIXES)} or {ZARR_SUFFIX}, and others, which a "
             f"napari plugin reads, are named by a pattern such as *.czi. Give another folder{deeper}."
         )
-    return list(found.values())
+    return each_once(found)
+
+
+def each_once(found: Iterable[tuple[Path, str]]) -> list[tuple[Path, str]]:
+    """Leave out files that came up before, also by another path."""
+    first: dict[str, tuple[Path, str]] = {}
+    for path, name in found:
+        first.setdefault(os.path.normcase(os.path.realpath(path)), (path, name))
+    return list(first.values())
 
 
 def named_apart(found: Sequence[tuple[Path, str]]) -> list[tuple[Path, str]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .axes import check_axes, check_values, looks_rgb, plain_axes
+from .axes import check_axes, check_values, looks_rgb, names_colour, plain_axes
 from .channels import Channel, find_channels, mixed
 from .damage import DAMAGE, unreadable
 from .errors import AxesError, ImageError
@@ -275,14 +275,15 @@ def as_image(
     array : array-like or Image
         Numpy, dask, zarr, or nested lists. Boolean values become uint8. An `Image` is returned as it is.
     axes : str, optional
-        One letter of ``TZCYX`` per dimension (``S``, a file's word for colour samples, counts as ``C``).
+        One letter of ``TZCYX`` per dimension, or ``S``, a file's word for colour samples, in the place of ``C``.
         Without it 2-D means ``YX``, and 3-D with 3 or 4 as its last length means colour when `rgb` is True,
         or when `rgb` is None, the type is uint8, uint16 or float, and the other lengths are above 4. Leading
         axes of length 1 are dropped. Anything else is an error.
     pixel_size : tuple of float, optional
         Micrometres per pixel along (Y, X).
     rgb : bool, optional
-        Whether a last axis of 3 or 4 is colour; None follows the rule above, whether or not `axes` is given.
+        Whether a last axis of 3 or 4 is colour; None follows the rule above, also where `axes` is given, but for 4
+        that it calls ``C``: they are channels, and colour with alpha is ``S``.
     name, channel_names, source, slice_spacing, frame_interval
         See `Image`.
 
@@ -303,10 +304,11 @@ def as_image(
     if axes is None:
         data, axes, rgb = plain_axes(data, rgb, title)
     else:
-        axes = axes.strip().upper().replace("S", "C")
+        given = axes.strip().upper()
+        axes = given.replace("S", "C")
         check_axes(data.shape, axes, title)
         if rgb is None:
-            rgb = axes[-1] == "C" and looks_rgb(tuple(n for n in data.shape if n != 1), data.dtype)
+            rgb = names_colour(given, data.shape) and looks_rgb(tuple(n for n in data.shape if n != 1), data.dtype)
     return Image(
         data,
         axes,

@@ -107,4 +107,5 @@ def _read(path: Path, axes: str | None, in_parts: bool) -> Image:
     array = raster.decode(path)
     if axes is None:
         return as_image(array, "YXC"[: array.ndim], rgb=array.ndim == 3, name=path.name, source=str(path))
-    return as_image(array, axes, name=path.name, source=str(path))
+    # The channels of a picture are its colours.
+    return as_image(array, axes.upper().replace("C", "S"), name=path.name, source=str(path))

@@ -18,6 +18,8 @@ from .tiff_metadata import channel_names, frame_interval, pixel_size, slice_spac
 
 _COLOUR = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
 _FOR_PILLOW = (tifffile.PHOTOMETRIC.SEPARATED, tifffile.PHOTOMETRIC.CIELAB)
+_SLIDES = ("svs", "ndpi", "scn", "bif", "philips", "qpi", "avs", "indica")
+_THUMBNAIL = 1 / 16  # of the pixels of the image
 
 
 def read_tiff(path: Path, axes: str | None, lazy_bytes: int) -> Image:
@@ -35,7 +37,7 @@ def read_tiff(path: Path, axes: str | None, lazy_bytes: int) -> Image:
     Raises
     ------
     ImageError, AxesError
-        Cut short; several images; axes that the file does not name.
+        Cut short; several images, none of them a thumbnail or a level of the first; axes that the file does not name.
     ValueError, OSError, ...
         Anything else of `damage.DAMAGE`: the caller makes an ImageError of it.
     """
@@ -68,14 +70,35 @@ def _only_series(tiff: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries
     if not tiff.series:
         raise ImageError(f"{path} holds no image. Give another file.")
     first, *others = tiff.series
-    # Smaller ones are thumbnails and labels of slides; one as large might be what the person wants counted.
-    rivals = [series for series in others if _n_pixels(series) >= _n_pixels(first) > 0]
+    # Any other might be what the person wants counted.
+    rivals = [series for series in others if not _is_beside(series, first)]
     if rivals:
+        sizes = ", ".join(dict.fromkeys(_size_in_words(series) for series in (first, *rivals)))
         raise ImageError(
-            f"{path} holds {1 + len(rivals)} separate images, and one file is one image here. "
+            f"{path} holds {1 + len(rivals)} separate images ({sizes} pixels), and one file is one image here. "
             "Save the ones that you want as files of their own."
         )
     return first
+
+
+def _is_beside(series: tifffile.TiffPageSeries, first: tifffile.TiffPageSeries) -> bool:
+    """Whether an image is a smaller copy of the first one, or a label or map of a slide."""
+    if _n_pixels(series) >= _n_pixels(first):
+        return _n_pixels(first) == 0
+    page = series.keyframe
+    return (
+        page.is_reduced
+        or page.is_subifd
+        or first.kind in _SLIDES
+        # Large images are tiled, and of several that are there the others are slides' levels and labels.
+        or first.keyframe.is_tiled
+        or _n_pixels(series) < _THUMBNAIL * _n_pixels(first)
+    )
+
+
+def _size_in_words(series: tifffile.TiffPageSeries) -> str:
+    sides = dict(zip(series.axes, series.shape, strict=True))
+    return f"{sides.get('Y', 1)} x {sides.get('X', 1)}"
 
 
 def _n_pixels(series: tifffile.TiffPageSeries) -> int:

@@ -40,6 +40,8 @@ _SECONDS = {
     **{"ms": 1e-3, "msec": 1e-3, "millisecond": 1e-3, "milliseconds": 1e-3},
     **{"us": 1e-6, "microsecond": 1e-6, "ns": 1e-9, "nanosecond": 1e-9},
 }
+# Micrometres in one of the units that resolution tags know, by their numbers there: inch and centimetre.
+_TAG_UNITS = {2: 25400.0, 3: 1e4}
 # Scanners and drawing programs write 72 to 1200 dots per inch for the printer: no microscope sees that little.
 _COARSEST_BELIEVED = 25400.0 / 1200
 # Micrometres. A TIFF's resolution holds no smaller ones.
@@ -52,7 +54,8 @@ def pixel_size(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float,
     """Micrometres per pixel along (Y, X), or None where the file does not say.
 
     OME-XML comes first, then ImageJ's unit, then the resolution tags. Resolutions for print, 1200 dots per inch and
-    coarser, are not believed where nothing but the tags speaks.
+    coarser, are not believed where nothing but the tags speaks, nor where ImageJ gives inches or centimetres: it takes
+    them over from the tags of whatever it opens.
     """
     if tiff.is_ome and (pixels := _ome_pixels(tiff)) is not None:
         return _valid(*(_ome_length(pixels, axis) for axis in "YX"))
@@ -61,10 +64,11 @@ def pixel_size(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float,
     if unit := imagej.get("unit"):
         x = micrometres(str(unit))
         y = micrometres(str(imagej.get("yunit") or unit))
-        return _valid(_over(y, per_unit_y), _over(x, per_unit_x))
-    unit_size = {2: 25400.0, 3: 1e4}.get(int(page.resolutionunit))
-    size = _valid(_over(unit_size, per_unit_y), _over(unit_size, per_unit_x))
-    return size if size is not None and max(size) < _COARSEST_BELIEVED else None
+    else:
+        x = y = _TAG_UNITS.get(int(page.resolutionunit))
+    size = _valid(_over(y, per_unit_y), _over(x, per_unit_x))
+    for_print = x in _TAG_UNITS.values() and size is not None and max(size) >= _COARSEST_BELIEVED
+    return None if for_print else size
 
 
 def slice_spacing(tiff: tifffile.TiffFile) -> float | None:

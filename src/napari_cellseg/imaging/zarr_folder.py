@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .axes import names_colour
 from .damage import DAMAGE
 from .errors import AxesError, ImageError, SeveralImagesError
 from .image import Image, as_image
@@ -72,7 +73,7 @@ def read_zarr(path: Path, axes: str | None, lazy_bytes: int, in_parts: bool = Fa
         chosen,
         pixel_size=None if y is None or x is None else (y, x),
         # Channels come first here; only a plain array may be a colour picture.
-        rgb=None if chosen is None else bool(chosen.upper().endswith("C")) and array.shape[-1] in (3, 4),
+        rgb=None if chosen is None else names_colour(chosen.strip().upper(), array.shape),
         name=path.name,
         channel_names=names if len(names) == n_channels else (),
         source=str(path),

@@ -33,9 +33,9 @@ def measure(
     dict of str to numpy.ndarray
         One entry per column, each of length n_cells, in the order of rising ids. ``index`` (the id), ``area_px``:
         int64. ``centroid_y``, ``centroid_x`` (pixels; the first pixel's centre is 0), ``diameter_px`` (of the circle
-        of equal area): float64. ``mean_probability``, ``mean_intensity``: float64, when the maps are given; a cell
-        with NaN pixels has a mean of NaN. ``area_um2``, ``centroid_y_um``, ``centroid_x_um``, ``diameter_um``:
-        float64, when the pixel size is given.
+        of equal area): float64. ``mean_probability``, ``mean_intensity``: float64, when the maps are given; the
+        latter over the cell's finite pixels, NaN where it has none. ``area_um2``, ``centroid_y_um``,
+        ``centroid_x_um``, ``diameter_um``: float64, when the pixel size is given.
 
     Raises
     ------
@@ -66,7 +66,10 @@ def measure(
     if image is not None:
         channels = image.shape[2] if image.ndim == 3 else 1
         pixels = image.reshape(labels.size, channels)[inside].astype(np.float64)
-        table["mean_intensity"] = mean(pixels[:, 0] if channels == 1 else pixels.mean(axis=1))
+        # Infinities of both signs in one pixel have no mean; it is left out like any other of them.
+        with np.errstate(invalid="ignore"):
+            values, of = _finite(pixels[:, 0] if channels == 1 else pixels.mean(axis=1), cell)
+        table["mean_intensity"] = _shares(np.bincount(of, values, n_cells), np.bincount(of, minlength=n_cells))
     if pixel_size is not None:
         height, width = pixel_size
         table["area_um2"] = area * (height * width)
@@ -147,7 +150,7 @@ def intensity_columns(labels: np.ndarray, channels: Mapping[str, np.ndarray]) ->
     dict of str to numpy.ndarray
         ``intensity_mean_NAME``, ``intensity_min_NAME``, ``intensity_max_NAME``, ``intensity_std_NAME``: float64, one
         entry per cell in the order of rising ids. The standard deviation is that of the pixels (divided by their
-        number). A cell with NaN pixels has NaN in all of them.
+        number). NaN and infinite pixels are left out; a cell without any other has NaN in all of them.
 
     Raises
     ------
@@ -158,25 +161,41 @@ def intensity_columns(labels: np.ndarray, channels: Mapping[str, np.ndarray]) ->
     inside = np.flatnonzero(labels)
     index, cell = number_ids(labels.ravel()[inside])
     order = np.argsort(cell, kind="stable")
-    area = np.bincount(cell, minlength=len(index))
-    begin = np.cumsum(area) - area
     table = {}
     for name, plane in channels.items():
         if plane.shape != labels.shape:
             raise ValueError(f"labels have shape {labels.shape} but channel {name!r} has {plane.shape}.")
-        values = plane.ravel()[inside].astype(np.float64)
-        mean = np.bincount(cell, values, len(index)) / area
-        spread = np.sqrt(np.bincount(cell, (values - mean[cell]) ** 2, len(index)) / area)
-        ordered = values[order]
-        least, most = (
-            (np.minimum.reduceat(ordered, begin), np.maximum.reduceat(ordered, begin))
-            if len(index)
-            else (np.zeros(0), np.zeros(0))
-        )
         end = f"_{name}" if name else ""
-        for what, column in (("mean", mean), ("min", least), ("max", most), ("std", spread)):
+        values, of = _finite(plane.ravel()[inside].astype(np.float64), cell)
+        by_cell = order if of is cell else np.argsort(of, kind="stable")
+        for what, column in _statistics(values, of, by_cell, len(index)).items():
             table[f"intensity_{what}{end}"] = column
     return table
+
+
+def _finite(values: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Leave out what is NaN or infinite, and whose it is."""
+    finite = np.isfinite(values)
+    return (values, cell) if finite.all() else (values[finite], cell[finite])
+
+
+def _shares(sums: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Sums over numbers; NaN where a number is 0."""
+    return np.divide(sums, numbers, out=np.full(len(sums), np.nan), where=numbers > 0)
+
+
+def _statistics(values: np.ndarray, cell: np.ndarray, order: np.ndarray, n_cells: int) -> dict[str, np.ndarray]:
+    """Mean, extremes and standard deviation of every cell, NaN without a value; `order` sorts values by cells."""
+    numbers = np.bincount(cell, minlength=n_cells)
+    mean = _shares(np.bincount(cell, values, n_cells), numbers)
+    spread = np.sqrt(_shares(np.bincount(cell, (values - mean[cell]) ** 2, n_cells), numbers))
+    some = np.flatnonzero(numbers)
+    least, most = np.full(n_cells, np.nan), np.full(n_cells, np.nan)
+    if len(some):
+        begin = (np.cumsum(numbers) - numbers)[some]
+        ordered = values[order]
+        least[some], most[some] = np.minimum.reduceat(ordered, begin), np.maximum.reduceat(ordered, begin)
+    return {"mean": mean, "min": least, "max": most, "std": spread}
 
 
 def check_labels(labels: np.ndarray) -> None:

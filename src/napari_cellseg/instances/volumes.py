@@ -118,8 +118,9 @@ def volume_table(
         One entry per cell in every column, by rising linked ids: ``index``, ``volume_vox``, ``n_slices``,
         ``first_slice``, ``last_slice``: int64; ``centroid_z`` (slices, the first is 0), ``centroid_y``, ``centroid_x``
         (pixels), ``mean_probability``, ``mean_intensity`` and the intensities of every channel over all voxels:
-        float64. With a pixel size and a spacing ``volume_um3``, ``diameter_um`` (of the ball of equal volume) and
-        the centroids in micrometres.
+        float64. A slice on which a cell has no intensity (NaN: no finite pixel) does not count for it; the others
+        count by their areas. With a pixel size and a spacing ``volume_um3``, ``diameter_um`` (of the ball of equal
+        volume) and the centroids in micrometres.
     """
     linked = np.concatenate([np.zeros(0, np.int64), *(k[t["index"]] for t, k in zip(tables, lookups, strict=True))])
     z = np.concatenate([np.zeros(0, np.int64), *(np.full(len(t["index"]), i) for i, t in enumerate(tables))])
@@ -133,17 +134,21 @@ def volume_table(
     volume = np.bincount(cell, area, n)
 
     def mean(values: np.ndarray) -> np.ndarray:
-        return np.bincount(cell, values * area, n) / volume
+        known = np.isfinite(values)
+        weight = np.bincount(cell, area * known, n)
+        total = np.bincount(cell, np.where(known, values * area, 0), n)
+        return np.divide(total, weight, out=np.full(n, np.nan), where=weight > 0)
 
-    def extreme(ufunc: np.ufunc, values: np.ndarray, start: float) -> np.ndarray:
-        found = np.full(n, start, np.float64)
+    def extreme(ufunc: np.ufunc, values: np.ndarray) -> np.ndarray:
+        # fmin and fmax take any number before NaN.
+        found = np.full(n, np.nan)
         ufunc.at(found, cell, values)
         return found
 
     table: dict[str, np.ndarray] = {"index": index, "volume_vox": volume.astype(np.int64)}
     table["n_slices"] = np.bincount(cell, minlength=n).astype(np.int64)
-    table["first_slice"] = extreme(np.minimum, z, np.inf).astype(np.int64)
-    table["last_slice"] = extreme(np.maximum, z, -np.inf).astype(np.int64)
+    table["first_slice"] = extreme(np.fmin, z).astype(np.int64)
+    table["last_slice"] = extreme(np.fmax, z).astype(np.int64)
     table["centroid_z"] = mean(z)
     table["centroid_y"], table["centroid_x"] = mean(column("centroid_y")), mean(column("centroid_x"))
     for name in ("mean_probability", "mean_intensity"):
@@ -153,8 +158,8 @@ def volume_table(
         of = {what: column(f"intensity_{what}{end}") for what in _STATISTICS}
         average = mean(of["mean"])
         table[f"intensity_mean{end}"] = average
-        table[f"intensity_min{end}"] = extreme(np.minimum, of["min"], np.inf)
-        table[f"intensity_max{end}"] = extreme(np.maximum, of["max"], -np.inf)
+        table[f"intensity_min{end}"] = extreme(np.fmin, of["min"])
+        table[f"intensity_max{end}"] = extreme(np.fmax, of["max"])
         table[f"intensity_std{end}"] = np.sqrt(mean(of["std"] ** 2 + (of["mean"] - average[cell]) ** 2))
     if pixel_size is not None and slice_spacing is not None:
         sizes = {"z": slice_spacing, "y": pixel_size[0], "x": pixel_size[1]}
