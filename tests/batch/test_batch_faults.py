@@ -223,6 +223,20 @@ def test_bad_files_are_named_and_never_stop_the_others(
         assert (tmp_path / "out" / name).is_file()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="other limits of names there")
+def test_a_name_that_leaves_no_room_for_those_of_results_is_told(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    long = ("l" * 246 + ".tif", "m" * 240 + ".tif")
+    for name in (*long, "z.tif"):
+        tifffile.imwrite(tmp_path / "in" / name, blobs(0).image.astype(np.uint16))
+    said = run(tmp_path / "in", tmp_path / "out", model, "--save", "labels,geojson")
+    rows = {event["image"]: event for event in said if event["event"] == "row"}
+    assert rows["z.tif"]["state"] == "done"
+    for name in long:
+        assert rows[name]["state"] == "failed" and rows[name]["count"] is None
+        assert name in rows[name]["error"] and "shorter name" in rows[name]["error"], rows[name]["error"]
+
+
 def test_a_place_that_can_not_be_written_fails_only_what_belongs_there(model: Path, tmp_path: Path) -> None:
     for name in ("x/1.tif", "y/2.tif"):
         (tmp_path / "in" / name).parent.mkdir(parents=True)
@@ -251,6 +265,9 @@ def test_the_list_of_files_may_come_from_json(
     assert main([*words, "--files-from", str(listed)]) == 0
     assert {row.image for row in Ledger(tmp_path / "out").rows()} == {"1.tif", "plate/two.tif"}
     assert (tmp_path / "out" / "plate" / "two_labels.tif").is_file()
+    listed.write_text(json.dumps([str(images / "1.tif"), [str(images / ".." / images.name / "1.tif"), "again.tif"]]))
+    assert main([*words, "--files-from", str(listed), "--out", str(tmp_path / "once")]) == 0
+    assert [row.image for row in Ledger(tmp_path / "once").rows()] == ["1.tif"]
     for wrong in ('{"a": 1}', "[1]", '[["a"]]', '[["a", 1]]', "[", '[["a.tif", "../a.tif"]]'):
         listed.write_text(wrong)
         assert main([*words, "--files-from", str(listed)]) == 1

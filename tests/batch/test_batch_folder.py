@@ -81,6 +81,11 @@ def counts(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+def table(path: Path) -> list[list[str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
 def files(out: Path) -> dict[str, bytes]:
     """Everything that a person gets: name and bytes."""
     found = {path.relative_to(out).as_posix(): path for path in out.rglob("*") if path.is_file()}
@@ -160,15 +165,39 @@ def test_an_image_that_moved_keeps_its_results(images: Path, recipe: Recipe, tmp
     assert {Path(row.source["path"]).parent for row in rows} == {tmp_path / "elsewhere"}
 
 
+def test_a_copy_is_known_by_its_values_and_another_image_is_not_taken_for_it(
+    images: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    run(images, out, recipe)
+    before = files(out)
+    images.rename(tmp_path / "elsewhere")
+    for i in range(N):
+        os.utime(tmp_path / "elsewhere" / f"{i}.tif", ns=(1, 1))
+    # Of the same name and size in bytes, in the place of one that is away.
+    tifffile.imwrite(tmp_path / "elsewhere" / "0.tif", blobs(17).image.astype(np.uint16))
+    rows, _ = run(tmp_path / "elsewhere", out, recipe, resume=True)
+    assert sorted(states(rows).split()) == ["done", "skipped", "skipped", "skipped"]
+    assert {name: files(out)[name] for name in before} == before
+    assert len(counts(out)) == N + 1
+
+
 def test_another_plate_with_equal_names_never_takes_the_place_of_the_first(recipe: Recipe, tmp_path: Path) -> None:
     for plate, seed in (("p1", 1), ("p2", 2)):
         (tmp_path / plate).mkdir()
         tifffile.imwrite(tmp_path / plate / "A01.tif", blobs(seed).image.astype(np.uint16))
-    (first,), _ = run(tmp_path / "p1", tmp_path / "out", recipe)
-    before = (tmp_path / "out" / first.files["labels"]).read_bytes()
-    (second,), _ = run(tmp_path / "p2", tmp_path / "out", recipe)
-    assert second.stem != first.stem and len(counts(tmp_path / "out")) == 2
-    assert (tmp_path / "out" / first.files["labels"]).read_bytes() == before
+    out, wanted = tmp_path / "out", replace(recipe, outputs=("labels", "cells", "rle", "submission"))
+    (first,), _ = run(tmp_path / "p1", out, wanted)
+    before = (out / first.files["labels"]).read_bytes()
+    (second,), _ = run(tmp_path / "p2", out, wanted)
+    assert second.stem != first.stem and (out / first.files["labels"]).read_bytes() == before
+    # The tables tell them apart, each by the same name.
+    found = {"p1/A01.tif": first.count, "p2/A01.tif": second.count}
+    assert {line["image"]: int(line["count"]) for line in counts(out)} == found
+    assert {name: int(count) for name, count in table(out / "submission.csv")[1:]} == found
+    cells = [line[0] for line in table(out / "cells.csv")[1:]]
+    assert {name: cells.count(name) for name in cells} == found
+    assert {line[0] for line in table(out / "rle.csv")[1:]} == {"p1/A01", "p2/A01"}
 
 
 def test_labels_of_a_person_outlive_an_image_that_is_away(images: Path, recipe: Recipe, tmp_path: Path) -> None:
@@ -243,9 +272,59 @@ def test_what_a_person_corrected_is_kept_until_overwriting_is_asked_for(
     tifffile.imwrite(images / "0.tif", blobs(17).image.astype(np.uint16))
     (first, *_), _ = run(images, out, recipe, resume=True)
     assert first.state == "kept" and "changed" in first.notes[0]
+    assert counts(out)[0]["error"] == first.error != ""
     (first, *_), _ = run(images, out, recipe, resume=True, overwrite=True)
     assert first.state == "done" and counts(out)[0]["corrected"] == ""
     assert not read_metadata(out / row.files["labels"])["corrected"]
+
+
+def test_labels_that_another_program_corrected_are_counted_as_they_are(recipe: Recipe, tmp_path: Path) -> None:
+    path, out = tmp_path / "a.tif", tmp_path / "out"
+    scale = {"axes": "YX", "unit": "um"}
+    tifffile.imwrite(path, blobs(1).image.astype(np.uint16), imagej=True, resolution=(2, 4), metadata=scale)
+    wanted = replace(recipe, outputs=("labels", "cells"))
+    (row,), _ = run(path, out, wanted)
+    labels, about = read_labels(out / "a_labels.tif"), read_metadata(out / "a_labels.tif")
+    labels[labels != 1] = 0
+    write_labels(out / "a_labels.tif", labels, metadata={**about, "corrected": True}, pixel_size=(0.25, 0.5))
+    area = int((labels > 0).sum())
+    for known in (True, False):
+        if not known:
+            shutil.rmtree(out / ".cellseg")
+            (out / "counts.csv").unlink()
+        (kept,), _ = run(path, out, wanted)
+        assert (kept.state, kept.count, kept.doubt) == ("kept", 1, None) and row.count != 1
+        (line,) = counts(out)
+        assert (line["count"], float(line["median_area_px"]), line["corrected"]) == ("1", area, "yes")
+        assert float(line["median_area_um2"]) == pytest.approx(area / 8)
+        assert len(table(out / "cells.csv")) == 1, "no cells of other labels"
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("border", [0, 9])
+def test_corrected_labels_of_an_image_that_became_another_are_no_result_in_silence(
+    border: int, known: bool, recipe: Recipe, tmp_path: Path
+) -> None:
+    path, out = tmp_path / "a.tif", tmp_path / "out"
+    tifffile.imwrite(path, blobs(1).image.astype(np.uint16))
+    run(path, out, recipe)
+    labels, about = read_labels(out / "a_labels.tif"), read_metadata(out / "a_labels.tif")
+    write_labels(out / "a_labels.tif", labels, metadata={**about, "corrected": True})
+    if not known:
+        shutil.rmtree(out / ".cellseg")
+        (out / "counts.csv").unlink()
+    tifffile.imwrite(path, np.pad(blobs(2).image, border).astype(np.uint16))
+    for _ in range(2):
+        (kept,), _ = run(path, out, recipe, resume=True)
+        assert kept.state == "kept" and "changed" in kept.notes[0]
+        assert "a_labels.tif" in kept.error and counts(out)[0]["error"] == kept.error
+        np.testing.assert_array_equal(read_labels(out / "a_labels.tif"), labels)
+    if not border:
+        # The first one comes back, written anew.
+        tifffile.imwrite(path, blobs(1).image.astype(np.uint16))
+        (kept,), _ = run(path, out, recipe, resume=True)
+        assert kept.state == "kept" and not kept.error and not kept.notes
+        assert counts(out)[0]["error"] == ""
 
 
 def test_a_result_that_is_corrected_while_the_batch_runs_is_kept(

@@ -14,7 +14,8 @@ import pytest
 import tifffile
 import zarr
 
-from napari_cellseg.batch.counts import read_counts
+from napari_cellseg.batch.counts import put_row, read_counts
+from napari_cellseg.batch.events import BatchSummary
 from napari_cellseg.batch.folder import iter_batch
 from napari_cellseg.batch.item import segment_item
 from napari_cellseg.batch.plan import Item
@@ -344,13 +345,13 @@ def test_pages_of_another_kind_are_not_linked_in_silence(tiny: Recipe, tmp_path:
     assert "--pages stack" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("link", ["z", "t"])
+@pytest.mark.parametrize("link", ["z", "t", "none"])
 def test_a_page_that_fails_fails_its_stack_and_nothing_is_half_written(
     link: str, tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from napari_cellseg.batch import item
 
-    path = write(tmp_path / "in" / "a.tif", balls(3), f"{link.upper()}YX")
+    path = write(tmp_path / "in" / "a.tif", balls(3), "TYX" if link == "t" else "ZYX")
     recipe = replace(tiny, pages="stack", link=link, outputs=("labels", "cells"))
     prepare = item.prepare
 
@@ -363,6 +364,9 @@ def test_a_page_that_fails_fails_its_stack_and_nothing_is_half_written(
     rows = rows_of(path, tmp_path / "out", recipe)
     assert len(rows) == (1 if link == "z" else 3) and {row.state for row in rows} == {"failed"}
     assert all("bad sector" in row.error for row in rows)
+    # The numbers of a page are not those of its stack.
+    assert not any(line[name] for line in lines(tmp_path / "out" / "counts.csv") for name in ("count", "mean_area_px"))
+    assert BatchSummary.of([*rows, replace(rows[0], count=5)], False, 0.0).n_cells == 0
     assert not list((tmp_path / "out").glob("a_*"))
     monkeypatch.undo()
     assert {row.state for row in rows_of(path, tmp_path / "out", recipe, resume=True)} == {"done"}
@@ -392,3 +396,45 @@ def test_a_stack_that_a_person_corrected_is_kept(tiny: Recipe, tmp_path: Path) -
     (row,) = rows_of(path, tmp_path / "out", recipe)
     assert (row.state, row.count) == ("kept", 2)
     np.testing.assert_array_equal(read_label_stack(tmp_path / "out" / "a_labels.tif")[0], labels)
+
+
+def test_linked_labels_that_are_corrected_while_they_are_made_again_stay(
+    tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from napari_cellseg.batch import item
+
+    path, out = write(tmp_path / "in" / "a.tif", balls(3), "ZYX"), tmp_path / "out"
+    recipe = replace(tiny, pages="stack", link="z")
+    (first,) = rows_of(path, out, recipe)
+    labels, prepare, n_seen = np.zeros((3, 128, 128), np.uint16), item.prepare, 0
+    labels[:, 5:9, 5:9] = 3
+
+    def correcting(image: Any, *more: Any) -> Any:
+        nonlocal n_seen
+        n_seen += 1
+        if n_seen == 2:
+            about = {**read_metadata(out / "a_labels.tif"), "corrected": True}
+            write_labels(out / "a_labels.tif", labels, axes="ZYX", metadata=about)
+            put_row(out, replace(first, count=1, corrected=True))
+        return prepare(image, *more)
+
+    monkeypatch.setattr(item, "prepare", correcting)
+    (row,) = rows_of(path, out, replace(recipe, threshold=0.7))
+    assert n_seen == 3 and (row.state, row.count) == ("kept", 1)
+    np.testing.assert_array_equal(read_label_stack(out / "a_labels.tif")[0], labels)
+
+
+def test_volumes_of_a_corrected_stack_are_those_of_its_file(tiny: Recipe, tmp_path: Path) -> None:
+    path, out = write(tmp_path / "in" / "a.tif", np.stack([balls(3), balls(3, 1)]), "TZYX"), tmp_path / "out"
+    recipe = replace(tiny, pages="stack", link="z", outputs=("labels", "cells"))
+    first = rows_of(path, out, recipe)
+    labels, axes = read_label_stack(out / "a_labels.tif")
+    labels[1] = 0
+    labels[1, :2, 5:9, 5:9] = 9
+    write_labels(
+        out / "a_labels.tif", labels, axes=axes, metadata={**read_metadata(out / "a_labels.tif"), "corrected": 1}
+    )
+    rows = rows_of(path, out, recipe)
+    assert [(row.state, row.count) for row in rows] == [("kept", first[0].count), ("kept", 1)]
+    assert rows[0].median_volume_vox == first[0].median_volume_vox and rows[1].median_volume_vox == 32
+    assert "cells" in rows[0].files and "cells" not in rows[1].files, "what is unchanged keeps its table"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import json
 import os
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from napari_cellseg.batch import mosaic_plan
 from napari_cellseg.batch.ledger import Ledger
 from napari_cellseg.batch.mosaic import Mosaic, MosaicResult, in_blocks, iter_mosaic
 from napari_cellseg.batch.recipe import Recipe
+from napari_cellseg.batch.results import names_of_channels
 from napari_cellseg.batch.segment import segment
 from napari_cellseg.cli import main
 from napari_cellseg.imaging.errors import ImageError, OutputError
@@ -32,6 +34,7 @@ from napari_cellseg.imaging.progress import drain
 from napari_cellseg.imaging.reading import read_image, source_stamp
 from napari_cellseg.imaging.writing import read_labels
 from napari_cellseg.imaging.zarr_labels import read_zarr_metadata
+from napari_cellseg.instances.measure import intensity_columns
 from napari_cellseg.instances.metrics import match
 from napari_cellseg.instances.prediction import Prediction
 from napari_cellseg.network.tile_maps import TileMaps
@@ -98,7 +101,7 @@ def test_magnified_cells_agree(bundled, tmp_path):
     assert match(one.labels, labels_of(tmp_path), (0.5,)).ap[0] >= 0.98
 
 
-def two_channels(path: Path) -> Path:
+def two_channels(path: Path, names: tuple[str, str] = ("DAPI", "GFP")) -> Path:
     values = np.stack([CELLS[:300, :280], CELLS[100:400, 50:330]])
     tifffile.imwrite(
         path,
@@ -108,7 +111,7 @@ def two_channels(path: Path) -> Path:
             "axes": "CYX",
             "PhysicalSizeX": 0.5,
             "PhysicalSizeY": 0.5,
-            "Channel": {"Name": ["DAPI", "GFP"]},
+            "Channel": {"Name": list(names)},
         },
         tile=(64, 64),
     )
@@ -135,6 +138,25 @@ def test_the_table_is_that_of_the_whole(tmp_path, monkeypatch, channel):
     assert counts[0]["median_area_um2"] == counts[1]["median_area_um2"]
     assert counts[0]["recipe"] == counts[1]["recipe"]
     assert read_image(tmp_path / "blocks" / counts[1]["labels"]).pixel_size == (0.5, 0.5)
+
+
+def test_channels_of_one_name_are_all_measured(tmp_path):
+    path = two_channels(tmp_path / "two.ome.tif", ("DAPI", "DAPI"))
+    options = ["--channel", "0", "--diameter", "0", "--device", "cpu"]
+    assert main(["segment", str(path), "--out", str(tmp_path / "one"), "--save", "labels,cells,geojson", *options]) == 0
+    assert main(["segment", str(path), "--out", str(tmp_path / "blocks"), "--cells", "--blocks", *options]) == 0
+    one, blocks = (table_of(tmp_path / name / "cells.csv") for name in ("one", "blocks"))
+    labels = read_labels(tmp_path / "one" / "two.ome_labels.tif")
+    for i, plane in enumerate(tifffile.imread(path)):
+        expected = intensity_columns(labels, {f"DAPI {i}": plane})
+        for name, column in expected.items():
+            np.testing.assert_allclose([float(row[name]) for row in one], column)
+    assert list(one[0]) == list(blocks[0])
+    (outlines,) = (tmp_path / "one").glob("*.geojson")
+    measured = json.loads(outlines.read_text())["features"][0]["properties"]["measurements"]
+    assert {"intensity_mean_DAPI 0", "intensity_mean_DAPI 1"} <= set(measured)
+    both = as_image(np.zeros((3, 4, 5)), "CYX", channel_names=("DAPI", "DAPI 0", "DAPI"))
+    assert len(set(names_of_channels(both))) == 3 and "DAPI 0" not in names_of_channels(both)[1:]
 
 
 def test_seventy_thousand_cells(tiny, tmp_path, monkeypatch):

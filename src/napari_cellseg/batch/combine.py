@@ -9,7 +9,7 @@ from typing import Any
 
 from ..imaging.atomic import atomic_path
 from ..imaging.writing import write_table
-from .counts import in_order
+from .counts import as_listed
 from .outputs import OUTPUTS, image_ids
 from .rows import BatchRow
 
@@ -35,7 +35,7 @@ def write_combined(rows: Sequence[BatchRow], out: Path, outputs: Collection[str]
         The system refused to write.
     """
     written = []
-    listed = in_order(rows)
+    listed = as_listed(rows)
     if "cells" in outputs:
         written.append(_write_cells(listed, out))
     if "rle" in outputs:

@@ -6,13 +6,15 @@ import contextlib
 import csv
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..imaging.atomic import make_folder
 from ..imaging.errors import OutputError
-from ..imaging.finding import LABELS_SUFFIX, natural_key
+from ..imaging.finding import LABELS_SUFFIX, named_apart, natural_key
 from ..imaging.writing import write_table
 from .ledger import FOLDER, Ledger
 from .rows import BatchRow
@@ -39,6 +41,29 @@ def in_order(rows: Iterable[BatchRow]) -> list[BatchRow]:
     return sorted(rows, key=lambda row: (natural_key(row.image), row.image, row.stem, row.page))
 
 
+def as_listed(rows: Iterable[BatchRow]) -> list[BatchRow]:
+    """Rows as the tables of a folder have them: in order, and no two images under one name.
+
+    Images of equal names, which came there one after the other, get their folders in front.
+    """
+    listed = in_order(rows)
+    first = {row.key[0]: row for row in reversed(listed)}
+    names = {stem: row.image for stem, row in first.items()}
+    alike: dict[str, dict[str, str]] = {}
+    for stem, row in first.items():
+        alike.setdefault(row.image, {})[stem] = str(row.source.get("path", ""))
+    for name, paths in alike.items():
+        if len(paths) > 1 and all(paths.values()):
+            apart = named_apart([(Path(path), name) for path in paths.values()])
+            names.update(zip(paths, (own for _, own in apart), strict=True))
+    taken = Counter(names.values())
+    for stem, name in names.items():
+        if taken[name] > 1:
+            # Where nobody knows the folders; stems are one image's own.
+            names[stem] = f"{stem}{PurePosixPath(name).suffix}"
+    return [row if names[row.key[0]] == row.image else replace(row, image=names[row.key[0]]) for row in listed]
+
+
 def write_counts(rows: Iterable[BatchRow], path: Path) -> None:
     """Write the table, whole or not at all.
 
@@ -47,7 +72,7 @@ def write_counts(rows: Iterable[BatchRow], path: Path) -> None:
     OutputError
         The system refused to write.
     """
-    listed = [_line(row) for row in in_order(rows)]
+    listed = [_line(row) for row in as_listed(rows)]
     columns = (*COLUMNS, *(VOLUMES if any(line[VOLUMES[0]] is not None for line in listed) else ()))
     write_table(path, {name: [line[name] for line in listed] for name in columns})
 

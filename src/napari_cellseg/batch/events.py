@@ -80,7 +80,8 @@ class BatchSummary:
         """Count rows."""
         states = [row.state for row in rows]
         counts = {f"n_{state}": states.count(state) for state in ("done", "failed", "skipped", "kept")}
-        return cls(**counts, n_cells=sum(row.count or 0 for row in rows), stopped=stopped, seconds=seconds)
+        n_cells = sum(row.count or 0 for row in rows if row.has_result)
+        return cls(**counts, n_cells=n_cells, stopped=stopped, seconds=seconds)
 
 
 def event_dict(event: BatchEvent | BatchSummary) -> dict[str, Any]:

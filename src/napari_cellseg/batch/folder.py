@@ -137,7 +137,7 @@ class _Book:
         """Take rows in."""
         for row in rows:
             self._look_for_older(row)
-        new = [_stored(row) for row in rows if self._is_new(row)]
+        new = [_stored(row, self.ledger.get(row.key)) for row in rows if self._is_new(row)]
         written = self.ledger.put(new) if new else True
         self._counts.touch()
         with self._lock:
@@ -153,7 +153,7 @@ class _Book:
             self.ledger.refresh()
         old = self.ledger.get(row.key)
         if row.state == "kept":
-            return old is None or not old.corrected
+            return old is None or not old.corrected or old.error != row.error
         if row.state == "failed" and old is not None and old.corrected and not self._job.overwrite:
             # Its image could not even be looked at: the labels, which are a person's, are as they were.
             return not (self._job.out / old.files.get("labels", "")).is_file()
@@ -227,9 +227,12 @@ def _steps(
             yield Note(event[1]) if event[0] == "note" else None
 
 
-def _stored(row: BatchRow) -> BatchRow:
+def _stored(row: BatchRow, old: BatchRow | None) -> BatchRow:
     """A row as the ledger has it: done or failed; what else its state says is about one run."""
     if row.state == "kept":
+        if old is not None and old.corrected:
+            # A window that corrected it has said the rest in full, maybe just now.
+            return replace(old, error=row.error)
         return replace(row, state="done", notes=())
     return replace(row, state="done") if row.state == "skipped" else row
 

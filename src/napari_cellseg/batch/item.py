@@ -140,7 +140,9 @@ def iter_tasks(item: Item, job: Job, previous: Sequence[BatchRow] = ()) -> Itera
         if job.recipe.link != "none":
             stack = LinkedStack(image, job.recipe, job.out, item.stem)
         elif job.recipe.pages == "stack" and len(pages) > 1:
-            stack = Stack(image, job.out, item.stem, partial(kept_now, row, job))
+            stack = Stack(image, job.out, item.stem)
+        if stack is not None:
+            stack.kept = partial(kept_now, row, job)
         row = replace(row, n_pages=len(pages))
     except Exception as error:  # noqa: BLE001 - other people's readers, and one image must not stop the others
         yield Task(item, row, rows=[failed(row, error)])

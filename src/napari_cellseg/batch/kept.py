@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from ..imaging.errors import CellsegError
-from ..imaging.reading import source_stamp
+from ..imaging.pages import stack_shape
+from ..imaging.reading import read_image, source_stamp
 from ..instances.exchange import PLANES_KEY
 from .job import Job
 from .ledger import Ledger
 from .linked import FRAMES, TRACKS
 from .outputs import output_path
-from .plan import Item
+from .plan import Item, has_values_of
 from .results import corrected_by_hand, numbers_of_file
 from .rows import BatchRow
+from .segment import open_image
 
 CHANGED_SINCE = "The image has changed since its labels were corrected."
 
@@ -40,31 +42,26 @@ def kept_rows(row: BatchRow, job: Job, previous: Sequence[BatchRow]) -> list[Bat
         return []
     name = path.relative_to(job.out).as_posix()
     known = [old for old in previous if old.files.get("labels") == name]
-    if known:
-        # Of a stack the file says which planes are a person's.
-        planes = metadata.get(PLANES_KEY)
-        return [
-            replace(
-                old,
-                state="kept",
-                corrected=not (isinstance(planes, dict) and old.page) or old.page in planes,
-                notes=_kept_notes(old, row, job),
-            )
-            for old in known
-        ]
-    settings = metadata.get("recipe")
-    settings = settings if isinstance(settings, dict) else {}
-    kept = replace(
-        row,
-        state="kept",
-        corrected=True,
-        files={"labels": name},
-        **numbers_of_file(path),
-        threshold=settings.get("threshold"),
-        min_size=metadata.get("min_size", settings.get("min_size")),
-        recipe=str(metadata.get("recipe_sha256", "")),
-    )
-    return [replace(kept, notes=_kept_notes(kept, row, job))]
+    rows = known or [_found(row, name, metadata)]
+    about: dict[str, Any] = {"state": "kept", "error": "", "source": row.source}
+    notes: tuple[str, ...] = ()
+    if not all(_same(old, row) for old in rows) and _is_changed(rows, row, path, job):
+        notes = (CHANGED_SINCE,)
+        about["source"] = rows[0].source
+        about["error"] = (
+            f"The count is that of the labels in {name}, which a person corrected before the image changed. Move that "
+            "file away, or give --overwrite, to segment the image as it is now."
+        )
+    # Of a stack the file says which planes are a person's.
+    planes = metadata.get(PLANES_KEY)
+    mine = {old.page for old in rows if not (isinstance(planes, dict) and old.page) or old.page in planes}
+    # Who corrects labels here says so in the folder; others may have, with other programs.
+    unsaid = [old.page for old in rows if old.page in mine and not old.corrected]
+    found = dict(zip(unsaid, numbers_of_file(path, unsaid), strict=True)) if unsaid else {}
+    kept = [_as_in_file(old, found[old.page]) if old.page in found else old for old in rows]
+    return [
+        replace(now, **about, corrected=now.page in mine, notes=(*notes, *_missing_notes(now, job))) for now in kept
+    ]
 
 
 def kept_now(row: BatchRow, job: Job) -> list[BatchRow]:
@@ -80,10 +77,43 @@ def _corrected(path: Path, job: Job) -> dict[str, Any] | None:
     return None if job.overwrite else corrected_by_hand(path, "labels" in job.recipe.outputs)
 
 
-def _kept_notes(old: BatchRow, row: BatchRow, job: Job) -> tuple[str, ...]:
-    notes = () if _same(old, row) else (CHANGED_SINCE,)
-    missing = [name for name in _written(job) if not (job.out / old.files.get(name, "")).is_file()]
-    return (*notes, f"Its labels are a person's, and without {', '.join(missing)} so far.") if missing else notes
+def _found(row: BatchRow, name: str, metadata: dict[str, Any]) -> BatchRow:
+    """The row of a label file of which the folder knows nothing, without its numbers."""
+    settings = metadata.get("recipe")
+    settings = settings if isinstance(settings, dict) else {}
+    image = metadata.get("image")
+    return replace(
+        row,
+        files={"labels": name},
+        # When the image was as it was then, nobody knows.
+        source={"path": row.source["path"]},
+        threshold=settings.get("threshold"),
+        min_size=metadata.get("min_size", settings.get("min_size")),
+        recipe=str(metadata.get("recipe_sha256", "")),
+        image_sha256=str(image.get("sha256", "")) if isinstance(image, dict) else "",
+    )
+
+
+def _as_in_file(old: BatchRow, found: dict[str, Any]) -> BatchRow:
+    """A row with the numbers that were found in its label file."""
+    # That of the image, where it is known: a file of labels may have it rounded.
+    found = {**found, "pixel_area_um2": old.pixel_area_um2 or found["pixel_area_um2"]}
+    if all(getattr(old, name) == value for name, value in found.items()):
+        return old
+    # Its other files are about the cells that were there before.
+    return replace(old, **found, doubt=None, files={"labels": old.files["labels"]})
+
+
+def _is_changed(rows: Sequence[BatchRow], row: BatchRow, path: Path, job: Job) -> bool:
+    """Whether an image is another than the one whose labels were corrected, as far as shapes and hashes can tell."""
+    image = open_image(row.source["path"], job.recipe.axes)
+    shape = image.shape_yx if row.page else stack_shape(image)
+    return stack_shape(read_image(path)) != shape or any(has_values_of(image, old) is False for old in rows)
+
+
+def _missing_notes(row: BatchRow, job: Job) -> tuple[str, ...]:
+    missing = [name for name in _written(job) if not (job.out / row.files.get(name, "")).is_file()]
+    return (f"Its labels are a person's, and without {', '.join(missing)} so far.",) if missing else ()
 
 
 def _written(job: Job) -> list[str]:
@@ -116,6 +146,5 @@ def has_files(row: BatchRow, job: Job) -> bool:
 
 
 def _same(one: BatchRow, other: BatchRow) -> bool:
-    """Whether two rows are about the same file as it was; nobody knows where one does not say."""
-    keys = {"size", "mtime_ns"} & set(one.source) & set(other.source)
-    return all(one.source[key] == other.source[key] for key in keys)
+    """Whether two rows say that they are about the same file as it was."""
+    return all(key in one.source and one.source[key] == other.source.get(key) for key in ("size", "mtime_ns"))

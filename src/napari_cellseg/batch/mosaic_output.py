@@ -23,7 +23,7 @@ from .mosaic_plan import Mosaic, MosaicResult
 from .mosaic_work import MosaicWork
 from .outputs import cells_table
 from .overlay import write_thumbnail
-from .results import PARTS, THUMBNAIL
+from .results import PARTS, THUMBNAIL, names_of_channels
 from .segment import SegmentResult, versions
 
 if TYPE_CHECKING:
@@ -118,8 +118,7 @@ def _rows(
     raw, _ = seen.raw(window)
     channels = None
     if image.n_channels > 1:
-        names = image.channel_names or tuple(f"channel {i}" for i in range(image.n_channels))
-        channels = {name: LazyPlane(image, i).read(window)[0] for i, name in enumerate(names)}
+        channels = {name: LazyPlane(image, i).read(window)[0] for i, name in enumerate(names_of_channels(image))}
     found = measure(mine, prediction.probability, raw, pixel_size)
     table = cells_table(SegmentResult(mine, prediction.probability, 0, found, 0.0, 0, {}), raw, channels, pixel_size)
     top, left = window[0].start, window[1].start

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import re
@@ -9,7 +10,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..imaging.errors import ParamsError
+from ..imaging.errors import CellsegError, ParamsError
+from ..imaging.image import Image
+from ..imaging.pages import page_at, page_image, page_lengths, position_in_stack
+from ..imaging.reading import read_image, source_stamp
 from .rows import BatchRow
 
 # The names of files of single pages end like this: "A01_t003_z001_labels.tif".
@@ -44,7 +48,7 @@ def plan(files: Sequence[tuple[Path, str]], known: Iterable[BatchRow] = ()) -> l
         Where an image is, and how it is called.
     known : iterable of BatchRow
         What the folder of results holds: an image keeps the stem that it had, also where it was moved, and takes none
-        of an image that is not among `files` and still lies where it lay.
+        of an image that is not among `files` and still lies where it lay, or that had other values.
 
     Raises
     ------
@@ -53,12 +57,11 @@ def plan(files: Sequence[tuple[Path, str]], known: Iterable[BatchRow] = ()) -> l
     """
     names = _Names()
     before: dict[tuple[str, str], str] = {}
-    by_name: dict[str, list[tuple[str, str]]] = {}
+    by_name: dict[str, dict[tuple[str, str], list[BatchRow]]] = {}
     for row in known:
         path = str(row.source.get("path", ""))
-        if (row.image, path) not in before:
-            before[row.image, path] = row.stem
-            by_name.setdefault(row.image, []).append((path, row.stem))
+        stem = before.setdefault((row.image, path), row.stem)
+        by_name.setdefault(row.image, {}).setdefault((path, stem), []).append(row)
     stems: list[str | None] = [before.get((name, str(path.absolute()))) for path, name in files]
     given = {str(path.absolute()) for path, _ in files}
     spoken_for = set(stems)
@@ -67,8 +70,8 @@ def plan(files: Sequence[tuple[Path, str]], known: Iterable[BatchRow] = ()) -> l
             # The same image in another place: the folder was moved, or is seen from another machine.
             moved = (
                 stem
-                for path, stem in by_name.get(name, ())
-                if path not in given and stem not in spoken_for and not _is_another(path, here)
+                for (path, stem), rows in by_name.get(name, {}).items()
+                if path not in given and stem not in spoken_for and not _is_another(rows, here)
             )
             stems[i] = next(moved, None)
             spoken_for.add(stems[i])
@@ -80,12 +83,47 @@ def plan(files: Sequence[tuple[Path, str]], known: Iterable[BatchRow] = ()) -> l
     ]
 
 
-def _is_another(path: str, here: Path) -> bool:
-    """Whether an image that has results still lies there, and is another file than the one of equal name."""
-    try:
-        return bool(path) and not os.path.samefile(path, here)
-    except OSError:
+def has_values_of(image: Image, row: BatchRow) -> bool | None:
+    """Whether an image has the values that a row of it, or of a page of it, is about; None where the row has no hash.
+
+    Raises
+    ------
+    ImageError
+        The image cannot be read.
+    """
+    if not row.image_sha256:
+        return None
+    lengths = page_lengths(image)
+    if lengths and not row.page:
+        # Slices that were linked are one result.
+        return image.content_hash() == row.image_sha256
+    place = position_in_stack(row.page) if row.page else ()
+    if len(place) != len(lengths) or any(i >= n for i, (_, n) in zip(place, lengths, strict=True)):
         return False
+    return page_image(image, page_at(lengths, place)).content_hash() == row.image_sha256
+
+
+def _is_another(rows: Sequence[BatchRow], here: Path) -> bool:
+    """Whether a file of equal name is another image than that of rows: theirs lies elsewhere, or has other values."""
+    row = rows[0]
+    path = str(row.source.get("path", ""))
+    if not path:
+        return False
+    with contextlib.suppress(OSError):
+        return not os.path.samefile(path, here)
+    try:
+        now = source_stamp(here)
+    except CellsegError:
+        return False
+    before = {name: row.source.get(name) for name in now}
+    if None in before.values() or before == now:
+        return False
+    # Other people's readers; and the axes, which a person may have had to name, are not known here.
+    with contextlib.suppress(Exception):
+        image = read_image(here, in_parts=True)
+        if any(row.image_sha256 for row in rows):
+            return any(has_values_of(image, row) is False for row in rows)
+    return before["size"] != now["size"]
 
 
 class _Names:

@@ -159,7 +159,7 @@ class Recipe:
             )
         if self.model_sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", self.model_sha256):
             raise ParamsError(f"The recipe's model_sha256 is '{self.model_sha256}'; it must be 64 digits, 0 to f.")
-        if isinstance(self.outputs, str) or not all(isinstance(name, str) for name in self.outputs):
+        if not isinstance(self.outputs, (tuple, list)) or not all(isinstance(name, str) for name in self.outputs):
             raise ParamsError(f"The recipe's outputs are {self.outputs!r}; they must be a list of names.")
         if self.link == "z" and "rle" in self.outputs:
             raise ParamsError(

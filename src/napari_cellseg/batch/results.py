@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import numpy as np
 
 from ..imaging.errors import ImageError, OutputError
 from ..imaging.image import Image
+from ..imaging.pages import position_in_stack
+from ..imaging.reading import read_image
 from ..imaging.writing import read_label_stack, read_metadata, write_table
 from ..instances.doubt import doubt
 from ..instances.live import Instances
@@ -148,16 +151,51 @@ def is_corrected(metadata: Mapping[str, Any]) -> bool:
     return any(bool(metadata.get(name)) for name in ("corrected", "corrections", "edited_by_hand", "corrected cells"))
 
 
-def numbers_of_file(path: Path) -> dict[str, Any]:
-    """Count and areas of the cells in a label file; of a stack whose slices are linked, the count alone."""
-    labels, axes = read_label_stack(path)
-    if axes == "YX":
-        return numbers(measure(labels)["area_px"], None)
+def numbers_of_file(path: Path, pages: Sequence[str]) -> list[dict[str, Any]]:
+    """Count and areas of the cells in a label file, as a `BatchRow` takes them; of linked slices, count and volumes.
+
+    Parameters
+    ----------
+    path : Path
+    pages : sequence of str
+        Planes, or volumes of linked slices, of a stack; an empty name stands for all that the file holds.
+
+    Returns
+    -------
+    list of dict
+        One per page.
+
+    Raises
+    ------
+    ImageError
+        The file is no label image, or has no such page.
+    """
+    labels, _ = read_label_stack(path)
+    pixel_size = read_image(path).pixel_size
+    linked = (read_metadata(path).get("link") or {}).get("axis") == "Z"
+    found = []
+    for page in pages:
+        place = position_in_stack(page) if page and labels.ndim > 2 else ()
+        if len(place) > labels.ndim - 2 or any(i >= n for i, n in zip(place, labels.shape, strict=False)):
+            raise ImageError(
+                f"{path} has no page {page}: it holds {' x '.join(map(str, labels.shape))}. A person corrected it, so "
+                "it stays. Move it away, and run again."
+            )
+        found.append(_numbers_of(labels[place], pixel_size, linked))
+    return found
+
+
+def _numbers_of(labels: np.ndarray, pixel_size: tuple[float, float] | None, linked: bool) -> dict[str, Any]:
+    """Numbers of a plane or of several, whose cells are `linked` or each plane's own."""
     planes = labels.reshape(-1, *labels.shape[-2:])
-    if (read_metadata(path).get("link") or {}).get("axis") == "Z":
-        ids = set().union(*(np.unique(plane).tolist() for plane in planes)) - {0}
-        return {**numbers(np.zeros(0), None), "count": len(ids)}
-    return numbers(np.concatenate([measure(plane)["area_px"] for plane in planes]), None)
+    if labels.ndim > 2 and linked:
+        volumes: Counter[int] = Counter()
+        for plane in planes:
+            ids, sizes = np.unique(plane[plane > 0], return_counts=True)
+            volumes.update(dict(zip(ids.tolist(), sizes.tolist(), strict=True)))
+        median = float(np.median(list(volumes.values()))) if volumes else None
+        return {**numbers(np.zeros(0), pixel_size), "count": len(volumes), "median_volume_vox": median}
+    return numbers(np.concatenate([measure(plane)["area_px"] for plane in planes]), pixel_size)
 
 
 def channels_of(image: Image, plane: np.ndarray) -> dict[str, np.ndarray]:
@@ -165,8 +203,15 @@ def channels_of(image: Image, plane: np.ndarray) -> dict[str, np.ndarray]:
     return _channels(image) or plane_channels(plane)
 
 
+def names_of_channels(image: Image) -> list[str]:
+    """What tables call the channels of an image: by their names, with their numbers where several have the same."""
+    names = list(image.channel_names) or [f"channel {i}" for i in range(image.n_channels)]
+    while len(set(names)) < len(names):
+        names = [f"{name or 'channel'} {i}" if names.count(name) > 1 else name for i, name in enumerate(names)]
+    return names
+
+
 def _channels(image: Image) -> dict[str, np.ndarray] | None:
     if image.n_channels < 2:
         return None
-    names = image.channel_names or tuple(f"channel {i}" for i in range(image.n_channels))
-    return {name: image.plane(i) for i, name in enumerate(names)}
+    return {name: image.plane(i) for i, name in enumerate(names_of_channels(image))}

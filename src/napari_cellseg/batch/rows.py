@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
@@ -132,11 +133,26 @@ class BatchRow:
 
 
 def failed(row: BatchRow, error: BaseException) -> BatchRow:
-    """Return the row of an image that failed, with the reason in words."""
+    """Return the row of an image that failed, with the reason in words and without numbers: they would be a part's."""
     if isinstance(error, MemoryError):
         text = "There is not enough memory for this image. Close other programs, or cut it into parts."
     elif isinstance(error, CellsegError):
         text = str(error)
+    elif isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        text = (
+            f"{row.title}: the names of its results would be longer than the system allows. Give the image a shorter "
+            "name, and run again."
+        )
     else:
         text = f"{row.title} failed in a way that was not foreseen ({type(error).__name__}: {error}). Please report it."
-    return replace(row, state="failed", error=text)
+    return replace(
+        row,
+        state="failed",
+        count=None,
+        median_area_px=None,
+        mean_area_px=None,
+        sd_area_px=None,
+        median_volume_vox=None,
+        doubt=None,
+        error=text,
+    )

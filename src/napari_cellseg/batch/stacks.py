@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..imaging.errors import ImageError
 from ..imaging.image import Image
 from ..imaging.memory import check_room
 from ..imaging.pages import Page, stack_axes, stack_shape
@@ -42,14 +43,19 @@ class Stack:
         Folder of the results.
     stem : str
         Beginning of the file name, relative to `out`.
-    kept : callable, optional
+
+    Attributes
+    ----------
+    kept : callable
         Returns the rows of the file that is there, if a person corrected it: then it stays.
     """
 
     keeps_tables = False
+    kept: Callable[[], list[BatchRow]]
 
-    def __init__(self, image: Image, out: Path, stem: str, kept: Callable[[], list[BatchRow]] = lambda: []) -> None:
-        self.image, self.out, self.stem, self._kept = image, out, stem, kept
+    def __init__(self, image: Image, out: Path, stem: str) -> None:
+        self.image, self.out, self.stem, self.kept = image, out, stem, list
+        self._is_kept = False
         self.path = output_path("labels", out / stem)
         self._lock = threading.Lock()
         shape = stack_shape(image)
@@ -63,7 +69,8 @@ class Stack:
         """Cut the cells of a page and write what is its own; return its result and its files."""
         result = segmented.result()
         # It may have been corrected since it was begun.
-        own = [] if self._kept() else [name for name in outputs if name != "labels"]
+        self._is_kept = self._is_kept or bool(self.kept())
+        own = [] if self._is_kept else [name for name in outputs if name != "labels"]
         return result, save_result(own, result, segmented.plane, image, self.out, stem)
 
     def settle(self, page: Page, row: BatchRow, result: SegmentResult | None) -> list[BatchRow]:
@@ -79,13 +86,12 @@ class Stack:
         settled = [page for _, page in sorted(self._settled.items())]
         bad = next((page.row for page in settled if page.row.state == "failed"), None)
         if bad is not None:
-            why = f"The stack was not written, because its page {bad.page} failed: {bad.error}"
+            why = ImageError(f"The stack was not written, because its page {bad.page} failed: {bad.error}")
             rows = [page.row for page in settled]
-            return self.all_failed(
-                [row if row.state == "failed" else replace(row, state="failed", error=why) for row in rows]
-            )
+            return self.all_failed([row if row.state == "failed" else failed(row, why) for row in rows])
         try:
-            return self.write(settled)
+            # It may have been corrected while its pages were under way.
+            return self.kept() or self.write(settled)
         except Exception as error:  # noqa: BLE001 - other people's readers, and one image must not stop the others
             return self.all_failed([failed(page.row, error) for page in settled])
 
@@ -105,9 +111,6 @@ class Stack:
 
     def write(self, settled: list[Settled]) -> list[BatchRow]:
         """Write the file, and return the rows."""
-        kept = self._kept()
-        if kept:
-            return kept
         rows = [page.row for page in settled]
         counts = {row.page: row.count for row in rows}
         self.write_labels(settled, {"count": sum(row.count or 0 for row in rows), "counts": counts})
