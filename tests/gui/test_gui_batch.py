@@ -327,6 +327,50 @@ def test_corrected_results_are_saved_back_and_never_replaced_unasked(
     assert states(batch)["a2.tif"] == "done" and np.array_equal(read_labels(out / "a2_labels.tif"), before)
 
 
+def test_what_is_saved_into_the_folder_of_a_batch_is_in_all_its_tables(
+    batch: BatchWidget, widget: SegmentWidget, folder: Path, viewer: Any, qtbot: Any
+) -> None:
+    chosen(batch, folder, qtbot)
+    batch.output_section.tick(("labels", "cells", "overlay"))
+    run(batch, qtbot)
+    out = folder / "cellseg"
+    key = double_click(batch, "a2.tif", qtbot).unique_id
+    overlay = (out / "a2_overlay.png").read_bytes()
+    batch.bench.correcting.edit(key, edits.delete, [int(i) for i in batch.session.view_of(key).ids()][:2])
+    widget.result_section.save_to(out)
+    qtbot.waitUntil(widget.result_section.save.isEnabled, timeout=20_000)
+    count = batch.session.cells_of(key).count()
+    assert len(np.unique(read_labels(out / "a2_labels.tif"))) - 1 == count == int(counts(out)["a2.tif"]["count"])
+    assert (out / "cells.csv").read_text().count("\na2.tif") == count
+    assert (out / "a2_overlay.png").read_bytes() != overlay
+
+
+def test_corrections_that_cannot_be_read_do_not_lock_the_image(
+    batch: BatchWidget, folder: Path, viewer: Any, qtbot: Any
+) -> None:
+    chosen(batch, folder, qtbot)
+    run(batch, qtbot)
+    key = double_click(batch, "a2.tif", qtbot).unique_id
+    batch.bench.correcting.edit(key, edits.delete, [int(i) for i in batch.session.view_of(key).ids()][:1])
+    press(batch.done_section.save, qtbot)
+    qtbot.waitUntil(lambda: not batch.opening.unsaved(), timeout=20_000)
+    labels = folder / "cellseg" / "a2_labels.tif"
+    labels.write_bytes(labels.read_bytes()[:200])
+    viewer.layers.clear()
+    qtbot.wait(50)
+    # Another session, as above.
+    batch.session._records = type(batch.session._records)()
+    said: list[tuple[str, bool]] = []
+    batch.opening.said.connect(lambda text, bad: said.append((text, bad)))
+    key = double_click(batch, "a2.tif", qtbot).unique_id
+    assert said[-1][1] and "a2.tif is open without them" in said[-1][0] and "a2_labels.tif" in said[-1][0]
+    assert not batch.opening.unsaved()
+    batch.bench.correcting.edit(key, edits.delete, [int(i) for i in batch.session.view_of(key).ids()][:2])
+    press(batch.done_section.save, qtbot)
+    qtbot.waitUntil(lambda: not batch.opening.unsaved(), timeout=20_000)
+    assert len(np.unique(read_labels(labels))) - 1 == batch.session.cells_of(key).count()
+
+
 def test_saved_corrections_are_there_when_the_image_is_opened_again(
     batch: BatchWidget, folder: Path, viewer: Any, qtbot: Any
 ) -> None:

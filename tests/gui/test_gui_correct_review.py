@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from qtpy.QtCore import Qt
 from napari_cellseg.batch.review import OFFERED
 from napari_cellseg.gui.correct_widget import CorrectWidget
 from napari_cellseg.gui.writers import write_cells_csv
+from napari_cellseg.imaging.normalize import NormalizerParams
 from napari_cellseg.instances import edits
 from tests.models import make_model
 
@@ -214,6 +216,54 @@ def test_the_overlay_is_what_is_learned_from(correct: Any, segmented: Any, viewe
     assert correct.session.cells.n_changed == 1
 
 
+def test_the_overlay_is_right_again_after_it_was_hidden(correct: Any, segmented: Any, viewer: Any, qtbot: Any) -> None:  # noqa: F811
+    area, labels = correct.area_section, layers_of(segmented).labels
+
+    def as_it_is_learned_from() -> bool:
+        return np.array_equal(overlay_of(viewer), expected_overlay(correct))
+
+    def marks() -> np.ndarray:
+        return correct.session.cells.corrected.corrections.marks()
+
+    for _ in range(2):
+        qtbot.mouseClick(area.show_area, LEFT)
+        qtbot.wait(400)
+    _, place = cell_at(correct, 3, 3)
+    viewer.layers.selection.active = labels
+    move_to(viewer, qtbot, labels, place)
+    press_key(viewer, qtbot, Qt.Key.Key_A)
+    qtbot.mouseClick(area.show_area, LEFT)
+    qtbot.waitUntil(as_it_is_learned_from, timeout=5000)
+    assert (overlay_of(viewer) == 2).any()
+    qtbot.mouseClick(area.whole, LEFT)
+    qtbot.mouseClick(area.show_area, LEFT)
+    qtbot.mouseClick(area.nothing, LEFT)
+    qtbot.mouseClick(area.show_area, LEFT)
+    qtbot.waitUntil(as_it_is_learned_from, timeout=5000)
+    # Marks that were taken back while it was hidden do not come back by a stroke beside them.
+    qtbot.mouseClick(area.whole, LEFT)
+    qtbot.mouseClick(area.show_area, LEFT)
+    qtbot.mouseClick(area.nothing, LEFT)
+    qtbot.mouseClick(area.brush, LEFT)
+    drag(viewer, qtbot, labels, [(30, 30), (120, 120)])
+    assert marks()[60:90, 60:90].any() and not marks()[:60, 100:].any() and not marks()[100:, :60].any()
+    qtbot.waitUntil(as_it_is_learned_from, timeout=5000)
+
+
+def test_a_stroke_that_comes_before_the_overlay_takes_no_marks_away(
+    correct: Any,  # noqa: F811
+    segmented: Any,
+    viewer: Any,
+    qtbot: Any,
+) -> None:
+    correct.session.mark_reviewed(correct.session.chosen, (slice(0, 100), slice(0, 160)), True)
+    qtbot.mouseClick(correct.area_section.brush, LEFT)
+    drag(viewer, qtbot, layers_of(segmented).labels, [(30, 30), (130, 130)])
+    marks = correct.session.cells.corrected.corrections.marks()
+    assert marks[:100].all() and marks[125, 125] and not marks[155].any()
+    qtbot.waitUntil(lambda: np.array_equal(overlay_of(viewer), expected_overlay(correct)), timeout=5000)
+
+
 def test_export_and_import_bring_corrections_to_another_window(
     correct: Any,  # noqa: F811
     segmented: Any,
@@ -312,6 +362,14 @@ def test_a_draft_is_shown_and_kept_or_dropped_by_one_key(widget: Any, viewer: An
     assert "refitted" in " ".join(session.cells.result().metadata["notes"])
     assert np.array_equal(labels_now(panel)[claims > 0], claims[claims > 0])
     assert np.array_equal(layers.labels.data, labels_now(panel))
+    # Normalised in another way the image is another one to the network.
+    seen = drafting._features[1].covariance
+    other = replace(session.cells.segmented.recipe, normalizer=NormalizerParams(low=20.0, high=90.0))
+    widget.bench.segment(viewer.layers["discs"], other)
+    qtbot.waitUntil(lambda: session.running is None, timeout=20_000)
+    press_key(viewer, qtbot, Qt.Key.Key_T)
+    qtbot.waitUntil(lambda: drafting.proposed, timeout=30_000)
+    assert not np.allclose(drafting._features[1].covariance, seen)
 
 
 def test_the_button_adds_what_the_overlay_shows_to_the_training_set(

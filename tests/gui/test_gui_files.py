@@ -23,10 +23,10 @@ from napari_cellseg.gui import samples, writers
 from napari_cellseg.gui.channel_box import MIX
 from napari_cellseg.gui.commands import measure_layer
 from napari_cellseg.gui.preview import SIDE, thumbnail
-from napari_cellseg.gui.saving import command_line
+from napari_cellseg.gui.saving import command_line, save_cells
 from napari_cellseg.imaging.errors import CellsegError
 from napari_cellseg.imaging.image import as_image
-from napari_cellseg.imaging.writing import read_labels, read_metadata
+from napari_cellseg.imaging.writing import read_labels, read_metadata, write_labels
 
 from .conftest import draw_discs, layers_of, press_segment
 
@@ -170,6 +170,38 @@ def test_what_is_saved_is_what_is_on_the_screen(segmented: Any, qtbot: Any, tmp_
         assert len(list(csv.DictReader(file))) == n
     assert read_metadata(folder / "discs_labels.tif")["recipe"]["threshold"] == 0.8
     assert json.loads((folder / "discs_recipe.json").read_text())["count"] == n
+
+
+def test_images_of_one_name_are_saved_beside_each_other(
+    widget: Any, viewer: Any, network: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    out, counted = tmp_path / "out", {}
+    for n, plate in ((16, "plate1"), (9, "plate2")):
+        (tmp_path / plate).mkdir()
+        tifffile.imwrite(tmp_path / plate / "A01.tif", draw_discs(n))
+        opened(widget, qtbot, tmp_path / plate / "A01.tif")
+        press_segment(widget, qtbot)
+        save(widget, qtbot, out)
+        counted[plate] = widget.session.cells.count()
+    assert "A01_2_labels.tif" in widget.run_section.message.text()
+    # What is saved again is replaced.
+    widget.cells_section.threshold.setValue(0.8)
+    save(widget, qtbot, out)
+    counted["plate2"] = widget.session.cells.count()
+    found = {stem: len(np.unique(read_labels(out / f"{stem}_labels.tif"))) - 1 for stem in ("A01", "A01_2")}
+    assert found == {"A01": counted["plate1"], "A01_2": counted["plate2"]}
+    with open(out / "counts.csv", encoding="utf-8", newline="") as file:
+        assert {row["labels"]: int(row["count"]) for row in csv.DictReader(file)} == {
+            f"{stem}_labels.tif": count for stem, count in found.items()
+        }
+    # Labels that somebody drew are nobody's results, and stay; an image that was moved keeps its own.
+    (tmp_path / "plate2" / "A01.tif").rename(tmp_path / "A01.tif")
+    write_labels(tmp_path / "A01_labels.tif", np.ones((160, 160), np.uint16))
+    cells = widget.session.cells
+    moved = replace(cells.segmented, image=replace(cells.segmented.image, source=str(tmp_path / "A01.tif")))
+    assert save_cells(replace(cells, segmented=moved), out, "A01")[0].name == "A01_2_labels.tif"
+    assert save_cells(cells, tmp_path, "A01")[0].name == "A01_2_labels.tif"
+    assert (read_labels(tmp_path / "A01_labels.tif") == 1).all()
 
 
 def test_a_folder_that_can_not_be_written(segmented: Any, qtbot: Any, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 
+from napari_cellseg.gui import plane_links
 from napari_cellseg.gui.correct_widget import CorrectWidget
 from napari_cellseg.gui.planes import PlaneKey
 from napari_cellseg.gui.saving import command_line
 from napari_cellseg.imaging.errors import ImageError
 from napari_cellseg.imaging.label_files import read_label_stack, read_metadata
+from napari_cellseg.instances import edits
 from napari_cellseg.instances.recovery import find_journals
 
 from .conftest import draw_discs, layers_of, press_segment, settled
@@ -248,6 +251,26 @@ def test_the_sliders_act_on_all_planes(stack: Any, widget: Any, viewer: Any, net
         assert widget.cells_section.count.text() == f"{of[plane]} cells"
 
 
+def test_sliders_moved_while_another_plane_is_segmented_stay(
+    stack: Any, widget: Any, viewer: Any, network: Any, qtbot: Any
+) -> None:
+    press_segment(widget, qtbot)
+    go_to(viewer, qtbot, 3)
+    network.go.clear()
+    qtbot.mouseClick(widget.run_section.segment, LEFT)
+    go_to(viewer, qtbot, 2)
+    widget.cells_section.threshold.setValue(0.8)
+    go_to(viewer, qtbot, 3)
+    network.go.set()
+    qtbot.waitUntil(lambda: widget.session.running is None, timeout=5000)
+    qtbot.waitUntil(lambda: widget.session.cells is not None and widget.session.cells.threshold == 0.8, timeout=5000)
+    assert widget.cells_section.threshold.value() == 0.8
+    assert len(np.unique(layers_of(widget).labels.data)) - 1 == widget.session.cells.count() < COUNTS[3]
+    go_to(viewer, qtbot, 2)
+    qtbot.wait(100)
+    assert widget.session.cells.threshold == 0.8
+
+
 def test_one_plane_fails_and_the_others_are_done(
     stack: Any, widget: Any, viewer: Any, network: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -433,6 +456,35 @@ def test_slices_become_cells_in_three_dimensions(widget: Any, viewer: Any, netwo
     assert not widget.bench.links.words(layer.unique_id)
 
 
+@pytest.mark.filterwarnings("ignore:Contours are not displayed")
+def test_what_is_corrected_while_slices_are_linked_for_the_first_time_counts(
+    widget: Any, viewer: Any, network: Any, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    linked, go = plane_links.link_planes, threading.Event()
+
+    def slowly(*args: Any) -> Any:
+        found = linked(*args)
+        assert go.wait(20)
+        return found
+
+    monkeypatch.setattr(plane_links, "link_planes", slowly)
+    layer = viewer.add_image(balls(), name="balls", axis_labels=("z", "y", "x"))
+    want_all(widget)
+    press_segment(widget, qtbot)
+    all_done(widget, qtbot)
+    qtbot.waitUntil(widget.planes_section.link.isEnabled, timeout=5000)
+    qtbot.mouseClick(widget.planes_section.link, LEFT)
+    qtbot.wait(200)
+    for plane in range(7):
+        key = PlaneKey(layer.unique_id, (("Z", plane),))
+        if found := widget.session.view_of(key).ids().tolist():
+            widget.session.edit(key, edits.delete, found)
+    assert widget.bench.links.of(layer.unique_id) is None
+    go.set()
+    qtbot.waitUntil(lambda: widget.planes_section.plot.total.endswith("0 3D cells"), timeout=10_000)
+    assert not viewer.layers["balls cells linked"].data.any()
+
+
 def test_frames_become_tracks(widget: Any, viewer: Any, network: Any, qtbot: Any) -> None:
     y, x = np.mgrid[:120, :120].astype(np.float32)
 
@@ -514,6 +566,7 @@ def test_a_plane_goes_into_the_training_set(
         qtbot.waitUntil(lambda work=work: not work.busy, timeout=10_000)
     entries = TrainingSet.open(tmp_path / "set").entries()
     assert {entry.name: entry.n_cells for entry in entries} == {"movie_t000": 16, "movie_t003": 25}
+    assert {entry.provenance["group"] for entry in entries} == {"movie"}
 
 
 def test_too_many_planes_for_the_memory(

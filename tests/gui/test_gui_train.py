@@ -20,6 +20,7 @@ from qtpy.QtTest import QTest
 from napari_cellseg.gui.segment_widget import SegmentWidget
 from napari_cellseg.gui.train_widget import TrainWidget
 from napari_cellseg.network.versions import ModelVersion, read_version, user_models_dir
+from napari_cellseg.training import training_set
 from napari_cellseg.training.runs import CHECKPOINT_FILE
 from napari_cellseg.training.training_set import TrainingSet, default_training_set
 from tests.gui.fitting import fits
@@ -365,6 +366,69 @@ def test_entries_are_viewed_replaced_and_removed(train: Any, viewer: Any, qtbot:
     qtbot.waitUntil(lambda: opened.names() == ["second"], timeout=10_000)
     shown(train, qtbot)
     assert train.set_section.list.topLevelItemCount() == 1
+
+
+def view(train: TrainWidget, name: str, qtbot: Any) -> None:
+    select(train, name, qtbot)
+    press(train.set_section.view, qtbot)
+    qtbot.waitUntil(lambda: f"'{name}' is shown" in message(train), timeout=10_000)
+
+
+def listed(train: TrainWidget, opened: TrainingSet, qtbot: Any) -> None:
+    """Wait until the list shows what another program, or the Correct widget, changed."""
+    train.job.set_changed.emit(opened.path)
+    shown(train, qtbot)
+
+
+@pytest.mark.parametrize("case", ["the same image", "another image"])
+def test_what_is_newer_than_what_is_viewed_is_shown_and_never_replaced(
+    case: str, train: Any, viewer: Any, qtbot: Any
+) -> None:
+    opened = filled(train, qtbot, "first", "second")
+    view(train, "second", qtbot)
+    sample = opened.read("second")
+    viewer.layers["second labels"].fill((48, 48), 77)
+    newer = np.where(sample.labels == sample.labels.max(), 0, sample.labels)
+    image = sample.image if case == "the same image" else sample.image[::-1] + 1
+    if case == "another image":
+        opened.remove("second")
+    opened.add("second", image, newer, replace=True)
+    listed(train, opened, qtbot)
+    select(train, "second", qtbot)
+    press(train.set_section.replace, qtbot)
+    qtbot.waitUntil(lambda: "changed or removed since it was shown" in message(train), timeout=10_000)
+    assert opened.names() == ["first", "second"]
+    train.set_section._tell("", False)
+    view(train, "second", qtbot)
+    assert np.array_equal(viewer.layers["second labels"].data, newer)
+    assert np.array_equal(viewer.layers["second (training set)"].data, image)
+    # What the person had painted is still there, and what is shown now can be replaced, more than once.
+    assert 77 in viewer.layers["second labels before"].data
+    for id_ in (78, 79):
+        viewer.layers["second labels"].fill((48, 48), id_)
+        press(train.set_section.replace, qtbot)
+        qtbot.waitUntil(lambda id_=id_: id_ in opened.read("second").labels, timeout=10_000)
+        shown(train, qtbot)
+    assert opened.names() == ["first", "second"] and np.array_equal(opened.read("second").image, image)
+
+
+def test_a_change_is_not_left_out_for_a_later_look(train: Any, viewer: Any, qtbot: Any) -> None:
+    opened = filled(train, qtbot, "first", "second")
+    view(train, "second", qtbot)
+    viewer.layers["second labels"].fill((48, 48), 77)
+    with training_set._one_at_a_time:
+        press(train.set_section.replace, qtbot)
+        select(train, "first", qtbot)
+        press(train.set_section.remove, qtbot)
+        press(train.question.yes, qtbot)
+        select(train, "second", qtbot)
+        press(train.set_section.view, qtbot)
+        qtbot.wait(100)
+        assert not train.set_section.replace.isEnabled()
+    qtbot.waitUntil(lambda: opened.names() == ["second"], timeout=10_000)
+    shown(train, qtbot)
+    assert 77 in opened.read("second").labels and train.set_section.list.topLevelItemCount() == 1
+    assert train.set_section.replace.isEnabled()
 
 
 def test_the_short_form_fits_the_smallest_window(train: Any, qtbot: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_cellseg.gui.train_job import job_of
-from napari_cellseg.gui.training_entry import add_current
+from napari_cellseg.gui.training_entry import add_current, write_entry
 from napari_cellseg.imaging.errors import CellsegError
+from napari_cellseg.imaging.image import Origin
 from napari_cellseg.instances import edits
 from napari_cellseg.training.training_set import TrainingSet, default_training_set
 
@@ -96,6 +98,30 @@ def test_what_is_written_is_what_is_shown(segmented: Any, told: Told, qtbot: Any
     assert sample.reviewed[sample.labels == accepted].all()
     assert entry.provenance["corrections"] == {"changed": 1, "erased": 1}
     assert entry.provenance["recipe"]["model"] == cells.segmented.recipe.model
+    assert sample.group == cells.segmented.image_sha256
+
+
+def test_what_was_taken_from_one_file_is_one_group(segmented: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    session, monkey = segmented.session, monkeypatch
+    session.edit(session.chosen, edits.accept, ids(segmented)[:1])
+    cells = session.cells
+    for plate in ("plate1", "plate2"):
+        (tmp_path / plate).mkdir()
+        (tmp_path / plate / "A01.tif").touch()
+
+    def group(whole: str = "", **about: Any) -> str:
+        image = replace(cells.segmented.image, **about)
+        of = replace(cells, segmented=replace(cells.segmented, image=image))
+        entry = write_entry(of, tmp_path / "set", "discs", replace=True, whole=whole)
+        return TrainingSet.open(tmp_path / "set").read(entry.name).group
+
+    first, second = (str(tmp_path / plate / "A01.tif") for plate in ("plate1", "plate2"))
+    assert group(source=first) == group(origin=Origin(first, (0, 9))) == group("A01", source=first) == first
+    assert group(source=second) == second
+    monkey.chdir(tmp_path / "plate2")
+    assert group(source="A01.tif") == group(origin=Origin("A01.tif", (0, 0))) == second
+    assert group("movie") == "movie" and group(origin=Origin("slide", (0, 0))) == "slide"
+    assert group() == cells.segmented.image_sha256
 
 
 def test_the_same_image_again_asks_and_replaces(segmented: Any, told: Told, qtbot: Any) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_cellseg.imaging.errors import DatasetError, OutputError
+from napari_cellseg.imaging.writing import write_labels
 from napari_cellseg.training.datasets import Sample, read_dataset
 from napari_cellseg.training.hold_out import count_cells, hold_out, keep_inside, reviewed_area
 from napari_cellseg.training.training_set import DuplicateError, TrainingSet
@@ -70,6 +73,73 @@ def test_the_same_image_is_one_entry(tmp_path: Path) -> None:
     assert [e.name for e in opened.entries()] == ["image 0", "image 1"]
     # Another image of the same name is another entry.
     assert opened.add("image 1", sample.image + 1, sample.labels).name == "image 1 2"
+
+
+def test_images_of_one_name_that_are_added_at_once_are_all_there(tmp_path: Path) -> None:
+    TrainingSet.open(tmp_path / "set", create=True)
+    images = [np.random.default_rng(i).integers(0, 4000, (400, 400), dtype=np.uint16) for i in range(4)]
+    together = Barrier(len(images))
+
+    def add(image: np.ndarray) -> str:
+        together.wait()
+        return TrainingSet.open(tmp_path / "set").add("field", image, np.ones(image.shape, np.int32)).name
+
+    with ThreadPoolExecutor(len(images)) as threads:
+        names = list(threads.map(add, images))
+    opened = TrainingSet.open(tmp_path / "set")
+    assert sorted(names) == opened.names() == ["field", "field 2", "field 3", "field 4"]
+    for name, image in zip(names, images, strict=True):
+        np.testing.assert_array_equal(opened.read(name).image, image)
+
+
+def test_what_changed_since_it_was_read_is_not_replaced(tmp_path: Path) -> None:
+    opened = grown(tmp_path)
+    sample, stamp = opened.read("image 1"), opened.stamp("image 1")
+    everywhere = np.ones(sample.labels.shape, bool)
+    edited = np.where(sample.labels == sample.labels.max(), 0, sample.labels)
+    stamp = opened.put_back("image 1", sample.image, edited, everywhere, stamp)
+    np.testing.assert_array_equal(opened.read("image 1").labels, edited)
+    assert opened.provenance("image 1")["model"] == {"name": "cells"} and opened.names() == ["image 0", "image 1"]
+    # Somebody else adds it again, or removes it and takes its name for another image.
+    opened.add("image 1", sample.image, sample.labels, everywhere, replace=True)
+    with pytest.raises(DatasetError, match="changed or removed since it was shown"):
+        opened.put_back("image 1", sample.image, edited, everywhere, stamp)
+    np.testing.assert_array_equal(opened.read("image 1").labels, sample.labels)
+    stamp = opened.stamp("image 1")
+    opened.remove("image 1")
+    with pytest.raises(DatasetError, match="changed or removed since it was shown"):
+        opened.put_back("image 1", sample.image, edited, everywhere, stamp)
+    opened.add("image 1", sample.image + 1, sample.labels)
+    with pytest.raises(DatasetError, match="changed or removed since it was shown"):
+        opened.put_back("image 1", sample.image, edited, everywhere, stamp)
+    np.testing.assert_array_equal(opened.read("image 1").image, sample.image + 1)
+
+
+def test_frames_of_one_film_are_not_divided(tmp_path: Path) -> None:
+    opened = TrainingSet.open(tmp_path / "set", create=True)
+    for i in range(9):
+        about = {"source": f"/data/{i // 3}/film.tif"} if i < 6 else {"group": "third", "source": f"/data/{i}.tif"}
+        opened.add(f"t{i}", blobs(i).image, blobs(i).labels, provenance=about)
+    samples = [opened.read(name) for name in opened.names()]
+    assert [sample.group for sample in samples] == ["/data/0/film.tif"] * 3 + ["/data/1/film.tif"] * 3 + ["third"] * 3
+    parts = hold_out(samples)
+    assert parts.how == "images"
+    assert not {sample.group for sample in parts.learned} & {sample.group for sample in parts.held_out}
+    # Without a word on where they come from they are images of their own.
+    assert [sample.group for sample in map(grown(tmp_path / "other").read, ["image 0", "image 1"])] == [
+        "image 0",
+        "image 1",
+    ]
+
+
+def test_an_enormous_id_takes_no_memory(tmp_path: Path) -> None:
+    opened = grown(tmp_path, 1)
+    labels = blobs(0).labels.astype(np.int64)
+    labels[labels == labels.max()] = 2_000_000_000
+    write_labels(opened.path / "labels/image 0.tif", labels)
+    for sample in (opened.read("image 0"), *read_dataset(opened.path)):
+        ids = np.unique(labels)
+        np.testing.assert_array_equal(ids[sample.labels], labels)
 
 
 def test_removed_entries_leave_nothing(tmp_path: Path) -> None:

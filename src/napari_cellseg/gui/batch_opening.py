@@ -217,13 +217,20 @@ class BatchOpening:
 
         def imported(found: dict[str, Any]) -> None:
             self._bench.correcting.edit(key, edits.import_labels, done="Your earlier corrections are back.", **found)
+            ready(f"{opened.row.title} is open, with the corrections that were saved.", False)
+
+        def failed(error: BaseException) -> None:
+            self._on_failed(error)
+            ready(f"{_words(error)} {opened.row.title} is open without them; Save corrected would replace them.", True)
+
+        def ready(sentence: str, warning: bool) -> None:
             now = self._bench.session.cells_of(key)
             opened.importing, opened.stored = False, None if now is None else _stand(now)
-            self.said.emit(f"{opened.row.title} is open, with the corrections that were saved.", False)
+            self.said.emit(sentence, warning)
             self.changed.emit()
 
         plane = opened.row.page if in_stack(opened.row) else ""
-        self._start(lambda: exchange.read_corrections(opened.out / labels, shape, plane), imported)
+        self._start(lambda: exchange.read_corrections(opened.out / labels, shape, plane), imported, failed)
 
     def _on_corrected(self, key: Any) -> None:
         if key in self._rows:
@@ -240,16 +247,25 @@ class BatchOpening:
         placed = opened.row.has_result and bool(opened.row.stem)
         return placed and cells is not None and opened.stored is not None and opened.stored != _stand(cells)
 
-    def _start(self, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
+    def _start(
+        self,
+        work: Callable[[], Any],
+        then: Callable[[Any], object],
+        failed: Callable[[BaseException], object] | None = None,
+    ) -> None:
         self._jobs = [job for job in self._jobs if job.busy]
-        job = Latest(self._on_failed)
+        job = Latest(failed or self._on_failed)
         job.ask(work, then)
         self._jobs.append(job)
 
     def _on_failed(self, error: BaseException) -> None:
         if not isinstance(error, (CellsegError, OSError)):
             self._bench.failed(error)
-        self.said.emit(str(error) or type(error).__name__, True)
+        self.said.emit(_words(error), True)
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__
 
 
 _openings: WeakKeyDictionary[Workbench, BatchOpening] = WeakKeyDictionary()

@@ -26,7 +26,7 @@ from ..imaging.writing import read_label_stack, read_metadata, write_labels
 from ..instances import exchange
 
 # Two images that are saved at once must not both write the tables of the folder.
-_one_at_a_time = threading.Lock()
+one_at_a_time = threading.Lock()
 
 
 def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> BatchRow:
@@ -75,8 +75,8 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
     digest = recipe.digest(segmented.model)
     ours = {"recipe": recipe.to_dict(), "recipe_sha256": digest, "corrected": True, exchange.KEY: record}
     result = replace(result, metadata={**result.metadata, **ours})
-    outputs = tuple(name for name in OUTPUTS if (name == "labels" and not stacked) or name in row.files)
-    with _one_at_a_time:
+    outputs = outputs_of(row)
+    with one_at_a_time:
         if stacked:
             outputs = tuple(name for name in outputs if name != "labels")
             _write_plane(out / row.files["labels"], row.page, result, {**record, "recipe": recipe.to_dict()})
@@ -95,10 +95,27 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
             error="",
             files={**row.files, **files},
         )
-        put_row(out, corrected)
-        shared = [name for name, output in OUTPUTS.items() if output.combined and (out / output.suffix).exists()]
-        write_combined(Ledger(out).rows(), out, shared)
+        put_in_tables(out, corrected)
     return corrected
+
+
+def outputs_of(row: BatchRow | None) -> tuple[str, ...]:
+    """Return what is written for an image: labels, and what else the folder of results has of it."""
+    return tuple(name for name in OUTPUTS if name == "labels" or (row is not None and name in row.files))
+
+
+def put_in_tables(out: Path, row: BatchRow) -> Path:
+    """Note one result in all tables that the images of a folder share; return that of counts.
+
+    Raises
+    ------
+    OutputError
+        The table there is not one of counts, or the system refused to write.
+    """
+    counts = put_row(out, row)
+    shared = [name for name, output in OUTPUTS.items() if output.combined and (out / output.suffix).exists()]
+    write_combined(Ledger(out).rows(), out, shared)
+    return counts
 
 
 def in_stack(row: BatchRow) -> bool:

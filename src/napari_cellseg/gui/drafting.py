@@ -99,8 +99,8 @@ class Drafting:
             return
         self.drop()
         recipe = cells.segmented.recipe
-        # Another channel of the same image looks different.
-        seen_as = (recipe.channel, recipe.axes, cells.segmented.prediction.zoom)
+        # Another channel of the same image looks different, and so does one that is normalised in another way.
+        seen_as = (recipe.channel, recipe.axes, cells.segmented.normalizer, cells.segmented.prediction.zoom)
         source = (cells.segmented.image_sha256, cells.segmented.model.sha256, *seen_as)
         known = self._features
         features = known[1] if known is not None and known[0] == source else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from napari.utils.colormaps import DirectLabelColormap
@@ -48,6 +49,7 @@ class ReviewedLayers:
         self._bench = bench
         self._layers: dict[Any, CellsLabels] = {}
         self._drawn: dict[Any, tuple[object, ...]] = {}
+        self._pictures: WeakKeyDictionary[CellsLabels, np.ndarray] = WeakKeyDictionary()
         # Overlays of planes that were not segmented yet, by the id of their image layer: hidden until they are needed.
         self._asleep: dict[Any, CellsLabels] = {}
         self._shown = False
@@ -75,6 +77,7 @@ class ReviewedLayers:
             layer.visible = shown
         if shown:
             self._make(key)
+            self._catch_up()
         else:
             self.mark_by("")
         self.changed.emit()
@@ -84,6 +87,7 @@ class ReviewedLayers:
         if way:
             self._shown = True
             self._make(self._bench.session.chosen)
+            self._catch_up()
         layer = self._layers.get(self._bench.session.chosen)
         self.way = way if layer is not None else ""
         layers = self._bench.layers.get(self._bench.session.chosen)
@@ -125,6 +129,7 @@ class ReviewedLayers:
         # What was marked elsewhere must not be seen here, not even for a moment.
         layer.data[:] = 0
         layer.visible = self._shown
+        self._note_drawn(layer)
         layer.refresh(thumbnail=False, highlight=False, extent=False)
 
     def _mark(self, key: Any, region: Region, marks: np.ndarray | int) -> None:
@@ -156,9 +161,8 @@ class ReviewedLayers:
         )
         layer.brush_size = BRUSH_SIZE
         key_of, correcting = self._key_of, self._bench.correcting
-        layer.painted.connect(
-            lambda region, after: self._mark(key_of(layer), region, (after == MARKED).astype(np.uint8))
-        )
+        layer.painted.connect(lambda region, after: self._on_painted(layer, region, after))
+        self._note_drawn(layer)
         layer.undo_asked.connect(lambda: correcting.undo(key_of(layer)))
         layer.redo_asked.connect(lambda: correcting.redo(key_of(layer)))
         layer.mouse_drag_callbacks.append(self._on_drag)
@@ -189,6 +193,18 @@ class ReviewedLayers:
         if drawn is not None and all(part.stop > part.start for part in drawn):
             self._mark(key, drawn, value)
 
+    def _on_painted(self, layer: CellsLabels, region: Region, after: np.ndarray) -> None:
+        """Mark what a stroke changed: what the overlay shows besides may be older than the marks."""
+        key, drawn = self._key_of(layer), self._pictures[layer][region]
+        cells = self._bench.session.cells_of(key)
+        if cells is not None:
+            marks = cells.corrected.corrections.marks(region)
+            self._mark(key, region, np.where(after != drawn, after == MARKED, marks))
+
+    def _note_drawn(self, layer: CellsLabels) -> None:
+        """Remember what an overlay shows, to know what a stroke changes."""
+        self._pictures[layer] = layer.data.copy()
+
     def _key_of(self, layer: CellsLabels) -> Any:
         return next((key for key, other in self._layers.items() if other is layer), None)
 
@@ -212,14 +228,19 @@ class ReviewedLayers:
     def _on_cells(self, key: Any = None) -> None:
         for known in [known for known in self._layers if self._bench.session.cells_of(known) is None]:
             self._bench.take_out(self._layers[known])
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        """Draw the overlay of the chosen image anew, unless it is up to date; corrections are drawn where they are."""
         cells = self._bench.session.cells
-        # Corrections alone are drawn where they are.
         if self._shown and cells is not None and self._drawn.get(self._bench.session.chosen) != _asked(cells):
             self._settle()
 
     def _on_corrected(self, key: Any, region: Region) -> None:
         layer = self._layers.get(key)
         if layer is None or not self._shown:
+            # It is drawn anew when it is shown again.
+            self._drawn.pop(key, None)
             return
         height, width = layer.data.shape
         rows, columns = region
@@ -236,7 +257,9 @@ class ReviewedLayers:
     def _draw(self, key: Any, region: Region) -> None:
         layer, cells = self._layers.get(key), self._bench.session.cells_of(key)
         if layer is not None and cells is not None:
-            layer.redraw(region, _learned_from(cells, region))
+            learned_from = _learned_from(cells, region)
+            self._pictures[layer][region] = learned_from
+            layer.redraw(region, learned_from)
 
     def _draw_all(self) -> None:
         """Draw the overlay of the chosen image anew; sliders change which automatic cells the margin leaves out."""
@@ -260,6 +283,7 @@ class ReviewedLayers:
                 layer.refresh(thumbnail=False, highlight=False, extent=False)
             else:
                 layer.data = learned_from
+            self._note_drawn(layer)
 
         self._working.ask(lambda: _learned_from(cells, None), show)
 

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+import os
 import shlex
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ..batch.counts import open_ledger, put_row
+from ..batch.counts import open_ledger
+from ..batch.ledger import Ledger
 from ..batch.results import numbers, save_result
 from ..batch.rows import BatchRow
 from ..batch.segment import SegmentResult, save_table
-from ..imaging.errors import CellsegError
+from ..imaging.errors import CellsegError, ImageError
 from ..imaging.reading import source_stamp
-from ..imaging.writing import make_folder, write_json
+from ..imaging.writing import make_folder, read_metadata, write_json
 from ..session import Cells
+from .batch_saving import one_at_a_time, outputs_of, put_in_tables
 
 
 def save_cells(cells: Cells, folder: Path, stem: str, page: str = "") -> list[Path]:
     """Write ``<stem>_labels.tif``, ``<stem>_cells.csv``, ``<stem>_recipe.json`` and a row of ``counts.csv``.
 
     Every file appears whole or not at all; an older one stays until the new one is complete. Of one plane of an image
-    (its `page`) the files are called ``<stem>_<page>_labels.tif`` and so on.
+    (its `page`) the files are called ``<stem>_<page>_labels.tif`` and so on. Where another image has files of that
+    name in the folder, these are called ``<stem>_2_labels.tif``. What else a batch keeps there of the image is
+    brought up to date.
 
     Returns
     -------
@@ -38,13 +46,72 @@ def save_cells(cells: Cells, folder: Path, stem: str, page: str = "") -> list[Pa
     open_ledger(folder)
     segmented = cells.segmented
     result = cells.result()
-    own = f"{stem}_{page}" if page else stem
-    files = save_result(("labels",), result, segmented.plane, segmented.image, folder, own)
-    table = save_table(result, folder / f"{own}_cells.csv")
-    recipe = folder / f"{own}_recipe.json"
-    write_json(recipe, result.metadata)
-    row = replace(row_of(cells, result, files, stem), page=page)
-    return [folder / files["labels"], table, put_row(folder, row), recipe]
+    with one_at_a_time:
+        stem = stem_of(segmented.image.source, {page: segmented.image_sha256}, folder, stem)
+        own = f"{stem}_{page}" if page else stem
+        known = open_ledger(folder).get((stem, page))
+        files = save_result(outputs_of(known), result, segmented.plane, segmented.image, folder, own)
+        table = save_table(result, folder / f"{own}_cells.csv")
+        recipe = folder / f"{own}_recipe.json"
+        write_json(recipe, result.metadata)
+        row = replace(row_of(cells, result, files, stem), page=page)
+        return [folder / files["labels"], table, put_in_tables(folder, row), recipe]
+
+
+def stem_of(source: str | None, hashes: Mapping[str, str], folder: Path, wanted: str) -> str:
+    """Return what the files of an image begin with, in a folder where others may have files of the wanted name.
+
+    Parameters
+    ----------
+    source : str, optional
+        The image's file.
+    hashes : mapping of str to str
+        `Image.content_hash` of the planes that are saved, by their pages; an image of one plane has page ``""``.
+    folder : Path
+        Of results.
+    wanted : str
+
+    Raises
+    ------
+    OutputError
+        The table of counts there is none of ours.
+    """
+    ledger = open_ledger(folder)
+    stems = (wanted if i == 1 else f"{wanted}_{i}" for i in itertools.count(1))
+    return next(stem for stem in stems if not _is_taken(stem, source, hashes, folder, ledger))
+
+
+def _is_taken(stem: str, source: str | None, hashes: Mapping[str, str], folder: Path, ledger: Ledger) -> bool:
+    """Whether results of another image, or labels of which nobody knows the image, lie where files would be written."""
+    rows = ledger.of(stem)
+    if any(_is_another(row, source, hashes.get(row.page, "")) for row in rows):
+        return True
+    noted = {row.page for row in rows if row.has_result and row.image_sha256}
+    for page in hashes.keys() - noted:
+        labels = folder / f"{stem}_{page}_labels.tif" if page else folder / f"{stem}_labels.tif"
+        if labels.exists() and _image_sha256(labels) != hashes[page]:
+            return True
+    return False
+
+
+def _is_another(row: BatchRow, source: str | None, sha256: str) -> bool:
+    """Whether a row is about an image of other values, or about another file, which still lies where it lay."""
+    if row.image_sha256 and sha256 and row.image_sha256 != sha256:
+        return True
+    # Where one of them is gone, it is the same image in another place.
+    with contextlib.suppress(OSError):
+        path = str(row.source.get("path", ""))
+        return bool(source and path) and not os.path.samefile(path, str(source))
+    return False
+
+
+def _image_sha256(labels: Path) -> str:
+    """Hash of the image that a file of labels is of; empty where it does not say."""
+    try:
+        image = read_metadata(labels).get("image")
+    except ImageError:
+        return ""
+    return str(image.get("sha256", "")) if isinstance(image, dict) else ""
 
 
 def row_of(cells: Cells, result: SegmentResult, files: dict[str, str], stem: str) -> BatchRow:

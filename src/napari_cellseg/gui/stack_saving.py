@@ -17,7 +17,8 @@ from ..imaging.image import Image
 from ..imaging.pages import Page
 from ..imaging.writing import make_folder, write_json, write_table
 from ..session import Cells
-from .saving import row_of
+from .batch_saving import one_at_a_time
+from .saving import row_of, stem_of
 
 
 class CorrectedStack(Stack):
@@ -43,6 +44,7 @@ def save_stack(image: Image, planes: Sequence[tuple[Page, Cells]], folder: Path,
         Every plane.
     folder : Path
     stem : str
+        Of the files' names; with a number where another image's files have it.
 
     Returns
     -------
@@ -54,7 +56,13 @@ def save_stack(image: Image, planes: Sequence[tuple[Page, Cells]], folder: Path,
     OutputError
         When the folder or a file can't be written.
     """
-    make_folder(folder)
+    with one_at_a_time:
+        make_folder(folder)
+        hashes = {page.name: cells.segmented.image_sha256 for page, cells in planes}
+        return _save(image, planes, folder, stem_of(image.source, hashes, folder, stem))
+
+
+def _save(image: Image, planes: Sequence[tuple[Page, Cells]], folder: Path, stem: str) -> list[Path]:
     # Before anything is written: a table there that is none of ours must not be met halfway.
     ledger = open_ledger(folder)
     stack, rows, tables = CorrectedStack(image, folder, stem), [], []

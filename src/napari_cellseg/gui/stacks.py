@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,9 +82,12 @@ class Stacks:
 
     def sliders(self, key: PlaneKey, model: str) -> tuple[float, int] | None:
         """Threshold and min_size at which the other planes stand; None before this model has segmented one."""
-        cells = (self._bench.session.cells_of(other) for other in self.done(key.layer))
-        known = any(one is not None and one.segmented.recipe.model == model for one in cells)
-        return self._sliders.get(key.layer) if known else None
+        return self._sliders.get(key.layer) if self._any_by(model, self.done(key.layer)) else None
+
+    def _any_by(self, model: str, keys: Iterable[PlaneKey]) -> bool:
+        """Whether a model has segmented any of these planes."""
+        cells = (self._bench.session.cells_of(key) for key in keys)
+        return any(one is not None and one.segmented.recipe.model == model for one in cells)
 
     def cells_of(self, key: PlaneKey) -> Cells | None:
         """Return the cells of a plane at the sliders of its stack."""
@@ -215,10 +219,14 @@ class Stacks:
         if not isinstance(key, PlaneKey):
             return
         cells = self._bench.session.cells_of(key)
-        if cells is not None and (key == self._bench.session.chosen or key.layer not in self._sliders):
-            self._set_sliders(key, cells)
-        elif cells is not None:
-            self._catch_up(key)
+        if cells is not None:
+            others = [other for other in self.done(key.layer) if other != key]
+            # The sliders may have moved on another plane while this one was segmented.
+            behind = self._any_by(cells.segmented.recipe.model, others)
+            if key.layer in self._sliders and (behind or key != self._bench.session.chosen):
+                self._catch_up(key)
+            else:
+                self._set_sliders(key, cells)
         self.changed.emit(key.layer)
 
     def _on_sliders(self, key: Any) -> None:

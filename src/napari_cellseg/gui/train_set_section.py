@@ -10,7 +10,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
 
 from ..imaging.errors import CellsegError
-from ..training.training_set import Entry, TrainingSet
+from ..training.datasets import Sample
+from ..training.training_set import Entry, Stamp, TrainingSet
 from .bindings import Bindings
 from .colors import Colors
 from .layout import small_button
@@ -55,7 +56,8 @@ class TrainSetSection(QWidget):
         self._colors: Colors | None = None
         self._set: TrainingSet | None = None
         self._listing = Latest(self._on_failed)
-        self._working = Latest(self._on_failed)
+        self._reading = Latest(self._on_failed)
+        self._writing: list[Latest] = []
         self._layers = EntryLayers(bench)
         self._build()
         self._lay_out()
@@ -63,7 +65,8 @@ class TrainSetSection(QWidget):
         self._bindings.bind(job.set_changed, self._on_set_changed)
         for signal in (bench.session.chosen_changed, bench.session.cells_changed):
             self._bindings.bind(signal, self._on_cells)
-        self.destroyed.connect(self._listing.close)
+        for work in (self._listing, self._reading):
+            self.destroyed.connect(work.close)
         self._on_cells()
 
     @property
@@ -74,7 +77,7 @@ class TrainSetSection(QWidget):
     @property
     def busy(self) -> bool:
         """Whether the folder is being read or written."""
-        return self._listing.busy or self._working.busy
+        return any(work.busy for work in (self._listing, self._reading, *self._writing))
 
     def refresh(self) -> None:
         """Read the folder again, beside the window's thread."""
@@ -173,9 +176,12 @@ class TrainSetSection(QWidget):
             self.refresh()
 
     def _on_selected(self) -> None:
+        name = self.list.selected()
         for button in (self.view, self.remove):
-            button.setEnabled(self.list.selected() is not None)
-        self.replace.setEnabled(self.list.selected() is not None and self._layers.shown(self.list.selected() or ""))
+            button.setEnabled(name is not None)
+        # What is being written has another stamp soon: a second Replace would take it for somebody else's.
+        writing = any(work.busy for work in self._writing)
+        self.replace.setEnabled(name is not None and not writing and self._layers.shown(name))
 
     def _on_cells(self, key: Any = None) -> None:
         self.add.setEnabled(self._bench.session.cells is not None)
@@ -192,35 +198,34 @@ class TrainSetSection(QWidget):
         if name is None or opened is None:
             return
 
-        def show(sample: Any) -> None:
-            self._layers.show(opened.path, sample)
+        def read() -> tuple[Sample, Stamp]:
+            # The stamp comes first: what changes while it is read must not count as shown.
+            stamp = opened.stamp(name)
+            return opened.read(name), stamp
+
+        def show(found: tuple[Sample, Stamp]) -> None:
+            self._layers.show(opened.path, *found)
             self._on_selected()
             self._tell(f"'{name}' is shown. To change it, edit its labels or reviewed layer and press Replace.", False)
 
-        self._working.ask(lambda: opened.read(name), show)
+        self._reading.ask(read, show)
 
     def _on_replace(self) -> None:
         name, opened = self.list.selected(), self._set
         if name is None or opened is None:
             return
         try:
-            changed = self._layers.read(opened.path, name)
+            image, labels, reviewed, stamp = self._layers.read(opened.path, name)
         except CellsegError as error:
             self._tell(str(error), True)
             return
 
-        def write() -> Entry:
-            entry = opened.add(name, *changed, provenance=opened.provenance(name), replace=True)
-            if entry.name != name:
-                # Nobody had written down of which image the entry was: it was added anew.
-                opened.remove(name)
-            return entry
-
-        def replaced(entry: Entry) -> None:
-            self._tell(f"'{entry.name}' was replaced by what the layers show.", False)
+        def replaced(now: Stamp) -> None:
+            self._layers.replaced(opened.path, name, stamp, now)
+            self._tell(f"'{name}' was replaced by what the layers show.", False)
             self._job.set_changed.emit(opened.path)
 
-        self._working.ask(write, replaced)
+        self._write(lambda: opened.put_back(name, image, labels, reviewed, stamp), replaced)
 
     def _on_remove(self) -> None:
         name, opened = self.list.selected(), self._set
@@ -235,8 +240,16 @@ class TrainSetSection(QWidget):
             f"Delete '{name}' from the training set? Its image, labels and reviewed area there are gone then.",
             "Delete it",
             "Keep it",
-            lambda: self._working.ask(lambda: opened.remove(name), removed),
+            lambda: self._write(lambda: opened.remove(name), removed),
         )
+
+    def _write(self, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
+        """Change the folder beside the window's thread: of several changes none is left out for a later one."""
+        job = Latest(self._on_failed, self._on_selected)
+        self.destroyed.connect(job.close)
+        job.ask(work, then)
+        self._writing = [*(other for other in self._writing if other.busy), job]
+        self._on_selected()
 
     def _on_failed(self, error: BaseException) -> None:
         if not isinstance(error, (CellsegError, OSError)):

@@ -59,6 +59,8 @@ def add_current(
     if cells is None:
         raise CellsegError(f"'{layer.name}' was not segmented yet. Segment it, and correct or review its cells first.")
     job, name = job_of(bench), bench.name_of(bench.session.chosen)
+    stack = bench.stacks.of(bench.session.chosen)
+    whole = "" if stack is None else stack.image.title
     path = Path(folder) if folder is not None else job.folder
     say = tell or bench.correcting.said.emit
     question = ask or dialog
@@ -78,14 +80,24 @@ def add_current(
             bench.failed(error)
 
     work = Latest(failed)
-    work.ask(lambda: write_entry(cells, path, name, replace), added)
+    work.ask(lambda: write_entry(cells, path, name, replace, whole), added)
     # Held until it is done: the caller may not care.
     job.adding = [*(other for other in job.adding if other.busy), work]
     return work
 
 
-def write_entry(cells: Cells, folder: Path, name: str, replace: bool = False) -> Entry:
+def write_entry(cells: Cells, folder: Path, name: str, replace: bool = False, whole: str = "") -> Entry:
     """Write the cells of an image as they are shown, and the area that a person vouches for, into a training set.
+
+    Parameters
+    ----------
+    cells : Cells
+    folder : Path
+    name : str
+    replace : bool
+        Replace the entry of the same image.
+    whole : str
+        What the stack is called that the image is a plane of; empty for other images.
 
     Raises
     ------
@@ -104,10 +116,21 @@ def write_entry(cells: Cells, folder: Path, name: str, replace: bool = False) ->
         )
     training_set = TrainingSet.open(folder, create=True)
     image = cells.segmented.image
-    provenance = {**metadata, "source": image.source}
+    provenance = {**metadata, "source": image.source, "group": _group(cells, whole)}
     return training_set.add(
         name, cells.segmented.plane, labels, reviewed, provenance, pixel_size=image.pixel_size, replace=replace
     )
+
+
+def _group(cells: Cells, whole: str) -> str:
+    """What an image was taken from: its file, else what it was cut out of, else its stack; of others its own hash."""
+    image = cells.segmented.image
+    taken_from = image.source or (image.origin.title if image.origin is not None else whole)
+    if not taken_from:
+        return cells.segmented.image_sha256
+    # Files of equal names in two folders are two images, also where a path is short.
+    path = Path(taken_from)
+    return str(path.absolute()) if path.exists() else taken_from
 
 
 def _frozen(cells: Cells) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:

@@ -369,7 +369,6 @@ class Workbench:
         for key, layers in list(self.layers.items()):
             if layer is layers.labels:
                 self._stop_for(layer_id(key))
-                self.take_out(layers.points)
                 self._forget(key)
         if (id_ := self.stacks.owner_asleep(layer)) is not None:
             self._forget(id_)

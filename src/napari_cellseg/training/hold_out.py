@@ -76,7 +76,9 @@ def hold_out(samples: Sequence[Sample], fraction: float = 0.2, seed: int = 0) ->
         if kept and count_cells(learned) and count_cells(kept):
             return HeldOut(tuple(learned), tuple(kept), "images")
     rng = np.random.default_rng(seed)
-    strips = [_strip(sample, fraction, bool(rng.integers(2))) for sample in samples]
+    # Images of one group, such as frames of a film, show the same place: all of them keep the same end.
+    ends: dict[tuple[str, str], bool] = {}
+    strips = [_strip(s, fraction, ends.setdefault((s.kind, s.group), bool(rng.integers(2)))) for s in samples]
     kept = [part for pair in strips if (part := pair[1]) is not None]
     if not kept or not count_cells(kept):
         return HeldOut(tuple(samples), tuple(samples), "none")

@@ -11,6 +11,8 @@ from ..imaging.errors import DatasetError
 from ..imaging.reading import read_image
 from ..imaging.writing import read_labels
 
+# Tables by id, as targets and sizes take them, are as long as the highest one: beyond this it is no number of a cell.
+MAX_ID = 1_000_000
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 
 
@@ -48,7 +50,10 @@ def files_by_stem(folder: Path) -> dict[str, Path]:
 
 
 def read_pair(name: str, image_path: Path, label_path: Path, reviewed_path: Path | None) -> Sample:
-    """Read an image, its labels and its reviewed area (None: all of it) and check that they fit."""
+    """Read an image, its labels and its reviewed area (None: all of it) and check that they fit.
+
+    Labels come back with their ids, or with ids from 1 on where one is above `MAX_ID`.
+    """
     image = read_image(image_path).plane()
     ids = read_labels(label_path)
     if ids.shape != image.shape[:2]:
@@ -65,4 +70,11 @@ def read_pair(name: str, image_path: Path, label_path: Path, reviewed_path: Path
                 f"The reviewed area {reviewed_path} is {reviewed.shape} pixels but {image_path} is {ids.shape}. "
                 "Replace it, or remove it if all of the image was reviewed."
             )
-    return Sample(name, image, ids.astype(np.int32), reviewed=reviewed)
+    return Sample(name, image, _without_gaps(ids).astype(np.int32), reviewed=reviewed)
+
+
+def _without_gaps(ids: np.ndarray) -> np.ndarray:
+    if ids.max(initial=0) <= MAX_ID:
+        return ids
+    known, inverse = np.unique(ids, return_inverse=True)
+    return inverse.reshape(ids.shape) + (0 if known[0] == 0 else 1)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tifffile
 
-from ..imaging.atomic import atomic_path, output_error
+from ..imaging.atomic import atomic_path, make_folder, output_error
 from ..imaging.errors import DatasetError
 from ..imaging.image import as_image
+from ..imaging.writing import write_json, write_labels
+from .layouts import REVIEWED_FOLDER
+
+IMAGES, LABELS, PROVENANCE = "images", "labels", "provenance"
 
 
 def check_fit(name: str, image: np.ndarray, labels: np.ndarray, reviewed: np.ndarray | None) -> None:
@@ -33,6 +39,49 @@ def check_fit(name: str, image: np.ndarray, labels: np.ndarray, reviewed: np.nda
             f"Nothing of {name} is reviewed, so there is nothing to learn from it. "
             "Correct or accept cells, or mark an area as reviewed."
         )
+
+
+def free_name(wanted: str, taken: Iterable[str]) -> str:
+    """Return a name that files can have everywhere, with a number where it is taken."""
+    # Windows allows none of these signs, nor a dot or blank at the end.
+    base = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", wanted).strip(" .")[:120].strip(" .") or "image"
+    folded = {name.casefold() for name in taken}
+    name, i = base, 1
+    while name.casefold() in folded:
+        i += 1
+        name = f"{base} {i}"
+    return name
+
+
+def write_files(
+    root: Path,
+    name: str,
+    image: np.ndarray,
+    labels: np.ndarray,
+    reviewed: np.ndarray,
+    record: Mapping[str, Any],
+    pixel_size: tuple[float, float] | None,
+) -> set[Path]:
+    """Write the files of an entry, in the place of those that have their names; returns where they are.
+
+    Raises
+    ------
+    OutputError
+        If the folder cannot be written to; what was there is untouched.
+    """
+    written = set()
+    # Everything is written elsewhere first: a full disk must not leave new labels beside an old reviewed area.
+    with staged(root) as stage:
+        write_plane(stage / IMAGES / f"{name}.tif", image, pixel_size)
+        write_plane(stage / REVIEWED_FOLDER / f"{name}.tif", reviewed.astype(np.uint8) * 255, pixel_size)
+        write_json(stage / PROVENANCE / f"{name}.json", dict(record))
+        write_labels(stage / LABELS / f"{name}.tif", labels, metadata=record, pixel_size=pixel_size)
+        for folder in (IMAGES, REVIEWED_FOLDER, PROVENANCE, LABELS):
+            for path in (stage / folder).iterdir():
+                make_folder(root / folder)
+                os.replace(path, root / folder / path.name)
+                written.add(root / folder / path.name)
+    return written
 
 
 @contextlib.contextmanager

@@ -12,8 +12,7 @@
 
 from __future__ import annotations
 
-import os
-import re
+import threading
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -26,13 +25,27 @@ from ..imaging.atomic import make_folder, output_error
 from ..imaging.errors import CellsegError, DatasetError
 from ..imaging.home import user_home
 from ..imaging.progress import Progress, drain
-from ..imaging.writing import write_json, write_labels
+from ..imaging.writing import write_json
 from .datasets import REVIEWED_FOLDER, Sample, files_by_stem, read_pair
-from .training_files import check_fit, plane_sha256, raw_plane, read_json, staged, write_plane
+from .training_files import (
+    IMAGES,
+    LABELS,
+    PROVENANCE,
+    check_fit,
+    free_name,
+    plane_sha256,
+    raw_plane,
+    read_json,
+    write_files,
+)
 
 SET_FILE = "training_set.json"
 FORMAT = 1
-IMAGES, LABELS, PROVENANCE = "images", "labels", "provenance"
+# What is on the disk of an entry: path, size in bytes and time of its last change in nanoseconds, file by file.
+Stamp = tuple[tuple[str, int, int], ...]
+
+# Two images that are added at once must not both find the same name free.
+_one_at_a_time = threading.Lock()
 
 
 class DuplicateError(DatasetError):
@@ -93,7 +106,7 @@ class TrainingSet:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._seen: dict[str, tuple[tuple[Any, ...], Entry]] = {}
+        self._seen: dict[str, tuple[Stamp, Entry]] = {}
 
     @classmethod
     def open(cls, path: str | Path, create: bool = False) -> TrainingSet:
@@ -186,7 +199,21 @@ class TrainingSet:
         except CellsegError as error:
             raise DatasetError(f"Entry {name} of {self.path}: {error} Or remove the entry.") from error
         provenance = self.provenance(name)
-        return replace(sample, kind=str(provenance.get("kind", "")), group=str(provenance.get("group", "")) or name)
+        # Frames of one film, slices of one stack and parts of one image are not divided when some are held out.
+        group = str(provenance.get("group") or provenance.get("source") or name)
+        return replace(sample, kind=str(provenance.get("kind", "")), group=group)
+
+    def stamp(self, name: str) -> Stamp:
+        """Return what tells whether an entry's files are still the same, without reading them.
+
+        Raises
+        ------
+        DatasetError
+            If there is no such entry, or a file of it is missing.
+        """
+        paths = [*(p for p in self._files(name) if p is not None), self.path / PROVENANCE / f"{name}.json"]
+        found = ((path, path.stat()) for path in paths if path.is_file())
+        return tuple((str(path), stat.st_size, stat.st_mtime_ns) for path, stat in found)
 
     def provenance(self, name: str) -> dict[str, Any]:
         """Return where an entry comes from; empty where nobody wrote it down."""
@@ -216,7 +243,8 @@ class TrainingSet:
         reviewed : ndarray of bool, optional
             ``(Y, X)``; None is everywhere.
         provenance : mapping, optional
-            JSON-able; a result's metadata, for example. The image's hash and the time are added.
+            JSON-able; a result's metadata, for example. The image's hash and the time are added. Entries of one
+            ``group`` (without one: of one ``source``) are not divided between what is learned and what is held out.
         pixel_size : tuple of float, optional
             Micrometres per pixel (Y, X).
         replace : bool
@@ -241,35 +269,52 @@ class TrainingSet:
         check_fit(name, image, labels, reviewed)
         image = raw_plane(image)
         digest = plane_sha256(image)
-        same = self._entry_of_image(digest)
-        if same is not None and not replace:
-            raise DuplicateError(same, self.path)
-        name = same or self._free_name(name)
-        record = {
-            **(provenance or {}),
-            "name": name,
-            "image_sha256": digest,
-            "added": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
-        if not (self.path / SET_FILE).is_file():
-            self._write_set_file()
-        area = np.ones(labels.shape, bool) if reviewed is None else reviewed
-        stale = set(self._present(name)) if same is not None else set()
-        # Everything is written elsewhere first: a full disk must not leave new labels beside an old reviewed area.
-        with staged(self.path) as stage:
-            write_plane(stage / IMAGES / f"{name}.tif", image, pixel_size)
-            write_plane(stage / REVIEWED_FOLDER / f"{name}.tif", area.astype(np.uint8) * 255, pixel_size)
-            write_json(stage / PROVENANCE / f"{name}.json", record)
-            write_labels(stage / LABELS / f"{name}.tif", labels, metadata=record, pixel_size=pixel_size)
-            for folder in (IMAGES, REVIEWED_FOLDER, PROVENANCE, LABELS):
-                for path in (stage / folder).iterdir():
-                    make_folder(self.path / folder)
-                    os.replace(path, self.path / folder / path.name)
-                    stale.discard(self.path / folder / path.name)
-        for path in stale:
-            path.unlink(missing_ok=True)
-        self._seen.pop(name, None)
-        return self._entry(name)
+        with _one_at_a_time:
+            same = self._entry_of_image(digest)
+            if same is not None and not replace:
+                raise DuplicateError(same, self.path)
+            name = same or free_name(name, self.names())
+            record = {**(provenance or {}), "image_sha256": digest}
+            return self._write(name, image, labels, reviewed, record, pixel_size)
+
+    def put_back(self, name: str, image: np.ndarray, labels: np.ndarray, reviewed: np.ndarray, stamp: Stamp) -> Stamp:
+        """Replace what is there of an entry by what a person made of it.
+
+        Parameters
+        ----------
+        name : str
+        image : ndarray
+            ``(Y, X)`` or ``(Y, X, 3)``, raw values.
+        labels : ndarray of int
+            ``(Y, X)``, 0 is background.
+        reviewed : ndarray of bool
+            ``(Y, X)``.
+        stamp : tuple
+            `stamp` of the entry when it was read.
+
+        Returns
+        -------
+        tuple
+            Its `stamp` from now on.
+
+        Raises
+        ------
+        DatasetError
+            If the entry was changed or removed since, shapes differ, or nothing was reviewed.
+        OutputError
+            If the folder cannot be written to; what was there is untouched.
+        """
+        check_fit(name, image, labels, reviewed)
+        image = raw_plane(image)
+        with _one_at_a_time:
+            if not self._present(name) or self.stamp(name) != stamp:
+                raise DatasetError(
+                    f"'{name}' in the training set {self.path} was changed or removed since it was shown, and what is "
+                    "there now is left as it is. View it again, then change and replace that."
+                )
+            record = {**self.provenance(name), "image_sha256": plane_sha256(image)}
+            self._write(name, image, labels, reviewed, record)
+            return self.stamp(name)
 
     def remove(self, name: str) -> None:
         """Delete an entry's files.
@@ -281,15 +326,38 @@ class TrainingSet:
         OutputError
             If a file cannot be deleted.
         """
-        present = self._present(name)
-        if not present:
-            raise DatasetError(f"The training set {self.path} has no entry {name}. It may have been removed already.")
-        for path in (*present, self.path / PROVENANCE / f"{name}.json"):
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                raise output_error(path, error) from error
+        with _one_at_a_time:
+            present = self._present(name)
+            if not present:
+                raise DatasetError(
+                    f"The training set {self.path} has no entry {name}. It may have been removed already."
+                )
+            for path in (*present, self.path / PROVENANCE / f"{name}.json"):
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:
+                    raise output_error(path, error) from error
         self._seen.pop(name, None)
+
+    def _write(
+        self,
+        name: str,
+        image: np.ndarray,
+        labels: np.ndarray,
+        reviewed: np.ndarray | None,
+        record: Mapping[str, Any],
+        pixel_size: tuple[float, float] | None = None,
+    ) -> Entry:
+        """Write an entry, in the place of the one of this name where there is one."""
+        record = {**record, "name": name, "added": datetime.now(UTC).isoformat(timespec="seconds")}
+        if not (self.path / SET_FILE).is_file():
+            self._write_set_file()
+        area = np.ones(labels.shape, bool) if reviewed is None else reviewed
+        before = set(self._present(name))
+        for path in before - write_files(self.path, name, image, labels, area, record, pixel_size):
+            path.unlink(missing_ok=True)
+        self._seen.pop(name, None)
+        return self._entry(name)
 
     def _present(self, name: str) -> list[Path]:
         """Return an entry's files, whatever their kind, but for the provenance."""
@@ -309,10 +377,8 @@ class TrainingSet:
         return image, labels, by_folder[REVIEWED_FOLDER].get(name)
 
     def _entry(self, name: str) -> Entry:
-        provenance_file = self.path / PROVENANCE / f"{name}.json"
         try:
-            files = [*(p for p in self._files(name) if p is not None), provenance_file]
-            stamp = tuple((str(p), p.stat().st_size, p.stat().st_mtime_ns) for p in files if p.is_file())
+            stamp = self.stamp(name)
             if name in self._seen and self._seen[name][0] == stamp:
                 return self._seen[name][1]
             sample, provenance = self.read(name), self.provenance(name)
@@ -340,16 +406,6 @@ class TrainingSet:
             except DatasetError:
                 continue
         return None
-
-    def _free_name(self, wanted: str) -> str:
-        # Windows allows none of these signs, nor a dot or blank at the end.
-        base = re.sub(r'[\x00-\x1f<>:"/\\|?*]', "_", wanted).strip(" .")[:120].strip(" .") or "image"
-        taken = {name.casefold() for name in self.names()}
-        name, i = base, 1
-        while name.casefold() in taken:
-            i += 1
-            name = f"{base} {i}"
-        return name
 
     def _write_set_file(self) -> None:
         values = {
