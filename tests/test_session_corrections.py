@@ -233,7 +233,8 @@ def test_none_of_the_persons_cells_is_left_out(session: Session) -> None:
     assert cells_of(session).n_left_out() == 7 and cells_of(session).count() == 2
 
 
-def test_nobody_vouches_for_what_another_answer_changed(session: Session) -> None:
+@pytest.mark.parametrize("was_away", [False, True])
+def test_nobody_vouches_for_what_another_answer_changed(session: Session, was_away: bool) -> None:
     session.mark_reviewed("a", EVERYWHERE, True)
     labels = shown(session)
     segment(session, "a")
@@ -242,6 +243,8 @@ def test_nobody_vouches_for_what_another_answer_changed(session: Session) -> Non
     picture = np.array(discs().plane())
     picture[labels == 1] = picture[labels == 5] = 0
     picture[0:6, 30:36] = 0.8
+    if was_away:
+        session.forget("a")
     request = session.request("a", discs(), Recipe("other"))
     assert request is not None
     answer = replace(segmented(as_image(picture), request.recipe), image=request.image)

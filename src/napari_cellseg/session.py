@@ -24,7 +24,7 @@ from .instances.corrected import CorrectedInstances
 from .instances.edits import EditError, mark_reviewed, review_again
 from .instances.record import CorrectionsRecord, CorrectionsRecords, Saved
 from .instances.recovery import JournalInfo, dismiss
-from .instances.runs import Patch, Region, union, whole
+from .instances.runs import Patch, Region, Runs, union, whole
 from .instances.view import CellView
 
 THRESHOLD_DIGITS = 4
@@ -159,20 +159,16 @@ class Session:
             return False
         self._running = None
         image = segmented.image
-        before, aside = self._cells.get(request.key), self._records.of(request.key)
+        aside = self._records.of(request.key)
+        self._remember(request.key)
         content = (segmented.image_sha256, segmented.instances.shape, segmented.channels)
         record = self._records.take_up(request.key, content, image.name, image.source)
         self._show(request.key, segmented, *self._sliders_for(request, segmented), record)
         self.cells_changed.emit(request.key)
         self.rest()
-        if before is not None and aside is record and self._review_again(request.key, before):
+        if self._review_again(request.key, record):
             self.note(f"{self._state.sentence} {REVIEW_AGAIN}")
-        if (
-            aside is not None
-            and aside is not record
-            and aside.corrections.revision
-            and aside.content[:2] == content[:2]
-        ):
+        if aside is not None and aside.is_of_another_channel(content):
             self.note(f"{self._state.sentence} {OF_ANOTHER_CHANNEL}")
         return True
 
@@ -201,6 +197,7 @@ class Session:
         dropped = self._running is not None and self._running.key == key
         if dropped:
             self._running = None
+        self._remember(key)
         self._records.put_aside(key)
         if self._cells.pop(key, None) is not None:
             self.cells_changed.emit(key)
@@ -352,12 +349,19 @@ class Session:
             return now.threshold, now.min_size
         return segmented.threshold, segmented.min_size
 
-    def _review_again(self, key: Hashable, before: Cells) -> bool:
+    def _remember(self, key: Hashable) -> None:
+        """Note what an image shows while parts of it are marked as reviewed: another answer is compared with that."""
+        cells, record = self._cells.get(key), self._records.of(key)
+        if cells is not None and record is not None and record.corrections.has_marks:
+            record.shown = Runs.of(whole(record.corrections.shape), cells.view.labels())
+
+    def _review_again(self, key: Hashable, record: CorrectionsRecord) -> bool:
         """Nobody vouched for what another answer changed in a reviewed area: take the marks off that, as an edit."""
-        if not before.corrected.corrections.has_marks:
+        shown, record.shown = record.shown, None
+        if shown is None:
             return False
         try:
-            self.edit(key, review_again, before.corrected.labels(before.threshold, before.min_size))
+            self.edit(key, review_again, shown.array())
         except EditError:
             return False
         return True

@@ -25,14 +25,14 @@ class CellsLabels(Labels):
     -------
     painted(region, after)
         A stroke ended; `after` are the labels in the region as the person left them (a copy).
-    misfitted()
-        `data` was replaced by something that cannot be labels of this image.
+    replaced(after)
+        Somebody put other labels into `data`; `after` is a copy of them, of whatever shape.
     undo_asked(), redo_asked(), fresh_asked()
         Ctrl+Z, Ctrl+Shift+Z, and M for an id that no cell has.
     """
 
     painted = Signal(object, object)
-    misfitted = Signal()
+    replaced = Signal(object)
     undo_asked = Signal()
     redo_asked = Signal()
     fresh_asked = Signal()
@@ -43,7 +43,6 @@ class CellsLabels(Labels):
         self._on_its_own = False
         self._atoms: list[Any] = []
         super().__init__(data, **attributes)
-        self._size = np.shape(data)
         self.events.paint.connect(self._on_paint)
         self.events.data.connect(self._on_data)
 
@@ -161,14 +160,8 @@ class CellsLabels(Labels):
         """Somebody put other labels here, a script or another plugin: that is a correction like a stroke."""
         if self._taking or self._on_its_own:
             return
-        # A copy: what is drawn here later must not be written into an array of theirs.
-        after = np.array(self.data)
-        if after.shape != self._size:
-            self.misfitted.emit()
-            return
-        self.take(after)
         self._forget_history()
-        self.painted.emit(tuple(slice(0, n) for n in self._size), after.copy())
+        self.replaced.emit(np.array(self.data))
 
     def _hand_on(self) -> None:
         atoms, self._atoms = self._atoms, []

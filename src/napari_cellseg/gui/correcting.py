@@ -12,6 +12,7 @@ from scipy.ndimage import binary_dilation
 from ..imaging.errors import CellsegError
 from ..instances import edits
 from ..instances.edits import CellView
+from ..instances.runs import whole
 from .cells_labels import CellsLabels, Region
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Correcting:
         """Take the strokes and the undo keys of a cells layer, for the image or plane that it shows then."""
         key_of = self._bench.key_of_result
         labels.painted.connect(lambda region, after: self._on_painted(key_of(labels), labels, region, after))
-        labels.misfitted.connect(lambda: self._on_misfit(key_of(labels), labels))
+        labels.replaced.connect(lambda after: self._on_replaced(key_of(labels), labels, after))
         labels.undo_asked.connect(lambda: self.undo(key_of(labels)))
         labels.redo_asked.connect(lambda: self.redo(key_of(labels)))
         labels.fresh_asked.connect(lambda: self.choose_fresh(key_of(labels), labels))
@@ -85,20 +86,24 @@ class Correcting:
             return
         self.said.emit(nothing if region is None else f"{word}: {name}. {back}", False)
 
-    def _on_misfit(self, key: Any, labels: CellsLabels) -> None:
-        """Show the cells again in the place of labels of another size."""
-        size = " x ".join(map(str, np.shape(labels.data)))
+    def _on_replaced(self, key: Any, labels: CellsLabels, after: np.ndarray) -> None:
+        """Take labels in that a script or another plugin put into a cells layer, if they can be its cells."""
         view = self._bench.session.view_of(key)
         if view is None:
             labels.let_go()
             return
-        labels.take(view.labels())
-        height, width = view.shape
-        self.said.emit(
-            f"{labels.name}: labels of {size} pixels cannot be cells of an image of {height} x {width}; the cells are "
-            "shown as they were. Add such labels as a layer of their own.",
-            True,
-        )
+        shown = view.labels()
+        # An array of our own: what is drawn later must not be written into one of theirs.
+        labels.take(shown)
+        if after.shape != view.shape:
+            size, wanted = (" x ".join(map(str, shape)) for shape in (after.shape, view.shape))
+            self.said.emit(
+                f"{labels.name}: labels of {size} pixels cannot be cells of an image of {wanted}; the cells are shown "
+                "as they were. Add such labels as a layer of their own.",
+                True,
+            )
+        elif not np.array_equal(after, shown):
+            self.edit(key, edits.painted, whole(view.shape), after, done="Labels taken over as corrections.")
 
     def _on_painted(self, key: Any, labels: CellsLabels, region: Region, after: np.ndarray) -> None:
         """Take a stroke in; where nothing comes of it, the picture is what it was."""

@@ -82,11 +82,11 @@ class ResultLayers:
         """Show or hide both layers, the counts only where they are wanted."""
         self._set_visible(shown, shown and numbers)
 
-    def place(self, image: ImageLayer) -> None:
-        """Lie where an image lies in the world now."""
-        for name, value in placement(image).items():
-            for layer in (self.labels, self.points):
-                setattr(layer, name, value)
+    def place(self, image: ImageLayer, moved: str) -> None:
+        """Lie where an image lies in the world now; `moved` says which of `PLACEMENT` changed."""
+        # One alone: napari draws the layer again for each, equal or not.
+        for layer in (self.labels, self.points):
+            setattr(layer, moved, placement(image)[moved])
 
     def sleep(self) -> None:
         """Hide both layers while there are no cells to show, as in a plane that was not segmented yet."""

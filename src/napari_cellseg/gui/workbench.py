@@ -341,7 +341,7 @@ class Workbench:
         """Where an image lies in the world its cells lie too."""
         layers = self.stacks.results_of(event.source.unique_id)
         if layers is not None:
-            layers.place(event.source)
+            layers.place(event.source, event.type)
 
     def _on_layer_inserted(self, event: Any) -> None:
         self._watch(event.value)

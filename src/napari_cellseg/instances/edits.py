@@ -15,9 +15,8 @@ from scipy import ndimage as ndi
 from .adding import proposed_cell
 from .cutting import cut, line
 from .foreign import import_labels
-from .metrics import iou_matrix
 from .patching import LEAP, EditError, Wish, check_ids, labels_around, patch_from_labels, replaced
-from .runs import Patch, Region, Runs, distinct, is_empty, plain_region, shape_of, union
+from .runs import Patch, Region, Runs, box_of_pixels, is_empty, pairs_of, plain_region, shape_of, union
 from .view import CellView
 
 if TYPE_CHECKING:
@@ -234,13 +233,21 @@ def review_again(view: CellView, before: np.ndarray) -> Patch:
     EditError
         Nothing that is marked has changed.
     """
-    after = view.labels()
-    same = (iou_matrix(before, after) >= SAME_IOU).tocoo()
-    changed = np.zeros(view.shape, dtype=bool)
-    for labels, places in ((before, same.row), (after, same.col)):
-        known = np.array(distinct(labels), dtype=np.int64)[places]
-        changed |= (labels > 0) & ~np.isin(labels, known)
-    return mark_reviewed(view, None, (view.corrected.corrections.marks() > 0) & ~changed)
+    marks = view.corrected.corrections.marks() > 0
+    if not marks.any():
+        raise EditError("Nothing is marked as reviewed.")
+    region = box_of_pixels(np.flatnonzero(marks.any(axis=1)), np.flatnonzero(marks.any(axis=0)))
+    before, after = before[region], view.labels(region)
+    pairs, overlaps = pairs_of(before, after)
+    areas = [np.bincount(ids, overlaps) for ids in pairs]
+    iou = overlaps / (areas[0][pairs[0]] + areas[1][pairs[1]] - overlaps)
+    same = (pairs > 0).all(axis=0) & (iou >= SAME_IOU)
+    changed = np.zeros(before.shape, dtype=bool)
+    for labels, ids, found in zip((before, after), pairs, areas, strict=True):
+        is_new = np.ones(len(found), dtype=bool)
+        is_new[[0, *ids[same]]] = False
+        changed |= is_new[labels]
+    return mark_reviewed(view, region, marks[region] & ~changed)
 
 
 def _without_clashes(view: CellView, after: np.ndarray) -> tuple[np.ndarray, dict[int, int]]:

@@ -12,7 +12,7 @@ from ..imaging.errors import CellsegError
 from .corrections import Corrections
 from .journal import Journal, folder_of
 from .recovery import JournalInfo, newest_journal, read_journal, remove_superseded
-from .runs import Patch
+from .runs import Patch, Runs
 
 # What corrections are about: hash of the image's values; shape (Y, X), which is another one when its axes are read in
 # another order; and the channels that the cells are of, as what is right in one says nothing of another.
@@ -57,6 +57,11 @@ class CorrectionsRecord:
     corrections : Corrections
     continues : str, optional
         Name of the journal that they were recovered from.
+
+    Attributes
+    ----------
+    shown : Runs or None
+        Labels that were shown last, while a part is marked as reviewed and another answer is awaited.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class CorrectionsRecord:
     ) -> None:
         self.name, self.source, self.sha256, self.channels = name, source, sha256, channels
         self.corrections = corrections
+        self.shown: Runs | None = None
         self._continues = continues
         self._journal: Journal | None = None
         self._cells: dict[str, Any] = {}
@@ -82,7 +88,8 @@ class CorrectionsRecord:
 
     def is_of_another_channel(self, content: Content) -> bool:
         """Whether there are corrections, and of the same image, but of other channels."""
-        return self.corrections.revision > 0 and self.content[:2] == content[:2] and self.channels != content[2]
+        done = self.corrections.n_changed or self.corrections.n_erased or self.corrections.marks().any()
+        return bool(done) and self.content[:2] == content[:2] and self.channels != content[2]
 
     def note_cells(self, recipe: dict[str, Any], threshold: float, min_size: int) -> None:
         """Note what the automatic cells are, for the first line of a journal."""

@@ -118,8 +118,10 @@ def newest_journal(
 
 def is_about(info: JournalInfo, channels: tuple[int, ...] | None) -> bool:
     """Whether a journal's cells are of these channels, as far as it says so."""
-    said = info.header.get("channels")
-    return channels is None or not isinstance(said, list) or tuple(said) == channels
+    said, recipe = info.header.get("channels"), info.header.get("recipe")
+    if not isinstance(said, list) and isinstance(recipe, Mapping) and isinstance(recipe.get("channel"), int):
+        said = [recipe["channel"]]
+    return not channels or not isinstance(said, list) or tuple(said) == channels
 
 
 def read_journal(path: Path, shape: tuple[int, int] | None = None) -> Recovered:
