@@ -195,6 +195,12 @@ def test_counts_of_a_batch_that_cannot_be_compared(tmp_path: Path, batch: str, m
         ('image,people,ours\na,"1,200",1200\nb,0.125,2\n,,\n', [1200, 0.125]),
         ("image;people;ours\na;1,5;2\nb;1200;1200\n;;\n", [1.5, 1200]),
         ("image\tpeople\tours\na\t1.5\t2\nb\t0,125\t1\n\t\t\n", [1.5, 0.125]),
+        ("image,people,ours\na,12.000,12\nb,33.333,34\n", [12, 33.333]),
+        ('image,people,ours\na,"12,5",12\nb,"1,200,000",2\n', [12.5, 1_200_000]),
+        ("image;people;ours\na;33.333;1\nb;0.667;2\n", [33.333, 0.667]),
+        ("image;people;ours\na;1.200;1\nb;12,5;2\n", [1200, 12.5]),
+        ("image\tpeople\tours\na\t33,333\t1\nb\t12,5\t2\n", [33.333, 12.5]),
+        ("image;people;ours\na;1.200.000;0.5\nb;7;2\n", [1_200_000, 7]),
     ],
 )
 def test_thousands_are_told_from_decimals(tmp_path: Path, text: str, people: list[float]) -> None:
@@ -206,8 +212,8 @@ def test_thousands_are_told_from_decimals(tmp_path: Path, text: str, people: lis
     ("text", "match"),
     [
         ("image,people,ours\na,1,x\nb,2,2\n", "'x' as the count of a"),
-        ('image,people,ours\na,1,"1,5"\nb,2,2\n', "'1,5' as the count of a"),
-        ("image,people,ours\na,1,1.200\nb,2,2\n", "1200 or a little more than 1"),
+        ('image,people,ours\na,1,"1,5,2"\nb,2,2\n', "'1,5,2' as the count of a"),
+        ("image;people;ours\na;1,5;1.200\nb;2;33.333\n", "1200 or a little more than 1"),
         ("image;people;ours\na;1;1,200\nb;2;2\n", "1200 or a little more than 1"),
         ("image,persons,ours\na,1,1\n", "needs one named people"),
         ("name,people,ours\na,1,1\n", "column image"),

@@ -17,7 +17,8 @@ import skimage.io
 import tifffile
 
 import napari_cellseg
-from napari_cellseg.batch import pipeline
+from napari_cellseg.batch import kept, pipeline
+from napari_cellseg.batch import plan as planning
 from napari_cellseg.batch.counts import put_row
 from napari_cellseg.batch.events import BatchEvent, BatchSummary, Note, Planned, RowDone, Running
 from napari_cellseg.batch.folder import iter_batch
@@ -28,12 +29,12 @@ from napari_cellseg.batch.plan import Item
 from napari_cellseg.batch.recipe import Recipe
 from napari_cellseg.batch.results import mean_doubt
 from napari_cellseg.batch.rows import BatchRow
-from napari_cellseg.batch.segment import iter_predict_image, segment
+from napari_cellseg.batch.segment import iter_predict_image, open_image, segment
 from napari_cellseg.imaging.errors import ModelError, OutputError, ParamsError
 from napari_cellseg.imaging.image import as_image
 from napari_cellseg.imaging.normalize import NormalizerParams
 from napari_cellseg.imaging.progress import drain
-from napari_cellseg.imaging.reading import find_images, read_image
+from napari_cellseg.imaging.reading import find_images, read_image, source_stamp
 from napari_cellseg.imaging.writing import read_label_stack, read_labels, read_metadata, write_labels
 from napari_cellseg.network.versions import read_version, set_defaults, write_config
 from tests.blobs import blobs
@@ -182,6 +183,36 @@ def test_a_copy_is_known_by_its_values_and_another_image_is_not_taken_for_it(
     assert len(counts(out)) == N + 1
 
 
+def test_finding_moved_images_again_reads_no_more_than_it_must_and_can_be_stopped(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, read = tmp_path / "A01.tif", []
+    tifffile.imwrite(path, blobs(2).image.astype(np.uint16))
+    size = path.stat().st_size
+    hashes = [as_image(blobs(seed).image.astype(np.uint16)).content_hash() for seed in range(3)]
+
+    def known(size: int) -> list[BatchRow]:
+        sources = [{"path": str(tmp_path / f"p{i}" / "A01.tif"), "size": size, "mtime_ns": 1} for i in range(3)]
+        return [
+            BatchRow("A01.tif", state="done", stem=f"A01_{i}", source=sources[i], image_sha256=hashes[i])
+            for i in range(3)
+        ]
+
+    def reading(*args: Any, **options: Any) -> Any:
+        read.append(args[0])
+        return read_image(*args, **options)
+
+    monkeypatch.setattr(planning, "read_image", reading)
+    assert planning.plan([(path, "A01.tif")], known(size))[0].stem == "A01_2" and read == [path]
+    assert planning.plan([(path, "A01.tif")], known(size + 1))[0].stem == "A01" and read == [path]
+    for row in known(size):
+        put_row(tmp_path / "out", row)
+    steps = iter_batch([(path, "A01.tif")], tmp_path / "out", recipe, stop=lambda: True)
+    assert next(steps) == Planned(("A01.tif",))
+    rows, summary = drain_rows(steps)
+    assert summary.stopped and not rows and read == [path]
+
+
 def test_another_plate_with_equal_names_never_takes_the_place_of_the_first(recipe: Recipe, tmp_path: Path) -> None:
     for plate, seed in (("p1", 1), ("p2", 2)):
         (tmp_path / plate).mkdir()
@@ -213,6 +244,35 @@ def test_labels_of_a_person_outlive_an_image_that_is_away(images: Path, recipe: 
     (tmp_path / "away.tif").rename(images / "0.tif")
     (again, *_), _ = run(images, out, replace(recipe, outputs=("labels", "cells")), resume=True)
     assert (again.state, again.count) == ("kept", 1) and "without cells" in again.notes[0]
+
+
+def test_corrected_images_of_a_copied_folder_are_looked_into_once(
+    images: Path, recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, opened = tmp_path / "out", []
+    (row, *_), _ = run(images, out, recipe)
+    write_labels(out / row.files["labels"], np.ones((96, 96), np.uint16), metadata={"corrected": True})
+    put_row(out, replace(row, corrected=True, count=1))
+    images.rename(tmp_path / "copy")
+    path = tmp_path / "copy" / "0.tif"
+    os.utime(path, ns=(1, 1))
+
+    def opening(*args: Any) -> Any:
+        opened.append(args[0])
+        return open_image(*args)
+
+    monkeypatch.setattr(kept, "open_image", opening)
+    for _ in range(2):
+        (again, *_), _ = run(tmp_path / "copy", out, recipe, resume=True)
+        assert (again.state, again.count, opened) == ("kept", 1, [str(path)])
+        stored = Ledger(out).get(row.key)
+        assert stored is not None and stored.corrected and stored.count == 1
+        assert dict(stored.source) == {"path": str(path), **source_stamp(path)}
+    # What it was when it was corrected stays known when it becomes another.
+    tifffile.imwrite(path, blobs(17).image.astype(np.uint16))
+    assert run(path, out, recipe, resume=True)[0][0].error
+    changed = Ledger(out).get(row.key)
+    assert changed is not None and changed.error and changed.source == stored.source
 
 
 def test_files_of_an_earlier_recipe_are_told(images: Path, recipe: Recipe, tmp_path: Path) -> None:

@@ -132,6 +132,19 @@ def test_states_are_words(rows: BatchRows, model: BatchModel) -> None:
     assert "Corrected by a person" in model.about(model.row(2))
 
 
+@pytest.mark.parametrize("state", ["kept", "done"])
+def test_an_image_that_changed_since_it_was_corrected_is_marked_and_says_what_to_do(
+    state: Any, rows: BatchRows, model: BatchModel
+) -> None:
+    row = BatchRow("a", state=state, count=4, corrected=True, error="Move that file away.")
+    rows.put([row])
+    assert model.index(0, STATE).data() == "corrected; image changed" and model.index(0, CELLS).data() == "4"
+    assert "Move that file away." in model.about(row)
+    # What is done again is no longer about what was.
+    rows.run("a")
+    assert model.index(0, STATE).data() == "running" and "Move" not in model.about(model.row(0))
+
+
 def test_ten_thousand_rows(qtbot: Any) -> None:
     rows = BatchRows()
     owner = QWidget()

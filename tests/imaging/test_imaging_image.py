@@ -88,8 +88,10 @@ def test_four_that_are_named_channels_are_channels_and_four_samples_are_colour()
     image = as_image(array, "YXC")
     assert not image.rgb and image.n_channels == 4
     np.testing.assert_array_equal(image.plane(3), array[..., 3])
-    with pytest.raises(ImageError, match="4 channels"):
+    with pytest.raises(ImageError, match=r"4 channels .* colours with alpha, .* axes='YXS'"):
         image.plane()
+    with pytest.raises(ImageError, match=r"--channel N\)\.$"):
+        as_image(np.moveaxis(array, -1, 0), "CYX").plane()
 
 
 def test_an_image_stays_what_it_is():

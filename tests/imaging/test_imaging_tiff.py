@@ -107,6 +107,12 @@ def test_colour_is_last_however_it_lies_in_the_file(tmp_path):
     assert read_image(tmp_path / "b.tif", "CYX").n_channels == 3
 
 
+def test_samples_that_are_named_colours_are_colours(tmp_path):
+    path = write(tmp_path / "a.tif", np.concatenate([RGB8, GREY8[..., None]], -1), planarconfig="contig")
+    assert read_image(path, "YXC").n_channels == 4
+    np.testing.assert_array_equal(read_image(path, "YXS").plane(), RGB8)
+
+
 def test_grey_with_alpha_and_many_samples(tmp_path):
     both = np.stack([GREY8, GREY8[::-1]], -1)
     write(tmp_path / "a.tif", both, extrasamples=["unassalpha"], planarconfig="contig")
@@ -163,6 +169,36 @@ def test_several_images_in_a_file(tmp_path):
     with pytest.raises(ImageError, match="2 separate images"):
         read_image(save("a.ome.tif", GREY16, GREY16))
     np.testing.assert_array_equal(read_image(save("b.ome.tif", GREY16, GREY16[:5, :5])).plane(), GREY16)
+
+
+BIG = np.tile(GREY16, (4, 4))  # 80 x 124
+
+
+@pytest.mark.parametrize("options", [{}, {"tile": (16, 16)}], ids=["strips", "tiles"])
+@pytest.mark.parametrize(
+    ("other", "name", "beside"),
+    [
+        (BIG[::2, ::2], "", True),
+        (BIG[::4, ::4][:, :30], "", True),
+        (BIG[:60, :93], "", False),
+        (BIG[::2, ::4], "", False),
+        (BIG[::2, ::2].astype("u1"), "", False),
+        (np.stack([BIG[::2, ::2]] * 3), "", False),
+        (BIG[:60, :93], "Macro image", True),
+        (RGB8, "label", True),
+        (BIG[:60, :93], "labelled cells", False),
+    ],
+)
+def test_levels_and_labels_beside_an_ome_image_are_left_out(tmp_path, other, name, beside, options):
+    with tifffile.TiffWriter(tmp_path / "a.ome.tif", ome=True) as writer:
+        writer.write(BIG, photometric="minisblack", **options)
+        kind = "rgb" if other is RGB8 else "minisblack"
+        writer.write(other, photometric=kind, metadata={"Name": name} if name else {}, **options)
+    if beside:
+        np.testing.assert_array_equal(read_image(tmp_path / "a.ome.tif").plane(), BIG)
+    else:
+        with pytest.raises(ImageError, match="2 separate images"):
+            read_image(tmp_path / "a.ome.tif")
 
 
 @pytest.mark.parametrize("pages", [(GREY8, GREY8[:15]), (GREY8, GREY8, GREY8[:, :20])])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ AGREEMENT_FILE = "agreement.json"
 REPORT_FILE = "agreement.html"
 _PEOPLE = ("people", "person_count", "manual", "true", "count_true")
 _OURS = ("ours", "count")
+_THOUSANDS = r"[1-9]\d{0,2}([.,])\d{3}(\1\d{3})*"
 _Key = tuple[str, str]  # image and page
 
 
@@ -32,8 +33,9 @@ def read_agreement(path: str | Path, counts: str | Path | None = None) -> Agreem
     ----------
     path : path
         CSV with the columns ``image``, ``people`` and ``ours``; one row per image, or one per image and person. With
-        a column ``page`` each page of an image counts by itself. Where columns are not parted by commas, a comma is a
-        decimal sign.
+        a column ``page`` each page of an image counts by itself. A dot or a comma is a decimal sign, but before three
+        digits a comma parts thousands where commas part the columns; where they do not, the other numbers of the
+        column tell (``1.200`` is 1200 beside ``1,5``, and 1.2 beside ``1.5``).
     counts : path, optional
         The ``counts.csv`` of a batch: our counts are taken from there, by the image's name, and its page where `path`
         has a column for it. What a person corrected there, or what failed, is left out.
@@ -122,7 +124,7 @@ def _images(agreement: Agreement) -> Html:
 class _Table:
     path: str | Path
     rows: list[dict[str, str]]
-    decimal_comma: bool
+    decimal_signs: dict[str, set[str]]  # of each column
     by_page: bool
 
     def key(self, row: Mapping[str, str]) -> _Key:
@@ -139,17 +141,18 @@ class _Table:
 
     def number(self, row: Mapping[str, str], column: str) -> float:
         text = row[column]
-        if not self.decimal_comma and re.fullmatch(r"[1-9]\d{0,2}(,\d{3})+", text):
-            # Where commas part the columns, this one can only part thousands.
-            text = text.replace(",", "")
-        if re.fullmatch(r"[1-9]\d{0,2}[.,]\d{3}", text):
-            whole, part = re.split("[.,]", text)
-            raise CellsegError(
-                f"{self.path} has '{text}' as the count of {row['image']}, which may be {whole}{part} or a little more "
-                f"than {whole}. Write it without a sign for thousands, or with fewer decimals."
-            )
+        decimal_signs = self.decimal_signs[column]
+        if found := re.fullmatch(_THOUSANDS, text):
+            whole, *parts = text.split(found[1])
+            if len(parts) == 1 and not decimal_signs:
+                raise CellsegError(
+                    f"{self.path} has '{text}' as the count of {row['image']}, which may be {whole}{parts[0]} or a "
+                    f"little more than {whole}. Write it without a sign for thousands, or with fewer decimals."
+                )
+            if found[1] not in decimal_signs:
+                text = text.replace(found[1], "")
         try:
-            return float(text.replace(",", ".") if self.decimal_comma else text)
+            return float(text.replace(",", "."))
         except ValueError:
             raise CellsegError(
                 f"{self.path} has '{text}' as the count of {row['image']}; give a number, or leave the image out."
@@ -173,7 +176,15 @@ def _read(path: str | Path) -> _Table:
     if not rows or "image" not in rows[0]:
         columns = ", ".join(rows[0]) if rows else "no row"
         raise CellsegError(f"The table {path} has {columns}; it needs a column image, and a row for each image.")
-    return _Table(path, rows, delimiter != ",", "page" in rows[0])
+    # A program that parts columns by commas has another sign for decimals.
+    signs = {name: {"."} if delimiter == "," else _decimal_signs(row[name] for row in rows) for name in rows[0]}
+    return _Table(path, rows, signs, "page" in rows[0])
+
+
+def _decimal_signs(texts: Iterable[str]) -> set[str]:
+    """The signs that part decimals in numbers where they cannot part thousands."""
+    found = (re.fullmatch(r"\d*([.,])\d+", text) for text in texts if not re.fullmatch(_THOUSANDS, text))
+    return {number[1] for number in found if number}
 
 
 def _title(key: _Key) -> str:

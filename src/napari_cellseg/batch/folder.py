@@ -88,12 +88,12 @@ def iter_batch(
         if lock.after_crash:
             sweep(job.out)
         book = _Book(job)
-        stopped = False
         try:
-            items = plan(files, book.ledger.rows())
+            items = plan(files, book.ledger.rows(), stop)
+            stopped = len(items) < len(files)
             _refuse_to_replace(items, job)
             _write_recipe(job)
-            yield Planned(tuple(item.name for item in items))
+            yield Planned(tuple(name for _, name in files))
             if resume:
                 items = yield from _iter_skip(items, job, book)
             steps = _steps(items, job, book, scheduler)
@@ -101,7 +101,7 @@ def iter_batch(
                 for event in steps:
                     yield from book.news()
                     if stop is not None and stop():
-                        stopped = bool(items)
+                        stopped = stopped or bool(items)
                         break
                     if event is not None:
                         yield event
@@ -153,7 +153,7 @@ class _Book:
             self.ledger.refresh()
         old = self.ledger.get(row.key)
         if row.state == "kept":
-            return old is None or not old.corrected or old.error != row.error
+            return old is None or not old.corrected or _stored(row, old) != old
         if row.state == "failed" and old is not None and old.corrected and not self._job.overwrite:
             # Its image could not even be looked at: the labels, which are a person's, are as they were.
             return not (self._job.out / old.files.get("labels", "")).is_file()
@@ -231,8 +231,9 @@ def _stored(row: BatchRow, old: BatchRow | None) -> BatchRow:
     """A row as the ledger has it: done or failed; what else its state says is about one run."""
     if row.state == "kept":
         if old is not None and old.corrected:
-            # A window that corrected it has said the rest in full, maybe just now.
-            return replace(old, error=row.error)
+            # A window that corrected it has said the rest in full, maybe just now. An image that became another is
+            # not the one that was corrected.
+            return replace(old, error=row.error, source=old.source if row.error else row.source)
         return replace(row, state="done", notes=())
     return replace(row, state="done") if row.state == "skipped" else row
 

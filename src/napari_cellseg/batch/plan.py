@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -39,7 +40,9 @@ class Item:
     stem: str
 
 
-def plan(files: Sequence[tuple[Path, str]], known: Iterable[BatchRow] = ()) -> list[Item]:
+def plan(
+    files: Sequence[tuple[Path, str]], known: Iterable[BatchRow] = (), stop: Callable[[], bool] | None = None
+) -> list[Item]:
     """Give every image a stem: its name without suffix, folders kept, equal ones told apart.
 
     Parameters
@@ -48,7 +51,10 @@ def plan(files: Sequence[tuple[Path, str]], known: Iterable[BatchRow] = ()) -> l
         Where an image is, and how it is called.
     known : iterable of BatchRow
         What the folder of results holds: an image keeps the stem that it had, also where it was moved, and takes none
-        of an image that is not among `files` and still lies where it lay, or that had other values.
+        of an image that is not among `files` and still lies where it lay, or that had another size or other values.
+    stop : callable, optional
+        Asked before a file is compared with rows of its name, for which it may have to be read; when it says True,
+        the items end in front of that file.
 
     Raises
     ------
@@ -66,12 +72,16 @@ def plan(files: Sequence[tuple[Path, str]], known: Iterable[BatchRow] = ()) -> l
     given = {str(path.absolute()) for path, _ in files}
     spoken_for = set(stems)
     for i, (here, name) in enumerate(files):
-        if stems[i] is None:
+        if stems[i] is None and name in by_name:
+            if stop is not None and stop():
+                files, stems = files[:i], stems[:i]
+                break
             # The same image in another place: the folder was moved, or is seen from another machine.
+            file = _File(here)
             moved = (
                 stem
-                for (path, stem), rows in by_name.get(name, {}).items()
-                if path not in given and stem not in spoken_for and not _is_another(rows, here)
+                for (path, stem), rows in by_name[name].items()
+                if path not in given and stem not in spoken_for and not _is_another(rows, file)
             )
             stems[i] = next(moved, None)
             spoken_for.add(stems[i])
@@ -91,39 +101,63 @@ def has_values_of(image: Image, row: BatchRow) -> bool | None:
     ImageError
         The image cannot be read.
     """
-    if not row.image_sha256:
-        return None
+    return _hash(image, row.page) == row.image_sha256 if row.image_sha256 else None
+
+
+def _hash(image: Image, page: str) -> str | None:
+    """Hash of an image, or of a page of it; None where it has no such page."""
     lengths = page_lengths(image)
-    if lengths and not row.page:
+    if lengths and not page:
         # Slices that were linked are one result.
-        return image.content_hash() == row.image_sha256
-    place = position_in_stack(row.page) if row.page else ()
+        return image.content_hash()
+    place = position_in_stack(page) if page else ()
     if len(place) != len(lengths) or any(i >= n for i, (_, n) in zip(place, lengths, strict=True)):
-        return False
-    return page_image(image, page_at(lengths, place)).content_hash() == row.image_sha256
+        return None
+    return page_image(image, page_at(lengths, place)).content_hash()
 
 
-def _is_another(rows: Sequence[BatchRow], here: Path) -> bool:
+class _File:
+    """A file that may be that of known rows: read once, and only where it must be, however many rows have its name."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._hashes: dict[str, str | None] = {}
+
+    @functools.cached_property
+    def stamp(self) -> dict[str, int]:
+        return source_stamp(self.path)
+
+    @functools.cached_property
+    def _image(self) -> Image:
+        return read_image(self.path, in_parts=True)
+
+    def hash(self, page: str) -> str | None:
+        if page not in self._hashes:
+            self._hashes[page] = _hash(self._image, page)
+        return self._hashes[page]
+
+
+def _is_another(rows: Sequence[BatchRow], file: _File) -> bool:
     """Whether a file of equal name is another image than that of rows: theirs lies elsewhere, or has other values."""
     row = rows[0]
     path = str(row.source.get("path", ""))
     if not path:
         return False
     with contextlib.suppress(OSError):
-        return not os.path.samefile(path, here)
+        return not os.path.samefile(path, file.path)
     try:
-        now = source_stamp(here)
+        now = file.stamp
     except CellsegError:
         return False
     before = {name: row.source.get(name) for name in now}
     if None in before.values() or before == now:
         return False
+    if before["size"] != now["size"]:
+        return True
     # Other people's readers; and the axes, which a person may have had to name, are not known here.
     with contextlib.suppress(Exception):
-        image = read_image(here, in_parts=True)
-        if any(row.image_sha256 for row in rows):
-            return any(has_values_of(image, row) is False for row in rows)
-    return before["size"] != now["size"]
+        return any(file.hash(row.page) != row.image_sha256 for row in rows if row.image_sha256)
+    return False
 
 
 class _Names:

@@ -124,8 +124,10 @@ class BatchDoneSection(QWidget):
 
     def _about(self, row: BatchRow | None) -> tuple[str, bool]:
         """Say what is to be known: of the selected image, or of those that stand out."""
-        if row is not None and (row.state == "failed" or (row.image, row.page) in self._rows.flags or row.notes):
-            return self.model.about(row).replace("\n", " "), row.state == "failed"
+        if row is not None:
+            is_wrong = row.state == "failed" or (row.has_result and bool(row.error))
+            if is_wrong or (row.image, row.page) in self._rows.flags or row.notes:
+                return self.model.about(row).replace("\n", " "), is_wrong
         flags = self._rows.flags
         if not flags:
             return HINT, False

@@ -96,7 +96,7 @@ class BatchModel(QAbstractTableModel):
         if role == Qt.ItemDataRole.TextAlignmentRole and column in (CELLS, TIME):
             return _PLACE
         if role == Qt.ItemDataRole.ForegroundRole and self._colors is not None:
-            if row.state == "failed" or (row.image, row.page) in self.rows.flags:
+            if row.state == "failed" or _is_changed(row) or (row.image, row.page) in self.rows.flags:
                 return self._colors.warning
             if row.state in ("waiting", "skipped"):
                 return self._colors.faint
@@ -125,6 +125,8 @@ class BatchModel(QAbstractTableModel):
         if row.state == "waiting":
             return "waiting"
         words = "corrected" if row.corrected or row.state == "kept" else "done"
+        if _is_changed(row):
+            words += "; image changed"
         flag = self.rows.flags.get((row.image, row.page))
         return f"{words}; {flag}" if flag else words
 
@@ -138,6 +140,8 @@ class BatchModel(QAbstractTableModel):
             lines.append("Done before in the same way, and left as it was.")
         if row.state == "kept":
             lines.append("Corrected by a person, and left as it was.")
+        if _is_changed(row):
+            lines.append(row.error)
         if row.has_result and row.median_area_px is not None:
             lines.append(f"Median area {row.median_area_px:,.0f} px.")
         if row.has_result and row.median_volume_vox is not None:
@@ -280,6 +284,11 @@ class BatchTable(QTableView):
             self.opened.emit(row)
         else:
             super().keyPressEvent(event)
+
+
+def _is_changed(row: BatchRow) -> bool:
+    """Whether an image became another since its labels were corrected: it has a result, and an error that says so."""
+    return row.has_result and bool(row.error)
 
 
 def _without(error: str, row: BatchRow) -> str:

@@ -159,8 +159,8 @@ class Image:
             if self.n_channels > 1:
                 known = f" ({', '.join(self.channel_names)})" if self.channel_names else ""
                 raise ImageError(
-                    f"{self.title} has {self.n_channels} channels{known} and none was chosen. "
-                    f"Choose a channel from 0 to {self.n_channels - 1} (on the command line --channel N)."
+                    f"{self.title} has {self.n_channels} channels{known} and none was chosen. Choose a channel from 0 "
+                    f"to {self.n_channels - 1} (on the command line --channel N){self._colours_in_words()}."
                 )
             return () if self.rgb or "C" not in self.axes else (0,)
         names = _COLORS if self.rgb else self.channel_names
@@ -171,6 +171,13 @@ class Image:
                 "channel out to take all three."
             )
         return places if "C" in self.axes else ()
+
+    def _colours_in_words(self) -> str:
+        """How to say that the channels are colours, where they may be."""
+        axes = self.axes[:-1] + "S"
+        if self.axes[-1] != "C" or self.data.shape[-1] != 4 or not looks_rgb(self.data.shape, self.data.dtype):
+            return ""
+        return f", or, if these are colours with alpha, name the last axis S, such as axes='{axes}' (--axes {axes})"
 
     def _plane(self, place: int | None) -> np.ndarray:
         index, kept = self._plane_index(place)

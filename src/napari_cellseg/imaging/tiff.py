@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from .tiff_metadata import channel_names, frame_interval, pixel_size, slice_spac
 _COLOUR = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
 _FOR_PILLOW = (tifffile.PHOTOMETRIC.SEPARATED, tifffile.PHOTOMETRIC.CIELAB)
 _SLIDES = ("svs", "ndpi", "scn", "bif", "philips", "qpi", "avs", "indica")
+_BESIDE_A_SLIDE = r"(label|macro|thumbnail|overview)( mask)?( image)?"  # as OME-TIFFs name them
 _THUMBNAIL = 1 / 16  # of the pixels of the image
 
 
@@ -50,8 +52,10 @@ def read_tiff(path: Path, axes: str | None, lazy_bytes: int) -> Image:
         if axes is None:
             data, axes, colour = _arrange(data, file_axes, colour, page, path.name)
         else:
-            axes = axes.strip().upper().replace("S", "C")
-            colour = colour and axes.endswith("C") and data.shape[-1] in (3, 4)
+            given = axes.strip().upper()
+            axes = given.replace("S", "C")
+            # Also where the file calls its colours grey.
+            colour = (colour or given.endswith("S")) and axes.endswith("C") and data.shape[-1] in (3, 4)
         n_channels = data.shape[axes.index("C")] if "C" in axes[: data.ndim] and not colour else 1
         return as_image(
             data,
@@ -90,19 +94,38 @@ def _is_beside(series: tifffile.TiffPageSeries, first: tifffile.TiffPageSeries) 
         page.is_reduced
         or page.is_subifd
         or first.kind in _SLIDES
-        # Large images are tiled, and of several that are there the others are slides' levels and labels.
-        or first.keyframe.is_tiled
+        or _is_level(series, first)
+        or re.fullmatch(_BESIDE_A_SLIDE, series.name.strip(), re.IGNORECASE) is not None
+        # Slides of other makers name nothing, but only their labels and maps are not tiled.
+        or (first.kind != "ome" and first.keyframe.is_tiled and not page.is_tiled)
         or _n_pixels(series) < _THUMBNAIL * _n_pixels(first)
     )
 
 
+def _is_level(series: tifffile.TiffPageSeries, first: tifffile.TiffPageSeries) -> bool:
+    """Whether an image is what the first one becomes where its sides are halved, once or more."""
+    if (series.axes, series.dtype) != (first.axes, first.dtype):
+        return False
+    sides = list(zip(_sides(series), _sides(first), strict=True))
+    others = [pair for axis, *pair in zip(first.axes, series.shape, first.shape, strict=True) if axis not in "YX"]
+    return all(length == whole for length, whole in others) and any(
+        # Programs round up or down.
+        all(abs(side - whole / 2**halved) <= 1 for side, whole in sides)
+        for halved in range(1, max(_sides(first)).bit_length())
+    )
+
+
+def _sides(series: tifffile.TiffPageSeries) -> tuple[int, int]:
+    lengths = dict(zip(series.axes, series.shape, strict=True))
+    return lengths.get("Y", 1), lengths.get("X", 1)
+
+
 def _size_in_words(series: tifffile.TiffPageSeries) -> str:
-    sides = dict(zip(series.axes, series.shape, strict=True))
-    return f"{sides.get('Y', 1)} x {sides.get('X', 1)}"
+    return " x ".join(map(str, _sides(series)))
 
 
 def _n_pixels(series: tifffile.TiffPageSeries) -> int:
-    return math.prod(length for axis, length in zip(series.axes, series.shape, strict=True) if axis in "YX")
+    return math.prod(_sides(series))
 
 
 def _is_palette(page: tifffile.TiffPage) -> bool:
