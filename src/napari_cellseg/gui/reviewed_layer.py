@@ -282,7 +282,7 @@ class ReviewedLayers:
                 layer.data[:] = learned_from
                 layer.refresh(thumbnail=False, highlight=False, extent=False)
             else:
-                layer.data = learned_from
+                layer.take(learned_from)
             self._note_drawn(layer)
 
         self._working.ask(lambda: _learned_from(cells, None), show)
