@@ -31,10 +31,8 @@ THRESHOLD_DIGITS = 4
 OPEN_AN_IMAGE = "Open an image, or drop a file here."
 PRESS_SEGMENT = "Press Segment. The cells appear here, then drag the two sliders."
 DRAG = "Drag the sliders until the outlines fit, then save."
-OF_ANOTHER_CHANNEL = "What you corrected on the other channel is kept, and there again when you segment that one."
-REVIEW_AGAIN = (
-    "Cells changed in the area that you had marked as reviewed: the marks on these are off, look at them again."
-)
+OF_ANOTHER_CHANNEL = "Your corrections of the other channel are kept, and come back with it."
+REVIEW_AGAIN = "Some reviewed cells changed: they are not marked any more. Look at them again."
 CANCELLED = "Cancelled, nothing was changed. Press Segment to run again."
 
 
@@ -165,11 +163,12 @@ class Session:
         record = self._records.take_up(request.key, content, image.name, image.source)
         self._show(request.key, segmented, *self._sliders_for(request, segmented), record)
         self.cells_changed.emit(request.key)
-        self.rest()
+        said = DRAG
         if self._review_again(request.key, record):
-            self.note(f"{self._state.sentence} {REVIEW_AGAIN}")
-        if aside is not None and aside.is_of_another_channel(content):
-            self.note(f"{self._state.sentence} {OF_ANOTHER_CHANNEL}")
+            said = REVIEW_AGAIN
+        elif aside is not None and aside.is_of_another_channel(content):
+            said = OF_ANOTHER_CHANNEL
+        self.rest(said)
         return True
 
     def fail(self, request: Request | None, error: BaseException | str) -> bool:
@@ -377,8 +376,8 @@ class Session:
     def _is_current(self, request: Request) -> bool:
         return self._running is not None and self._running.number == request.number
 
-    def rest(self) -> None:
-        """Say what can be done next, unless something is running."""
+    def rest(self, said: str = DRAG) -> None:
+        """Say what can be done next (`said`, where there are cells), unless something is running."""
         if self._running is not None:
             return
         cells = self.cells
@@ -387,7 +386,7 @@ class Session:
         elif cells is None:
             sentence = PRESS_SEGMENT
         else:
-            sentence = " ".join([*cells.segmented.prediction.notes, DRAG])
+            sentence = " ".join([*cells.segmented.prediction.notes, said])
         self._set_state("idle", sentence)
 
     def _set_state(self, kind: Literal["idle", "running", "failed"], sentence: str) -> None:

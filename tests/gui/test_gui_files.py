@@ -27,6 +27,7 @@ from napari_cellseg.gui.saving import command_line, save_cells
 from napari_cellseg.imaging.errors import CellsegError
 from napari_cellseg.imaging.image import as_image
 from napari_cellseg.imaging.writing import read_labels, read_metadata, write_labels
+from tests.gui.fitting import fits
 
 from .conftest import draw_discs, layers_of, press_segment
 
@@ -286,6 +287,26 @@ def test_thumbnails(shape: tuple[int, ...]) -> None:
     image = as_image(np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8))
     pixels = thumbnail(image)
     assert pixels.dtype == np.uint8 and max(pixels.shape[:2]) <= max(SIDE, 1) and min(pixels.shape) >= 1
+
+
+def test_an_image_with_axes_and_channels_to_choose_fits_the_smallest_window(
+    widget: Any, viewer: Any, network: Any, qtbot: Any
+) -> None:
+    layer = viewer.add_image(np.stack([draw_discs(4), draw_discs(9)]), name="two")
+    box = widget.input_section.axes_box
+    box.setCurrentIndex(box.findData("CYX"))
+    box.activated.emit(box.currentIndex())
+    channel = widget.input_section.channel
+    channel.setFocus()
+    QTest.keyClick(channel, Qt.Key.Key_Down)
+    press_segment(widget, qtbot)
+    assert widget.bench.layer_of(widget.session.chosen) is layer and widget.session.cells.count() == 9
+    assert widget.input_section.channel.isVisible() and box.isVisible()
+    fits(widget.scroll, widget.result_section, whole=True)
+    low = widget.cells_section.curve.height()
+    viewer.add_image(draw_discs(4), name="one")
+    qtbot.waitUntil(lambda: widget.cells_section.curve.height() > low)
+    fits(widget.scroll, whole=True)
 
 
 def test_a_mix_of_channels_is_ticked_and_segmented(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image as ImageLayer
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
@@ -30,12 +30,22 @@ AXES = {"C": "channels", **{axis: f"{word}s" for axis, word in WORDS.items()}}
 
 
 class InputSection(QWidget):
-    """Axes and channel of the chosen image where they have to be chosen, and a preview."""
+    """Axes and channel of the chosen image where they have to be chosen, and a preview.
+
+    Signals
+    -------
+    shown()
+        Rows of choices came or went; see `full`.
+    """
+
+    shown = Signal()
 
     def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._bench = bench
         self._model: ModelVersion | None = None
+        # Whether both axes and channel are asked for, which takes the room of two rows.
+        self.full = False
         self._build()
         self._bindings = Bindings(self)
         self._bindings.bind(bench.session.chosen_changed, self._on_chosen)
@@ -146,6 +156,8 @@ class InputSection(QWidget):
         ):
             for widget in widgets:
                 widget.setVisible(visible)
+        self.full = ask_axes and self.channel.count() > 1
+        self.shown.emit()
 
     def _on_channel(self, channel: Channel | None) -> None:
         self._bench.channels[self._bench.session.chosen] = channel

@@ -61,7 +61,7 @@ class SegmentWidget(Dock):
         self.model_section.recipe_asked.connect(self.use_recipe)
         self.run_section.asked.connect(self.segment)
         self.run_section.where.behind_asked.connect(lambda: self.whole_run.start(self.recipe()))
-        for part in (self.banner, self.whole_section):
+        for part in (self.banner, self.whole_section, self.input_section):
             part.shown.connect(self._make_room)
         self._make_room()
 
@@ -154,7 +154,7 @@ class SegmentWidget(Dock):
     def _make_room(self, *_: object) -> None:
         offered = self.bench.recovery.of(self.session.chosen) is not None
         self.input_section.set_brief(offered or self.whole_run.told)
-        self.cells_section.make_room(self.whole_run.told)
+        self.cells_section.make_room(self.whole_run.told or self.input_section.full)
 
     def _lay_out(self) -> None:
         column = QVBoxLayout()
