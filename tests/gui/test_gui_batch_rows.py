@@ -138,7 +138,7 @@ def test_an_image_that_changed_since_it_was_corrected_is_marked_and_says_what_to
 ) -> None:
     row = BatchRow("a", state=state, count=4, corrected=True, error="Move that file away.")
     rows.put([row])
-    assert model.index(0, STATE).data() == "corrected; image changed" and model.index(0, CELLS).data() == "4"
+    assert model.index(0, STATE).data() == "image changed; corrected" and model.index(0, CELLS).data() == "4"
     assert "Move that file away." in model.about(row)
     # What is done again is no longer about what was.
     rows.run("a")

@@ -126,7 +126,8 @@ class BatchModel(QAbstractTableModel):
             return "waiting"
         words = "corrected" if row.corrected or row.state == "kept" else "done"
         if _is_changed(row):
-            words += "; image changed"
+            # What is wrong comes first: the column is narrow.
+            words = f"image changed; {words}"
         flag = self.rows.flags.get((row.image, row.page))
         return f"{words}; {flag}" if flag else words
 
