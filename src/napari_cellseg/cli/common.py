@@ -44,6 +44,11 @@ def recipe_of(args: argparse.Namespace) -> Any:
     return Recipe.from_dict({**base, **{name: value for name, value in given.items() if value is not None}})
 
 
+def option_of(name: str) -> str:
+    """Return how the option for a setting is written."""
+    return f"--{name.replace('_', '-')}"
+
+
 def check_resumed(args: argparse.Namespace, may_change: Collection[str]) -> None:
     """Raise CellsegError where a run is to go on otherwise than it began; `may_change` names further options."""
     if not args.out:
@@ -51,7 +56,7 @@ def check_resumed(args: argparse.Namespace, may_change: Collection[str]) -> None
     allowed = _WITH_RESUME | set(may_change)
     changed = [name for name, v in vars(args).items() if name not in allowed and v is not None and v != []]
     if changed:
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in changed)
+        options = ", ".join(map(option_of, changed))
         raise CellsegError(f"A resumed run goes on as it began, so {options} can't be given. Leave it out.")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..imaging.errors import CellsegError, DatasetError
-from .common import check_resumed
+from .common import check_resumed, option_of
 from .reporting import Report, StopWish, TextReport, run_reported
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def add_finetune(commands: Any) -> None:
         meta = setting.metadata
         group = expert if is_expert(setting.name) else sub
         group.add_argument(
-            f"--{setting.name.replace('_', '-')}",
+            option_of(setting.name),
             type=type(setting.default),
             choices=meta.get("choices"),
             metavar=None if "choices" in meta else "N",

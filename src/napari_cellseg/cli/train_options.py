@@ -12,6 +12,7 @@ from ..imaging.normalize import NormalizerParams
 from ..network.config import architectures, config_for
 from ..training.params import LOSSES, AugmentParams, LossParams, TrainParams
 from ..training.settings import kind_of
+from .common import option_of
 
 NETWORK = {
     "base_channels": (int, "width of the first level; default: 32, or 16 with an encoder"),
@@ -34,7 +35,7 @@ def add_train_options(sub: argparse.ArgumentParser) -> None:
     _add_settings(loss, LossParams, leave_out=("bce", "dice"), names=LOSS_NAMES)
     network = sub.add_argument_group("network (a parent brings its own)")
     for name, (kind, text) in NETWORK.items():
-        network.add_argument(_option(name), type=kind, metavar="N", help=text)
+        network.add_argument(option_of(name), type=kind, metavar="N", help=text)
     network.add_argument(
         "--architecture", metavar="NAME",
         help=f"{', '.join(architectures())}, or another encoder of segmentation-models-pytorch; default: unet",
@@ -57,10 +58,6 @@ def add_train_options(sub: argparse.ArgumentParser) -> None:
     _add_settings(sub.add_argument_group("augmentation"), AugmentParams)
 
 
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
-
-
 def _add_settings(group: Any, cls: type, leave_out: Sequence[str] = (), names: Mapping[str, str] | None = None) -> None:
     for entry in fields(cls):
         if entry.metadata and entry.name not in leave_out:
@@ -73,13 +70,13 @@ def _add_setting(group: Any, entry: Field[Any], name: str) -> None:
     shown = "{:g} {:g}".format(*default) if kind is tuple else default
     text = meta["help"] if entry.default is None else f"{meta['help']}; default: {shown}"
     if kind is bool:
-        group.add_argument(_option(name), action=argparse.BooleanOptionalAction, default=None, help=text)
+        group.add_argument(option_of(name), action=argparse.BooleanOptionalAction, default=None, help=text)
     elif kind is tuple:
-        group.add_argument(_option(name), type=float, nargs=2, metavar=("LOW", "HIGH"), help=text)
+        group.add_argument(option_of(name), type=float, nargs=2, metavar=("LOW", "HIGH"), help=text)
     elif "choices" in meta:
-        group.add_argument(_option(name), choices=meta["choices"], help=text)
+        group.add_argument(option_of(name), choices=meta["choices"], help=text)
     else:
-        group.add_argument(_option(name), type=kind, metavar="N", help=text)
+        group.add_argument(option_of(name), type=kind, metavar="N", help=text)
 
 
 def given_settings(args: argparse.Namespace, cls: type, names: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -126,7 +123,7 @@ def ignored_with_parent(args: argparse.Namespace) -> list[str]:
     """Return the options given that a parent's own settings take the place of."""
     percentiles = (f"{name}_percentile" for name in PERCENTILES)
     names = (*NETWORK, "architecture", "encoder_weights", "normalization", *percentiles)
-    return [_option(name) for name in names if getattr(args, name) is not None]
+    return [option_of(name) for name in names if getattr(args, name) is not None]
 
 
 def kind_weights(items: Sequence[str]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..imaging.errors import CellsegError, DatasetError
-from .common import bar_of, check_resumed, drain_with_bar
+from .common import bar_of, check_resumed, drain_with_bar, option_of
 from .dataset_options import add_dataset_options, dataset_values, load
 from .evaluating import print_evaluation
 from .reporting import JsonReport, Report, StopWish, run_reported
@@ -139,10 +139,11 @@ def read_parts(
     samples = list(loaded.samples)
     if given:
         split = read_split(given)
-        ignored = [option for option in ("validation", "split_by") if getattr(args, option) is not None]
+        ignored = [option_of(name) for name in ("validation", "split_by") if getattr(args, name) is not None]
         if ignored:
-            options = ", ".join(f"--{option.replace('_', '-')}" for option in ignored)
-            report.say({"event": "note", "text": f"{options} is not used: {given} says which images are held out."})
+            report.say(
+                {"event": "note", "text": f"{', '.join(ignored)} is not used: {given} says which images are held out."}
+            )
     else:
         part = 0.1 if args.validation is None else args.validation
         split = make_split(samples, part, seed, args.split_by or "group", loaded.report.duplicates)

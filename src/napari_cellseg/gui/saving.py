@@ -42,15 +42,14 @@ def save_cells(cells: Cells, folder: Path, stem: str, page: str = "") -> list[Pa
         When the folder or a file can't be written.
     """
     make_folder(folder)
-    # Before anything is written: a table there that is none of ours must not be met halfway.
-    open_ledger(folder)
     segmented = cells.segmented
     result = cells.result()
     with one_at_a_time:
-        stem = stem_of(segmented.image.source, {page: segmented.image_sha256}, folder, stem)
+        # Before anything is written: a table there that is none of ours must not be met halfway.
+        ledger = open_ledger(folder)
+        stem = stem_of(segmented.image.source, {page: segmented.image_sha256}, folder, stem, ledger)
         own = f"{stem}_{page}" if page else stem
-        known = open_ledger(folder).get((stem, page))
-        files = save_result(outputs_of(known), result, segmented.plane, segmented.image, folder, own)
+        files = save_result(outputs_of(ledger.get((stem, page))), result, segmented.plane, segmented.image, folder, own)
         table = save_table(result, folder / f"{own}_cells.csv")
         recipe = folder / f"{own}_recipe.json"
         write_json(recipe, result.metadata)
@@ -58,7 +57,7 @@ def save_cells(cells: Cells, folder: Path, stem: str, page: str = "") -> list[Pa
         return [folder / files["labels"], table, put_in_tables(folder, row), recipe]
 
 
-def stem_of(source: str | None, hashes: Mapping[str, str], folder: Path, wanted: str) -> str:
+def stem_of(source: str | None, hashes: Mapping[str, str], folder: Path, wanted: str, ledger: Ledger) -> str:
     """Return what the files of an image begin with, in a folder where others may have files of the wanted name.
 
     Parameters
@@ -70,13 +69,9 @@ def stem_of(source: str | None, hashes: Mapping[str, str], folder: Path, wanted:
     folder : Path
         Of results.
     wanted : str
-
-    Raises
-    ------
-    OutputError
-        The table of counts there is none of ours.
+    ledger : Ledger
+        That of the folder.
     """
-    ledger = open_ledger(folder)
     stems = (wanted if i == 1 else f"{wanted}_{i}" for i in itertools.count(1))
     return next(stem for stem in stems if not _is_taken(stem, source, hashes, folder, ledger))
 

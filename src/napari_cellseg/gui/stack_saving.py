@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..batch.counts import COUNTS_FILE, open_ledger, write_counts
+from ..batch.ledger import Ledger
 from ..batch.rows import BatchRow
 from ..batch.stacks import Settled, Stack
 from ..imaging.errors import OutputError
@@ -58,13 +59,13 @@ def save_stack(image: Image, planes: Sequence[tuple[Page, Cells]], folder: Path,
     """
     with one_at_a_time:
         make_folder(folder)
+        # Before anything is written: a table there that is none of ours must not be met halfway.
+        ledger = open_ledger(folder)
         hashes = {page.name: cells.segmented.image_sha256 for page, cells in planes}
-        return _save(image, planes, folder, stem_of(image.source, hashes, folder, stem))
+        return _save(image, planes, folder, stem_of(image.source, hashes, folder, stem, ledger), ledger)
 
 
-def _save(image: Image, planes: Sequence[tuple[Page, Cells]], folder: Path, stem: str) -> list[Path]:
-    # Before anything is written: a table there that is none of ours must not be met halfway.
-    ledger = open_ledger(folder)
+def _save(image: Image, planes: Sequence[tuple[Page, Cells]], folder: Path, stem: str, ledger: Ledger) -> list[Path]:
     stack, rows, tables = CorrectedStack(image, folder, stem), [], []
     for page, cells in planes:
         result = cells.result()
