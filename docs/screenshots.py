@@ -24,7 +24,7 @@ SHOTS = (
 
 def main() -> None:
     """Segment each sample in a real window and save a picture of it."""
-    from napari_cellseg.gui.display import has_screen, virtual_display
+    from napari_cellseg.gui.menus.display import has_screen, virtual_display
 
     os.environ["NAPARI_CONFIG"] = str(Path(tempfile.mkdtemp(), "settings.yaml"))
     IMAGES.mkdir(exist_ok=True)
@@ -42,11 +42,11 @@ def take(sample: str, theme: str, size: tuple[int, int], shown: str) -> None:
     import napari
     from PIL import Image as PillowImage
 
-    from napari_cellseg.gui.demo import press_segment, wait
-    from napari_cellseg.gui.opening import add_image
-    from napari_cellseg.gui.samples import sample_path
-    from napari_cellseg.gui.segment_widget import SegmentWidget
-    from napari_cellseg.imaging.reading import read_image
+    from napari_cellseg.gui.menus.demo import press_segment, wait
+    from napari_cellseg.gui.menus.samples import sample_path
+    from napari_cellseg.gui.segment.segment_widget import SegmentWidget
+    from napari_cellseg.gui.viewer.opening import add_image
+    from napari_cellseg.imaging.read.read import read_image
 
     viewer = napari.Viewer(show=True)
     viewer.theme = theme
@@ -71,14 +71,14 @@ def correct_and_train() -> None:
     """Correct a sample, show what would be learned from, fine-tune for a few steps, and compare."""
     import napari
 
-    from napari_cellseg.gui.correct_widget import CorrectWidget
-    from napari_cellseg.gui.demo import press_segment, wait
-    from napari_cellseg.gui.opening import add_image
-    from napari_cellseg.gui.samples import sample_path
-    from napari_cellseg.gui.segment_widget import SegmentWidget
-    from napari_cellseg.gui.train_widget import TrainWidget
-    from napari_cellseg.imaging.reading import read_image
-    from napari_cellseg.instances import edits
+    from napari_cellseg.corrections import tools as edits
+    from napari_cellseg.gui.correct.correct_widget import CorrectWidget
+    from napari_cellseg.gui.menus.demo import press_segment, wait
+    from napari_cellseg.gui.menus.samples import sample_path
+    from napari_cellseg.gui.segment.segment_widget import SegmentWidget
+    from napari_cellseg.gui.train.train_widget import TrainWidget
+    from napari_cellseg.gui.viewer.opening import add_image
+    from napari_cellseg.imaging.read.read import read_image
 
     os.environ["NAPARI_CELLSEG_HOME"] = tempfile.mkdtemp()
     viewer = napari.Viewer(show=True)
@@ -125,10 +125,10 @@ def batch() -> None:
     import numpy as np
     import tifffile
 
-    from napari_cellseg.gui.batch_widget import BatchWidget
-    from napari_cellseg.gui.demo import wait
-    from napari_cellseg.gui.samples import sample_path
-    from napari_cellseg.imaging.reading import read_image
+    from napari_cellseg.gui.batch.batch_widget import BatchWidget
+    from napari_cellseg.gui.menus.demo import wait
+    from napari_cellseg.gui.menus.samples import sample_path
+    from napari_cellseg.imaging.read.read import read_image
 
     os.environ["NAPARI_CELLSEG_HOME"] = tempfile.mkdtemp()
     # Its path is in the picture.
@@ -169,10 +169,10 @@ def models() -> None:
     """Calibrate the bundled model on the general samples, in the window with the models."""
     import napari
 
-    from napari_cellseg.gui.demo import wait
-    from napari_cellseg.gui.train_data import DataChoice
-    from napari_cellseg.gui.train_widget import TrainWidget
-    from napari_cellseg.training.general import FOLDER
+    from napari_cellseg.gui.menus.demo import wait
+    from napari_cellseg.gui.train.train_widget import TrainWidget
+    from napari_cellseg.training.data.choice import DataChoice
+    from napari_cellseg.training.data.general import FOLDER
 
     os.environ["NAPARI_CELLSEG_HOME"] = tempfile.mkdtemp()
     viewer = napari.Viewer(show=True)
@@ -205,10 +205,10 @@ def stack() -> None:
     import napari
     import numpy as np
 
-    from napari_cellseg.gui.demo import wait
-    from napari_cellseg.gui.samples import sample_path
-    from napari_cellseg.gui.segment_widget import SegmentWidget
-    from napari_cellseg.imaging.reading import read_image
+    from napari_cellseg.gui.menus.demo import wait
+    from napari_cellseg.gui.menus.samples import sample_path
+    from napari_cellseg.gui.segment.segment_widget import SegmentWidget
+    from napari_cellseg.imaging.read.read import read_image
 
     os.environ["NAPARI_CELLSEG_HOME"] = tempfile.mkdtemp()
     mosaic = np.asarray(read_image(sample_path("mosaic")).data)

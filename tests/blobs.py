@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_cellseg.training.datasets import Sample
+from napari_cellseg.training.data.datasets import Sample
 
 
 def blobs(seed: int, size: int = 96, n: int = 9) -> Sample:

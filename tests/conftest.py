@@ -43,7 +43,7 @@ def _start_display(config: pytest.Config) -> None:
         return
     if _needs_display() and shutil.which("Xvfb"):
         # Imported here, after the environment above is set and only where a window is wanted.
-        from napari_cellseg.gui.display import virtual_display
+        from napari_cellseg.gui.menus.display import virtual_display
 
         _display.enter_context(virtual_display())
         os.environ.pop("WAYLAND_DISPLAY", None)

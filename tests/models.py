@@ -12,7 +12,7 @@ from napari_cellseg.instances.params import SplitParams
 from napari_cellseg.network.building import build_network
 from napari_cellseg.network.config import UNetConfig
 from napari_cellseg.network.versions import WEIGHTS_FILE, ModelVersion, read_version, write_config
-from napari_cellseg.training.record import save_weights
+from napari_cellseg.training.fit.record import save_weights
 
 
 def make_model(folder: Path, seed: int = 0, threshold: float = 0.5, min_size: int = 5, **config: Any) -> ModelVersion:

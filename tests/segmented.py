@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from napari_cellseg.batch.recipe import Recipe
-from napari_cellseg.batch.segment import Segmented
 from napari_cellseg.imaging.image import as_image
 from napari_cellseg.instances import Instances, Prediction
 from napari_cellseg.network.versions import ModelVersion, load_model
-from napari_cellseg.training.datasets import Sample
+from napari_cellseg.segmentation.recipe import Recipe
+from napari_cellseg.segmentation.segment import Segmented
+from napari_cellseg.training.data.datasets import Sample
 
 
 def segmented(

@@ -12,10 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_cellseg.batch.recipe import Recipe
-from napari_cellseg.batch.segment import Segmented
-from napari_cellseg.gui.answer import iter_answer
-from napari_cellseg.gui.pace import Pace
+from napari_cellseg.gui.shared.pace import Pace
 from napari_cellseg.imaging.errors import CellsegError, ParamsError
 from napari_cellseg.imaging.image import Image, as_image
 from napari_cellseg.imaging.normalize import NormalizerParams
@@ -25,6 +22,9 @@ from napari_cellseg.instances.params import SplitParams
 from napari_cellseg.instances.prediction import Prediction
 from napari_cellseg.network.config import UNetConfig
 from napari_cellseg.network.versions import ModelVersion
+from napari_cellseg.segmentation.answer import iter_answer
+from napari_cellseg.segmentation.recipe import Recipe
+from napari_cellseg.segmentation.segment import Segmented
 from napari_cellseg.session import DRAG, OPEN_AN_IMAGE, PRESS_SEGMENT, Session
 
 
@@ -229,7 +229,7 @@ def test_answer_carries_result_and_centroids(monkeypatch: pytest.MonkeyPatch) ->
         yield Progress(1, 2, "half")
         return segmented(image, recipe)
 
-    monkeypatch.setattr(sys.modules["napari_cellseg.batch.segment"], "iter_predict_image", predict)
+    monkeypatch.setattr(sys.modules["napari_cellseg.segmentation.segment"], "iter_predict_image", predict)
     steps = iter_answer(request)
     seen = [next(steps), next(steps)]
     with pytest.raises(StopIteration) as stop:
@@ -246,7 +246,7 @@ def test_errors_that_workers_would_swallow_become_ours(monkeypatch: pytest.Monke
         yield Progress(0, 1)
         raise error
 
-    monkeypatch.setattr(sys.modules["napari_cellseg.batch.segment"], "iter_predict_image", predict)
+    monkeypatch.setattr(sys.modules["napari_cellseg.segmentation.segment"], "iter_predict_image", predict)
     request = Session().request("a", discs(), Recipe("mine"))
     assert request is not None
     with pytest.raises(CellsegError, match="discs") as caught:

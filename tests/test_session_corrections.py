@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_cellseg.batch.recipe import Recipe
-from napari_cellseg.batch.segment import Segmented
+from napari_cellseg.corrections import tools as edits
+from napari_cellseg.corrections.recovery import find_journals
+from napari_cellseg.corrections.tools import EditError
 from napari_cellseg.imaging.errors import CellsegError
 from napari_cellseg.imaging.image import Image, as_image
-from napari_cellseg.instances import edits
-from napari_cellseg.instances.edits import EditError
-from napari_cellseg.instances.recovery import find_journals
+from napari_cellseg.segmentation.recipe import Recipe
+from napari_cellseg.segmentation.segment import Segmented
 from napari_cellseg.session import OF_ANOTHER_CHANNEL, REVIEW_AGAIN, Cells, Session
 from tests.test_session import discs, segmented
 
@@ -315,8 +315,8 @@ def test_a_journal_that_cannot_be_written_is_told_and_nothing_is_lost(session: S
 
 def test_the_image_file_may_go_change_or_be_read_only(tmp_path: Path) -> None:
     """Corrections never touch it, and are found by what it holds."""
-    from napari_cellseg.imaging.reading import read_image
-    from napari_cellseg.imaging.writing import write_labels
+    from napari_cellseg.imaging.read.read import read_image
+    from napari_cellseg.imaging.write.write import write_labels
 
     path = tmp_path / "image.tif"
     write_labels(path, (discs().plane() * 255).astype(np.uint16))

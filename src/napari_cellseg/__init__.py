@@ -6,13 +6,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .batch.recipe import Recipe
-    from .batch.segment import SegmentResult, segment
     from .imaging.errors import CellsegError
     from .imaging.image import Image
-    from .imaging.reading import read_image
+    from .imaging.read.read import read_image
     from .instances.live import Instances
     from .network.versions import ModelVersion, list_models, load_model
+    from .segmentation.recipe import Recipe
+    from .segmentation.segment import SegmentResult, segment
 
 __version__ = "0.1.0"
 
@@ -21,12 +21,12 @@ _HOMES = {
     "Image": "imaging.image",
     "Instances": "instances.live",
     "ModelVersion": "network.versions",
-    "Recipe": "batch.recipe",
-    "SegmentResult": "batch.segment",
+    "Recipe": "segmentation.recipe",
+    "SegmentResult": "segmentation.segment",
     "list_models": "network.versions",
     "load_model": "network.versions",
-    "read_image": "imaging.reading",
-    "segment": "batch.segment",
+    "read_image": "imaging.read.read",
+    "segment": "segmentation.segment",
 }
 
 __all__ = [

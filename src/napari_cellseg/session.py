@@ -14,18 +14,18 @@ from typing import Any, Literal
 import numpy as np
 from psygnal import Signal
 
-from .batch.cells import Cells
-from .batch.recipe import Recipe
-from .batch.segment import Segmented
+from .corrections.corrected import CorrectedInstances
+from .corrections.record import CorrectionsRecord, CorrectionsRecords, Saved
+from .corrections.recovery import JournalInfo, dismiss
+from .corrections.run_lengths import Patch, Region, Runs, union, whole
+from .corrections.tools import EditError, mark_reviewed, review_again
+from .corrections.view import CellView
 from .imaging.errors import CellsegError, ParamsError
 from .imaging.image import Image
 from .imaging.progress import Progress
-from .instances.corrected import CorrectedInstances
-from .instances.edits import EditError, mark_reviewed, review_again
-from .instances.record import CorrectionsRecord, CorrectionsRecords, Saved
-from .instances.recovery import JournalInfo, dismiss
-from .instances.runs import Patch, Region, Runs, union, whole
-from .instances.view import CellView
+from .segmentation.cells import Cells
+from .segmentation.recipe import Recipe
+from .segmentation.segment import Segmented
 
 THRESHOLD_DIGITS = 4
 OPEN_AN_IMAGE = "Open an image, or drop a file here."
@@ -228,7 +228,7 @@ class Session:
         self._move(key, min_size=int(min_size))
 
     def edit(self, key: Hashable, tool: Callable[..., Patch], *args: Any, **kwargs: Any) -> Region:
-        """Correct cells with a tool of `instances.edits`: one undo step, in the journal at once.
+        """Correct cells with a tool of `corrections.tools`: one undo step, in the journal at once.
 
         Returns
         -------
@@ -257,7 +257,7 @@ class Session:
         return self._announce(key, record) if record.redo() else None
 
     def mark_reviewed(self, key: Hashable, region: Region | None, marks: np.ndarray | bool) -> Region:
-        """Say what of a region the person has reviewed; see `instances.edits.mark_reviewed`."""
+        """Say what of a region the person has reviewed; see `corrections.tools.mark_reviewed`."""
         return self.edit(key, mark_reviewed, region, marks)
 
     def view_of(self, key: Hashable | None) -> CellView | None:

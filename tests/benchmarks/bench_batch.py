@@ -22,12 +22,12 @@ import torch
 from skimage.measure import regionprops_table
 
 from napari_cellseg.batch.events import RowDone
-from napari_cellseg.batch.folder import iter_batch
-from napari_cellseg.batch.recipe import Recipe
-from napari_cellseg.batch.segment import save_labels, segment
+from napari_cellseg.batch.run import iter_batch
 from napari_cellseg.imaging import drain, normalize, read_image, write_table
 from napari_cellseg.network.sizing import predict_sized
 from napari_cellseg.network.versions import load_model
+from napari_cellseg.segmentation.recipe import Recipe
+from napari_cellseg.segmentation.segment import save_labels, segment
 from tests.benchmarks.harness import Row, draw_maps, median_ratio
 from tests.models import make_model
 

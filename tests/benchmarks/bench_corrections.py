@@ -9,10 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_cellseg.instances import CellView, CorrectedInstances, Corrections, Instances, Prediction, edits
-from napari_cellseg.instances.record import CorrectionsRecord
-from napari_cellseg.instances.recovery import read_journal
-from napari_cellseg.instances.runs import Patch
+from napari_cellseg.corrections import CellView, CorrectedInstances, Corrections
+from napari_cellseg.corrections import tools as edits
+from napari_cellseg.corrections.record import CorrectionsRecord
+from napari_cellseg.corrections.recovery import read_journal
+from napari_cellseg.corrections.run_lengths import Patch
+from napari_cellseg.instances import Instances, Prediction
 from tests.benchmarks.harness import Row, draw_maps, median, median_ratio, paired
 
 SMALL, LARGE = (512, 125), (4096, 8000)

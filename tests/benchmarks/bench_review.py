@@ -6,8 +6,8 @@ import time
 
 import numpy as np
 
+from napari_cellseg.corrections.doubt import doubt
 from napari_cellseg.instances import Instances, Prediction
-from napari_cellseg.instances.doubt import doubt
 from napari_cellseg.network.features import features
 from napari_cellseg.network.versions import load_model
 from napari_cellseg.training.quick import refit

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_cellseg import segment
-from napari_cellseg.batch.segment import open_image
+from napari_cellseg.segmentation.segment import open_image
 from tests.benchmarks.harness import Row, median, median_ratio, paired
 
 RIVALS = {"stardist": "StarDist", "cellpose": "Cellpose 3"}

@@ -33,7 +33,7 @@ SAMPLE = Path(napari_cellseg.__file__).parent / "samples" / "mosaic.png"
 
 def run() -> list[Row]:
     """Measure a small and a very large image."""
-    from napari_cellseg.gui.display import has_screen, virtual_display
+    from napari_cellseg.gui.menus.display import has_screen, virtual_display
 
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         if not has_screen():
@@ -105,7 +105,7 @@ def _measure(path: str) -> None:
     from qtpy.QtCore import QEventLoop, QPoint, Qt, QTimer
     from qtpy.QtTest import QTest
 
-    from napari_cellseg.gui.segment_widget import SegmentWidget
+    from napari_cellseg.gui.segment.segment_widget import SegmentWidget
 
     def wait(milliseconds: int) -> None:
         loop = QEventLoop()

@@ -22,7 +22,7 @@ GOAL_BLOCKED = 0.050
 
 def run() -> list[Row]:
     """Measure in a process of its own, with a folder of its own for models and training sets."""
-    from napari_cellseg.gui.display import has_screen, virtual_display
+    from napari_cellseg.gui.menus.display import has_screen, virtual_display
 
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         if not has_screen():
@@ -60,10 +60,10 @@ def measure() -> dict[str, Any]:
     import napari
     from qtpy.QtCore import QEventLoop, QTimer
 
-    from napari_cellseg.gui.samples import sample_path
-    from napari_cellseg.gui.train_widget import TrainWidget
-    from napari_cellseg.imaging.reading import read_image
-    from napari_cellseg.training.training_set import TrainingSet, default_training_set
+    from napari_cellseg.gui.menus.samples import sample_path
+    from napari_cellseg.gui.train.train_widget import TrainWidget
+    from napari_cellseg.imaging.read.read import read_image
+    from napari_cellseg.training.data.training_set import TrainingSet, default_training_set
     from tests.benchmarks.harness import draw_maps
 
     maps = draw_maps(512, 150)

@@ -25,7 +25,7 @@ _LAZY = "import napari_cellseg.cli, napari_cellseg.session, sys; print('torch' i
 
 def run() -> list[Row]:
     """Measure each thing in a process of its own, as a person meets it."""
-    from napari_cellseg.gui.display import has_screen, virtual_display
+    from napari_cellseg.gui.menus.display import has_screen, virtual_display
 
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         if not has_screen():
@@ -74,7 +74,7 @@ def measure_window() -> dict[str, Any]:
     viewer.window.resize(1366, 768)
     wait(500)
     start = time.perf_counter()
-    from napari_cellseg.gui.segment_widget import SegmentWidget
+    from napari_cellseg.gui.segment.segment_widget import SegmentWidget
 
     widget = SegmentWidget(viewer)
     viewer.window.add_dock_widget(widget, name="Segment and count cells")
@@ -149,9 +149,6 @@ class _Steps:
 
 def _show_large_result(viewer: Any, widget: Any) -> int:
     """Put the maps of many cells through the session as if a network had given them."""
-    from napari_cellseg.batch.recipe import Recipe
-    from napari_cellseg.batch.segment import Segmented
-    from napari_cellseg.gui.answer import Answer
     from napari_cellseg.imaging.image import as_image
     from napari_cellseg.imaging.normalize import NormalizerParams
     from napari_cellseg.instances.live import Instances
@@ -159,6 +156,9 @@ def _show_large_result(viewer: Any, widget: Any) -> int:
     from napari_cellseg.instances.prediction import Prediction
     from napari_cellseg.network.config import UNetConfig
     from napari_cellseg.network.versions import ModelVersion
+    from napari_cellseg.segmentation.answer import Answer
+    from napari_cellseg.segmentation.recipe import Recipe
+    from napari_cellseg.segmentation.segment import Segmented
 
     maps = draw_maps(SIZE, N_CELLS)
     picture = (maps.probability * 255).astype(np.uint8)

@@ -17,7 +17,7 @@ from skimage.segmentation import relabel_sequential
 
 import napari_cellseg
 from napari_cellseg.imaging.normalize import normalize
-from napari_cellseg.training.datasets import Sample, read_dataset
+from napari_cellseg.training.data.datasets import Sample, read_dataset
 
 PACKAGE = Path(napari_cellseg.__file__).parent
 WANTED = {

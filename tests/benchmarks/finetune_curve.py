@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from napari_cellseg.imaging.writing import write_json
+from napari_cellseg.imaging.write.write import write_json
 from napari_cellseg.network.versions import ModelVersion, load_model
-from napari_cellseg.training.datasets import read_dataset
+from napari_cellseg.training.data.datasets import read_dataset
 from napari_cellseg.training.finetune_params import FineTuneParams
 
 from .finetuning import add_options, cell, figures_on, finetune, fresh_folder, pool_and_test, say

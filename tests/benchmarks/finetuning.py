@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 
 import napari_cellseg
-from napari_cellseg.batch.calibration import iter_calibrate_version
-from napari_cellseg.batch.evaluate import iter_predict_samples, score
-from napari_cellseg.batch.recipe import Recipe
+from napari_cellseg.evaluation.calibration import iter_calibrate_version
+from napari_cellseg.evaluation.evaluate import iter_predict_samples, score
 from napari_cellseg.imaging.progress import drain
-from napari_cellseg.imaging.writing import write_json
+from napari_cellseg.imaging.write.write import write_json
 from napari_cellseg.network.versions import ModelVersion
-from napari_cellseg.training.datasets import Sample
-from napari_cellseg.training.finetune import FineTuned, iter_finetune
+from napari_cellseg.segmentation.recipe import Recipe
+from napari_cellseg.training.data.datasets import Sample
+from napari_cellseg.training.data.general import general_samples
 from napari_cellseg.training.finetune_params import FineTuneParams
-from napari_cellseg.training.general import general_samples
+from napari_cellseg.training.fit.finetune import FineTuned, iter_finetune
 
 BUNDLED = Path(napari_cellseg.__file__).parent / "models" / "cells" / "training.json"
 

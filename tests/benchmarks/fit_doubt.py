@@ -1,6 +1,6 @@
 """Fit the weights of the doubt: ``python -m tests.benchmarks.fit_doubt DATASET [--model cells] [--images N]``.
 
-Writes ``instances/doubt.json``. Only images that the model was trained on are used, never those held out, so that
+Writes ``corrections/doubt.json``. Only images that the model was trained on are used, never those held out, so that
 ``napari-cellseg evaluate DATASET --only validation --doubt`` measures it on images that nothing was fitted to.
 """
 
@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from napari_cellseg.batch.evaluate import iter_predict_samples
-from napari_cellseg.batch.recipe import Recipe
-from napari_cellseg.batch.review import ERROR_IOUS, best_overlap, lost_cells
-from napari_cellseg.batch.segment import Segmented
 from napari_cellseg.cli.common import drain_with_bar
-from napari_cellseg.instances.cell_parts import MISSED_PARTS, PARTS, cell_parts, missed_parts
-from napari_cellseg.instances.doubt import WEIGHTS_FILE, hidden, standardized
-from napari_cellseg.training.datasets import Sample, iter_dataset
+from napari_cellseg.corrections.cell_parts import MISSED_PARTS, PARTS, cell_parts, missed_parts
+from napari_cellseg.corrections.doubt import WEIGHTS_FILE, hidden, standardized
+from napari_cellseg.evaluation.doubt_order import ERROR_IOUS, best_overlap, lost_cells
+from napari_cellseg.evaluation.evaluate import iter_predict_samples
+from napari_cellseg.segmentation.recipe import Recipe
+from napari_cellseg.segmentation.segment import Segmented
+from napari_cellseg.training.data.datasets import Sample, iter_dataset
 
 FREE_SIGN = ("edge",)  # the others may only speak against a cell, so that reasons make sense
 STEPS = (-0.2, 0.0, 0.2)  # of the threshold

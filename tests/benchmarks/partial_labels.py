@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
-from napari_cellseg.batch.evaluate import iter_predict_samples
-from napari_cellseg.batch.recipe import Recipe
+from napari_cellseg.evaluation.evaluate import iter_predict_samples
 from napari_cellseg.imaging.progress import drain
-from napari_cellseg.imaging.writing import write_json
+from napari_cellseg.imaging.write.write import write_json
 from napari_cellseg.network.versions import ModelVersion, load_model
-from napari_cellseg.training.datasets import Sample, read_dataset
+from napari_cellseg.segmentation.recipe import Recipe
+from napari_cellseg.training.data.datasets import Sample, read_dataset
 from napari_cellseg.training.finetune_params import FineTuneParams
 
 from .finetuning import add_options, cell, figures_on, finetune, fresh_folder, pool_and_test, say

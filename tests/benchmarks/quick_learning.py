@@ -17,18 +17,19 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage as ndi
 
-from napari_cellseg.batch.review import best_overlap
 from napari_cellseg.cli.common import bar_of, drain_with_bar
+from napari_cellseg.corrections import tools as edits
+from napari_cellseg.corrections.claims import Corrections
+from napari_cellseg.corrections.corrected import CorrectedInstances
+from napari_cellseg.corrections.doubt import doubt
+from napari_cellseg.corrections.view import CellView
+from napari_cellseg.evaluation.doubt_order import best_overlap
 from napari_cellseg.imaging.image import as_image
 from napari_cellseg.imaging.normalize import normalize
-from napari_cellseg.instances import Instances, edits, match
-from napari_cellseg.instances.corrected import CorrectedInstances
-from napari_cellseg.instances.corrections import Corrections
-from napari_cellseg.instances.doubt import doubt
-from napari_cellseg.instances.view import CellView
+from napari_cellseg.instances import Instances, match
 from napari_cellseg.network.features import Features, features
 from napari_cellseg.network.versions import ModelVersion, load_model
-from napari_cellseg.training.datasets import Sample, iter_dataset
+from napari_cellseg.training.data.datasets import Sample, iter_dataset
 from napari_cellseg.training.quick import PROMISING, QuickParams, learn, mean_doubt
 
 N_CORRECTED = (1, 3, 10)

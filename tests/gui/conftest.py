@@ -12,10 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-import napari_cellseg.batch.segment  # noqa: F401
-from napari_cellseg.batch.recipe import Recipe
-from napari_cellseg.batch.segment import Segmented
-from napari_cellseg.gui.segment_widget import SegmentWidget
+import napari_cellseg.segmentation.segment  # noqa: F401
+from napari_cellseg.gui.segment.segment_widget import SegmentWidget
 from napari_cellseg.imaging.image import Image
 from napari_cellseg.imaging.normalize import NormalizerParams
 from napari_cellseg.imaging.progress import Progress
@@ -24,6 +22,8 @@ from napari_cellseg.instances.params import SplitParams
 from napari_cellseg.instances.prediction import Prediction
 from napari_cellseg.network.config import UNetConfig
 from napari_cellseg.network.versions import ModelVersion
+from napari_cellseg.segmentation.recipe import Recipe
+from napari_cellseg.segmentation.segment import Segmented
 
 
 def draw_discs(n: int = 16, size: int = 160) -> np.ndarray:
@@ -83,7 +83,7 @@ def home_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytes
 def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[BrightnessNetwork]:
     """The stand-in network; always let go at the end, so that no thread waits for ever."""
     network = BrightnessNetwork()
-    monkeypatch.setattr(sys.modules["napari_cellseg.batch.segment"], "iter_predict_image", network)
+    monkeypatch.setattr(sys.modules["napari_cellseg.segmentation.segment"], "iter_predict_image", network)
     yield network
     network.go.set()
 

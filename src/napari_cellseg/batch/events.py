@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from .rows import BatchRow
+from ..results.rows import BatchRow
 
 
 @dataclass(frozen=True)

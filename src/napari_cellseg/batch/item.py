@@ -9,25 +9,25 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..blocks.segment_mosaic import Mosaic, MosaicResult, in_blocks, iter_mosaic
 from ..imaging.errors import CellsegError, ImageError, OutputError
 from ..imaging.image import Image
 from ..imaging.pages import Page, page_image, pages_of, refuse_pages
 from ..imaging.progress import Progress
-from ..imaging.reading import source_stamp
+from ..imaging.read.read import source_stamp
 from ..instances.prediction import Prediction
-from .job import Job
-from .kept import has_files, kept_now, kept_rows, result_stem
-from .linked import LinkedStack
-from .mosaic import Mosaic, MosaicResult, in_blocks, iter_mosaic
-from .plan import Item
-from .recipe import Recipe
-from .results import mean_doubt, numbers, save_result
-from .rows import BatchRow, failed
-from .segment import Prepared, SegmentResult, iter_predict_prepared, open_image, prepare
-from .stacks import Stack
+from ..results.job import Job
+from ..results.kept import has_files, kept_now, kept_rows, result_stem
+from ..results.linked import LinkedStack
+from ..results.plan import Item
+from ..results.rows import BatchRow, failed
+from ..results.save import mean_doubt, numbers, save_result
+from ..results.stack_of_labels import Stack
+from ..segmentation.recipe import Recipe
+from ..segmentation.segment import Prepared, SegmentResult, iter_predict_prepared, open_image, prepare
 
 if TYPE_CHECKING:
-    from .mosaic_help import TileHelpers
+    from .cluster.tiles import TileHelpers
 
 
 @dataclass(eq=False)

@@ -9,11 +9,11 @@ from typing import Any
 
 from ..imaging.progress import Progress, Result
 from ..instances.prediction import Prediction
+from ..results.job import Job
+from ..results.plan import Item
+from ..results.rows import BatchRow
 from .ahead import Ahead, Budget
 from .item import Task, finish, iter_predict_task, iter_tasks
-from .job import Job
-from .plan import Item
-from .rows import BatchRow
 
 N_AHEAD = 2
 MEMORY = 1 << 30

@@ -16,7 +16,7 @@ _WITH_RESUME = {"out", "resume", "device", "report", "stop_on_eof", "command", "
 
 
 def add_recipe_options(sub: argparse.ArgumentParser, image: bool = True) -> None:
-    from ..batch.recipe import DEVICES, Recipe
+    from ..segmentation.recipe import DEVICES, Recipe
 
     helps = {name: f.metadata["help"] for name, f in Recipe.__dataclass_fields__.items()}
     sub.add_argument("--model", metavar="NAME_OR_DIR", help=f"{helps['model']}; default: cells")
@@ -31,7 +31,7 @@ def add_recipe_options(sub: argparse.ArgumentParser, image: bool = True) -> None
 
 
 def recipe_of(args: argparse.Namespace) -> Any:
-    from ..batch.recipe import Recipe
+    from ..segmentation.recipe import Recipe
 
     base = Recipe.read(args.recipe).to_dict() if getattr(args, "recipe", None) else {}
     given = {name: getattr(args, name, None) for name in Recipe.__dataclass_fields__}

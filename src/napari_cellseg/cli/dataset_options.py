@@ -11,8 +11,8 @@ from ..imaging.errors import CellsegError
 from .common import drain_with_bar
 
 if TYPE_CHECKING:
-    from ..training.datasets import Sample
-    from ..training.loading import Loaded
+    from ..training.data.datasets import Sample
+    from ..training.data.loading import Loaded
 
 
 def add_dataset_options(sub: argparse.ArgumentParser, out: bool = True, optional: bool = False) -> None:
@@ -49,8 +49,8 @@ def dataset_values(args: argparse.Namespace) -> dict[str, Any]:
 
 def load(values: Mapping[str, Any]) -> Loaded:
     """Read what :func:`dataset_values` names, with a progress bar on the terminal."""
-    from ..training.dataset_report import report_on
-    from ..training.loading import Loaded, iter_load
+    from ..training.data.dataset_report import report_on
+    from ..training.data.loading import Loaded, iter_load
 
     loaded: Loaded = drain_with_bar(
         "reading", iter_load(values["dataset"], values.get("groups"), masks=values.get("masks"))

@@ -15,12 +15,12 @@ from .dataset_options import add_dataset_options, dataset_values, load, read_sam
 from .reporting import Report, StopWish, run_reported
 
 if TYPE_CHECKING:
-    from ..batch.calibration_map import CalibrationMap
-    from ..batch.evaluate import Evaluation
-    from ..batch.recipe import Recipe
-    from ..batch.segment import Segmented
+    from ..evaluation.calibration_map import CalibrationMap
+    from ..evaluation.evaluate import Evaluation
     from ..network.versions import ModelVersion
-    from ..training.datasets import Sample
+    from ..segmentation.recipe import Recipe
+    from ..segmentation.segment import Segmented
+    from ..training.data.datasets import Sample
 
 Result = TypeVar("Result")
 
@@ -58,11 +58,11 @@ def add_evaluate(commands: Any) -> None:
 
 def run_evaluate(args: argparse.Namespace) -> int:
     """``napari-cellseg evaluate``: write metrics.json, curves.json, report.html, and review.json where asked for."""
-    from ..batch.calibration_map import read_calibration
-    from ..batch.evaluate import CURVES_FILE, iter_predict_samples, score
-    from ..batch.metrics_report import write_report
-    from ..imaging.writing import write_json
+    from ..evaluation.calibration_map import read_calibration
+    from ..evaluation.evaluate import CURVES_FILE, iter_predict_samples, score
+    from ..imaging.write.write import write_json
     from ..network.versions import METRICS_FILE
+    from ..reports.metrics_report import write_report
 
     recipe = recipe_of(args)
     model = recipe.load_model()
@@ -76,7 +76,7 @@ def run_evaluate(args: argparse.Namespace) -> int:
     report = write_report(out, evaluation, samples, predicted, args.worst, read_calibration(model.path))
     print(f"metrics in {out / METRICS_FILE}, report in {report}")
     if args.doubt:
-        from ..batch.review import REVIEW_FILE, review, review_table, summarize_review
+        from ..evaluation.doubt_order import REVIEW_FILE, review, review_table, summarize_review
 
         summary = summarize_review(review(samples, predicted))
         write_json(out / REVIEW_FILE, summary)
@@ -102,7 +102,7 @@ def _chosen(
     samples: list[Sample], args: argparse.Namespace, held_out_only: bool, recipe: Recipe, model: ModelVersion
 ) -> list[Sample]:
     """Return the images that were held out, or all, in squares where that was asked for."""
-    from ..batch.evaluate import in_squares
+    from ..evaluation.evaluate import in_squares
 
     if held_out_only:
         held_out = _held_out(model)
@@ -140,9 +140,9 @@ def run_calibrate(args: argparse.Namespace) -> int:
 
 
 def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
-    from ..batch.calibration_map import iter_calibration_map, store_calibration
-    from ..batch.evaluate import as_default, iter_predict_samples, score
-    from ..batch.metrics_report import write_report
+    from ..evaluation.calibration_map import iter_calibration_map, store_calibration
+    from ..evaluation.evaluate import as_default, iter_predict_samples, score
+    from ..reports.metrics_report import write_report
 
     recipe = recipe_of(args)
     model = recipe.load_model()

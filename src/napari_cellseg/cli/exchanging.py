@@ -40,7 +40,7 @@ def run_models(args: argparse.Namespace) -> int:
 
 
 def _import(args: argparse.Namespace) -> int:
-    from ..network.importing import import_model
+    from ..network.exchange.import_model import import_model
 
     model = import_model(args.source, args.name, args.architecture, args.normalisation)
     print(f"imported {model.name} into {model.path}")
@@ -93,7 +93,7 @@ def add_export(commands: Any) -> None:
 
 def run_export(args: argparse.Namespace) -> int:
     """``napari-cellseg export``."""
-    from ..network.bioimageio import PackageParams, export_bioimageio
+    from ..network.exchange.bioimageio_export import PackageParams, export_bioimageio
     from ..network.versions import load_model
 
     params = PackageParams(tuple(args.author), args.license, args.description, args.name)

@@ -13,11 +13,11 @@ from .common import check_resumed, option_of
 from .reporting import Report, StopWish, TextReport, run_reported
 
 if TYPE_CHECKING:
-    from ..batch.compare import Comparison
+    from ..evaluation.compare import Comparison
     from ..network.versions import ModelVersion
-    from ..training.datasets import Sample
+    from ..training.data.datasets import Sample
     from ..training.events import Event
-    from ..training.finetune import FineTuned
+    from ..training.fit.finetune import FineTuned
 
 
 def add_finetune(commands: Any) -> None:
@@ -55,13 +55,13 @@ def run_finetune(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
-    from ..batch.calibration import iter_calibrate_version
-    from ..batch.compare import iter_compare, write_comparison
-    from ..batch.familiar import remember_images
+    from ..evaluation.calibration import iter_calibrate_version
+    from ..evaluation.compare import iter_compare, write_comparison
     from ..network.versions import load_model
-    from ..training.finetune import iter_finetune
+    from ..segmentation.familiar import remember_images
+    from ..training.data.general import general_samples
     from ..training.finetune_params import FineTuneParams
-    from ..training.general import general_samples
+    from ..training.fit.finetune import iter_finetune
     from ..training.runs import CHECKPOINT_FILE, next_version_dir, read_run
 
     given = {f.name: getattr(args, f.name) for f in fields(FineTuneParams)}
@@ -127,9 +127,9 @@ def same_parent(asked: dict[str, Any]) -> ModelVersion:
 
 def _read(path: Path) -> Generator[Event, None, list[Sample]]:
     """Read what is to be learned; an entry that cannot be used is named and left out."""
-    from ..training.datasets import iter_dataset
+    from ..training.data.datasets import iter_dataset
+    from ..training.data.training_set import TrainingSet
     from ..training.events import Note, Phase
-    from ..training.training_set import TrainingSet
 
     if not path.is_dir() or not (path / "images").is_dir():
         steps = iter_dataset(path)

@@ -15,7 +15,7 @@ from .reporting import JsonReport, StopWish
 
 if TYPE_CHECKING:
     from ..batch.events import BatchEvent, BatchSummary
-    from ..batch.rows import BatchRow
+    from ..results.rows import BatchRow
 
 
 def add_segment(commands: Any) -> None:
@@ -99,7 +99,7 @@ def run_segment(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, say: Callable[[Any], None], stop: Callable[[], bool] | None) -> int:
-    from ..batch.folder import iter_batch
+    from ..batch.run import iter_batch
 
     files, recipe, out = _files(args), _recipe(args), Path(args.out)
     steps = iter_batch(
@@ -121,7 +121,7 @@ def _run(args: argparse.Namespace, say: Callable[[Any], None], stop: Callable[[]
 
 
 def _files(args: argparse.Namespace) -> list[tuple[Path, str]]:
-    from ..imaging.finding import each_once, find_images, is_zarr, named_apart
+    from ..imaging.read.finding import each_once, find_images, is_zarr, named_apart
 
     folders = [path for path in args.input if Path(path).is_dir() and not is_zarr(Path(path))]
     if args.pattern is not None and not folders and all(Path(path).exists() for path in args.input):
@@ -156,8 +156,8 @@ def _text(value: Any) -> str:
 def _recipe(args: argparse.Namespace) -> Any:
     from dataclasses import replace
 
-    from ..batch.outputs import check_outputs
     from ..imaging.normalize import NormalizerParams
+    from ..results.outputs import check_outputs
 
     if args.link in ("z", "t") and args.pages is None:
         args.pages = "stack"
@@ -174,9 +174,9 @@ def _recipe(args: argparse.Namespace) -> Any:
 
 
 def _write_report(out: Path) -> None:
-    from ..batch.counts import in_order
-    from ..batch.ledger import Ledger
-    from ..batch.report import write_report
+    from ..reports.batch_report import write_report
+    from ..results.counts import in_order
+    from ..results.ledger import Ledger
 
     write_report(in_order(Ledger(out).rows()), out)
 

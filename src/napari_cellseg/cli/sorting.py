@@ -14,7 +14,7 @@ from .dataset_options import load
 if TYPE_CHECKING:
     import numpy as np
 
-    from ..batch.kinds import KindAgreement, Kinds
+    from ..evaluation.kinds import KindAgreement, Kinds
 
 _SHOWN = 30  # thumbnails of each kind
 
@@ -36,7 +36,14 @@ def add_kinds(commands: Any) -> None:
 
 def run_kinds(args: argparse.Namespace) -> int:
     """``napari-cellseg kinds``."""
-    from ..batch.kinds import compare_kinds, iter_kinds, read_kinds, sample_of_each, small_picture, write_kinds_page
+    from ..evaluation.kinds import (
+        compare_kinds,
+        iter_kinds,
+        read_kinds,
+        sample_of_each,
+        small_picture,
+        write_kinds_page,
+    )
 
     source = Path(args.dataset)
     images = _images(source)
@@ -75,7 +82,7 @@ class _Source:
         self.name, self.group, self._plane, self._path = name, group, plane, path
 
     def plane(self) -> np.ndarray:
-        from ..imaging.reading import read_image
+        from ..imaging.read.read import read_image
 
         if self._plane is not None:
             return self._plane
@@ -85,7 +92,7 @@ class _Source:
 
 def _images(source: Path) -> list[_Source]:
     """Images of a dataset with masks, or of a plain folder."""
-    from ..imaging.reading import find_images
+    from ..imaging.read.read import find_images
 
     if source.is_file() or any(source.glob("*/images")) or (source / "images").is_dir():
         return [_Source(s.name, s.group, s.image) for s in load({"dataset": str(source)}).samples]
@@ -97,8 +104,8 @@ def _planes(images: list[_Source]) -> Iterator[tuple[str, np.ndarray, str]]:
 
 
 def _remember(model: str, images: list[_Source]) -> None:
-    from ..batch.familiar import remember_images
     from ..network.versions import load_model
+    from ..segmentation.familiar import remember_images
 
     version = load_model(model)
     learned = set(version.training.get("training_images", ()))
@@ -131,7 +138,7 @@ def add_agreement(commands: Any) -> None:
 
 def run_agreement(args: argparse.Namespace) -> int:
     """``napari-cellseg agreement``."""
-    from ..batch.agreement_files import read_agreement, write_agreement
+    from ..evaluation.agreement.table import read_agreement, write_agreement
 
     if any(count < 0 for count in args.count):
         raise CellsegError("A count is 0 or more.")

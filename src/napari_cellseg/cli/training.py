@@ -17,9 +17,9 @@ from .train_options import add_train_options, ignored_with_parent, train_params
 if TYPE_CHECKING:
     from ..imaging.progress import Progress
     from ..network.versions import ModelVersion
-    from ..training.datasets import Sample
+    from ..training.data.datasets import Sample
+    from ..training.data.splitting import Split
     from ..training.params import TrainParams
-    from ..training.splitting import Split
 
 
 def add_train(commands: Any) -> None:
@@ -59,9 +59,9 @@ def run_train(args: argparse.Namespace) -> int:
 
 
 def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
+    from ..training.data.splitting import SPLIT_FILE, write_split
+    from ..training.fit.trainer import Trained, iter_train_events
     from ..training.runs import CHECKPOINT_FILE
-    from ..training.splitting import SPLIT_FILE, write_split
-    from ..training.trainer import Trained, iter_train_events
 
     if args.resume:
         params, parent, data, command = _as_begun(args)
@@ -83,7 +83,7 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     )
     result: Trained = _drain(steps, report, wish, lambda: write_split(out / SPLIT_FILE, split))
     if result.version is not None:
-        from ..batch.familiar import remember_images
+        from ..segmentation.familiar import remember_images
 
         remember_images(out, (sample.image for sample in training), parent)
     if result.version is not None and validation and not wish.at_once():
@@ -130,8 +130,8 @@ def read_parts(
     args: argparse.Namespace, data: dict[str, Any], seed: int, report: Report
 ) -> tuple[list[Sample], list[Sample], Split]:
     """Read a dataset, say what there is, make its images fit, and split it."""
-    from ..training.fitting import fit_samples
-    from ..training.splitting import SPLIT_FILE, apply_split, make_split, read_split
+    from ..training.data.fitting import fit_samples
+    from ..training.data.splitting import SPLIT_FILE, apply_split, make_split, read_split
 
     loaded = load(data)
     report.say({"event": "dataset", "lines": loaded.report.lines(), **loaded.report.to_dict()})
@@ -162,7 +162,7 @@ def _preview(training: Sequence[Sample], params: TrainParams, parent: ModelVersi
     import numpy as np
     from PIL import Image
 
-    from ..imaging.atomic import atomic_path
+    from ..imaging.write.atomic import atomic_path
     from ..training.preview import preview
 
     rng = np.random.default_rng(params.seed)
@@ -192,12 +192,12 @@ def _drain(steps: Generator[Any, None, Any], report: Report, wish: StopWish, on_
 
 def _finish(validation: Sequence[Sample], out: Path, device: str, report: Report) -> None:
     """Calibrate the new version's thresholds on the held-out images and record how it does there."""
-    from ..batch.calibration import calibrate
-    from ..batch.evaluate import as_default, iter_predict_samples, score
-    from ..batch.metrics_report import write_report
-    from ..batch.recipe import Recipe
-    from ..imaging.writing import write_json
+    from ..evaluation.calibration import calibrate
+    from ..evaluation.evaluate import as_default, iter_predict_samples, score
+    from ..imaging.write.write import write_json
     from ..network.versions import METRICS_FILE, read_version, set_defaults
+    from ..reports.metrics_report import write_report
+    from ..segmentation.recipe import Recipe
 
     recipe = Recipe(model=str(out), device=device)
     predicted = drain_with_bar("predicting", _told(iter_predict_samples(validation, recipe), report))

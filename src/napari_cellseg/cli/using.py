@@ -18,7 +18,7 @@ def add_demo(commands: Any) -> None:
 
 def run_demo(args: argparse.Namespace) -> int:
     """``napari-cellseg demo``: a window where there is a screen, else files from a virtual one."""
-    from ..gui.display import has_screen, virtual_display
+    from ..gui.menus.display import has_screen, virtual_display
 
     out = Path(args.out)
     if has_screen():
@@ -29,7 +29,7 @@ def run_demo(args: argparse.Namespace) -> int:
 
 def _open_demo(out: Path, show: bool) -> int:
     try:
-        from ..gui.demo import run_demo as open_window
+        from ..gui.menus.demo import run_demo as open_window
     except ModuleNotFoundError as error:
         raise CellsegError(
             f'The demo opens a window, and {error.name} is not installed. Run: pip install "napari-cellseg[all]"'

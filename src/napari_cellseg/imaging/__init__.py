@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from .errors import (
-    AxesError,
-    CellsegError,
-    DatasetError,
-    ImageError,
-    ModelError,
-    OutputError,
-    ParamsError,
-)
+from .errors import AxesError, CellsegError, DatasetError, ImageError, ModelError, OutputError, ParamsError
 from .image import Image, as_image
 from .normalize import NormalizerParams, normalize
 from .pages import PAGES, Page, page_image, pages_of
 from .progress import Progress, drain
-from .reading import SUFFIXES, find_images, read_image
+from .read.read import SUFFIXES, find_images, read_image
 from .tiles import Tile, plan_tiles
-from .writing import atomic_path, read_label_stack, read_labels, read_metadata, write_json, write_labels, write_table
+from .write.write import (
+    atomic_path,
+    read_label_stack,
+    read_labels,
+    read_metadata,
+    write_json,
+    write_labels,
+    write_table,
+)
 
 __all__ = [
     "PAGES",

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from .corrected import CorrectedInstances
-from .corrections import Corrections
 from .linking import Linker, Tracks, link_stack, tracks_table
 from .live import Instances, quantize, stable_stretch, threshold_level
 from .measure import measure
 from .metrics import IOU_THRESHOLDS, MatchResult, foreground_scores, iou_matrix, match, summarize
 from .params import SplitParams
 from .prediction import Prediction
-from .runs import Cell, Patch, Region
 from .split import foreground_landscape, split
-from .view import CellView
 from .volumes import Volumes, volume_table
 
 __all__ = [
     "IOU_THRESHOLDS",
-    "Cell",
-    "CellView",
-    "CorrectedInstances",
-    "Corrections",
     "Instances",
     "Linker",
     "MatchResult",
-    "Patch",
     "Prediction",
-    "Region",
     "SplitParams",
     "Tracks",
     "Volumes",

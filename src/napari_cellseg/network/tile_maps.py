@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..imaging.atomic import atomic_path, make_folder
 from ..imaging.errors import ImageError
 from ..imaging.lazy_plane import LazyPlane
 from ..imaging.normalize import Scale
 from ..imaging.progress import Progress
 from ..imaging.resampling import resample_region
 from ..imaging.tiles import Region, Tile, plan_tiles
+from ..imaging.write.atomic import atomic_path, make_folder
 from ..instances.prediction import Prediction
 from .config import DISTANCE, FOREGROUND
 from .devices import resolve_device

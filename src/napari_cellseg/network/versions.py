@@ -14,7 +14,7 @@ from typing import Any
 from ..imaging.errors import ModelError
 from ..imaging.home import user_home
 from ..imaging.normalize import NormalizerParams
-from ..imaging.writing import write_json
+from ..imaging.write.write import write_json
 from ..instances.params import SplitParams
 from .config import UNetConfig
 

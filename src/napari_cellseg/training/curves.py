@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from ..imaging.atomic import atomic_path
 from ..imaging.errors import DatasetError
+from ..imaging.write.atomic import atomic_path
 
 if TYPE_CHECKING:
-    from .record import TrainProgress
+    from .fit.record import TrainProgress
 
 CURVES_FILE = "curves.png"
 # Okabe and Ito's colours can be told apart by everybody.

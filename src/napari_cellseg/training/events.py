@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from .record import TrainProgress
+from .fit.record import TrainProgress
 
 EARLIER_POINTS = 600
 

@@ -10,9 +10,9 @@ from skimage.segmentation import find_boundaries
 from ..imaging.errors import CellsegError
 from ..imaging.normalize import NormalizerParams
 from ..network.config import DISTANCE, FOREGROUND
-from .augment import prepare, random_batch
+from .data.sample import Sample
+from .fit.augment import prepare, random_batch
 from .params import STILL, AugmentParams
-from .sample import Sample
 
 OUTLINE = (255, 210, 0)
 GAP = 4

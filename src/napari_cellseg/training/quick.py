@@ -19,8 +19,8 @@ from ..imaging.errors import CellsegError, ParamsError
 from ..instances.prediction import Prediction
 
 if TYPE_CHECKING:
-    from ..instances.corrected import CorrectedInstances
-    from ..instances.doubt import Doubt
+    from ..corrections.corrected import CorrectedInstances
+    from ..corrections.doubt import Doubt
     from ..network.features import Features
 
 PROMISING = 0.6  # mean doubt about an image's cells from which learning helped (docs/quick_learning.md)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..imaging.errors import CellsegError
-from ..imaging.writing import write_json
+from ..imaging.write.write import write_json
 from ..network.versions import CONFIG_FILE, bundled_models_dir, user_models_dir
 
 RUN_FILE = "finetune.json"

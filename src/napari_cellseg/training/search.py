@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 
 from ..imaging.errors import CellsegError, DatasetError, OutputError
-from ..imaging.writing import make_folder, write_json
+from ..imaging.write.write import make_folder, write_json
 from ..network.devices import resolve_device
 from ..network.predict import load_network
 from ..network.versions import ModelVersion
-from .datasets import Sample
+from .data.datasets import Sample
 from .events import Event, Note
+from .fit.learner import Learner
+from .fit.looking import look_at, still_windows
+from .fit.run import Ready
+from .fit.trainer import Trained, iter_train_events
 from .halving import rounds_of
-from .learner import Learner
-from .looking import look_at, still_windows
 from .params import LOSSES, LossParams, TrainParams
-from .train_run import Ready
-from .trainer import Trained, iter_train_events
 
 __all__ = ["Trial", "iter_search", "propose", "ranking", "rounds_of", "tried_values", "vary"]
 

@@ -1,0 +1,250 @@
+"""Several workers of a cluster at one large image: others run the network on its tiles, one makes its cells.
+
+The network's maps of a tile are a file in the folder of results, which all workers see. Whoever makes one claims it
+first, by a file of its own that only one can create; so no tile is made twice but for one whose worker died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import time
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...blocks.survey import surveyed_maps
+from ...imaging.errors import CellsegError
+from ...imaging.lazy_plane import LazyPlane
+from ...imaging.pages import Page, page_image
+from ...imaging.progress import Progress
+from ...imaging.tiles import Region
+from ...segmentation.recipe import Recipe
+from ...segmentation.segment import open_image, versions
+
+if TYPE_CHECKING:
+    from ...network.tile_maps import TileMaps
+
+# A tile takes seconds; one that was claimed so long ago is made again.
+PATIENCE_SECONDS = 300.0
+# So many tasks of so many tiles wait at the scheduler for each worker.
+TASKS_PER_WORKER, TILES_PER_TASK = 2, 2
+_WAIT_SECONDS = 0.05
+# A worker of several threads does one thing at a time: memory and cores are those of one.
+ONE_AT_A_TIME = threading.Lock()
+_n_made = 0
+
+
+@dataclass(frozen=True)
+class TileOrder:
+    """What a worker has to know to make tiles of an image; small, and can be sent.
+
+    Attributes
+    ----------
+    path : Path
+        Of the image.
+    page : Page
+    recipe : Recipe
+    begun : str
+        What was found out about the whole plane, as JSON; see `mosaic_survey.iter_survey`.
+    folder : Path
+        Of the tiles.
+    tile : int
+        Side of a tile in pixels.
+    versions : tuple of (str, str)
+        Of what decides the maps: a worker with others does not help.
+    token : str
+        Of this run: claims of an earlier one mean nothing.
+    alive : Path
+        A file that is there until the batch is stopped.
+    """
+
+    path: Path
+    page: Page
+    recipe: Recipe
+    begun: str
+    folder: Path
+    tile: int
+    versions: tuple[tuple[str, str], ...]
+    token: str
+    alive: Path
+
+
+class TileHelpers:
+    """Asks the other workers for the tiles of one plane.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Of the worker that makes the cells.
+    own : str
+        That worker's address.
+    path : Path
+    page : Page
+    recipe : Recipe
+    token : str
+    alive : Path
+        See :class:`TileOrder`.
+    """
+
+    def __init__(self, client: Any, own: str, path: Path, page: Page, recipe: Recipe, token: str, alive: Path) -> None:
+        self._client, self._own = client, own
+        self._about = (path, page, recipe)
+        self._token, self._alive = token, alive
+        self._order: TileOrder | None = None
+        self._asked: set[int] = set()
+        self._futures: list[Any] = []
+
+    def begin(self, begun: Mapping[str, Any], maps: TileMaps) -> None:
+        """Say which plane it is about."""
+        path, page, recipe = self._about
+        text = json.dumps(begun, sort_keys=True)
+        self._order = TileOrder(path, page, recipe, text, maps.folder, maps.tile, _versions(), self._token, self._alive)
+
+    def ask(self, maps: TileMaps, indices: list[int]) -> None:
+        """Ask for tiles that will be needed soon, as far as there are others to make them."""
+        assert self._order is not None
+        if self._order.tile != maps.tile:
+            # Memory ran out here, and the tiles are smaller now.
+            self._order = replace(self._order, tile=maps.tile)
+            self._asked.clear()
+        order = self._order
+        self._futures = [future for future in self._futures if not future.done()]
+        others = self._others()
+        wanted = [i for i in indices if i not in self._asked]
+        while others and wanted and len(self._futures) < TASKS_PER_WORKER * len(others):
+            part, wanted = wanted[:TILES_PER_TASK], wanted[TILES_PER_TASK:]
+            self._asked.update(part)
+            self._futures.append(
+                # Whole images go first: they need nobody to wait for them.
+                self._client.submit(
+                    make_tiles, order, tuple(part), self._own, workers=others, allow_other_workers=True, pure=False,
+                    priority=-1,
+                )
+            )  # fmt: skip
+
+    def iter_share(self, maps: TileMaps, region: Region) -> Generator[Progress, None, None]:
+        """Make the tiles of a region that nobody has claimed, then wait for those that others make.
+
+        What is still missing afterwards is the caller's.
+        """
+        missing = maps.missing(region)
+        while missing:
+            mine: list[int] = []
+            while missing and len(mine) < maps.batch:
+                i = missing.pop(0)
+                if not maps.has(i) and claim(maps.folder, maps.tile, i, self._token, self._own):
+                    mine.append(i)
+            if mine:
+                try:
+                    maps.make(mine)
+                except (RuntimeError, MemoryError):
+                    return
+                yield Progress(maps.n_made, maps.n_tiles, f"running on {maps.device}")
+        while waiting := self._made_elsewhere(maps, maps.missing(region)):
+            yield Progress(maps.n_made, maps.n_tiles, f"waiting for {len(waiting)} tiles of other workers")
+            time.sleep(_WAIT_SECONDS)
+
+    def end(self) -> None:
+        """Ask for nothing any more."""
+        with contextlib.suppress(OSError, RuntimeError, TimeoutError):
+            self._client.cancel(self._futures, force=True)
+        self._futures = []
+
+    def _made_elsewhere(self, maps: TileMaps, indices: list[int]) -> list[int]:
+        """Those of some tiles that a worker who is there is at work on."""
+        others = set(self._others()) if indices else set()
+        found = []
+        for i in indices:
+            path = _claim_path(maps.folder, maps.tile, i, self._token)
+            try:
+                age, who = time.time() - path.stat().st_mtime, path.read_text(encoding="utf-8")
+            except OSError:
+                continue
+            if age < PATIENCE_SECONDS and who in others:
+                found.append(i)
+        return found
+
+    def _others(self) -> list[str]:
+        try:
+            workers = self._client.nthreads()
+        except (OSError, RuntimeError, TimeoutError):
+            return []
+        return [address for address in workers if address != self._own]
+
+
+def make_tiles(order: TileOrder, indices: tuple[int, ...], asked_by: str) -> int:
+    """Make tiles of another worker's image; the function that a helping worker runs.
+
+    Returns
+    -------
+    int
+        How many were made here. Nothing is raised: what is not made is made by the one who asked.
+    """
+    global _n_made
+    from distributed import get_worker
+
+    who = get_worker().address
+    # The one who asked makes its tiles itself; and other versions may draw other cells.
+    if who == asked_by or order.versions != _versions():
+        return 0
+    n_made = 0
+    with ONE_AT_A_TIME:
+        for i in indices:
+            if not order.alive.exists() or not order.folder.is_dir():
+                break
+            try:
+                maps = _maps(order)
+                if maps.has(i) or not claim(order.folder, order.tile, i, order.token, who):
+                    continue
+                maps.make([i])
+            except (CellsegError, OSError, RuntimeError, MemoryError):
+                _claim_path(order.folder, order.tile, i, order.token).unlink(missing_ok=True)
+                _maps.cache_clear()
+                break
+            n_made += 1
+    _n_made += n_made
+    return n_made
+
+
+def n_made_for_others() -> int:
+    """How many tiles this process has made for other workers."""
+    return _n_made
+
+
+def claim(folder: Path, tile: int, index: int, token: str, who: str = "") -> bool:
+    """Whether a tile is this caller's to make: the first one's, whose address is then in the file."""
+    try:
+        handle = os.open(_claim_path(folder, tile, index, token), os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        try:
+            os.write(handle, who.encode())
+        finally:
+            os.close(handle)
+    except FileExistsError:
+        return False
+    except OSError:
+        # A folder that went away, or a full disk, which whoever writes the maps is told of.
+        return True
+    return True
+
+
+def _claim_path(folder: Path, tile: int, index: int, token: str) -> Path:
+    return folder / f"{tile}_{index:07d}.{token}.claim"
+
+
+@lru_cache(maxsize=1)
+def _maps(order: TileOrder) -> TileMaps:
+    """The plane of an order, opened; kept for the next tiles of it."""
+    image = page_image(open_image(order.path, order.recipe.axes), order.page)
+    plane, model = LazyPlane(image, order.recipe.channel), order.recipe.load_model()
+    # Only the one who asked may take what cannot be read as empty, and say so.
+    begun = json.loads(order.begun)
+    return surveyed_maps(plane, begun, model, order.folder, order.recipe.device, strict=True, tile=order.tile)
+
+
+def _versions() -> tuple[tuple[str, str], ...]:
+    return tuple(sorted(versions().items()))

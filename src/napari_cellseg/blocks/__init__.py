@@ -1,0 +1,1 @@
+"""One image larger than memory, segmented block by block."""

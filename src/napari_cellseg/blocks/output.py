@@ -1,0 +1,157 @@
+"""Results of a segmentation block by block: labels, table and picture, as they come and at the end."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..imaging.errors import OutputError
+from ..imaging.lazy_plane import LazyPlane
+from ..imaging.tiles import Region
+from ..imaging.write.atomic import atomic_path
+from ..imaging.write.write import table_text
+from ..imaging.write.zarr_labels import SMALLEST_LEVEL, ZarrLabels, replace_folder
+from ..instances.blocks import Owned
+from ..instances.live import at_least
+from ..instances.measure import measure
+from ..instances.prediction import Prediction
+from ..results.outputs import cells_table
+from ..results.overlay import write_thumbnail
+from ..results.save import PARTS, THUMBNAIL, names_of_channels
+from ..segmentation.segment import SegmentResult, versions
+from .plan import Mosaic, MosaicResult
+from .work import MosaicWork
+
+if TYPE_CHECKING:
+    from ..network.tile_maps import NormalizedPlane, TileMaps
+
+
+def settle(
+    mosaic: Mosaic,
+    work: MosaicWork,
+    labels: ZarrLabels,
+    seen: NormalizedPlane,
+    window: Region,
+    prediction: Prediction,
+    owned: Owned,
+) -> None:
+    """Write what a block owns, and write down that it is finished."""
+    before = labels.read(window)
+    unfinished = before > work.n_cells
+    before[unfinished] = 0
+    # Where two blocks see a doubtful cell differently, the first has it.
+    mine = np.where(before > 0, 0, owned.labels)
+    areas = np.bincount(mine.ravel(), minlength=owned.n_cells + 1)[1:]
+    kept = np.flatnonzero(areas >= at_least(mosaic.smallest))
+    lookup = np.zeros(owned.n_cells + 1, np.int32)
+    lookup[kept + 1] = np.arange(1, len(kept) + 1, dtype=np.int32)
+    mine = lookup[mine]
+    changed = unfinished | (mine > 0)
+    if changed.any():
+        box = tuple(
+            slice(int(places[0]), int(places[-1]) + 1)
+            for places in (np.flatnonzero(changed.any(axis=1 - axis)) for axis in (0, 1))
+        )
+        region = tuple(slice(b.start + w.start, b.stop + w.start) for b, w in zip(box, window, strict=True))
+        ids = mine[box] + np.int32(work.n_cells)
+        labels.write((region[0], region[1]), np.where(mine[box] > 0, ids, before[box]))
+    rows = _rows(mosaic, work, seen, window, prediction, mine) if "cells" in mosaic.recipe.outputs else ""
+    work.finish_block(areas[kept], rows)
+
+
+def publish(
+    mosaic: Mosaic,
+    work: MosaicWork,
+    labels: ZarrLabels,
+    plane: LazyPlane,
+    maps: TileMaps,
+    overview: np.ndarray,
+    notes: Sequence[str],
+) -> MosaicResult:
+    """Finish the labels, put all results in their places, and delete what is no longer needed."""
+    image, out, stem = mosaic.image, mosaic.out, mosaic.stem
+    metadata = _metadata(mosaic, work, plane, maps, notes)
+    labels.finish(metadata, image.pixel_size, image.title)
+    files = {"labels": mosaic.labels.relative_to(out).as_posix(), THUMBNAIL: f"{PARTS}/{stem}.jpg"}
+    write_thumbnail(out / files[THUMBNAIL], overview, labels.overview())
+    if "cells" in mosaic.recipe.outputs:
+        files["cells"] = f"{PARTS}/{stem}.cells.csv"
+        with atomic_path(out / files["cells"]) as temporary:
+            shutil.copyfile(work.cells, temporary)
+    replace_folder(work.labels, mosaic.labels)
+    areas = work.areas
+    # The results are in their place: what cannot be deleted must not fail them.
+    with contextlib.suppress(OutputError):
+        work.throw_away()
+    return MosaicResult(files, areas, plane.holes, plane.reason, tuple(notes), metadata)
+
+
+def look(overview: np.ndarray, seen: NormalizedPlane, core: Region, step: int) -> None:
+    """Take a block's share of the small copy of the plane."""
+    values, _ = seen.raw(core)
+    first = [-part.start % step for part in core]
+    share = values[first[0] :: step, first[1] :: step]
+    places = tuple(
+        slice((part.start + f) // step, (part.start + f) // step + n)
+        for part, f, n in zip(core, first, share.shape, strict=False)
+    )
+    overview[places] = share
+
+
+def overview_step(shape: tuple[int, int]) -> int:
+    """Every how many pixels of the plane are in the small copy of it: as in the last level of the labels."""
+    step = 1
+    while max(-(-n // step) for n in shape) > SMALLEST_LEVEL:
+        step *= 2
+    return step
+
+
+def _rows(
+    mosaic: Mosaic, work: MosaicWork, seen: NormalizedPlane, window: Region, prediction: Prediction, mine: np.ndarray
+) -> str:
+    """Lines of the table of cells, with places in the whole plane; the first block's with their names."""
+    image, pixel_size = mosaic.image, mosaic.image.pixel_size
+    raw, _ = seen.raw(window)
+    channels = None
+    if image.n_channels > 1:
+        channels = {name: LazyPlane(image, i).read(window)[0] for i, name in enumerate(names_of_channels(image))}
+    found = measure(mine, prediction.probability, raw, pixel_size)
+    table = cells_table(SegmentResult(mine, prediction.probability, 0, found, 0.0, 0, {}), raw, channels, pixel_size)
+    top, left = window[0].start, window[1].start
+    height, width = seen.shape[:2]
+    for name, corner, axis in (("y", top, 0), ("x", left, 1)):
+        table[f"centroid_{name}"] = table[f"centroid_{name}"] + corner
+        if pixel_size is not None:
+            table[f"centroid_{name}_um"] = table[f"centroid_{name}"] * pixel_size[axis]
+    for side, corner in (("top", top), ("left", left), ("bottom", top), ("right", left)):
+        table[f"bbox_{side}"] = table[f"bbox_{side}"] + corner
+    low = (table["bbox_top"] == 0) | (table["bbox_left"] == 0)
+    table["touches_edge"] = low | (table["bbox_bottom"] == height) | (table["bbox_right"] == width)
+    table["index"] = table["index"] + work.n_cells
+    return table_text(table, header=work.n_blocks == 0)
+
+
+def _metadata(
+    mosaic: Mosaic, work: MosaicWork, plane: LazyPlane, maps: TileMaps, notes: Sequence[str]
+) -> dict[str, Any]:
+    recipe, model, begun = mosaic.recipe, mosaic.model, work.begun or {}
+    return {
+        "recipe": {name: value for name, value in recipe.to_dict().items() if name != "outputs"},
+        "recipe_sha256": recipe.digest(model),
+        "min_size": mosaic.smallest,
+        "model": {"name": model.name, "sha256": model.sha256},
+        "device": maps.device,
+        "notes": list(notes),
+        "diameter": begun.get("diameter"),
+        "zoom": begun.get("zoom"),
+        "image": {"name": mosaic.image.name, "size_yx": list(plane.shape[:2])},
+        "count": work.n_cells,
+        "corrected": False,
+        "block": mosaic.side,
+        "holes": [[[p.start, p.stop] for p in hole] for hole in plane.holes],
+        "versions": versions(),
+    }

@@ -1,0 +1,92 @@
+"""The one look at a whole plane before its blocks: how bright it is, and how large its cells are."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..imaging.lazy_plane import LazyPlane
+from ..imaging.normalize import NormalizerParams, Scale, ScaleSurvey
+from ..imaging.progress import Progress
+from .plan import Mosaic
+
+if TYPE_CHECKING:
+    from ..network.tile_maps import TileMaps
+    from ..network.versions import ModelVersion
+
+# Windows along each axis that the diameter is estimated from the most informative ones of.
+WINDOWS = 16
+
+
+def iter_survey(mosaic: Mosaic, plane: LazyPlane) -> Generator[Progress, None, dict[str, Any]]:
+    """Look at the whole plane once.
+
+    Returns
+    -------
+    dict
+        As JSON-able values: ``scale`` (fields of `Scale`), ``channel_scales`` (the same of each channel of a mix),
+        ``is_grey``, ``holes`` and their ``reason``, ``diameter`` of the cells (estimated from windows of the plane
+        where the recipe leaves it to us), and the ``zoom`` by it.
+
+    Raises
+    ------
+    ImageError
+        Nothing of it can be read.
+    ModelError
+        The model cannot be used.
+    """
+    from ..network.sizing import iter_estimate_diameter, zoom_for
+    from ..network.tile_maps import NormalizedPlane
+
+    recipe, model = mosaic.recipe, mosaic.model
+    if plane.is_mix:
+        scales = []
+        for place in plane.places:
+            one = yield from _iter_scale(LazyPlane(plane.image, place))
+            scales.append(one.scale())
+        plane.scales = tuple(scales)
+    survey = yield from _iter_scale(plane, recipe.normalizer or model.normalizer)
+    scale, is_grey = survey.scale(), survey.is_grey and len(plane.shape) == 3
+    diameter, zoom = None, 1.0
+    if model.diameter is not None and recipe.diameter != 0:
+        diameter = recipe.diameter
+        if diameter is None:
+            seen = NormalizedPlane(plane, scale, is_grey)
+            diameter, _ = yield from iter_estimate_diameter(seen, model, recipe.device, WINDOWS)  # type: ignore[arg-type]
+        if diameter is not None:
+            zoom = zoom_for(diameter, model.diameter, (1, 1))
+    return {
+        "scale": asdict(scale),
+        "channel_scales": [asdict(one) for one in plane.scales],
+        "is_grey": is_grey,
+        "diameter": diameter,
+        "zoom": zoom,
+        "holes": [[[p.start, p.stop] for p in hole] for hole in plane.holes],
+        "reason": plane.reason,
+    }
+
+
+def _iter_scale(plane: LazyPlane, params: NormalizerParams | None = None) -> Generator[Progress, None, ScaleSurvey]:
+    survey = ScaleSurvey(plane.shape, plane.dtype, params)
+    total = plane.n_pieces()
+    for done, (region, values) in enumerate(plane.pieces()):
+        survey.add(values, (region[0].start, region[1].start))
+        yield Progress(min(done, total), total, "measuring the brightness")
+    return survey
+
+
+def surveyed_maps(
+    plane: LazyPlane, begun: Mapping[str, Any], model: ModelVersion, folder: Path, device: str, *,
+    strict: bool = False, tile: int | None = None,
+) -> TileMaps:  # fmt: skip
+    """Return the maps of a plane, by what `iter_survey` found out about it; see `network.tile_maps`."""
+    from ..network.predict import TILE
+    from ..network.tile_maps import NormalizedPlane, TileMaps
+
+    plane.holes = [(slice(*y), slice(*x)) for y, x in begun["holes"]]
+    plane.reason = begun["reason"]
+    plane.scales = tuple(Scale(**scale) for scale in begun.get("channel_scales", ()))
+    seen = NormalizedPlane(plane, Scale(**begun["scale"]), begun["is_grey"], strict)
+    return TileMaps(seen, model, folder, device, begun["zoom"], TILE if tile is None else tile)

@@ -1,0 +1,182 @@
+"""What a segmentation block by block has done so far, on the disk: it goes on where it was stopped or killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..imaging.write.atomic import atomic_path, make_folder
+from ..imaging.write.jsonable import jsonable
+from ..imaging.write.write import write_json
+from ..imaging.write.zarr_labels import writing
+from ..results.ledger import FOLDER
+
+PLACE = f"{FOLDER}/blocks"
+_VERSION = 1
+
+
+class MosaicWork:
+    """Folder of one image under way: what holds for all its blocks, and a line for every block that is finished.
+
+    Blocks are finished in their order, and ids are given in theirs: an id above `n_cells` in the labels is of a block
+    that was never finished, and means nothing.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of the results.
+    stem : str
+        The image's.
+    key : mapping
+        What decides the result: what was begun with another key is thrown away.
+
+    Attributes
+    ----------
+    begun : dict or None
+        What was found out about the whole image, once that is done.
+    n_blocks, n_cells : int
+        That are finished.
+
+    Raises
+    ------
+    OutputError
+        The system refused to write.
+    """
+
+    def __init__(self, out: Path, stem: str, key: Mapping[str, Any]) -> None:
+        # A suffix, for an image may be called as the folder of others.
+        self.folder = out / PLACE / f"{stem}.work"
+        self._key = json.loads(json.dumps({"version": _VERSION, **jsonable(key)}))
+        self.begun: dict[str, Any] | None = None
+        self.n_blocks = self.n_cells = 0
+        self._areas: list[int] = []
+        self._n_bytes = 0
+        state = self._state()
+        if state is None or state.get("key") != self._key:
+            self.begin_anew()
+            return
+        self.begun = state["begun"]
+        self._recover()
+        if self.n_blocks and (not self.labels.exists() or self.cells.stat().st_size < self._n_bytes):
+            # Killed in the moment between handing over the results and deleting this folder.
+            self.begin_anew()
+
+    @property
+    def labels(self) -> Path:
+        """Folder of the labels."""
+        return self.folder / "labels.ome.zarr"
+
+    @property
+    def tiles(self) -> Path:
+        """Folder for the network's maps."""
+        return self.folder / "tiles"
+
+    @property
+    def cells(self) -> Path:
+        """Table of the cells of all finished blocks."""
+        return self.folder / "cells.csv"
+
+    @property
+    def areas(self) -> np.ndarray:
+        """Areas in pixels of all cells so far, int64."""
+        return np.array(self._areas, np.int64)
+
+    def begin(self, found: Mapping[str, Any]) -> None:
+        """Write down what was found out about the whole image."""
+        self.begun = json.loads(json.dumps(jsonable(found)))
+        write_json(self.folder / "state.json", {"key": self._key, "begun": self.begun})
+
+    def finish_block(self, areas: np.ndarray, rows: str) -> None:
+        """Write down that the next block is finished: its labels are in their place.
+
+        Parameters
+        ----------
+        areas : numpy.ndarray
+            In pixels, of its cells, whose ids follow those of the blocks before.
+        rows : str
+            Of the table of cells, each with its end of line.
+        """
+        with writing(self.cells):
+            _append(self.cells, rows.encode())
+            n_bytes = self._n_bytes + len(rows.encode())
+            line = {"areas": areas.tolist(), "bytes": n_bytes}
+            _append(self.folder / "blocks.jsonl", (json.dumps(line) + "\n").encode())
+        self._take(line)
+
+    def overview(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """The small copy of the plane, which is filled block by block."""
+        try:
+            return np.load(self._overview, allow_pickle=False)
+        except (OSError, ValueError):
+            return np.zeros(shape, dtype)
+
+    def keep_overview(self, overview: np.ndarray) -> None:
+        """Write down the small copy of the plane as far as it is filled."""
+        with atomic_path(self._overview) as temporary:
+            np.save(temporary, overview, allow_pickle=False)
+
+    @property
+    def _overview(self) -> Path:
+        return self.folder / "overview.npy"
+
+    def begin_anew(self) -> None:
+        """Forget what was done."""
+        self.throw_away()
+        make_folder(self.folder)
+        self.begun = None
+        self.n_blocks = self.n_cells = self._n_bytes = 0
+        self._areas = []
+
+    def throw_away(self) -> None:
+        """Delete everything."""
+        with writing(self.folder):
+            if self.folder.exists():
+                shutil.rmtree(self.folder)
+
+    def _state(self) -> dict[str, Any] | None:
+        try:
+            state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return state if isinstance(state, dict) and "begun" in state else None
+
+    def _recover(self) -> None:
+        """Read the lines that were written whole, and cut off what no line speaks of."""
+        path = self.folder / "blocks.jsonl"
+        if not path.exists():
+            path.touch()
+        n_bytes = 0
+        with path.open("rb") as file:
+            for raw in file:
+                try:
+                    line = json.loads(raw)
+                except ValueError:
+                    break
+                if not raw.endswith(b"\n"):
+                    break
+                self._take(line)
+                n_bytes += len(raw)
+        with writing(self.folder):
+            os.truncate(path, n_bytes)
+            self.cells.touch()
+            if self.cells.stat().st_size > self._n_bytes:
+                os.truncate(self.cells, self._n_bytes)
+
+    def _take(self, line: Mapping[str, Any]) -> None:
+        self.n_blocks += 1
+        self._areas += line["areas"]
+        self.n_cells = len(self._areas)
+        self._n_bytes = line["bytes"]
+
+
+def _append(path: Path, content: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())

@@ -1,0 +1,333 @@
+"""What a person did to the cells of one image, step by step; nothing else ever changes it.
+
+Every pixel that a person decided on is *claimed*: it belongs to a cell of the person's, or was erased from one. No
+slider, prediction or model is known here, so none can alter a claim. One edit is one `Patch` and one undo step.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+from weakref import WeakSet
+
+import numpy as np
+
+from ..instances.measure import number_ids
+from .run_lengths import Cell, Patch, Region, Runs, is_empty, plain_region, union, whole
+
+ERASED = "erased"
+TILE = 256  # pixels: claims are looked for only in the tiles that have had some
+
+
+class Watcher(Protocol):
+    """What is told of every change, while the lock is held."""
+
+    def on_claims(self, region: Region, claims: np.ndarray, footprint: np.ndarray) -> None:
+        """Claims and footprint of a region have changed; given are those of before."""
+
+
+@dataclass
+class _Tally:
+    """Pixels of a cell of the person's, kept up to date with every patch."""
+
+    area: int = 0
+    sum_y: int = 0
+    sum_x: int = 0
+
+
+class Corrections:
+    """Claims, cells and reviewed marks of one image, with undo and redo. Safe to use from several threads.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (Y, X) in pixels.
+
+    Attributes
+    ----------
+    revision : int
+        Rises with every apply, undo and redo.
+    lock : threading.RLock
+        Held during every change; hold it to read several things of one moment.
+    """
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.shape = (int(shape[0]), int(shape[1]))
+        self.revision = 0
+        self.last_region: Region = (slice(0, 0), slice(0, 0))
+        self.lock = threading.RLock()
+        self.renamed: dict[int, int] = {}
+        # Zeros that nobody wrote to take no memory.
+        self._claims = np.zeros(self.shape, dtype=np.int32)
+        self._cores = np.zeros(self.shape, dtype=np.uint16)
+        self._marks: np.ndarray | None = None
+        self._tiles = np.zeros((-(-self.shape[0] // TILE), -(-self.shape[1] // TILE)), dtype=bool)
+        self._cells: dict[int, Cell] = {}
+        self._tallies: dict[int, _Tally] = {}
+        self._boxes: dict[int, Region] = {}
+        self._areas: tuple[np.ndarray, np.ndarray] | None = None
+        self._reserved: set[int] = set()
+        self._top_id = 0
+        self._done: list[tuple[Patch, Patch]] = []  # what was before, what came
+        self._undone: list[tuple[Patch, Patch]] = []
+        self._watchers: WeakSet[Watcher] = WeakSet()
+
+    @property
+    def owned_ids(self) -> np.ndarray:
+        """Ids of the person's cells, rising, int64."""
+        with self.lock:
+            return np.array(sorted(id_ for id_, cell in self._cells.items() if cell.how != ERASED), dtype=np.int64)
+
+    @property
+    def erased_ids(self) -> np.ndarray:
+        """Ids of the cells that the person erased altogether, rising, int64."""
+        with self.lock:
+            return np.array(sorted(id_ for id_, cell in self._cells.items() if cell.how == ERASED), dtype=np.int64)
+
+    @property
+    def n_changed(self) -> int:
+        """Number of cells that are the person's."""
+        with self.lock:
+            return sum(cell.how != ERASED for cell in self._cells.values())
+
+    @property
+    def n_erased(self) -> int:
+        """Number of cells that the person erased."""
+        with self.lock:
+            return sum(cell.how == ERASED for cell in self._cells.values())
+
+    @property
+    def taken_ids(self) -> frozenset[int]:
+        """Ids that undo, redo or the cells themselves may show: no automatic cell of a new prediction gets one."""
+        with self.lock:
+            return frozenset(self._reserved)
+
+    @property
+    def top_id(self) -> int:
+        """Highest id that a cell of the person's ever had here; 0 without any."""
+        return self._top_id
+
+    @property
+    def has_marks(self) -> bool:
+        """Whether anything was ever marked as reviewed."""
+        return self._marks is not None
+
+    def __contains__(self, id_: object) -> bool:
+        """Whether an id is that of a cell of the person's, erased ones included."""
+        return id_ in self._cells
+
+    def cell(self, id_: int) -> Cell | None:
+        """Entry of a cell of the person's, erased ones included."""
+        return self._cells.get(id_)
+
+    def how(self, id_: int) -> str:
+        """What the person did last to a cell, such as "drawn"; empty where the cell is not the person's."""
+        cell = self._cells.get(id_)
+        return "" if cell is None or cell.how == ERASED else cell.how
+
+    def area(self, id_: int) -> int:
+        """Pixels of a cell of the person's; 0 for any other."""
+        tally = self._tallies.get(id_)
+        return 0 if tally is None else tally.area
+
+    def areas(self) -> tuple[np.ndarray, np.ndarray]:
+        """Ids of the person's cells, rising, and their areas in pixels; int64 both."""
+        with self.lock:
+            if self._areas is None:
+                ids = self.owned_ids
+                self._areas = ids, np.array([self.area(id_) for id_ in ids.tolist()], dtype=np.int64)
+            return self._areas
+
+    def centroid(self, id_: int) -> tuple[float, float]:
+        """Centre (Y, X) in pixels of a cell of the person's; NaN for any other."""
+        tally = self._tallies.get(id_)
+        if tally is None or tally.area == 0:
+            return float("nan"), float("nan")
+        return tally.sum_y / tally.area, tally.sum_x / tally.area
+
+    def box(self, id_: int) -> Region | None:
+        """Region that holds all pixels claimed for a cell or erased from it; may be larger. None without any."""
+        return self._boxes.get(id_)
+
+    def claims(self, region: Region | None = None) -> np.ndarray:
+        """Claims of a region, int32, not to be written to.
+
+        0: free, automatic cells show. Above 0: id of the person's cell. Below 0: erased, minus the id of the cell
+        that it was erased from.
+        """
+        view = self._claims[plain_region(region, self.shape)]
+        view.flags.writeable = False
+        return view
+
+    def marks(self, region: Region | None = None) -> np.ndarray:
+        """Reviewed marks of a region, uint8: 1 where the person marked it."""
+        part = plain_region(region, self.shape)
+        if self._marks is None:
+            return np.zeros(self._claims[part].shape, dtype=np.uint8)
+        return self._marks[part].copy()
+
+    def footprint(self, region: Region) -> np.ndarray:
+        """Where a correction lies, bool: claimed, or in the core of an automatic cell that one came from."""
+        return (self._claims[region] != 0) | (self._cores[region] > 0)
+
+    def claimed_tiles(self, region: Region | None = None) -> Iterable[Region]:
+        """Parts of a region outside which nothing is claimed."""
+        rows, columns = plain_region(region, self.shape)
+        if rows.start == rows.stop or columns.start == columns.stop:
+            return
+        first_row, first_column = rows.start // TILE, columns.start // TILE
+        near = self._tiles[first_row : -(-rows.stop // TILE), first_column : -(-columns.stop // TILE)]
+        for row, column in np.argwhere(near).tolist():
+            top, left = (first_row + row) * TILE, (first_column + column) * TILE
+            yield (
+                slice(max(top, rows.start), min(top + TILE, rows.stop)),
+                slice(max(left, columns.start), min(left + TILE, columns.stop)),
+            )
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell someone of every change from now on, for as long as they live."""
+        self._watchers.add(watcher)
+
+    @property
+    def can_undo(self) -> bool:
+        """Whether there is a step to take back."""
+        return bool(self._done)
+
+    @property
+    def can_redo(self) -> bool:
+        """Whether a step was taken back and nothing was done since."""
+        return bool(self._undone)
+
+    @property
+    def undo_name(self) -> str:
+        """What `undo` would take back, in a word."""
+        return self._done[-1][1].name if self._done else ""
+
+    @property
+    def redo_name(self) -> str:
+        """What `redo` would do again, in a word."""
+        return self._undone[-1][1].name if self._undone else ""
+
+    def apply(self, patch: Patch) -> Region:
+        """Take an edit in, as one undo step; return the region that it touched."""
+        with self.lock:
+            self._done.append((self._as_now(patch), patch))
+            self._undone.clear()
+            self.renamed = dict(patch.renamed or {})
+            return self._set(patch)
+
+    def undo(self) -> Region | None:
+        """Take the last step back; return the region that it touched, or None without one."""
+        with self.lock:
+            if not self._done:
+                return None
+            self._undone.append(self._done.pop())
+            self.renamed = {}
+            return self._set(self._undone[-1][0])
+
+    def redo(self) -> Region | None:
+        """Do again what was taken back; return the region that it touched, or None without one."""
+        with self.lock:
+            if not self._undone:
+                return None
+            self._done.append(self._undone.pop())
+            self.renamed = {}
+            return self._set(self._done[-1][1])
+
+    def snapshot(self) -> Patch:
+        """Everything as one patch, from which an empty `Corrections` becomes the same, but for its history."""
+        with self.lock:
+            claimed = union(*self.claimed_tiles())
+            marked = whole(self.shape)
+            return Patch(
+                "recover",
+                Runs.of(claimed, self._claims[claimed]),
+                dict(self._cells),
+                None if self._marks is None else Runs.of(marked, self._marks),
+            )
+
+    def forget_history(self) -> None:
+        """Make what is there now the beginning: nothing to undo or redo."""
+        with self.lock:
+            self._done.clear()
+            self._undone.clear()
+
+    def _as_now(self, patch: Patch) -> Patch:
+        """The patch that brings back what `patch` is about to change."""
+        claims, marks = patch.claims, patch.marks
+        return Patch(
+            patch.name,
+            None if claims is None else Runs.of(claims.region, self._claims[claims.region]),
+            {id_: self._cells.get(id_) for id_ in patch.cells},
+            None if marks is None else Runs.of(marks.region, self.marks(marks.region)),
+        )
+
+    def _set(self, patch: Patch) -> Region:
+        before = [self._cells[id_] for id_ in patch.cells if id_ in self._cells]
+        after = [cell for cell in patch.cells.values() if cell is not None]
+        cores = [core.region for cell in (*before, *after) for core in cell.cores]
+        region = union(None if patch.claims is None else patch.claims.region, *cores)
+        old_claims, old_footprint = self._claims[region].copy(), self.footprint(region)
+        for cells, change in ((before, -1), (after, 1)):
+            for cell in cells:
+                for core in cell.cores:
+                    # uint16 arithmetic wraps, so that adding the largest number takes one away.
+                    self._cores[core.region] += core.mask().astype(np.uint16) * np.uint16(change % (1 << 16))
+        if patch.claims is not None and not is_empty(patch.claims.region):
+            self._write(patch.claims)
+        for id_, entry in patch.cells.items():
+            self._reserved.add(id_)
+            self._top_id = max(self._top_id, id_)
+            if entry is None:
+                self._cells.pop(id_, None)
+            else:
+                self._cells[id_] = entry
+        if patch.marks is not None:
+            if self._marks is None:
+                self._marks = np.zeros(self.shape, dtype=np.uint8)
+            self._marks[patch.marks.region] = patch.marks.array()
+        self.revision += 1
+        self._areas = None
+        for watcher in list(self._watchers):
+            watcher.on_claims(region, old_claims, old_footprint)
+        self.last_region = union(region, None if patch.marks is None else patch.marks.region)
+        return self.last_region
+
+    def _write(self, claims: Runs) -> None:
+        target, new = self._claims[claims.region], claims.array()
+        rows, columns = np.nonzero(target != new)
+        if not len(rows):
+            return
+        top, left = claims.region[0].start, claims.region[1].start
+        self._tally(target[rows, columns], rows + top, columns + left, -1)
+        self._tally(new[rows, columns], rows + top, columns + left, 1)
+        target[rows, columns] = new[rows, columns]
+        self._tiles[(rows + top) // TILE, (columns + left) // TILE] = True
+
+    def _tally(self, claims: np.ndarray, rows: np.ndarray, columns: np.ndarray, sign: int) -> None:
+        """Count pixels of each cell that come (1) or go (-1), and let the boxes grow."""
+        known = claims != 0
+        claims, rows, columns = claims[known], rows[known], columns[known]
+        ids, place = number_ids(np.abs(claims))
+        n, shown = len(ids), claims > 0
+        area = np.bincount(place, weights=shown, minlength=n)
+        sum_y, sum_x = (np.bincount(place, weights=where * shown, minlength=n) for where in (rows, columns))
+        lows, highs = [], []
+        for where in (rows, columns):
+            lows.append(np.full(n, np.iinfo(np.intp).max))
+            highs.append(np.zeros(n, dtype=np.intp))
+            np.minimum.at(lows[-1], place, where)
+            np.maximum.at(highs[-1], place, where)
+        boxes = np.stack([*lows, *highs], axis=1).tolist()
+        for i, id_ in enumerate(ids.tolist()):
+            if area[i]:
+                tally = self._tallies.setdefault(id_, _Tally())
+                tally.area += sign * round(area[i])
+                tally.sum_y += sign * round(sum_y[i])
+                tally.sum_x += sign * round(sum_x[i])
+            if sign > 0:
+                top, left, bottom, right = boxes[i]
+                box = (slice(top, bottom + 1), slice(left, right + 1))
+                self._boxes[id_] = union(self._boxes.get(id_), box)

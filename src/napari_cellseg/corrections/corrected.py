@@ -1,0 +1,347 @@
+"""Cells as they are shown: corrections over automatic cells.
+
+Two rules. A pixel that a person decided on is shown as the person left it. And an automatic cell whose core (the
+brighter half of its basin) is covered for more than half by the footprint of corrections is not shown, at any
+threshold: else a ring would appear around a corrected or erased cell as the threshold falls. Neither depends on the
+sliders, so that counts still only fall as either slider rises.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage as ndi
+
+from ..instances.live import N_LEVELS, Instances, at_least, threshold_level
+from ..instances.measure import number_ids
+from .claims import Corrections
+from .run_lengths import Region, Runs, box_of_pixels, grown, is_empty, plain_region, shape_of, union, within
+
+_SPARE_IDS = 5_000
+
+
+class CorrectedInstances:
+    """Automatic cells and a person's corrections of them, read like `Instances`.
+
+    It follows the corrections as they change, at a cost that depends on the size of the change alone. Safe to read
+    from several threads.
+
+    Parameters
+    ----------
+    instances : Instances
+        Basins whose ids clash with cells of the person's get new ids: read `instances` from here afterwards.
+    corrections : Corrections
+
+    Raises
+    ------
+    ValueError
+        When they are of two shapes.
+    """
+
+    def __init__(self, instances: Instances, corrections: Corrections) -> None:
+        if instances.shape != corrections.shape:
+            raise ValueError(f"instances are {instances.shape} but corrections {corrections.shape}; give one image's.")
+        self.corrections = corrections
+        self.last_region: Region = (slice(0, 0), slice(0, 0))
+        with corrections.lock:
+            self.instances = instances.renumbered(corrections.taken_ids)
+            n = self.instances.n_basins
+            self._spare = n + len(corrections.taken_ids) + _SPARE_IDS
+            self._row: dict[int, int] = {}  # of the basins that corrections touch
+            self._basins = np.zeros(8, dtype=np.intp)
+            self._levels_claimed = np.zeros((8, N_LEVELS), dtype=np.int64)
+            self._claimed = np.zeros((8, N_LEVELS), dtype=np.int64)
+            self._covered = np.zeros(8, dtype=np.int64)
+            self._hidden = np.zeros(8, dtype=bool)
+            for region in self._footprint_regions():
+                nothing = np.zeros(shape_of(region), dtype=np.int32)
+                self.on_claims(region, nothing, nothing.astype(bool))
+            corrections.watch(self)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape (Y, X) in pixels."""
+        return self.instances.shape
+
+    @property
+    def n_basins(self) -> int:
+        """Highest id of an automatic cell."""
+        return self.instances.n_basins
+
+    @property
+    def top_id(self) -> int:
+        """Highest id that `labels` can hold now."""
+        return max(self.instances.n_basins, self.corrections.top_id)
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of `labels`: uint16 while the ids fit, with room for some thousand more; then int32."""
+        return np.dtype(np.uint16 if max(self._spare, self.top_id) <= 65535 else np.int32)
+
+    def fresh_id(self) -> int:
+        """An id that no cell has or had."""
+        return self.top_id + 1
+
+    def areas(self, threshold: float) -> np.ndarray:
+        """Area in pixels of every cell at a threshold, int64 (top_id,); entry i is the cell of id i + 1."""
+        with self.corrections.lock:
+            areas = np.zeros(self.top_id, dtype=np.int64)
+            areas[: self.n_basins] = self._automatic_areas(threshold_level(threshold))
+            ids, owned = self.corrections.areas()
+            areas[ids - 1] = owned
+            return areas
+
+    def keep(self, threshold: float, min_size: int = 0) -> np.ndarray:
+        """Which cells are shown, bool (top_id,); entry i is the cell of id i + 1. No size drops the person's."""
+        with self.corrections.lock:
+            keep = np.zeros(self.top_id, dtype=bool)
+            keep[: self.n_basins] = self._automatic(threshold, min_size)
+            ids, areas = self.corrections.areas()
+            keep[ids - 1] = areas > 0
+            return keep
+
+    def is_shown(self, ids: np.ndarray, threshold: float, min_size: int = 0) -> np.ndarray:
+        """Which of some ids are those of shown cells, bool; reads no table of all cells."""
+        with self.corrections.lock:
+            level, least = threshold_level(threshold), at_least(min_size)
+            shown = np.zeros(len(ids), dtype=bool)
+            for place, id_ in enumerate(np.asarray(ids).tolist()):
+                if id_ in self.corrections:
+                    shown[place] = self.corrections.area(id_) > 0
+                elif 1 <= id_ <= self.n_basins and not self.hides(id_):
+                    row = self._row.get(id_)
+                    claimed = 0 if row is None else int(self._claimed[row, level])
+                    shown[place] = self.instances.area_of(id_, level) - claimed >= least
+            return shown
+
+    def ids(self, threshold: float, min_size: int = 0) -> np.ndarray:
+        """Ids of the shown cells, rising, int64."""
+        return np.flatnonzero(self.keep(threshold, min_size)) + 1
+
+    def count(self, threshold: float, min_size: int = 0) -> int:
+        """Number of shown cells, equal to the number of ids in `labels`."""
+        with self.corrections.lock:
+            return int(np.count_nonzero(self._automatic(threshold, min_size))) + self._n_owned()
+
+    def count_curve(self, min_size: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Count at every threshold that can differ; see `Instances.count_curve`."""
+        with self.corrections.lock:
+            thresholds, counts = self.instances.count_curve(min_size)
+            n, least = len(self._row), at_least(min_size)
+            areas = self.instances.areas_by_level(self._basins[:n])
+            now = np.where(self._hidden[:n], 0, areas - self._claimed[:n].T)
+            change = np.count_nonzero(now >= least, axis=1) - np.count_nonzero(areas >= least, axis=1)
+            return thresholds, counts + change[N_LEVELS - len(counts) :] + self._n_owned()
+
+    def labels(
+        self,
+        threshold: float,
+        min_size: int = 0,
+        region: Region | None = None,
+        out: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Label image: the id of its cell at every pixel, 0 elsewhere.
+
+        Parameters
+        ----------
+        threshold : float
+            Probability, 0 to 1.
+        min_size : int
+            Smallest area in pixels of an automatic cell, measured on the whole cell.
+        region : tuple of slice, optional
+            (rows, columns) to compute; default the whole image.
+        out : numpy.ndarray, optional
+            Array of the region's shape and of `dtype` that is filled and returned.
+
+        Raises
+        ------
+        ValueError
+            For a threshold outside 0 to 1, a negative min_size, or an `out` of another shape or type.
+        """
+        with self.corrections.lock:
+            part = plain_region(region, self.shape)
+            if out is None:
+                out = np.empty(shape_of(part), dtype=self.dtype)
+            elif out.shape != shape_of(part) or out.dtype != self.dtype:
+                raise ValueError(
+                    f"out is {out.dtype} {out.shape} but the labels are {self.dtype} {shape_of(part)}; "
+                    "give a matching array."
+                )
+            keep = self._automatic(threshold, min_size)
+            self.instances.labels(threshold, min_size, None if region is None else part, out, keep)
+            for tile in self.corrections.claimed_tiles(part):
+                claims, shown = self.corrections.claims(tile), out[within(tile, part)]
+                np.copyto(shown, np.maximum(claims, 0), where=claims != 0, casting="unsafe")
+            return out
+
+    def is_owned(self, ids: np.ndarray) -> np.ndarray:
+        """Which of some ids are cells of the person's, bool."""
+        return np.isin(np.asarray(ids), self.corrections.areas()[0])
+
+    def centroids(self, ids: np.ndarray) -> np.ndarray:
+        """Where the numbers of some cells stand, float64 (n, 2): centre of a basin, or of the person's cell."""
+        ids = np.asarray(ids, dtype=np.int64)
+        with self.corrections.lock:
+            centres = np.full((len(ids), 2), np.nan)
+            automatic = (ids >= 1) & (ids <= self.n_basins)
+            centres[automatic] = self.instances.centroids[ids[automatic] - 1]
+            for place in np.flatnonzero(self.is_owned(ids)):
+                centres[place] = self.corrections.centroid(int(ids[place]))
+            return centres
+
+    def mask_of(self, id_: int, threshold: float) -> tuple[Region, np.ndarray]:
+        """Pixels of a cell at a threshold: its region and a bool mask of that; both empty where there is none."""
+        with self.corrections.lock:
+            if id_ in self.corrections:
+                box = self.corrections.box(id_) or (slice(0, 0), slice(0, 0))
+                rows, columns = np.nonzero(self.corrections.claims(box) == id_)
+                rows, columns = rows + box[0].start, columns + box[1].start
+            elif self.hides(id_):
+                rows = columns = np.zeros(0, dtype=np.intp)
+            else:
+                rows, columns = self.instances.pixels_of(id_)
+                shown = self.instances.levels[rows, columns] >= threshold_level(threshold)
+                shown &= self.corrections.claims()[rows, columns] == 0
+                rows, columns = rows[shown], columns[shown]
+            return _mask(rows, columns)
+
+    def box_of(self, id_: int, threshold: float) -> Region | None:
+        """Smallest region around a cell at a threshold; None where there is none."""
+        region = self.mask_of(id_, threshold)[0]
+        return None if is_empty(region) else region
+
+    def at(self, y: int, x: int, threshold: float, min_size: int = 0) -> int:
+        """Id of the cell that is shown at a pixel; 0 for none or outside the image."""
+        if not (0 <= y < self.shape[0] and 0 <= x < self.shape[1]):
+            return 0
+        return int(self.labels(threshold, min_size, (slice(int(y), int(y) + 1), slice(int(x), int(x) + 1)))[0, 0])
+
+    def core(self, basin: int) -> Runs:
+        """Core of an automatic cell: the brighter half of its basin."""
+        rows, columns = self.instances.pixels_of(basin)
+        inside = self.instances.levels[rows, columns] >= self.instances.core_levels[basin - 1]
+        return Runs.of(*_mask(rows[inside], columns[inside]))
+
+    def reviewed_area(
+        self, threshold: float, min_size: int = 0, region: Region | None = None, margin: int = 8
+    ) -> np.ndarray:
+        """Where a person vouches for what is shown, bool.
+
+        That is what was marked as reviewed, and everything within `margin` pixels of a cell that the person changed
+        or erased; of the latter the pixels of automatic cells are left out, for which nobody vouched.
+        """
+        with self.corrections.lock:
+            part = plain_region(region, self.shape)
+            area = self.corrections.marks(part) > 0
+            pieces = []
+            for tile in self.corrections.claimed_tiles(grown(part, margin, self.shape)):
+                near = _common(grown(tile, margin, self.shape), part)
+                if is_empty(near):
+                    continue
+                around = grown(near, margin, self.shape)
+                free = self.corrections.claims(around) == 0
+                if free.all():
+                    continue
+                inside = within(near, around)
+                unvouched = (self.labels(threshold, min_size, near) > 0) & free[inside]
+                pieces.append((within(near, part), inside, free, unvouched))
+        # Distances take long on large images, and nobody is to wait for them to correct a cell.
+        for place, inside, free, unvouched in pieces:
+            close = ndi.distance_transform_edt(free)[inside] <= margin
+            area[place] |= close & ~unvouched
+        return area
+
+    def on_claims(self, region: Region, claims: np.ndarray, footprint: np.ndarray) -> None:
+        """Follow a change of the corrections; called by them."""
+        basins, levels = self.instances.basins[region], self.instances.levels[region]
+        new_claims, new_footprint = self.corrections.claims(region), self.corrections.footprint(region)
+        touched: set[int] = set()
+        for before, now, count in (
+            (claims != 0, new_claims != 0, self._count_claimed),
+            (footprint, new_footprint, self._count_covered),
+        ):
+            changed = (before != now) & (basins > 0)
+            signs = np.where(now[changed], 1, -1)
+            touched.update(count(basins[changed].astype(np.intp), levels[changed], signs))
+        self.last_region = union(region, *(box_of_pixels(*self.instances.pixels_of(basin)) for basin in touched))
+
+    def _count_claimed(self, basins: np.ndarray, levels: np.ndarray, signs: np.ndarray) -> list[int]:
+        found, place = number_ids(basins)
+        rows = self._rows_of(found)
+        np.add.at(self._levels_claimed, (rows[place], levels), signs)
+        self._claimed[rows] = self._levels_claimed[rows, ::-1].cumsum(axis=1)[:, ::-1]
+        return found.tolist()
+
+    def _count_covered(self, basins: np.ndarray, levels: np.ndarray, signs: np.ndarray) -> list[int]:
+        core = levels >= self.instances.core_levels[basins - 1] if len(basins) else np.zeros(0, dtype=bool)
+        found, place = number_ids(basins[core])
+        rows = self._rows_of(found)
+        np.add.at(self._covered, rows[place], signs[core])
+        before = self._hidden[rows]
+        self._hidden[rows] = 2 * self._covered[rows] > self.core_areas(found)
+        return found[before != self._hidden[rows]].tolist()
+
+    def core_areas(self, basins: np.ndarray) -> np.ndarray:
+        """Pixels in the cores of some basins, int64."""
+        basins = np.asarray(basins, dtype=np.intp)
+        table = self.instances.areas_by_level(basins)
+        return table[self.instances.core_levels[basins - 1], np.arange(len(basins))]
+
+    def covered(self, basin: int) -> int:
+        """Pixels of a basin's core that lie in the footprint of corrections."""
+        row = self._row.get(basin)
+        return 0 if row is None else int(self._covered[row])
+
+    def _rows_of(self, basins: np.ndarray) -> np.ndarray:
+        """Rows of the tables that belong to some basins; new ones where there is none yet."""
+        for basin in basins.tolist():
+            if basin not in self._row:
+                row = self._row[basin] = len(self._row)
+                if row == len(self._basins):
+                    for name in ("_basins", "_levels_claimed", "_claimed", "_covered", "_hidden"):
+                        table = getattr(self, name)
+                        setattr(self, name, np.concatenate([table, np.zeros_like(table)]))
+                self._basins[row] = basin
+        return np.array([self._row[basin] for basin in basins.tolist()], dtype=np.intp)
+
+    def _automatic_areas(self, level: int) -> np.ndarray:
+        """Area of every automatic cell without what is claimed of it; 0 for the hidden ones."""
+        areas = self.instances.areas_at(level)
+        n = len(self._row)
+        places = self._basins[:n] - 1
+        areas[places] = np.where(self._hidden[:n], 0, areas[places] - self._claimed[:n, level])
+        return areas
+
+    def _automatic(self, threshold: float, min_size: int) -> np.ndarray:
+        return self._automatic_areas(threshold_level(threshold)) >= at_least(min_size)
+
+    def hides(self, basin: int) -> bool:
+        """Whether corrections hide an automatic cell at every threshold."""
+        row = self._row.get(basin)
+        return row is not None and bool(self._hidden[row])
+
+    def _n_owned(self) -> int:
+        return int(np.count_nonzero(self.corrections.areas()[1]))
+
+    def _footprint_regions(self) -> list[Region]:
+        """Regions outside which no correction lies, each pixel in one of them only."""
+        ids = [*self.corrections.owned_ids.tolist(), *self.corrections.erased_ids.tolist()]
+        cores = [core.region for id_ in ids for core in self.corrections.cell(id_).cores]  # type: ignore[union-attr]
+        around = union(*self.corrections.claimed_tiles(), *cores)
+        return [] if is_empty(around) else [around]
+
+
+def _mask(rows: np.ndarray, columns: np.ndarray) -> tuple[Region, np.ndarray]:
+    """Smallest region around some pixels, and a mask of them in it."""
+    region = box_of_pixels(rows, columns)
+    mask = np.zeros(shape_of(region), dtype=bool)
+    mask[rows - region[0].start, columns - region[1].start] = True
+    return region, mask
+
+
+def _common(first: Region, second: Region) -> Region:
+    """What two regions share."""
+    rows, columns = (
+        slice(max(a.start, b.start), max(a.start, b.start, min(a.stop, b.stop)))
+        for a, b in zip(first, second, strict=True)
+    )
+    return rows, columns

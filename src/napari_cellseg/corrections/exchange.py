@@ -1,0 +1,107 @@
+"""Corrections as a label TIFF: to keep, to pass on, and to read again here or anywhere."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..imaging.errors import ImageError
+from ..imaging.pages import position_in_stack
+from ..imaging.write.write import read_label_stack, read_labels, read_metadata, write_labels
+from .run_lengths import Cell, Runs, whole
+from .view import CellView
+
+KEY = "corrected cells"
+# Of a stack of labels: what is known of each of its planes that a person corrected, by name of the plane.
+PLANES_KEY = "corrected planes"
+FORMAT = 1
+
+
+def export_corrections(
+    path: str | os.PathLike[str],
+    view: CellView,
+    metadata: Mapping[str, Any] | None = None,
+    pixel_size: tuple[float, float] | None = None,
+) -> None:
+    """Write the cells as they are shown, with what is known of the person's among them.
+
+    Any program reads the labels; `read_corrections` gets the corrections back.
+
+    Raises
+    ------
+    OutputError
+        The system refused to write.
+    """
+    with view.corrected.corrections.lock:
+        labels, ours = view.labels(), record_of(view)
+    write_labels(path, labels, metadata={**(metadata or {}), KEY: ours}, pixel_size=pixel_size)
+
+
+def record_of(view: CellView) -> dict[str, Any]:
+    """Return what a label image does not say of the corrections in it, as JSON-able values: its entry `KEY`."""
+    corrections = view.corrected.corrections
+    with corrections.lock:
+        ids = [*corrections.owned_ids.tolist(), *corrections.erased_ids.tolist()]
+        cells = {str(id_): corrections.cell(id_).to_dict() for id_ in ids}  # type: ignore[union-attr]
+        erased = Runs.of(whole(view.shape), np.minimum(corrections.claims(), 0)).to_list()
+        marks = Runs.of(whole(view.shape), corrections.marks()).to_list() if corrections.has_marks else None
+    return {"format": FORMAT, "cells": cells, "erased": erased, "marks": marks}
+
+
+def read_corrections(path: str | os.PathLike[str], shape: tuple[int, int], plane: str = "") -> dict[str, Any]:
+    """Read what `import_labels` takes: from a file of `export_corrections`, or all cells of any label image.
+
+    Parameters
+    ----------
+    path : path-like
+        A label image.
+    shape : tuple of int
+        (Y, X) of the image that it is for.
+    plane : str
+        Of a stack of labels: the name of the plane, such as ``t003``.
+
+    Returns
+    -------
+    dict
+        Keyword arguments of `edits.import_labels`.
+
+    Raises
+    ------
+    ImageError
+        Not a label image, of another size, or its corrections are damaged.
+    """
+    labels = _plane_of(path, plane) if plane else read_labels(path)
+    if labels.shape != tuple(shape):
+        raise ImageError(
+            f"{path} holds {labels.shape[0]} x {labels.shape[1]} pixels, but the image {shape[0]} x {shape[1]}. "
+            "Choose the file that belongs to this image."
+        )
+    try:
+        metadata = read_metadata(path)
+        ours = metadata.get(PLANES_KEY, {}).get(plane) if plane else metadata.get(KEY)
+    except ImageError:  # labels come as PNG too
+        ours = None
+    if not isinstance(ours, dict):
+        return {"labels": labels}
+    try:
+        cells = {int(id_): Cell.from_dict(cell, shape) for id_, cell in ours["cells"].items()}
+        erased = -Runs.from_list(ours["erased"], shape).array()
+        marks = None if ours["marks"] is None else Runs.from_list(ours["marks"], shape).array()
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ImageError(
+            f"The corrections in {path} are damaged ({error}). Save its labels from another program to import them."
+        ) from error
+    owned = [id_ for id_, cell in cells.items() if cell.how != "erased"]
+    return {"labels": labels, "owned_ids": owned, "erased": erased, "cells": cells, "marks": marks}
+
+
+def _plane_of(path: str | os.PathLike[str], plane: str) -> np.ndarray:
+    stack, _ = read_label_stack(path)
+    try:
+        labels: np.ndarray = stack[position_in_stack(plane)]
+    except IndexError as error:
+        raise ImageError(f"{path} has no plane {plane}. Choose the file that belongs to this image.") from error
+    return labels.astype(np.int32)

@@ -1,0 +1,248 @@
+"""The corrections journal: every edit on disk at once, in a file of its own per session and image.
+
+A file is lines of JSON. The first says which image it is about, each further one is an edit, an undo or a redo, with a
+checksum. Lines are only ever added, so that a crash at any moment costs the line that was being written at most.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+import zlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ..imaging.errors import CellsegError, OutputError
+from ..imaging.home import user_home
+from ..imaging.write.atomic import atomic_path, make_folder, output_error
+from .run_lengths import Patch
+
+FORMAT = 1
+SUFFIX = ".jsonl"
+FLUSH_SECONDS = 0.4
+RETRY_SECONDS = 1.0
+_TIME = "%Y%m%dT%H%M%SZ"
+
+
+class Journal:
+    """Write one session's corrections of one image; reading is `read_journal`'s.
+
+    Adding never raises: what the disk refuses is kept, tried again every second and with the next line, and told by
+    `error`.
+
+    Attributes
+    ----------
+    path : Path
+    saved_at : datetime or None
+        When all that was added by then was safe on the disk for the last time.
+    error : OutputError or None
+        Why lines are not on the disk, in words; None while all is well.
+    """
+
+    def __init__(self, path: Path, lines: list[bytes]) -> None:
+        self.path = path
+        self.saved_at: datetime | None = None
+        self.error: OutputError | None = None
+        self._lines = lines  # all of them: should the file be lost, it is written anew
+        self._n_written = 0
+        self._size = 0
+        self._lock = threading.RLock()
+        self._timer: threading.Timer | None = None
+        self._closed = False
+
+    @classmethod
+    def open_new(cls, folder: Path, header: Mapping[str, Any], snapshot: Patch | None = None) -> Journal:
+        """Begin a file in `folder`, with the corrections that there are already, if any.
+
+        Parameters
+        ----------
+        folder : Path
+            See `folder_of`; made if it is missing.
+        header : mapping
+            What `read_journal` is to know: image, its sha256 and shape, ...
+        snapshot : Patch, optional
+            From `Corrections.snapshot`.
+        """
+        stem = stem_now()
+        names = [f"{stem}{SUFFIX}", *(f"{stem}-{again}{SUFFIX}" for again in range(2, 1000))]
+        path = next(folder / name for name in names if not os.path.exists(folder / name))
+        journal = cls(path, [_line({"kind": "header", "format": FORMAT, **header})])
+        journal.append(*([] if snapshot is None else [{"kind": "snapshot", **snapshot.to_dict()}]))
+        return journal
+
+    @property
+    def pending(self) -> int:
+        """Number of entries that are not in the file yet."""
+        return len(self._lines) - self._n_written
+
+    @property
+    def n_entries(self) -> int:
+        """Number of entries so far, the header left out."""
+        return len(self._lines) - 1
+
+    def append(self, *entries: Mapping[str, Any]) -> None:
+        """Add entries, and write them at once; within half a second the system has put them on the disk."""
+        with self._lock:
+            # One window was closed, and the work went on in another.
+            self._closed = False
+            self._lines += [_line(entry) for entry in entries]
+            self._write()
+            self._plan(FLUSH_SECONDS)
+
+    def flush(self) -> None:
+        """Write what is pending and have the system put everything on the disk, now."""
+        with self._lock:
+            asked = datetime.now(UTC)
+            self._write()
+            if self.pending:
+                return
+        # Outside the lock: a slow disk is not to hold up the next edit.
+        try:
+            with open(self.path, "rb+") as file:
+                os.fsync(file.fileno())
+            self.saved_at = asked
+        except OSError as error:
+            self._fail(error)
+
+    def close(self) -> None:
+        """Put everything on the disk now; what is added later is still written."""
+        with self._lock:
+            self._closed = True
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        self.flush()
+
+    def _write(self) -> None:
+        if not self.pending:
+            # Somebody may have moved or cut the file meanwhile.
+            with contextlib.suppress(OSError):
+                if self.path.stat().st_size == self._size:
+                    return
+        try:
+            if self._n_written == 0 and not self.path.exists():
+                self._create()
+            elif not self.path.exists() or self.path.stat().st_size != self._size:
+                self._write_anew()
+            else:
+                self._add(b"".join(self._lines[self._n_written :]))
+            self._n_written = len(self._lines)
+            self.error = None
+        except OSError as error:
+            self._fail(error)
+        except OutputError as error:
+            self.error = _told(self.path, str(error.__cause__ or error))
+
+    def _create(self) -> None:
+        make_folder(self.path.parent)
+        content = b"".join(self._lines)
+        try:
+            with open(self.path, "xb", buffering=0) as file:
+                rest = memoryview(content)
+                while rest:
+                    rest = rest[file.write(rest) :]
+        except OSError:
+            self.path.unlink(missing_ok=True)
+            raise
+        self._size = len(content)
+
+    def _write_anew(self) -> None:
+        make_folder(self.path.parent)
+        content = b"".join(self._lines)
+        with atomic_path(self.path) as temporary:
+            temporary.write_bytes(content)
+        self._size = len(content)
+
+    def _add(self, content: bytes) -> None:
+        """Add to the file, all or nothing."""
+        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
+        try:
+            rest = memoryview(content)
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+            self._size += len(content)
+        except OSError:
+            # Half a line would hide what comes after it.
+            with contextlib.suppress(OSError):
+                os.ftruncate(handle, self._size)
+            raise
+        finally:
+            os.close(handle)
+
+    def _fail(self, error: OSError) -> None:
+        self.error = _told(self.path, str(output_error(self.path, error)))
+
+    def _plan(self, seconds: float) -> None:
+        if self._timer is None and not self._closed:
+            self._timer = threading.Timer(seconds, self._on_timer)
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _on_timer(self) -> None:
+        with self._lock:
+            self._timer = None
+            if self._closed:
+                return
+        self.flush()
+        if self.pending or self.error is not None:
+            self._plan(RETRY_SECONDS)
+
+
+def corrections_dir() -> Path:
+    """Folder of all journals of a person."""
+    return user_home() / "corrections"
+
+
+def stem_now() -> str:
+    """Name of a journal that this process begins now: time in UTC, then the process id."""
+    return f"{datetime.now(UTC):{_TIME}}-{os.getpid()}"
+
+
+def folder_of(sha256: str) -> Path:
+    """Folder of the journals about an image, known by the hash of its values."""
+    return corrections_dir() / sha256[:2] / sha256
+
+
+def encode(entry: Mapping[str, Any]) -> bytes:
+    """One line of a journal: JSON that begins with the CRC-32 of the rest."""
+    body = json.dumps(entry, separators=(",", ":"), ensure_ascii=True)[1:].encode("ascii")
+    return b'{"crc":"%08x",' % zlib.crc32(body) + body + b"\n"
+
+
+def decode(line: bytes) -> dict[str, Any]:
+    """Read one line.
+
+    Raises
+    ------
+    ValueError
+        It is not whole.
+    """
+    start, body = line[:17], line[17:].rstrip(b"\r\n")
+    if not (start.startswith(b'{"crc":"') and start[16:] == b'"'):
+        raise ValueError("no checksum")
+    body = body.removeprefix(b",")
+    if start[8:16] != b"%08x" % zlib.crc32(body):
+        raise ValueError("wrong checksum")
+    entry = json.loads(b"{" + body)
+    if not isinstance(entry, dict):
+        raise ValueError("no entry")
+    return entry
+
+
+def _line(entry: Mapping[str, Any]) -> bytes:
+    return encode({"at": datetime.now(UTC).isoformat(timespec="seconds"), **entry})
+
+
+def _told(path: Path, reason: str) -> OutputError:
+    return OutputError(
+        f"Your corrections could not be written to the journal: {reason} "
+        f"They are kept in memory and written to {path.parent} as soon as that is possible."
+    )
+
+
+class JournalError(CellsegError):
+    """A journal cannot be read; it stays on the disk as it is."""

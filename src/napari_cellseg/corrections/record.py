@@ -1,0 +1,228 @@
+"""The corrections of one image together with their journal."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ..imaging.errors import CellsegError
+from .claims import Corrections
+from .journal import Journal, folder_of
+from .recovery import JournalInfo, newest_journal, read_journal, remove_superseded
+from .run_lengths import Patch, Runs
+
+# What corrections are about: hash of the image's values; shape (Y, X), which is another one when its axes are read in
+# another order; and the channels that the cells are of, as what is right in one says nothing of another.
+Content = tuple[str, tuple[int, int], tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """How safe corrections are on the disk.
+
+    Attributes
+    ----------
+    path : Path
+        The journal.
+    time : datetime or None
+        When all that there was then was on the disk; None before the first time.
+    n_pending : int
+        Edits that are not in the file yet.
+    error : str
+        Why not, in words; empty while all is well.
+    """
+
+    path: Path
+    time: datetime | None
+    n_pending: int
+    error: str
+
+
+class CorrectionsRecord:
+    """Corrections that are written down as they are made.
+
+    Parameters
+    ----------
+    name : str
+        What the image is called.
+    source : str, optional
+        Its file.
+    sha256 : str
+        Hash of its values, by which the journal is found again.
+    channels : tuple of int
+        Which of its channels the cells are of; empty where there is only one.
+    corrections : Corrections
+    continues : str, optional
+        Name of the journal that they were recovered from.
+
+    Attributes
+    ----------
+    shown : Runs or None
+        Labels that were shown last, while a part is marked as reviewed and another answer is awaited.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        source: str | None,
+        sha256: str,
+        channels: tuple[int, ...],
+        corrections: Corrections,
+        continues: str | None = None,
+    ) -> None:
+        self.name, self.source, self.sha256, self.channels = name, source, sha256, channels
+        self.corrections = corrections
+        self.shown: Runs | None = None
+        self._continues = continues
+        self._journal: Journal | None = None
+        self._cells: dict[str, Any] = {}
+        self._told = ""
+
+    @property
+    def content(self) -> Content:
+        """What it is about."""
+        return self.sha256, self.corrections.shape, self.channels
+
+    def is_of_another_channel(self, content: Content) -> bool:
+        """Whether there are corrections, and of the same image, but of other channels."""
+        done = self.corrections.n_changed or self.corrections.n_erased or self.corrections.marks().any()
+        return bool(done) and self.content[:2] == content[:2] and self.channels != content[2]
+
+    def note_cells(self, recipe: dict[str, Any], threshold: float, min_size: int) -> None:
+        """Note what the automatic cells are, for the first line of a journal."""
+        self._cells = {"recipe": recipe, "threshold": threshold, "min_size": min_size}
+
+    def apply(self, patch: Patch) -> None:
+        """Take an edit in, and write it down."""
+        with self.corrections.lock:
+            journal = self._open()
+            self.corrections.apply(patch)
+            journal.append({"kind": "edit", **patch.to_dict()})
+
+    def undo(self) -> bool:
+        """Take the last edit back, and write that down; False where there is none."""
+        with self.corrections.lock:
+            return self.corrections.undo() is not None and self._write("undo")
+
+    def redo(self) -> bool:
+        """Do again what was taken back, and write that down; False where there is nothing."""
+        with self.corrections.lock:
+            return self.corrections.redo() is not None and self._write("redo")
+
+    def saved(self) -> Saved | None:
+        """How safe everything is; None where there is nothing to save."""
+        journal = self._journal
+        if journal is None:
+            return None
+        return Saved(journal.path, journal.saved_at, journal.pending, str(journal.error or ""))
+
+    @property
+    def problem(self) -> str:
+        """Why corrections are not on the disk, in words; empty while all is well."""
+        return "" if self._journal is None or self._journal.error is None else str(self._journal.error)
+
+    def has_new_problem(self) -> bool:
+        """Whether `problem` is one that was not asked about before."""
+        told, self._told = self._told, self.problem
+        return bool(self._told) and self._told != told
+
+    def recoverable(self) -> JournalInfo | None:
+        """Newest journal of another session about this image that was neither continued nor dismissed."""
+        mine = None if self._journal is None else self._journal.path
+        return newest_journal(self.sha256, () if mine is None else (mine,), self.channels)
+
+    def recovered(self, info: JournalInfo, replace: bool) -> tuple[CorrectionsRecord, tuple[str, ...]]:
+        """Return another record with a journal's corrections, and what was lost in words; see `Session.recover`."""
+        n = self.corrections.n_changed + self.corrections.n_erased
+        if (n or self.corrections.marks().any()) and not replace:
+            done = f"corrected {n} cells" if n else "marked parts"
+            raise CellsegError(
+                f"You have {done} of {self.name or 'this image'} since. "
+                "Undo these first, or have them replaced; they stay in their journal."
+            )
+        found = read_journal(info.path, self.corrections.shape)
+        found.corrections.forget_history()
+        record = CorrectionsRecord(
+            self.name, self.source, self.sha256, self.channels, found.corrections, info.path.name
+        )
+        record._cells = self._cells
+        journal = record._open(found.corrections.snapshot())
+        journal.flush()
+        # While something is amiss, every file there is may still be of use.
+        if not journal.pending and not found.notes:
+            remove_superseded(journal.path)
+        self.close()
+        return record, found.notes
+
+    def close(self) -> None:
+        """Put everything on the disk."""
+        if self._journal is not None:
+            self._journal.close()
+
+    def _write(self, kind: str) -> bool:
+        self._open().append({"kind": kind})
+        return True
+
+    def _open(self, snapshot: Patch | None = None) -> Journal:
+        """The journal; it begins with the first edit, so that looking at images leaves no files."""
+        if self._journal is None:
+            header = {
+                "image": self.name,
+                "path": self.source,
+                "sha256": self.sha256,
+                "shape": list(self.corrections.shape),
+                "channels": list(self.channels),
+                "continues": self._continues,
+                **self._cells,
+            }
+            self._journal = Journal.open_new(folder_of(self.sha256), header, snapshot)
+        return self._journal
+
+
+class CorrectionsRecords:
+    """The corrections of every image of a session; those of an image that went away wait for its return."""
+
+    def __init__(self) -> None:
+        self._of: dict[Hashable, CorrectionsRecord] = {}
+        self._waiting: dict[Content, CorrectionsRecord] = {}
+
+    def of(self, key: Hashable) -> CorrectionsRecord | None:
+        """Corrections of an image; None before it was segmented."""
+        return self._of.get(key)
+
+    def take_up(self, key: Hashable, content: Content, name: str, source: str | None) -> CorrectionsRecord:
+        """Corrections of an image that was segmented: those there are of the same content, or new ones."""
+        record = self._of.get(key)
+        if record is None or record.content != content:
+            self.put_aside(key)
+            sha256, shape, channels = content
+            record = self._waiting.pop(content, None) or CorrectionsRecord(
+                name, source, sha256, channels, Corrections(shape)
+            )
+            self._of[key] = record
+        return record
+
+    def journals(self) -> set[Path]:
+        """Journals that are written to here."""
+        records = [*self._of.values(), *self._waiting.values()]
+        return {saved.path for record in records if (saved := record.saved()) is not None}
+
+    def replace(self, key: Hashable, record: CorrectionsRecord) -> None:
+        """Put others in the place of an image's corrections."""
+        self._of[key] = record
+
+    def put_aside(self, key: Hashable) -> None:
+        """Keep the corrections of an image that goes away for when the same values are segmented again."""
+        record = self._of.pop(key, None)
+        if record is not None and record.corrections.revision:
+            if (other := self._waiting.get(record.content)) is not None:
+                other.close()
+            self._waiting[record.content] = record
+
+    def close(self) -> None:
+        """Put everything on the disk."""
+        for record in [*self._of.values(), *self._waiting.values()]:
+            record.close()

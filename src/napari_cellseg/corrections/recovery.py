@@ -1,0 +1,274 @@
+"""Read corrections journals: which there are for an image, and what is in them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from .claims import Corrections
+from .journal import FORMAT, SUFFIX, JournalError, decode, folder_of
+from .run_lengths import Patch
+
+_DISMISSED = ".dismissed"
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError)
+
+
+@dataclass(frozen=True, eq=False)
+class JournalInfo:
+    """What a journal holds, in short.
+
+    Attributes
+    ----------
+    path : Path
+    image_name : str
+        What the image was called.
+    n_corrections : int
+        Cells changed and erased by the end of it.
+    time : datetime
+        Of the last entry, with time zone.
+    header : mapping
+        The file's first line.
+    continued : bool
+        A later journal goes on from this one.
+    dismissed : bool
+        The person does not want to be asked about it.
+    """
+
+    path: Path
+    image_name: str
+    n_corrections: int
+    time: datetime
+    header: Mapping[str, Any]
+    continued: bool
+    dismissed: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Recovered:
+    """Corrections as a journal has them.
+
+    Attributes
+    ----------
+    corrections : Corrections
+    notes : tuple of str
+        What was lost, in words; empty when all is well.
+    path : Path
+        The file that they come from: an older one than asked for, where that had more.
+    header : mapping
+        Its first line.
+    time : datetime
+        Of its last entry, with time zone.
+    """
+
+    corrections: Corrections
+    notes: tuple[str, ...]
+    path: Path
+    header: Mapping[str, Any]
+    time: datetime
+
+
+def find_journals(sha256: str) -> list[JournalInfo]:
+    """Return the journals about an image that hold corrections, newest first; unreadable ones are left out."""
+    found = []
+    for path in _files(folder_of(sha256)):
+        with contextlib.suppress(JournalError, OSError):
+            recovered = read_journal(path)
+            n = recovered.corrections.n_changed + recovered.corrections.n_erased
+            if n or recovered.corrections.has_marks:
+                found.append((path, n, recovered))
+    continued = {recovered.header.get("continues") for _path, _n, recovered in found}
+    infos = [
+        JournalInfo(
+            path,
+            str(recovered.header.get("image", "")),
+            n,
+            recovered.time,
+            recovered.header,
+            path.name in continued,
+            path.with_suffix(_DISMISSED).exists(),
+        )
+        for path, n, recovered in found
+    ]
+    # Of one second the later name is the longer one, which ends in a number.
+    return sorted(infos, key=lambda info: (info.time, len(info.path.name), info.path.name), reverse=True)
+
+
+def newest_journal(
+    sha256: str, own: Collection[Path] = (), channels: tuple[int, ...] | None = None
+) -> JournalInfo | None:
+    """Return the newest journal about an image that was neither continued nor dismissed.
+
+    Parameters
+    ----------
+    sha256 : str
+    own : collection of Path
+        Journals that are not meant.
+    channels : tuple of int, optional
+        Which channels its cells must be of; None for any. Journals that do not say are about any.
+    """
+    for info in find_journals(sha256):
+        if not (info.continued or info.dismissed or info.path in own) and is_about(info, channels):
+            return info
+    return None
+
+
+def is_about(info: JournalInfo, channels: tuple[int, ...] | None) -> bool:
+    """Whether a journal's cells are of these channels, as far as it says so."""
+    said, recipe = info.header.get("channels"), info.header.get("recipe")
+    if not isinstance(said, list) and isinstance(recipe, Mapping) and isinstance(recipe.get("channel"), int):
+        said = [recipe["channel"]]
+    return not channels or not isinstance(said, list) or tuple(said) == channels
+
+
+def read_journal(path: Path, shape: tuple[int, int] | None = None) -> Recovered:
+    """Read a journal as far as it is whole.
+
+    A last line that was being written is dropped. Where a line within is damaged, reading ends there; if the journal
+    goes on from an older one that has more corrections, that is taken instead.
+
+    Parameters
+    ----------
+    path : Path
+    shape : tuple of int, optional
+        (Y, X) that the image must have.
+
+    Raises
+    ------
+    JournalError
+        It is not there, its first line is damaged, or it is about an image of another size.
+    """
+    header, entries, damaged = _read(Path(path))
+    size = header["shape"]
+    if shape is not None and tuple(shape) != size:
+        raise JournalError(
+            f"{path} is about an image of {size[0]} x {size[1]} pixels, but this one has {shape[0]} x {shape[1]}. "
+            "Choose the journal of this image."
+        )
+    corrections = Corrections(size)
+    n_applied, notes, time = 0, [], _time_of(header)
+    for entry in entries:
+        try:
+            _take(corrections, entry)
+        except _DAMAGE:
+            damaged = n_applied + 2
+            break
+        n_applied += 1
+        time = _time_of(entry, time)
+    if damaged:
+        notes.append(
+            f"Line {damaged} of the corrections journal {path} is damaged: {n_applied} entries before it were "
+            "recovered, and what came after is lost."
+        )
+        older = _older(Path(path), header, size)
+        if older is not None and _number(older.corrections) > _number(corrections):
+            notes.append(f"The older journal {older.path.name} has more corrections and was taken instead.")
+            return replace(older, notes=(*notes, *older.notes))
+    return Recovered(corrections, tuple(notes), Path(path), header, time)
+
+
+def dismiss(path: Path) -> None:
+    """Remember that the person does not want a journal; it stays where it is."""
+    with contextlib.suppress(OSError):
+        Path(path).with_suffix(_DISMISSED).touch()
+
+
+def remove_superseded(path: Path) -> None:
+    """Of the chain of journals that one goes on from, keep the newest two: remove the rest."""
+    newest = _header(path)
+    second = path.parent / str(newest.get("continues")) if newest.get("continues") else None
+    third = _header(second).get("continues") if second is not None else None
+    while third:
+        old = path.parent / Path(str(third)).name
+        third = _header(old).get("continues")
+        with contextlib.suppress(OSError):
+            old.unlink()
+            old.with_suffix(_DISMISSED).unlink()
+
+
+def _files(folder: Path) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == SUFFIX and not path.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _header(path: Path) -> Mapping[str, Any]:
+    try:
+        return _read(path)[0]
+    except JournalError:
+        return {}
+
+
+def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], int]:
+    """Header, entries as far as they are whole, and the number of the first damaged line (0: none)."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise JournalError(
+            f"The corrections journal {path} cannot be read: {error.strerror or error}. Try again."
+        ) from error
+    lines = content.split(b"\n")
+    torn = lines.pop()  # empty where the last line is whole
+    entries, damaged = [], 0
+    for number, line in enumerate(lines, start=1):
+        try:
+            entries.append(decode(line))
+        except ValueError:
+            damaged = number
+            break
+    if not damaged and torn:
+        with contextlib.suppress(ValueError):
+            entries.append(decode(torn))
+    try:
+        header = entries[0]
+        height, width = (int(length) for length in header["shape"])
+        known = header["kind"] == "header" and height > 0 and width > 0
+    except (IndexError, *_DAMAGE) as error:
+        raise JournalError(
+            f"The corrections journal {path} has no readable first line. It is left as it is; choose another."
+        ) from error
+    if not known or header.get("format") != FORMAT:
+        raise JournalError(
+            f"The corrections journal {path} has format {header.get('format')!r}, and this version reads {FORMAT}. "
+            "Update napari-cellseg."
+        )
+    return {**header, "shape": (height, width)}, entries[1:], damaged
+
+
+def _take(corrections: Corrections, entry: Mapping[str, Any]) -> None:
+    kind = entry["kind"]
+    if kind == "undo":
+        corrections.undo()
+    elif kind == "redo":
+        corrections.redo()
+    elif kind in ("edit", "snapshot"):
+        corrections.apply(Patch.from_dict(entry, corrections.shape))
+        if kind == "snapshot":
+            corrections.forget_history()
+    else:
+        raise ValueError(f"unknown entry {kind!r}")
+
+
+def _time_of(entry: Mapping[str, Any], otherwise: datetime | None = None) -> datetime:
+    try:
+        return datetime.fromisoformat(entry["at"]).astimezone(UTC)
+    except (KeyError, TypeError, ValueError):
+        return otherwise or datetime.fromtimestamp(0, UTC)
+
+
+def _older(path: Path, header: Mapping[str, Any], shape: tuple[int, int]) -> Recovered | None:
+    name = header.get("continues")
+    if not name or Path(str(name)).name == path.name:
+        return None
+    try:
+        return read_journal(path.parent / Path(str(name)).name, shape)
+    except JournalError:
+        return None
+
+
+def _number(corrections: Corrections) -> int:
+    return corrections.n_changed + corrections.n_erased

@@ -1,0 +1,1 @@
+"""A model against known cells: score, compare, calibrate."""

@@ -1,0 +1,1 @@
+"""Counts of the software against counts by people."""

@@ -1,0 +1,124 @@
+"""Our counts of a batch, to be compared with those of people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...imaging.errors import CellsegError
+from ...results.counts import COUNTS_FILE, in_order, read_counts
+from ...results.ledger import Ledger
+from ...results.rows import BatchRow
+from ...segmentation.recipe import Recipe
+from .store import Settings, image_id
+
+RECIPE_FILE = "recipe.json"
+
+
+@dataclass(frozen=True)
+class BatchCount:
+    """One image of a batch.
+
+    Parameters
+    ----------
+    id : str
+        See `agreement_store.image_id`.
+    image : str
+        Its name, with its page.
+    count : int
+    path : str
+        Its file, where that is known and holds one plane.
+    """
+
+    id: str
+    image: str
+    count: int
+    path: str = ""
+
+
+@dataclass(frozen=True)
+class BatchCounts:
+    """What a batch counted with the settings of its last run.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the results.
+    settings : Settings
+    recipe : Recipe
+    counts : tuple of BatchCount
+    n_corrected, n_others : int
+        Images that were left out: corrected by a person, or counted with other settings or by an older version.
+    """
+
+    folder: Path
+    settings: Settings
+    recipe: Recipe
+    counts: tuple[BatchCount, ...]
+    n_corrected: int = 0
+    n_others: int = 0
+
+    @property
+    def left_out(self) -> str:
+        """A sentence on what was left out; empty where that is nothing."""
+        return left_out_in_words({"corrected by you": self.n_corrected, "counted with other settings": self.n_others})
+
+
+def left_out_in_words(numbers: Mapping[str, int]) -> str:
+    """Return a sentence on how many images were left out, and why; empty where none was."""
+    parts = [f"{n:,} {why}" for why, n in numbers.items() if n]
+    return f"Left out: {' and '.join(parts)}." if parts else ""
+
+
+def counted_by_us(rows: Iterable[BatchRow]) -> tuple[list[BatchRow], list[BatchRow]]:
+    """Return the rows that hold a count of ours, and those with one that a person corrected; others hold none."""
+    counted = [row for row in rows if row.has_result and row.count is not None]
+    return [row for row in counted if not row.corrected], [row for row in counted if row.corrected]
+
+
+def read_batch(path: str | Path) -> BatchCounts:
+    """Read what a batch counted.
+
+    Parameters
+    ----------
+    path : path-like
+        A folder of results, or the ``counts.csv`` in it.
+
+    Raises
+    ------
+    CellsegError
+        It holds no results, its model is not there, or nothing of it can be compared.
+    """
+    folder = Path(path)
+    folder = folder.parent if folder.name == COUNTS_FILE else folder
+    ledger = Ledger(folder)
+    rows = list(ledger.rows()) if ledger.exists else read_counts(folder / COUNTS_FILE)
+    if not rows or not (folder / RECIPE_FILE).is_file():
+        raise CellsegError(
+            f"{folder} holds no results of a batch. Choose the folder in which {COUNTS_FILE} and {RECIPE_FILE} lie."
+        )
+    recipe = Recipe.read(folder / RECIPE_FILE)
+    model = recipe.load_model()
+    recipe = recipe.resolved(model)
+    digest = recipe.digest(model)
+    by_us, corrected = counted_by_us(in_order(rows))
+    same = [row for row in by_us if row.recipe == digest and row.image_sha256]
+    if not same:
+        raise CellsegError(
+            f"None of the {len(by_us) + len(corrected)} results in {folder} is a count by {model.name} with its last "
+            "settings that nobody corrected. Run the batch again, or choose another folder."
+        )
+    found = [
+        BatchCount(
+            image_id(row.image_sha256, recipe.channel, row.page),
+            row.title,
+            int(row.count or 0),
+            "" if row.page else str(row.source.get("path", "")),
+        )
+        for row in same
+    ]
+    # Two files of the same content are one image.
+    once = tuple({one.id: one for one in found}.values())
+    settings = Settings.of(recipe, model)
+    return BatchCounts(folder, settings, recipe, once, len(corrected), len(by_us) - len(same))

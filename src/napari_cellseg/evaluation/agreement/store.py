@@ -1,0 +1,269 @@
+"""Counts by people, kept in the user folder: one file per image, and one per settings with what we count there.
+
+What a person counted holds whatever model is used, so it is kept by image. What we count depends on the model and on
+everything that decides labels, so it is kept by those. An agreement is made of both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ...imaging.channels import Channel
+from ...imaging.errors import CellsegError
+from ...imaging.home import user_home
+from ...imaging.write.write import write_json
+from ...network.versions import ModelVersion, smallest_in_words
+from ...segmentation.recipe import Recipe
+from .agreement import Agreement
+
+FOLDER, PEOPLE, OURS = "agreement", "people", "ours"
+FORMAT = 1
+# Settings whose counts are kept; the oldest go first. They can be had again by segmenting.
+MOST_SETTINGS = 200
+LARGEST_COUNT = 10_000_000
+_PLAIN = re.compile(r"[0-9a-z_.-]{1,120}")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides our counts: model, sliders and the rest of a recipe.
+
+    Parameters
+    ----------
+    model : str
+        Its name, for the person.
+    model_sha256, recipe_sha256 : str
+    threshold : float
+    min_size : int
+    fitted : bool
+        Whether it was less where an image's cells are small.
+    """
+
+    model: str
+    model_sha256: str
+    recipe_sha256: str
+    threshold: float
+    min_size: int
+    fitted: bool = False
+
+    @classmethod
+    def of(cls, recipe: Recipe, model: ModelVersion) -> Settings:
+        """Return those of a recipe, whose model is loaded already."""
+        # How a file names its axes and planes decides which image is meant, and not how it is counted.
+        plain = replace(recipe.resolved(model), axes=None, pages="one", link="none")
+        assert plain.threshold is not None and plain.min_size is not None
+        return cls(model.name, model.sha256, plain.digest(model), plain.threshold, plain.min_size, plain.fit_min_size)
+
+    @property
+    def name(self) -> str:
+        """Name of their file."""
+        return f"{self.model_sha256[:16]}-{self.recipe_sha256[:24]}.json"
+
+    def __str__(self) -> str:
+        smallest = smallest_in_words(self.min_size, self.fitted)
+        return f"{self.model}, threshold {self.threshold:.2f}, smallest {smallest}"
+
+
+@dataclass(frozen=True)
+class PersonCount:
+    """What a person counted in one image.
+
+    Parameters
+    ----------
+    id : str
+        See `image_id`.
+    image : str
+        Its name, for the person.
+    people : int or None
+        Number of cells; None while the clicking is not finished.
+    points : tuple of tuple of float, optional
+        Where the person clicked, (y, x) in pixels.
+    used : bool
+        Whether it counts for the agreement.
+
+    Raises
+    ------
+    CellsegError
+        A count that can't be one.
+    """
+
+    id: str
+    image: str
+    people: int | None
+    points: tuple[tuple[float, float], ...] = ()
+    used: bool = True
+
+    def __post_init__(self) -> None:
+        if not _PLAIN.fullmatch(self.id):
+            raise CellsegError(f"The image {self.image} has the id '{self.id}'; it must be small letters and digits.")
+        if self.people is not None and not 0 <= self.people <= LARGEST_COUNT:
+            raise CellsegError(f"{self.people} is no count of cells. Give a whole number, 0 or more.")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, JSON-able."""
+        points = [[round(float(y), 2), round(float(x), 2)] for y, x in self.points]
+        return {
+            "format": FORMAT,
+            "id": self.id,
+            "image": self.image,
+            "people": self.people,
+            "points": points,
+            "used": self.used,
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> PersonCount:
+        """Rebuild it.
+
+        Raises
+        ------
+        KeyError, ValueError, TypeError, CellsegError
+            It is none.
+        """
+        people = values["people"]
+        if values["format"] != FORMAT or not (people is None or type(people) is int):
+            raise ValueError("not a count of this format")
+        points = tuple((float(y), float(x)) for y, x in values["points"])
+        return cls(str(values["id"]), str(values["image"]), people, points, bool(values["used"]))
+
+
+def image_id(sha256: str, channel: Channel | None = None, page: str = "") -> str:
+    """Return what an image is known by, under whatever name: its values, and which channel or page is counted."""
+    if isinstance(channel, str):
+        # A name may hold what a file's name must not.
+        channel = hashlib.sha256(channel.encode()).hexdigest()[:12]
+    return sha256 + ("" if channel is None else f"-c{channel}") + (f"-{page}".lower() if page else "")
+
+
+class AgreementStore:
+    """Counts by people and ours, in the user folder; read once, then kept in mind.
+
+    Parameters
+    ----------
+    folder : Path, optional
+        None takes the one in the user folder.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = user_home() / FOLDER if folder is None else folder
+        self.unread: list[Path] = []
+        self._people: dict[str, PersonCount] | None = None
+        self._ours: dict[str, dict[str, int]] = {}
+
+    def people(self) -> dict[str, PersonCount]:
+        """All that was counted by a person, by the image's id; what cannot be read is in `unread`."""
+        if self._people is None:
+            found, self.unread = {}, []
+            for path in sorted((self.folder / PEOPLE).glob("*.json")):
+                try:
+                    one = PersonCount.from_dict(json.loads(path.read_text(encoding="utf-8")))
+                except (OSError, ValueError, KeyError, TypeError, CellsegError):
+                    self.unread.append(path)
+                    continue
+                found[one.id] = one
+            self._people = found
+        return self._people
+
+    def put(self, count: PersonCount) -> None:
+        """Keep what a person counted; what was counted in the image before is replaced.
+
+        Raises
+        ------
+        OutputError
+            The system refused to write.
+        """
+        known = self.people()
+        write_json(self.folder / PEOPLE / f"{count.id}.json", count.to_dict())
+        known[count.id] = count
+
+    def forget(self, id_: str) -> None:
+        """Throw away what a person counted in an image.
+
+        Raises
+        ------
+        CellsegError
+            The system refused.
+        """
+        try:
+            (self.folder / PEOPLE / f"{id_}.json").unlink(missing_ok=True)
+        except OSError as error:
+            raise CellsegError(f"The count could not be removed ({error}).") from error
+        self.people().pop(id_, None)
+
+    def ours(self, settings: Settings) -> dict[str, int]:
+        """What we counted with these settings, by the image's id, as far as that was kept."""
+        if settings.name not in self._ours:
+            self._ours[settings.name] = self._read_ours(settings)
+        return self._ours[settings.name]
+
+    def put_ours(self, settings: Settings, counts: Mapping[str, int]) -> None:
+        """Keep what we counted, beside what was kept before.
+
+        Raises
+        ------
+        OutputError
+            The system refused to write.
+        """
+        known = self.ours(settings)
+        together = {**known, **{id_: int(count) for id_, count in counts.items()}}
+        if together == known:
+            return
+        about = {
+            "format": FORMAT,
+            "model": settings.model,
+            "model_sha256": settings.model_sha256,
+            "recipe_sha256": settings.recipe_sha256,
+            "threshold": settings.threshold,
+            "min_size": settings.min_size,
+        }
+        write_json(self.folder / OURS / settings.name, {**about, "counts": together})
+        self._ours[settings.name] = together
+        self._prune()
+
+    def agreement(self, settings: Settings, ours: Mapping[str, int] | None = None) -> Agreement | None:
+        """Compare people's counts with ours.
+
+        Parameters
+        ----------
+        settings : Settings
+        ours : dict of str to int, optional
+            What we count in images that are at hand; goes before what was kept.
+
+        Returns
+        -------
+        Agreement or None
+            None with fewer than two images of which both counts are known.
+        """
+        people = [one for one in self.people().values() if one.people is not None and one.used]
+        if len(people) < 2:
+            return None
+        known = {**self.ours(settings), **(ours or {})}
+        both = [one for one in people if one.id in known]
+        if len(both) < 2:
+            return None
+        counted = [float(one.people or 0) for one in both]
+        return Agreement(tuple(one.image for one in both), counted, [float(known[one.id]) for one in both])  # type: ignore[arg-type]
+
+    def _read_ours(self, settings: Settings) -> dict[str, int]:
+        try:
+            values = json.loads((self.folder / OURS / settings.name).read_text(encoding="utf-8"))
+            whole = (values["model_sha256"], values["recipe_sha256"], values["format"])
+            if whole != (settings.model_sha256, settings.recipe_sha256, FORMAT):
+                return {}
+            return {str(id_): int(count) for id_, count in values["counts"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            # It is counted again from the images; only people's counts can't be had again.
+            return {}
+
+    def _prune(self) -> None:
+        with contextlib.suppress(OSError):
+            files = sorted((self.folder / OURS).glob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+            for path in files[:-MOST_SETTINGS]:
+                path.unlink(missing_ok=True)

@@ -1,0 +1,251 @@
+"""Counts by people from a table, and the report on how ours agree with them."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ...imaging.errors import CellsegError
+from ...imaging.write.write import write_json
+from ...reports.diagrams import points_svg
+from ...reports.html import Html, facts, paragraph, section, table, write_page
+from ...results.rows import BatchRow
+from .agreement import Agreement, agreement_of, band
+from .of_batch import counted_by_us, left_out_in_words
+
+AGREEMENT_FILE = "agreement.json"
+REPORT_FILE = "agreement.html"
+_PEOPLE = ("people", "person_count", "manual", "true", "count_true")
+_OURS = ("ours", "count")
+_THOUSANDS = r"[1-9]\d{0,2}([.,])\d{3}(\1\d{3})*"
+_Key = tuple[str, str]  # image and page
+
+
+def read_agreement(path: str | Path, counts: str | Path | None = None) -> Agreement:
+    """Read counts by people, and ours.
+
+    Parameters
+    ----------
+    path : path
+        CSV with the columns ``image``, ``people`` and ``ours``; one row per image, or one per image and person. With
+        a column ``page`` each page of an image counts by itself. A dot or a comma is a decimal sign, but before three
+        digits a comma parts thousands where commas part the columns; where they do not, the other numbers of the
+        column tell (``1.200`` is 1200 beside ``1,5``, and 1.2 beside ``1.5``).
+    counts : path, optional
+        The ``counts.csv`` of a batch: our counts are taken from there, by the image's name, and its page where `path`
+        has a column for it. What a person corrected there, or what failed, is left out.
+
+    Raises
+    ------
+    CellsegError
+        If a file cannot be read, a column, an image or a number is missing, a number can be read in two ways, or the
+        batch has several counts of an image, or counts of several recipes.
+    """
+    given = _read(path)
+    people = given.column(_PEOPLE)
+    if counts is None:
+        ours = given.column(_OURS)
+        rows = ((_title(given.key(row)), row) for row in given.rows)
+        return agreement_of([(title, given.number(row, people), given.number(row, ours)) for title, row in rows])
+    found, said = _counts_of(_read(counts), given)
+    pairs = [(given.key(row), given.number(row, people)) for row in given.rows if given.key(row) in found]
+    if len(found) < 2 and said:
+        raise CellsegError(f"{counts} leaves {len(found)} image(s) of {path} to compare. {said} Take other images.")
+    return replace(agreement_of([(_title(key), n, found[key]) for key, n in pairs]), left_out=said)
+
+
+def write_agreement(out: Path, agreement: Agreement) -> Path:
+    """Write ``agreement.json`` and ``agreement.html`` into a folder; return the latter.
+
+    Raises
+    ------
+    OutputError
+        The system refused to write.
+    """
+    write_json(out / AGREEMENT_FILE, agreement.to_dict())
+    low, high = agreement.limits
+    return write_page(
+        out / REPORT_FILE,
+        "Counts of people and ours",
+        paragraph(agreement.sentence()),
+        *(paragraph(text) for text in (agreement.left_out, agreement.too_few) if text),
+        facts(
+            [
+                ("images", agreement.n),
+                ("bias, cells", f"{agreement.bias:+.1f}"),
+                ("95 % limits of agreement, cells", f"{low:+.1f} to {high:+.1f}"),
+                *([("between people, cells", f"{agreement.between_people:.1f}")] if agreement.between_people else []),
+            ]
+        ),
+        section("Difference by count (Bland & Altman)", agreement_svg(agreement)),
+        section("A new count", *_examples(agreement)),
+        section("Images", _images(agreement)),
+    )
+
+
+def agreement_svg(agreement: Agreement) -> Html:
+    """Draw the differences over the means, with bias and limits as they grow with the count."""
+    means, low, middle, high = band(agreement)
+    points = {"": ((agreement.people + agreement.ours) / 2, agreement.differences)}
+    curves = [(means, low, "lower limit"), (means, middle, "bias"), (means, high, "upper limit")]
+    names = {"": agreement.images}
+    return points_svg(points, "mean of both counts", "ours − people's", names, curves)
+
+
+def _examples(agreement: Agreement) -> list[Html]:
+    if agreement.too_few:
+        return [paragraph(agreement.too_few)]
+    typical = sorted({round(float(q)) for q in (agreement.ours.min(), *_quartiles(agreement), agreement.ours.max())})
+    found = [agreement.interval(count) for count in typical]
+    rows = [(i.count, f"{i.low} to {i.high}", f"{i.best:.1f}") for i in found if i is not None]
+    return [
+        table(("our count", "people's count, 95 %", "most likely"), rows),
+        paragraph("Holds for images like these.", quiet=True),
+    ]
+
+
+def _quartiles(agreement: Agreement) -> list[float]:
+    return [float(q) for q in np.percentile(agreement.ours, [25, 50, 75])]
+
+
+def _images(agreement: Agreement) -> Html:
+    order = np.argsort(-np.abs(agreement.differences), kind="stable")
+    columns = (agreement.people, agreement.ours, agreement.differences)
+    rows = [(agreement.images[i], *(float(column[i]) for column in columns)) for i in order]
+    return table(("image", "people", "ours", "difference"), rows)
+
+
+@dataclass(frozen=True)
+class _Table:
+    path: str | Path
+    rows: list[dict[str, str]]
+    decimal_signs: dict[str, set[str]]  # of each column
+    by_page: bool
+
+    def key(self, row: Mapping[str, str]) -> _Key:
+        return row["image"], row["page"] if self.by_page else ""
+
+    def column(self, names: tuple[str, ...]) -> str:
+        for name in names:
+            if name in self.rows[0]:
+                return name
+        raise CellsegError(
+            f"The table {self.path} has the columns {', '.join(self.rows[0])}; it needs one named {names[0]} "
+            f"(or {', '.join(names[1:])})."
+        )
+
+    def number(self, row: Mapping[str, str], column: str) -> float:
+        text = row[column]
+        decimal_signs = self.decimal_signs[column]
+        if found := re.fullmatch(_THOUSANDS, text):
+            whole, *parts = text.split(found[1])
+            if len(parts) == 1 and not decimal_signs:
+                raise CellsegError(
+                    f"{self.path} has '{text}' as the count of {row['image']}, which may be {whole}{parts[0]} or a "
+                    f"little more than {whole}. Write it without a sign for thousands, or with fewer decimals."
+                )
+            if found[1] not in decimal_signs:
+                text = text.replace(found[1], "")
+        try:
+            return float(text.replace(",", "."))
+        except ValueError:
+            raise CellsegError(
+                f"{self.path} has '{text}' as the count of {row['image']}; give a number, or leave the image out."
+            ) from None
+
+
+def _read(path: str | Path) -> _Table:
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            sample = file.read(4096)
+            file.seek(0)
+            # Spreadsheets of some countries write semicolons.
+            delimiter = max(",;\t", key=sample.split("\n", 1)[0].count)
+            lines = [
+                {k: (v or "").strip() for k, v in row.items() if k} for row in csv.DictReader(file, delimiter=delimiter)
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise CellsegError(f"The table {path} cannot be read ({error}). Save it as CSV in UTF-8.") from error
+    # Spreadsheets write lines of commas for rows that somebody emptied.
+    rows = [row for row in lines if any(row.values())]
+    if not rows or "image" not in rows[0]:
+        columns = ", ".join(rows[0]) if rows else "no row"
+        raise CellsegError(f"The table {path} has {columns}; it needs a column image, and a row for each image.")
+    # A program that parts columns by commas has another sign for decimals.
+    signs = {name: {"."} if delimiter == "," else _decimal_signs(row[name] for row in rows) for name in rows[0]}
+    return _Table(path, rows, signs, "page" in rows[0])
+
+
+def _decimal_signs(texts: Iterable[str]) -> set[str]:
+    """The signs that part decimals in numbers where they cannot part thousands."""
+    found = (re.fullmatch(r"\d*([.,])\d+", text) for text in texts if not re.fullmatch(_THOUSANDS, text))
+    return {number[1] for number in found if number}
+
+
+def _title(key: _Key) -> str:
+    return " ".join(part for part in key if part)
+
+
+def _counts_of(ours: _Table, people: _Table) -> tuple[dict[_Key, float], str]:
+    """Our counts of what people counted, and a sentence on those that are none to compare."""
+    column = ours.column(_OURS)
+    rows: dict[_Key, list[BatchRow]] = {people.key(row): [] for row in people.rows}
+    for line in ours.rows:
+        key = (line["image"], line.get("page", "") if people.by_page else "")
+        if key in rows:
+            rows[key].append(_batch_row(ours, line, column))
+    for key, found in rows.items():
+        if len(found) > 1:
+            raise _several(ours, people, key, found)
+    by_us, corrected = counted_by_us(row for found in rows.values() for row in found)
+    n_failed = sum(bool(row.error) for found in rows.values() for row in found)
+    known = {key for key, found in rows.items() if any(row.error or row.count is not None for row in found)}
+    absent = sorted(_title(key) for key in rows.keys() - known)
+    if absent:
+        raise CellsegError(
+            f"{ours.path} has no count for {len(absent)} image(s) of {people.path}, such as {absent[0]}. "
+            "Segment them too, or name them alike."
+        )
+    recipes = {row.recipe for row in by_us}
+    if len(recipes) > 1:
+        raise CellsegError(
+            f"{ours.path} has counts of {len(recipes)} recipes (models or settings) for these images, and each agrees "
+            "with people in its own way. Segment all of them again with one recipe, or leave the others out."
+        )
+    said = left_out_in_words({"corrected by a person": len(corrected), "that failed": n_failed})
+    return {(row.image, row.page if people.by_page else ""): float(row.count or 0) for row in by_us}, said
+
+
+def _batch_row(table: _Table, line: Mapping[str, str], column: str) -> BatchRow:
+    error, count = line.get("error", ""), None
+    if line[column]:
+        count = table.number(line, column)
+        if not count.is_integer():
+            raise CellsegError(f"{table.path} has {count:g} cells in {line['image']}; a batch counts whole ones.")
+    return BatchRow(
+        line["image"],
+        line.get("page", ""),
+        "failed" if error else "done",
+        count=None if count is None else int(count),
+        error=error,
+        recipe=line.get("recipe", ""),
+        corrected=line.get("corrected") == "yes",
+    )
+
+
+def _several(ours: _Table, people: _Table, key: _Key, found: list[BatchRow]) -> CellsegError:
+    pages = [row.page for row in found]
+    if not people.by_page and len(set(pages)) > 1:
+        return CellsegError(
+            f"{ours.path} has {len(found)} counts of {key[0]}, one for each page (such as {pages[0]}). Give "
+            f"{people.path} a column page, and a row for each page that was counted."
+        )
+    return CellsegError(
+        f"{ours.path} has {len(found)} counts of {_title(key)}, and which of them is meant is not plain. Keep one of "
+        "these rows, or segment images of one name into folders of their own."
+    )

@@ -1,0 +1,302 @@
+"""How good every threshold and smallest size is, for the count or for AP: 256 thresholds, all sizes, in seconds."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import ndimage as ndi
+
+from ..imaging.errors import DatasetError, ModelError, ParamsError
+from ..imaging.progress import Progress
+from ..imaging.write.write import write_json
+from ..instances.components import component_counts
+from ..instances.live import threshold_level
+from ..instances.surface import count_surface, overlaps, precision_surface
+from ..network.versions import CALIBRATION_FILE, ModelVersion, set_defaults, usual_min_size
+from ..segmentation.segment import Segmented
+from ..training.data.datasets import Sample
+from ..training.data.hold_out import keep_inside, reviewed_area
+from .evaluate import COUNTINGS, STANDARD_IOUS
+
+GOALS = ("count", "ap")
+_TOLERANCE = {"count": 0.01, "ap": 0.002}  # settings whose figure is that near to the best one, relatively, are as good
+_SMALLEST_REACH = 50  # pixels
+_MOST_VALUES = 128_000_000  # of all images, kept to compare settings image by image
+_GRID = (52, 40)  # thresholds and sizes of the grid that is saved
+
+
+@dataclass(frozen=True, eq=False)
+class CalibrationMap:
+    """A figure at every threshold and smallest size, and the setting to choose.
+
+    Parameters
+    ----------
+    goal : {'count', 'ap'}
+        ``count``: mean absolute error of the count, in cells; ``ap``: mean AP (IoU .5 to .9). Means over images.
+    counting : {'cells', 'components'}
+    values : ndarray
+        float64 (n_levels, n_sizes): rows are thresholds 0 to 1, columns sizes in pixels; a saved map holds fewer.
+    thresholds, sizes : ndarray
+        Of the rows and columns.
+    threshold, min_size : float, int
+        The chosen setting.
+    value : float
+        The figure there.
+    before : tuple of float, int, float
+        Threshold, size and figure that were the default.
+    images : tuple of str
+    n_cells : int
+        True cells.
+    """
+
+    goal: str
+    counting: str
+    values: np.ndarray
+    thresholds: np.ndarray
+    sizes: np.ndarray
+    threshold: float
+    min_size: int
+    value: float
+    before: tuple[float, int, float]
+    images: tuple[str, ...]
+    n_cells: int
+
+    @property
+    def figure(self) -> str:
+        """The figure's name, for people."""
+        return "mean count error, cells" if self.goal == "count" else "AP (IoU .5 to .9)"
+
+    def at(self, threshold: float, min_size: int) -> float:
+        """The figure at the setting of the map that is nearest to this one."""
+        row = int(np.abs(self.thresholds - threshold).argmin())
+        return float(self.values[row, int(np.abs(self.sizes - min_size).argmin())])
+
+    def choosing(self, threshold: float, min_size: int) -> CalibrationMap:
+        """Return the same map with another setting chosen."""
+        return replace(self, threshold=threshold, min_size=min_size, value=self.at(threshold, min_size))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything, the map itself on a coarser grid, JSON-able."""
+        rows = _spread(len(self.thresholds), _GRID[0])
+        columns = _spread(len(self.sizes), _GRID[1])
+        return {
+            "goal": self.goal,
+            "counting": self.counting,
+            "threshold": self.threshold,
+            "min_size": self.min_size,
+            "value": self.value,
+            "before": dict(zip(("threshold", "min_size", "value"), self.before, strict=True)),
+            "n_cells": self.n_cells,
+            "images": list(self.images),
+            "grid": {
+                "thresholds": self.thresholds[rows].round(4).tolist(),
+                "sizes": self.sizes[columns].tolist(),
+                "values": self.values[np.ix_(rows, columns)].round(4).tolist(),
+            },
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> CalibrationMap:
+        """Rebuild a saved map."""
+        grid, before = values["grid"], values["before"]
+        return cls(
+            str(values["goal"]), str(values["counting"]), np.array(grid["values"], np.float64),
+            np.array(grid["thresholds"], np.float64), np.array(grid["sizes"], np.int64), float(values["threshold"]),
+            int(values["min_size"]), float(values["value"]),
+            (float(before["threshold"]), int(before["min_size"]), float(before["value"])),
+            tuple(values["images"]), int(values["n_cells"]),
+        )  # fmt: skip
+
+    def write(self, folder: Path) -> Path:
+        """Write ``calibration.json`` into a folder, such as that of a model version."""
+        path = folder / CALIBRATION_FILE
+        write_json(path, self.to_dict())
+        return path
+
+
+def store_calibration(found: CalibrationMap, model: ModelVersion) -> ModelVersion:
+    """Make what was chosen a model's defaults, and keep the map with it; labels made before stay as they are.
+
+    Raises
+    ------
+    ModelError
+        The model came with the package, which is not changed.
+    ParamsError
+        The map is about components, the defaults about cells that are split.
+    OutputError
+        The model's folder cannot be written.
+    """
+    if model.bundled:
+        raise ModelError(f"{model.name} came with the package and is not changed. Make a copy, and calibrate that.")
+    if found.counting != "cells":
+        raise ParamsError(
+            "A model's defaults are those of cells that are split; what suits components does not suit them."
+        )
+    version = set_defaults(model, found.threshold, found.min_size)
+    found.write(version.path)
+    return version
+
+
+def read_calibration(folder: Path) -> CalibrationMap | None:
+    """Read what calibration left in a model version; None where it was never done.
+
+    Raises
+    ------
+    ModelError
+        The file is damaged.
+    """
+    path = Path(folder) / CALIBRATION_FILE
+    if not path.is_file():
+        return None
+    try:
+        return CalibrationMap.from_dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ModelError(f"{path} cannot be read ({error!r}). Calibrate again, or delete it.") from error
+
+
+def iter_calibration_map(
+    samples: Sequence[Sample],
+    predicted: Sequence[Segmented],
+    goal: str = "count",
+    counting: str = "cells",
+) -> Generator[Progress, None, CalibrationMap]:
+    """Compute the map from predictions; no label image is made.
+
+    Parameters
+    ----------
+    samples, predicted : sequences of equal length
+        Cells that lie more than half outside of a sample's reviewed area do not count.
+    goal : {'count', 'ap'}
+    counting : {'cells', 'components'}
+        As :func:`napari_cellseg.evaluation.evaluate.score`; components are counted only.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    CalibrationMap
+        Sizes run up to the median area of the true cells, as a larger one would drop half of them, or to the default
+        if that is larger still. Chosen is the middle of the settings that are as good as the best, or that these
+        images cannot tell from it: within 1 % of the count's error or 0.2 % of AP, or (of up to some thousand images)
+        within one standard error (after the rule of Breiman et al., Classification and Regression Trees, 1984). What
+        suits a few images just so suits others less.
+
+    Raises
+    ------
+    DatasetError
+        No image holds a cell.
+    ParamsError
+        Goal or counting unknown, or not possible together.
+    """
+    if goal not in GOALS or counting not in COUNTINGS:
+        raise ParamsError(
+            f"Calibration for {goal!r} of {counting!r} is unknown. Goals: {', '.join(GOALS)}; "
+            f"counting: {', '.join(COUNTINGS)}."
+        )
+    if goal == "ap" and counting != "cells":
+        raise ParamsError("AP is calibrated on cells only. Choose the goal count, or count cells.")
+    areas = [reviewed_area(sample) for sample in samples]
+    true = [keep_inside(sample.labels, area) for sample, area in zip(samples, areas, strict=True)]
+    sizes_true = np.concatenate([a[a > 0] for a in (np.bincount(t.ravel())[1:] for t in true)] or [np.zeros(0, int)])
+    if not len(sizes_true):
+        raise DatasetError("No image to calibrate on holds a cell. Give images with labelled cells.")
+    first = predicted[0]
+    before = first.recipe.smallest(first.model, None)
+    max_size = max(int(np.median(sizes_true)), _SMALLEST_REACH, before)
+    # A default beyond what suits an image counts as that: beyond the largest of these there is nothing to choose.
+    limits = [usual_min_size(max_size, segmented.prediction.diameter) for segmented in predicted]
+    total, default = np.zeros((256, max_size + 1)), 0.0
+    # What costs: a count's error, or what is missing of AP.
+    sign = 1 if goal == "count" else -1
+    each: list[np.ndarray] = []
+    few = total.size * len(true) <= _MOST_VALUES
+    for i, (labels, area, segmented, limit) in enumerate(zip(true, areas, predicted, limits, strict=True)):
+        yield Progress(i, len(true), "calibrating")
+        reviewed = None if area.all() else area
+        if goal == "ap":
+            surface = precision_surface(overlaps(segmented.instances, labels, reviewed), max_size, STANDARD_IOUS)
+        else:
+            if counting == "components":
+                counts = component_counts(segmented.prediction.probability, max_size, reviewed)
+            else:
+                counts = count_surface(segmented.instances, max_size, reviewed)
+            surface = np.abs(counts - np.count_nonzero(np.unique(labels)))
+        # A size that was asked for is meant for every image, unlike one of the map.
+        default += float(surface[threshold_level(segmented.threshold), segmented.min_size])
+        surface = surface[:, np.minimum(np.arange(max_size + 1), limit)]
+        total += surface
+        if few:
+            each.append((sign * surface).astype(np.float32))
+    values = total / len(true)
+    yield Progress(len(true), len(true), "calibrating")
+    good = as_good_as_the_best(sign * values, each, _TOLERANCE[goal])
+    good[:, max(limits) + 1 :] = False
+    level, size = middle_of(good, sign * values)
+    start = (first.threshold, before, default / len(true))
+    thresholds = np.arange(256) / 255
+    return CalibrationMap(
+        goal, counting, values, thresholds, np.arange(max_size + 1), round(float(thresholds[level]), 3), size,
+        float(values[level, size]), start, tuple(sample.name for sample in samples), len(sizes_true),
+    )  # fmt: skip
+
+
+def as_good_as_the_best(cost: np.ndarray, each: Sequence[np.ndarray], tolerance: float) -> np.ndarray:
+    """Settings whose cost is near to the lowest, or that some images cannot tell from it.
+
+    Parameters
+    ----------
+    cost : ndarray of float
+        Mean over images at each setting, ``(Y, X)``.
+    each : sequence of ndarray
+        The cost of each image; with fewer than two, only the tolerance counts.
+    tolerance : float
+        Relative to the lowest cost.
+
+    Returns
+    -------
+    ndarray of bool
+        ``(Y, X)``: within the tolerance, or no worse than the best by more than one standard error, both of the best
+        setting's cost and of the difference between the two settings.
+    """
+    least = cost.min()
+    good: np.ndarray = cost <= least + tolerance * abs(least) + 1e-12
+    if len(each) < 2:
+        return good
+    row, column = np.unravel_index(cost.argmin(), cost.shape)
+    n = len(each)
+    best = np.array([surface[row, column] for surface in each], np.float64)
+    own = best.std(ddof=1) / math.sqrt(n)
+    first, second = np.zeros(cost.shape), np.zeros(cost.shape)
+    for surface in each:
+        worse = surface - surface[row, column]
+        first += worse
+        second += worse.astype(np.float64) ** 2
+    mean = first / n
+    error = np.sqrt(np.maximum(second / n - mean**2, 0) / (n - 1))
+    # The difference's own error alone would let in what is far worse, but in one image only.
+    return good | (mean <= np.minimum(error, own) - 1e-9)
+
+
+def middle_of(good: np.ndarray, cost: np.ndarray) -> tuple[int, int]:
+    """Row and column of the point that lies deepest inside the good settings.
+
+    Of equally deep ones that of the lowest cost, then the one nearest to the middle row and the first column.
+    """
+    # Beyond the map nothing is known, so that its edges end a region.
+    depth = ndi.distance_transform_edt(np.pad(good, 1))[1:-1, 1:-1]
+    rows, columns = np.nonzero(depth >= depth.max() - 1e-9)
+    order = np.lexsort((columns, np.abs(rows - (len(cost) - 1) / 2), cost[rows, columns]))
+    return int(rows[order[0]]), int(columns[order[0]])
+
+
+def _spread(n: int, wanted: int) -> np.ndarray:
+    """About `wanted` of n places, evenly, both ends among them."""
+    return np.unique(np.linspace(0, n - 1, min(n, wanted)).round().astype(int))

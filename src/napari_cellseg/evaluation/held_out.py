@@ -1,0 +1,114 @@
+"""What a version was checked on: its figures, and the images themselves, read again. No Qt; torch only to predict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..imaging.errors import CellsegError
+from ..imaging.image import as_image
+from ..imaging.progress import drain
+from ..network.versions import METRICS_FILE, TRAINING_FILE, ModelVersion
+from ..training.data.fitting import fit_samples
+from ..training.data.loading import iter_load
+from ..training.data.sample import Sample
+from ..training.data.splitting import apply_split, read_split
+
+REPORT_FILE = "report.html"
+SPLIT_FILE = "split.json"
+
+
+@dataclass(frozen=True)
+class HeldOutRow:
+    """One image that a version was checked on."""
+
+    name: str
+    n_true: int
+    n_found: int
+    ap: float
+
+
+@dataclass(frozen=True)
+class HeldOutFigures:
+    """How good a version is on images that it did not learn from: figures over all, and images, the worst first."""
+
+    n_images: int
+    n_cells: int
+    figures: Mapping[str, float | None]
+    worst: Sequence[HeldOutRow]
+
+
+def read_figures(folder: Path) -> HeldOutFigures | None:
+    """Read the figures that a training has left; None where there are none, or none that can be read."""
+    metrics = _read_json(folder / METRICS_FILE)
+    try:
+        total = metrics["all"]
+        figures = {
+            "f1": _number(total["f1_mean"]),
+            "ap50": _number(total["ap_mean"]["0.50"]),
+            "iou": _number(total["iou"]),
+            "dice": _number(total["dice"]),
+            "count_mae": _number(total["count_mae"]),
+            "count_mape": _number(total["count_mape"]),
+        }
+        rows = [
+            HeldOutRow(str(row["image"]), int(row["count_true"]), int(row["count"]), float(row["ap"]))
+            for row in metrics.get("images", ())
+        ]
+        worst = sorted(rows, key=lambda row: (row.ap, -abs(row.n_found - row.n_true)))
+        return HeldOutFigures(int(total["n_images"]), int(total["n_true"]), figures, worst)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+
+
+def can_be_opened(folder: Path) -> bool:
+    """Whether a training's record says which dataset its images are of."""
+    return bool((_read_json(folder / TRAINING_FILE).get("data") or {}).get("dataset"))
+
+
+def held_out_samples(folder: Path) -> list[Sample]:
+    """Read again the images that a version was checked on, cut or resized as they were.
+
+    Raises
+    ------
+    CellsegError
+        If the version does not say where they are, or they are not there any more.
+    """
+    data = _read_json(folder / TRAINING_FILE).get("data") or {}
+    if not data.get("dataset"):
+        raise CellsegError(f"{folder.name} does not say which images it was checked on, so they cannot be opened.")
+    loaded = drain(iter_load(data["dataset"], data.get("groups"), masks=data.get("masks")))
+    kinds = data.get("kinds") or []
+    samples = [s for s in loaded.samples if not kinds or s.kind in kinds]
+    _, validation, _ = apply_split(samples, read_split(folder / SPLIT_FILE))
+    if data.get("size"):
+        validation, _ = fit_samples(validation, int(data["size"]), str(data.get("fit") or "crop"))
+    return list(validation)
+
+
+def predict(sample: Sample, version: ModelVersion) -> np.ndarray:
+    """Return the cells that a version finds in an image, with its own thresholds."""
+    from ..segmentation.recipe import Recipe
+    from ..segmentation.segment import iter_predict_image
+
+    recipe = Recipe(model=str(version.path))
+    segmented = drain(iter_predict_image(as_image(sample.image, name=sample.name), recipe))
+    labels: np.ndarray = segmented.labels().astype(np.int32)
+    return labels
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)

@@ -1,0 +1,232 @@
+"""Sort images into kinds (fluorescence, histology, brightfield, ...) by k-means on their colours and intensities."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..imaging.errors import DatasetError, ParamsError
+from ..imaging.progress import Progress
+from ..imaging.write.write import write_table
+from ..reports.html import Html, figure, gallery, paragraph, section, table, write_page
+from ..segmentation.image_features import FEATURES, KIND_WEIGHTS, image_features
+
+_BRIGHT, _COLOUR = FEATURES.index("bright ground"), FEATURES.index("colour")
+_THUMBNAIL = 160
+
+
+@dataclass(frozen=True, eq=False)
+class Kinds:
+    """Which kind each image is; a person may change any of it in the table.
+
+    Parameters
+    ----------
+    images : tuple of str
+    kinds : tuple of str
+    groups : tuple of str
+        Field of view of each image; the image's own name where it is not known.
+    features : ndarray
+        float64 (n_images, n_features), as :func:`napari_cellseg.segmentation.image_features.image_features`.
+    """
+
+    images: tuple[str, ...]
+    kinds: tuple[str, ...]
+    groups: tuple[str, ...]
+    features: np.ndarray
+
+    def counts(self) -> dict[str, int]:
+        """Images of each kind, the most frequent first."""
+        found = {kind: self.kinds.count(kind) for kind in set(self.kinds)}
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+    def write(self, path: str | Path) -> None:
+        """Write the table that ``--groups`` reads: image_id, kind, group.
+
+        Raises
+        ------
+        OutputError
+            The system refused to write.
+        """
+        write_table(path, {"image_id": self.images, "kind": self.kinds, "group": self.groups})
+
+
+def iter_kinds(
+    images: Iterable[tuple[str, np.ndarray, str]], n_images: int, k: int = 3, seed: int = 0
+) -> Generator[Progress, None, Kinds]:
+    """Sort images into k kinds.
+
+    Parameters
+    ----------
+    images : iterable of (name, plane, group)
+        Planes are (Y, X) or (Y, X, 3), raw; each is looked at once and let go.
+    n_images : int
+        How many there are.
+    k : int
+        Number of kinds, 1 to the number of images.
+    seed : int
+        Of k-means; the same images and seed give the same kinds.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    Kinds
+
+    Raises
+    ------
+    DatasetError
+        Fewer images than kinds.
+    ParamsError
+        k or seed out of range.
+    """
+    if k < 1 or seed < 0:
+        raise ParamsError(f"There can't be {k} kinds with seed {seed}; give 1 kind or more and a seed from 0.")
+    if n_images < k:
+        raise DatasetError(f"{n_images} image(s) can't be sorted into {k} kinds. Ask for fewer, or give more images.")
+    names, groups, rows = [], [], []
+    for i, (name, plane, group) in enumerate(images):
+        names.append(name)
+        groups.append(group or name)
+        rows.append(image_features(plane))
+        yield Progress(i + 1, n_images, "looking at the images")
+    features = np.array(rows)
+    return Kinds(tuple(names), tuple(_named(features, _clusters(features, k, seed))), tuple(groups), features)
+
+
+def _clusters(features: np.ndarray, k: int, seed: int) -> np.ndarray:
+    from sklearn.cluster import KMeans
+
+    points = features * KIND_WEIGHTS
+    # Images that look the same can't be parted: more clusters than different images would be empty.
+    k = min(k, len(np.unique(points.round(9), axis=0)))
+    result: np.ndarray = KMeans(k, n_init=20, random_state=seed).fit_predict(points)
+    return result
+
+
+def _named(features: np.ndarray, clusters: np.ndarray) -> list[str]:
+    """Names of the kinds by ground and colour; of one name the larger cluster comes first."""
+    names: dict[int, str] = {}
+    taken: dict[str, int] = {}
+    for cluster in np.argsort(-np.bincount(clusters), kind="stable"):
+        centre = features[clusters == cluster].mean(axis=0)
+        if centre[_COLOUR] > 0.5:
+            name = "histology" if centre[_BRIGHT] > 0.5 else "colour fluorescence"
+        else:
+            name = "brightfield" if centre[_BRIGHT] > 0.5 else "fluorescence"
+        taken[name] = taken.get(name, 0) + 1
+        names[int(cluster)] = name if taken[name] == 1 else f"{name} {taken[name]}"
+    return [names[int(cluster)] for cluster in clusters]
+
+
+@dataclass(frozen=True)
+class KindAgreement:
+    """How kinds agree with those that a person gave.
+
+    Parameters
+    ----------
+    n_images : int
+        Images that both know.
+    adjusted_rand : float
+        1: the same parts, whatever they are called; about 0: by chance (Hubert & Arabie 1985).
+    accuracy : float
+        Share of images in the right kind, when each kind is matched to the one it fits best.
+    crossed : dict of str to dict of str to int
+        Images by the person's kind, then by ours.
+    """
+
+    n_images: int
+    adjusted_rand: float
+    accuracy: float
+    crossed: dict[str, dict[str, int]]
+
+
+def compare_kinds(ours: Mapping[str, str], theirs: Mapping[str, str]) -> KindAgreement | None:
+    """Compare kinds by image name with a person's; None where no image is in both."""
+    from scipy.optimize import linear_sum_assignment
+    from sklearn.metrics import adjusted_rand_score
+
+    both = sorted(name for name in set(ours) & set(theirs) if theirs[name])
+    if not both:
+        return None
+    rows, columns = sorted({theirs[name] for name in both}), sorted({ours[name] for name in both})
+    crossed = np.zeros((len(rows), len(columns)), int)
+    for name in both:
+        crossed[rows.index(theirs[name]), columns.index(ours[name])] += 1
+    matched = int(crossed[linear_sum_assignment(-crossed)].sum())
+    rand = float(adjusted_rand_score([theirs[name] for name in both], [ours[name] for name in both]))
+    named = {row: dict(zip(columns, map(int, line), strict=True)) for row, line in zip(rows, crossed, strict=True)}
+    return KindAgreement(len(both), rand, matched / len(both), named)
+
+
+def read_kinds(path: str | Path) -> dict[str, str]:
+    """Read the kind of each image from a table with the columns image_id and kind.
+
+    Raises
+    ------
+    DatasetError
+        The table cannot be read.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            return {row["image_id"]: row["kind"] for row in csv.DictReader(file)}
+    except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
+        raise DatasetError(f"{path} is no table of kinds ({error!r}). Give a CSV with image_id and kind.") from error
+
+
+def write_kinds_page(
+    path: Path, kinds: Kinds, thumbnails: Mapping[str, np.ndarray], agreement: KindAgreement | None = None
+) -> Path:
+    """Write a page with the images of every kind; thumbnails are uint8, by the image's name.
+
+    Raises
+    ------
+    OutputError
+        The system refused to write.
+    """
+    said = []
+    if agreement is not None:
+        ours = sorted({name for row in agreement.crossed.values() for name in row})
+        said = [
+            paragraph(
+                f"Against the kinds that people gave {agreement.n_images} images: adjusted Rand index "
+                f"{agreement.adjusted_rand:.3f}, {agreement.accuracy:.1%} in the right kind."
+            ),
+            table(("given", *ours), [(row, *counts.values()) for row, counts in agreement.crossed.items()]),
+        ]
+    parts: list[Html] = []
+    for kind, n in kinds.counts().items():
+        names = [name for name, one in zip(kinds.images, kinds.kinds, strict=True) if one == kind]
+        shown = [figure(thumbnails[name], name, alt=name) for name in names if name in thumbnails]
+        more = [paragraph(f"and {n - len(shown)} more", quiet=True)] if n > len(shown) else []
+        parts.append(section(f"{kind}: {n} images", gallery(shown), *more))
+    return write_page(path, "Kinds of images", *said, *parts)
+
+
+def small_picture(plane: np.ndarray, side: int = _THUMBNAIL) -> np.ndarray:
+    """Shrink an image to a thumbnail, uint8 (Y, X) or (Y, X, 3)."""
+    from PIL import Image as PillowImage
+
+    from ..imaging.normalize import normalize
+
+    step = max(1, min(plane.shape[:2]) // (2 * side))
+    shown = (255 * np.clip(normalize(plane[::step, ::step]), 0, 1)).astype(np.uint8)
+    picture = PillowImage.fromarray(shown)
+    picture.thumbnail((side, side))
+    return np.array(picture)
+
+
+def sample_of_each(kinds: Sequence[str], n: int) -> list[int]:
+    """Places of the first n images of each kind."""
+    taken: dict[str, int] = {}
+    places = []
+    for i, kind in enumerate(kinds):
+        taken[kind] = taken.get(kind, 0) + 1
+        if taken[kind] <= n:
+            places.append(i)
+    return places

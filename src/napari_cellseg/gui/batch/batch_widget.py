@@ -1,0 +1,271 @@
+"""The Batch widget: a whole folder with one recipe, in the background; its results in a list, to be looked at."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QUrl
+from qtpy.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent, QShowEvent
+from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
+
+from ...evaluation.outliers import stand_out
+from ...imaging.errors import CellsegError
+from ...reports.batch_report import write_report
+from ...results.rows import FINISHED, BatchRow
+from ...results.save_corrected import known_rows
+from ..jobs.batch_job import BatchOutcome, BatchRequest, batch_of
+from ..jobs.batch_rows import Key
+from ..shared.bindings import Bindings
+from ..shared.colors import theme_colors
+from ..shared.fold import Fold
+from ..shared.workers import Latest
+from ..viewer.dock import Dock
+from .done_section import BatchDoneSection
+from .input_section import BatchInputSection
+from .opening import opening_of
+from .output_section import BatchOutputSection
+from .recipe_section import BatchRecipeSection
+from .run_section import READY, BatchRunSection
+from .sheet import BatchSheet
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+
+class BatchWidget(Dock):
+    """Dock widget that segments and counts the cells of all images of a folder.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        Given by napari.
+    """
+
+    def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(napari_viewer, "batch", parent)
+        self.job = batch_of(self.bench)
+        self.opening = opening_of(self.bench)
+        self.sheet: BatchSheet | None = None
+        self.input_section = BatchInputSection()
+        self.recipe_section = BatchRecipeSection(self.bench)
+        self.output_section = BatchOutputSection()
+        self.run_section = BatchRunSection(self.job)
+        self.done_section = BatchDoneSection(self.job)
+        self._loading = Latest(self._on_failed)
+        self._flagging = Latest(self._on_failed)
+        self._reporting = Latest(self._on_failed)
+        self._lay_out()
+        self.setAcceptDrops(True)
+        self.input_section.found.connect(self._on_found)
+        self.output_section.out_changed.connect(self.load)
+        self.run_section.run_asked.connect(self.run)
+        self.run_section.resume_asked.connect(lambda: self.run(resume=True))
+        self.done_section.opened.connect(self.open)
+        self.done_section.save_asked.connect(self.opening.save)
+        self.done_section.sheet_asked.connect(self.show_sheet)
+        self.done_section.report_asked.connect(self.make_report)
+        self._bindings = Bindings(self)
+        self._bindings.bind(self.job.ended, self._on_ended)
+        self._bindings.bind(self.opening.said, self.run_section.say)
+        self._bindings.bind(self.opening.changed, self._on_opened)
+        self._bindings.bind(self.opening.saved, self._on_saved)
+        for latest in (self._loading, self._flagging, self._reporting):
+            self.destroyed.connect(latest.close)
+        self._take_up()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a folder is being looked through."""
+        return self.input_section.busy or self._loading.busy or self._flagging.busy or self._reporting.busy
+
+    def choose(self, paths: list[str | Path]) -> None:
+        """Take a folder, or files."""
+        self.input_section.choose(paths)
+
+    def run(self, resume: bool = False) -> None:
+        """Start the batch, or go on with it; what is missing is said."""
+        try:
+            request = self.request(resume)
+            self.job.start(request)
+        except (CellsegError, OSError) as error:
+            self.run_section.say(str(error), True)
+            return
+        self.settings.unfold(False)
+
+    def request(self, resume: bool = False) -> BatchRequest:
+        """Return what a press of Run, or of Resume, would do.
+
+        Raises
+        ------
+        CellsegError
+            Something is missing.
+        """
+        files, out = self.input_section.files, self.output_section.out
+        if not files or out is None:
+            raise CellsegError(self.input_section.problem)
+        recipe = replace(self.recipe_section.recipe(), outputs=self.output_section.outputs)
+        section = self.output_section
+        return BatchRequest(files, out, recipe, resume, section.scheduler, section.overwrite.isChecked())
+
+    def load(self) -> None:
+        """Show the images, with what an earlier batch left in the folder of the results."""
+        files, out = self.input_section.files, self.output_section.out
+        if self.job.running:
+            return
+        if out is None or not files:
+            self._show(None, [], [])
+            return
+        names = [name for _, name in files]
+
+        self._loading.ask(lambda: known_rows(out), lambda known: self._show(out, names, known))
+
+    def open(self, row: BatchRow) -> None:
+        """Open an image with its cells, ready for correction."""
+        out, request = self.job.out, self.job.request
+        path = dict((name, path) for path, name in self.input_section.files).get(row.image)
+        path = path or (row.source or {}).get("path")
+        if path is None or out is None:
+            self.run_section.say(f"Where {row.image} lies is not known. Choose its folder above.", True)
+            return
+        recipe = request.recipe if request is not None and request.out == out else None
+        if recipe is None and not row.has_result:
+            try:
+                recipe = self.recipe_section.recipe()
+            except CellsegError as error:
+                self.run_section.say(str(error), True)
+                return
+        self.opening.open(out, row, path, recipe)
+
+    def show_sheet(self) -> BatchSheet:
+        """Show the contact sheet in a window of its own."""
+        if self.sheet is None:
+            self.sheet = BatchSheet(self.job, self)
+            self.sheet.opened.connect(self.open)
+            self.follow_theme()
+        self.sheet.fill()
+        self.sheet.show()
+        self.sheet.raise_()
+        return self.sheet
+
+    def make_report(self) -> None:
+        """Write the report beside the window's thread, then show it in the browser."""
+        out = self.job.out
+        rows = [row for row in self.job.rows.in_order() if row.state in FINISHED]
+        if out is None:
+            return
+        self.run_section.say("Writing the report …")
+
+        def written(path: Path) -> None:
+            self.run_section.say(f"The report is {path}")
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(path)))
+
+        self._reporting.ask(lambda: write_report(rows, out), written)
+
+    def follow_theme(self) -> None:
+        """Give every section, and the contact sheet, the colours of napari's theme."""
+        super().follow_theme()
+        colors = theme_colors(self.bench.viewer.theme)
+        for section in (self.input_section, self.recipe_section):
+            section.set_colors(colors)
+        if self.sheet is not None:
+            self.sheet.set_colors(colors)
+
+    def window_seen(self, window: QWidget) -> None:
+        """Stop all work when the window closes."""
+        super().window_seen(window)
+        window.destroyed.connect(self.job.close)
+        window.destroyed.connect(self.opening.close)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Look what the Segment widget says now."""
+        super().showEvent(event)
+        self.recipe_section.refresh()
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Take files and folders, and nothing else."""
+        if any(url.isLocalFile() for url in event.mimeData().urls()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Choose the dropped files and folders."""
+        event.acceptProposedAction()
+        self.choose([url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()])
+
+    def _take_up(self) -> None:
+        """Show the batch of this viewer, which goes on while the widget is closed."""
+        request = self.job.request
+        if request is not None:
+            self.input_section.files, self.input_section.problem = request.files, ""
+            self.output_section.choose(request.out)
+            self.output_section.tick(request.recipe.outputs)
+            self.settings.unfold(False)
+            self._count()
+
+    def _show(self, out: Path | None, names: list[str], known: list[BatchRow]) -> None:
+        if self.job.running:
+            return
+        if out != self.job.out or names != self.job.rows.images or known:
+            self.job.out = out
+            self.job.rows.set_images(names, known)
+            self._flag()
+        self._count()
+
+    def _count(self) -> None:
+        rows = self.job.rows
+        n_before = len(rows) - rows.tally()["waiting"]
+        self.run_section.set_images(len(self.input_section.files), n_before)
+        if not self.job.running and self.job.outcome is None:
+            here = f" Results of {n_before:,} are there already; Resume leaves those alone." if n_before else ""
+            self.run_section.say(READY + here if self.input_section.files else "")
+
+    def _flag(self) -> None:
+        """Look which images stand out, beside the window's thread."""
+        rows = self.job.rows.counted()
+
+        def look() -> dict[Key, str]:
+            return {(odd.row.image, odd.row.page): odd.reason for odd in stand_out(rows)}
+
+        self._flagging.ask(look, self.job.rows.flag)
+
+    def _on_found(self) -> None:
+        self.output_section.follow(self.input_section.folder)
+        self.load()
+
+    def _on_ended(self, outcome: BatchOutcome) -> None:
+        self._flag()
+        self._count()
+        self.opening.take_up(self.job.rows.rows, outcome.request.out)
+        if outcome.failed and not self.job.rows.counted():
+            self.settings.unfold(True)
+
+    def _on_opened(self) -> None:
+        self.done_section.set_unsaved(len(self.opening.unsaved()))
+
+    def _on_saved(self, row: BatchRow) -> None:
+        if self.job.rows.find((row.image, row.page)) is not None:
+            self.job.rows.put([row])
+            self._flag()
+
+    def _on_failed(self, error: BaseException) -> None:
+        if not isinstance(error, (CellsegError, OSError)):
+            self.bench.failed(error)
+        self.run_section.say(str(error) or type(error).__name__, True)
+
+    def _lay_out(self) -> None:
+        inside = QWidget()
+        settings = QVBoxLayout(inside)
+        settings.setContentsMargins(0, 0, 0, 0)
+        settings.setSpacing(7)
+        for section in (self.input_section, self.recipe_section, self.output_section):
+            settings.addWidget(section)
+        self.settings = Fold("batch_settings", "Images, recipe, results", "What is to be done.", inside, True)
+        self.settings.title.toggled.connect(self.done_section.set_low)
+        column = QVBoxLayout()
+        column.setSpacing(7)
+        line = QFrame()
+        line.setFrameShape(QFrame.Shape.HLine)
+        for part in (self.settings, self.run_section, line, self.done_section):
+            column.addWidget(part)
+        self.lay_out(column)

@@ -1,0 +1,188 @@
+"""Which images: a folder with a pattern, or files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QMenu,
+    QPushButton,
+    QWidget,
+)
+from superqt.utils import qdebounced
+
+from ...imaging.errors import CellsegError
+from ...imaging.read.finding import SUFFIXES, find_images, is_zarr, named_apart
+from ..shared.colors import Colors
+from ..shared.layout import NARROWEST, label, shrinkable
+from ..shared.workers import Latest
+
+Files = tuple[tuple[str, str], ...]
+ANY = "every image"
+PATTERNS = (ANY, "*.tif", "*.tiff", "*.png", "*.jpg")
+NOTHING = "Choose a folder, or drop one here."
+SETTLE_MS = 250
+
+
+class BatchInputSection(QWidget):
+    """Folder or files, pattern and subfolders; looks beside the window's thread what there is.
+
+    Signals
+    -------
+    found()
+        `files`, or `problem`, are others now.
+    """
+
+    found = Signal()
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.files: Files = ()
+        self.problem = NOTHING
+        self.paths: list[Path] = []
+        self._colors: Colors | None = None
+        self._finding = Latest(self._on_failed)
+        self._look = qdebounced(self.look, timeout=SETTLE_MS)
+        self._build()
+        self.destroyed.connect(self._finding.close)
+        self.destroyed.connect(self._look.cancel)
+
+    @property
+    def busy(self) -> bool:
+        """Whether the folder is being looked through."""
+        return self._finding.busy
+
+    @property
+    def folder(self) -> Path | None:
+        """Folder beside whose images the results go; None before something was chosen."""
+        if not self.paths:
+            return None
+        first = self.paths[0]
+        return first if first.is_dir() and not is_zarr(first) else first.parent
+
+    def choose(self, paths: Sequence[str | Path]) -> None:
+        """Take a folder, or files."""
+        self.paths = [Path(path) for path in paths]
+        with QSignalBlocker(self.place):
+            several = f"{len(self.paths)} files and folders"
+            self.place.setText(str(self.paths[0]) if len(self.paths) == 1 else several if self.paths else "")
+        self.place.setToolTip("\n".join(str(path) for path in self.paths[:20]))
+        self.look()
+
+    def look(self) -> None:
+        """Look which images there are."""
+        paths = list(self.paths)
+        if not paths:
+            self._show((), NOTHING)
+            return
+        pattern = self.pattern.currentText().strip()
+        wanted = None if pattern in ("", ANY, "*") else pattern
+        recursive = self.subfolders.isChecked()
+        self.facts.setText("Looking …")
+
+        def find() -> tuple[Files, str]:
+            try:
+                return images_in(paths, wanted, recursive), ""
+            except CellsegError as error:
+                return (), str(error)
+
+        self._finding.ask(find, lambda answer: self._show(*answer))
+
+    def set_colors(self, colors: Colors) -> None:
+        """Follow the theme."""
+        self._colors = colors
+        self._show_facts()
+
+    def _build(self) -> None:
+        self.place = QLineEdit(objectName="batch_folder")
+        self.place.setPlaceholderText("folder of images")
+        self.place.setMinimumWidth(NARROWEST)
+        self.place.editingFinished.connect(self._on_place)
+        self.browse = QPushButton("Choose …", objectName="batch_choose")
+        self.browse.setToolTip("Choose a folder of images, or single files. They can also be dropped on this panel.")
+        menu = QMenu(self.browse)
+        menu.addAction("Folder …", self._on_folder)
+        menu.addAction("Files …", self._on_files)
+        self.browse.setMenu(menu)
+        self.pattern = QComboBox(objectName="batch_pattern")
+        self.pattern.setEditable(True)
+        self.pattern.addItems(PATTERNS)
+        shrinkable(self.pattern)
+        self.pattern.setToolTip(
+            "Only images whose name matches: * stands for any letters, ? for one. With a / the folder counts too."
+        )
+        self.pattern.editTextChanged.connect(lambda _: self._look())
+        self.subfolders = QCheckBox("subfolders", objectName="batch_subfolders")
+        self.subfolders.setChecked(True)
+        self.subfolders.setToolTip("Also images in the folders inside this folder. The results keep these folders.")
+        self.subfolders.toggled.connect(lambda _: self.look())
+        self.facts = QLabel(NOTHING, objectName="batch_found")
+        self.facts.setWordWrap(True)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(5)
+        grid.setColumnStretch(1, 1)
+        grid.addWidget(label("Images"), 0, 0)
+        grid.addWidget(self.place, 0, 1)
+        grid.addWidget(self.browse, 0, 2)
+        row = QHBoxLayout()
+        row.addWidget(self.pattern, 1)
+        row.addWidget(self.subfolders)
+        grid.addWidget(label("Only"), 1, 0)
+        grid.addLayout(row, 1, 1, 1, 2)
+        grid.addWidget(self.facts, 2, 0, 1, 3)
+
+    def _show(self, files: Files, problem: str) -> None:
+        self.files, self.problem = files, problem
+        self._show_facts()
+        self.found.emit()
+
+    def _show_facts(self) -> None:
+        n = len(self.files)
+        self.facts.setText(self.problem or f"{n:,} image{'' if n == 1 else 's'} found")
+        if self._colors is not None:
+            bad = self.problem and self.problem != NOTHING
+            self.facts.setStyleSheet(f"color: {(self._colors.warning if bad else self._colors.faint).name()};")
+
+    def _on_place(self) -> None:
+        text = self.place.text().strip()
+        present = str(self.paths[0]) if len(self.paths) == 1 else ""
+        if text and text != present and not (len(self.paths) > 1 and not self.place.isModified()):
+            self.choose([Path(text).expanduser()])
+        self.place.setModified(False)
+
+    def _on_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Choose a folder of images", str(self.folder or ""))
+        if folder:
+            self.choose([folder])
+
+    def _on_files(self) -> None:
+        patterns = " ".join(f"*{suffix}" for suffix in SUFFIXES)
+        start = str(self.folder or "")
+        paths, _ = QFileDialog.getOpenFileNames(self, "Choose images", start, f"Images ({patterns});;All files (*)")
+        if paths:
+            self.choose(paths)
+
+    def _on_failed(self, error: BaseException) -> None:
+        self._show((), str(error) or type(error).__name__)
+
+
+def images_in(paths: Sequence[Path], pattern: str | None, recursive: bool) -> Files:
+    """List images with a name of its own for each.
+
+    Raises
+    ------
+    CellsegError
+        There are none, or a folder cannot be looked into.
+    """
+    found = named_apart(find_images(paths, pattern, recursive))
+    return tuple((str(path.absolute()), name) for path, name in found)

@@ -1,0 +1,325 @@
+"""From a row of a batch to an image with its cells, ready for correction; and back into the results."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from psygnal import Signal
+
+from ...corrections import exchange
+from ...corrections import tools as edits
+from ...imaging.errors import CellsegError, ImageError
+from ...imaging.image import Image
+from ...imaging.pages import page_image, pages_of
+from ...imaging.read.pyramid import pyramid
+from ...imaging.read.read import read_image
+from ...imaging.write.write import read_label_stack, read_metadata
+from ...results.rows import BatchRow
+from ...results.save_corrected import in_stack, save_into_batch
+from ...segmentation.cells import Cells
+from ...segmentation.recipe import Recipe
+from ..shared.workers import Latest
+from ..viewer.bench import Workbench
+from ..viewer.opening import add_image, show_only
+
+RECIPE_FILE = "recipe.json"
+NOT_YET = "The batch has not come to it yet."
+UNKNOWN = -1
+Stand = tuple[int, float, int, str]
+
+
+@dataclass
+class OpenedRow:
+    """An image layer that was opened from a batch.
+
+    Attributes
+    ----------
+    out : Path
+        Folder of the results.
+    row : BatchRow
+    made : Recipe
+        What its results were made with.
+    stored : tuple or None
+        What of the cells on the screen is in the results, as `_stand` says it; None until they are there.
+    importing : bool
+        Whether the corrections in the results are still being taken over.
+    """
+
+    out: Path
+    row: BatchRow
+    made: Recipe
+    stored: Stand | None = None
+    importing: bool = False
+
+
+class BatchOpening:
+    """Images of batches that are open in a viewer. Everything here runs in the window's thread.
+
+    Signals
+    -------
+    said(sentence, warning)
+    changed()
+        An image was opened, corrected or saved.
+    saved(BatchRow)
+        The results of an image were replaced by corrected ones.
+    """
+
+    said = Signal(str, bool)
+    changed = Signal()
+    saved = Signal(object)
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._rows: dict[Any, OpenedRow] = {}
+        self._next: Any = None
+        self._reading = Latest(self._on_failed)
+        self._jobs: list[Latest] = []
+        session = bench.session
+        session.cells_changed.connect(self._on_cells)
+        session.sliders_changed.connect(self._on_corrected)
+        session.state_changed.connect(self._on_state)
+
+    def open(self, out: Path, row: BatchRow, path: str | Path, recipe: Recipe | None = None) -> None:
+        """Open a row's image, find its cells as the batch did, and take over what was corrected before.
+
+        Parameters
+        ----------
+        out : Path
+            Folder of the results.
+        row : BatchRow
+        path : path-like
+            The image.
+        recipe : Recipe, optional
+            Where the results name none.
+        """
+        key = self._layer_of(out, row)
+        if key is not None:
+            self._show(key)
+            return
+        self.said.emit(f"Opening {row.title} …", False)
+        self._reading.ask(
+            lambda: _read(out, row, Path(path), recipe),
+            lambda found: self._on_read(OpenedRow(out, row, found[1]), *found),
+        )
+
+    def unsaved(self) -> list[Any]:
+        """Return the keys of the opened images whose cells are not those of the results."""
+        return [key for key in self._rows if self._is_unsaved(key)]
+
+    def take_up(self, rows: Iterable[BatchRow], out: Path) -> None:
+        """Learn what a batch has made of opened images meanwhile."""
+        known = {(row.image, row.page): row for row in rows}
+        for opened in self._rows.values():
+            if opened.out == out:
+                opened.row = known.get((opened.row.image, opened.row.page), opened.row)
+        self.changed.emit()
+
+    def is_ready(self, key: Any) -> bool:
+        """Whether an opened image shows its cells, with what was corrected before."""
+        return key in self._rows and self._rows[key].stored is not None
+
+    def save(self) -> None:
+        """Put the cells of all such images into the results, beside the window's thread."""
+        for key in self.unsaved():
+            cells, opened = self._bench.session.cells_of(key), self._rows[key]
+            if cells is not None:
+                self._save(key, cells, opened)
+
+    def close(self) -> None:
+        """Take no more answers."""
+        self._reading.close()
+
+    def _save(self, key: Any, cells: Cells, opened: OpenedRow) -> None:
+        now = _stand(cells)
+
+        def stored(row: BatchRow) -> None:
+            opened.row, opened.stored = row, now
+            self.saved.emit(row)
+            self.said.emit(f"{row.title}: {row.count:,} cells are in the results, marked as corrected.", False)
+            self.changed.emit()
+
+        self._start(lambda: save_into_batch(cells, opened.out, opened.row, opened.made), stored)
+
+    def _on_read(
+        self, opened: OpenedRow, image: Image, made: Recipe, levels: Any, notes: list[str], volume: Any = None
+    ) -> None:
+        viewer = self._bench.viewer
+        try:
+            layer = add_image(viewer, image, levels)
+        except (CellsegError, ValueError, TypeError) as error:
+            self.said.emit(str(error), True)
+            return
+        layer.name = opened.row.title
+        if volume is not None:
+            # Cells that go through several slices are looked at; corrected are planes.
+            viewer.add_labels(volume, name=f"{layer.name} cells", scale=layer.scale, units=layer.units)
+            self.said.emit(" ".join([f"{opened.row.title} is open with its cells, which are linked.", *notes]), False)
+            return
+        key = layer.unique_id
+        self._rows[key] = opened
+        self._bench.channels[key] = made.channel
+        viewer.layers.selection.active = layer
+        self.said.emit(" ".join([f"Finding the cells of {opened.row.title} …", *notes]), bool(notes))
+        self._show(key)
+        viewer.reset_view()
+
+    def _segment(self, key: Any) -> None:
+        """Find the cells; once nothing else runs."""
+        opened = self._rows.get(key)
+        if opened is None or self._bench.session.cells_of(key) is not None:
+            return
+        if self._bench.session.running is not None:
+            self._next = key
+            return
+        self._next = None
+        # What is opened is one plane, whose axes its layer names.
+        axes = None if opened.row.page else opened.made.axes
+        self._bench.segment(self._bench.layer_of(key), replace(opened.made, pages="one", link="none", axes=axes))
+
+    def _show(self, key: Any) -> None:
+        layer = self._bench.layer_of(key)
+        if layer is None:
+            return
+        self._bench.viewer.layers.selection.active = layer
+        self._bench.choose(layer)
+        self._bench.show_image(layer)
+        show_only(layer, [other for other in self._bench.image_layers() if other.unique_id in self._rows])
+        self._segment(key)
+
+    def _layer_of(self, out: Path, row: BatchRow) -> Any:
+        for key, opened in list(self._rows.items()):
+            if self._bench.layer_of(key) is None:
+                del self._rows[key]
+            elif (opened.out, opened.row.image, opened.row.page) == (out, row.image, row.page):
+                return key
+        return None
+
+    def _on_cells(self, key: Any) -> None:
+        """Cells arrived for the first time: those of the results are taken over where a person corrected them."""
+        cells, opened = self._bench.session.cells_of(key), self._rows.get(key)
+        if opened is None or cells is None or opened.stored is not None or opened.importing:
+            self.changed.emit()
+            return
+        labels = opened.row.files.get("labels")
+        # Corrections of an earlier hour of this session came along: nobody knows whether the results have them all.
+        earlier = bool(cells.n_changed or cells.n_erased)
+        if earlier or not opened.row.corrected or not labels:
+            opened.stored = (UNKNOWN, *_stand(cells)[1:]) if earlier else _stand(cells)
+            then = "Correct it, then press Save corrected."
+            self.said.emit(f"{opened.row.title} is open. {then if opened.row.has_result else NOT_YET}", False)
+            self.changed.emit()
+            return
+        opened.importing = True
+        shape = cells.corrected.shape
+
+        def imported(found: dict[str, Any]) -> None:
+            self._bench.correcting.edit(key, edits.import_labels, done="Your earlier corrections are back.", **found)
+            ready(f"{opened.row.title} is open, with the corrections that were saved.", False)
+
+        def failed(error: BaseException) -> None:
+            self._on_failed(error)
+            ready(f"{_words(error)} {opened.row.title} is open without them; Save corrected would replace them.", True)
+
+        def ready(sentence: str, warning: bool) -> None:
+            now = self._bench.session.cells_of(key)
+            opened.importing, opened.stored = False, None if now is None else _stand(now)
+            self.said.emit(sentence, warning)
+            self.changed.emit()
+
+        plane = opened.row.page if in_stack(opened.row) else ""
+        self._start(lambda: exchange.read_corrections(opened.out / labels, shape, plane), imported, failed)
+
+    def _on_corrected(self, key: Any) -> None:
+        if key in self._rows:
+            self.changed.emit()
+
+    def _on_state(self, _: Any) -> None:
+        if self._next is not None and self._bench.session.running is None:
+            key, self._next = self._next, None
+            self._segment(key)
+
+    def _is_unsaved(self, key: Any) -> bool:
+        cells, opened = self._bench.session.cells_of(key), self._rows[key]
+        # What was opened before the batch came to it has no place in the results yet.
+        placed = opened.row.has_result and bool(opened.row.stem)
+        return placed and cells is not None and opened.stored is not None and opened.stored != _stand(cells)
+
+    def _start(
+        self,
+        work: Callable[[], Any],
+        then: Callable[[Any], object],
+        failed: Callable[[BaseException], object] | None = None,
+    ) -> None:
+        self._jobs = [job for job in self._jobs if job.busy]
+        job = Latest(failed or self._on_failed)
+        job.ask(work, then)
+        self._jobs.append(job)
+
+    def _on_failed(self, error: BaseException) -> None:
+        if not isinstance(error, (CellsegError, OSError)):
+            self._bench.failed(error)
+        self.said.emit(_words(error), True)
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+_openings: WeakKeyDictionary[Workbench, BatchOpening] = WeakKeyDictionary()
+
+
+def opening_of(bench: Workbench) -> BatchOpening:
+    """Return the one of a viewer."""
+    if bench not in _openings:
+        _openings[bench] = BatchOpening(bench)
+    return _openings[bench]
+
+
+def _stand(cells: Cells) -> Stand:
+    """Return what a person can change about cells: corrections, sliders, model."""
+    return cells.revision, cells.threshold, cells.min_size, cells.segmented.model.sha256
+
+
+def _read(out: Path, row: BatchRow, path: Path, recipe: Recipe | None) -> tuple[Image, Recipe, Any, list[str], Any]:
+    """Read an image and the recipe of its results; with their labels, where these are of linked slices."""
+    made = _recipe_of(out, row, recipe)
+    image = read_image(path, made.axes)
+    volume = None
+    if made.link == "z":
+        if not row.files.get("labels"):
+            raise ImageError(f"{row.title} has no cells yet. Drop the image onto napari to look at it.")
+        volume, axes = read_label_stack(out / row.files["labels"])
+        if axes != image.axes:
+            raise ImageError(
+                f"{path} has axes {image.axes} and its labels {axes}. Drop both onto napari to look at them."
+            )
+    elif row.page:
+        page = next((page for page in pages_of(image) if page.name == row.page), None)
+        if page is None:
+            raise ImageError(f"{path} has no plane {row.page} any more. Press Resume to segment it again.")
+        image = page_image(image, page)
+    notes = []
+    if row.image_sha256 and image.content_hash() != row.image_sha256:
+        notes.append("The image has changed since it was segmented; press Resume to bring its results up to date.")
+    levels, left_out = pyramid(image)
+    return image, made, levels, [*notes, *left_out], volume
+
+
+def _recipe_of(out: Path, row: BatchRow, recipe: Recipe | None) -> Recipe:
+    """Return the recipe that a row's labels were made with; of one without labels that of the batch."""
+    if row.files.get("labels") and row.has_result:
+        try:
+            about = read_metadata(out / row.files["labels"])
+            # Of a plane that a person corrected in a stack: as it was then.
+            plane = (about.get(exchange.PLANES_KEY) or {}).get(row.page) or {}
+            found = plane.get("recipe") or about.get("recipe")
+            if isinstance(found, dict):
+                return Recipe.from_dict(found)
+        except CellsegError:
+            # Its file is gone or another's: the batch still says how it was made.
+            pass
+    return recipe if recipe is not None else Recipe.read(out / RECIPE_FILE)

@@ -1,0 +1,1 @@
+"""The dock that compares counts with a user's own."""

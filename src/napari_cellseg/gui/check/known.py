@@ -1,0 +1,219 @@
+"""Counts by people beside ours, as far as a viewer knows them; and what the count on the screen is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from psygnal import Signal
+
+from ...evaluation.agreement.agreement import Agreement, CountInterval
+from ...evaluation.agreement.of_batch import BatchCounts
+from ...evaluation.agreement.store import AgreementStore, PersonCount, Settings, image_id
+from ...segmentation.cells import Cells
+from ..viewer.planes import PlaneKey
+from .clicks import Clicking
+
+if TYPE_CHECKING:
+    from ..viewer.bench import Workbench
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One image in the table of counts.
+
+    Attributes
+    ----------
+    id : str
+        See `agreement_store.image_id`.
+    image : str
+    ours : int or None
+        None where it was not counted with these settings.
+    key : object
+        Of its layer, or of the plane of a stack, where it is open.
+    path : str
+        Its file, where that is known.
+    """
+
+    id: str
+    image: str
+    ours: int | None
+    key: Any = None
+    path: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Worth:
+    """What the count of an image is worth.
+
+    Attributes
+    ----------
+    interval : CountInterval or None
+        None with too few images, or where a person corrected this one.
+    n : int
+        Images that it rests on.
+    people : int or None
+        What a person counted in this very image.
+    """
+
+    interval: CountInterval | None
+    n: int
+    people: int | None
+
+
+class Agreements:
+    """Counts by people of a viewer's images and of one batch.
+
+    Signals
+    -------
+    changed()
+        A person's count was added, changed or removed, or other images are looked at.
+
+    Parameters
+    ----------
+    bench : Workbench
+    """
+
+    changed = Signal()
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._store: AgreementStore | None = None
+        self.batch: BatchCounts | None = None
+        self.clicking = Clicking(bench, self.put)
+
+    @property
+    def store(self) -> AgreementStore:
+        """What is kept in the user folder."""
+        if self._store is None:
+            self._store = AgreementStore()
+        return self._store
+
+    def look_at(self, batch: BatchCounts | None) -> None:
+        """Compare with the counts of a batch from now on; None: with the images of this viewer."""
+        self.batch = batch
+        self.changed.emit()
+
+    def settings(self) -> Settings | None:
+        """What our counts are made with now; None where nothing was counted yet."""
+        if self.batch is not None:
+            return self.batch.settings
+        cells = self._bench.session.cells
+        return None if cells is None else _settings(cells, cells)
+
+    def entries(self) -> list[Entry]:
+        """Images whose counts can be compared, those that are at hand first."""
+        settings = self.settings()
+        if settings is None:
+            return []
+        if self.batch is not None:
+            return [Entry(one.id, one.image, one.count, self._key_of(one.id), one.path) for one in self.batch.counts]
+        found = self._at_hand(settings, self._bench.session.cells)
+        known = self.store.ours(settings)
+        earlier = [
+            Entry(one.id, one.image, known[one.id])
+            for one in self.store.people().values()
+            if one.id not in found and one.id in known
+        ]
+        return [*found.values(), *sorted(earlier, key=lambda entry: entry.image)]
+
+    def agreement(self) -> Agreement | None:
+        """How well both counts agree; None with fewer than two images."""
+        settings = self.settings()
+        if settings is None or not self.store.people():
+            return None
+        ours = {entry.id: entry.ours for entry in self.entries() if entry.ours is not None}
+        return self.store.agreement(settings, ours)
+
+    def worth(self, cells: Cells) -> Worth | None:
+        """Say what the count of an image is worth with its sliders; None where nobody counted by hand."""
+        people = self.store.people()
+        if not people:
+            return None
+        settings = _settings(cells, cells)
+        at_hand = self._at_hand(settings, cells)
+        agreement = self.store.agreement(settings, {id_: entry.ours or 0 for id_, entry in at_hand.items()})
+        key = next((key for key, known in self._segmented() if known.segmented is cells.segmented), None)
+        mine = people.get(self._id_of(key, cells))
+        interval = None
+        if agreement is not None and not (cells.n_changed or cells.n_erased):
+            interval = agreement.interval(cells.count())
+        return Worth(interval, 0 if agreement is None else agreement.n, None if mine is None else mine.people)
+
+    def put(self, count: PersonCount) -> None:
+        """Keep what a person counted.
+
+        Raises
+        ------
+        OutputError
+            The system refused to write.
+        """
+        self.store.put(count)
+        if count.people is not None:
+            self.keep_ours()
+        self.changed.emit()
+
+    def forget(self, id_: str) -> None:
+        """Throw a person's count of an image away."""
+        self.store.forget(id_)
+        self.changed.emit()
+
+    def keep_ours(self) -> None:
+        """Keep what we count now in the images that a person counted, for when they are closed.
+
+        Raises
+        ------
+        OutputError
+            The system refused to write.
+        """
+        settings, people = self.settings(), self.store.people()
+        if settings is None:
+            return
+        ours = {entry.id: entry.ours for entry in self.entries() if entry.id in people and entry.ours is not None}
+        if ours:
+            self.store.put_ours(settings, ours)
+
+    def close(self) -> None:
+        """Put what was clicked on the disk; called when the window goes."""
+        self.clicking.keep()
+
+    def _at_hand(self, settings: Settings, like: Cells | None) -> dict[str, Entry]:
+        """Images of the viewer that were segmented with these settings, counted as the sliders of `like` stand."""
+        found: dict[str, Entry] = {}
+        for key, cells in self._segmented() if like is not None else ():
+            # Corrections aside: what is to be known is how well we count alone.
+            if like is not None and _settings(cells, like) == settings:
+                made = cells.segmented
+                smallest = made.recipe.with_sliders_of(like.recipe).smallest(made.model, made.prediction.diameter)
+                count = made.instances.count(like.threshold, smallest)
+                id_ = self._id_of(key, cells)
+                found.setdefault(id_, Entry(id_, self._title(key, cells), int(count), key))
+        return found
+
+    def _segmented(self) -> Iterator[tuple[Any, Cells]]:
+        """Images of the viewer that have cells, and planes of stacks."""
+        for layer in self._bench.image_layers():
+            planes = sorted(self._bench.stacks.done(layer.unique_id), key=lambda plane: plane.position)
+            for key in (layer.unique_id, *planes):
+                cells = self._bench.session.cells_of(key)
+                if cells is not None:
+                    yield key, cells
+
+    def _title(self, key: Any, cells: Cells) -> str:
+        layer = self._bench.layer_of(key) if isinstance(key, PlaneKey) else None
+        return cells.segmented.image.title if layer is None else f"{layer.name}, {self._bench.stacks.words(key)}"
+
+    def _key_of(self, id_: str) -> Any:
+        return next((key for key, cells in self._segmented() if self._id_of(key, cells) == id_), None)
+
+    def _id_of(self, key: Any, cells: Cells) -> str:
+        """What an image or plane is known by; a plane as the page of a batch that it is."""
+        stack = self._bench.stacks.of(key) if isinstance(key, PlaneKey) else None
+        page = stack.page(key).name if stack is not None and stack.has(key) else ""
+        return image_id(cells.segmented.image_sha256, cells.segmented.recipe.channel, page)
+
+
+def _settings(cells: Cells, like: Cells) -> Settings:
+    """Return the settings of an image's result, with the sliders of another's."""
+    return Settings.of(cells.segmented.recipe.with_sliders_of(like.recipe), cells.segmented.model)

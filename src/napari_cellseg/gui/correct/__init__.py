@@ -1,0 +1,1 @@
+"""The dock for corrections and review."""

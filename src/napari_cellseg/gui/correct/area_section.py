@@ -1,0 +1,81 @@
+"""What was reviewed, and so is learned from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
+
+from ..shared.bindings import Bindings
+from ..shared.layout import heading, small_button
+from ..viewer.bench import Workbench
+
+
+class AreaSection(QWidget):
+    """Mark the whole image, rectangles, or with a brush; show exactly what would be learned from."""
+
+    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._bench = bench
+        self._build()
+        self._bindings = Bindings(self)
+        session = bench.session
+        for signal in (session.chosen_changed, session.cells_changed, session.sliders_changed):
+            self._bindings.bind(signal, self._on_change)
+        self._bindings.bind(bench.reviewed.changed, self._on_change)
+        self._on_change()
+
+    def _build(self) -> None:
+        reviewed = self._bench.reviewed
+        self.whole = small_button(
+            "reviewed_whole", "Whole image", "Everything in this image is right: cells and background. One undo step."
+        )
+        self.rectangles = small_button(
+            "reviewed_rectangles",
+            "Rectangles",
+            "Draw rectangles in which all is right. With Shift held they are taken away.",
+        )
+        self.brush = small_button(
+            "reviewed_brush", "Brush", "Paint where all is right; the eraser (1) takes away, [ and ] change its size."
+        )
+        self.nothing = small_button(
+            "reviewed_none", "None", "Take all marks away. Corrected cells stay reviewed, with a margin around them."
+        )
+        for button, way in ((self.rectangles, "rectangle"), (self.brush, "brush")):
+            button.setCheckable(True)
+            button.clicked.connect(lambda checked, way=way: reviewed.mark_by(way if checked else ""))
+        self.whole.clicked.connect(self._on_whole)
+        self.nothing.clicked.connect(lambda: reviewed.mark_all(False))
+        self.show_area = QCheckBox("show what would be learned from", objectName="show_reviewed")
+        self.show_area.setToolTip(
+            "Green: marked as reviewed. Orange: the margin of 8 px around the cells that you corrected.\n"
+            "Only there a new model is taught; everything else is left open."
+        )
+        self.show_area.toggled.connect(reviewed.show)
+        row = QHBoxLayout()
+        row.setSpacing(4)
+        for button, part in ((self.whole, 11), (self.rectangles, 10), (self.brush, 7), (self.nothing, 7)):
+            row.addWidget(button, part)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(5)
+        column.addWidget(heading("Reviewed area"))
+        column.addLayout(row)
+        column.addWidget(self.show_area)
+
+    def _on_whole(self) -> None:
+        self._bench.reviewed.show(True)
+        self._bench.reviewed.mark_all(True)
+
+    def _on_change(self, key: Any = None) -> None:
+        reviewed, cells = self._bench.reviewed, self._bench.session.cells
+        self.setEnabled(cells is not None)
+        self.nothing.setEnabled(cells is not None and cells.corrected.corrections.has_marks)
+        for control, on in (
+            (self.show_area, reviewed.shown),
+            (self.rectangles, reviewed.way == "rectangle"),
+            (self.brush, reviewed.way == "brush"),
+        ):
+            with QSignalBlocker(control):
+                control.setChecked(on)

@@ -1,0 +1,97 @@
+"""The Correct widget: repair cells, walk through the doubtful ones, say what was reviewed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QEvent
+from qtpy.QtGui import QHideEvent, QShowEvent
+from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from ..shared.bindings import Bindings
+from ..viewer.dock import Dock
+from ..viewer.recovery_banner import RecoveryBanner
+from .area_section import AreaSection
+from .keep_section import KeepSection
+from .review_section import ReviewSection
+from .tools_section import CorrectToolsSection
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+
+class CorrectWidget(Dock):
+    """Dock widget in which a person corrects the cells of the chosen image.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        Given by napari.
+    """
+
+    def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(napari_viewer, "correct", parent)
+        self.banner = RecoveryBanner(self.bench)
+        self.tools_section = CorrectToolsSection(self.bench)
+        self.review_section = ReviewSection(self.bench)
+        self.area_section = AreaSection(self.bench)
+        self.keep_section = KeepSection(self.bench)
+        self._lay_out()
+        self._bindings = Bindings(self)
+        for signal in (self.session.chosen_changed, self.session.cells_changed, self.session.sliders_changed):
+            self._bindings.bind(signal, self._on_cells)
+        self._bindings.bind(self.bench.layers_made, self._attach)
+        self._bindings.bind(self.bench.viewer.layers.selection.events.active, self._on_active)
+        review, drafting = self.bench.review, self.bench.drafting
+        self.bench.tools.add_keys({"G": review.next, "Y": review.accept, "N": review.delete, "C": review.correct})
+        self.bench.tools.add_keys({"T": drafting.learn, "K": drafting.keep, "U": drafting.drop})
+        self.destroyed.connect(self.bench.tools.detach_all)
+        self._on_active()
+        self._on_cells()
+
+    def event(self, event: QEvent) -> bool:
+        """Take the keys back when napari takes the widget out of its dock; it is not destroyed then."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None and hasattr(self, "_watched"):
+            self.bench.tools.detach_all()
+        return bool(super().event(event))
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Give the tools to the layers that were made meanwhile."""
+        super().showEvent(event)
+        for key in self.bench.layers:
+            self._attach(key)
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Put the tool down: a click must not correct anything that nobody sees the tool of."""
+        super().hideEvent(event)
+        self.bench.tools.put_down()
+
+    def _on_active(self, event: Any = None) -> None:
+        self.bench.choose_active()
+
+    def _attach(self, key: Any) -> None:
+        layers = self.bench.layers.get(key)
+        if layers is not None and self.parent() is not None:
+            self.bench.tools.attach(layers.labels)
+
+    def _on_cells(self, key: Any = None) -> None:
+        self._attach(self.session.chosen)
+        layer = self.bench.layer_of(self.session.chosen)
+        cells = self.session.cells
+        name = "no image" if layer is None else layer.name
+        plane = self.bench.stacks.words(self.session.chosen)
+        name = f"{name}, {plane}" if plane else name
+        self.title.setText(f"{name}: {cells.count():,} cells" if cells is not None else name)
+        self.title.setToolTip(self.title.text())
+
+    def _lay_out(self) -> None:
+        self.title = QLabel(objectName="correct_title")
+        self.title.setStyleSheet("font-weight: bold; font-size: 13pt;")
+        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        column = QVBoxLayout()
+        column.setSpacing(8)
+        for part in (self.title, self.banner, self.tools_section, self.review_section):
+            column.addWidget(part)
+        column.addWidget(self.area_section)
+        column.addWidget(self.keep_section)
+        self.lay_out(column)

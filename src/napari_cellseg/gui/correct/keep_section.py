@@ -1,0 +1,202 @@
+"""Where the corrections are kept, and what can be done with them: export, import, training."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QTimer, QUrl
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+
+from ...corrections import exchange
+from ...corrections import tools as edits
+from ...imaging.errors import CellsegError
+from ..shared.bindings import Bindings
+from ..shared.colors import Colors
+from ..shared.layout import heading, small_button
+from ..viewer.bench import Workbench
+from ..viewer.layer_image import layer_path
+
+EVERY_MS = 1000
+
+
+class KeepSection(QWidget):
+    """The line that says what is safe on disk, and the buttons that hand corrections on."""
+
+    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._bench = bench
+        self._colors: Colors | None = None
+        self._jobs: list[Any] = []
+        self._build()
+        session = bench.session
+        self._bindings = Bindings(self)
+        for signal in (session.chosen_changed, session.cells_changed, session.sliders_changed):
+            self._bindings.bind(signal, self._on_cells)
+        self._bindings.bind(bench.drafting.changed, self._on_cells)
+        # The journal is written beside the window's thread, and time passes by itself.
+        self._clock = QTimer(self)
+        self._clock.timeout.connect(self._on_cells)
+        self._clock.start(EVERY_MS)
+        self._on_cells()
+
+    def set_colors(self, colors: Colors) -> None:
+        """Follow the theme."""
+        self._colors = colors
+        self._on_cells()
+
+    def export_to(self, path: str | Path) -> None:
+        """Write the corrected labels as TIFF, with which cells are the person's, beside the window's thread."""
+        key, view = self._bench.session.chosen, self._bench.session.view_of(self._bench.session.chosen)
+        cells = self._bench.session.cells_of(key)
+        if view is None or cells is None:
+            return
+        segmented = cells.segmented
+        metadata = {"image": segmented.image.name, "recipe": segmented.recipe.to_dict()}
+        size = segmented.image.pixel_size
+
+        def exported(_: object) -> None:
+            self._bench.correcting.said.emit(f"Exported to {Path(path).name}.", False)
+
+        self._start(lambda: exchange.export_corrections(Path(path), view, metadata, size), exported)
+
+    def import_from(self, path: str | Path) -> None:
+        """Take over corrections, or the cells of any label image of this size, as one undo step."""
+        key, cells = self._bench.session.chosen, self._bench.session.cells
+        if cells is None:
+            return
+        shape = cells.corrected.shape
+
+        def imported(found: dict[str, Any]) -> None:
+            self._bench.correcting.edit(key, edits.import_labels, done=f"Imported {Path(path).name}.", **found)
+
+        self._start(lambda: exchange.read_corrections(Path(path), shape), imported)
+
+    def _build(self) -> None:
+        self.saved = QLabel(objectName="saved")
+        self.saved.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.folder = small_button("show_folder", "Show folder", "Open the folder that holds this image's corrections.")
+        self.export_ = small_button(
+            "export", "Export …", "Save the labels as TIFF, with which cells are yours, to pass them on."
+        )
+        self.import_ = small_button(
+            "import", "Import …", "Take over exported corrections, or all cells of any label TIFF of this size."
+        )
+        self.add = small_button(
+            "add_to_training",
+            "Add image to training set",
+            "Put the image, its cells and the reviewed area into the training set: a plain folder.",
+        )
+        self.learn = small_button(
+            "learn_now",
+            "Learn from these now   T",
+            "Refit the network's last layer to what you corrected and reviewed, for this image alone. A draft shows\n"
+            "what it would change: green comes, pink goes. At first the network looks at the image once more.",
+        )
+        self.keep_draft = small_button("keep_draft", "Keep   K", "Let the draft take the place of the prediction.")
+        self.drop_draft = small_button("drop_draft", "Drop   U", "Leave the prediction as it is.")
+        self.learn.clicked.connect(self._bench.drafting.learn)
+        self.keep_draft.clicked.connect(self._bench.drafting.keep)
+        self.drop_draft.clicked.connect(self._bench.drafting.drop)
+        self.folder.clicked.connect(self._on_folder)
+        self.export_.clicked.connect(self._on_export)
+        self.import_.clicked.connect(self._on_import)
+        self.add.clicked.connect(self._on_add)
+        grid = QGridLayout()
+        grid.setSpacing(4)
+        for place, button in enumerate((self.folder, self.export_, self.import_)):
+            grid.addWidget(button, 0, place)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(5)
+        column.addWidget(heading("Keep and learn"))
+        column.addWidget(self.saved)
+        column.addLayout(grid)
+        draft = QHBoxLayout()
+        draft.setSpacing(4)
+        for button, part in ((self.learn, 2), (self.keep_draft, 1), (self.drop_draft, 1)):
+            draft.addWidget(button, part)
+        column.addLayout(draft)
+        column.addWidget(self.add)
+
+    def _on_cells(self, key: Any = None) -> None:
+        session = self._bench.session
+        saved = session.saved(session.chosen) if session.cells is not None else None
+        failed = saved is not None and bool(saved.error)
+        text, where = "Corrections are kept by themselves.", ""
+        if saved is not None:
+            where = str(saved.path)
+            text = saved.error or _saved_in_words(saved, datetime.now().astimezone())
+        self.saved.setText(text)
+        self.saved.setToolTip(f"{text}\n{where}" if where else text)
+        self.folder.setEnabled(saved is not None)
+        drafting = self._bench.drafting
+        again = "Learn again   T" if drafting.proposed else "Learn from these now   T"
+        self.learn.setText("Learning …" if drafting.busy else again)
+        self.learn.setEnabled(session.cells is not None and not drafting.busy)
+        for button in (self.keep_draft, self.drop_draft):
+            button.setVisible(drafting.proposed)
+        for button in (self.export_, self.import_, self.add):
+            button.setEnabled(session.cells is not None)
+        if self._colors is not None:
+            color = self._colors.warning if failed else self._colors.faint
+            self.saved.setStyleSheet(f"color: {color.name()};")
+
+    def _on_folder(self) -> None:
+        saved = self._bench.session.saved(self._bench.session.chosen)
+        if saved is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(Path(saved.path).parent)))
+            self._bench.correcting.said.emit(f"The corrections are in {saved.path}", False)
+
+    def _on_export(self) -> None:
+        layer = self._bench.layer_of(self._bench.session.chosen)
+        if layer is None:
+            return
+        path = layer_path(layer)
+        start = Path(path).parent if path else Path()
+        name, _ = QFileDialog.getSaveFileName(
+            self,
+            "Export corrections",
+            str(start / f"{self._bench.name_of(self._bench.session.chosen)}_corrected.tif"),
+            "Label TIFF (*.tif *.tiff)",
+        )
+        if name:
+            self.export_to(name if Path(name).suffix else f"{name}.tif")
+
+    def _on_import(self) -> None:
+        layer = self._bench.layer_of(self._bench.session.chosen)
+        path = layer_path(layer) if layer is not None else None
+        name, _ = QFileDialog.getOpenFileName(
+            self, "Import corrections", str(Path(path).parent) if path else "", "Label TIFF (*.tif *.tiff);;All (*)"
+        )
+        if name:
+            self.import_from(name)
+
+    def _on_add(self) -> None:
+        from ..train.add_entry import add_current
+
+        try:
+            add_current(self._bench)
+        except CellsegError as error:
+            self._bench.correcting.said.emit(str(error), True)
+
+    def _start(self, work: Any, then: Any) -> None:
+        self._jobs = [job for job in self._jobs if job.busy]
+        self._jobs.append(self._bench.in_background(work, then))
+
+
+def _saved_in_words(saved: Any, now: datetime) -> str:
+    if saved.n_pending or saved.time is None:
+        return "Saving …"
+    seconds = max((now - saved.time).total_seconds(), 0)
+    if seconds < 1.5:
+        ago = "just now"
+    elif seconds < 90:
+        ago = f"{round(seconds)} s ago"
+    elif seconds < 5400:
+        ago = f"{round(seconds / 60)} min ago"
+    else:
+        ago = f"at {saved.time.astimezone():%H:%M}"
+    return f"Saved {ago} in the corrections journal"

@@ -1,0 +1,102 @@
+"""The guided walk through the most doubtful cells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
+
+from ..shared.bindings import Bindings
+from ..shared.colors import Colors
+from ..shared.layout import heading, small_button
+from ..viewer.bench import Workbench
+
+
+class ReviewSection(QWidget):
+    """Next most doubtful, three answers by one key each, and how far the walk is."""
+
+    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._bench = bench
+        self._build()
+        self._bindings = Bindings(self)
+        session = bench.session
+        for signal in (session.chosen_changed, session.cells_changed, session.sliders_changed):
+            self._bindings.bind(signal, self._on_cells)
+        self._bindings.bind(bench.review.changed, self._on_cells)
+        self._bindings.bind(bench.doubting.changed, self._on_cells)
+        self._on_cells()
+
+    def set_colors(self, colors: Colors) -> None:
+        """Follow the theme."""
+        self.why.setStyleSheet(f"color: {colors.faint.name()};")
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Have the doubt worked out as long as somebody may ask for the next cell."""
+        super().showEvent(event)
+        self._bench.doubting.want("review")
+
+    def _build(self) -> None:
+        review = self._bench.review
+        self.next = small_button(
+            "next_doubtful",
+            "Next most doubtful   G",
+            "Go to the cell that is most likely wrong and was not looked at yet (key G in the image);\n"
+            "after the cells come places where one may have been missed.\n"
+            "The table has the doubt of every cell as a column: click its head to sort.",
+        )
+        self.progress = QProgressBar(objectName="review_progress")
+        self.progress.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.progress.setToolTip("Cells that you looked at here, that are yours, or that you erased.")
+        self.right = small_button(
+            "review_right",
+            "Right   Y",
+            "This cell is right: it becomes yours, and the next one comes (key Y in the image).",
+        )
+        self.fix = small_button(
+            "review_fix", "Fix   C", "Take the brush for this cell (key C in the image). Then go on with Next."
+        )
+        self.wrong = small_button(
+            "review_wrong", "No cell   N", "This is no cell: erase it, and the next one comes (key N in the image)."
+        )
+        self.next.clicked.connect(review.next)
+        self.right.clicked.connect(review.accept)
+        self.fix.clicked.connect(review.correct)
+        self.wrong.clicked.connect(review.delete)
+        self.why = QLabel(objectName="review_reason")
+        self.why.setWordWrap(True)
+        # The buttons below stay where they are, whether the reason takes one line or two.
+        self.why.setMinimumHeight(2 * self.why.fontMetrics().lineSpacing() + 2)
+        first, second = QHBoxLayout(), QHBoxLayout()
+        first.addWidget(self.next, 1)
+        first.addWidget(self.progress, 1)
+        for button in (self.right, self.fix, self.wrong):
+            second.addWidget(button, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(5)
+        column.addWidget(heading("Review"))
+        column.addLayout(first)
+        column.addWidget(self.why)
+        column.addLayout(second)
+
+    def _on_cells(self, key: Any = None) -> None:
+        bench = self._bench
+        chosen, cells = bench.session.chosen, bench.session.cells
+        self.setEnabled(cells is not None)
+        looked, total = bench.review.progress(chosen)
+        self.progress.setRange(0, max(total, 1))
+        self.progress.setValue(looked)
+        self.progress.setFormat(f"reviewed {looked:,} of {total:,}" if cells is not None else "")
+        going = bench.review.current(chosen) is not None or bench.review.missed(chosen) is not None
+        for button in (self.right, self.fix, self.wrong):
+            button.setEnabled(going)
+        if going:
+            self.why.setText(bench.review.reason(chosen))
+        elif cells is None:
+            self.why.setText("")
+        elif bench.doubting.of(chosen) is None:
+            self.why.setText("Working out how doubtful each cell is …")
+        else:
+            self.why.setText("The likeliest errors come first.")

@@ -1,0 +1,313 @@
+"""The tools of the Correct widget: by a key on the cell under the mouse pointer, or by clicks and strokes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from psygnal import Signal
+from skimage.draw import line
+
+from ...corrections import tools as edits
+from ...corrections.tools import CellView
+from ..viewer.cells_labels import CellsLabels, Region
+from .pointer import world_under_mouse
+
+if TYPE_CHECKING:
+    from ..viewer.bench import Workbench
+
+PAN_ZOOM, PICK = "pan_zoom", "pick"
+LEFT = 1
+POINT_AT = "Point at a cell in the image, then press the key."
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One way to correct cells.
+
+    Attributes
+    ----------
+    name, title : str
+    key : str
+        Key that acts at once under the mouse pointer; for "stroke" it takes the tool in hand.
+    takes : {"cells", "pair", "place", "stroke"}
+        What the edit wants: cells clicked or crossed, two or more of them, a place, or the stroke itself.
+    edit : callable
+        Function of `corrections.tools`.
+    hint : str
+        What to do while the tool is in hand.
+    done : str
+        What was done; ``{}`` stands for "no. 12" or "3 cells".
+    """
+
+    name: str
+    title: str
+    key: str
+    takes: Literal["cells", "pair", "place", "stroke"]
+    edit: Callable[..., Any]
+    hint: str
+    done: str
+
+
+TOOLS = (
+    Tool("delete", "Delete", "D", "cells", edits.delete, "Click a cell, or draw across several.", "Erased {}."),
+    Tool(
+        "merge", "Merge", "J", "pair", edits.merge, "Draw across the cells that are one, or click one after the other.",
+        "Merged {}.",
+    ),
+    Tool("split", "Split", "S", "stroke", edits.split_by_stroke, "Draw the cut through a cell.", "Cut along the line."),
+    Tool("add", "Add", "I", "place", edits.add_at, "Click in the middle of a cell that was missed.", "Added a cell."),
+    Tool("fill", "Fill holes", "H", "cells", edits.fill_holes, "Click a cell with holes in it.", "Filled {}."),
+    Tool(
+        "accept", "Accept", "A", "cells", edits.accept, "Click cells that are right: no slider changes them any more.",
+        "Accepted {}.",
+    ),
+    Tool(
+        "release", "Release", "R", "cells", edits.release, "Click cells of yours to give them back to the sliders.",
+        "Released {}.",
+    ),
+)  # fmt: skip
+BY_NAME = {tool.name: tool for tool in TOOLS}
+
+
+class Tools:
+    """Which tool is in hand, and what its clicks, strokes and keys do to the cells layers.
+
+    Signals
+    -------
+    in_hand_changed(Tool or None)
+    hint_changed(str)
+    """
+
+    in_hand_changed = Signal(object)
+    hint_changed = Signal(str)
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self.in_hand: Tool | None = None
+        self._first: tuple[Any, int] | None = None
+        self._attached: list[CellsLabels] = []
+        self._keys: dict[str, Callable[[], object]] = {}
+        self._taken_for: CellsLabels | None = None
+        bench.session.chosen_changed.connect(self._on_chosen)
+        for tool in TOOLS:
+            self._keys[tool.key] = partial(self.press, tool)
+
+    def add_keys(self, keys: dict[str, Callable[[], object]]) -> None:
+        """Let more keys act while a cells layer is selected."""
+        self._keys.update(keys)
+        for labels in self._attached:
+            self._bind(labels, keys)
+
+    def attach(self, labels: CellsLabels) -> None:
+        """Act on a cells layer, until `detach_all`."""
+        if any(known is labels for known in self._attached):
+            return
+        present = list(self._bench.viewer.layers)
+        gone = [known for known in self._attached if known not in present]
+        if gone:
+            # The layer that the tool was in hand for is gone.
+            self.put_down()
+        self._attached = [*(known for known in self._attached if known in present), labels]
+        self._bind(labels, self._keys)
+        labels.mouse_drag_callbacks.append(self._on_drag)
+        labels.events.mode.connect(self._on_mode)
+
+    def detach_all(self) -> None:
+        """Leave all cells layers as napari made them."""
+        self.put_down()
+        for labels in self._attached:
+            for name in (*self._keys, "Escape"):
+                labels.bind_key(name, None)
+            labels.events.mode.disconnect(self._on_mode)
+            if self._on_drag in labels.mouse_drag_callbacks:
+                labels.mouse_drag_callbacks.remove(self._on_drag)
+        self._attached.clear()
+
+    def put_down(self) -> None:
+        """Put down the tool in hand, if any."""
+        if self.in_hand is not None:
+            for labels in self._attached:
+                if str(labels.mode) == PICK:
+                    labels.mode = PAN_ZOOM
+            self._put(None)
+
+    def _on_chosen(self, key: Any) -> None:
+        """Put the tool down with the image that it was taken for; from plane to plane it stays in hand."""
+        self._first = None
+        if self._chosen_labels() is None or self._chosen_labels() is not self._taken_for:
+            self.put_down()
+
+    def take(self, tool: Tool | None) -> None:
+        """Take a tool in hand, or (None) put it down; the cells layer of the chosen image is selected for it."""
+        labels = self._chosen_labels()
+        if labels is None:
+            self._put(None)
+            return
+        self._first, self._taken_for = None, labels
+        self._bench.viewer.layers.selection.active = labels
+        if tool is None:
+            self._put(None)
+            labels.mode = PAN_ZOOM
+        else:
+            # Picking is napari's mode without pan and paint; whatever other mode is chosen puts the tool down.
+            labels.mode = PICK
+            self._put(tool)
+            labels.bind_key("Escape", lambda layer: self.take(None), overwrite=True)
+
+    def press(self, tool: Tool) -> None:
+        """Act on what is under the mouse pointer, or take a tool for strokes in hand (or down)."""
+        key, labels = self._bench.session.chosen, self._chosen_labels()
+        if labels is None:
+            return
+        if tool.takes == "stroke":
+            self.take(None if self.in_hand is tool else tool)
+            return
+        place = self.pointer(labels)
+        if place is None:
+            self._bench.correcting.said.emit(POINT_AT, True)
+            return
+        self._apply(key, labels, tool, place[None])
+
+    def pointer(self, labels: CellsLabels) -> np.ndarray | None:
+        """Place (Y, X) of the mouse pointer in pixels; None when it is not on the image."""
+        world = world_under_mouse(self._bench.viewer)
+        if world is None:
+            return None
+        place = np.asarray(labels.world_to_data(world))
+        inside = (np.round(place) >= 0).all() and (np.round(place) < labels.data.shape).all()
+        return place if inside else None
+
+    def _apply(self, key: Any, labels: CellsLabels, tool: Tool, points: np.ndarray) -> bool:
+        view = self._bench.session.view_of(key)
+        if view is None:
+            return False
+        correcting = self._bench.correcting
+        if tool.takes == "stroke":
+            done = correcting.edit(key, tool.edit, points, done=tool.done)
+        elif tool.takes == "place":
+            cells = self._bench.session.cells_of(key)
+            prediction = cells.segmented.prediction if cells is not None else None
+            y, x = np.round(points[-1]).astype(int)
+            done = correcting.edit(key, tool.edit, int(y), int(x), prediction, done=tool.done)
+        else:
+            ids = crossed(view, points)
+            if tool.name == "release" and not ids:
+                ids = self._erased_at(view, points)
+            if tool.takes == "pair" and not (ids := self._pair(key, labels, ids)):
+                return False
+            if not ids:
+                correcting.said.emit(f"There is no cell. {tool.hint}", True)
+                return False
+            number = self._number(view, ids[0])
+            one = f"no. {number}" if number else "an erased cell"
+            named = one if len(ids) == 1 else f"{len(ids)} cells"
+            done = correcting.edit(key, tool.edit, ids, done=tool.done.format(named))
+        if not labels.selected_label or view.box(int(labels.selected_label)) is None:
+            correcting.choose_fresh(key, labels)
+        return done
+
+    @staticmethod
+    def _number(view: CellView, id_: int) -> int:
+        """Number that a cell has in the picture: its place among the ids, from 1; 0 where it is not shown."""
+        return int(np.searchsorted(view.ids(), id_)) + 1 if view.is_shown([id_])[0] else 0
+
+    def _pair(self, key: Any, labels: CellsLabels, ids: list[int]) -> list[int]:
+        """Cells to merge: all that were crossed, or the one clicked and the one that was clicked before."""
+        first, self._first = self._first, None
+        if len(ids) == 1 and first is not None and first[0] == key and first[1] != ids[0]:
+            return [first[1], ids[0]]
+        if len(ids) == 1:
+            self._first = (key, ids[0])
+            labels.choose_label(ids[0])
+            self._bench.correcting.said.emit("This cell is picked. Now the cell that belongs to it.", False)
+            return []
+        if not ids:
+            self._bench.correcting.said.emit("There is no cell to merge here.", True)
+        return ids
+
+    def _erased_at(self, view: CellView, points: np.ndarray) -> list[int]:
+        claims = view.corrected.corrections.claims
+        found = {int(claims((slice(y, y + 1), slice(x, x + 1)))[0, 0]) for y, x in trail(points, view.shape)}
+        return sorted(-claim for claim in found if claim < 0)
+
+    def _on_drag(self, labels: CellsLabels, event: Any) -> Iterator[None]:
+        """One click or stroke with the tool in hand."""
+        tool = self.in_hand
+        key = self._bench.key_of_result(labels)
+        view = self._bench.session.view_of(key)
+        if tool is None or view is None or event.button != LEFT or str(labels.mode) != PICK:
+            return
+        points, drawn = [np.asarray(labels.world_to_data(event.position))], []
+        ink = view.corrected.fresh_id()
+        ink = ink if ink <= np.iinfo(labels.data.dtype).max else 1
+        yield
+        while event.type == "mouse_move":
+            points.append(np.asarray(labels.world_to_data(event.position)))
+            if tool.takes != "place":
+                drawn.append(labels.sketch(np.array(points[-2:]), ink))
+            yield
+        # What was drawn was a sketch: the truth is put back before the edit draws what it changed.
+        view = self._bench.session.view_of(key)
+        if drawn and view is not None:
+            for region in drawn:
+                labels.data[region] = view.labels(region)
+            labels.redraw(_hull(drawn))
+        self._apply(key, labels, tool, np.array(points))
+
+    def _on_mode(self, event: Any) -> None:
+        if self.in_hand is not None and str(event.source.mode) != PICK:
+            self._put(None)
+
+    def _put(self, tool: Tool | None) -> None:
+        if tool is not self.in_hand:
+            self.in_hand = tool
+            if tool is None:
+                for labels in self._attached:
+                    labels.bind_key("Escape", None)
+            self.in_hand_changed.emit(tool)
+
+    def _chosen_labels(self) -> CellsLabels | None:
+        layers = self._bench.layers.get(self._bench.session.chosen)
+        return None if layers is None else layers.labels
+
+    def _bind(self, labels: CellsLabels, keys: dict[str, Callable[[], object]]) -> None:
+        for name, action in keys.items():
+            labels.bind_key(name, lambda layer, action=action: _nothing(action()), overwrite=True)
+
+
+def _nothing(_: object) -> None:
+    """Return None: napari would call whatever a key returns when the key is let go."""
+
+
+def trail(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Pixels (N, 2) inside the image that a stroke through points (N, 2) crosses."""
+    corners = np.round(points).astype(int)
+    parts = [corners[:1]]
+    for start, end in pairwise(corners):
+        parts.append(np.stack(line(*start, *end), axis=1))
+    pixels = np.concatenate(parts)
+    return pixels[((pixels >= 0) & (pixels < shape)).all(axis=1)]
+
+
+def crossed(view: CellView, points: np.ndarray) -> list[int]:
+    """Ids of the cells that a stroke through points (N, 2) crosses, in that order."""
+    pixels = trail(points, view.shape)
+    if not len(pixels):
+        return []
+    low, high = pixels.min(axis=0), pixels.max(axis=0) + 1
+    labels = view.labels((slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))))
+    found = labels[tuple((pixels - low).T)]
+    return list(dict.fromkeys(int(id_) for id_ in found if id_))
+
+
+def _hull(regions: list[Region]) -> Region:
+    rows, columns = zip(*regions, strict=True)
+    return (
+        slice(min(part.start for part in rows), max(part.stop for part in rows)),
+        slice(min(part.start for part in columns), max(part.stop for part in columns)),
+    )

@@ -1,0 +1,1 @@
+"""Menu entries, samples, writers and the demo."""

@@ -1,0 +1,1 @@
+"""The window that lists, imports, exports and calibrates models."""

@@ -1,0 +1,250 @@
+"""Find the threshold and smallest size that suit a model, look at the map, and keep them as its defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from ...evaluation.calibration_map import CalibrationMap, read_calibration, store_calibration
+from ...imaging.errors import CellsegError
+from ...network.exchange.import_model import import_model
+from ...network.versions import ModelVersion, list_models, smallest_in_words
+from ..jobs.job_parts import CancelButton
+from ..shared.bindings import Bindings
+from ..shared.colors import Colors, accent_button
+from ..shared.heat_map import HeatMap, figure_text
+from ..shared.layout import heading, shrinkable
+from ..shared.progress_bar import ProgressBar
+from .calibration_job import CalibrationJob, CalibrationRequest, CalibrationSource
+
+GOALS = (("count", "the smallest error of the count"), ("ap", "the highest average precision"))
+NO_IMAGES = (
+    "Calibration needs images whose cells are known. Choose some in the Train widget (Learn from), or add corrected "
+    "images to its training set."
+)
+READY = "Segments the images once, and then tries 256 thresholds with every smallest size."
+CLICK = (
+    "Light is good. The ring is in the middle of what these images cannot tell from the best; click to choose another."
+)
+
+
+class CalibrationSection(QWidget):
+    """Images, goal, Calibrate, the map, and a button that keeps what is chosen.
+
+    Parameters
+    ----------
+    job : CalibrationJob
+    find_sources : callable
+        Images with known cells that there are for a model.
+    tell : callable
+        Shows a sentence, and whether it is bad news.
+
+    Signals
+    -------
+    stored(object)
+        A model has new defaults: its ModelVersion.
+    """
+
+    stored = Signal(object)
+
+    def __init__(
+        self,
+        job: CalibrationJob,
+        find_sources: Callable[[ModelVersion], Sequence[CalibrationSource]],
+        tell: Callable[[str, bool], object],
+    ) -> None:
+        super().__init__()
+        self._job, self._find_sources, self._tell = job, find_sources, tell
+        self.model: ModelVersion | None = None
+        self._sources: Sequence[CalibrationSource] = ()
+        self._kept = False
+        self._build()
+        self._lay_out()
+        self._bindings = Bindings(self)
+        self._bindings.bind(job.changed, self._on_changed)
+        self._bindings.bind(job.progressed, self._show_progress)
+        self._bindings.bind(job.ended, self._on_ended)
+        self._on_changed()
+
+    @property
+    def found(self) -> CalibrationMap | None:
+        """The map that is shown, with the setting that is chosen on it."""
+        return self.map.found
+
+    def show_model(self, model: ModelVersion | None) -> None:
+        """Show what is known of a model."""
+        self.model, found, problem = model, None, ""
+        self._sources = self._find_sources(model) if model is not None else ()
+        present = self.source.currentText()
+        with QSignalBlocker(self.source):
+            self.source.clear()
+            self.source.addItems([source.title for source in self._sources])
+            self.source.setCurrentIndex(max(self.source.findText(present), 0))
+        if model is not None:
+            try:
+                found = self._job.unkept.get(_asked(model)) or read_calibration(model.path)
+            except CellsegError as error:
+                problem = str(error)
+        self._show_map(found, found is not None and model is not None and _is_default(found, model))
+        if problem:
+            self._tell(problem, True)
+        self._on_changed()
+
+    def start(self) -> None:
+        """Calibrate the model on the images that are chosen."""
+        model, index = self.model, self.source.currentIndex()
+        if model is None or index < 0:
+            self._tell(NO_IMAGES, True)
+            return
+        self._tell("", False)
+        self._job.start(CalibrationRequest(_asked(model), self._sources[index], self.goal.currentData()))
+
+    def tell_outcome(self) -> None:
+        """Say what became of the last calibration, which may have ended while nobody looked."""
+        outcome = self._job.outcome
+        if outcome is not None and not self._job.running:
+            self._tell(outcome.sentence, outcome.failed)
+
+    def choose(self, threshold: float, min_size: int) -> None:
+        """Choose another setting on the map."""
+        if self.found is not None and self.model is not None:
+            found = self.found.choosing(threshold, min_size)
+            self._job.unkept[_asked(self.model)] = found
+            self._show_map(found, _is_default(found, self.model))
+            self._enable()
+
+    def keep(self) -> None:
+        """Make what is chosen the model's defaults; of a bundled model a copy is made, which gets them."""
+        model, found = self.model, self.found
+        if model is None or found is None:
+            return
+        try:
+            own = import_model(model.path, copy_name(model)) if model.bundled else model
+            version = store_calibration(found, own)
+        except (CellsegError, OSError) as error:
+            self._tell(str(error), True)
+            return
+        self._job.unkept.pop(_asked(model), None)
+        copied = f"A copy, {version.name}, was made, because {model.name} came with the plugin. Its"
+        copied = copied if model.bundled else f"{version.name}: the"
+        smallest = smallest_in_words(found.min_size, version.diameter is not None)
+        self._tell(f"{copied} sliders start at {found.threshold:.2f} and {smallest} from now on.", False)
+        self.stored.emit(version)
+
+    def set_colors(self, colors: Colors) -> None:
+        """Follow the theme."""
+        self.map.set_colors(colors)
+        self.about.setStyleSheet(f"color: {colors.faint.name()};")
+        self.start_button.setStyleSheet(accent_button(colors))
+
+    def _build(self) -> None:
+        self.title = heading("Calibrate")
+        self.source, self.goal = QComboBox(objectName="calibration_source"), QComboBox(objectName="calibration_goal")
+        shrinkable(self.source)
+        shrinkable(self.goal)
+        self.source.setToolTip("Images whose cells are known. Best are those that the model has not learned from.")
+        for goal, text in GOALS:
+            self.goal.addItem(text, goal)
+        self.goal.setToolTip("The right number of cells in each image, or cells that are found and outlined rightly.")
+        self.start_button = QPushButton("Calibrate", objectName="calibration_start")
+        self.start_button.setToolTip(READY)
+        self.cancel = CancelButton(self._job, "calibration_cancel", "Stop. Nothing is changed.")
+        self.progress = ProgressBar(objectName="calibration_progress")
+        self.map = HeatMap()
+        self.figures = QLabel(objectName="calibration_figures")
+        self.figures.setWordWrap(True)
+        self.about = QLabel(READY, objectName="calibration_about")
+        self.about.setWordWrap(True)
+        self.keep_button = QPushButton("Keep as its defaults", objectName="calibration_keep")
+        self.start_button.clicked.connect(self.start)
+        self.keep_button.clicked.connect(self.keep)
+        self.map.picked.connect(self.choose)
+
+    def _lay_out(self) -> None:
+        grid, row = QGridLayout(), QHBoxLayout()
+        grid.setColumnStretch(1, 1)
+        grid.addWidget(QLabel("On"), 0, 0)
+        grid.addWidget(self.source, 0, 1)
+        grid.addWidget(QLabel("For"), 1, 0)
+        grid.addWidget(self.goal, 1, 1)
+        for widget, part in ((self.start_button, 0), (self.progress, 1), (self.cancel, 0)):
+            row.addWidget(widget, part)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.addWidget(self.title)
+        column.addLayout(grid)
+        column.addLayout(row)
+        column.addWidget(self.about)
+        column.addWidget(self.map, 1)
+        column.addWidget(self.figures)
+        column.addWidget(self.keep_button)
+
+    def _show_map(self, found: CalibrationMap | None, kept: bool) -> None:
+        self._kept = kept
+        self.map.show_map(found)
+        self.figures.setVisible(found is not None)
+        if found is not None:
+            threshold, size, value = found.before
+            self.figures.setText(
+                f"× before: {threshold:.2f}, {size} px: {figure_text(found, value)}\n"
+                f"○ chosen: {found.threshold:.2f}, {found.min_size} px: {figure_text(found, found.value)}"
+            )
+
+    def _enable(self) -> None:
+        model, job = self.model, self._job
+        self.title.setText("Calibrate" if model is None else f"Calibrate {model.name}")
+        usable = model is not None and bool(self._sources)
+        for control in (self.source, self.goal, self.start_button):
+            control.setEnabled(usable and not job.running)
+        self.keep_button.setEnabled(self.found is not None and not self._kept and not job.running)
+        self.keep_button.setText(
+            "Keep as the defaults of a copy" if model is not None and model.bundled else "Keep as its defaults"
+        )
+        self.keep_button.setToolTip(
+            "These are its defaults already." if self._kept else "Let the sliders start here with this model."
+        )
+
+    def _on_changed(self) -> None:
+        job = self._job
+        self._enable()
+        if job.running:
+            self.about.setText(job.sentence())
+        elif not self._sources and self.model is not None:
+            self.about.setText(NO_IMAGES)
+        else:
+            self.about.setText(CLICK if self.found is not None else READY)
+        self._show_progress()
+
+    def _show_progress(self) -> None:
+        job = self._job
+        if job.kind == "starting":
+            self.progress.show_busy()
+        else:
+            self.progress.show_part(job.part if job.running else 0)
+
+    def _on_ended(self, _: object) -> None:
+        outcome = self._job.outcome
+        if outcome is not None and self.model is not None and outcome.request.model == _asked(self.model):
+            self.show_model(self.model)
+        self.tell_outcome()
+
+
+def copy_name(model: ModelVersion) -> str:
+    """A name for a copy of a model that is not taken yet: ``cells calibrated``, then ``cells calibrated 2``."""
+    taken = {other.name for other in list_models()}
+    name, i = f"{model.name} calibrated", 1
+    while name in taken:
+        i += 1
+        name = f"{model.name} calibrated {i}"
+    return name
+
+
+def _asked(model: ModelVersion) -> str:
+    """How the command line is told of a model: by its folder, which is unique."""
+    return str(model.path)
+
+
+def _is_default(found: CalibrationMap, model: ModelVersion) -> bool:
+    return abs(found.threshold - model.threshold) < 1e-6 and found.min_size == model.min_size

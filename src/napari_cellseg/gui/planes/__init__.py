@@ -1,0 +1,1 @@
+"""All planes of a stack, and planes linked to 3D cells or tracks."""

@@ -1,0 +1,189 @@
+"""All planes of a stack, one after the other: the one in view first, then the nearest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psygnal import Signal
+from qtpy.QtCore import QTimer
+
+from ...imaging.errors import CellsegError
+from ...imaging.memory import free_bytes
+from ...imaging.progress import Progress
+from ...segmentation.recipe import Recipe
+from ..shared.activity import Activity
+from ..viewer.planes import PlaneKey, Stack
+
+if TYPE_CHECKING:
+    from ..viewer.bench import Workbench
+
+# What stays of a segmented plane, beside its values: probability, distance, basins, levels, and their tables.
+KEPT_BYTES_PER_PIXEL = 18
+# So many failures without one success are no matter of single planes.
+GIVE_UP = 3
+
+
+class PlaneRun:
+    """Segments the planes of one stack that have no cells of the present recipe yet.
+
+    Every plane is a request of its own: what is done is kept whatever becomes of the others, and the person works on
+    the planes that are done meanwhile. Corrections are never touched.
+
+    Signals
+    -------
+    changed()
+        It began, went on to another plane, or ended; or the person chose to segment all planes, or one.
+
+    Parameters
+    ----------
+    bench : Workbench
+    """
+
+    changed = Signal()
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._stack: Stack | None = None
+        self._recipe: Recipe | None = None
+        self._left: set[PlaneKey] = set()
+        self._total = 0
+        self._failed: dict[PlaneKey, str] = {}
+        self._wants_all = False
+        self.activity: Activity | None = None
+        bench.session.state_changed.connect(self._on_state)
+
+    @property
+    def wants_all(self) -> bool:
+        """Whether Segment is to find the cells of all planes, or of the one in view."""
+        return self._wants_all
+
+    def want_all(self, all_planes: bool) -> None:
+        """Choose whether Segment is to find the cells of all planes."""
+        self._wants_all = all_planes
+        self.changed.emit()
+
+    @property
+    def busy(self) -> bool:
+        """Whether planes are left to do."""
+        return self._stack is not None
+
+    def start(self, stack: Stack, recipe: Recipe) -> bool:
+        """Segment all planes that have no cells of this recipe; all of them again where none is left."""
+        session = self._bench.session
+        if session.running is not None or self.busy:
+            return False
+        keys = list(stack.plane_keys())
+        left = [key for key in keys if not self._is_done(key, recipe)] or keys
+        need = len(left) * (KEPT_BYTES_PER_PIXEL + _bytes_per_pixel(stack)) * int(np.prod(stack.image.shape_yx))
+        if need > (free := free_bytes()):
+            session.fail(
+                None,
+                f"The cells of {len(left):,} planes would take about {need / 1e9:,.1f} GB of memory, and "
+                f"{free / 1e9:,.1f} GB are free. Segment single planes here, or run the file in the Batch widget with "
+                "one stack for all planes: it holds one at a time. Or zoom in, and choose 'What is visible' in "
+                "the menu beside Segment.",
+            )
+            return False
+        self._stack, self._recipe = stack, recipe
+        self._left, self._total, self._failed = set(left), len(left), {}
+        self.activity = Activity(f"Segmenting {stack.image.title}", self._bench.cancel)
+        self._advance()
+        return True
+
+    def stop(self) -> str:
+        """Do no more planes; returns what is to be said about it, nothing where none were left."""
+        stack = self._stack
+        if stack is None:
+            return ""
+        self._close()
+        n_done = len(self._bench.stacks.done(stack.layer))
+        self.changed.emit()
+        return f"Cancelled. {n_done:,} of {stack.n_planes:,} planes are done; Segment goes on with the others."
+
+    def answered(self, key: Any) -> None:
+        """Note that a plane has its cells."""
+        self._left.discard(key)
+
+    def failed(self, key: Any, error: BaseException) -> None:
+        """Note that a plane could not be segmented; the others are done all the same."""
+        if self.busy and key in self._left:
+            self._left.discard(key)
+            self._failed[key] = str(error) or type(error).__name__
+
+    def report(self, progress: Progress) -> Progress:
+        """Say how far all planes are, given how far one is; as it is while single planes are segmented."""
+        if self.activity is None:
+            return progress
+        n_before = self._total - len(self._left)
+        part = progress.fraction if progress.total > 0 else 0.0
+        message = f"plane {min(n_before + 1, self._total):,} of {self._total:,}: {progress.message}"
+        of_all = replace(progress, done=round(1000 * (n_before + part)), total=1000 * self._total, message=message)
+        self.activity.show(of_all)
+        return of_all
+
+    def _close(self) -> None:
+        self._stack = None
+        self._left.clear()
+        activity, self.activity = self.activity, None
+        if activity is not None:
+            activity.close()
+
+    def _is_done(self, key: PlaneKey, recipe: Recipe) -> bool:
+        cells = self._bench.session.cells_of(key)
+        if cells is None:
+            return False
+        made = cells.segmented.recipe
+        names = ("model", "channel", "axes", "diameter", "accurate", "normalizer")
+        return all(getattr(made, name) == getattr(recipe, name) for name in names)
+
+    def _on_state(self, state: Any) -> None:
+        # Not at once: the answer is still being shown.
+        if self.busy and state.kind != "running":
+            QTimer.singleShot(0, self._advance)
+
+    def _advance(self) -> None:
+        """Go on to the plane in view, or the one nearest to it; say at the end what came of it."""
+        stack, recipe, bench = self._stack, self._recipe, self._bench
+        if stack is None or recipe is None or bench.session.running is not None:
+            return
+        layer = bench.layer_of(stack.layer)
+        if layer is None:
+            self._close()
+            return
+        n_done = self._total - len(self._left) - len(self._failed)
+        if not self._left or (len(self._failed) >= GIVE_UP and not n_done):
+            self._end(stack)
+            return
+        here = bench.stacks.key_of(layer)
+        if not stack.has(here):
+            self._close()
+            return
+        key = min(self._left, key=lambda one: (abs(stack.number(one) - stack.number(here)), stack.number(one)))
+        try:
+            request = bench.start(key, stack.plane(key), recipe)
+        except CellsegError as error:
+            self.failed(key, error)
+            QTimer.singleShot(0, self._advance)
+            return
+        if request is not None:
+            self.changed.emit()
+
+    def _end(self, stack: Stack) -> None:
+        self._close()
+        session, n_done = self._bench.session, len(self._bench.stacks.done(stack.layer))
+        if self._failed:
+            key, error = next(iter(self._failed.items()))
+            session.fail(
+                None,
+                f"{n_done:,} of {stack.n_planes:,} planes are done, {len(self._failed):,} failed. "
+                f"{stack.words(key)}: {error}",
+            )
+        else:
+            session.rest()
+        self.changed.emit()
+
+
+def _bytes_per_pixel(stack: Stack) -> int:
+    return int(np.dtype(stack.image.data.dtype).itemsize) * (3 if stack.image.rgb else 1)

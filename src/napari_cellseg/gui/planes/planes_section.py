@@ -1,0 +1,107 @@
+"""How many cells each plane of a stack has, and the way from plane to plane; not there for an image of one plane."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+from superqt.utils import qthrottled
+
+from ..shared.bindings import Bindings
+from ..shared.colors import Colors
+from ..shared.layout import SMALL
+from ..shared.number_slider import HANDLE_MARGIN
+from ..shared.plots import PlaneCounts
+from ..viewer.bench import Workbench
+from ..viewer.planes import PlaneKey, Stack, layer_id
+
+INTERVAL_MS = 60
+LINK_TIP = (
+    "Find the same cell on neighbouring planes, by how much they overlap: slices become 3D cells, frames become\n"
+    "tracks, in layers of their own that follow the sliders. Over slices the smallest cell counts voxels."
+)
+
+
+class PlanesSection(QWidget):
+    """Count of every plane as a plot that leads there, the sum, and the linking of planes."""
+
+    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._bench = bench
+        self._build()
+        self._later = qthrottled(self._show, timeout=INTERVAL_MS)
+        self.destroyed.connect(self._later.cancel)
+        self._bindings = Bindings(self)
+        for signal in (bench.session.chosen_changed, bench.image_changed, bench.planes.changed):
+            self._bindings.bind(signal, self._on_change)
+        for signal in (bench.stacks.changed, bench.links.changed):
+            self._bindings.bind(signal, self._on_stack)
+        self._bindings.bind(bench.session.corrected, self._on_corrected)
+        self._on_change()
+
+    def set_colors(self, colors: Colors) -> None:
+        """Follow the theme."""
+        self.plot.set_colors(colors)
+
+    def _build(self) -> None:
+        self.plot = PlaneCounts(HANDLE_MARGIN)
+        self.plot.setObjectName("plane_counts")
+        self.plot.setToolTip(
+            "How many cells there are in all planes that were segmented, and in each; planes without a bar were not\n"
+            "segmented yet. Click or drag to go to a plane."
+        )
+        self.plot.picked.connect(self._on_picked)
+        self.link = QPushButton("Link\nplanes", objectName="link_planes")
+        self.link.setToolTip(LINK_TIP)
+        self.link.setFixedHeight(self.plot.height())
+        self.link.setStyleSheet(SMALL)
+        self.link.clicked.connect(self._on_link)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(5)
+        row.addWidget(self.plot, 1)
+        row.addWidget(self.link)
+
+    @property
+    def _stack(self) -> Stack | None:
+        chosen = self._bench.session.chosen
+        return self._bench.stacks.of(chosen) if isinstance(chosen, PlaneKey) else None
+
+    def _on_picked(self, place: float) -> None:
+        stack = self._stack
+        if stack is not None:
+            self._bench.stacks.go_to(stack.key_at(self.plot.number_at(place)))
+
+    def _on_link(self) -> None:
+        stack = self._stack
+        if stack is not None:
+            self._bench.links.link(stack)
+
+    def _on_change(self, _: Any = None) -> None:
+        visible = isinstance(self._bench.session.chosen, PlaneKey)
+        self.setVisible(visible)
+        if visible:
+            self._later()
+
+    def _on_stack(self, layer: Any) -> None:
+        if layer == layer_id(self._bench.session.chosen):
+            self._on_change()
+
+    def _on_corrected(self, key: Any, region: object) -> None:
+        self._on_stack(layer_id(key))
+
+    def _show(self) -> None:
+        stack, chosen = self._stack, self._bench.session.chosen
+        if stack is None or not stack.has(chosen):
+            return
+        counts = self._bench.stacks.counts(stack)
+        known = counts[counts >= 0]
+        n = len(known)
+        of = f"all {n:,}" if n == stack.n_planes else f"{n:,} of {stack.n_planes:,}"
+        linked, busy = self._bench.links.words(stack.layer), self._bench.links.busy
+        total = f"{int(known.sum()):,} in {of} planes" if n else "cells in each plane"
+        self.plot.set_counts(
+            counts, stack.number(chosen), f"{total}, {linked}" if linked else total, stack.words(chosen)
+        )
+        self.link.setEnabled(n == stack.n_planes and not busy)
+        self.link.setText("Linking" if busy else "Link\nplanes")

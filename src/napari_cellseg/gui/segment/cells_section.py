@@ -1,0 +1,231 @@
+"""How many cells, and the two sliders with their plots."""
+
+from __future__ import annotations
+
+import math
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from superqt.utils import qdebounced
+
+from ...network.versions import ModelVersion
+from ...session import Cells
+from ..check.words import interval_in_words, worth_in_words
+from ..shared.bindings import Bindings
+from ..shared.colors import Colors
+from ..shared.number_slider import HANDLE_MARGIN, NumberSlider
+from ..shared.plots import AreaHistogram, CountCurve
+from ..viewer.bench import Workbench
+from ..viewer.planes import PlaneKey
+
+LARGEST_TYPED = 10_000_000
+COUNT_TIP = "Cells counted with these two sliders; the same number as in the saved table."
+WORTH_MS = 150
+
+
+class CellsSection(QWidget):
+    """Count, threshold and smallest cell of the chosen image; asleep until it was segmented."""
+
+    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._bench = bench
+        self._room_needed = False
+        self._shown: Cells | None = None
+        self._worth_later = qdebounced(self._show_worth, timeout=WORTH_MS)
+        self._build()
+        session = bench.session
+        self.destroyed.connect(self._worth_later.cancel)
+        self._bindings = Bindings(self)
+        self._bindings.bind(session.chosen_changed, self._on_cells)
+        self._bindings.bind(session.cells_changed, self._on_cells)
+        self._bindings.bind(session.sliders_changed, self._on_sliders)
+        self._bindings.bind(bench.agreements.changed, self._show_worth)
+        self.threshold.valueChanged.connect(session.set_threshold)
+        self.min_size.valueChanged.connect(session.set_min_size)
+        for slider in (self.threshold, self.min_size):
+            slider.pressed.connect(bench.following.hold)
+            slider.released.connect(bench.following.release)
+        self._on_cells()
+
+    def set_model(self, model: ModelVersion | None) -> None:
+        """Show where this model's sliders will start, while there is no result."""
+        if model is not None and self._bench.session.cells is None:
+            self.threshold.show_value(model.threshold)
+            self.min_size.show_value(model.min_size)
+
+    def set_colors(self, colors: Colors) -> None:
+        """Follow the theme."""
+        self.threshold.plot.set_colors(colors)
+        self.min_size.plot.set_colors(colors)
+        small = f"color: {colors.faint.name()};"
+        self.details.setStyleSheet(small)
+        self.interval.setStyleSheet(small)
+        for slider in (self.threshold, self.min_size):
+            slider.hint.setStyleSheet(small + "font-size: 8pt;")
+
+    def _build(self) -> None:
+        self.count = QLabel("–", objectName="count")
+        self.count.setToolTip(COUNT_TIP)
+        font = self.count.font()
+        font.setPointSizeF(font.pointSizeF() * 1.9)
+        font.setBold(True)
+        self.count.setFont(font)
+        # A style sheet's font size wins over the widget's own, so it is said there as well.
+        self.count.setStyleSheet(f"font-size: {round(font.pointSizeF())}pt; font-weight: bold;")
+        self.interval = QLabel(objectName="interval")
+        self.interval.hide()
+        self.details = QLabel(objectName="details")
+        self.details.setToolTip(
+            "How many cells you changed and erased; median diameter of the counted cells, and how much of the image "
+            "they cover."
+        )
+        self.details.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.details.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
+        self.curve = CountCurve(HANDLE_MARGIN)
+        self.curve.setObjectName("count_curve")
+        self.curve.setToolTip(
+            "How many cells each threshold would give. Where it is flat (shaded) the count hardly depends on it.\n"
+            "Click or drag to set the threshold."
+        )
+        self.histogram = AreaHistogram(HANDLE_MARGIN)
+        self.histogram.setObjectName("area_histogram")
+        self.histogram.setToolTip(
+            "How many cells are how large, small ones on the left. Grey ones fall out.\nClick or drag to cut."
+        )
+        self.threshold = NumberSlider(
+            "threshold",
+            "Threshold",
+            "",
+            "Foreground probability (0 to 1) from which a pixel belongs to a cell.\n"
+            "Raise it and cells shrink or drop out; lower it and they grow and come back.",
+            decimals=3,
+            maximum=1.0,
+            step=0.01,
+            to_place=lambda value: value,
+            from_place=lambda place: place,
+            plot=self.curve,
+        )
+        self.min_size = NumberSlider(
+            "min_size",
+            "Smallest cell",
+            "px",
+            "Cells with a smaller area, in pixels, are left out. It starts where the model says,\n"
+            "or at a fifth of the area of a typical cell of this image where that is less.",
+            decimals=0,
+            maximum=LARGEST_TYPED,
+            step=5,
+            to_place=lambda area: math.sqrt(min(area / self.histogram.largest, 1.0)),
+            from_place=lambda place: round(self.histogram.largest * place * place),
+            plot=self.histogram,
+        )
+        top = QHBoxLayout()
+        top.addWidget(self.count)
+        top.addWidget(self.interval)
+        top.addWidget(self.details, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(6)
+        column.addLayout(top)
+        column.addWidget(self.threshold)
+        column.addWidget(self.min_size)
+
+    def make_room(self, needed: bool) -> None:
+        """Be lower while something else needs the room."""
+        self._room_needed = needed
+        self._set_heights()
+
+    def _set_heights(self) -> None:
+        # The plot of all planes needs room too.
+        low = self._room_needed or isinstance(self._bench.session.chosen, PlaneKey)
+        for plot in (self.curve, self.histogram):
+            plot.set_low(low)
+
+    def _on_cells(self, key: object = None) -> None:
+        """Show the chosen image's cells from scratch."""
+        cells = self._bench.session.cells
+        self.setEnabled(cells is not None)
+        self._shown = None
+        self._set_heights()
+        if cells is None:
+            self.count.setText("– cells")
+            self.details.setText("")
+            self.threshold.set_hint("")
+            self.min_size.set_hint("")
+            self._show_worth()
+            return
+        largest = int(cells.segmented.instances.areas(0.0).max(initial=0))
+        self.histogram.largest = max(round(largest * 1.1), 50)
+        self.threshold.show_value(cells.threshold)
+        self.min_size.show_value(cells.min_size)
+        self._show(cells)
+
+    def _on_sliders(self, key: object) -> None:
+        cells = self._bench.session.cells
+        if cells is not None and key == self._bench.session.chosen:
+            self.threshold.show_value(cells.threshold)
+            self.min_size.show_value(cells.min_size)
+            self._show(cells)
+
+    def _show(self, cells: Cells) -> None:
+        before, self._shown = self._shown, cells
+        # An old interval beside a new count would be wrong; it comes when the sliders rest.
+        self.interval.hide()
+        self._worth_later()
+        count = cells.count()
+        self.count.setText(f"{count:,} cell" + ("" if count == 1 else "s"))
+        edited = before is not None and before.revision != cells.revision
+        if before is None or edited or before.min_size != cells.min_size:
+            stretch = cells.stable_stretch()
+            self.curve.set_curve(*cells.count_curve(), stretch)
+            self.threshold.set_hint(_flat_in_words(stretch))
+        self.curve.set_point(cells.threshold, count)
+        if before is None or edited or before.threshold != cells.threshold:
+            self.histogram.set_areas(cells.areas(), self.histogram.largest)
+        self.histogram.set_min_size(cells.min_size)
+        self._show_details(cells)
+
+    def _show_worth(self) -> None:
+        """Say what the count is worth, where a person counted some images by hand."""
+        cells = self._bench.session.cells
+        worth = None if cells is None else self._bench.agreements.worth(cells)
+        self.interval.setText(interval_in_words(worth))
+        self.interval.setVisible(bool(self.interval.text()))
+        tip = "\n".join(
+            [COUNT_TIP, *worth_in_words(worth, cells is not None and bool(cells.n_changed or cells.n_erased))]
+        )
+        self.count.setToolTip(tip)
+        self.interval.setToolTip(tip)
+        if cells is not None:
+            self._show_details(cells)
+
+    def _show_details(self, cells: Cells) -> None:
+        size = cells.segmented.image.pixel_size
+        diameter = cells.median_diameter()
+        microns = f" = {diameter * math.sqrt(size[0] * size[1]):.1f} µm" if size else ""
+        # With both units there is no room for more words.
+        across = f"⌀ {diameter:.0f} px{microns}" if size else f"median {diameter:.0f} px across"
+        lines = [across] if not math.isnan(diameter) else []
+        if not self.interval.isHidden():
+            # There is little room beside it.
+            self.details.setText(f"⌀ {diameter:.0f} px" + (f"\n{microns[1:]}" if size else "") if lines else "")
+            self._show_dropped(cells)
+            return
+        if cells.n_erased:
+            lines.insert(0, f"yours: {cells.n_changed:,} changed, {cells.n_erased:,} erased")
+        elif cells.n_changed:
+            lines.insert(0, f"{cells.n_changed:,} corrected by you")
+        else:
+            lines.append(f"{100 * cells.covered():.1f} % of the image")
+        self.details.setText("\n".join(lines))
+        self._show_dropped(cells)
+
+    def _show_dropped(self, cells: Cells) -> None:
+        size = cells.segmented.image.pixel_size
+        dropped = cells.n_left_out()
+        area = f"{cells.min_size} px = {cells.min_size * size[0] * size[1]:.3g} µm². " if size else ""
+        self.min_size.set_hint(f"{area}{dropped:,} smaller left out." if dropped else f"{area}Nothing is left out.")
+
+
+def _flat_in_words(stretch: tuple[float, float]) -> str:
+    low, high = stretch
+    return "" if math.isnan(low) else f"Between {low:.2f} and {high:.2f} the count changes by 2 %."

@@ -1,0 +1,113 @@
+"""Which image: the chooser of the image layer, and Open images …"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QMenu, QPushButton, QWidget
+
+from ...imaging.read.finding import SUFFIXES
+from ..shared.bindings import Bindings
+from ..shared.layout import label, shrinkable
+from ..viewer.bench import Workbench
+from ..viewer.opening import Opened, add_opened, read_paths
+from ..viewer.planes import layer_id
+
+
+class ImageSection(QWidget):
+    """Chooser of the image layer; it follows napari's layer list, and the session follows it."""
+
+    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._bench = bench
+        self._jobs: list[Any] = []
+        self._bindings = Bindings(self)
+        self._build()
+        layers = bench.viewer.layers
+        for event in (layers.events.inserted, layers.events.removed, layers.events.reordered):
+            self._bindings.bind(event, self._on_layers)
+        self._bindings.bind(layers.selection.events.active, self._on_active)
+        self._bindings.bind(bench.session.chosen_changed, self._on_chosen)
+        self._on_layers()
+        self._on_active()
+
+    def open_paths(self, paths: Sequence[str | Path]) -> None:
+        """Read files and folders beside the window's thread, then add them as layers."""
+        paths = list(paths)
+        if paths:
+            self._bench.session.note(f"Opening {Path(paths[0]).name}{' and more' if len(paths) > 1 else ''} …")
+            self._jobs = [job for job in self._jobs if job.busy]
+            self._jobs.append(self._bench.in_background(lambda: read_paths(paths), self._on_read))
+
+    def _build(self) -> None:
+        self.image_layer = QComboBox(objectName="image_layer")
+        self.image_layer.setToolTip("The image layer in which cells are counted. Every image keeps its own result.")
+        shrinkable(self.image_layer)
+        self.image_layer.activated.connect(self._on_picked)
+        self.open_images = QPushButton("Open images …", objectName="open_images")
+        self.open_images.setToolTip(
+            "Open image files or a folder of images: TIFF, OME-TIFF, PNG, JPEG, BMP, npz, and whatever else your "
+            "napari reads.\nFiles can also be dropped on this panel. Large ones are read piece by piece."
+        )
+        menu = QMenu(self.open_images)
+        menu.addAction("Files …", self._open_files)
+        menu.addAction("Folder …", self._open_folder)
+        self.open_images.setMenu(menu)
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(label("Image"))
+        row.addWidget(self.image_layer, 1)
+        row.addWidget(self.open_images)
+
+    def _on_layers(self, event: Any = None) -> None:
+        layers = self._bench.image_layers()
+        with QSignalBlocker(self.image_layer):
+            self.image_layer.clear()
+            for layer in reversed(layers):
+                self._bindings.bind(layer.events.name, self._on_layers)
+                self.image_layer.addItem(layer.name, layer.unique_id)
+            if not layers:
+                self.image_layer.addItem("no image yet", None)
+        self.image_layer.setEnabled(bool(layers))
+        chosen = self._bench.session.chosen
+        if self._bench.layer_of(chosen) is None:
+            self._bench.choose(layers[-1] if layers else None)
+        self._on_chosen(self._bench.session.chosen)
+
+    def _on_active(self, event: Any = None) -> None:
+        """Follow the layer list: choosing an image there, or a result made from it, chooses the image here."""
+        self._bench.choose_active()
+
+    def _on_picked(self, index: int) -> None:
+        layer = self._bench.layer_of(self.image_layer.itemData(index))
+        if layer is not None:
+            self._bench.show_image(layer)
+            self._bench.choose(layer)
+
+    def _on_chosen(self, key: Any) -> None:
+        for index in range(self.image_layer.count()):
+            if self.image_layer.itemData(index) == layer_id(key):
+                self.image_layer.setCurrentIndex(index)
+
+    def _open_files(self) -> None:
+        patterns = " ".join(f"*{suffix}" for suffix in SUFFIXES)
+        paths, _ = QFileDialog.getOpenFileNames(self, "Open images", "", f"Images ({patterns});;All files (*)")
+        self.open_paths(paths)
+
+    def _open_folder(self) -> None:
+        folder = QFileDialog.getExistingDirectory(self, "Open a folder of images")
+        self.open_paths([folder] if folder else [])
+
+    def _on_read(self, opened: Opened) -> None:
+        layers, problems = add_opened(self._bench.viewer, opened)
+        if layers:
+            self._bench.viewer.layers.selection.active = layers[0]
+            self._bench.viewer.reset_view()
+        if problems:
+            more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+            self._bench.session.fail(None, problems[0] + more)
+        else:
+            self._bench.session.rest()

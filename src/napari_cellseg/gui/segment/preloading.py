@@ -1,0 +1,68 @@
+"""What takes seconds before the first cells is done while a person still looks at the image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QObject, QTimer
+
+from ...segmentation.answer import prepare_to_answer
+from ...segmentation.recipe import Recipe
+from ...session import Session
+from ..shared.bindings import Bindings
+from ..shared.workers import Latest
+
+# Long enough for the image to be drawn first.
+WAIT_MS = 600
+
+
+class Preloading(QObject):
+    """Loads torch and the chosen model's network in a thread, once an image is there.
+
+    What goes wrong is not said here: it is when the model is used.
+
+    Parameters
+    ----------
+    session : Session
+    recipe : callable
+        Returns what would be asked for if Segment were pressed now.
+    parent : QObject
+        With this it ends.
+    """
+
+    def __init__(self, session: Session, recipe: Callable[[], Recipe], parent: QObject) -> None:
+        super().__init__(parent)
+        self._session, self._recipe = session, recipe
+        self._loading = Latest(lambda error: None)
+        self._asked: tuple[str, str] | None = None
+        self._clock = QTimer(self)
+        self._clock.setSingleShot(True)
+        self._clock.setInterval(WAIT_MS)
+        self._clock.timeout.connect(self._load)
+        self._bindings = Bindings(self)
+        self._bindings.bind(session.chosen_changed, self.wait)
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is being loaded."""
+        return self._loading.busy
+
+    def wait(self, _: Any = None) -> None:
+        """Load what an image or model that was just chosen needs, in a moment."""
+        if self._session.chosen is not None:
+            self._clock.start()
+
+    def close(self) -> None:
+        """End with the window."""
+        self._clock.stop()
+        self._loading.close()
+
+    def _load(self) -> None:
+        if self._session.chosen is None or self._session.running is not None:
+            return
+        recipe = self._recipe()
+        asked = (recipe.model, recipe.device)
+        if asked != self._asked:
+            self._asked = asked
+            self._loading.ask(lambda: prepare_to_answer(*asked), lambda _: None)

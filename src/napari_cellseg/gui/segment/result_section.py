@@ -1,0 +1,188 @@
+"""What to do with the result: show it, save it, list it, run it again without a window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtWidgets import (
+    QApplication,
+    QCheckBox,
+    QComboBox,
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QPushButton,
+    QWidget,
+)
+
+from ...imaging.errors import CellsegError
+from ...results.save_cells import command_line, save_cells
+from ...results.save_stack import save_stack
+from ..shared.bindings import Bindings
+from ..shared.layout import shrinkable
+from ..shared.table import open_table
+from ..viewer.bench import Workbench
+from ..viewer.cell_colors import AREA, DOUBT, ID
+from ..viewer.count_points import MAX_NUMBERS
+from ..viewer.layer_image import layer_path, layer_stem
+from ..viewer.recipes import RECIPE_FILTER, present_recipe
+
+
+class ResultSection(QWidget):
+    """Toggles and buttons below the sliders; asleep until there is a result."""
+
+    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._bench = bench
+        self._saving: object = None
+        self._build()
+        self._bindings = Bindings(self)
+        for signal in (bench.session.chosen_changed, bench.session.cells_changed, bench.session.sliders_changed):
+            self._bindings.bind(signal, self._on_cells)
+        self._on_cells()
+
+    def save_to(self, folder: str | Path) -> None:
+        """Save the chosen image's result into a folder, beside the window's thread."""
+        cells, layer = self._bench.session.cells, self._bench.layer_of(self._bench.session.chosen)
+        if cells is None or layer is None:
+            return
+        stem, key = layer_stem(layer), self._bench.session.chosen
+        stack = self._bench.stacks.of(key)
+        page = stack.page(key).name if stack is not None and stack.has(key) else ""
+        planes = [] if stack is None else self._bench.stacks.planes(stack)
+        self.save.setEnabled(False)
+        self.save.setText("Saving …")
+
+        def saved(paths: list[Path]) -> None:
+            names = ", ".join(path.name for path in paths)
+            more = ""
+            if stack is not None and len(planes) < stack.n_planes:
+                more = f" (this plane; segment all {stack.n_planes:,} to save them as one stack)"
+            self._bench.session.note(f"Saved in {paths[0].parent}: {names}{more}")
+
+        def write() -> list[Path]:
+            if stack is not None and len(planes) == stack.n_planes:
+                pages = [(stack.page(one), of_page) for one, of_page in planes]
+                return save_stack(stack.image, pages, Path(folder), stem)
+            return save_cells(cells, Path(folder), stem, page)
+
+        def ended() -> None:
+            self.save.setEnabled(True)
+            self.save.setText("Save results …")
+
+        self._saving = self._bench.in_background(write, saved, ended)
+
+    def _build(self) -> None:
+        self.show_numbers = QCheckBox("numbers", objectName="show_numbers")
+        self.show_numbers.setChecked(self._bench.numbers)
+        self.show_numbers.setToolTip(
+            "A numbered point in every cell. Where more than 400 cells are in view the numbers wait until you zoom in."
+        )
+        self.outlines = QCheckBox("outlines", objectName="outlines")
+        self.outlines.setChecked(self._bench.outlines)
+        self.outlines.setToolTip("Draw cells as outlines, to see the image inside them.")
+        self.color_by = QComboBox(objectName="color_by")
+        self.color_by.addItem("colours", ID)
+        self.color_by.addItem("by area", AREA)
+        self.color_by.addItem("by doubt", DOUBT)
+        self.color_by.setToolTip(
+            "Colour cells by their area, or by how doubtful they are: bright is large or doubtful."
+        )
+        shrinkable(self.color_by)
+        self.color_by.setCurrentIndex(self.color_by.findData(self._bench.coloring.by))
+        self.color_by.activated.connect(lambda index: self._bench.coloring.color_by(self.color_by.itemData(index)))
+        self.save = QPushButton("Save results …", objectName="save")
+        self.save.setToolTip("Save label image (TIFF), table of cells and count (CSV) and recipe (JSON) into a folder.")
+        self.table = QPushButton("Table", objectName="table")
+        self.table.setToolTip(
+            "Area, place, probability and intensity of every cell, in napari's Features table: sort, select, save."
+        )
+        self.copy_command = QPushButton("Copy command", objectName="copy_command")
+        self.copy_command.setToolTip("Copy the command that gives these very labels and counts without a window.")
+        self.save_recipe = QPushButton("Save recipe …", objectName="save_recipe")
+        self.save_recipe.setToolTip(
+            "Save model, threshold, smallest cell and channel as a small file (JSON). The Batch widget and\n"
+            "the command line take it, and so does the chooser of the model above."
+        )
+        self.run_folder = QPushButton("Run on a folder …", objectName="run_folder")
+        self.run_folder.setToolTip("Segment all images of a folder just like this one, in the Batch widget.")
+        self.save_recipe.clicked.connect(self._on_save_recipe)
+        self.run_folder.clicked.connect(self._on_run_folder)
+        self.show_numbers.toggled.connect(self._bench.set_numbers)
+        self.outlines.toggled.connect(self._bench.set_outlines)
+        self.save.clicked.connect(self._on_save)
+        self.table.clicked.connect(self._on_table)
+        self.copy_command.clicked.connect(self._on_copy)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(6)
+        toggles = QHBoxLayout()
+        toggles.addWidget(self.show_numbers)
+        toggles.addWidget(self.outlines)
+        toggles.addWidget(self.color_by, 1)
+        grid.addLayout(toggles, 0, 0, 1, 3)
+        for column, button in enumerate((self.save, self.table, self.copy_command)):
+            grid.addWidget(button, 1, column)
+        recipes = QHBoxLayout()
+        recipes.setSpacing(6)
+        recipes.addWidget(self.save_recipe, 1)
+        recipes.addWidget(self.run_folder, 1)
+        grid.addLayout(recipes, 2, 0, 1, 3)
+        grid.setColumnStretch(0, 1)
+        grid.setColumnStretch(2, 1)
+
+    def _on_cells(self, key: object = None) -> None:
+        cells = self._bench.session.cells
+        self.setEnabled(cells is not None)
+        many = cells is not None and cells.count() > MAX_NUMBERS
+        self.show_numbers.setText("numbers (zoom)" if many else "numbers")
+
+    def _on_save(self) -> None:
+        layer = self._bench.layer_of(self._bench.session.chosen)
+        path = layer_path(layer) if layer is not None else None
+        start = str(Path(path).parent) if path else ""
+        folder = QFileDialog.getExistingDirectory(self, "Save labels, table and count into this folder", start)
+        if folder:
+            self.save_to(folder)
+
+    def save_recipe_to(self, path: str | Path) -> None:
+        """Save how the chosen image was segmented into a file."""
+        try:
+            recipe = present_recipe(self._bench)
+            recipe.write(path)
+        except CellsegError as error:
+            self._bench.session.fail(None, error)
+            return
+        self._bench.session.note(f"Saved in {Path(path).parent}: {Path(path).name}")
+
+    def _on_save_recipe(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Save the recipe", "recipe.json", RECIPE_FILTER)
+        if path:
+            self.save_recipe_to(path if Path(path).suffix else f"{path}.json")
+
+    def _on_run_folder(self) -> None:
+        # The Batch widget asks the Segment widget for its recipe, which holds this section.
+        from ..menus.commands import segment_folder
+
+        segment_folder(self._bench.viewer)
+
+    def _on_table(self) -> None:
+        layers = self._bench.layers.get(self._bench.session.chosen)
+        if layers is not None:
+            try:
+                open_table(self._bench.viewer, layers.labels)
+            except CellsegError as error:
+                self._bench.session.fail(None, error)
+
+    def _on_copy(self) -> None:
+        cells = self._bench.session.cells
+        if cells is None:
+            return
+        command = command_line(cells)
+        QApplication.clipboard().setText(command)
+        if self._bench.drafting.is_draft(cells) or cells.n_changed or cells.n_erased:
+            self._bench.session.note("Copied. It gives the cells without your corrections and drafts; save has those.")
+        elif cells.segmented.image.source is None:
+            self._bench.session.note("Copied. This image has no file yet: save it, and put its name for IMAGE.tif.")
+        else:
+            self._bench.session.note(f"Copied: {command}")

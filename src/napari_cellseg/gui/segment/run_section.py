@@ -1,0 +1,140 @@
+"""Segment, Cancel, how far it is, and one sentence on what to do next."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
+
+from ...imaging.progress import Progress
+from ...session import State
+from ..shared.bindings import Bindings
+from ..shared.colors import Colors, accent_button
+from ..shared.layout import NARROWEST, shrinkable
+from ..shared.pace import Pace, in_words
+from ..shared.progress_bar import ProgressBar
+from ..viewer.bench import Workbench
+from ..viewer.planes import PlaneKey
+from .where_menu import WORDS, WhereMenu
+
+SEEN = "How much of the image the network has seen."
+
+
+class RunSection(QWidget):
+    """Buttons, progress and the message line.
+
+    Signals
+    -------
+    asked()
+        Segment was pressed.
+    """
+
+    asked = Signal()
+
+    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._bench = bench
+        self._pace = Pace()
+        self._colors: Colors | None = None
+        self._several = False
+        self.segment = QPushButton("Segment", objectName="segment")
+        self.segment.setToolTip("Find the cells in this image with the chosen model. Takes seconds; nothing freezes.")
+        self.segment.setMinimumHeight(30)
+        self.where = WhereMenu(bench)
+        self.scope = QComboBox(objectName="scope")
+        shrinkable(self.scope)
+        self.scope.setMinimumHeight(30)
+        self.scope.setToolTip(
+            "Segment the plane in view, or all planes: this one first, then the nearest. You can go on with those\n"
+            "that are done meanwhile, and Cancel keeps them. Planes that are done in the same way are left out."
+        )
+        self.scope.addItems(["This plane", "All planes"])
+        self.scope.activated.connect(lambda index: bench.planes.want_all(index == 1))
+        self.cancel = QPushButton("Cancel", objectName="cancel")
+        self.cancel.setToolTip("Stop. What was there before stays as it was.")
+        self.cancel.setMinimumHeight(30)
+        self.progress = ProgressBar(objectName="progress")
+        self.progress.setToolTip(SEEN)
+        # The button grows with what it says.
+        self.progress.setMinimumWidth(NARROWEST)
+        self.progress.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.message = QLabel(objectName="message")
+        self.message.setWordWrap(True)
+        self.message.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
+        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(5)
+        grid.setColumnStretch(1, 1)
+        start = QHBoxLayout()
+        start.setSpacing(1)
+        start.addWidget(self.segment)
+        start.addWidget(self.where)
+        grid.addLayout(start, 0, 0)
+        # In one place: while planes are segmented nobody chooses which, and before there is no progress to show.
+        grid.addWidget(self.scope, 0, 1)
+        grid.addWidget(self.progress, 0, 1)
+        grid.addWidget(self.cancel, 0, 2)
+        grid.addWidget(self.message, 1, 0, 1, 3)
+        self.segment.clicked.connect(self.asked)
+        self.cancel.clicked.connect(bench.cancel)
+        self._bindings = Bindings(self)
+        self._bindings.bind(bench.session.state_changed, self._on_state)
+        self._bindings.bind(bench.session.progress_changed, self._on_progress)
+        for signal in (bench.session.chosen_changed, bench.image_changed, bench.planes.changed, bench.regions.changed):
+            self._bindings.bind(signal, self._on_planes)
+        self._on_planes()
+        self._on_state(bench.session.state)
+
+    def set_colors(self, colors: Colors) -> None:
+        """Follow the theme."""
+        self._colors = colors
+        self.segment.setStyleSheet(accent_button(colors))
+        self.where.set_colors(colors)
+        self._on_state(self._bench.session.state)
+
+    def _on_planes(self, _: Any = None) -> None:
+        """Ask for this plane or all of them where there are several; say what Segment does."""
+        chosen = self._bench.session.chosen
+        self.segment.setText(WORDS[self._bench.regions.where(chosen)])
+        stack = self._bench.stacks.of(chosen) if isinstance(chosen, PlaneKey) else None
+        self._several = stack is not None
+        with QSignalBlocker(self.scope):
+            self.scope.setItemText(1, "All planes" if stack is None else f"All {stack.n_planes:,} planes")
+            self.scope.setCurrentIndex(int(self._bench.planes.wants_all))
+        self._on_state(self._bench.session.state)
+
+    def _on_state(self, state: State) -> None:
+        # Between two planes nothing runs for a moment, nor while a part of an image is read.
+        running = state.kind == "running" or self._bench.planes.busy or self._bench.regions.busy
+        self.scope.setVisible(self._several and not running)
+        self.progress.setVisible(running or not self._several)
+        if running and self.segment.isEnabled():
+            self._pace = Pace()
+            self._on_progress(Progress(0, 0, ""))
+        self.segment.setEnabled(not running)
+        self.where.setEnabled(not running)
+        self.cancel.setEnabled(running)
+        self.message.setText(state.sentence)
+        if not running:
+            runs_on = self._runs_on()
+            # There is room for the device alone.
+            self.progress.show_part(0, f"ran on {runs_on.partition(' (')[0]}" if runs_on else "")
+            self.progress.setToolTip(f"{SEEN}\nThe network ran on: {runs_on}" if runs_on else SEEN)
+        if self._colors is not None:
+            color = self._colors.warning if state.kind == "failed" else self._colors.faint
+            self.message.setStyleSheet(f"color: {color.name()};")
+
+    def _on_progress(self, progress: Progress) -> None:
+        if progress.message:
+            self.message.setText(f"{progress.message[0].upper()}{progress.message[1:]} …")
+        if progress.total <= 0:
+            self.progress.show_busy()
+            return
+        left = self._pace.seconds_left(progress.fraction)
+        self.progress.show_part(progress.fraction, "%p %" if left is None else f"%p %, {in_words(left)} left")
+
+    def _runs_on(self) -> str:
+        cells = self._bench.session.cells
+        return "" if cells is None else cells.segmented.prediction.device

@@ -1,0 +1,84 @@
+"""How large the cells are, as far as the network needs to know, and whether it looks more than once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QHBoxLayout, QLabel, QSizePolicy, QWidget
+
+from ...network.versions import ModelVersion
+from ..shared.bindings import Bindings
+from ..viewer.bench import Workbench
+
+LARGEST = 2000.0
+
+
+class SizeControl(QWidget):
+    """Typical diameter of the cells of the chosen image: estimated, or a number; and the accurate way."""
+
+    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._bench = bench
+        self._model: ModelVersion | None = None
+        self.diameter = QDoubleSpinBox(objectName="diameter")
+        self.diameter.setRange(0, LARGEST)
+        self.diameter.setDecimals(0)
+        self.diameter.setSuffix(" px")
+        # A style sheet's least width wins over the widget's own.
+        self.diameter.setStyleSheet("min-width: 50px;")
+        self.diameter.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.diameter.setKeyboardTracking(False)
+        self.accurate = QCheckBox("accurate", objectName="accurate")
+        self.accurate.setToolTip(
+            "Let the network look eight times, flipped, turned and at three magnifications, and take the mean:\n"
+            "somewhat better, about nine times slower."
+        )
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(3)
+        row.addWidget(QLabel("Cell size"))
+        row.addWidget(self.diameter, 1)
+        row.addWidget(self.accurate)
+        self.diameter.valueChanged.connect(self._on_diameter)
+        self.accurate.toggled.connect(self._on_accurate)
+        self._bindings = Bindings(self)
+        for signal in (bench.session.chosen_changed, bench.session.cells_changed, bench.image_changed):
+            self._bindings.bind(signal, self.refresh)
+        self.refresh()
+
+    def set_model(self, model: ModelVersion | None) -> None:
+        """Ask for the size only where the model makes use of it."""
+        self._model = model
+        self.refresh()
+
+    def refresh(self, _: Any = None) -> None:
+        """Show what was chosen for the chosen image, and what was estimated."""
+        session = self._bench.session
+        chosen = self._bench.diameters.get(session.chosen)
+        cells = session.cells
+        found = cells.segmented.prediction.diameter if cells is not None else None
+        used = self._model is not None and self._model.diameter is not None
+        estimate = "" if found is None or chosen is not None else f" (here {found:.0f} px)"
+        with QSignalBlocker(self.diameter), QSignalBlocker(self.accurate):
+            self.diameter.setSpecialValueText("as it is" if chosen == 0 or not used else "auto")
+            self.diameter.setValue(chosen or 0)
+            self.accurate.setChecked(self._bench.accurate)
+        self.diameter.setEnabled(used)
+        self.diameter.setToolTip(
+            "Diameter of a typical cell. The image is magnified for the network so that its cells have the size\n"
+            f"that it draws best. Left at auto it is estimated{estimate}; type a number if wrong, 0 for auto."
+            if used
+            else "This model takes images as they are, whatever the size of their cells."
+        )
+
+    def _on_diameter(self, value: float) -> None:
+        key = self._bench.session.chosen
+        if value:
+            self._bench.diameters[key] = value
+        else:
+            self._bench.diameters.pop(key, None)
+        self.refresh()
+
+    def _on_accurate(self, accurate: bool) -> None:
+        self._bench.accurate = accurate

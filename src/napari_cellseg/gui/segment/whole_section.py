@@ -1,0 +1,83 @@
+"""How far the image in the background is, and what became of it; hidden while there is nothing to tell."""
+
+from __future__ import annotations
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from ..shared.bindings import Bindings
+from ..shared.colors import Colors
+from ..shared.layout import SMALL
+from ..shared.progress_bar import ProgressBar
+from .whole_run import WholeRun
+
+LONGEST = 110
+
+
+class WholeSection(QFrame):
+    """A sentence, a bar and a button; says by the signal `shown(bool)` whether it takes room."""
+
+    shown = Signal(bool)
+
+    def __init__(self, run: WholeRun, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("whole_section")
+        self._run = run
+        self._colors: Colors | None = None
+        self.text = QLabel(objectName="whole_text")
+        self.text.setWordWrap(True)
+        self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.progress = ProgressBar(objectName="whole_progress")
+        self.progress.setFixedHeight(8)
+        self.progress.setTextVisible(False)
+        self.button = QPushButton("Cancel", objectName="whole_cancel")
+        self.button.setStyleSheet(SMALL)
+        self.button.clicked.connect(self._on_button)
+        row = QHBoxLayout()
+        row.addWidget(self.text, 1)
+        row.addWidget(self.button, 0, Qt.AlignmentFlag.AlignTop)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(8, 3, 8, 3)
+        column.setSpacing(3)
+        column.addLayout(row)
+        column.addWidget(self.progress)
+        self._bindings = Bindings(self)
+        self._bindings.bind(run.changed, self._on_changed)
+        self._on_changed()
+
+    def set_colors(self, colors: Colors) -> None:
+        """Follow the theme."""
+        self._colors = colors
+        self.setStyleSheet(f"QFrame#whole_section {{ border: 1px solid {colors.grid.name()}; border-radius: 4px; }}")
+        self._on_changed()
+
+    def _on_button(self) -> None:
+        if self._run.busy:
+            self._run.cancel()
+        else:
+            self._run.dismiss()
+
+    def _on_changed(self) -> None:
+        run, was = self._run, not self.isHidden()
+        self.setVisible(run.told)
+        text = run.text()
+        cut = len(text) > LONGEST
+        self.text.setText(f"{text[: LONGEST - 2]} …" if cut else text)
+        where = [] if run.folder is None else [str(run.folder)]
+        self.text.setToolTip("\n".join(([text] if cut or not where else []) + where))
+        busy = run.busy
+        self.progress.setVisible(busy)
+        if busy and run.job.kind != "running":
+            self.progress.show_busy()
+        else:
+            self.progress.show_part(run.job.done if busy else 0)
+        stopping = run.job.kind == "stopping"
+        self.button.setText("Stop now" if stopping else "Cancel" if busy else "Close")
+        self.button.setToolTip(
+            "Stop. Finished blocks are kept, and the next start goes on with them." if busy else "Put this away."
+        )
+        if self._colors is not None:
+            color = self._colors.warning if run.failed and not busy else self._colors.faint
+            self.text.setStyleSheet(f"color: {color.name()};")
+        if was != run.told:
+            self.shown.emit(run.told)

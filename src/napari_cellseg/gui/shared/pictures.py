@@ -1,0 +1,87 @@
+"""Small pictures of cells that two models draw differently: the image with the outlines of both."""
+
+from __future__ import annotations
+
+import numpy as np
+from qtpy.QtGui import QColor, QImage, QPixmap
+from scipy import ndimage
+
+from ...evaluation.changes import ChangePicture
+from ...imaging.normalize import normalize
+
+SIDE = 96
+OLD, NEW, BOTH = (255, 140, 40), (40, 215, 190), (255, 255, 255)
+WORDS = {
+    "gained": "new cell",
+    "lost": "cell gone",
+    "split": "now apart",
+    "merged": "now one",
+    "reshaped": "other shape",
+}
+
+
+def paint_change(picture: ChangePicture, side: int = SIDE) -> np.ndarray:
+    """Return uint8 (side, side, 3): the crop, with the old outlines orange, the new teal, and both white."""
+    longest = max(*picture.old.shape, 1)
+    rows, columns = ((np.arange(side) * longest // side - (longest - n) // 2) for n in picture.old.shape)
+    # Beside a crop that is not square the picture is black.
+    outside = ((rows < 0) | (rows >= len(picture.old)))[:, None] | (columns < 0) | (columns >= picture.old.shape[1])
+
+    def enlarged(values: np.ndarray) -> np.ndarray:
+        found: np.ndarray = values.take(rows, axis=0, mode="clip").take(columns, axis=1, mode="clip")
+        found[outside] = 0
+        return found
+
+    canvas = enlarged(_grey(picture.image)).astype(np.uint8)
+    old, new = _outline(enlarged(picture.old)), _outline(enlarged(picture.new))
+    near_old, near_new = (ndimage.binary_dilation(outline) for outline in (old, new))
+    canvas[old] = OLD
+    canvas[new] = NEW
+    canvas[(old & near_new) | (new & near_old)] = BOTH
+    return canvas
+
+
+def caption(picture: ChangePicture) -> str:
+    """Say in two or three words what changed, and whether for the better."""
+    better = {True: " ✓", False: " ✗", None: ""}[picture.change.better]
+    return f"{WORDS.get(picture.change.what, picture.change.what)}{better}"
+
+
+def explain(picture: ChangePicture) -> str:
+    """Say it in full."""
+    change = picture.change
+    where = "a general sample" if change.part == "general" else "held out"
+    nearer = {
+        True: "The new model is nearer to the truth here.",
+        False: "The old model was nearer to the truth here.",
+        None: "Both are equally near to the truth here.",
+    }[change.better]
+    y, x = change.box[0], change.box[1]
+    return f"{change.image} ({where}), row {y}, column {x}. {nearer}\nOrange: old, teal: new, white: both."
+
+
+def pixmap(pixels: np.ndarray) -> QPixmap:
+    """Return pixels as something that Qt shows."""
+    height, width = pixels.shape[:2]
+    data = np.ascontiguousarray(pixels)
+    # The copy: the image must not look at an array that is gone.
+    return QPixmap.fromImage(QImage(data.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy())
+
+
+def color_name(rgb: tuple[int, int, int]) -> str:
+    """Return a colour as style sheets name it."""
+    return QColor(*rgb).name()
+
+
+def _grey(image: np.ndarray) -> np.ndarray:
+    values = np.clip(normalize(image) * 200, 0, 255)
+    return values if values.ndim == 3 else np.repeat(values[..., None], 3, axis=2)
+
+
+def _outline(labels: np.ndarray) -> np.ndarray:
+    """Inner outline of every cell."""
+    padded = np.pad(labels, 1, mode="edge")
+    inside = labels > 0
+    neighbours = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
+    different: np.ndarray = np.any([labels != neighbour for neighbour in neighbours], axis=0)
+    return inside & different

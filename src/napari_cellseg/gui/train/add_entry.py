@@ -1,0 +1,188 @@
+"""Put the chosen image, its cells and what was reviewed of it into a training set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qtpy.QtWidgets import QMessageBox
+
+from ...imaging.errors import CellsegError, DatasetError
+from ...session import Cells
+from ...training.data.training_set import DuplicateError, Entry, TrainingSet
+from ..shared.workers import Latest
+from ..viewer.bench import Workbench
+from .job import job_of
+
+TRIES = 5
+Ask = Callable[[str, str, str, Callable[[], object]], object]
+
+
+def add_current(
+    bench: Workbench,
+    folder: str | Path | None = None,
+    *,
+    ask: Ask | None = None,
+    tell: Callable[[str, bool], object] | None = None,
+    replace: bool = False,
+) -> Latest:
+    """Add the chosen image to a training set, beside the window's thread.
+
+    Parameters
+    ----------
+    bench : Workbench
+    folder : path, optional
+        The training set; by default the one that the Train widget shows. It is made where there is none.
+    ask : callable, optional
+        Called with a question, the words for yes and no, and what to do on yes, when the same image is there
+        already; by default a dialog asks.
+    tell : callable, optional
+        Called with a sentence and whether it is bad news; by default `bench.correcting.said` tells.
+    replace : bool
+        Replace the entry of the same image without asking.
+
+    Returns
+    -------
+    Latest
+        The work; `busy` until it is done.
+
+    Raises
+    ------
+    CellsegError
+        There is no image, or it was not segmented yet.
+    """
+    layer, cells = bench.layer_of(bench.session.chosen), bench.session.cells
+    if layer is None:
+        raise CellsegError("There is no image to add. Open one, segment it, and correct or review its cells.")
+    if cells is None:
+        raise CellsegError(f"'{layer.name}' was not segmented yet. Segment it, and correct or review its cells first.")
+    job, name = job_of(bench), bench.name_of(bench.session.chosen)
+    stack = bench.stacks.of(bench.session.chosen)
+    whole = "" if stack is None else stack.image.title
+    path = Path(folder) if folder is not None else job.folder
+    say = tell or bench.correcting.said.emit
+    question = ask or dialog
+
+    def added(entry: Entry) -> None:
+        verb = "Replaced" if replace else "Added"
+        say(f"{verb} in the training set '{path.name}': {entry_in_words(entry)}", False)
+        job.set_changed.emit(path)
+
+    def failed(error: BaseException) -> None:
+        if isinstance(error, DuplicateError):
+            again = lambda: add_current(bench, path, ask=ask, tell=tell, replace=True)  # noqa: E731
+            question(duplicate_in_words(error, path), "Replace it", "Leave it", again)
+        elif isinstance(error, (CellsegError, OSError)):
+            say(str(error), True)
+        else:
+            bench.failed(error)
+
+    work = Latest(failed)
+    work.ask(lambda: write_entry(cells, path, name, replace, whole), added)
+    # Held until it is done: the caller may not care.
+    job.adding = [*(other for other in job.adding if other.busy), work]
+    return work
+
+
+def write_entry(cells: Cells, folder: Path, name: str, replace: bool = False, whole: str = "") -> Entry:
+    """Write the cells of an image as they are shown, and the area that a person vouches for, into a training set.
+
+    Parameters
+    ----------
+    cells : Cells
+    folder : Path
+    name : str
+    replace : bool
+        Replace the entry of the same image.
+    whole : str
+        What the stack is called that the image is a plane of; empty for other images.
+
+    Raises
+    ------
+    DuplicateError
+        The same image is there already, and `replace` is not set.
+    DatasetError
+        Nothing was reviewed, or the folder holds something else.
+    OutputError
+        The folder cannot be written to.
+    """
+    labels, reviewed, metadata = _frozen(cells)
+    if not reviewed.any():
+        raise DatasetError(
+            f"Nothing of '{name}' is reviewed yet, so there is nothing to learn from it. Correct or accept cells, or "
+            "mark an area as reviewed in the Correct widget, then add it."
+        )
+    training_set = TrainingSet.open(folder, create=True)
+    image = cells.segmented.image
+    provenance = {**metadata, "source": image.source, "group": _group(cells, whole)}
+    return training_set.add(
+        name, cells.segmented.plane, labels, reviewed, provenance, pixel_size=image.pixel_size, replace=replace
+    )
+
+
+def _group(cells: Cells, whole: str) -> str:
+    """What an image was taken from: its file, else what it was cut out of, else its stack; of others its own hash."""
+    image = cells.segmented.image
+    taken_from = image.source or (image.origin.title if image.origin is not None else whole)
+    if not taken_from:
+        return cells.segmented.image_sha256
+    # Files of equal names in two folders are two images, also where a path is short.
+    path = Path(taken_from)
+    return str(path.absolute()) if path.exists() else taken_from
+
+
+def _frozen(cells: Cells) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Return labels, reviewed area and provenance of one moment: the person may go on correcting meanwhile."""
+    corrections = cells.corrected.corrections
+    for _ in range(TRIES):
+        revision = corrections.revision
+        result = cells.result()
+        reviewed = cells.corrected.reviewed_area(cells.threshold, cells.min_size)
+        if corrections.revision == revision:
+            break
+    else:
+        raise DatasetError("The cells changed all the time while they were being added. Pause, and add them again.")
+    return result.labels, np.asarray(reviewed), dict(result.metadata)
+
+
+def entry_in_words(entry: Entry) -> str:
+    """Say what an entry holds."""
+    cells = f"{entry.n_cells:,} cell" + ("" if entry.n_cells == 1 else "s")
+    empty = "" if entry.n_cells else " It teaches what is background."
+    return f"{entry.name}, {cells}, {part_in_words(entry.reviewed_fraction)} of the image reviewed.{empty}"
+
+
+def part_in_words(fraction: float) -> str:
+    """Return a part as per cent; never 0 % of something, nor 100 % of less than all."""
+    if fraction >= 1 or fraction <= 0:
+        return f"{round(100 * fraction)} %"
+    return "< 1 %" if fraction < 0.01 else f"{min(round(100 * fraction), 99)} %"
+
+
+def duplicate_in_words(error: DuplicateError, folder: Path) -> str:
+    """Ask what to do with an image that is there already."""
+    return f"This image is in the training set '{folder.name}' already, as '{error.name}'. Replace it by what is shown?"
+
+
+def dialog(text: str, yes: str, no: str, then: Callable[[], object]) -> None:
+    """Ask in a window of its own, without holding up anything."""
+    box = QMessageBox(QMessageBox.Icon.Question, "Training set", text)
+    box.setObjectName("training_set_question")
+    accept = box.addButton(yes, QMessageBox.ButtonRole.AcceptRole)
+    box.addButton(no, QMessageBox.ButtonRole.RejectRole)
+    _open.append(box)
+
+    def closed(_: int) -> None:
+        clicked = box.clickedButton() is accept
+        _open.remove(box)
+        box.deleteLater()
+        if clicked:
+            then()
+
+    box.finished.connect(closed)
+    box.open()
+
+
+_open: list[QMessageBox] = []

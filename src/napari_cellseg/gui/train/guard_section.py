@@ -1,0 +1,224 @@
+"""Old against new, before the new model is used: figures, a verdict in words, pictures of what changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+from ...evaluation.changes import ChangePicture, read_pictures
+from ...evaluation.compare import Comparison, SetFigures
+from ..shared.colors import Colors, accent_button
+from ..shared.fold import Fold
+from ..shared.gallery import TrainGallery
+from ..shared.layout import heading, small_button
+from ..shared.question import Question
+from ..viewer.bench import Workbench
+from .job import Outcome
+
+ROWS = (
+    ("f1", "F1 at .5", "Cells found rightly, of all found and all there, when half of a cell's area must agree."),
+    ("ap50", "AP at .5", "Average precision when half of a cell's area must agree, as mean over images."),
+    ("ap", "AP .5 to .9", "The same, as mean over stricter and stricter agreement: how well the outlines fit."),
+    ("count_mape", "count error", "How far the counts of the images are off, on average."),
+)
+N_REASONS = 2
+UNCOMPARED = "It was not compared with the old model, so nobody knows whether it is better."
+
+
+class TrainGuardSection(QWidget):
+    """What is to be decided after a training; hidden while there is nothing.
+
+    Signals
+    -------
+    used(str)
+        The new model is to be used: its name or folder.
+    kept()
+        The old one is to be used further.
+    """
+
+    used = Signal(str)
+    kept = Signal()
+
+    def __init__(self, bench: Workbench, question: Question) -> None:
+        super().__init__()
+        self._bench, self._question = bench, question
+        self._colors: Colors | None = None
+        self._outcome: Outcome | None = None
+        self._loading: Any = None
+        self._build()
+        self.hide()
+
+    def show_outcome(self, outcome: Outcome) -> None:
+        """Show a new version, if there is one."""
+        self._outcome = outcome
+        self.setVisible(outcome.version is not None)
+        if outcome.version is None:
+            return
+        comparison = outcome.comparison
+        self.title.setText(f"New model: {outcome.version.name}")
+        self.verdict.setText(self._in_words())
+        self.verdict.setToolTip("\n".join(comparison.reasons) if comparison is not None else "")
+        self.table.setVisible(comparison is not None)
+        if comparison is not None:
+            self._fill(comparison)
+        self.gallery.show_pictures([])
+        self.pictures.hide()
+        path = outcome.version.path
+        if comparison is not None and comparison.changed:
+            self._loading = self._bench.in_background(lambda: read_pictures(path), self._on_pictures)
+        self._paint()
+
+    def set_colors(self, colors: Colors) -> None:
+        """Follow the theme."""
+        self._colors = colors
+        self.gallery.set_colors(colors)
+        self._paint()
+
+    @property
+    def worse(self) -> bool:
+        """Whether the new model should not be used without a second thought."""
+        return self._outcome is not None and (
+            self._outcome.comparison is None or not self._outcome.comparison.not_worse
+        )
+
+    def _build(self) -> None:
+        self.title = heading("New model")
+        self.title.setObjectName("guard_title")
+        self.verdict = QLabel(objectName="guard_verdict")
+        self.verdict.setWordWrap(True)
+        self.verdict.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.table = QWidget(objectName="guard_table")
+        self._grid = QGridLayout(self.table)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setVerticalSpacing(1)
+        self._cells: dict[tuple[int, int], QLabel] = {}
+        for row in range(len(ROWS) + 2):
+            for column in range(5):
+                cell = QLabel()
+                side = Qt.AlignmentFlag.AlignLeft if column == 0 else Qt.AlignmentFlag.AlignRight
+                cell.setAlignment(side | Qt.AlignmentFlag.AlignVCenter)
+                self._cells[row, column] = cell
+        for (row, column), cell in self._cells.items():
+            if row:
+                self._grid.addWidget(cell, row, column)
+        self._grid.addWidget(self._cells[0, 1], 0, 1, 1, 2)
+        self._grid.addWidget(self._cells[0, 3], 0, 3, 1, 2)
+        self._grid.setColumnStretch(0, 1)
+        self._grid.setHorizontalSpacing(6)
+        self.gallery = TrainGallery()
+        self.pictures = Fold(
+            "guard_pictures", "cells that changed", "Cells that the two models draw differently.", self.gallery, True
+        )
+        self.use = small_button("use_new", "Use the new one", "Segment with it from now on. Corrections stay.")
+        self.keep = small_button(
+            "keep_old", "Keep the old one", "Nothing changes. The new one stays in the list of models."
+        )
+        self.use.clicked.connect(self._on_use)
+        self.keep.clicked.connect(self._on_keep)
+        buttons = QHBoxLayout()
+        buttons.addWidget(self.use, 6)
+        buttons.addWidget(self.keep, 5)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        for part in (self.title, self.verdict, self.table, self.pictures):
+            column.addWidget(part)
+        column.addLayout(buttons)
+
+    def _in_words(self) -> str:
+        outcome = self._outcome
+        if outcome is None or outcome.comparison is None:
+            return UNCOMPARED
+        verdict = "The new model is not worse." if outcome.comparison.not_worse else "The new model is worse."
+        reasons = outcome.comparison.reasons
+        more = [f"(and {len(reasons) - N_REASONS} more: hold the mouse here)"] if len(reasons) > N_REASONS else []
+        return " ".join([verdict, *reasons[:N_REASONS], *more])
+
+    def _fill(self, comparison: Comparison) -> None:
+        for cell in self._cells.values():
+            cell.setText("")
+            cell.setToolTip("")
+        names = {"images": "image", "crops": "part"}
+        kind = names.get(comparison.hold_out)
+        held_out = comparison.held_out
+        plural = "" if held_out.n_images == 1 else "s"
+        told = "learned from!" if kind is None else f"{held_out.n_images} {kind}{plural} held out"
+        for column, text, figures, tip in (
+            (1, told, held_out, "Reviewed, and not learned from." if kind else "Too little to hold any of it out."),
+            (3, "general", comparison.general, "Images of many kinds: shows what was forgotten."),
+        ):
+            cell = self._cells[0, column]
+            cell.setText(text)
+            cell.setToolTip(f"{tip}\n{figures.n_images} images, {figures.n_cells} cells")
+            for offset, (side, name) in enumerate((("old", comparison.old), ("new", comparison.new))):
+                self._cells[1, column + offset].setText(side)
+                self._cells[1, column + offset].setToolTip(name)
+            self._fill_figures(column, figures)
+        for row, (_, label, tip) in enumerate(ROWS, start=2):
+            self._cells[row, 0].setText(label)
+            self._cells[row, 0].setToolTip(tip)
+
+    def _fill_figures(self, column: int, figures: SetFigures) -> None:
+        if not figures.n_images:
+            return
+        for row, (name, _, tip) in enumerate(ROWS, start=2):
+            old, new = figures.old.get(name), figures.new.get(name)
+            for offset, value in enumerate((old, new)):
+                cell = self._cells[row, column + offset]
+                cell.setText(_figure(name, value))
+                cell.setToolTip(f"{tip}\n▲ better, ▼ worse than the old model.")
+            if old is not None and new is not None:
+                change = (old - new) if name == "count_mape" else (new - old)
+                mark = "▲" if change >= 0.005 else "▼" if change <= -0.005 else ""
+                self._cells[row, column + 1].setText(f"{mark} {_figure(name, new)}".strip())
+
+    def _on_pictures(self, pictures: list[ChangePicture]) -> None:
+        self.pictures.setVisible(bool(pictures))
+        n = len(pictures)
+        self.pictures.title.setText(f"{n} cell{'' if n == 1 else 's'} that changed")
+        self.gallery.show_pictures(pictures)
+
+    def _on_use(self) -> None:
+        outcome = self._outcome
+        if outcome is None or outcome.version is None:
+            return
+        version = outcome.version
+        if not self.worse:
+            self._use(str(version.path))
+            return
+        reasons = UNCOMPARED if outcome.comparison is None else " ".join(outcome.comparison.reasons[:N_REASONS])
+        self._question.ask(
+            f"{reasons} Use {version.name} all the same?", "Use it all the same", "Go back",
+            lambda: self._use(str(version.path)),
+        )  # fmt: skip
+
+    def _use(self, path: str) -> None:
+        self.hide()
+        self.used.emit(path)
+
+    def _on_keep(self) -> None:
+        self.hide()
+        self.kept.emit()
+
+    def _paint(self) -> None:
+        if self._colors is None:
+            return
+        colors = self._colors
+        self.verdict.setStyleSheet(f"color: {(colors.warning if self.worse else colors.accent).name()};")
+        for (row, column), cell in self._cells.items():
+            new = row > 1 and column in (2, 4)
+            cell.setStyleSheet(
+                f"font-size: 9pt; color: {(colors.text if new else colors.faint).name()};"
+                + ("font-weight: bold;" if new else "")
+            )
+        accented, plain = (self.keep, self.use) if self.worse else (self.use, self.keep)
+        accented.setStyleSheet(accent_button(colors))
+        plain.setStyleSheet("QPushButton { padding: 4px 3px; }")
+
+
+def _figure(name: str, value: Any) -> str:
+    if value is None:
+        return "–"
+    return f"{100 * value:.0f} %" if name == "count_mape" else f"{value:.2f}"

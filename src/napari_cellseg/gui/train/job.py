@@ -1,0 +1,337 @@
+"""One training under way: the child process, what it has said so far, and what became of it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from psygnal import Signal
+
+from ...evaluation.compare import Comparison
+from ...imaging.errors import CellsegError
+from ...imaging.progress import Progress
+from ...network.versions import ModelVersion, read_version
+from ...training.data.choice import DataChoice
+from ...training.data.training_set import default_training_set
+from ..jobs.child_job import ChildJob
+from ..jobs.child_process import ChildProcess
+from ..shared.workers import Latest
+from ..viewer.bench import Workbench
+
+
+@dataclass(frozen=True)
+class TrainRequest:
+    """One press of Start.
+
+    Attributes
+    ----------
+    training_set : Path
+        Folder of corrections, or of images with masks.
+    parent : str
+        Name or folder of the version to start from; empty to start from nothing.
+    out : Path
+        Folder of the new version.
+    minutes : float
+        0: the options say how long.
+    options : tuple of str
+        Further words of the command line: the expert settings that differ from their defaults.
+    resume : bool
+        Go on with the interrupted run in `out`, as it was begun.
+    data : DataChoice or None
+        Images with masks that are trained on; None to fine-tune on corrections.
+    command : {'finetune', 'train'}
+    """
+
+    training_set: Path
+    parent: str
+    out: Path
+    minutes: float
+    options: tuple[str, ...] = ()
+    resume: bool = False
+    data: DataChoice | None = None
+    command: str = "finetune"
+
+    def words(self) -> list[str]:
+        """Return the command line that does this."""
+        if self.resume:
+            return [self.command, "--resume", "--out", str(self.out)]
+        if self.data is not None:
+            words = ["train", *self.data.words(), "--out", str(self.out)]
+            words += ["--parent", self.parent] if self.parent else []
+            return [*words, *(["--minutes", f"{self.minutes:g}"] if self.minutes else []), *self.options]
+        words = ["finetune", str(self.training_set), "--parent", self.parent, "--out", str(self.out)]
+        return [*words, "--minutes", f"{self.minutes:g}", *self.options]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a training.
+
+    Attributes
+    ----------
+    request : TrainRequest
+    version : ModelVersion or None
+        The new version; None when nothing usable came out.
+    comparison : Comparison or None
+        Old against new; None when the run was ended before.
+    stopped_early, failed : bool
+    sentence : str
+        What happened and what can be done next.
+    """
+
+    request: TrainRequest
+    version: ModelVersion | None
+    comparison: Comparison | None
+    stopped_early: bool
+    failed: bool
+    sentence: str
+
+
+@dataclass
+class History:
+    """What the curves show; places are the part of the run that was done, 0 to 1."""
+
+    places: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    check_places: list[float] = field(default_factory=list)
+    check_losses: list[float] = field(default_factory=list)
+    check_f1: list[float] = field(default_factory=list)
+    check_iou: list[float] = field(default_factory=list)
+    check_dice: list[float] = field(default_factory=list)
+    best: int | None = None
+
+
+class TrainJob(ChildJob):
+    """At most one training per viewer: idle, starting, running, comparing, measuring or stopping; see Outcome.
+
+    `progressed` says that a step was made, or the validation loss looked at.
+
+    Signals
+    -------
+    set_changed(Path)
+        An entry of a training set was added, replaced or removed, or another set or dataset was chosen.
+    """
+
+    set_changed = Signal(object)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = default_training_set()
+        # Images with masks that are learned from in the place of the corrections in `folder`.
+        self.data: DataChoice | None = None
+        self.adding: list[Latest] = []
+        self.request: TrainRequest | None = None
+        self.outcome: Outcome | None = None
+        self.history = History()
+        self.facts = ""
+        self.done, self.step = 0.0, 0
+        self.seconds_left: float | None = None
+        self._comparison: Comparison | None = None
+        self._phase: Progress | None = None
+
+    @property
+    def trains(self) -> bool:
+        """Whether the present or last training is one on images with masks, not a fine-tune."""
+        return self.request is not None and (self.request.data is not None or self.request.command == "train")
+
+    @property
+    def phase(self) -> Progress:
+        """How far the present phase is; its total is 0 where that is not known."""
+        if self.kind == "running" and not (self._phase is not None and self.step == 0):
+            return Progress(round(1000 * self.done), 1000)
+        return self._phase or Progress(0, 0)
+
+    def start(self, request: TrainRequest, words: list[str] | None = None) -> bool:
+        """Start a training, unless one is under way; `words` stand in for our own command line."""
+        if self._child is not None:
+            return False
+        self.request, self.outcome, self._comparison = request, None, None
+        self.history, self.facts, self.notes = History(), "", []
+        self.done, self.step, self.seconds_left, self._phase = 0.0, 0, None, None
+        self._launch(request.words(), words)
+        return True
+
+    def sentence(self) -> str:
+        """Say in words how far it is."""
+        if self.kind == "starting":
+            return "Starting: reading the images, loading the network …"
+        if self.kind == "comparing":
+            return "Comparing the new model with the old one …"
+        if self.kind == "measuring":
+            return "Looking how good the new model is on the images that were held out …"
+        if self.kind == "stopping":
+            then = "measured" if self.trains else "compared with the old model"
+            return f"Stopping. The best so far is kept, and {then} …"
+        if self.kind == "running":
+            return " ".join([self.facts, *self.notes]).strip() or "Learning …"
+        return "" if self.outcome is None else self.outcome.sentence
+
+    def _hear(self, events: list[dict[str, Any]]) -> bool:
+        before = len(self.history.places), len(self.history.check_places)
+        for event in events:
+            self._hear_one(event)
+        return before != (len(self.history.places), len(self.history.check_places))
+
+    def _part(self) -> float:
+        return self.done
+
+    def _title(self) -> str:
+        assert self.request is not None
+        return f"Training {self.request.out.name}"
+
+    def _hear_one(self, event: Mapping[str, Any]) -> None:
+        kind = event.get("event")
+        if kind == "start":
+            # Its notes come again as reasons of the verdict, where they are read.
+            self.facts = " ".join([_facts(event), *_texts(event.get("notes"))])
+            self._become("running")
+        elif kind == "step":
+            self._hear_step(event)
+        elif kind == "validation":
+            self._hear_validation(event)
+        elif kind == "earlier":
+            self._hear_earlier(event)
+        elif kind == "note":
+            self.notes += [self._short(text) for text in _texts([event.get("text")])]
+            self.changed.emit()
+        elif kind == "phase":
+            self._hear_phase(event)
+        elif kind == "comparison":
+            self._comparison = _comparison(event)
+        elif kind in ("done", "error"):
+            self._last = dict(event)
+
+    def _hear_phase(self, event: Mapping[str, Any]) -> None:
+        done, total = _number(event.get("done")) or 0, _number(event.get("total")) or 0
+        self._phase = Progress(int(done), int(total), str(event.get("text", "")))
+        if self._phase.message == "comparing":
+            self._become("comparing")
+        elif self._phase.message == "measuring" and self.kind != "measuring":
+            self._become("measuring")
+        self.progressed.emit()
+
+    def _hear_step(self, event: Mapping[str, Any]) -> None:
+        done, loss, step = (_number(event.get(name)) for name in ("done", "loss", "step"))
+        if done is None:
+            return
+        self.done = min(max(done, 0.0), 1.0)
+        self.step = self.step if step is None else int(step)
+        self._phase = None
+        self.seconds_left = _number(event.get("seconds_left"))
+        if loss is not None:
+            self.history.places.append(self.done)
+            self.history.losses.append(loss)
+
+    def _hear_earlier(self, event: Mapping[str, Any]) -> None:
+        """Take in what a resumed run had reached before: the curves go on from there."""
+        history = History()
+        history.places, history.losses = _rows(event, ("places", "losses"), 2)
+        names = ("check_places", "check_losses", "check_f1", "check_iou", "check_dice")
+        history.check_places, history.check_losses, history.check_f1, history.check_iou, history.check_dice = _rows(
+            event, names, 2
+        )
+        best = _number(event.get("best"))
+        if best is not None and 0 <= best < len(history.check_losses):
+            history.best = int(best)
+        self.history = history
+        self.done = min(max([0.0, *history.places[-1:]]), 1.0)
+
+    def _hear_validation(self, event: Mapping[str, Any]) -> None:
+        loss, f1 = _number(event.get("validation_loss")), _number(event.get("f1"))
+        if loss is None:
+            return
+        self.history.check_places.append(self.done)
+        self.history.check_losses.append(loss)
+        self.history.check_f1.append(math.nan if f1 is None else f1)
+        for name, values in (("iou", self.history.check_iou), ("dice", self.history.check_dice)):
+            value = _number(event.get(name))
+            values.append(math.nan if value is None else value)
+        if event.get("best"):
+            self.history.best = len(self.history.check_losses) - 1
+
+    def _short(self, text: str) -> str:
+        """Leave out of a path what the person sees above: the training set's folder."""
+        folder = str(self.request.training_set) if self.request is not None else ""
+        return text.replace(f"{folder}{os.sep}", "").replace(f" of {folder}", "") if folder else text
+
+    def _conclude(self, child: ChildProcess, stopping: bool) -> Outcome:
+        request = self.request
+        assert request is not None
+        version = _version(request.out)
+        kept = f" What it had learned until then was kept as {version.name}." if version is not None else ""
+        early = stopping or bool(self._last.get("stopped_early"))
+        if self._last.get("event") == "done" and version is not None:
+            sentence = "Stopped." + kept if early else f"{version.name} is ready."
+            return Outcome(request, version, self._comparison, early, False, " ".join([sentence, *self.notes]))
+        if self._last.get("event") == "done":
+            sentence = "Stopped before anything was learned." if early else "Nothing was learned."
+            return Outcome(request, None, None, early, False, " ".join([sentence, *self.notes]))
+        if self._last.get("event") == "error":
+            return Outcome(request, version, self._comparison, early, True, str(self._last.get("message")) + kept)
+        if stopping:
+            sentence = "Stopped." + (kept or " It had not learned anything worth keeping yet.")
+            return Outcome(request, version, self._comparison, True, False, sentence)
+        sentence = f"The training ended unexpectedly ({child.ending()}).{kept}"
+        return Outcome(request, version, self._comparison, True, True, f"{sentence} Press Start to try again.")
+
+
+_jobs: WeakKeyDictionary[Workbench, TrainJob] = WeakKeyDictionary()
+
+
+def job_of(bench: Workbench) -> TrainJob:
+    """Return the one training of a viewer: it goes on when the widget's dock is closed."""
+    if bench not in _jobs:
+        _jobs[bench] = TrainJob()
+    return _jobs[bench]
+
+
+def _version(folder: Path) -> ModelVersion | None:
+    try:
+        return read_version(folder)
+    except CellsegError:
+        return None
+
+
+def _comparison(event: Mapping[str, Any]) -> Comparison | None:
+    try:
+        return Comparison.from_dict(event)
+    except (KeyError, TypeError, ValueError):
+        # Without figures the person is told that there are none.
+        return None
+
+
+def _facts(event: Mapping[str, Any]) -> str:
+    n_images, n_cells = _number(event.get("n_images")), _number(event.get("n_cells"))
+    if n_images is None or n_cells is None:
+        return ""
+    images = f"{int(n_images)} image" + ("" if n_images == 1 else "s")
+    n_out, cells_out = _number(event.get("n_held_out")) or 0, _number(event.get("n_held_out_cells")) or 0
+    parts = {"images": "image", "crops": "part"}.get(str(event.get("hold_out")))
+    parts = parts if n_out else None
+    held_out = f" Checked on {int(n_out)} {parts}{'' if n_out == 1 else 's'} held out, {int(cells_out):,} cells."
+    device = f" Runs on {event['device']}." if event.get("device") else ""
+    return f"Learning from {images}, {int(n_cells):,} cells.{held_out if parts else ''}{device}"
+
+
+def _rows(event: Mapping[str, Any], names: Sequence[str], n_needed: int) -> list[list[float]]:
+    """Return columns of one length, without the rows in which one of the first is no number."""
+    columns = [event.get(name) for name in names]
+    if not all(isinstance(column, list) for column in columns):
+        return [[] for _ in names]
+    rows = [[_number(value) for value in row] for row in zip(*columns, strict=False)]
+    kept = [[math.nan if v is None else v for v in row] for row in rows if None not in row[:n_needed]]
+    return [list(column) for column in zip(*kept, strict=True)] if kept else [[] for _ in names]
+
+
+def _texts(values: object) -> list[str]:
+    return [str(value) for value in values if value] if isinstance(values, list) else []
+
+
+def _number(value: object) -> float | None:
+    usable = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if usable else None  # type: ignore[arg-type]

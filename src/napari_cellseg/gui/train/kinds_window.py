@@ -1,0 +1,351 @@
+"""Kinds of images in a window of its own: small pictures, names to be edited, images to be moved, shares to be set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import QSignalBlocker, QSize, Qt, Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QDialog,
+    QFileDialog,
+    QHBoxLayout,
+    QLabel,
+    QListView,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ...evaluation.kinds_table import KindTable, Source, iter_by_looks, sources, table_of
+from ...imaging.errors import CellsegError
+from ...imaging.progress import Progress
+from ...training.data.choice import DataChoice
+from ...training.data.loading import Loaded
+from ..shared.colors import Colors, accent_button
+from ..shared.workers import start_run
+from .kinds_list import NO_KIND, KindsList, kind_name
+from .kinds_pictures import SIDE, PictureModel
+
+SIZE = (940, 600)
+KINDS, MOST_KINDS = 3, 20
+
+
+class KindsWindow(QDialog):
+    """Sorts a dataset's images into kinds.
+
+    Parameters
+    ----------
+    data : DataChoice
+    loaded : Loaded
+    chosen : Path or None
+        The table of kinds that is in use.
+    weights : dict of str to float
+        Those in use.
+    colors : Colors
+    parent : QWidget, optional
+
+    Signals
+    -------
+    used(object, object)
+        Kinds are to be used: a table's path, or None for that of the dataset itself, and the weights.
+    """
+
+    used = Signal(object, object)
+
+    def __init__(
+        self,
+        data: DataChoice,
+        loaded: Loaded,
+        chosen: Path | None,
+        weights: Mapping[str, float],
+        colors: Colors,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self.setObjectName("napari_cellseg_kinds")
+        self.setWindowTitle(f"Kinds of images: {data.name}")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.resize(*SIZE)
+        self._data, self._loaded, self._weights, self._colors = data, loaded, dict(weights), colors
+        self.table = table_of(loaded.samples)
+        # What a person changed stays when another source was looked at in between.
+        self._tables: dict[Source, KindTable] = {}
+        self._sources = sources(data, loaded, chosen)
+        self._sorting: Any = None
+        self.model = PictureModel(loaded.samples)
+        self._build()
+        self._lay_out()
+        self._choose_source(0)
+
+    @property
+    def source(self) -> Source:
+        """Where the kinds come from."""
+        return self._sources[self.sources.currentIndex()]
+
+    @property
+    def busy(self) -> bool:
+        """Whether images are being sorted."""
+        return self._sorting is not None
+
+    def selected_images(self) -> list[str]:
+        """Images that are selected."""
+        return [self.model.names[index.row()] for index in self.pictures.selectionModel().selectedIndexes()]
+
+    def sort(self) -> None:
+        """Sort the images by how they look."""
+        self._stop()
+        self.say("Looking at the images …")
+        k = min(self.number.value(), len(self._loaded.samples))
+        self._sorting = worker = start_run(
+            iter_by_looks, self._loaded.samples, k, yielded=self._on_looked, returned=self._on_sorted,
+            failed=self._on_failed,
+        )  # fmt: skip
+        self.destroyed.connect(worker.quit)
+        self._enable()
+
+    def move_selected(self) -> None:
+        """Put the selected images into the kind that is named."""
+        images = self.selected_images()
+        try:
+            self._show(self.table.moved(images, kind_name(self.to.currentText())))
+        except CellsegError as error:
+            self.say(str(error), True)
+
+    def save_copy(self, path: Path) -> None:
+        """Write the table to where the person wants it."""
+        try:
+            self.table.write(path)
+        except (CellsegError, OSError) as error:
+            self.say(str(error), True)
+        else:
+            self.say(f"Saved as {path}.")
+
+    def use(self) -> None:
+        """Keep the table, and let trainings use it."""
+        source, untouched = self.source, self.table.kinds == table_of(self._loaded.samples).kinds
+        try:
+            path = None if source.given and untouched else self.table.keep(self._data)
+        except (CellsegError, OSError) as error:
+            self.say(str(error), True)
+            return
+        self.used.emit(path, self.table.chosen_weights())
+        self.accept()
+
+    def say(self, text: str, warning: bool = False) -> None:
+        """Show a sentence."""
+        self.hint.setText(text)
+        color = self._colors.warning if warning else self._colors.faint
+        self.hint.setStyleSheet(f"color: {color.name()};")
+
+    def done(self, result: int) -> None:
+        """Stop sorting when the window closes."""
+        self._stop()
+        super().done(result)
+
+    def _build(self) -> None:
+        self.sources = QComboBox(objectName="kinds_source")
+        self.sources.setToolTip("Where the kinds come from. What you change here stays when you look at another one.")
+        for source in self._sources:
+            self.sources.addItem(source.title)
+        self.sources.currentIndexChanged.connect(self._choose_source)
+        self.number = QSpinBox(objectName="kinds_number")
+        self.number.setRange(1, min(MOST_KINDS, len(self._loaded.samples)))
+        self.number.setValue(KINDS)
+        self.number.setPrefix("into ")
+        self.number.setSuffix(" kinds")
+        self.again = QPushButton("Sort", objectName="kinds_sort")
+        self.again.setToolTip("Sort all images anew, by their colours and intensities. Your changes are given up.")
+        self.again.clicked.connect(self.sort)
+        self.kinds = KindsList()
+        self.kinds.renamed.connect(self._on_renamed)
+        self.kinds.weighted.connect(self._on_weighted)
+        self.kinds.itemSelectionChanged.connect(self._show_pictures)
+        self.every = QPushButton("All images", objectName="kinds_all")
+        self.every.setToolTip("Show the images of all kinds.")
+        self.even = QPushButton("Same share", objectName="kinds_even")
+        self.even.setToolTip(
+            "Learn from every kind equally often, so that a frequent one does not outweigh a rare one."
+        )
+        self.as_they_are = QPushButton("As they are", objectName="kinds_as_they_are")
+        self.as_they_are.setToolTip("Learn from each kind as often as there are images of it.")
+        self.every.clicked.connect(self.kinds.clearSelection)
+        self.even.clicked.connect(lambda: self._show(self.table.even()))
+        self.as_they_are.clicked.connect(lambda: self._show(self.table.unweighted()))
+        self.pictures = QListView(objectName="kinds_pictures")
+        self.pictures.setModel(self.model)
+        self.pictures.setViewMode(QListView.ViewMode.IconMode)
+        self.pictures.setResizeMode(QListView.ResizeMode.Adjust)
+        self.pictures.setMovement(QListView.Movement.Static)
+        self.pictures.setSelectionMode(QListView.SelectionMode.ExtendedSelection)
+        self.pictures.setUniformItemSizes(True)
+        self.pictures.setIconSize(QSize(SIDE, SIDE))
+        self.pictures.setGridSize(QSize(SIDE + 18, SIDE + 30))
+        self.pictures.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        self.pictures.setToolTip("Select images (several with Ctrl or Shift), then move them to another kind.")
+        self.pictures.selectionModel().selectionChanged.connect(lambda *_: self._enable())
+        self.to = QComboBox(objectName="kinds_to")
+        self.to.setEditable(True)
+        self.to.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
+        self.to.setToolTip("A kind, or the name of a new one.")
+        self.to.editTextChanged.connect(lambda *_: self._enable())
+        self.move_button = QPushButton("Move", objectName="kinds_move")
+        self.move_button.setToolTip("Put the selected images into this kind.")
+        self.move_button.clicked.connect(self.move_selected)
+        self.moved_text = QLabel(objectName="kinds_moved_text")
+        self.hint = QLabel(objectName="kinds_hint")
+        self.hint.setWordWrap(True)
+        self.copy = QPushButton("Save a copy …", objectName="kinds_copy")
+        self.copy.setToolTip("Write the table to a file of your own: image_id, kind, group.")
+        self.copy.clicked.connect(self._on_copy)
+        self.use_button = QPushButton("Use these kinds", objectName="kinds_use")
+        self.use_button.setToolTip("Keep them, and learn with them from the next Start on.")
+        self.use_button.setStyleSheet(accent_button(self._colors))
+        self.use_button.clicked.connect(self.use)
+        self.close_button = QPushButton("Close", objectName="kinds_close")
+        self.close_button.setToolTip("Close this window. Changes that are not used are forgotten.")
+        self.close_button.clicked.connect(self.reject)
+
+    def _lay_out(self) -> None:
+        top, shares, bottom, mover, middle = (QHBoxLayout() for _ in range(5))
+        top.addWidget(QLabel("Kinds from"))
+        for widget in (self.sources, self.number, self.again):
+            top.addWidget(widget)
+        top.addStretch(1)
+        for button in (self.every, self.even, self.as_they_are):
+            shares.addWidget(button)
+        left, right = QVBoxLayout(), QVBoxLayout()
+        left.addWidget(self.kinds, 1)
+        left.addLayout(shares)
+        mover.addWidget(self.moved_text)
+        mover.addWidget(self.to, 1)
+        mover.addWidget(self.move_button)
+        right.addWidget(self.pictures, 1)
+        right.addLayout(mover)
+        middle.addLayout(left, 4)
+        middle.addLayout(right, 6)
+        bottom.addWidget(self.copy)
+        bottom.addStretch(1)
+        bottom.addWidget(self.use_button)
+        bottom.addWidget(self.close_button)
+        outer = QVBoxLayout(self)
+        outer.addLayout(top)
+        outer.addLayout(middle, 1)
+        outer.addWidget(self.hint)
+        outer.addLayout(bottom)
+        for button in self.findChildren(QPushButton):
+            # Enter in a name must not press a button.
+            button.setAutoDefault(False)
+
+    def _choose_source(self, index: int) -> None:
+        self._stop()
+        source = self._sources[index]
+        by_looks = source.path is None and not source.given
+        for widget in (self.number, self.again):
+            widget.setVisible(by_looks)
+        known = self._tables.get(source)
+        if known is not None:
+            self._show(known)
+        elif by_looks:
+            self.sort()
+        else:
+            try:
+                table = source.table(self._data, self._loaded)
+            except CellsegError as error:
+                self.say(str(error), True)
+                return
+            weights = {kind: w for kind, w in self._weights.items() if kind in table.kinds} if index == 0 else {}
+            self._show(KindTable(table.images, table.kinds, table.groups, weights))
+
+    def _show(self, table: KindTable) -> None:
+        """Show other kinds, with the same ones selected as far as they are there."""
+        selected = self.selected_images()
+        self.table = self._tables[self.source] = table
+        self.kinds.show_table(table)
+        with QSignalBlocker(self.to):
+            text = self.to.currentText()
+            self.to.clear()
+            self.to.addItems([kind or NO_KIND for kind in self.kinds.names])
+            self.to.setEditText(text)
+        self._show_pictures()
+        self._select_images(selected)
+        self._explain()
+        self._enable()
+
+    def _on_weighted(self, kind: str, share: float) -> None:
+        # Not shown anew: the control is still at work.
+        self.table = self._tables[self.source] = self.table.weighted(kind, share)
+        self._explain()
+
+    def _on_renamed(self, old: str, new: str) -> None:
+        try:
+            self._show(self.table.renamed(old, new))
+        except CellsegError as error:
+            self._show(self.table)
+            self.say(str(error), True)
+
+    def _show_pictures(self) -> None:
+        shown = set(self.kinds.selected() or self.kinds.names)
+        kind_of = dict(zip(self.table.images, self.table.kinds, strict=True))
+        place = {kind: i for i, kind in enumerate(self.kinds.names)}
+        names = sorted((name for name, kind in kind_of.items() if kind in shown), key=lambda n: (place[kind_of[n]], n))
+        self.model.show(names, kind_of)
+        self._enable()
+
+    def _select_images(self, names: list[str]) -> None:
+        places = {name: i for i, name in enumerate(self.model.names)}
+        model = self.pictures.selectionModel()
+        for name in names:
+            if name in places:
+                model.select(self.model.index(places[name]), model.SelectionFlag.Select)
+
+    def _explain(self) -> None:
+        table, total = self.table, sum(self.table.shares().values())
+        divided = table.divided()
+        if divided:
+            self.say(
+                f"Images of one field of view are in two kinds ({divided[0]}): some may be learned from while others "
+                "are held out, which flatters. Move them together.",
+                True,
+            )
+        elif table.weights and abs(total - 1) > 1e-3:
+            self.say(f"The shares add up to {100 * total:.0f} %; they count relative to each other.")
+        else:
+            self.say(f"{len(table.images):,} images in {len(table.counts())} kinds. Click a kind to see its images.")
+
+    def _enable(self) -> None:
+        n = len(self.selected_images())
+        self.moved_text.setText(f"Move {n} selected to" if n else "Select images to move them to")
+        self.move_button.setEnabled(n > 0 and bool(self.to.currentText().strip()) and not self.busy)
+        for widget in (self.kinds, self.pictures, self.even, self.as_they_are, self.use_button, self.copy, self.again):
+            widget.setEnabled(not self.busy)
+
+    def _on_looked(self, progress: Progress) -> None:
+        if self.busy:
+            self.say(f"Looking at the images: {progress.done} of {progress.total} …")
+
+    def _on_sorted(self, table: KindTable) -> None:
+        if self.busy:
+            self._sorting = None
+            self._show(table)
+
+    def _on_failed(self, error: BaseException) -> None:
+        if self.busy:
+            self._sorting = None
+            self._enable()
+            self.say(str(error) or type(error).__name__, True)
+
+    def _on_copy(self) -> None:
+        start = str(self._data.path.parent / "kinds.csv")
+        path, _ = QFileDialog.getSaveFileName(self, "Save the kinds as", start, "Tables (*.csv)")
+        # The person was asked about this very name, and no other.
+        if path:
+            self.save_copy(Path(path))
+
+    def _stop(self) -> None:
+        if self._sorting is not None:
+            self._sorting.quit()
+            self._sorting = None

@@ -1,0 +1,73 @@
+"""Opens the window with the models, and lets the other parts of the viewer know what was changed there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QWidget
+
+from ...network.versions import ModelVersion
+from ..models.calibration_job import CalibrationJob, CalibrationSource, calibration_job_of
+from ..models.calibration_sources import sources_for
+from ..models.models_window import ModelsWindow
+from ..shared.bindings import Bindings
+from ..shared.colors import theme_colors
+from ..viewer.bench import Workbench
+from .job import TrainJob
+from .set_section import TrainSetSection
+
+
+class ModelsOpener(QObject):
+    """At most one window with models.
+
+    Parameters
+    ----------
+    bench : Workbench
+    job : TrainJob
+        Knows which images with masks are chosen.
+    corrections : TrainSetSection
+        Knows the training set.
+    parent : QWidget
+
+    Signals
+    -------
+    changed(str)
+        A model was taken in, or has new defaults: its name.
+    """
+
+    changed = Signal(str)
+
+    def __init__(self, bench: Workbench, job: TrainJob, corrections: TrainSetSection, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._bench, self._job, self._corrections, self._parent = bench, job, corrections, parent
+        self.calibration: CalibrationJob = calibration_job_of(bench)
+        self.window: ModelsWindow | None = None
+        self._bindings = Bindings(self)
+        self._bindings.bind(job.set_changed, self._on_sources)
+        corrections.listed.connect(self._on_sources)
+
+    def open(self, selected: str) -> None:
+        """Open the window, anew if it is open, with a model selected."""
+        if self.window is not None:
+            if self.window.busy:
+                self.window.raise_()
+                return
+            self.window.close()
+        colors = theme_colors(self._bench.viewer.theme)
+        self.window = window = ModelsWindow(self.calibration, self._sources, selected, colors, self._parent)
+        window.changed.connect(self.changed)
+        window.finished.connect(lambda *_: self._on_closed(window))
+        window.show()
+
+    def _sources(self, model: ModelVersion) -> Sequence[CalibrationSource]:
+        corrected = self._job.folder if self._corrections.usable else None
+        return sources_for(model, self._job.data, corrected)
+
+    def _on_sources(self, *_: object) -> None:
+        if self.window is not None:
+            self.window.refresh_sources()
+
+    def _on_closed(self, window: ModelsWindow) -> None:
+        if self.window is window:
+            self.window = None

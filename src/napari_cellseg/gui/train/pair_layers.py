@@ -1,0 +1,98 @@
+"""An image and its cells as layers, to be looked at: of a dataset, or of what a new model was checked on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels, Layer
+from napari.utils.colormaps import DirectLabelColormap
+
+from ...training.data.sample import Sample
+from ..viewer.bench import Workbench
+
+# As in the report: what is true, and what was found.
+COLORS = {"truth": "#78ff3c", "found": "#00c8ff"}
+
+
+class PairLayers:
+    """The layers of one image at a time; the next one is put into the same layers, and what is not needed is hidden.
+
+    They are not removed: napari 0.9 on a software renderer crashes when an image and labels were removed, and an image
+    in colours is drawn then.
+    """
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._layers: dict[str, Layer] = {}
+
+    @property
+    def shown(self) -> bool:
+        """Whether an image is being looked at."""
+        return any(layer.visible and layer in self._bench.viewer.layers for layer in self._layers.values())
+
+    def show(self, sample: Sample, found: np.ndarray | None = None) -> None:
+        """Show an image with its cells; with those found by a model too, both are outlines."""
+        what = "to learn from" if found is None else "held out"
+        put = [self._image(sample.image, f"{sample.name} ({what})")]
+        if found is None:
+            put.append(self._labels("masks", sample.labels, sample.name))
+        else:
+            put += [self._labels(kind, labels, sample.name) for kind, labels in
+                    (("truth", sample.labels), ("found", found))]  # fmt: skip
+        self._show_only(put)
+
+    def show_picture(self, picture: np.ndarray, name: str) -> None:
+        """Show a picture in colours."""
+        self._show_only([self._image(picture, name)])
+
+    def hide(self) -> None:
+        """Look at none of them any more."""
+        for layer in self._layers.values():
+            layer.visible = False
+
+    def _image(self, data: np.ndarray, name: str) -> Layer:
+        rgb = data.ndim == 3
+        layer = self._layer("colours" if rgb else "grey", data, name, lambda: ImageLayer(data, name=name, rgb=rgb))
+        if not rgb:
+            layer.reset_contrast_limits()
+        return layer
+
+    def _labels(self, kind: str, data: np.ndarray, of: str) -> Layer:
+        def make() -> Layer:
+            if kind == "masks":
+                return Labels(data, opacity=0.5)
+            layer = Labels(data, colormap=DirectLabelColormap(color_dict={None: COLORS[kind], 0: "transparent"}))
+            layer.opacity, layer.contour = 1.0, 1
+            return layer
+
+        layer = self._layer(kind, data, f"{of} {kind}", make)
+        # Only to be looked at: what is painted here would be lost.
+        layer.editable = False
+        return layer
+
+    def _layer(self, kind: str, data: np.ndarray, name: str, make: Callable[[], Layer]) -> Layer:
+        """Return the layer of a kind with other data; a new one where the person has removed it."""
+        viewer, layer = self._bench.viewer, self._layers.get(kind)
+        if layer is None or layer not in viewer.layers:
+            layer = self._layers[kind] = viewer.add_layer(make())
+        else:
+            layer.data = data
+        layer.name = name
+        return layer
+
+    def _show_only(self, wanted: list[Layer]) -> None:
+        viewer, chosen = self._bench.viewer, self._bench.session.chosen
+        for layer in viewer.layers:
+            # What lies above would cover it; the person shows it again in the layer list.
+            layer.visible = layer in wanted
+        viewer.layers.selection.active = wanted[-1]
+        if chosen is not None:
+            # A look does not change which image is being worked on.
+            self._bench.session.choose(chosen)
+        try:
+            viewer.reset_view(layers=wanted)
+        except TypeError:
+            # Older versions of napari only fit everything.
+            viewer.reset_view()

@@ -1,0 +1,157 @@
+"""Trainings side by side, in a window of its own: figures, curves, and what differs between their settings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import (
+    QDialog,
+    QHBoxLayout,
+    QHeaderView,
+    QLabel,
+    QPushButton,
+    QScrollArea,
+    QTableWidget,
+    QTableWidgetItem,
+    QVBoxLayout,
+    QWidget,
+)
+
+from ...imaging.errors import CellsegError
+from ...network.versions import list_models
+from ...training.comparing import FIGURES, RunSummary, run_table, summarize_run
+from ...training.curves import draw_curves
+from ..shared.pictures import pixmap
+
+COLUMNS = ("Version", "Images", "Steps", "Minutes", *(title for title, *_ in FIGURES))
+SIZE = (960, 600)
+AT_FIRST = 4
+
+
+@dataclass(frozen=True)
+class Run:
+    """A version that a training has left, and what it left; `problem` where that cannot be read."""
+
+    path: Path
+    summary: RunSummary | None
+    problem: str = ""
+
+
+def find_runs() -> list[Run]:
+    """Return the trainings of all versions that can be used, the person's newest first."""
+    found = []
+    for model in list_models():
+        try:
+            found.append(Run(model.path, summarize_run(model.path)))
+        except CellsegError as error:
+            if model.training:
+                found.append(Run(model.path, None, str(error)))
+    return sorted(found, key=lambda run: (-(run.path / "training.json").stat().st_mtime, run.path.name))
+
+
+class RunsWindow(QDialog):
+    """Table of trainings; those that are ticked are drawn.
+
+    Parameters
+    ----------
+    runs : sequence of Run
+    ticked : Path, optional
+        The one that it is about.
+    parent : QWidget, optional
+    """
+
+    def __init__(self, runs: Sequence[Run], ticked: Path | None = None, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setObjectName("napari_cellseg_runs")
+        self.setWindowTitle("Compare trainings")
+        self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.resize(*SIZE)
+        self._runs = [run for run in runs if run.summary is not None]
+        self.problems = [run.problem for run in runs if run.summary is None]
+        self._build()
+        self._fill(ticked)
+
+    @property
+    def chosen(self) -> list[RunSummary]:
+        """Those that are ticked."""
+        ticked = [
+            run.summary
+            for i, run in enumerate(self._runs)
+            if self.table.item(i, 0).checkState() == Qt.CheckState.Checked
+        ]
+        return [summary for summary in ticked if summary is not None]
+
+    def _build(self) -> None:
+        self.table = QTableWidget(len(self._runs), len(COLUMNS), objectName="runs_table")
+        self.table.setHorizontalHeaderLabels(COLUMNS)
+        self.table.verticalHeader().hide()
+        self.table.setToolTip("Tick the trainings to be drawn below.")
+        self.table.setSelectionMode(QTableWidget.SelectionMode.NoSelection)
+        self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
+        header = self.table.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        self.curves = QLabel(objectName="runs_curves")
+        self.curves.setAlignment(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop)
+        self.differences = QLabel(objectName="runs_differences")
+        self.differences.setWordWrap(True)
+        self.differences.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        inside = QWidget()
+        column = QVBoxLayout(inside)
+        column.addWidget(self.curves)
+        column.addWidget(self.differences)
+        column.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setWidget(inside)
+        close = QPushButton("Close", objectName="runs_close")
+        close.setToolTip("Close this window.")
+        close.clicked.connect(self.accept)
+        row = QHBoxLayout()
+        row.addStretch(1)
+        row.addWidget(close)
+        outer = QVBoxLayout(self)
+        outer.addWidget(self.table, 2)
+        outer.addWidget(scroll, 5)
+        outer.addLayout(row)
+
+    def _fill(self, ticked: Path | None) -> None:
+        own = [i for i, run in enumerate(self._runs) if ticked is not None and run.path == ticked]
+        drawn = [i for i, run in enumerate(self._runs) if run.summary is not None and run.summary.history is not None]
+        newest = [i for i in drawn if i not in own]
+        shown = {*own, *newest[: AT_FIRST - len(own)]}
+        for i, run in enumerate(self._runs):
+            summary = run.summary
+            assert summary is not None
+            figures = ["" if math.isnan(v) else f"{v:.3f}" for v in summary.figures.values()]
+            texts = [summary.name, str(summary.n_images), f"{summary.steps:,}", f"{summary.minutes:.1f}", *figures]
+            for column, text in enumerate(texts):
+                item = QTableWidgetItem(text)
+                item.setFlags(Qt.ItemFlag.ItemIsEnabled)
+                if column:
+                    item.setTextAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+                else:
+                    item.setFlags(Qt.ItemFlag.ItemIsEnabled | Qt.ItemFlag.ItemIsUserCheckable)
+                    item.setCheckState(Qt.CheckState.Checked if i in shown else Qt.CheckState.Unchecked)
+                    item.setToolTip(str(run.path))
+                self.table.setItem(i, column, item)
+        self.table.itemChanged.connect(lambda *_: self._draw())
+        self._draw()
+
+    def _draw(self) -> None:
+        runs = self.chosen
+        histories = {run.name: run.history for run in runs if run.history is not None and len(run.history.step)}
+        self.curves.setVisible(bool(histories))
+        if histories:
+            self.curves.setPixmap(pixmap(np.asarray(draw_curves(histories).convert("RGB"))))
+        # The table above has the figures; below stands what its text has besides.
+        lines = run_table(runs)[1 + len(runs) :] if len(runs) > 1 else []
+        lines += self.problems
+        if not runs:
+            lines = ["Tick a training to see its curves.", *self.problems]
+        self.differences.setText("\n".join(lines))

@@ -1,0 +1,230 @@
+"""A search for settings under way: the child process, the trainings that it has done, and how it ended."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from ...imaging.home import user_home
+from ...training.data.choice import DataChoice
+from ..jobs.child_job import ChildJob
+from ..jobs.child_process import ChildProcess
+from ..viewer.bench import Workbench
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """One press of Start search.
+
+    Attributes
+    ----------
+    data : DataChoice
+    parent : str
+        Name or folder of the version that every training starts from; empty to start from nothing.
+    out : Path
+        A new folder.
+    minutes : float
+        Of all trainings together.
+    trials : int
+        Settings to try.
+    options : tuple of str
+        Further words of the command line: the settings to start from.
+    """
+
+    data: DataChoice
+    parent: str
+    out: Path
+    minutes: float
+    trials: int
+    options: tuple[str, ...] = ()
+
+    def words(self) -> list[str]:
+        """Return the command line that does this."""
+        words = ["search", *self.data.words(), "--out", str(self.out), "--minutes", f"{self.minutes:g}"]
+        words += ["--trials", str(self.trials), *(["--parent", self.parent] if self.parent else [])]
+        return [*words, *self.options]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """Settings that were tried, as the last of their trainings went.
+
+    Attributes
+    ----------
+    number, round : int
+    minutes : float
+    f1, iou : float or None
+        On what was held out.
+    changes : str
+        What differs from the settings to start from.
+    values : dict
+        The settings that a search may change, by group, as the controls hold them.
+    folder, problem : str
+    """
+
+    number: int
+    round: int
+    minutes: float
+    f1: float | None
+    iou: float | None
+    changes: str
+    values: Mapping[str, Mapping[str, Any]]
+    folder: str
+    problem: str
+
+
+@dataclass(frozen=True)
+class SearchOutcome:
+    """How a search ended: in a sentence, and whether it failed."""
+
+    request: SearchRequest
+    failed: bool
+    sentence: str
+
+
+class SearchJob(ChildJob):
+    """At most one search per viewer: idle, starting, running or stopping."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.request: SearchRequest | None = None
+        self.outcome: SearchOutcome | None = None
+        self.tried: dict[int, Tried] = {}
+        self._ranking: Sequence[int] = ()
+        self.n_done = self.n_total = 0
+        self.part = 0.0
+
+    @property
+    def ranked(self) -> list[Tried]:
+        """What was tried, best first."""
+        return [self.tried[number] for number in self._ranking if number in self.tried]
+
+    def start(self, request: SearchRequest, words: list[str] | None = None) -> bool:
+        """Start a search, unless one is under way; `words` stand in for our own command line."""
+        if self._child is not None:
+            return False
+        self.request, self.outcome, self.notes = request, None, []
+        self.tried, self._ranking = {}, ()
+        self.n_done = self.n_total = 0
+        self.part = 0.0
+        self._launch(request.words(), words)
+        return True
+
+    def sentence(self) -> str:
+        """Say in words how far it is."""
+        if self.kind == "starting":
+            return "Starting: reading the images …"
+        if self.kind == "stopping":
+            return "Stopping. What was tried is kept …"
+        if self.kind == "running":
+            return " ".join([f"Training {self.n_done + 1} of {self.n_total}.", *self.notes[-1:]])
+        return "" if self.outcome is None else self.outcome.sentence
+
+    def _hear(self, events: list[dict[str, Any]]) -> bool:
+        moved = False
+        for event in events:
+            kind = event.get("event")
+            if kind == "search":
+                self.n_total = int(_number(event.get("trainings")) or 0)
+                self._become("running")
+            elif kind == "progress":
+                total = _number(event.get("total"))
+                self.part = min((_number(event.get("done")) or 0.0) / total, 1.0) if total else self.part
+                moved = True
+            elif kind == "trial":
+                self._hear_trial(event)
+            elif kind == "note":
+                self.notes.append(str(event.get("text", "")))
+                self.changed.emit()
+            elif kind in ("done", "error"):
+                self._last = dict(event)
+        return moved
+
+    def _hear_trial(self, event: Mapping[str, Any]) -> None:
+        tried = _tried(event)
+        if tried is None:
+            return
+        self.tried[tried.number] = tried
+        ranking = event.get("ranking")
+        self._ranking = ranking if isinstance(ranking, list) else (*self._ranking, tried.number)
+        self.n_done = min(self.n_done + 1, max(self.n_total - 1, 0))
+        self.changed.emit()
+
+    def _part(self) -> float:
+        return self.part
+
+    def _title(self) -> str:
+        assert self.request is not None
+        return f"Trying settings on {self.request.data.name}"
+
+    def _conclude(self, child: ChildProcess, stopping: bool) -> SearchOutcome:
+        request = self.request
+        assert request is not None
+        n = len(self.tried)
+        best = next((tried for tried in self.ranked if tried.f1 is not None), None)
+        kept = "" if best is None else f" Best so far: settings {best.number}. Click a row to take its settings over."
+        if self._last.get("event") == "error":
+            return SearchOutcome(request, True, f"{self._last.get('message')}{kept}")
+        if stopping or self._last.get("stopped_early"):
+            return SearchOutcome(request, False, "Stopped." + (kept or " Nothing was tried to its end."))
+        if self._last.get("event") != "done":
+            return SearchOutcome(request, True, f"The search ended unexpectedly ({child.ending()}).{kept}")
+        if best is None:
+            why = f" {self.ranked[0].problem}" if self.ranked else ""
+            return SearchOutcome(request, True, f"None of these trainings came to its end.{why}")
+        sentence = f"{n} settings were tried; {best.number} was best. Click a row to take its settings over."
+        return SearchOutcome(request, False, sentence)
+
+
+_jobs: WeakKeyDictionary[Workbench, SearchJob] = WeakKeyDictionary()
+
+
+def search_job_of(bench: Workbench) -> SearchJob:
+    """Return the one search of a viewer."""
+    if bench not in _jobs:
+        _jobs[bench] = SearchJob()
+    return _jobs[bench]
+
+
+def search_dir(data: DataChoice, base: Path | None = None) -> Path:
+    """Return the folder of a new search: ``plate 1``, then ``plate 2``."""
+    base = base or user_home() / "searches"
+    i = 1
+    while (base / f"{data.name} {i}").exists():
+        i += 1
+    return base / f"{data.name} {i}"
+
+
+def _tried(event: Mapping[str, Any]) -> Tried | None:
+    number, values = _number(event.get("number")), event.get("values")
+    if number is None or not isinstance(values, dict):
+        return None
+    return Tried(
+        int(number),
+        int(_number(event.get("round")) or 1),
+        _number(event.get("minutes")) or 0.0,
+        _number(event.get("f1")),
+        _number(event.get("iou")),
+        _in_short(str(event.get("changes", ""))),
+        {str(group): dict(entries) for group, entries in values.items() if isinstance(entries, dict)},
+        str(event.get("folder", "")),
+        str(event.get("problem") or ""),
+    )
+
+
+def _in_short(changes: str) -> str:
+    """Say in a narrow column what a trial changed."""
+    if changes == "as asked":
+        return "nothing"
+    for long, short in ((" x ", " × "), ("learning rate", "rate"), ("batch size", "crops")):
+        changes = changes.replace(long, short)
+    return changes
+
+
+def _number(value: object) -> float | None:
+    usable = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if usable else None  # type: ignore[arg-type]

@@ -1,0 +1,257 @@
+"""What is learned from: the training set's folder and its entries, to be looked at, replaced and removed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+
+from ...imaging.errors import CellsegError
+from ...training.data.datasets import Sample
+from ...training.data.training_set import Entry, Stamp, TrainingSet
+from ..shared.bindings import Bindings
+from ..shared.colors import Colors
+from ..shared.fold import Fold
+from ..shared.layout import small_button
+from ..shared.workers import Latest
+from ..viewer.bench import Workbench
+from .add_entry import Ask, add_current
+from .entry_layers import EntryLayers
+from .entry_list import EntryList
+from .job import TrainJob
+from .source import TrainSource
+
+EMPTY = "Nothing here yet. Correct and review an image, then add it."
+
+
+class TrainSetSection(QWidget):
+    """What is learned from, and the list of its entries where it is a training set.
+
+    Parameters
+    ----------
+    bench : Workbench
+    job : TrainJob
+        Knows which folder is chosen.
+    ask : callable
+        Asks a question inside the panel.
+    tell : callable
+        Shows a sentence, and whether it is bad news.
+
+    Signals
+    -------
+    listed()
+        The entries were read.
+    """
+
+    listed = Signal()
+
+    def __init__(self, bench: Workbench, job: TrainJob, ask: Ask, tell: Callable[[str, bool], object]) -> None:
+        super().__init__()
+        self._bench, self._job, self._ask, self._tell = bench, job, ask, tell
+        self.entries: list[Entry] = []
+        self.problem = ""
+        self._colors: Colors | None = None
+        self._set: TrainingSet | None = None
+        self._listing = Latest(self._on_failed)
+        self._reading = Latest(self._on_failed)
+        self._writing: list[Latest] = []
+        self._layers = EntryLayers(bench)
+        self._build()
+        self._lay_out()
+        self._bindings = Bindings(self)
+        self._bindings.bind(job.set_changed, self._on_set_changed)
+        for signal in (bench.session.chosen_changed, bench.session.cells_changed):
+            self._bindings.bind(signal, self._on_cells)
+        for work in (self._listing, self._reading):
+            self.destroyed.connect(work.close)
+        self._on_cells()
+
+    @property
+    def usable(self) -> list[Entry]:
+        """Entries that can be learned from."""
+        return [entry for entry in self.entries if not entry.problem]
+
+    @property
+    def busy(self) -> bool:
+        """Whether the folder is being read or written."""
+        return any(work.busy for work in (self._listing, self._reading, *self._writing))
+
+    def refresh(self) -> None:
+        """Read the folder again, beside the window's thread."""
+        self.source.refresh()
+        folder = self._job.folder
+
+        def read() -> tuple[TrainingSet | None, list[Entry], str]:
+            if not folder.exists():
+                return None, [], ""
+            try:
+                # The same object again: it does not read files that have not changed.
+                known = self._set if self._set is not None and self._set.path == folder else TrainingSet.open(folder)
+                return known, known.entries(), ""
+            except CellsegError as error:
+                return None, [], str(error)
+
+        self._listing.ask(read, lambda found: self._show(folder, *found))
+
+    def set_colors(self, colors: Colors) -> None:
+        """Follow the theme."""
+        self._colors = colors
+        self.hint.setStyleSheet(f"color: {colors.faint.name()};")
+        self._fill()
+
+    def _build(self) -> None:
+        self.source = TrainSource(self._job)
+        self.list = EntryList()
+        self.list.itemSelectionChanged.connect(self._on_selected)
+        self.list.itemDoubleClicked.connect(lambda *_: self.view_selected())
+        self.hint = QLabel(EMPTY, objectName="training_hint")
+        self.hint.setWordWrap(True)
+        self.add = small_button(
+            "training_add",
+            "Add this image",
+            "Put the image that is shown, with its cells and the reviewed area, into this training set.",
+        )
+        self.view = small_button("training_view", "View", "Show this entry's image, labels and reviewed area.")
+        self.replace = small_button(
+            "training_replace",
+            "Replace",
+            "Put the layers that View has opened, as you changed them, in the place of this entry.",
+        )
+        self.remove = small_button("training_remove", "Remove", "Delete this entry's files from the training set.")
+        self.add.clicked.connect(self._on_add)
+        self.view.clicked.connect(self.view_selected)
+        self.replace.clicked.connect(self._on_replace)
+        self.remove.clicked.connect(self._on_remove)
+
+    def _lay_out(self) -> None:
+        buttons = QHBoxLayout()
+        buttons.setSpacing(4)
+        for button, part in ((self.add, 4), (self.view, 2), (self.replace, 3), (self.remove, 3)):
+            buttons.addWidget(button, part)
+        inside = QWidget()
+        column = QVBoxLayout(inside)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addWidget(self.list)
+        column.addWidget(self.hint)
+        column.addLayout(buttons)
+        self.fold = Fold("training_fold", "no images", "Show or hide the list of images.", inside, True)
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.setSpacing(3)
+        outer.addWidget(self.source)
+        outer.addWidget(self.fold)
+        self.fold.setVisible(self._job.data is None)
+
+    def _show(self, folder: Path, opened: TrainingSet | None, entries: list[Entry], problem: str) -> None:
+        if folder == self._job.folder:
+            self._set, self.entries, self.problem = opened, entries, problem
+            self._fill()
+            self.listed.emit()
+
+    def _fill(self) -> None:
+        self.list.show_entries(self.entries, self._colors)
+        self.fold.title.setText(self.summary())
+        self.hint.setVisible(bool(self.problem) or not self.entries)
+        self.hint.setText(self.problem or EMPTY)
+        self._on_selected()
+
+    def summary(self) -> str:
+        """Say how much there is to learn from."""
+        n_bad = len(self.entries) - len(self.usable)
+        if not self.entries:
+            return "this folder cannot be used" if self.problem else "no images yet"
+        n_cells = sum(entry.n_cells for entry in self.usable)
+        images = f"{len(self.usable)} image" + ("" if len(self.usable) == 1 else "s")
+        return f"{images}, {n_cells:,} cells" + (f"; {n_bad} cannot be used" if n_bad else "")
+
+    def _on_set_changed(self, folder: Any) -> None:
+        self.fold.setVisible(self._job.data is None)
+        if self._job.data is not None:
+            self.source.refresh()
+        elif folder == self._job.folder:
+            self.refresh()
+
+    def _on_selected(self) -> None:
+        name = self.list.selected()
+        for button in (self.view, self.remove):
+            button.setEnabled(name is not None)
+        # What is being written has another stamp soon: a second Replace would take it for somebody else's.
+        writing = any(work.busy for work in self._writing)
+        self.replace.setEnabled(name is not None and not writing and self._layers.shown(name))
+
+    def _on_cells(self, key: Any = None) -> None:
+        self.add.setEnabled(self._bench.session.cells is not None)
+
+    def _on_add(self) -> None:
+        try:
+            add_current(self._bench, self._job.folder, ask=self._ask, tell=self._tell)
+        except CellsegError as error:
+            self._tell(str(error), True)
+
+    def view_selected(self) -> None:
+        """Show the selected entry as layers."""
+        name, opened = self.list.selected(), self._set
+        if name is None or opened is None:
+            return
+
+        def read() -> tuple[Sample, Stamp]:
+            # The stamp comes first: what changes while it is read must not count as shown.
+            stamp = opened.stamp(name)
+            return opened.read(name), stamp
+
+        def show(found: tuple[Sample, Stamp]) -> None:
+            self._layers.show(opened.path, *found)
+            self._on_selected()
+            self._tell(f"'{name}' is shown. To change it, edit its labels or reviewed layer and press Replace.", False)
+
+        self._reading.ask(read, show)
+
+    def _on_replace(self) -> None:
+        name, opened = self.list.selected(), self._set
+        if name is None or opened is None:
+            return
+        try:
+            image, labels, reviewed, stamp = self._layers.read(opened.path, name)
+        except CellsegError as error:
+            self._tell(str(error), True)
+            return
+
+        def replaced(now: Stamp) -> None:
+            self._layers.replaced(opened.path, name, stamp, now)
+            self._tell(f"'{name}' was replaced by what the layers show.", False)
+            self._job.set_changed.emit(opened.path)
+
+        self._write(lambda: opened.put_back(name, image, labels, reviewed, stamp), replaced)
+
+    def _on_remove(self) -> None:
+        name, opened = self.list.selected(), self._set
+        if name is None or opened is None:
+            return
+
+        def removed(_: object) -> None:
+            self._tell(f"'{name}' was removed from the training set.", False)
+            self._job.set_changed.emit(opened.path)
+
+        self._ask(
+            f"Delete '{name}' from the training set? Its image, labels and reviewed area there are gone then.",
+            "Delete it",
+            "Keep it",
+            lambda: self._write(lambda: opened.remove(name), removed),
+        )
+
+    def _write(self, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
+        """Change the folder beside the window's thread: of several changes none is left out for a later one."""
+        job = Latest(self._on_failed, self._on_selected)
+        self.destroyed.connect(job.close)
+        job.ask(work, then)
+        self._writing = [*(other for other in self._writing if other.busy), job]
+        self._on_selected()
+
+    def _on_failed(self, error: BaseException) -> None:
+        if not isinstance(error, (CellsegError, OSError)):
+            self._bench.failed(error)
+        self._tell(str(error) or type(error).__name__, True)

@@ -1,0 +1,129 @@
+"""Which folder or file is learned from: a training set of ours, or images with masks from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QMenu, QWidget
+
+from ...imaging.errors import CellsegError
+from ...training.data.choice import DataChoice
+from ...training.data.training_set import TrainingSet, default_training_set
+from ..shared.layout import SMALL, shrinkable, small_button
+from .job import TrainJob
+
+
+class TrainSource(QWidget):
+    """The chooser of what is learned from; the job says by `set_changed` that there is another.
+
+    Parameters
+    ----------
+    job : TrainJob
+        Knows what is chosen.
+    """
+
+    def __init__(self, job: TrainJob, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._job = job
+        self._choices: list[DataChoice] = [] if job.data is None else [job.data]
+        self.folder = QComboBox(objectName="training_set")
+        self.folder.setToolTip("What is learned from: your corrected images, or images with masks from elsewhere.")
+        shrinkable(self.folder)
+        self.folder.activated.connect(self._on_activated)
+        self.other = small_button("training_folder", "Open …", "Learn from other images: a folder, a zip, an npz.")
+        menu = QMenu(self.other)
+        for text, tip, slot in (
+            ("Folder …", "A training set, or images with masks.", self._on_folder),
+            ("Zip or npz …", "Images with masks in one file.", self._on_file),
+            ("Images and masks in two folders …", "Files of the same name belong together.", self._on_two),
+        ):
+            action = menu.addAction(text)
+            action.setToolTip(tip)
+            action.triggered.connect(slot)
+        self.other.setMenu(menu)
+        # The three dots say that there is more; an arrow beside them does not fit.
+        self.other.setStyleSheet(f"{SMALL} QPushButton::menu-indicator {{ image: none; width: 0; }}")
+        row = QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(QLabel("Learn from"))
+        row.addWidget(self.folder, 3)
+        row.addWidget(self.other, 1)
+
+    def choose(self, folder: str | Path) -> None:
+        """Use another training set."""
+        self._job.folder, self._job.data = Path(folder), None
+        self._job.set_changed.emit(self._job.folder)
+
+    def choose_data(self, choice: DataChoice) -> None:
+        """Learn from images with masks in the place of a training set."""
+        self._choices = [*(other for other in self._choices if other != choice), choice]
+        self._job.data = choice
+        self._job.set_changed.emit(choice.path)
+
+    def choose_folder(self, folder: str | Path) -> None:
+        """Use a folder, as the training set or the images with masks that it holds."""
+        if is_training_set(Path(folder)):
+            self.choose(folder)
+        else:
+            self.choose_data(DataChoice(Path(folder)))
+
+    def refresh(self) -> None:
+        """List the training sets that lie where ours does, what was opened, and what is chosen."""
+        default, chosen, data = default_training_set(), self._job.folder, self._job.data
+        if data is not None and data not in self._choices:
+            self._choices.append(data)
+        found = [default]
+        if default.parent.is_dir():
+            found += sorted(p for p in default.parent.iterdir() if p != default and (p / "images").is_dir())
+        found += [] if chosen in found else [chosen]
+        with QSignalBlocker(self.folder):
+            self.folder.clear()
+            for path in found:
+                self.folder.addItem(path.name, str(path))
+                self.folder.setItemData(self.folder.count() - 1, str(path), Qt.ItemDataRole.ToolTipRole)
+            for choice in self._choices:
+                self.folder.addItem(choice.name, choice)
+                self.folder.setItemData(self.folder.count() - 1, str(choice), Qt.ItemDataRole.ToolTipRole)
+            place = found.index(chosen) if data is None else len(found) + self._choices.index(data)
+            self.folder.setCurrentIndex(place)
+
+    def _on_activated(self, index: int) -> None:
+        chosen = self.folder.itemData(index)
+        if isinstance(chosen, DataChoice):
+            self.choose_data(chosen)
+        else:
+            self.choose(chosen)
+
+    def _on_folder(self) -> None:
+        start = self._job.folder if self._job.folder.exists() else self._job.folder.parent.parent
+        title = "Choose a training set, or a folder of images with masks"
+        folder = QFileDialog.getExistingDirectory(self, title, str(start))
+        if folder:
+            self.choose_folder(folder)
+
+    def _on_file(self) -> None:
+        kinds = "Images with masks (*.zip *.npz)"
+        path, _ = QFileDialog.getOpenFileName(self, "Choose a zip or npz of images with masks", "", kinds)
+        if path:
+            self.choose_data(DataChoice(Path(path)))
+
+    def _on_two(self) -> None:
+        images = QFileDialog.getExistingDirectory(self, "Choose the folder of images")
+        if not images:
+            return
+        start = str(Path(images).parent)
+        masks = QFileDialog.getExistingDirectory(self, "Choose the folder of masks, files of the same names", start)
+        if masks:
+            self.choose_data(DataChoice(Path(images), Path(masks)))
+
+
+def is_training_set(folder: Path) -> bool:
+    """Whether a folder holds a training set of ours, or nothing yet."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return True
+    try:
+        TrainingSet.open(folder)
+    except CellsegError:
+        return False
+    return True

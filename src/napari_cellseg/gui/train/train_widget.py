@@ -1,0 +1,339 @@
+"""The Train widget: learn from corrections in the background, compare old and new, then choose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import QTimer
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
+
+from ...evaluation.compare import read_comparison
+from ...imaging.errors import CellsegError
+from ...network.versions import ModelVersion, load_model, user_models_dir
+from ...training.data.choice import DataChoice, scratch_version_dir
+from ...training.finetune_params import FineTuneParams
+from ...training.runs import next_version_dir
+from ..menus.commands import segment_widget
+from ..segment.segment_widget import SegmentWidget
+from ..shared.bindings import Bindings
+from ..shared.colors import theme_colors
+from ..shared.fold import Fold
+from ..shared.question import Question
+from ..viewer.dock import Dock
+from .data_section import TrainDataSection
+from .expert_section import TrainDataExpertSection, TrainExpertSection
+from .guard_section import TrainGuardSection
+from .job import Outcome, TrainRequest, job_of
+from .kinds_opener import KindsOpener
+from .models_opener import ModelsOpener
+from .pair_layers import PairLayers
+from .result_section import TrainResultSection
+from .runs_window import RunsWindow, find_runs
+from .search_job import SearchRequest, search_dir, search_job_of
+from .search_section import SearchSection
+from .set_section import TrainSetSection
+from .start_section import SCRATCH, TrainStartSection
+from .unfinished import TrainUnfinished
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+    from .runs_window import Run
+
+NOTHING = (
+    "There is nothing to learn from yet. Segment an image, correct and review some of its cells in the Correct widget, "
+    "and add it to this training set."
+)
+
+SEARCHING = (
+    "A search for settings is under way, and a training beside it would spoil its figures. Cancel it first, or wait."
+)
+
+
+class TrainWidget(Dock):
+    """Dock widget that makes a new model version from corrected images, or from images with masks.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        Given by napari.
+    """
+
+    def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
+        super().__init__(napari_viewer, "train", parent)
+        self.job = job_of(self.bench)
+        self.question = Question()
+        self.start_section = TrainStartSection(self.job)
+        self.set_section = TrainSetSection(self.bench, self.job, self.question.ask, self.start_section.say)
+        self.guard_section = TrainGuardSection(self.bench, self.question)
+        layers = PairLayers(self.bench)
+        self.result_section = TrainResultSection(self.bench, self.start_section.say, layers)
+        self.expert_section, self.data_expert = TrainExpertSection(), TrainDataExpertSection()
+        self.data_section = TrainDataSection(
+            self.bench, self.job, self.start_section.say, lambda: self.data_expert.augment, layers
+        )
+        self.search_job = search_job_of(self.bench)
+        self.search_section = SearchSection(self.search_job, self.job, self._search_request)
+        self._runs: RunsWindow | None = None
+        self.kinds = KindsOpener(self.bench, self.job, self.data_section, self.data_expert.files, self)
+        self.models = ModelsOpener(self.bench, self.job, self.set_section, self)
+        self.unfinished = TrainUnfinished(self.job, self.start_section.say)
+        self.unfinished.resumed.connect(self.resume)
+        self._lay_out()
+        self.start_section.asked.connect(self.start)
+        # Its place is known only once the layout has made room for it.
+        self.question.asked.connect(lambda: QTimer.singleShot(0, self._show_question))
+        self.start_section.use_asked.connect(self.use)
+        self.guard_section.used.connect(self.use)
+        self.guard_section.kept.connect(self._on_kept)
+        self.start_section.figures_asked.connect(self.show_figures)
+        self.start_section.parent_changed.connect(self._on_source)
+        self.data_expert.changed.connect(self._on_source)
+        self.result_section.used.connect(self.use)
+        self.result_section.closed.connect(self._show_expert)
+        self.result_section.compare_asked.connect(self.compare)
+        self.start_section.compare_asked.connect(self.compare)
+        self.start_section.models_asked.connect(lambda: self.models.open(self.start_section.parent_name))
+        self.models.changed.connect(self._on_models)
+        self.data_section.read.connect(self._on_source)
+        self.data_section.kinds_asked.connect(self.kinds.open)
+        self.kinds.used.connect(self.start_section.say)
+        self.search_section.taken.connect(lambda tried: self.data_expert.take_over(tried.values))
+        self._bindings = Bindings(self)
+        self._bindings.bind(self.job.changed, self._on_changed)
+        self._bindings.bind(self.job.ended, self._on_ended)
+        self._bindings.bind(self.job.set_changed, self._on_source)
+        self._on_source()
+        if self.job.outcome is not None:
+            self._on_ended(self.job.outcome)
+
+    def start(self) -> None:
+        """Start to train, unless something is missing, which is said."""
+        problem = SEARCHING if self.search_job.running else self._problem()
+        if problem:
+            self.start_section.say(problem, True)
+            return
+        try:
+            request = self._train_request() if self.trains else self._fine_tune_request()
+        except CellsegError as error:
+            self.start_section.say(str(error), True)
+            return
+        self._begin(request)
+
+    def resume(self) -> None:
+        """Go on with the run that was interrupted last."""
+        run = self.unfinished.run
+        if self.search_job.running:
+            self.start_section.say(SEARCHING, True)
+        elif run is not None:
+            folder = Path(run.training_set)
+            self._begin(TrainRequest(folder, run.parent, run.path, 0, resume=True, command=run.command))
+
+    def use(self, name_or_path: str) -> None:
+        """Let the Segment widget use a version, and predict the current image again; corrections stay."""
+        try:
+            version = load_model(name_or_path)
+        except CellsegError as error:
+            self.start_section.say(str(error), True)
+            return
+        listed = version.bundled or version.path.parent == user_models_dir().resolve()
+        wanted = version.name if listed else str(version.path)
+        self._show_expert()
+        segment = self._segment_widget()
+        segment.model_section.refresh(wanted)
+        self.start_section.refresh(wanted)
+        again = self.bench.session.cells is not None and self.bench.session.running is None
+        if again:
+            segment.segment()
+        done = "The current image is being segmented again; your corrections stay." if again else ""
+        self.start_section.say(f"{version.name} is used from now on. {done}".strip())
+
+    @property
+    def trains(self) -> bool:
+        """Whether Start trains on images with masks, rather than fine-tune on corrections."""
+        return self.job.data is not None or self.start_section.parent_name == SCRATCH
+
+    def show_figures(self, name_or_path: str) -> None:
+        """Show how good a version was when it was made: against its parent, or on held-out images."""
+        try:
+            version = load_model(name_or_path)
+            comparison = read_comparison(version.path)
+        except CellsegError as error:
+            self.start_section.say(str(error), True)
+            return
+        if comparison is not None:
+            request = TrainRequest(self.job.folder, version.parent or "", version.path, 0)
+            self._show_outcome(Outcome(request, version, comparison, False, False, ""))
+        else:
+            self._show_version(version)
+        self._fold_for(True)
+
+    def compare(self, path: Path | None = None) -> None:
+        """Open a window with the trainings of all versions side by side."""
+        self._reading_runs = self.bench.in_background(find_runs, lambda runs: self._show_runs(runs, path))
+
+    def _show_runs(self, runs: list[Run], path: Path | None) -> None:
+        if self._runs is not None:
+            self._runs.close()
+        self._runs = RunsWindow(runs, path, self)
+        self._runs.destroyed.connect(self._on_runs_closed)
+        self._runs.show()
+
+    def _on_runs_closed(self) -> None:
+        self._runs = None
+
+    def _fine_tune_request(self) -> TrainRequest:
+        name, minutes = self.start_section.parent_name, self.start_section.minutes.value()
+        parent = load_model(name)
+        FineTuneParams(minutes=minutes, **self.expert_section.values())
+        return TrainRequest(self.job.folder, name, next_version_dir(parent.name), minutes, self.expert_section.words())
+
+    def _train_request(self) -> TrainRequest:
+        name = self.start_section.parent_name
+        minutes = 0.0 if self.data_expert.epochs else self.start_section.minutes.value()
+        data = self.job.data or DataChoice(self.job.folder)
+        out = scratch_version_dir(data) if name == SCRATCH else next_version_dir(load_model(name).name)
+        self.data_expert.check(minutes or None)
+        return TrainRequest(data.path, name, out, minutes, self.data_expert.words(), data=data, command="train")
+
+    def _search_request(self, minutes: float, trials: int) -> SearchRequest:
+        problem = self._problem()
+        if problem:
+            raise CellsegError(problem)
+        self.data_expert.check(minutes)
+        data = self.job.data or DataChoice(self.job.folder)
+        parent, options = self.start_section.parent_name, self.data_expert.words()
+        return SearchRequest(data, parent, search_dir(data), minutes, trials, options)
+
+    def _on_source(self, *_: Any) -> None:
+        """Follow what is learned from, and what is started from."""
+        trains = self.trains
+        data = self.job.data
+        self.data_expert.files.show_data(
+            data or DataChoice(self.job.folder), self.data_section.loaded if data else None
+        )
+        self.search_fold.setVisible(trains)
+        self.data_expert.set_start(self.start_section.parent_name != SCRATCH)
+        self.expert_section.setVisible(not trains)
+        self.data_expert.setVisible(trains)
+        self.start_section.show_kind(trains, self.data_expert.epochs)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Look what there is."""
+        super().showEvent(event)
+        self.start_section.refresh()
+        self.set_section.refresh()
+        self.unfinished.refresh()
+
+    def follow_theme(self) -> None:
+        """Give the expert settings napari's colours, too."""
+        super().follow_theme()
+        for section in (self.data_expert, self.search_section):
+            section.set_colors(theme_colors(self.bench.viewer.theme))
+
+    def window_seen(self, window: QWidget) -> None:
+        """Stop the training, too, when the window closes."""
+        super().window_seen(window)
+        for job in (self.job, self.search_job, self.models.calibration):
+            window.destroyed.connect(job.close)
+
+    def _begin(self, request: TrainRequest) -> None:
+        self.question.hide()
+        self.guard_section.hide()
+        self.result_section.hide()
+        self._show_expert()
+        self._fold_for(False)
+        self.job.start(request)
+
+    def _problem(self) -> str:
+        """Say why training cannot start; empty when it can."""
+        if self.trains and self.data_expert.files.problem:
+            return self.data_expert.files.problem
+        if self.job.data is not None:
+            return self.data_section.problem
+        section = self.set_section
+        if section.problem:
+            return section.problem
+        if section.usable or section.busy:
+            return ""
+        if section.entries:
+            return f"No image of this training set can be used. {section.entries[0].problem}"
+        return NOTHING
+
+    def _on_models(self, *_: object) -> None:
+        # What was chosen stays so; its defaults, or what there is to choose from, are others now.
+        self.start_section.refresh()
+        segment = self.window().findChild(SegmentWidget)
+        if segment is not None:
+            segment.model_section.refresh()
+
+    def _segment_widget(self) -> SegmentWidget:
+        """Return the viewer's Segment widget, docked by whatever means; opened if there is none."""
+        found = self.window().findChild(SegmentWidget)
+        return found if found is not None else segment_widget(self.bench.viewer)
+
+    def _on_changed(self) -> None:
+        for section in (self.expert_section, self.data_expert):
+            section.setEnabled(not self.job.running)
+        self.unfinished.refresh()
+
+    def _on_ended(self, outcome: Outcome) -> None:
+        if self.job.trains and outcome.version is not None:
+            self.start_section.refresh()
+            self._show_version(outcome.version)
+        else:
+            self._show_outcome(outcome)
+        self._fold_for(outcome.version is not None)
+        self.unfinished.refresh()
+
+    def _show_outcome(self, outcome: Outcome) -> None:
+        self.result_section.hide()
+        self.guard_section.show_outcome(outcome)
+        self._show_expert()
+
+    def _show_version(self, version: ModelVersion) -> None:
+        self.guard_section.hide()
+        self.result_section.show_version(version)
+        self._show_expert()
+
+    def _fold_for(self, decision: bool) -> None:
+        # A decision is what counts then; lists and curves are one click away.
+        for fold in (self.set_section.fold, self.data_section.fold, self.start_section.fold):
+            fold.unfold(not decision)
+
+    def _show_question(self) -> None:
+        self.scroll.ensureWidgetVisible(self.question)
+
+    def _show_expert(self) -> None:
+        # Not while there is something to be decided, which then fits on a small screen.
+        self.expert.setVisible(self.guard_section.isHidden() and self.result_section.isHidden())
+
+    def _on_kept(self) -> None:
+        self._show_expert()
+        self.start_section.refresh()
+        self.start_section.say("The old model stays in use. The new one is in the list of models, should you want it.")
+
+    def _lay_out(self) -> None:
+        inside = QWidget()
+        experts = QVBoxLayout(inside)
+        experts.setContentsMargins(0, 0, 0, 0)
+        tip = "Let the computer try settings for some minutes; the best can then be taken over."
+        self.search_fold = Fold("search_fold", "Search for good settings", tip, self.search_section, False)
+        search = QVBoxLayout()
+        search.setContentsMargins(10, 0, 0, 0)
+        search.addWidget(self.search_fold)
+        for section in (self.expert_section, self.data_expert):
+            experts.addWidget(section)
+        experts.addLayout(search)
+        tip = "Settings that rarely need to be changed."
+        self.expert = Fold("train_expert", "Expert settings", tip, inside, False)
+        column = QVBoxLayout()
+        column.setSpacing(7)
+        line = QFrame()
+        line.setFrameShape(QFrame.Shape.HLine)
+        parts = (self.set_section, self.data_section, line, self.start_section, self.unfinished)
+        for part in (*parts, self.guard_section, self.result_section, self.question, self.expert):
+            column.addWidget(part)
+        self.lay_out(column)

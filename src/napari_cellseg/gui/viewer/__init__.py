@@ -1,0 +1,1 @@
+"""One napari viewer: its bench, image layers, result layers and planes."""

@@ -1,0 +1,94 @@
+"""How doubtful each cell is, worked out beside the window's thread for whoever shows it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from psygnal import Signal
+from superqt.utils import qdebounced
+
+from ...corrections.doubt import Doubt, doubt
+from ...session import Cells
+from ..shared.workers import Latest
+
+if TYPE_CHECKING:
+    from .bench import Workbench
+
+SETTLE_MS = 500
+
+
+class Doubting:
+    """Doubt about the cells of the chosen image, worked out anew when the sliders rest, while somebody wants it.
+
+    Signals
+    -------
+    changed(key)
+        Doubt about an image's cells has arrived.
+
+    Parameters
+    ----------
+    bench : Workbench
+    """
+
+    changed = Signal(object)
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self._wanted: set[str] = set()
+        self._known: dict[Any, tuple[tuple[object, ...], Doubt]] = {}
+        self._working = Latest(bench.failed)
+        self._settle = qdebounced(self._ask, timeout=SETTLE_MS)
+        for signal in (bench.session.cells_changed, bench.session.sliders_changed, bench.session.chosen_changed):
+            signal.connect(self._on_cells)
+
+    def want(self, who: str, wanted: bool = True) -> None:
+        """Say that somebody shows the doubt, or does no longer."""
+        (self._wanted.add if wanted else self._wanted.discard)(who)
+        self._on_cells()
+
+    def of(self, key: Any) -> Doubt | None:
+        """Doubt about the cells of an image as they are shown; None while it is not known."""
+        cells, known = self._bench.session.cells_of(key), self._known.get(key)
+        return known[1] if cells is not None and known is not None and known[0] == _asked(cells) else None
+
+    def column(self, key: Any, ids: np.ndarray) -> np.ndarray | None:
+        """Doubt about some cells, 0 for a person's own; None while it is not known."""
+        found, cells = self.of(key), self._bench.session.cells_of(key)
+        if found is None or cells is None:
+            return None
+        return np.where(cells.corrected.is_owned(ids), 0.0, found.column(ids))
+
+    def close(self) -> None:
+        """Stop working."""
+        self._settle.cancel()
+        self._working.close()
+
+    def _on_cells(self, key: Any = None) -> None:
+        chosen = self._bench.session.chosen
+        for gone in [known for known in self._known if self._bench.session.cells_of(known) is None]:
+            del self._known[gone]
+        if self._wanted and self._bench.session.cells is not None and self.of(chosen) is None:
+            self._settle()
+
+    def _ask(self) -> None:
+        key, cells = self._bench.session.chosen, self._bench.session.cells
+        if cells is None or self.of(key) is not None or not self._wanted:
+            return
+        asked, segmented = _asked(cells), cells.segmented
+
+        def work() -> Doubt:
+            model = getattr(segmented, "model", None)
+            split = getattr(model, "split", None)
+            return doubt(cells.corrected, segmented.prediction, split, cells.threshold, cells.min_size)
+
+        def show(found: Doubt) -> None:
+            self._known[key] = (asked, found)
+            self.changed.emit(key)
+
+        self._working.ask(work, show)
+
+
+def _asked(cells: Cells) -> tuple[object, ...]:
+    """What the doubt depends on; corrections only take cells out of it."""
+    return cells.corrected, cells.threshold, cells.min_size

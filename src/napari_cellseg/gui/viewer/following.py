@@ -1,0 +1,125 @@
+"""Result layers follow sliders and corrections: at once what is in view, a moment later points and table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from superqt.utils import qdebounced, qthrottled
+
+from ...results.save_stack import with_plane
+from ..shared.workers import Latest
+from .cells_labels import Region
+from .planes import PlaneKey
+
+if TYPE_CHECKING:
+    from ...segmentation.segment import SegmentResult
+    from .bench import Workbench
+
+LIVE_INTERVAL_MS = 30
+SETTLE_MS = 250
+# Setting points takes longer than an edit; they come a moment after the cells.
+POINTS_MS = 60
+# A person who corrects makes one edit after the other; the table of a large image takes a second.
+SETTLE_EDITS_MS = 1000
+
+
+class Following:
+    """Keeps the result layers of a viewer as the session says.
+
+    Parameters
+    ----------
+    bench : Workbench
+    """
+
+    def __init__(self, bench: Workbench) -> None:
+        self._bench = bench
+        self.dragging = False
+        # Images whose points and table are to follow yet; the person may go on to another meanwhile.
+        self._unmeasured: set[Any] = set()
+        self._measuring = Latest(bench.failed)
+        self._live = qthrottled(self._show_live, timeout=LIVE_INTERVAL_MS)
+        self._points = qdebounced(self._show_points, timeout=POINTS_MS)
+        self._settle = qdebounced(self._measure_if_free, timeout=SETTLE_MS)
+        self._settle_edits = qdebounced(self._measure_if_free, timeout=SETTLE_EDITS_MS)
+        bench.session.sliders_changed.connect(self._on_sliders)
+        bench.session.corrected.connect(self._on_corrected)
+
+    def hold(self) -> None:
+        """The mouse went down on a slider: only what is in view needs to follow."""
+        self.dragging = True
+        self._bench.session.rest()
+
+    def release(self) -> None:
+        """The mouse is up: everything is finished now."""
+        self.dragging = False
+        self._live.cancel()
+        self._show_live()
+        self._measure_if_free()
+
+    def measure(self, key: Any) -> None:
+        """Measure the cells of an image beside the window's thread, then show points and table."""
+        session, layers = self._bench.session, self._bench.layers
+        cells = session.cells_of(key)
+        if cells is None or key not in layers:
+            self._unmeasured.discard(key)
+            return
+
+        def show(result: SegmentResult) -> None:
+            if session.cells_of(key) is cells and key in layers:
+                self._unmeasured.discard(key)
+                self.show_measured(key, result)
+            if self._unmeasured:
+                self._settle()
+
+        self._measuring.ask(cells.result, show)
+
+    def show_measured(self, key: Any, result: SegmentResult) -> None:
+        """Show what was measured, with the doubt where it is known."""
+        doubt = self._bench.doubting.column(key, result.table["index"])
+        if isinstance(key, PlaneKey):
+            result = replace(result, table=with_plane(result.table, key.index))
+        self._bench.layers[key].show_measured(result, doubt)
+        self._bench.coloring.color(key)
+
+    def close(self) -> None:
+        """Stop following."""
+        self._measuring.close()
+        for throttled in (self._live, self._points, self._settle, self._settle_edits):
+            throttled.cancel()
+
+    def _on_sliders(self, key: Any) -> None:
+        cells, layers = self._bench.session.cells_of(key), self._bench.layers.get(key)
+        if cells is None or layers is None:
+            return
+        self._unmeasured.add(key)
+        if layers.shows(cells):
+            self._settle_edits()
+        else:
+            self._live()
+            self._settle()
+
+    def _on_corrected(self, key: Any, region: Region) -> None:
+        cells, layers = self._bench.session.cells_of(key), self._bench.layers.get(key)
+        if cells is not None and layers is not None:
+            layers.show_corrected(cells, region)
+            self._points()
+
+    def _show_points(self) -> None:
+        cells, layers = self._bench.session.cells, self._bench.layers.get(self._bench.session.chosen)
+        if cells is not None and layers is not None:
+            layers.follow_with_points(cells)
+
+    def _show_live(self) -> None:
+        cells, layers = self._bench.session.cells, self._bench.layers.get(self._bench.session.chosen)
+        if cells is not None and layers is not None:
+            layers.show_live(cells, self.dragging)
+
+    def _measure_if_free(self) -> None:
+        chosen = self._bench.session.chosen
+        if chosen is not None and (chosen in self._unmeasured or not self._unmeasured):
+            key = chosen
+        else:
+            key = next(iter(self._unmeasured), None)
+        if not self.dragging and key is not None:
+            self.measure(key)

@@ -1,0 +1,147 @@
+"""From a napari layer to an `Image`: its axes, its pixel size, its file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from napari.layers import Image as ImageLayer
+from napari.layers import Labels, Layer
+
+from ...imaging.errors import AxesError, ImageError
+from ...imaging.image import Image, Origin, as_image
+
+METADATA_KEY = "napari_cellseg"
+_TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine")
+
+
+def image_from_layer(layer: Layer | None, axes: str | None = None) -> Image:
+    """Take an image layer's array as it is, with what the layer says about it.
+
+    Parameters
+    ----------
+    layer : napari.layers.Layer or None
+    axes : str, optional
+        A letter of TZCYX per dimension; None takes the layer's axis labels where they are such letters.
+
+    Raises
+    ------
+    ImageError
+        Not an image layer, empty, or not numbers.
+    AxesError
+        More than two dimensions and nothing says what they are.
+    """
+    if layer is None:
+        raise ImageError("There is no image. Open one, or drop a file here, then press Segment.")
+    if not isinstance(layer, ImageLayer):
+        kind = "a labels layer" if isinstance(layer, Labels) else f"a {type(layer).__name__.lower()} layer"
+        raise ImageError(
+            f"'{layer.name}' is {kind}, but cells are looked for in an image. Choose an image layer, or open a file."
+        )
+    data = layer.data[0] if layer.multiscale else layer.data
+    axes = axes or layer_axes(layer)
+    if axes is None and layer.rgb and data.ndim == 3:
+        axes = "YXC"
+    last = "YXC" if layer.rgb else "YX"
+    if axes and axes.replace("C", "") != "YX" and not axes.endswith(last):
+        raise AxesError(
+            f"'{layer.name}' has its axes in the order {axes}, but rows and columns (Y, X) must come last to lie on "
+            "the picture. Reorder the axes and open it again."
+        )
+    image = as_image(
+        data,
+        axes,
+        pixel_size=pixel_size(layer),
+        rgb=bool(layer.rgb),
+        name=layer.name,
+        channel_names=layer.metadata.get(METADATA_KEY, {}).get("channel_names", ()),
+        source=layer_path(layer),
+        slice_spacing=_slice_spacing(layer, axes),
+        frame_interval=layer.metadata.get(METADATA_KEY, {}).get("frame_interval"),
+    )
+    origin = layer_origin(layer)
+    return image if origin is None else replace(image, origin=origin)
+
+
+def layer_origin(layer: Layer) -> Origin | None:
+    """What the layer of a part was cut out of."""
+    origin = layer.metadata.get(METADATA_KEY, {}).get("origin")
+    return None if origin is None else Origin(str(origin["path"] or origin["name"]), tuple(origin["offset_yx"]))
+
+
+def _slice_spacing(layer: ImageLayer, axes: str | None) -> float | None:
+    """Micrometres from slice to slice, by the same rule as `pixel_size`."""
+    place = (axes or "").find("Z")
+    if place < 0 or pixel_size(layer) is None:
+        return None
+    return _micrometres(layer, place)
+
+
+def layer_axes(layer: ImageLayer) -> str | None:
+    """Axes that the layer itself names; None where its labels are napari's numbers."""
+    letters = "".join(str(label).strip().upper()[:2] for label in layer.axis_labels)
+    letters += "C" if layer.rgb and "C" not in letters else ""
+    ndim = np.ndim(layer.data[0]) if layer.multiscale else layer.data.ndim
+    known = len(letters) == ndim and set(letters) <= set("TZCYX") and len(set(letters)) == ndim
+    return letters if known and {"Y", "X"} <= set(letters) else None
+
+
+def pixel_size(layer: Layer) -> tuple[float, float] | None:
+    """Micrometres per pixel along (Y, X).
+
+    A scale other than 1 without a unit is taken as micrometres, as is the custom in napari; a scale of 1 without a
+    unit says nothing, and gives None.
+    """
+    height, width = _micrometres(layer, -2), _micrometres(layer, -1)
+    return None if height is None or width is None else (height, width)
+
+
+def _micrometres(layer: Layer, place: int) -> float | None:
+    scale, length = layer.scale[place], 1 * layer.units[place]
+    if length.check("[length]"):
+        scale = scale * length.to("micrometer").magnitude
+    elif scale == 1:
+        return None
+    return float(scale) if np.isfinite(scale) and scale > 0 else None
+
+
+def layer_path(layer: Layer) -> str | None:
+    """File that a layer came from."""
+    path = layer.metadata.get(METADATA_KEY, {}).get("path") or layer.source.path
+    return None if path is None else str(path)
+
+
+def layer_stem(layer: Layer) -> str:
+    """Name for result files."""
+    path, origin = layer_path(layer), layer_origin(layer)
+    stem = Path(path).stem if path else layer.name
+    if origin is not None:
+        # Beside the results of the whole image, and of its other parts.
+        known = layer.metadata[METADATA_KEY]["origin"]
+        top, left = origin.offset_yx
+        height, width = known["size_yx"]
+        stem = Path(known["path"]).stem if known["path"] else known["name"]
+        stem = f"{stem}_y{top}-{top + height}_x{left}-{left + width}"
+    return "".join(c if c.isalnum() or c in "-_.+ " else "_" for c in stem).strip() or "image"
+
+
+# Events of a layer that say that it lies elsewhere now.
+PLACEMENT = (*_TRANSFORMS, "units")
+
+
+def placement(layer: Layer) -> dict[str, Any]:
+    """Where a layer lies in the world, for (Y, X) layers made from it: transforms, units, axis labels."""
+    values: dict[str, Any] = {"units": tuple(layer.units[-2:]), "axis_labels": tuple(layer.axis_labels[-2:])}
+    if layer.ndim == 2:
+        return {**values, **{name: getattr(layer, name) for name in _TRANSFORMS}}
+    return {
+        **values,
+        "scale": layer.scale[-2:],
+        "translate": layer.translate[-2:],
+        "rotate": np.asarray(layer.rotate)[-2:, -2:],
+        # The upper triangle's last entry is the one between the last two axes.
+        "shear": np.asarray(layer.shear).ravel()[-1:],
+        "affine": np.asarray(layer.affine.affine_matrix)[-3:, -3:],
+    }

@@ -1,0 +1,167 @@
+"""The planes of an image layer with time points or slices: which there are, and what each is called in the session."""
+
+from __future__ import annotations
+
+from collections import UserDict
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, TypeGuard
+
+import dask.array as da
+import numpy as np
+from napari.layers import Image as ImageLayer
+
+from ...imaging.errors import CellsegError
+from ...imaging.image import Image
+from ...imaging.pages import Page, page_at, page_image, page_lengths
+from .layer_image import image_from_layer
+
+WORDS = {"T": "time point", "Z": "slice"}
+
+
+@dataclass(frozen=True)
+class PlaneKey:
+    """What the session calls one plane of an image layer; a layer of one plane is called by its own id.
+
+    Attributes
+    ----------
+    layer : Hashable
+        Id of the image layer.
+    index : tuple of (str, int)
+        Axis (``T``, then ``Z``) and position, as in `imaging.pages.Page`.
+    """
+
+    layer: Hashable
+    index: tuple[tuple[str, int], ...]
+
+    @property
+    def position(self) -> tuple[int, ...]:
+        """Where the plane lies in an array of all planes."""
+        return tuple(place for _, place in self.index)
+
+
+def layer_id(key: Any) -> Any:
+    """Id of the image layer of a key, be it of a plane or of the layer."""
+    return key.layer if isinstance(key, PlaneKey) else key
+
+
+class PerImage(UserDict):
+    """What was said about image layers; the key of a plane stands for its layer."""
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.data[layer_id(key)]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.data[layer_id(key)] = value
+
+    def __delitem__(self, key: Any) -> None:
+        del self.data[layer_id(key)]
+
+    def __contains__(self, key: object) -> bool:
+        return layer_id(key) in self.data
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """An image layer of several planes.
+
+    Attributes
+    ----------
+    layer : Hashable
+        Id of the layer.
+    image : Image
+        All planes; never read as a whole here.
+    lengths : tuple of (str, int)
+        How many planes there are along ``T`` and ``Z``.
+    """
+
+    layer: Hashable
+    image: Image
+    lengths: tuple[tuple[str, int], ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many planes along each axis."""
+        return tuple(length for _, length in self.lengths)
+
+    @property
+    def n_planes(self) -> int:
+        """How many planes there are."""
+        return int(np.prod(self.shape))
+
+    def key(self, position: tuple[int, ...]) -> PlaneKey:
+        """Return the key of the plane at a position."""
+        return PlaneKey(self.layer, page_at(self.lengths, position).index)
+
+    def key_at(self, number: int) -> PlaneKey:
+        """Return the key of a plane by its place among all; see `number`."""
+        return self.key(tuple(int(i) for i in np.unravel_index(number, self.shape)))
+
+    def plane_keys(self) -> Iterator[PlaneKey]:
+        """Go through the keys of all planes, time before slice."""
+        return (self.key_at(number) for number in range(self.n_planes))
+
+    def number(self, key: PlaneKey) -> int:
+        """Place of a plane among all, from 0, time before slice."""
+        return int(np.ravel_multi_index(key.position, self.shape))
+
+    def has(self, key: Any) -> TypeGuard[PlaneKey]:
+        """Whether a key is that of one of the planes."""
+        return (
+            isinstance(key, PlaneKey)
+            and key.layer == self.layer
+            and tuple(axis for axis, _ in key.index) == tuple(axis for axis, _ in self.lengths)
+            and all(0 <= place < length for place, length in zip(key.position, self.shape, strict=True))
+        )
+
+    def page(self, key: PlaneKey) -> Page:
+        """Return which page of the image a plane is."""
+        return page_at(self.lengths, key.position)
+
+    def plane(self, key: PlaneKey) -> Image:
+        """Cut a plane out, with all its channels; what is lazy stays lazy."""
+        return page_image(self.image, self.page(key))
+
+    def words(self, key: PlaneKey) -> str:
+        """Say which plane it is, counted from 0 as napari's slider does: ``T 3, Z 7``."""
+        return ", ".join(f"{axis} {place}" for axis, place in key.index)
+
+    def in_words(self) -> str:
+        """Say how many planes there are: ``24 time points``, ``5 time points × 7 slices``."""
+        return " × ".join(f"{length:,} {WORDS[axis]}s" for axis, length in self.lengths)
+
+
+def stack_of(layer: ImageLayer | None, axes: str | None = None) -> Stack | None:
+    """Return the planes of a layer; None for a layer of one plane, and where its axes are not known."""
+    if layer is None or layer.ndim < 3:
+        return None
+    try:
+        image = image_from_layer(layer, axes)
+    except CellsegError:
+        return None
+    lengths = page_lengths(image)
+    if not lengths:
+        return None
+    if not isinstance(image.data, (np.ndarray, da.Array)):
+        # Zarr and others read at once what is cut out of them; this waits until it is asked for, in a thread.
+        image = replace(image, data=da.from_array(image.data))
+    return Stack(layer.unique_id, image, lengths)
+
+
+def key_here(stack: Stack, layer: ImageLayer, point: tuple[float, ...]) -> PlaneKey:
+    """Return the key of the plane of a layer that lies at a point of the world, the nearest one where none does."""
+    place = np.asarray(layer.world_to_data(point))
+    # A colour image's last axis has no place in napari's world.
+    position = [
+        int(np.clip(np.nan_to_num(np.round(place[stack.image.axes.index(axis)])), 0, length - 1))
+        for axis, length in stack.lengths
+    ]
+    return stack.key(tuple(position))
+
+
+def point_of(stack: Stack, layer: ImageLayer, key: PlaneKey, point: tuple[float, ...]) -> np.ndarray:
+    """Return the point of the world, nearest to another one, at which a plane of a layer lies."""
+    place = np.array(layer.world_to_data(point), float)
+    for axis, i in key.index:
+        place[stack.image.axes.index(axis)] = i
+    return np.asarray(layer.data_to_world(place))

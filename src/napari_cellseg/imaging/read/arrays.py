@@ -1,0 +1,129 @@
+"""Read ``.npy`` and ``.npz``: nothing is believed, and no memory taken, before the header fits the file."""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+import zipfile
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from ..errors import ImageError
+from ..memory import check_room
+
+_ARRAY_NAMES = ("X", "image")
+_LONGEST_HEADER = 10_000
+_LONGEST_WORD = 4096
+_ENCRYPTED = 1
+
+
+def read_npy(path: Path, lazy_bytes: int) -> np.ndarray:
+    """Read an array file; one of more than `lazy_bytes` stays on the disk.
+
+    Raises
+    ------
+    ImageError
+        Another kind of file, cut short, or with pickled objects inside.
+    ValueError, OSError, ...
+        Anything else of `damage.DAMAGE`.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        shape, dtype = _header(file, path)
+        announced = file.tell() + math.prod(shape) * dtype.itemsize
+    if announced > size:
+        raise ImageError(
+            f"{path} cannot be read: it has {size} bytes, but speaks of {announced}. It was cut short: copy it again."
+        )
+    if size >= lazy_bytes:
+        return np.load(path, mmap_mode="r", allow_pickle=False)
+    check_room(size, str(path), shape)
+    return np.load(path, allow_pickle=False)
+
+
+def read_npz(path: Path) -> tuple[np.ndarray, str | None, tuple[float, float] | None]:
+    """Read the image of an archive, with its axes and pixel size where the archive holds them.
+
+    Returns
+    -------
+    array : ndarray
+        The one array, or that named ``X`` or ``image``.
+    axes : str or None
+        The text named ``axes``, such as ``TYX``.
+    pixel_size : tuple of float or None
+        The two numbers named ``pixel_size``: micrometres along (Y, X).
+
+    Raises
+    ------
+    ImageError
+        Not an archive, cut short, protected by a password, too large for the memory, or not plain which array is meant.
+    """
+    if not zipfile.is_zipfile(path):
+        raise ImageError(f"{path} is not a whole .npz archive. It was cut short or damaged: copy it again.")
+    with zipfile.ZipFile(path) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        if any(info.flag_bits & _ENCRYPTED for info in members.values()):
+            raise ImageError(
+                f"{path} is protected by a password, and files are read without one here. Save it without a password."
+            )
+        said = {name: members.pop(name) for name in ("axes", "pixel_size") if len(members) > 1 and name in members}
+        names = list(members)
+        chosen = names if len(names) == 1 else [name for name in _ARRAY_NAMES if name in names]
+        if len(chosen) != 1:
+            raise ImageError(
+                f"{path} holds {len(names)} arrays ({', '.join(names[:20]) or 'none'}), and which one is the image is "
+                f"not plain. Save one array, or name one of them {' or '.join(_ARRAY_NAMES)}."
+            )
+        array = _member(archive, members[chosen[0]], path)
+        axes = _member(archive, said["axes"], path, _LONGEST_WORD) if "axes" in said else None
+        size = _member(archive, said["pixel_size"], path, _LONGEST_WORD) if "pixel_size" in said else None
+    return array, None if axes is None else str(axes), None if size is None else _pair(size, path)
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, most: int | None = None) -> np.ndarray:
+    title = f"{path} ({info.filename})"
+    with archive.open(info) as file:
+        shape, dtype = _header(file, path)
+        n_bytes = math.prod(shape) * dtype.itemsize
+        if most is not None and n_bytes > most:
+            raise ImageError(f"{title} holds {n_bytes} bytes where a word or two are meant. Leave it out.")
+        if file.tell() + n_bytes != info.file_size:
+            raise ImageError(
+                f"{title} cannot be read: it has {info.file_size} bytes, but speaks of {file.tell() + n_bytes}. "
+                "The file is damaged: copy it again."
+            )
+        check_room(n_bytes, title, shape)
+    with archive.open(info) as file:
+        array = np.lib.format.read_array(file, allow_pickle=False)
+        # The checksum is looked at when the end is reached.
+        file.read(1)
+    return array
+
+
+def _header(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Read the header of an array, and no more; numpy would read any length that it announces."""
+    start = file.read(12)
+    if not start.startswith(np.lib.format.MAGIC_PREFIX) or len(start) < 12:
+        raise ImageError(f"{path} holds no array. Give a file written by numpy.save or numpy.savez.")
+    version = (start[6], start[7])
+    (length,) = struct.unpack("<H", start[8:10]) if version[0] == 1 else struct.unpack("<I", start[8:12])
+    if length > _LONGEST_HEADER:
+        raise ImageError(f"{path} cannot be read: its header announces {length} bytes. The file is damaged.")
+    file.seek(len(np.lib.format.MAGIC_PREFIX) + 2, os.SEEK_SET)
+    read = np.lib.format.read_array_header_1_0 if version[0] == 1 else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    if dtype.hasobject:
+        raise ImageError(
+            f"{path} holds pickled objects, which could run code and are not read. Save a plain array of numbers."
+        )
+    return shape, dtype
+
+
+def _pair(array: np.ndarray, path: Path) -> tuple[float, float]:
+    values = array.ravel().tolist()
+    if len(values) not in (1, 2) or array.dtype.kind not in "uif":
+        raise ImageError(f"{path}: pixel_size is two numbers of micrometres (Y, X). Correct it or leave it out.")
+    return float(values[0]), float(values[-1])

@@ -1,0 +1,179 @@
+"""Find the images that a person means by files, folders and patterns."""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from ..errors import ImageError
+
+SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".npz", ".npy")
+LABELS_SUFFIX = "_labels.tif"
+LABELS_ZARR_SUFFIX = "_labels.ome.zarr"
+ZARR_SUFFIX = ".zarr"
+# A folder of results has this folder inside.
+RESULTS_MARK = ".cellseg"
+_PICTURES_OF_OURS = ("_overlay.png", "_probability.tif")
+_ZARR_MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
+
+
+def find_images(
+    inputs: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
+    pattern: str | None = None,
+    recursive: bool = False,
+) -> list[tuple[Path, str]]:
+    """List the images among files and folders.
+
+    Parameters
+    ----------
+    inputs : path or iterable of paths
+        Files are taken as they are, also missing ones: reading them will say what is wrong.
+        Of a folder every image is taken that is neither hidden nor one of this package's own results. A Zarr folder
+        is one image. What does not exist and contains ``*``, ``?`` or ``[`` is a pattern, for shells that leave it as
+        it is.
+    pattern : str, optional
+        Only these of a folder, such as ``*.png``; matched against the path inside the folder if it contains
+        ``/``, else against the name, in upper or lower case. A pattern that ends in another suffix, such as
+        ``*.czi``, takes these files: a napari plugin may read them.
+    recursive : bool
+        Look into folders inside folders.
+
+    Returns
+    -------
+    list of (Path, str)
+        Path and the name to show: a file's name, or the path relative to its folder with ``/``. In the order of
+        the inputs, each folder in natural order (``a2`` before ``a10``). Each file once.
+
+    Raises
+    ------
+    ImageError
+        A folder cannot be looked into, a name is empty, or no image was found.
+    """
+    given = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
+    found: list[tuple[Path, str]] = []
+    for item in _expanded(given):
+        if item.is_dir() and not is_zarr(item):
+            found += [(item / name, name) for name in _in_folder(item, pattern, recursive)]
+        else:
+            found.append((item, item.name))
+    if not found:
+        places = ", ".join(str(item) for item in given) or "nothing"
+        meant = f"No image that matches {pattern!r}" if pattern else "No image"
+        deeper = "" if recursive else ", or look into folders inside folders too"
+        raise ImageError(
+            f"{meant} was found in {places}; images end in {', '.join(SUFFIXES)} or {ZARR_SUFFIX}, and others, which a "
+            f"napari plugin reads, are named by a pattern such as *.czi. Give another folder{deeper}."
+        )
+    return each_once(found)
+
+
+def each_once(found: Iterable[tuple[Path, str]]) -> list[tuple[Path, str]]:
+    """Leave out files that came up before, also by another path."""
+    first: dict[str, tuple[Path, str]] = {}
+    for path, name in found:
+        first.setdefault(os.path.normcase(os.path.realpath(path)), (path, name))
+    return list(first.values())
+
+
+def named_apart(found: Sequence[tuple[Path, str]]) -> list[tuple[Path, str]]:
+    """Give every image a name that no other has, where several folders hold equal ones.
+
+    Parameters
+    ----------
+    found : sequence of (Path, str)
+        As `find_images` gives them.
+
+    Returns
+    -------
+    list of (Path, str)
+        In the same order; a name that occurs once stays, others get their folder's name in front.
+    """
+    taken = Counter(name for _, name in found)
+    # Not Path.absolute: it leaves the dots of "../A01.tif".
+    wholes = [Path(os.path.abspath(path)) for path, _ in found]
+    named = [
+        (path, name if taken[name] == 1 else f"{_folder_of(whole, name)}/{name}".lstrip("/"))
+        for (path, name), whole in zip(found, wholes, strict=True)
+    ]
+    if len({name for _, name in named}) < len(named):
+        named = [(path, w.as_posix().lstrip("/").replace(":", "")) for (path, _), w in zip(found, wholes, strict=True)]
+    return named
+
+
+def _folder_of(path: Path, name: str) -> str:
+    """Name of the folder inside which an image is called so."""
+    return path.parents[min(name.count("/"), len(path.parents) - 1)].name
+
+
+def is_zarr(folder: Path) -> bool:
+    """Tell whether a folder is a Zarr array or group: one image, not a place for images."""
+    return folder.is_dir() and any((folder / mark).is_file() for mark in _ZARR_MARKS)
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sort key by which numbers inside names count as numbers, and case does not."""
+    parts = re.findall(r"[0-9]+|[^0-9]+", name.casefold())
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
+
+
+def _expanded(given: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
+    for item in given:
+        if not str(item):
+            raise ImageError("An empty name was given. Name an image, a folder, or . for this folder.")
+        path = Path(item).expanduser()
+        matches = [] if os.path.lexists(path) or not glob.has_magic(str(path)) else glob.glob(str(path))
+        yield from (Path(match) for match in sorted(matches, key=natural_key)) if matches else (path,)
+
+
+def _in_folder(folder: Path, pattern: str | None, recursive: bool) -> list[str]:
+    names: list[str] = []
+    suffixes = (*SUFFIXES, *_suffix_of(pattern))
+    results: set[Path] = set()
+    for place, inner, files in os.walk(folder, onerror=_raise_unreadable):
+        here = Path(place)
+        if RESULTS_MARK in inner:
+            results.add(here)
+        in_results = not results.isdisjoint((here, *here.parents))
+        zarrs = [name for name in inner if not name.startswith(".") and _holds_zarr(here / name)]
+        if in_results:
+            zarrs = [name for name in zarrs if not name.lower().endswith(LABELS_ZARR_SUFFIX)]
+        inner[:] = [name for name in inner if recursive and not name.startswith(".") and not _holds_zarr(here / name)]
+        relative = here.relative_to(folder)
+        present = {name.lower() for name in files}
+        wanted = [name for name in files if _is_wanted(name, suffixes, present, in_results)]
+        names += [(relative / name).as_posix() for name in (*wanted, *zarrs)]
+    if pattern:
+        whole = "/" in pattern
+        low = pattern.lower()
+        names = [
+            name for name in names if fnmatch.fnmatchcase((name if whole else name.rpartition("/")[2]).lower(), low)
+        ]
+    return sorted(names, key=lambda name: (natural_key(name), name))
+
+
+def _suffix_of(pattern: str | None) -> tuple[str, ...]:
+    """The suffix that a pattern spells out, if it does."""
+    suffix = os.path.splitext(pattern or "")[1].lower()
+    return (suffix,) if len(suffix) > 1 and not glob.has_magic(suffix) else ()
+
+
+def _holds_zarr(folder: Path) -> bool:
+    return folder.suffix.lower() == ZARR_SUFFIX or is_zarr(folder)
+
+
+def _is_wanted(name: str, suffixes: tuple[str, ...], present: set[str], in_results: bool) -> bool:
+    low = name.lower()
+    if not low.endswith(suffixes) or low.startswith(".") or low.endswith(LABELS_SUFFIX):
+        return False
+    ours = next((end for end in _PICTURES_OF_OURS if low.endswith(end)), None)
+    # A name alone proves nothing: these count as ours only in a folder of results, or beside their labels.
+    return ours is None or not (in_results or low.removesuffix(ours) + LABELS_SUFFIX in present)
+
+
+def _raise_unreadable(error: OSError) -> None:
+    raise ImageError(f"{error.filename} cannot be looked into: {error.strerror}. Give another folder.") from error

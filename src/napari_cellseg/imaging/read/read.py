@@ -1,0 +1,111 @@
+"""Read an image file, whatever its format, into an `Image`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ..damage import DAMAGE, unreadable
+from ..errors import CellsegError, ImageError
+from ..image import Image, as_image
+from ..memory import check_room
+from . import raster
+from .arrays import read_npy, read_npz
+from .finding import SUFFIXES, ZARR_SUFFIX, find_images, is_zarr
+from .plugins import read_with_plugin
+from .tiff import read_tiff
+from .zarr_folder import read_zarr
+
+__all__ = ["SUFFIXES", "find_images", "read_image", "source_stamp"]
+
+LAZY_BYTES = 1_000_000_000
+_TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def read_image(path: str | os.PathLike[str], axes: str | None = None, in_parts: bool = False) -> Image:
+    """Read an image with its axes and pixel size.
+
+    Parameters
+    ----------
+    path : path-like
+        TIFF, OME-TIFF, ImageJ TIFF, PNG, JPEG, BMP, ``.npy``, ``.npz`` with one array or one named ``X`` or ``image``
+        (and, where they are wanted, ``axes`` and ``pixel_size``), a Zarr or OME-Zarr folder, or a file of another
+        suffix that an installed napari plugin reads. Above 1 GB of values, TIFF, Zarr and ``.npy`` stay on the
+        disk until they are asked for.
+    axes : str, optional
+        A letter of ``TZCYX`` per dimension, where the file does not say or is wrong.
+    in_parts : bool
+        A stack in Zarr of which pieces are damaged stays on the disk: its other planes can be used. Otherwise it is
+        refused.
+
+    Returns
+    -------
+    Image
+        Named after the file. Palettes become colours; 16 bits stay 16 bits.
+
+    Raises
+    ------
+    ImageError
+        Missing, damaged, cut short, of an unknown kind, larger than the memory, protected by a password, or with
+        pickled objects inside (which could run code).
+    AxesError
+        Its axes are not known, or `axes` does not fit.
+    """
+    path = Path(path)
+    try:
+        return _read(path, axes, in_parts)
+    except CellsegError:
+        raise
+    except DAMAGE as error:
+        raise unreadable(path, error) from error
+
+
+def source_stamp(path: str | os.PathLike[str]) -> dict[str, int]:
+    """Size and time of the last change (ns) of an image, by which a change is noticed; over all files of a folder.
+
+    Raises
+    ------
+    ImageError
+        It is not there, or may not be looked at.
+    """
+    path = Path(path)
+    try:
+        if not path.is_dir():
+            found = path.stat()
+            return {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
+        stats = [os.stat(os.path.join(place, name)) for place, _, names in os.walk(path) for name in names]
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return {"size": sum(s.st_size for s in stats), "mtime_ns": max((s.st_mtime_ns for s in stats), default=0)}
+
+
+def _read(path: Path, axes: str | None, in_parts: bool) -> Image:
+    if path.is_dir():
+        if is_zarr(path):
+            return read_zarr(path, axes, LAZY_BYTES, in_parts)
+        if path.suffix.lower() == ZARR_SUFFIX:
+            raise ImageError(f"{path} is a folder without the files that say what its Zarr image is. Copy it again.")
+        raise ImageError(f"{path} is a folder. Give an image file.")
+    suffix = path.suffix.lower()
+    size = path.stat().st_size
+    if not path.is_file():
+        raise ImageError(f"{path} is a device or a pipe, not a file. Give an image file.")
+    with path.open("rb") as file:
+        head = file.read(4)
+    if not head:
+        raise ImageError(f"{path} is empty: it has no bytes. Copy it again.")
+    if suffix not in SUFFIXES:
+        return read_with_plugin(path, axes)
+    if suffix == ".npz":
+        array, said, pixel_size = read_npz(path)
+        return as_image(array, axes or said, pixel_size=pixel_size, name=path.name, source=str(path))
+    if suffix == ".npy":
+        return as_image(read_npy(path, LAZY_BYTES), axes, name=path.name, source=str(path))
+    if head in _TIFF_STARTS:
+        return read_tiff(path, axes, LAZY_BYTES)
+    check_room(size, str(path))
+    array = raster.decode(path)
+    if axes is None:
+        return as_image(array, "YXC"[: array.ndim], rgb=array.ndim == 3, name=path.name, source=str(path))
+    # The channels of a picture are its colours.
+    return as_image(array, axes.upper().replace("C", "S"), name=path.name, source=str(path))

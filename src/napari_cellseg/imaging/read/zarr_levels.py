@@ -1,0 +1,76 @@
+"""The coarser copies that an OME-Zarr folder holds of its image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..damage import DAMAGE
+from ..errors import CellsegError
+from ..image import Image
+from .finding import is_zarr
+from .zarr_folder import multiscale_of
+
+
+def read_levels(image: Image) -> tuple[list[Any], list[str]]:
+    """Open the coarser levels of the file that an image came from; no pixel is read.
+
+    Parameters
+    ----------
+    image : Image
+        As `read_image` gave it.
+
+    Returns
+    -------
+    levels : list of dask.array.Array
+        From the finest of them on, with the image's axes and dtype; none where the file has none, or is no OME-Zarr
+        image. Each is smaller than the one before along Y or X, and may be along Z.
+    notes : list of str
+        A sentence for every level that cannot be used, and was left out.
+    """
+    import dask.array
+
+    if image.source is None or not is_zarr(Path(image.source)):
+        return [], []
+    levels: list[Any] = []
+    notes: list[str] = []
+    shape, dtype = tuple(image.data.shape), np.dtype(image.data.dtype)
+    try:
+        group, multiscale = multiscale_of(Path(image.source))
+        names = [str(one["path"]) for one in multiscale["datasets"]] if multiscale is not None else []
+        # A boolean image is read as whole numbers.
+        stored = group[names[0]].dtype if names else dtype
+    except CellsegError:
+        return [], []
+    except DAMAGE:
+        return [], []
+    for name in names[1:]:
+        try:
+            array = group[name]
+            kind, sides = array.dtype, tuple(array.shape)
+        except DAMAGE as error:
+            notes.append(f"{image.title}: level {name} of its pyramid cannot be read ({error}), and is left out.")
+            continue
+        if kind != stored or not _coarser(sides, shape, image):
+            notes.append(
+                f"{image.title}: level {name} of its pyramid, {_times(sides)} {kind}, is no smaller copy of the one "
+                f"before, {_times(shape)} {stored}, and is left out."
+            )
+            continue
+        levels.append(dask.array.from_zarr(array).astype(dtype))
+        shape = sides
+    return levels, notes
+
+
+def _coarser(shape: tuple[int, ...], finer: tuple[int, ...], image: Image) -> bool:
+    if len(shape) != len(finer):
+        return False
+    pairs = list(zip(image.axes, shape, finer, strict=True))
+    fits = all(0 < a <= b if axis in "ZYX" else a == b for axis, a, b in pairs)
+    return fits and any(a < b for axis, a, b in pairs if axis in "YX")
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

@@ -1,0 +1,1 @@
+"""Files out: each is written whole or not at all."""

@@ -1,0 +1,81 @@
+"""Write results: label images with their provenance, tables, JSON; whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import OutputError
+from .atomic import atomic_path, make_folder
+from .jsonable import jsonable
+from .label_files import read_label_stack, read_labels, read_metadata, write_labels
+
+__all__ = [
+    "atomic_path",
+    "make_folder",
+    "read_label_stack",
+    "read_labels",
+    "read_metadata",
+    "table_text",
+    "write_json",
+    "write_labels",
+    "write_table",
+]
+
+
+def write_table(path: str | os.PathLike[str], columns: Mapping[str, Sequence[Any] | np.ndarray]) -> None:
+    r"""Write columns of one length as CSV (UTF-8, ``,`` and ``\n``).
+
+    Floats are written as the shortest text that reads back as the same number; NaN and None as an empty cell.
+
+    Raises
+    ------
+    OutputError
+        Columns of different lengths, or the system refused to write.
+    """
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise OutputError(f"{path} was not written: its columns differ in length ({lengths}). Give equal columns.")
+    # A file name need not be text: what has no character is escaped.
+    with atomic_path(path) as temporary:
+        temporary.write_text(table_text(columns), encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
+def table_text(columns: Mapping[str, Sequence[Any] | np.ndarray], header: bool = True) -> str:
+    """Columns of one length as the text of a CSV file, or of a part of one; see `write_table`."""
+    lines = [_line(columns)] if header else []
+    return "".join([*lines, *(_line(row) for row in zip(*columns.values(), strict=True))])
+
+
+def write_json(path: str | os.PathLike[str], obj: Any) -> None:
+    """Write JSON, indented; numpy values and paths become plain ones, NaN and infinities null.
+
+    Raises
+    ------
+    OutputError
+        The system refused to write.
+    TypeError
+        `obj` holds something that JSON cannot.
+    """
+    text = json.dumps(jsonable(obj), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
+def _line(values: Iterable[Any]) -> str:
+    cells = [_cell(value) for value in values]
+    # A line without a sign would be skipped by readers.
+    return (",".join(cells) if cells != [""] else '""') + "\n"
+
+
+def _cell(value: Any) -> str:
+    if value is None or (isinstance(value, (float, np.floating)) and math.isnan(value)):
+        return ""
+    text = str(value)
+    # Not the csv module: it leaves a lone carriage return, which file names may hold, without quotes.
+    return '"' + text.replace('"', '""') + '"' if any(sign in text for sign in ',"\r\n') else text

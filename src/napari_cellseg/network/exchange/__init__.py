@@ -1,0 +1,1 @@
+"""Models from and for elsewhere: bioimage.io packages and plain PyTorch weights."""

@@ -1,0 +1,212 @@
+"""Weights of a U-Net that was trained elsewhere become a network of ours."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from ...imaging.errors import ModelError
+from ...imaging.normalize import PERCENTILES, TYPE, NormalizerParams
+from ...imaging.write.atomic import atomic_path
+from ...instances.params import SplitParams
+from ..building import build_network
+from ..config import FOREGROUND, UNET, UNetConfig
+from ..state_files import read_state
+from ..versions import WEIGHTS_FILE, write_config
+
+# How the images were normalised where the weights were trained, in words that people know.
+NORMALISATIONS = (PERCENTILES, "minmax", TYPE, "imagenet")
+RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
+_RENAMED = {"encoder.": "down.", "decoder.": "up.", "segmentation_head.0.": f"heads.{FOREGROUND}."}
+_HINT = (
+    "Taken are U-Nets of this package, and of segmentation-models-pytorch: smp.Unet(ENCODER, classes=1) with its usual "
+    "decoder"
+)
+
+
+@dataclass(frozen=True)
+class Adopted:
+    """A network rebuilt from its weights: its configuration and the weights by our names."""
+
+    config: UNetConfig
+    state: Mapping[str, Tensor]
+
+
+def adopt_weights(
+    source: Path, folder: Path, architecture: str | None = None, normalisation: str = PERCENTILES
+) -> None:
+    """Write a model version into a folder from a file of weights.
+
+    Parameters
+    ----------
+    source : Path
+        See :func:`napari_cellseg.network.state_files.read_state`.
+    folder : Path
+        An existing, empty folder.
+    architecture : str, optional
+        Name of the encoder; by default found out from the weights, among the ResNets.
+    normalisation : {'percentiles', 'minmax', 'type', 'imagenet'}
+        How images were brought to 0..1 where the model was trained: by our percentiles, by their least and greatest
+        value, by division by 255 (65535 for 16 bit), or so and then by ImageNet's mean and deviation.
+
+    Raises
+    ------
+    ModelError
+        If the weights cannot be opened safely, or are of no network that can be rebuilt here.
+    """
+    normalizer, imagenet_input = normalizer_named(normalisation)
+    adopted = adopt_state(read_state(source), source.name, architecture, imagenet_input)
+    write_adopted(folder, adopted, normalizer, f"Imported from {source.name}; images normalised by {normalisation}")
+
+
+def normalizer_named(normalisation: str) -> tuple[NormalizerParams, bool]:
+    """Return a normaliser by the word for it, and whether ImageNet's mean and deviation follow."""
+    if normalisation not in NORMALISATIONS:
+        raise ModelError(f"Normalisation '{normalisation}' is unknown. Choose one of {', '.join(NORMALISATIONS)}.")
+    if normalisation == "minmax":
+        return NormalizerParams(0, 100), False
+    return NormalizerParams(method=PERCENTILES if normalisation == PERCENTILES else TYPE), normalisation == "imagenet"
+
+
+def write_adopted(folder: Path, adopted: Adopted, normalizer: NormalizerParams, description: str) -> None:
+    """Write weights and settings of an adopted network; the thresholds are the usual ones until it is calibrated."""
+    # Not rounded to float16 as those that we train: this network is to say what it said where it came from.
+    state = {k: (v.float() if v.is_floating_point() else v).contiguous().clone() for k, v in adopted.state.items()}
+    with atomic_path(folder / WEIGHTS_FILE) as temporary:
+        temporary.write_bytes(save(state))
+    write_config(
+        folder,
+        config=adopted.config,
+        normalizer=normalizer,
+        split=SplitParams(),
+        threshold=0.5,
+        min_size=20,
+        description=description,
+    )
+
+
+def adopt_state(
+    state: Mapping[str, Tensor], name: str, architecture: str | None = None, imagenet_input: bool = False
+) -> Adopted:
+    """Find out which network weights belong to, and rename them.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+    name : str
+        Of the file, for messages.
+    architecture, imagenet_input
+        As :func:`adopt_weights`.
+
+    Raises
+    ------
+    ModelError
+        If they belong to no network that can be rebuilt here; the message names the first weight that clashes.
+    """
+    if "down.0.0.weight" in state and architecture in (None, UNET):
+        if imagenet_input:
+            raise ModelError(
+                f"{name} holds a U-Net of this package, which takes no account of ImageNet's mean and deviation. "
+                "Choose another normalisation."
+            )
+        config = _our_config(state, name)
+        _check(config, state, name)
+        return Adopted(config, state)
+    renamed = {_renamed(key): value for key, value in state.items()}
+    head = renamed.get(f"heads.{FOREGROUND}.weight")
+    if not all(key.startswith(("down.", "up.", "heads.")) for key in renamed) or head is None or architecture == UNET:
+        unknown = sorted(key for key in state if _renamed(key) == key)
+        odd = f" Among them is '{unknown[0]}'." if unknown else ""
+        raise ModelError(f"The weights in {name} are of no network that can be rebuilt here.{odd} {_HINT}.")
+    if head.ndim != 4 or len(head) != 1:
+        n_classes = len(head) if head.ndim else 0
+        raise ModelError(
+            f"The network in {name} predicts {n_classes} classes; one that tells cells from background has 1. {_HINT}."
+        )
+    config = _encoder_config(renamed, name, architecture, imagenet_input)
+    return Adopted(config, renamed)
+
+
+def _renamed(key: str) -> str:
+    for theirs, ours in _RENAMED.items():
+        if key.startswith(theirs):
+            return ours + key.removeprefix(theirs)
+    return key
+
+
+def _our_config(state: Mapping[str, Tensor], name: str) -> UNetConfig:
+    first = state["down.0.0.weight"]
+    levels = max(int(key.split(".")[1]) for key in state if key.startswith("down.") and key.split(".")[1].isdigit())
+    heads = {key.split(".")[1]: len(v) for key, v in state.items() if key.endswith(".weight") and "heads" in key}
+    # The foreground is one map, drawn in blocks of fold x fold pixels.
+    n_drawn = heads.get(FOREGROUND, 1)
+    fold = math.isqrt(n_drawn)
+    whole = first.ndim == 4 and fold**2 == n_drawn and not any(n % n_drawn for n in (first.shape[1], *heads.values()))
+    if not whole:
+        raise ModelError(f"The weights in {name} are of no network that can be rebuilt here. {_HINT}.")
+    return UNetConfig(
+        in_channels=first.shape[1] // n_drawn,
+        base_channels=len(first),
+        levels=levels,
+        fold=fold,
+        heads=tuple((head, n // n_drawn) for head, n in heads.items()),
+    )
+
+
+def _encoder_config(
+    state: Mapping[str, Tensor], name: str, architecture: str | None, imagenet_input: bool
+) -> UNetConfig:
+    head = state[f"heads.{FOREGROUND}.weight"]
+    blocks = {key.split(".")[2] for key in state if key.startswith("up.blocks.")}
+    first = state.get("down.conv1.weight")
+    clashes = {}
+    for encoder in [architecture] if architecture else RESNETS:
+        config = UNetConfig(
+            in_channels=first.shape[1] if first is not None and first.ndim == 4 else 3,
+            base_channels=head.shape[1],
+            levels=len(blocks),
+            heads=((FOREGROUND, 1),),
+            architecture=encoder,
+            imagenet_input=imagenet_input,
+        )
+        try:
+            _check(config, state, name)
+        except _ClashError as error:
+            clashes[encoder] = str(error)
+        else:
+            return config
+    if architecture:
+        raise ModelError(
+            f"The weights in {name} are not of a U-Net with the encoder {architecture} ({clashes[architecture]}). "
+            f"Name the encoder that it was trained with (--architecture). {_HINT}."
+        )
+    raise ModelError(
+        f"The weights in {name} fit none of {', '.join(RESNETS)}. Name the encoder (--architecture). {_HINT}."
+    )
+
+
+class _ClashError(ModelError):
+    """Weights are not those of a configuration."""
+
+
+def _check(config: UNetConfig, state: Mapping[str, Tensor], name: str) -> None:
+    with torch.device("meta"), warnings.catch_warnings():
+        # Random weights are drawn for nothing there.
+        warnings.simplefilter("ignore")
+        expected = build_network(config).state_dict()
+    missing, extra = sorted(set(expected) - set(state)), sorted(set(state) - set(expected))
+    if missing or extra:
+        raise _ClashError(f"{name} {'lacks ' + missing[0] if missing else 'has ' + extra[0] + ' beside it'}")
+    for key, value in expected.items():
+        if value.shape != state[key].shape:
+            raise _ClashError(f"{key} is {tuple(state[key].shape)} in {name}, not {tuple(value.shape)}")
+    broken = [key for key, value in state.items() if value.is_floating_point() and not torch.isfinite(value).all()]
+    if broken:
+        raise ModelError(f"{broken[0]} in {name} holds values that are no numbers: the training ran away. Train again.")

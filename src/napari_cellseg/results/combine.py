@@ -1,0 +1,104 @@
+"""Files that all images of a folder share, put together from the pieces that each of them left."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..imaging.write.atomic import atomic_path
+from ..imaging.write.write import write_table
+from .counts import as_listed
+from .outputs import OUTPUTS, image_ids
+from .rows import BatchRow
+
+CELLS_FILE = OUTPUTS["cells"].suffix
+RLE_FILE = OUTPUTS["rle"].suffix
+SUBMISSION_FILE = OUTPUTS["submission"].suffix
+
+
+def write_combined(rows: Sequence[BatchRow], out: Path, outputs: Collection[str]) -> list[Path]:
+    """Write ``cells.csv``, ``rle.csv`` and ``submission.csv`` where they are wanted; memory does not grow with rows.
+
+    Parameters
+    ----------
+    rows : sequence of BatchRow
+        All that the folder knows of.
+    out : Path
+    outputs : collection of str
+        Names of `outputs.OUTPUTS`.
+
+    Raises
+    ------
+    OutputError
+        The system refused to write.
+    """
+    written = []
+    listed = as_listed(rows)
+    if "cells" in outputs:
+        written.append(_write_cells(listed, out))
+    if "rle" in outputs:
+        written.append(_write_rle(listed, out))
+    if "submission" in outputs:
+        written.append(out / SUBMISSION_FILE)
+        counts = [row.count if row.has_result else None for row in listed]
+        write_table(written[-1], {"image": _names(listed), "count": counts})
+    return written
+
+
+def _write_cells(rows: list[BatchRow], out: Path) -> Path:
+    parts = [(row, out / row.files["cells"]) for row in rows if row.has_result and "cells" in row.files]
+    # Images differ in their columns: only some have a pixel size, or a second channel.
+    columns = dict.fromkeys(name for _, part in parts for name in next(_lines(part), []))
+    path = out / CELLS_FILE
+    with atomic_path(path) as temporary, _open(temporary) as file:
+        writer = csv.DictWriter(file, ["image", "page", *columns], restval="", lineterminator="\n")
+        writer.writeheader()
+        for row, part in parts:
+            lines = _lines(part)
+            names = next(lines, [])
+            for line in lines:
+                writer.writerow({"image": row.image, "page": row.page, **dict(zip(names, line, strict=True))})
+    return path
+
+
+def _write_rle(rows: list[BatchRow], out: Path) -> Path:
+    listed = [row for row in rows if row.has_result and "rle" in row.files]
+    path = out / RLE_FILE
+    with atomic_path(path) as temporary, _open(temporary) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("ImageId", "EncodedPixels"))
+        for row, name in zip(listed, image_ids(_names(listed)), strict=True):
+            writer.writerows((name, text) for text in _run_lengths(out / row.files["rle"]))
+    return path
+
+
+def _names(rows: Sequence[BatchRow]) -> list[str]:
+    """What each row is called: its image, with the page in front of the suffix."""
+    paths = [(PurePosixPath(row.image), row.page) for row in rows]
+    return [(path.with_stem(f"{path.stem}_{page}") if page else path).as_posix() for path, page in paths]
+
+
+def _open(path: Path) -> Any:
+    return path.open("w", newline="", encoding="utf-8", errors="backslashreplace")
+
+
+def _lines(path: Path) -> Iterator[list[str]]:
+    """Lines of a piece; none where it is gone, which is no reason to lose the others."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            yield from csv.reader(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+
+
+def _run_lengths(path: Path) -> Iterator[str]:
+    """Rows of a piece of run lengths: not by the csv module, which takes no field as long as a large cell's."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            next(file, None)
+            for line in file:
+                yield line.strip().strip('"')
+    except (FileNotFoundError, NotADirectoryError):
+        return

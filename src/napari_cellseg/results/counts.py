@@ -1,0 +1,257 @@
+"""The table of counts: one row per image, or per page of one, always a picture of the ledger."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from ..imaging.errors import OutputError
+from ..imaging.read.finding import LABELS_SUFFIX, named_apart, natural_key
+from ..imaging.write.atomic import make_folder
+from ..imaging.write.write import write_table
+from .ledger import FOLDER, Ledger
+from .rows import BatchRow
+
+COUNTS_FILE = "counts.csv"
+AREAS = ("median_area", "mean_area", "sd_area")
+COLUMNS = (
+    *("image", "page", "count"),
+    *(f"{area}_px" for area in AREAS),
+    *(f"{area}_um2" for area in AREAS),
+    *("threshold", "min_size", "model", "model_sha256", "recipe", "image_sha256", "corrected"),
+    *("labels", "seconds", "error"),
+)
+# Behind the others, where slices were linked.
+VOLUMES = ("median_volume_vox", "median_volume_um3")
+# What 0.3 and before wrote.
+OLD_COLUMNS = ("image", "count", "median_area_px", "threshold", "min_size", "model", "labels", "error")
+# The table of a large batch takes a while to write: this many times as long it is left alone then.
+REST = 20
+
+
+def in_order(rows: Iterable[BatchRow]) -> list[BatchRow]:
+    """Rows as people sort them: by image (``a2`` before ``a10``), then by page."""
+    return sorted(rows, key=lambda row: (natural_key(row.image), row.image, row.stem, row.page))
+
+
+def as_listed(rows: Iterable[BatchRow]) -> list[BatchRow]:
+    """Rows as the tables of a folder have them: in order, and no two images under one name.
+
+    Images of equal names, which came there one after the other, get their folders in front.
+    """
+    listed = in_order(rows)
+    first = {row.key[0]: row for row in reversed(listed)}
+    names = {stem: row.image for stem, row in first.items()}
+    alike: dict[str, dict[str, str]] = {}
+    for stem, row in first.items():
+        alike.setdefault(row.image, {})[stem] = str(row.source.get("path", ""))
+    for name, paths in alike.items():
+        if len(paths) > 1 and all(paths.values()):
+            apart = named_apart([(Path(path), name) for path in paths.values()])
+            names.update(zip(paths, (own for _, own in apart), strict=True))
+    taken = Counter(names.values())
+    for stem, name in names.items():
+        if taken[name] > 1:
+            # Where nobody knows the folders; stems are one image's own.
+            names[stem] = f"{stem}{PurePosixPath(name).suffix}"
+    return [row if names[row.key[0]] == row.image else replace(row, image=names[row.key[0]]) for row in listed]
+
+
+def write_counts(rows: Iterable[BatchRow], path: Path) -> None:
+    """Write the table, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        The system refused to write.
+    """
+    listed = [_line(row) for row in as_listed(rows)]
+    columns = (*COLUMNS, *(VOLUMES if any(line[VOLUMES[0]] is not None for line in listed) else ()))
+    write_table(path, {name: [line[name] for line in listed] for name in columns})
+
+
+def open_ledger(out: Path) -> Ledger:
+    """Open the ledger of a folder of results; a table without one, as older versions left it, is taken over.
+
+    Raises
+    ------
+    OutputError
+        The table there is not one of counts, or a file cannot be read.
+    """
+    rows = read_counts(out / COUNTS_FILE)
+    ledger = Ledger(out)
+    if rows is None:
+        # The person threw the table away: what has lost its files too is over.
+        gone = [row for row in ledger.rows() if not any((out / name).exists() for name in _seen_files(row))]
+        ledger.forget(row.key for row in gone)
+    elif not ledger.exists and rows:
+        ledger.put(rows)
+    return ledger
+
+
+def _seen_files(row: BatchRow) -> list[str]:
+    """Files of a row that a person sees; where there are none, those beside the ledger."""
+    files = list(row.files.values())
+    return [name for name in files if not name.startswith(f"{FOLDER}/")] or files
+
+
+def put_row(out: Path, row: BatchRow) -> Path:
+    """Note one result in a folder, in which a batch may be running; return the table of counts.
+
+    Raises
+    ------
+    OutputError
+        The table there is not one of counts, or the system refused to write.
+    """
+    make_folder(out)
+    ledger = open_ledger(out)
+    try:
+        ledger.put([row])
+    finally:
+        ledger.close()
+    write_counts(ledger.rows(), out / COUNTS_FILE)
+    return out / COUNTS_FILE
+
+
+def read_counts(path: Path) -> list[BatchRow] | None:
+    """Read the rows of a table that have labels; None where there is no table.
+
+    Raises
+    ------
+    OutputError
+        The file there is not such a table, or cannot be read.
+    """
+    if not path.exists():
+        return None
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            lines = list(reader)
+            names = tuple(reader.fieldnames or ())
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise OutputError(f"{path} cannot be read ({error}). Rename it, or choose another folder.") from error
+    if names not in (COLUMNS, (*COLUMNS, *VOLUMES), OLD_COLUMNS):
+        raise OutputError(
+            f"{path} has the columns {', '.join(names) or 'none'}, not those of a table of counts. "
+            "Rename it, or choose another folder."
+        )
+    return [_row(line) for line in lines if line["labels"]]
+
+
+class CountsWriter:
+    """Keeps a table up to date with a ledger, in a thread of its own and at most once a second.
+
+    Parameters
+    ----------
+    ledger : Ledger
+    path : Path
+        The table.
+    seconds : float
+        Pause between two times.
+    """
+
+    def __init__(self, ledger: Ledger, path: Path, seconds: float = 1.0) -> None:
+        self._ledger, self._path, self._pause = ledger, path, seconds
+        self._due, self._closing = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="napari-cellseg counts", daemon=True)
+        self._thread.start()
+
+    def touch(self) -> None:
+        """Say that there are new rows."""
+        self._due.set()
+
+    def close(self) -> None:
+        """Write the table once more.
+
+        Raises
+        ------
+        OutputError
+            The system refused to write.
+        """
+        self._closing.set()
+        self._due.set()
+        self._thread.join()
+        self._ledger.refresh()
+        write_counts(self._ledger.rows(), self._path)
+
+    def _run(self) -> None:
+        while self._due.wait() and not self._closing.is_set():
+            self._due.clear()
+            began = time.monotonic()
+            # It is tried again with the next row, and at the end, where it is an error.
+            with contextlib.suppress(OutputError):
+                self._ledger.refresh()
+                write_counts(self._ledger.rows(), self._path)
+            self._closing.wait(max(self._pause, REST * (time.monotonic() - began)))
+
+
+def _line(row: BatchRow) -> dict[str, Any]:
+    areas = {f"{name}_px": getattr(row, f"{name}_px") for name in AREAS}
+    scale = row.pixel_area_um2
+    scaled = {f"{name}_um2": _times(getattr(row, f"{name}_px"), scale) for name in AREAS}
+    return {
+        "image": row.image,
+        "page": row.page,
+        "count": row.count,
+        **areas,
+        **scaled,
+        "threshold": row.threshold,
+        "min_size": row.min_size,
+        "model": row.model,
+        "model_sha256": row.model_sha256,
+        "recipe": row.recipe,
+        "image_sha256": row.image_sha256,
+        "corrected": "yes" if row.corrected else "",
+        "labels": row.files.get("labels", ""),
+        "seconds": None if row.seconds is None else round(row.seconds, 3),
+        "error": row.error,
+        "median_volume_vox": row.median_volume_vox,
+        "median_volume_um3": _times(row.median_volume_vox, row.voxel_volume_um3),
+    }
+
+
+def _times(area: float | None, scale: float | None) -> float | None:
+    # Twelve digits: the last ones of a product are noise.
+    return None if area is None or scale is None else float(f"{area * scale:.12g}")
+
+
+def _row(line: Mapping[str, str]) -> BatchRow:
+    def number(name: str, kind: Callable[[str], Any] = float) -> Any:
+        try:
+            return kind(line.get(name) or "")
+        except ValueError:
+            return None
+
+    area, scaled = number("median_area_px"), number("median_area_um2")
+    volume, scaled_volume = number("median_volume_vox"), number("median_volume_um3")
+    page, labels = line.get("page") or "", line["labels"]
+    stem = labels.removesuffix(LABELS_SUFFIX) if labels.endswith(LABELS_SUFFIX) else str(PurePosixPath(labels).stem)
+    return BatchRow(
+        line["image"],
+        page,
+        "done",
+        count=number("count", int),
+        median_area_px=area,
+        mean_area_px=number("mean_area_px"),
+        sd_area_px=number("sd_area_px"),
+        pixel_area_um2=scaled / area if scaled and area else None,
+        threshold=number("threshold"),
+        min_size=number("min_size", int),
+        seconds=number("seconds"),
+        files={"labels": labels},
+        stem=stem.removesuffix(f"_{page}") if page else stem,
+        recipe=line.get("recipe") or "",
+        model=line["model"],
+        model_sha256=line.get("model_sha256") or "",
+        image_sha256=line.get("image_sha256") or "",
+        corrected=line.get("corrected") == "yes",
+        median_volume_vox=volume,
+        voxel_volume_um3=scaled_volume / volume if scaled_volume and volume else None,
+    )

@@ -1,0 +1,66 @@
+"""What all images of a batch have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..imaging.pages import Page
+from ..network.versions import ModelVersion
+from ..segmentation.recipe import Recipe
+from .plan import Item
+
+if TYPE_CHECKING:
+    from ..batch.cluster.tiles import TileHelpers
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What all images of a batch have in common.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        With all that it leaves to the model filled in.
+    model : ModelVersion
+    digest : str
+        The recipe's.
+    out : Path
+        Folder of the results.
+    overwrite : bool
+        Also replace what a person corrected, or made.
+    resume : bool
+        Leave pages as they are whose values and recipe are those of an earlier run.
+    helpers : callable, optional
+        Who helps with a page that is done block by block.
+    """
+
+    recipe: Recipe
+    model: ModelVersion
+    digest: str
+    out: Path
+    overwrite: bool = False
+    resume: bool = False
+    helpers: Callable[[Item, Page], TileHelpers] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        recipe: Recipe,
+        out: Path,
+        overwrite: bool = False,
+        resume: bool = False,
+        helpers: Callable[[Item, Page], TileHelpers] | None = None,
+    ) -> Job:
+        """Load the recipe's model.
+
+        Raises
+        ------
+        ModelError
+            There is no such model, or it is not the one that the recipe was made with.
+        """
+        model = recipe.load_model()
+        out = Path(out).absolute()
+        return cls(recipe.resolved(model), model, recipe.digest(model), out, overwrite, resume, helpers)

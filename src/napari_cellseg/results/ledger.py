@@ -1,0 +1,207 @@
+"""What a folder of results knows: one line per finished row, only ever appended, so that no crash loses one.
+
+The ledger is the truth, and ``counts.csv`` its picture. Several programs may append to it: the one that runs the batch,
+and the window in which a person corrects a result meanwhile.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..imaging.errors import CellsegError
+from ..imaging.write.atomic import output_error
+from ..imaging.write.write import make_folder
+from .locks import locked
+from .rows import BatchRow
+
+FOLDER = ".cellseg"
+LEDGER_FILE = "ledger.jsonl"
+FLUSH_SECONDS = 0.5
+Key = tuple[str, str]
+
+
+class Ledger:
+    """The rows of a folder of results.
+
+    Parameters
+    ----------
+    out : Path
+        Folder of results; nothing is written before the first `put`.
+
+    Raises
+    ------
+    OutputError
+        The ledger is there and cannot be read.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.folder = out / FOLDER
+        self.path = self.folder / LEDGER_FILE
+        self._rows: dict[Key, BatchRow] = {}
+        self._keys: dict[str, set[Key]] = {}
+        self._offset = 0
+        self._unwritten: list[bytes] = []
+        self._lock = threading.RLock()
+        self._dirty, self._closing = threading.Event(), threading.Event()
+        self._flusher: threading.Thread | None = None
+        self.refresh()
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is one."""
+        return self.path.exists()
+
+    @property
+    def behind(self) -> bool:
+        """Whether there are rows that the system refused to write so far."""
+        return bool(self._unwritten)
+
+    def rows(self) -> tuple[BatchRow, ...]:
+        """All rows, as they first appeared."""
+        with self._lock:
+            return tuple(self._rows.values())
+
+    def of(self, stem: str) -> list[BatchRow]:
+        """Rows of one image, by page."""
+        with self._lock:
+            return [self._rows[key] for key in sorted(self._keys.get(stem, ()))]
+
+    def get(self, key: Key) -> BatchRow | None:
+        """One row."""
+        with self._lock:
+            return self._rows.get(key)
+
+    def put(self, rows: Iterable[BatchRow]) -> bool:
+        """Append rows; an older one of the same image and page is replaced.
+
+        Returns
+        -------
+        bool
+            False where the system refused; they are tried again at the next `put` and at `close`.
+        """
+        lines = [_encoded(row) for row in rows]
+        with self._lock:
+            self._unwritten += lines
+            try:
+                self._append()
+            except (OSError, CellsegError):
+                for line in lines:
+                    self._take(line)
+                return False
+            self.refresh()
+            if self._flusher is None:
+                self._flusher = threading.Thread(target=self._flush_now_and_then, daemon=True)
+                self._flusher.start()
+            self._dirty.set()
+        return True
+
+    def forget(self, keys: Iterable[Key]) -> None:
+        """Leave rows out from now on; others learn of it with the next `put`, or at `close`."""
+        with self._lock:
+            for key in keys:
+                gone = BatchRow(self._rows[key].image, page=key[1], stem=key[0])
+                self._unwritten.append(_encoded(gone))
+                self._drop(key)
+
+    def refresh(self) -> None:
+        """Read what was appended since, by whomever. A line that was cut off, as a crash leaves it, does not count."""
+        with self._lock:
+            try:
+                with self.path.open("rb") as file:
+                    file.seek(self._offset)
+                    new = file.read()
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                raise output_error(self.path, error) from error
+            end = new.rfind(b"\n") + 1
+            for line in new[:end].splitlines():
+                self._take(line)
+            self._offset += end
+
+    def close(self) -> None:
+        """Put everything on the disk.
+
+        Raises
+        ------
+        OutputError
+            The system refused: rows are missing in the ledger.
+        """
+        self._closing.set()
+        self._dirty.set()
+        if self._flusher is not None:
+            self._flusher.join()
+        with self._lock:
+            if not self._unwritten:
+                return
+            try:
+                self._append()
+            except OSError as error:
+                raise output_error(self.path, error) from error
+
+    def _take(self, line: bytes) -> None:
+        try:
+            row = BatchRow.from_dict(json.loads(line))
+        except (ValueError, TypeError, AttributeError, CellsegError):
+            return
+        if row.state == "waiting":
+            # Somebody forgot it.
+            self._drop(row.key)
+            return
+        keys = self._keys.setdefault(row.stem or row.image, set())
+        if not row.corrected:
+            # The image was done anew: what it had of pages, and no longer has, is history.
+            past = [key for key in keys if not self._rows[key].corrected and _origin(self._rows[key]) != _origin(row)]
+            for key in past:
+                if key != row.key:
+                    keys.discard(key)
+                    del self._rows[key]
+        keys.add(row.key)
+        self._rows[row.key] = row
+
+    def _drop(self, key: Key) -> None:
+        self._rows.pop(key, None)
+        self._keys.get(key[0], set()).discard(key)
+
+    def _append(self) -> None:
+        make_folder(self.folder)
+        handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            with locked(handle):
+                # What a crash, or a full disk, left of a line must not spoil the next one.
+                if size := os.fstat(handle).st_size:
+                    os.lseek(handle, size - 1, os.SEEK_SET)
+                    if os.read(handle, 1) != b"\n":
+                        self._write(handle, b"\n")
+                while self._unwritten:
+                    self._write(handle, self._unwritten[0])
+                    del self._unwritten[0]
+        finally:
+            os.close(handle)
+
+    @staticmethod
+    def _write(handle: int, data: bytes) -> None:
+        while data:
+            data = data[os.write(handle, data) :]
+
+    def _flush_now_and_then(self) -> None:
+        while not self._closing.is_set():
+            self._dirty.wait()
+            self._closing.wait(FLUSH_SECONDS)
+            self._dirty.clear()
+            # A disk that cannot be flushed now is met again by whoever writes next.
+            with contextlib.suppress(OSError), self.path.open("rb+") as file:
+                os.fsync(file.fileno())
+
+
+def _encoded(row: BatchRow) -> bytes:
+    return (json.dumps(row.to_dict(), allow_nan=False) + "\n").encode("ascii")
+
+
+def _origin(row: BatchRow) -> tuple[object, ...]:
+    return (row.recipe, row.n_pages, *sorted((name, str(value)) for name, value in row.source.items()))

@@ -1,0 +1,275 @@
+"""Stacks whose cells are linked: slices become 3D cells, time points become tracks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..imaging.errors import AxesError
+from ..imaging.image import Image
+from ..imaging.pages import page_image, stack_axes
+from ..imaging.write.write import write_table
+from ..instances.linking import Linker, tracks_table
+from ..instances.live import at_least
+from ..instances.measure import intensity_columns
+from ..instances.volumes import volume_table
+from ..segmentation.recipe import Recipe
+from ..segmentation.segment import Segmented, SegmentResult
+from .outputs import write_outputs
+from .rows import BatchRow
+from .save import PARTS, channels_of, numbers, save_result
+from .stack_of_labels import Settled, Stack
+
+TRACKS, FRAMES = "tracks", "frames"
+_WORDS = {"z": ("slices", "Z"), "t": ("time points", "T")}
+_NOTHING = np.zeros((0, 0), np.float32)
+
+
+class LinkedStack(Stack):
+    """A stack in which a cell has one id on all its planes.
+
+    Cells are cut without a smallest size: it would break the links. Once the last page is there they are linked; then
+    those are dropped that are too small, by their voxels over Z, and by their pixels in each frame over T.
+
+    Parameters
+    ----------
+    image : Image
+    recipe : Recipe
+        Resolved, and one that links.
+    out : Path
+    stem : str
+
+    Raises
+    ------
+    AxesError
+        The image has not the axis along which cells are to be linked.
+    """
+
+    keeps_tables = True
+
+    def __init__(self, image: Image, recipe: Recipe, out: Path, stem: str) -> None:
+        _check_axes(image, recipe.link)
+        super().__init__(image, out, stem)
+        self._recipe = recipe
+        self._min_size = int(recipe.min_size or 0)
+        self._slices = recipe.link == "z"
+
+    def cut(
+        self, segmented: Segmented, outputs: Collection[str], image: Image, stem: str
+    ) -> tuple[SegmentResult, dict[str, str]]:
+        """Cut the cells of a page, small ones too; write what has no ids in it."""
+        result = segmented.result(min_size=0)
+        table = dict(result.table)
+        if self._slices and "cells" in outputs:
+            plane = segmented.plane
+            if image.rgb and self._recipe.channel is None and plane.ndim == 2:
+                # A slice without colours, maybe of a stack that has some: all slices need the same columns.
+                plane = np.stack([plane] * 3, axis=2)
+            table.update(intensity_columns(result.labels, channels_of(image, plane)))
+        early = [name for name in outputs if name == "probability"]
+        written = write_outputs(early, result, segmented.plane, self.out / stem, pixel_size=image.pixel_size)
+        files = {name: path.relative_to(self.out).as_posix() for name, path in written.items()}
+        return replace(result, table=table, metadata=segmented.metadata()), files
+
+    def all_failed(self, rows: list[BatchRow]) -> list[BatchRow]:
+        """One row for each volume, as when all went well."""
+        if not self._slices:
+            return rows
+        volumes = [list(group) for _, group in groupby(rows, lambda row: _volume_name(row.page))]
+        bad = [next((row for row in group if row.state == "failed"), group[0]) for group in volumes]
+        return [replace(row, page=_volume_name(row.page), n_pages=len(volumes)) for row in bad]
+
+    def write(self, settled: list[Settled]) -> list[BatchRow]:
+        """Link, write everything, and return the rows: one per volume, or one per frame."""
+        linker, lookups = self._linked(settled)
+        return self._volumes(settled, lookups) if self._slices else self._frames(settled, lookups, linker)
+
+    def _linked(self, settled: list[Settled]) -> tuple[Linker, list[np.ndarray]]:
+        linker = Linker(float(self._recipe.link_iou), divisions=not self._slices)
+        lookups, before = [], None
+        for page in settled:
+            name = _volume_name(page.page.name) if self._slices else ""
+            if before not in (None, name):
+                linker.end()
+            before = name
+            lookups.append(linker.add(self.labels[page.page.position]))
+        return linker, lookups
+
+    def _volumes(self, settled: list[Settled], lookups: list[np.ndarray]) -> list[BatchRow]:
+        image, recipe = self.image, self._recipe
+        total = np.zeros(1 + max((int(lookup.max()) for lookup in lookups), default=0), np.int64)
+        for page, lookup in zip(settled, lookups, strict=True):
+            total[lookup[page.table["index"]]] += page.table["area_px"]
+        small = total < at_least(self._min_size)
+        counts = self._relabel(settled, [np.where(small[lookup], 0, lookup) for lookup in lookups])
+        names = [_volume_name(page.page.name) for page in settled]
+        groups = [list(group) for _, group in groupby(range(len(settled)), names.__getitem__)]
+        tables = [
+            volume_table(
+                [settled[i].table for i in group],
+                [lookups[i] for i in group],
+                self._min_size,
+                image.pixel_size,
+                image.slice_spacing,
+            )
+            for group in groups
+        ]
+        rows = []
+        for group, table in zip(groups, tables, strict=True):
+            files: dict[str, str] = {}
+            middle = group[len(group) // 2]
+            for i in group:
+                own = [name for name in recipe.outputs if name not in ("labels", "cells", "probability")]
+                if own or i == middle:
+                    saved = self._save_page(settled[i], own, lookups[i])
+                    files = {**saved, **settled[i].row.files} if i == middle else files
+            rows.append(self._volume_row([settled[i].row for i in group], table, files, len(groups)))
+        volumes = {row.page: row.count for row in rows}
+        self.write_labels(
+            settled,
+            {
+                "count": sum(row.count or 0 for row in rows),
+                "counts": volumes if len(groups) > 1 else {},
+                "cells_per_page": counts,
+                "link": self._about(),
+            },
+        )
+        name = self.path.relative_to(self.out).as_posix()
+        return [replace(row, files={"labels": name, **row.files}) for row in rows]
+
+    def _volume_row(
+        self, rows: Sequence[BatchRow], table: dict[str, np.ndarray], files: dict[str, str], n_volumes: int
+    ) -> BatchRow:
+        page = _volume_name(rows[0].page)
+        if "cells" in self._recipe.outputs:
+            files["cells"] = f"{PARTS}/{self.stem}{f'_{page}' if page else ''}.cells.csv"
+            write_table(self.out / files["cells"], table)
+        image, volume = self.image, table["volume_vox"]
+        voxel = None
+        if image.pixel_size is not None and image.slice_spacing is not None:
+            voxel = image.slice_spacing * image.pixel_size[0] * image.pixel_size[1]
+        doubts = [row.doubt for row in rows if row.doubt is not None]
+        return replace(
+            rows[0],
+            page=page,
+            n_pages=n_volumes,
+            **{**numbers(np.zeros(0), image.pixel_size), "count": len(volume)},
+            median_volume_vox=float(np.median(volume)) if len(volume) else None,
+            voxel_volume_um3=voxel,
+            doubt=float(np.mean(doubts)) if doubts else None,
+            notes=tuple(dict.fromkeys(note for row in rows for note in row.notes)),
+            files=files,
+            image_sha256=self.image_sha256 if n_volumes == 1 else "",
+            seconds=sum(row.seconds or 0.0 for row in rows),
+        )
+
+    def _frames(self, settled: list[Settled], lookups: list[np.ndarray], linker: Linker) -> list[BatchRow]:
+        smallest = at_least(self._min_size)
+        kept = [page.table["area_px"] >= smallest for page in settled]
+        shown = []
+        for page, lookup, keep in zip(settled, lookups, kept, strict=True):
+            lookup = lookup.copy()
+            lookup[page.table["index"][~keep]] = 0
+            shown.append(lookup)
+        counts = self._relabel(settled, shown)
+        tracks = tracks_table(
+            (
+                (page.table["index"][keep], page.table["centroid_y"][keep], page.table["centroid_x"][keep])
+                for page, keep in zip(settled, kept, strict=True)
+            ),
+            lookups,
+            linker.parents,
+        )
+        own = [name for name in self._recipe.outputs if name not in ("labels", "probability")]
+        rows = []
+        for page, lookup, keep in zip(settled, shown, kept, strict=True):
+            files = {**self._save_page(page, own, lookup, keep), **page.row.files}
+            areas = page.table["area_px"][keep]
+            rows.append(replace(page.row, **numbers(areas, self.image.pixel_size), files=files))
+        more = {"count": sum(counts.values()), "counts": counts, "tracks": tracks.count, "link": self._about()}
+        beside = {name: linked_path(name, self.out / self.stem) for name in (TRACKS, FRAMES)}
+        write_table(beside[TRACKS], tracks.columns())
+        write_table(beside[FRAMES], _frame_columns(rows, self.image))
+        # Last: while there are no labels, there is no result.
+        self.write_labels(settled, more)
+        paths = {"labels": self.path, **beside}
+        shared = {name: path.relative_to(self.out).as_posix() for name, path in paths.items()}
+        return [replace(row, files={**shared, **row.files}) for row in rows]
+
+    def _relabel(self, settled: list[Settled], lookups: list[np.ndarray]) -> dict[str, int]:
+        """Give all planes their linked ids; return how many cells each has."""
+        counts = {}
+        self.widen(np.dtype(np.uint16 if max(int(k.max()) for k in lookups) < 1 << 16 else np.int32))
+        for page, lookup in zip(settled, lookups, strict=True):
+            self.labels[page.page.position] = lookup[self.labels[page.page.position]]
+            counts[page.page.name] = int(np.count_nonzero(lookup))
+        return counts
+
+    def _save_page(
+        self, page: Settled, outputs: Sequence[str], lookup: np.ndarray, keep: np.ndarray | None = None
+    ) -> dict[str, str]:
+        """Write what is a page's own, with linked ids; it is read once more, for memory may not hold all pages."""
+        image = page_image(self.image, page.page)
+        labels = self.labels[page.page.position]
+        linked = lookup[page.table["index"]]
+        order = np.argsort(linked)
+        order = order[np.isin(linked[order], np.unique(labels)) if keep is None else keep[order]]
+        table = {name: column[order] for name, column in page.table.items() if not name.startswith("intensity_")}
+        table["index"] = linked[order].astype(np.int64)
+        result = SegmentResult(
+            labels,
+            _NOTHING,
+            len(order),
+            table,
+            float(self._recipe.threshold or 0),
+            self._min_size,
+            {**page.metadata, "count": len(order), "link": self._about()},
+        )
+        stem = f"{self.stem}_{page.page.name}"
+        return save_result(outputs, result, image.plane(self._recipe.channel), image, self.out, stem)
+
+    def _about(self) -> dict[str, Any]:
+        return {"axis": self._recipe.link.upper(), "iou": float(self._recipe.link_iou)}
+
+
+def linked_path(name: str, stem: Path) -> Path:
+    """Return where the table of tracks or of frames of an image lies."""
+    return stem.parent / f"{stem.name}_{name}.csv"
+
+
+def _check_axes(image: Image, link: str) -> None:
+    axes = stack_axes(image)
+    words, letter = _WORDS[link]
+    if letter not in axes:
+        raise AxesError(
+            f"{image.title} has no {words} to link: its axes are {image.axes} of lengths {tuple(image.data.shape)}. "
+            f"Name them if they are wrong, a letter per dimension with one {letter} (on the command line --axes "
+            f"{letter}YX, say), or link nothing (--link none)."
+        )
+    if link == "t" and "Z" in axes:
+        raise AxesError(
+            f"{image.title} has slices as well as time points (axes {image.axes}), and only planes are followed over "
+            "time. Link the slices of each time point (--link z), or save one slice, or their projection, as a film."
+        )
+
+
+def _volume_name(page: str) -> str:
+    """Name of a page's volume: its time point, or nothing."""
+    return page.partition("_z")[0] if page.startswith("t") else ""
+
+
+def _frame_columns(rows: Sequence[BatchRow], image: Image) -> dict[str, list[Any]]:
+    columns: dict[str, list[Any]] = {"t": list(range(len(rows)))}
+    if image.frame_interval is not None:
+        columns["seconds"] = [t * image.frame_interval for t in columns["t"]]
+    columns["count"] = [row.count for row in rows]
+    columns["median_area_px"] = [row.median_area_px for row in rows]
+    if image.pixel_size is not None:
+        scale = image.pixel_size[0] * image.pixel_size[1]
+        columns["median_area_um2"] = [None if area is None else area * scale for area in columns["median_area_px"]]
+    return columns

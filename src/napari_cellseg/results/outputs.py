@@ -1,0 +1,200 @@
+"""What can be saved of a segmented image, and the one function that saves it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..imaging.errors import ParamsError
+from ..imaging.write.write import write_labels
+from ..instances.measure import intensity_columns, shape_columns
+from ..segmentation.segment import SegmentResult
+from .formats.geojson import write_geojson
+from .formats.probability import write_probability
+from .formats.rle import image_ids, rle_decode, rle_encode, rle_rows
+from .formats.rois import write_rois
+from .overlay import thumbnail, write_overlay, write_thumbnail
+
+__all__ = [
+    "OUTPUTS",
+    "Output",
+    "cells_table",
+    "check_outputs",
+    "image_ids",
+    "output_path",
+    "rle_decode",
+    "rle_encode",
+    "rle_rows",
+    "thumbnail",
+    "write_outputs",
+    "write_thumbnail",
+]
+
+
+@dataclass(frozen=True)
+class Output:
+    """Something that can be saved.
+
+    Parameters
+    ----------
+    name : str
+        What recipes and the command line call it.
+    label : str
+        What the window calls it.
+    help : str
+    suffix : str
+        What follows the image's stem in the file name; for a combined one the whole file name.
+    default : bool
+        Whether it is ticked where a person has not chosen yet.
+    combined : bool
+        One file for all images of a folder, not one per image.
+    """
+
+    name: str
+    label: str
+    help: str
+    suffix: str
+    default: bool = False
+    combined: bool = False
+
+
+OUTPUTS: dict[str, Output] = {
+    output.name: output
+    for output in (
+        Output("labels", "Labels", "a TIFF in which every cell has a number of its own", "_labels.tif", default=True),
+        Output(
+            "cells", "Table of cells", "cells.csv: size, shape and brightness of every cell", "cells.csv", True, True
+        ),
+        Output(
+            "overlay", "Pictures with outlines", "a PNG of each image with the outlines of its cells", "_overlay.png"
+        ),
+        Output("rois", "ImageJ ROIs", "a zip of outlines for the ROI Manager of ImageJ and Fiji", "_rois.zip"),
+        Output("geojson", "QuPath outlines", "a GeoJSON file that QuPath imports as detections", "_outlines.geojson"),
+        Output("probability", "Probability", "a TIFF of how sure the model is of every pixel", "_probability.tif"),
+        Output(
+            "rle", "Kaggle run lengths", "rle.csv with ImageId,EncodedPixels for every cell", "rle.csv", False, True
+        ),
+        Output("submission", "Counts to submit", "submission.csv with image,count", "submission.csv", False, True),
+    )
+}
+
+
+def check_outputs(names: Collection[str]) -> tuple[str, ...]:
+    """Return names of outputs, each once and in the order of `OUTPUTS`.
+
+    Raises
+    ------
+    ParamsError
+        If one is unknown.
+    """
+    unknown = [name for name in names if name not in OUTPUTS]
+    if unknown:
+        raise ParamsError(
+            f"There is nothing called {', '.join(map(repr, unknown))} to save. Choose from {', '.join(OUTPUTS)}."
+        )
+    return tuple(name for name in OUTPUTS if name in names)
+
+
+def output_path(name: str, stem: Path) -> Path:
+    """Return where an image's own output lies: ``<stem><suffix>``."""
+    return stem.parent / (stem.name + OUTPUTS[name].suffix)
+
+
+def write_outputs(
+    names: Collection[str],
+    result: SegmentResult,
+    plane: np.ndarray,
+    stem: Path,
+    *,
+    pixel_size: tuple[float, float] | None = None,
+    channels: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, Path]:
+    """Write the files of one image; each appears whole or not at all.
+
+    Parameters
+    ----------
+    names : collection of str
+        Of `OUTPUTS`. Combined ones (`cells`, `rle`, `submission`) are no files of one image and are passed over: see
+        `cells_table` and `rle_rows`.
+    result : SegmentResult
+    plane : ndarray
+        ``(Y, X)`` or ``(Y, X, 3)``, raw.
+    stem : Path
+        Folder and beginning of the file names: ``out/A01`` gives ``out/A01_labels.tif``.
+    pixel_size : tuple of float, optional
+        Height and width of a pixel in micrometres.
+    channels : mapping of str to ndarray, optional
+        All channels of the image, ``(Y, X)`` each; cells in GeoJSON carry their brightness in each.
+
+    Returns
+    -------
+    dict of str to Path
+        The files by name of output.
+
+    Raises
+    ------
+    ParamsError
+        If a name is unknown.
+    OutputError
+        If the system refused to write, or the image is too large for the format.
+    """
+    table: dict[str, np.ndarray] | None = None
+
+    def cells() -> dict[str, np.ndarray]:
+        nonlocal table
+        table = table or cells_table(result, plane, channels, pixel_size)
+        return table
+
+    writers: dict[str, Callable[[Path], Any]] = {
+        "labels": lambda path: write_labels(path, result.labels, metadata=result.metadata, pixel_size=pixel_size),
+        "overlay": lambda path: write_overlay(path, plane, result.labels),
+        "rois": lambda path: write_rois(path, result.labels),
+        "geojson": lambda path: write_geojson(path, result.labels, cells(), result.metadata),
+        "probability": lambda path: write_probability(path, result.probability, result.metadata, pixel_size),
+    }
+    paths = {}
+    for name in check_outputs(names):
+        if not OUTPUTS[name].combined:
+            paths[name] = output_path(name, stem)
+            writers[name](paths[name])
+    return paths
+
+
+def cells_table(
+    result: SegmentResult,
+    plane: np.ndarray,
+    channels: Mapping[str, np.ndarray] | None = None,
+    pixel_size: tuple[float, float] | None = None,
+) -> dict[str, np.ndarray]:
+    """Measure cells in full: what ``cells.csv`` holds, one entry per cell in every column.
+
+    Parameters
+    ----------
+    result : SegmentResult
+    plane : ndarray
+        ``(Y, X)`` or ``(Y, X, 3)``, raw; the channels where `channels` is None.
+    channels : mapping of str to ndarray, optional
+        Names of the channels and their planes, ``(Y, X)`` each.
+    pixel_size : tuple of float, optional
+        Height and width of a pixel in micrometres.
+
+    Returns
+    -------
+    dict of str to ndarray
+        The columns of `result.table`, then those of `shape_columns` and `intensity_columns`.
+    """
+    channels = plane_channels(plane) if channels is None else channels
+    table = dict(result.table)
+    table.update(shape_columns(result.labels, pixel_size))
+    table.update(intensity_columns(result.labels, channels))
+    return table
+
+
+def plane_channels(plane: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the colours of a plane by name; a grey one has one channel without a name."""
+    colors = ("red", "green", "blue")
+    return {"": plane} if plane.ndim == 2 else {name: plane[..., i] for i, name in enumerate(colors)}

@@ -1,0 +1,195 @@
+"""Which image of a batch goes to which files."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import itertools
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from ..imaging.errors import CellsegError, ParamsError
+from ..imaging.image import Image
+from ..imaging.pages import page_at, page_image, page_lengths, position_in_stack
+from ..imaging.read.read import read_image, source_stamp
+from .rows import BatchRow
+
+# The names of files of single pages end like this: "A01_t003_z001_labels.tif".
+_PAGE = re.compile(r"_(t\d+(_z\d+)?|z\d+)$")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image of a batch.
+
+    Attributes
+    ----------
+    path : Path
+        Where it is: a file, or the folder of a Zarr image.
+    name : str
+        How it is called in the results.
+    stem : str
+        What its files begin with, relative to the folder of results, with ``/``; no two images share one.
+    """
+
+    path: Path
+    name: str
+    stem: str
+
+
+def plan(
+    files: Sequence[tuple[Path, str]], known: Iterable[BatchRow] = (), stop: Callable[[], bool] | None = None
+) -> list[Item]:
+    """Give every image a stem: its name without suffix, folders kept, equal ones told apart.
+
+    Parameters
+    ----------
+    files : sequence of (Path, str)
+        Where an image is, and how it is called.
+    known : iterable of BatchRow
+        What the folder of results holds: an image keeps the stem that it had, also where it was moved, and takes none
+        of an image that is not among `files` and still lies where it lay, or that had another size or other values.
+    stop : callable, optional
+        Asked before a file is compared with rows of its name, for which it may have to be read; when it says True,
+        the items end in front of that file.
+
+    Raises
+    ------
+    ParamsError
+        If a name leads out of the folder of results.
+    """
+    names = _Names()
+    before: dict[tuple[str, str], str] = {}
+    by_name: dict[str, dict[tuple[str, str], list[BatchRow]]] = {}
+    for row in known:
+        path = str(row.source.get("path", ""))
+        stem = before.setdefault((row.image, path), row.stem)
+        by_name.setdefault(row.image, {}).setdefault((path, stem), []).append(row)
+    stems: list[str | None] = [before.get((name, str(path.absolute()))) for path, name in files]
+    given = {str(path.absolute()) for path, _ in files}
+    spoken_for = set(stems)
+    for i, (here, name) in enumerate(files):
+        if stems[i] is None and name in by_name:
+            if stop is not None and stop():
+                files, stems = files[:i], stems[:i]
+                break
+            # The same image in another place: the folder was moved, or is seen from another machine.
+            file = _File(here)
+            moved = (
+                stem
+                for (path, stem), rows in by_name[name].items()
+                if path not in given and stem not in spoken_for and not _is_another(rows, file)
+            )
+            stems[i] = next(moved, None)
+            spoken_for.add(stems[i])
+    for stem in before.values():
+        names.take(stem)
+    return [
+        Item(path.absolute(), name, names.new(name) if stem is None else stem)
+        for (path, name), stem in zip(files, stems, strict=True)
+    ]
+
+
+def has_values_of(image: Image, row: BatchRow) -> bool | None:
+    """Whether an image has the values that a row of it, or of a page of it, is about; None where the row has no hash.
+
+    Raises
+    ------
+    ImageError
+        The image cannot be read.
+    """
+    return _hash(image, row.page) == row.image_sha256 if row.image_sha256 else None
+
+
+def _hash(image: Image, page: str) -> str | None:
+    """Hash of an image, or of a page of it; None where it has no such page."""
+    lengths = page_lengths(image)
+    if lengths and not page:
+        # Slices that were linked are one result.
+        return image.content_hash()
+    place = position_in_stack(page) if page else ()
+    if len(place) != len(lengths) or any(i >= n for i, (_, n) in zip(place, lengths, strict=True)):
+        return None
+    return page_image(image, page_at(lengths, place)).content_hash()
+
+
+class _File:
+    """A file that may be that of known rows: read once, and only where it must be, however many rows have its name."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._hashes: dict[str, str | None] = {}
+
+    @functools.cached_property
+    def stamp(self) -> dict[str, int]:
+        return source_stamp(self.path)
+
+    @functools.cached_property
+    def _image(self) -> Image:
+        return read_image(self.path, in_parts=True)
+
+    def hash(self, page: str) -> str | None:
+        if page not in self._hashes:
+            self._hashes[page] = _hash(self._image, page)
+        return self._hashes[page]
+
+
+def _is_another(rows: Sequence[BatchRow], file: _File) -> bool:
+    """Whether a file of equal name is another image than that of rows: theirs lies elsewhere, or has other values."""
+    row = rows[0]
+    path = str(row.source.get("path", ""))
+    if not path:
+        return False
+    with contextlib.suppress(OSError):
+        return not os.path.samefile(path, file.path)
+    try:
+        now = file.stamp
+    except CellsegError:
+        return False
+    before = {name: row.source.get(name) for name in now}
+    if None in before.values() or before == now:
+        return False
+    if before["size"] != now["size"]:
+        return True
+    # Other people's readers; and the axes, which a person may have had to name, are not known here.
+    with contextlib.suppress(Exception):
+        return any(file.hash(row.page) != row.image_sha256 for row in rows if row.image_sha256)
+    return False
+
+
+class _Names:
+    """Stems that are taken; some file systems do not tell upper from lower case."""
+
+    def __init__(self) -> None:
+        self._stems: set[str] = set()
+        self._of_pages: set[str] = set()
+
+    def take(self, stem: str) -> None:
+        folded = stem.casefold()
+        self._stems.add(folded)
+        self._of_pages.add(_PAGE.sub("", folded))
+
+    def new(self, name: str) -> str:
+        pure = PurePosixPath(name)
+        if pure.is_absolute() or ".." in pure.parts or not pure.name:
+            raise ParamsError(f"An image is called '{name}', but names of images lead into the folder of results.")
+        stem = next(stem for stem in _candidates(pure) if self._is_free(stem.casefold()))
+        self.take(stem)
+        return stem
+
+    def _is_free(self, folded: str) -> bool:
+        """Whether neither the stem nor a page of its files is, or has as a page, one that is taken."""
+        return not {folded, _PAGE.sub("", folded)} & self._stems and folded not in self._of_pages
+
+
+def _candidates(pure: PurePosixPath) -> Iterator[str]:
+    suffix = pure.suffix.lstrip(".") or "file"
+    # Two images of one page number differ in their page all the same: the number goes in front of it.
+    page = _PAGE.search(pure.stem)
+    body, end = (pure.stem[: page.start()], page.group()) if page else (pure.stem, "")
+    # Not one tuple: the numbers never end.
+    for middle in itertools.chain(("", f"_{suffix}"), (f"_{number}" for number in itertools.count(2))):
+        yield str(pure.parent / f"{body}{middle}{end}") if middle else str(pure.parent / pure.stem)

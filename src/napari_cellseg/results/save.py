@@ -1,0 +1,217 @@
+"""Write what was found in one image into a folder of results, whoever asks: batch, command line, or window."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..corrections.doubt import doubt
+from ..imaging.errors import ImageError, OutputError
+from ..imaging.image import Image
+from ..imaging.pages import position_in_stack
+from ..imaging.read.read import read_image
+from ..imaging.write.write import read_label_stack, read_metadata, write_table
+from ..instances.live import Instances
+from ..instances.measure import measure
+from ..segmentation.segment import Segmented, SegmentResult
+from .ledger import FOLDER
+from .outputs import cells_table, plane_channels, rle_rows, write_outputs, write_thumbnail
+
+PARTS = f"{FOLDER}/parts"
+THUMBNAIL = "thumbnail"
+DOUBT_SAMPLE = 60
+
+
+def save_result(
+    outputs: Collection[str],
+    result: SegmentResult,
+    plane: np.ndarray,
+    image: Image,
+    out: Path,
+    stem: str,
+) -> dict[str, str]:
+    """Write the outputs of one image, the pieces of those that all images share, and a small picture.
+
+    Parameters
+    ----------
+    outputs : collection of str
+        Names of `outputs.OUTPUTS`.
+    result : SegmentResult
+    plane : ndarray
+        ``(Y, X)`` or ``(Y, X, 3)``, raw.
+    image : Image
+        The plane's image, for pixel size and channels.
+    out : Path
+    stem : str
+        Beginning of the file names, relative to `out`.
+
+    Returns
+    -------
+    dict of str to str
+        Path of every file by its output, relative to `out`, with ``/``.
+
+    Raises
+    ------
+    OutputError
+        The system refused to write.
+    """
+    channels = _channels(image) if {"cells", "geojson"} & set(outputs) else None
+    written = write_outputs(outputs, result, plane, out / stem, pixel_size=image.pixel_size, channels=channels)
+    files = {name: path.relative_to(out).as_posix() for name, path in written.items()}
+    part = f"{PARTS}/{stem}"
+    if "cells" in outputs:
+        files["cells"] = f"{part}.cells.csv"
+        write_table(out / files["cells"], cells_table(result, plane, channels, image.pixel_size))
+    if "rle" in outputs:
+        files["rle"] = f"{part}.rle.csv"
+        write_table(out / files["rle"], {"EncodedPixels": rle_rows(result.labels)})
+    files[THUMBNAIL] = f"{part}.jpg"
+    write_thumbnail(out / files[THUMBNAIL], plane, result.labels)
+    return files
+
+
+def numbers(areas: np.ndarray, pixel_size: tuple[float, float] | None) -> dict[str, Any]:
+    """Count and areas of cells as a `BatchRow` takes them; `areas` in pixels."""
+    some = len(areas) > 0
+    return {
+        "count": len(areas),
+        "median_area_px": float(np.median(areas)) if some else None,
+        "mean_area_px": float(np.mean(areas)) if some else None,
+        "sd_area_px": float(np.std(areas)) if some else None,
+        "pixel_area_um2": None if pixel_size is None else pixel_size[0] * pixel_size[1],
+    }
+
+
+def mean_doubt(segmented: Segmented, sample: int = DOUBT_SAMPLE) -> float | None:
+    """Mean estimated chance that a cell is wrong; None without cells.
+
+    Parameters
+    ----------
+    segmented : Segmented
+    sample : int
+        Of more cells, about so many are looked at, those in the middle of the image: looking at all would take a good
+        part of the time that the network takes.
+    """
+    threshold, min_size = segmented.threshold, segmented.min_size
+    instances, prediction = segmented.instances, segmented.prediction
+    count = instances.count(threshold, min_size)
+    if count > sample:
+        share = math.sqrt(sample / count)
+        window = tuple(slice(int(n * (1 - share) / 2), math.ceil(n * (1 + share) / 2)) for n in prediction.shape)
+        distance = None if prediction.distance is None else np.ascontiguousarray(prediction.distance[window])
+        probability = np.ascontiguousarray(prediction.probability[window])
+        prediction = replace(prediction, probability=probability, distance=distance)
+        instances = Instances.from_prediction(prediction, segmented.model.split)
+    found = doubt(instances, prediction, segmented.model.split, threshold, min_size)
+    score = found.score
+    if count > sample:
+        labels = instances.labels(threshold, min_size)
+        cut = np.concatenate([labels[[0, -1]].ravel(), labels[:, [0, -1]].ravel()])
+        whole = ~np.isin(found.ids, cut)
+        score = score[whole] if whole.any() else score
+    return float(np.mean(score)) if len(score) else None
+
+
+def corrected_by_hand(path: Path, to_be_written: bool = True) -> dict[str, Any] | None:
+    """Return the metadata of a label file that a person corrected; None where it may be replaced.
+
+    Parameters
+    ----------
+    path : Path
+    to_be_written : bool
+        Whether it is going to be replaced.
+
+    Raises
+    ------
+    OutputError
+        A file that is none of ours would be replaced.
+    """
+    if not path.exists():
+        return None
+    try:
+        metadata = read_metadata(path)
+    except ImageError:
+        metadata = {}
+    if not metadata and to_be_written:
+        raise OutputError(
+            f"{path} was not written by napari-cellseg and is left as it is. "
+            "Choose another folder, or give --overwrite."
+        )
+    return metadata if is_corrected(metadata) else None
+
+
+def is_corrected(metadata: Mapping[str, Any]) -> bool:
+    """Whether labels with this metadata are a person's work."""
+    return any(bool(metadata.get(name)) for name in ("corrected", "corrections", "edited_by_hand", "corrected cells"))
+
+
+def numbers_of_file(path: Path, pages: Sequence[str]) -> list[dict[str, Any]]:
+    """Count and areas of the cells in a label file, as a `BatchRow` takes them; of linked slices, count and volumes.
+
+    Parameters
+    ----------
+    path : Path
+    pages : sequence of str
+        Planes, or volumes of linked slices, of a stack; an empty name stands for all that the file holds.
+
+    Returns
+    -------
+    list of dict
+        One per page.
+
+    Raises
+    ------
+    ImageError
+        The file is no label image, or has no such page.
+    """
+    labels, _ = read_label_stack(path)
+    pixel_size = read_image(path).pixel_size
+    linked = (read_metadata(path).get("link") or {}).get("axis") == "Z"
+    found = []
+    for page in pages:
+        place = position_in_stack(page) if page and labels.ndim > 2 else ()
+        if len(place) > labels.ndim - 2 or any(i >= n for i, n in zip(place, labels.shape, strict=False)):
+            raise ImageError(
+                f"{path} has no page {page}: it holds {' x '.join(map(str, labels.shape))}. A person corrected it, so "
+                "it stays. Move it away, and run again."
+            )
+        found.append(_numbers_of(labels[place], pixel_size, linked))
+    return found
+
+
+def _numbers_of(labels: np.ndarray, pixel_size: tuple[float, float] | None, linked: bool) -> dict[str, Any]:
+    """Numbers of a plane or of several, whose cells are `linked` or each plane's own."""
+    planes = labels.reshape(-1, *labels.shape[-2:])
+    if labels.ndim > 2 and linked:
+        volumes: Counter[int] = Counter()
+        for plane in planes:
+            ids, sizes = np.unique(plane[plane > 0], return_counts=True)
+            volumes.update(dict(zip(ids.tolist(), sizes.tolist(), strict=True)))
+        median = float(np.median(list(volumes.values()))) if volumes else None
+        return {**numbers(np.zeros(0), pixel_size), "count": len(volumes), "median_volume_vox": median}
+    return numbers(np.concatenate([measure(plane)["area_px"] for plane in planes]), pixel_size)
+
+
+def channels_of(image: Image, plane: np.ndarray) -> dict[str, np.ndarray]:
+    """All channels of an image by name, or the colours of its plane; one without a name where it is grey."""
+    return _channels(image) or plane_channels(plane)
+
+
+def names_of_channels(image: Image) -> list[str]:
+    """What tables call the channels of an image: by their names, with their numbers where several have the same."""
+    names = list(image.channel_names) or [f"channel {i}" for i in range(image.n_channels)]
+    while len(set(names)) < len(names):
+        names = [f"{name or 'channel'} {i}" if names.count(name) > 1 else name for i, name in enumerate(names)]
+    return names
+
+
+def _channels(image: Image) -> dict[str, np.ndarray] | None:
+    if image.n_channels < 2:
+        return None
+    return {name: image.plane(i) for i, name in enumerate(names_of_channels(image))}

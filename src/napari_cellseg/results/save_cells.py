@@ -1,0 +1,167 @@
+"""Save one image's result: labels, table, count and recipe, the same files that the command line writes."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shlex
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ..imaging.errors import CellsegError, ImageError
+from ..imaging.read.read import source_stamp
+from ..imaging.write.write import make_folder, read_metadata, write_json
+from ..segmentation.segment import SegmentResult, save_table
+from ..session import Cells
+from .counts import open_ledger
+from .ledger import Ledger
+from .rows import BatchRow
+from .save import numbers, save_result
+from .save_corrected import one_at_a_time, outputs_of, put_in_tables
+
+
+def save_cells(cells: Cells, folder: Path, stem: str, page: str = "") -> list[Path]:
+    """Write ``<stem>_labels.tif``, ``<stem>_cells.csv``, ``<stem>_recipe.json`` and a row of ``counts.csv``.
+
+    Every file appears whole or not at all; an older one stays until the new one is complete. Of one plane of an image
+    (its `page`) the files are called ``<stem>_<page>_labels.tif`` and so on. Where another image has files of that
+    name in the folder, these are called ``<stem>_2_labels.tif``. What else a batch keeps there of the image is
+    brought up to date.
+
+    Returns
+    -------
+    list of Path
+        The files, labels first.
+
+    Raises
+    ------
+    OutputError
+        When the folder or a file can't be written.
+    """
+    make_folder(folder)
+    segmented = cells.segmented
+    result = cells.result()
+    with one_at_a_time:
+        # Before anything is written: a table there that is none of ours must not be met halfway.
+        ledger = open_ledger(folder)
+        stem = stem_of(segmented.image.source, {page: segmented.image_sha256}, folder, stem, ledger)
+        own = f"{stem}_{page}" if page else stem
+        files = save_result(outputs_of(ledger.get((stem, page))), result, segmented.plane, segmented.image, folder, own)
+        table = save_table(result, folder / f"{own}_cells.csv")
+        recipe = folder / f"{own}_recipe.json"
+        write_json(recipe, result.metadata)
+        row = replace(row_of(cells, result, files, stem), page=page)
+        return [folder / files["labels"], table, put_in_tables(folder, row), recipe]
+
+
+def stem_of(source: str | None, hashes: Mapping[str, str], folder: Path, wanted: str, ledger: Ledger) -> str:
+    """Return what the files of an image begin with, in a folder where others may have files of the wanted name.
+
+    Parameters
+    ----------
+    source : str, optional
+        The image's file.
+    hashes : mapping of str to str
+        `Image.content_hash` of the planes that are saved, by their pages; an image of one plane has page ``""``.
+    folder : Path
+        Of results.
+    wanted : str
+    ledger : Ledger
+        That of the folder.
+    """
+    stems = (wanted if i == 1 else f"{wanted}_{i}" for i in itertools.count(1))
+    return next(stem for stem in stems if not _is_taken(stem, source, hashes, folder, ledger))
+
+
+def _is_taken(stem: str, source: str | None, hashes: Mapping[str, str], folder: Path, ledger: Ledger) -> bool:
+    """Whether results of another image, or labels of which nobody knows the image, lie where files would be written."""
+    rows = ledger.of(stem)
+    if any(_is_another(row, source, hashes.get(row.page, "")) for row in rows):
+        return True
+    noted = {row.page for row in rows if row.has_result and row.image_sha256}
+    for page in hashes.keys() - noted:
+        labels = folder / f"{stem}_{page}_labels.tif" if page else folder / f"{stem}_labels.tif"
+        if labels.exists() and _image_sha256(labels) != hashes[page]:
+            return True
+    return False
+
+
+def _is_another(row: BatchRow, source: str | None, sha256: str) -> bool:
+    """Whether a row is about an image of other values, or about another file, which still lies where it lay."""
+    if row.image_sha256 and sha256 and row.image_sha256 != sha256:
+        return True
+    # Where one of them is gone, it is the same image in another place.
+    with contextlib.suppress(OSError):
+        path = str(row.source.get("path", ""))
+        return bool(source and path) and not os.path.samefile(path, str(source))
+    return False
+
+
+def _image_sha256(labels: Path) -> str:
+    """Hash of the image that a file of labels is of; empty where it does not say."""
+    try:
+        image = read_metadata(labels).get("image")
+    except ImageError:
+        return ""
+    return str(image.get("sha256", "")) if isinstance(image, dict) else ""
+
+
+def row_of(cells: Cells, result: SegmentResult, files: dict[str, str], stem: str) -> BatchRow:
+    """Return what a table of counts says of an image."""
+    segmented = cells.segmented
+    source = segmented.image.source
+    return BatchRow(
+        Path(source).name if source else segmented.image.name or stem,
+        state="done",
+        **numbers(result.table["area_px"], segmented.image.pixel_size),
+        threshold=result.threshold,
+        min_size=result.min_size,
+        notes=segmented.prediction.notes,
+        files=files,
+        stem=stem,
+        source=_stamp(source),
+        recipe=result.metadata["recipe_sha256"],
+        model=segmented.recipe.model,
+        model_sha256=segmented.model.sha256,
+        image_sha256=segmented.image_sha256,
+        corrected=result.metadata["corrected"],
+    )
+
+
+def command_line(cells: Cells) -> str:
+    """Return the command that gives the same labels and count without a window."""
+    recipe, image = cells.segmented.recipe, cells.segmented.image
+    words = ["napari-cellseg", "segment", image.source or "IMAGE.tif", "--out", "results", "--model", recipe.model]
+    words += ["--threshold", _exact(cells.threshold), "--min-size", str(cells.min_size)]
+    if recipe.normalizer is not None:
+        words += ["--percentiles", _exact(recipe.normalizer.low), _exact(recipe.normalizer.high)]
+    if recipe.channel is not None:
+        words += ["--channel", str(recipe.channel)]
+    if recipe.pages != "one":
+        words += ["--pages", recipe.pages]
+    if recipe.axes is not None:
+        words += ["--axes", recipe.axes]
+    if recipe.diameter is not None:
+        words += ["--diameter", _exact(recipe.diameter)]
+    if recipe.accurate:
+        words.append("--accurate")
+    if recipe.device != "auto":
+        words += ["--device", recipe.device]
+    return shlex.join(words)
+
+
+def _exact(value: float) -> str:
+    """The shortest text that reads back as the same number: a rounded one may give other labels."""
+    short = f"{value:g}"
+    return short if float(short) == value else repr(float(value))
+
+
+def _stamp(source: str | None) -> dict[str, Any]:
+    """What a later batch knows the file again by; empty where there is none, or none any more."""
+    try:
+        return {} if source is None else {"path": str(Path(source).absolute()), **source_stamp(source)}
+    except CellsegError:
+        return {}

@@ -1,0 +1,166 @@
+"""Put the cells of an image, as a person corrected them, into the results of its batch."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..corrections import exchange
+from ..imaging.errors import CellsegError, OutputError
+from ..imaging.pages import position_in_stack
+from ..imaging.read.read import read_image
+from ..imaging.write.write import read_label_stack, read_metadata, write_labels
+from ..segmentation.cells import Cells
+from ..segmentation.recipe import Recipe
+from ..segmentation.segment import SegmentResult
+from .combine import write_combined
+from .counts import COUNTS_FILE, put_row, read_counts
+from .ledger import Ledger
+from .outputs import OUTPUTS
+from .rows import BatchRow
+from .save import numbers, save_result
+
+# Two images that are saved at once must not both write the tables of the folder.
+one_at_a_time = threading.Lock()
+
+
+def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> BatchRow:
+    """Replace the files of a row by those of the cells on the screen, and note that a person made them.
+
+    Parameters
+    ----------
+    cells : Cells
+    out : Path
+        Folder of the results.
+    row : BatchRow
+        What the folder knows of the image.
+    made : Recipe
+        What the batch made it with.
+
+    Returns
+    -------
+    BatchRow
+        What it knows from now on.
+
+    Raises
+    ------
+    OutputError
+        The labels are linked over planes, or the system refused to write.
+    """
+    stem = f"{row.stem}_{row.page}" if row.page else row.stem
+    stacked = in_stack(row)
+    if stacked and made.link != "none":
+        raise OutputError(
+            f"The labels of {row.title} are linked with those of other planes, which a changed plane would break. Run "
+            "the batch without linking to correct single planes, or export the corrections in the Correct widget."
+        )
+    segmented = cells.segmented
+    with cells.corrected.corrections.lock:
+        result, record = cells.result(), exchange.record_of(cells.view)
+    # The window knows nothing of planes and other outputs; a person may have chosen another model there.
+    recipe = replace(
+        cells.recipe,
+        model_sha256=segmented.model.sha256,
+        pages=made.pages,
+        link=made.link,
+        link_iou=made.link_iou,
+        axes=made.axes,
+        outputs=made.outputs,
+    )
+    digest = recipe.digest(segmented.model)
+    ours = {"recipe": recipe.to_dict(), "recipe_sha256": digest, "corrected": True, exchange.KEY: record}
+    result = replace(result, metadata={**result.metadata, **ours})
+    outputs = outputs_of(row)
+    with one_at_a_time:
+        if stacked:
+            outputs = tuple(name for name in outputs if name != "labels")
+            _write_plane(out / row.files["labels"], row.page, result, {**record, "recipe": recipe.to_dict()})
+        files = save_result(outputs, result, segmented.plane, segmented.image, out, stem)
+        corrected = replace(
+            row,
+            state="done",
+            corrected=True,
+            **numbers(np.asarray(result.table["area_px"]), segmented.image.pixel_size),
+            doubt=None,
+            threshold=result.threshold,
+            min_size=result.min_size,
+            recipe=digest,
+            model=recipe.model,
+            model_sha256=segmented.model.sha256,
+            error="",
+            files={**row.files, **files},
+        )
+        put_in_tables(out, corrected)
+    return corrected
+
+
+def outputs_of(row: BatchRow | None) -> tuple[str, ...]:
+    """Return what is written for an image: labels, and what else the folder of results has of it."""
+    return tuple(name for name in OUTPUTS if name == "labels" or (row is not None and name in row.files))
+
+
+def put_in_tables(out: Path, row: BatchRow) -> Path:
+    """Note one result in all tables that the images of a folder share; return that of counts.
+
+    Raises
+    ------
+    OutputError
+        The table there is not one of counts, or the system refused to write.
+    """
+    counts = put_row(out, row)
+    shared = [name for name, output in OUTPUTS.items() if output.combined and (out / output.suffix).exists()]
+    write_combined(Ledger(out).rows(), out, shared)
+    return counts
+
+
+def in_stack(row: BatchRow) -> bool:
+    """Whether the labels of a row are a plane in the file of all planes of its image."""
+    return bool(row.page) and row.files.get("labels") == f"{row.stem}{OUTPUTS['labels'].suffix}"
+
+
+def _write_plane(path: Path, plane: str, result: SegmentResult, record: Mapping[str, Any]) -> None:
+    """Replace one plane in a file of labels, which is written anew as a whole, and note who made it."""
+    metadata, image = read_metadata(path), read_image(path)
+    stack, axes = read_label_stack(path)
+    place = position_in_stack(plane)
+    if len(place) != stack.ndim - 2 or stack[place].shape != result.labels.shape:
+        raise OutputError(
+            f"{path} has no plane {plane} of this size any more. Press Resume to segment the image again."
+        )
+    if result.labels.max(initial=0) > np.iinfo(stack.dtype).max:
+        stack = stack.astype(np.int32)
+    stack[place] = result.labels
+    counts = {**metadata.get("counts", {}), plane: int(result.count)}
+    ours = {
+        "corrected": True,
+        "counts": counts,
+        "count": sum(counts.values()),
+        exchange.PLANES_KEY: {**metadata.get(exchange.PLANES_KEY, {}), plane: dict(record)},
+    }
+    write_labels(
+        path,
+        stack,
+        metadata={**metadata, **ours},
+        pixel_size=image.pixel_size,
+        axes=axes,
+        slice_spacing=image.slice_spacing,
+        frame_interval=image.frame_interval,
+    )
+
+
+def known_rows(out: Path) -> list[BatchRow]:
+    """Return what a folder of results knows of its images; empty where there is nothing, or nothing to be read.
+
+    A result whose labels were thrown away is none any more.
+    """
+    try:
+        rows = Ledger(out).rows() or read_counts(out / COUNTS_FILE) or ()
+    except CellsegError:
+        # Running the batch says what is wrong with the folder.
+        return []
+    return [row for row in rows if not row.has_result or (out / row.files.get("labels", "")).is_file()]

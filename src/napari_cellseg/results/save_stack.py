@@ -1,0 +1,104 @@
+"""Save the cells of all planes of a stack: the same files as a batch writes with one stack for all planes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..imaging.errors import OutputError
+from ..imaging.image import Image
+from ..imaging.pages import Page
+from ..imaging.write.write import make_folder, write_json, write_table
+from ..session import Cells
+from .counts import COUNTS_FILE, open_ledger, write_counts
+from .ledger import Ledger
+from .rows import BatchRow
+from .save_cells import row_of, stem_of
+from .save_corrected import one_at_a_time
+from .stack_of_labels import Settled, Stack
+
+
+class CorrectedStack(Stack):
+    """Labels of all planes, some of which a person may have corrected."""
+
+    def write_labels(self, settled: list[Settled], more: dict[str, Any]) -> None:
+        """Write the file of labels; it says when any plane was corrected."""
+        done = [page.metadata.get("corrections", {}) for page in settled]
+        if any(done):
+            sums = {what: sum(one.get(what, 0) for one in done) for what in ("changed", "erased")}
+            more = {**more, "corrected": True, "corrections": sums}
+        super().write_labels(settled, more)
+
+
+def save_stack(image: Image, planes: Sequence[tuple[Page, Cells]], folder: Path, stem: str) -> list[Path]:
+    """Write ``<stem>_labels.tif`` of all planes, ``<stem>_cells.csv``, ``<stem>_recipe.json``, rows of ``counts.csv``.
+
+    Parameters
+    ----------
+    image : Image
+        All planes.
+    planes : sequence of (Page, Cells)
+        Every plane.
+    folder : Path
+    stem : str
+        Of the files' names; with a number where another image's files have it.
+
+    Returns
+    -------
+    list of Path
+        The files, labels first.
+
+    Raises
+    ------
+    OutputError
+        When the folder or a file can't be written.
+    """
+    with one_at_a_time:
+        make_folder(folder)
+        # Before anything is written: a table there that is none of ours must not be met halfway.
+        ledger = open_ledger(folder)
+        hashes = {page.name: cells.segmented.image_sha256 for page, cells in planes}
+        return _save(image, planes, folder, stem_of(image.source, hashes, folder, stem, ledger), ledger)
+
+
+def _save(image: Image, planes: Sequence[tuple[Page, Cells]], folder: Path, stem: str, ledger: Ledger) -> list[Path]:
+    stack, rows, tables = CorrectedStack(image, folder, stem), [], []
+    for page, cells in planes:
+        result = cells.result()
+        tables.append(with_plane(result.table, page.index))
+        row = replace(row_of(cells, result, {}, stem), page=page.name, n_pages=len(planes))
+        rows = stack.settle(page, row, result)
+    bad = next((row for row in rows if row.state == "failed"), None)
+    if bad is not None:
+        raise OutputError(bad.error)
+    table, recipe = folder / f"{stem}_cells.csv", folder / f"{stem}_recipe.json"
+    names = dict.fromkeys(name for part in tables for name in part)
+    write_table(table, {name: np.concatenate([_column(part, name) for part in tables]) for name in names})
+    write_json(recipe, _of_all(planes, rows))
+    try:
+        ledger.put(rows)
+    finally:
+        ledger.close()
+    write_counts(ledger.rows(), folder / COUNTS_FILE)
+    return [stack.path, table, folder / COUNTS_FILE, recipe]
+
+
+def with_plane(table: dict[str, np.ndarray], index: Iterable[tuple[str, int]]) -> dict[str, np.ndarray]:
+    """Put columns in front of a table of cells that say on which plane they are: ``t``, ``z``, counted from 0."""
+    n = len(table["index"])
+    return {**{axis.lower(): np.full(n, place) for axis, place in index}, **table}
+
+
+def _of_all(planes: Sequence[tuple[Page, Cells]], rows: Sequence[BatchRow]) -> dict[str, Any]:
+    cells = planes[0][1]
+    metadata = cells.segmented.metadata(cells.threshold, cells.min_size)
+    return {**metadata, "count": sum(row.count or 0 for row in rows), "counts": {row.page: row.count for row in rows}}
+
+
+def _column(table: dict[str, np.ndarray], name: str) -> np.ndarray:
+    """A column of one plane; empty where it was not measured there."""
+    return table[name] if name in table else np.full(len(table["index"]), np.nan)

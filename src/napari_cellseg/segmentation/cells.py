@@ -1,0 +1,111 @@
+"""The cells of one image as the sliders stand, corrections included."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..corrections.corrected import CorrectedInstances
+from ..corrections.view import CellView
+from ..instances.live import stable_stretch
+from .recipe import Recipe
+from .segment import Segmented, SegmentResult
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """The cells of one image as the sliders stand.
+
+    Attributes
+    ----------
+    segmented : Segmented
+    threshold : float
+        Foreground probability, 0 to 1.
+    min_size : int
+        Smallest area in pixels.
+    corrected : CorrectedInstances
+        Corrections over automatic cells; it follows every edit.
+    revision : int
+        That of the corrections when this was made: cells of two moments are two values.
+    """
+
+    segmented: Segmented
+    threshold: float
+    min_size: int
+    corrected: CorrectedInstances
+    revision: int = 0
+
+    @property
+    def view(self) -> CellView:
+        """What a tool acts on."""
+        return CellView(self.corrected, self.threshold, self.min_size)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that gives the automatic cells as the sliders stand."""
+        return self.segmented.recipe_at(self.threshold, self.min_size)
+
+    @property
+    def n_changed(self) -> int:
+        """Number of cells that are the person's."""
+        return self.corrected.corrections.n_changed
+
+    @property
+    def n_erased(self) -> int:
+        """Number of cells that the person erased."""
+        return self.corrected.corrections.n_erased
+
+    def count(self) -> int:
+        """Number of cells that is on the screen."""
+        return self.corrected.count(self.threshold, self.min_size)
+
+    def areas(self) -> np.ndarray:
+        """Areas in pixels of all cells that the threshold leaves, int64."""
+        areas = self.corrected.areas(self.threshold)
+        return areas[areas > 0]
+
+    def n_left_out(self) -> int:
+        """Number of cells that the threshold leaves and `min_size` does not; none of the person's."""
+        with self.corrected.corrections.lock:
+            return len(self.areas()) - self.count()
+
+    def counted_areas(self) -> np.ndarray:
+        """Areas in pixels of the cells that are counted: `min_size` drops none of the person's."""
+        with self.corrected.corrections.lock:
+            return self.corrected.areas(self.threshold)[self.corrected.keep(self.threshold, self.min_size)]
+
+    def count_curve(self) -> tuple[np.ndarray, np.ndarray]:
+        """Thresholds, and the count at each of them for the present `min_size`."""
+        return self.corrected.count_curve(self.min_size)
+
+    def stable_stretch(self) -> tuple[float, float]:
+        """Widest stretch of thresholds over which the count hardly changes; NaN where nothing is counted."""
+        return stable_stretch(*self.count_curve())
+
+    def median_diameter(self) -> float:
+        """Median diameter in pixels (of circles of equal area) of the counted cells; NaN without any."""
+        counted = self.counted_areas()
+        return float(np.sqrt(np.median(counted) * 4 / np.pi)) if counted.size else float("nan")
+
+    def covered(self) -> float:
+        """Part of the image that the counted cells cover, 0 to 1."""
+        height, width = self.segmented.instances.shape
+        return float(self.counted_areas().sum() / max(height * width, 1))
+
+    def result(self) -> SegmentResult:
+        """Labels, count, table and provenance of what is on the screen; takes up to a second on large images."""
+        corrections = self.corrected.corrections
+        with corrections.lock:
+            labels = self.corrected.labels(self.threshold, self.min_size)
+            n_changed, n_erased = corrections.n_changed, corrections.n_erased
+            yours = {id_: corrections.how(id_) for id_ in corrections.owned_ids.tolist()}
+        table = self.segmented.table(labels)
+        table["yours"] = np.array([yours.get(id_, "") for id_ in table["index"].tolist()], dtype=np.str_)
+        count = len(table["index"])
+        metadata = {**self.segmented.metadata(self.threshold, self.min_size), "count": count}
+        if n_changed or n_erased:
+            metadata["corrected"] = True
+            metadata["corrections"] = {"changed": n_changed, "erased": n_erased}
+        probability = self.segmented.prediction.probability
+        return SegmentResult(labels, probability, count, table, self.threshold, self.min_size, metadata)

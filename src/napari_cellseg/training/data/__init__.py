@@ -1,0 +1,1 @@
+"""Images with known cells: layouts of datasets, training sets, splits."""

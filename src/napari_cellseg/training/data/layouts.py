@@ -1,0 +1,233 @@
+"""How image-mask pairs lie on the disk: Kaggle 2018, two folders, arrays in one file, a training set."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import numpy as np
+
+from ...imaging.damage import DAMAGE
+from ...imaging.errors import DatasetError
+from ...imaging.image import as_image
+from ...imaging.read.raster import decode_bytes
+from ...imaging.read.read import read_image
+from .masks import LABELS, Mask, read_mask
+from .sample import IMAGE_SUFFIXES, Sample, files_by_stem, read_pair
+
+LABEL_FOLDERS = ("labels", "masks")
+REVIEWED_FOLDER = "reviewed"
+SET_FILE = "training_set.json"
+ARRAY_NAMES = (("X", "x", "images", "image"), ("y", "Y", "masks", "labels", "mask"))
+EXPECTED = (
+    "Expected ID/images/ID.png with ID/masks/*.png, or the folders images and labels with files of equal names, "
+    "or an .npz with X and y."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """A dataset whose images are known by name and not read yet.
+
+    Parameters
+    ----------
+    what : str
+        In words.
+    names : list of str
+    read : callable
+        Name to sample and what its mask was like.
+    skipped : list of (str, str)
+        What has no partner, and why it is left out.
+    """
+
+    what: str
+    names: list[str]
+    read: Callable[[str], tuple[Sample, Mask]]
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+def open_layout(path: Path, masks: Path | None = None) -> Layout:
+    """Find out how a dataset lies on the disk.
+
+    Parameters
+    ----------
+    path : Path
+        A folder, zip or ``.npz``.
+    masks : Path, optional
+        The folder of masks, where `path` is the folder of images.
+
+    Raises
+    ------
+    DatasetError
+        If nothing usable is found.
+    """
+    if masks is not None:
+        for folder in (path, masks):
+            if not folder.is_dir():
+                raise DatasetError(f"{folder} is not a folder. Give a folder of images and a folder of their masks.")
+        return _paired(path, masks, None)
+    if path.is_file() and path.suffix.lower() == ".npz":
+        return _arrays(path)
+    if path.is_file():
+        return _zip(path)
+    labels = next((path / name for name in LABEL_FOLDERS if (path / name).is_dir()), None)
+    if (path / "images").is_dir() and labels is not None:
+        return _paired(path / "images", labels, path)
+    entries = [p.relative_to(path).as_posix() for p in path.rglob("*.png")]
+    return _kaggle(entries, lambda name: (path / name).read_bytes(), path)
+
+
+def _zip(path: Path) -> Layout:
+    try:
+        archive = zipfile.ZipFile(path)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise DatasetError(
+            f"{path} is not a readable zip ({error}). Give a zip or folder of images with masks."
+        ) from error
+    entries = [name for name in archive.namelist() if not name.endswith("/")]
+    for entry in entries:
+        if ".." in PurePosixPath(entry.replace("\\", "/")).parts or _is_absolute(entry):
+            raise DatasetError(
+                f"{path} holds the entry {entry!r}, which points outside of it. Such a zip is not read: "
+                "make a new one from the images themselves."
+            )
+    return _kaggle(entries, archive.read, path)
+
+
+def _is_absolute(entry: str) -> bool:
+    return entry.startswith(("/", "\\")) or bool(PureWindowsPath(entry).drive)
+
+
+def _kaggle(entries: Sequence[str], read: Callable[[str], bytes], path: Path) -> Layout:
+    images: dict[str, str] = {}
+    masks: dict[str, list[str]] = defaultdict(list)
+    for entry in sorted(entries):
+        parts = PurePosixPath(entry).parts
+        if len(parts) >= 3 and entry.lower().endswith(".png"):
+            if parts[-2] == "images":
+                images[parts[-3]] = entry
+            elif parts[-2] == "masks":
+                masks[parts[-3]].append(entry)
+    names = sorted(name for name in images if masks[name])
+    if not names:
+        raise DatasetError(f"{path} holds no image with masks. {EXPECTED}")
+    skipped = [(name, "it has no mask") for name in sorted(images) if not masks[name]]
+    skipped += [(name, "there are masks, but no image") for name in sorted(masks) if name not in images]
+
+    def decode(entry: str) -> np.ndarray:
+        try:
+            return decode_bytes(read(entry))
+        except DAMAGE as error:
+            raise DatasetError(f"{entry} in {path} cannot be read ({error}). Remove or replace it.") from error
+
+    def read_one(name: str) -> tuple[Sample, Mask]:
+        image = as_image(decode(images[name]), name=name).plane()
+        labels = np.zeros(image.shape[:2], np.int32)
+        for i, entry in enumerate(masks[name], start=1):
+            values = decode(entry)
+            mask: np.ndarray = np.any(values[..., :3], axis=-1) if values.ndim == 3 else values > 0
+            if mask.shape != labels.shape:
+                raise DatasetError(
+                    f"Mask {entry} is {mask.shape} pixels but its image is {labels.shape}. Remove or replace it."
+                )
+            labels[mask & (labels == 0)] = i
+        return Sample(name, image, labels), Mask(labels, LABELS)
+
+    return Layout("one mask per cell, as in the Data Science Bowl 2018", names, read_one, skipped)
+
+
+def _paired(images: Path, labels: Path, root: Path | None) -> Layout:
+    by_stem = {stem.removesuffix("_labels").removesuffix("_mask"): p for stem, p in files_by_stem(labels).items()}
+    by_stem |= files_by_stem(labels)
+    found = files_by_stem(images)
+    pairs = {stem: (p, by_stem[stem]) for stem, p in found.items() if stem in by_stem}
+    if not pairs:
+        raise DatasetError(f"No file in {images} has a partner of the same name in {labels}. Name them alike.")
+    used = {p for _, p in pairs.values()}
+    skipped = [(p.name, f"no mask of that name is in {labels.name}") for stem, p in found.items() if stem not in pairs]
+    skipped += [
+        (p.name, f"no image of that name is in {images.name}") for p in files_by_stem(labels).values() if p not in used
+    ]
+    skipped += [(p.name, "another file has the same name") for p in _same_stem(images, found)]
+    areas = files_by_stem(root / REVIEWED_FOLDER) if root is not None else {}
+    ours = root is not None and ((root / SET_FILE).is_file() or bool(areas))
+
+    def read_one(name: str) -> tuple[Sample, Mask]:
+        if ours:
+            # A training set says which cell is which: nothing is guessed.
+            sample = read_pair(name, *pairs[name], areas.get(name))
+            return sample, Mask(sample.labels, LABELS)
+        image = read_image(pairs[name][0]).plane()
+        mask_path = pairs[name][1]
+        mask = _read_mask_file(mask_path)
+        if mask.labels.shape != image.shape[:2]:
+            raise DatasetError(
+                f"Labels {mask_path} are {mask.labels.shape} pixels but {pairs[name][0]} is {image.shape[:2]}. "
+                "Replace one of them, or remove both."
+            )
+        return Sample(name, image, mask.labels), mask
+
+    return Layout("a training set" if ours else "images with label or mask files", list(pairs), read_one, skipped)
+
+
+def _read_mask_file(path: Path) -> Mask:
+    values = read_image(path).plane()
+    try:
+        return read_mask(values, lossy=path.suffix.lower() in (".jpg", ".jpeg"))
+    except DatasetError as error:
+        raise DatasetError(f"The mask {path} cannot be used: {error}.") from error
+
+
+def _same_stem(folder: Path, used: dict[str, Path]) -> list[Path]:
+    files = [p for p in sorted(folder.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES and p.name[0] != "."]
+    return [p for p in files if p not in used.values()]
+
+
+def _arrays(path: Path) -> Layout:
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            arrays = {name: content[name] for name in content.files}
+    except ValueError as error:
+        if "pickle" not in str(error) and "Object" not in str(error):
+            raise DatasetError(f"{path} cannot be read ({error}). Save it again with numpy.savez.") from error
+        raise DatasetError(
+            f"{path} holds Python objects, which may run a program when they are read, so it is refused. "
+            "Save X and y as arrays of numbers: images of one size."
+        ) from error
+    except DAMAGE as error:
+        raise DatasetError(f"{path} cannot be read ({error}). Save it again with numpy.savez.") from error
+    chosen = [next((arrays[name] for name in names if name in arrays), None) for names in ARRAY_NAMES]
+    if chosen[0] is None or chosen[1] is None:
+        raise DatasetError(f"{path} holds {', '.join(arrays) or 'nothing'}; it needs X (images) and y (masks).")
+    images, masks = chosen[0], chosen[1]
+    if masks.ndim == 4 and masks.shape[3] == 1:
+        masks = masks[..., 0]
+    if images.ndim == 4 and images.shape[3] in (1, 4):
+        images = images[..., 0] if images.shape[3] == 1 else images[..., :3]
+    if images.ndim not in (3, 4) or images.shape[3:] not in ((), (3,)) or masks.ndim != 3:
+        raise DatasetError(
+            f"In {path}, X is {images.shape} and y is {masks.shape}; X must be (N, Y, X) or (N, Y, X, 1, 3 or 4) and "
+            "y (N, Y, X), perhaps with one channel."
+        )
+    if images.shape[:3] != masks.shape:
+        raise DatasetError(
+            f"In {path}, X is {images.shape[:3]} and y is {masks.shape}. Give one mask for each image, of its size."
+        )
+    if images.dtype.kind not in "buif" or masks.dtype.kind not in "buif":
+        raise DatasetError(f"In {path}, X holds {images.dtype} and y {masks.dtype}; both must hold numbers.")
+    digits = len(str(len(images) - 1))
+    names = [f"{path.stem}_{i:0{digits}d}" for i in range(len(images))]
+    index = {name: i for i, name in enumerate(names)}
+
+    def read_one(name: str) -> tuple[Sample, Mask]:
+        i = index[name]
+        try:
+            mask = read_mask(masks[i])
+        except DatasetError as error:
+            raise DatasetError(f"The mask {name} of {path} cannot be used: {error}.") from error
+        return Sample(name, np.ascontiguousarray(images[i]), mask.labels), mask
+
+    return Layout("arrays X and y", names, read_one)

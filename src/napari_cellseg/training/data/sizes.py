@@ -1,0 +1,44 @@
+"""Training images with their cells at the size that the network is going to see them at."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from ...network.sizing import resized, zoom_for, zoomed_shape
+from .sample import Sample
+
+
+def typical_diameter(labels: np.ndarray) -> float | None:
+    """Diameter in pixels of a disc as large as the median cell; None without a cell."""
+    areas = np.bincount(labels.ravel())[1:]
+    areas = areas[areas > 0]
+    return math.sqrt(4 / math.pi * float(np.median(areas))) if len(areas) else None
+
+
+def zoom_to(sample: Sample, diameter: float | None) -> float:
+    """Magnification that prediction would choose for an image whose cells are known; 1 without a wanted diameter."""
+    typical = None if diameter is None else typical_diameter(sample.labels)
+    return 1.0 if typical is None or diameter is None else zoom_for(typical, diameter, sample.labels.shape)
+
+
+def magnified(sample: Sample, normalized: np.ndarray, zoom: float) -> Sample:
+    """Return a sample with its normalised image magnified as prediction does it, and labels and reviewed area alike.
+
+    Parameters
+    ----------
+    sample : Sample
+    normalized : ndarray of float32
+        ``(Y, X)`` or ``(Y, X, C)``: its image, normalised.
+    zoom : float
+    """
+    shape = zoomed_shape(sample.labels.shape, zoom)
+    rows, columns = (
+        np.minimum(((np.arange(n) + 0.5) * old / n).astype(int), old - 1)
+        for n, old in zip(shape, sample.labels.shape, strict=True)
+    )
+    nearest = np.ix_(rows, columns)
+    reviewed = None if sample.reviewed is None else sample.reviewed[nearest]
+    return replace(sample, image=resized(normalized, shape), labels=sample.labels[nearest], reviewed=reviewed)

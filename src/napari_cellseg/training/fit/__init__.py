@@ -1,0 +1,1 @@
+"""The trainer: draw crops, learn, validate, keep the best."""

@@ -1,0 +1,143 @@
+"""The settings of a training on images with masks: as controls need them, and as words of the command line. No Qt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import Field, dataclass, fields
+from typing import Any
+
+from ..network.config import UNET, architectures, config_for
+from .data.fitting import FITS
+from .params import LOSSES, AugmentParams, LossParams, TrainParams
+from .settings import kind_of, setting
+
+NOTHING = "nothing"
+Values = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """Which images are held out, and how they are made to fit."""
+
+    validation: float = setting(0.1, "Held out", "part of the images that is kept for checking", 0.0, 0.9)
+    split_by: str = setting(
+        "group", "Held out by", "group: never divide a group of groups.csv; image: each alone",
+        choices=("group", "image"),
+    )  # fmt: skip
+    size: int | None = setting(
+        None, "Same size", "bring all images to squares of so many pixels", 16, 4096, kind=int, none="as they are"
+    )
+    fit: str = setting("crop", "Same size by", "crop: cut into windows; resize: stretch or shrink", choices=FITS)
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """The network of a training that starts from nothing."""
+
+    architecture: str = setting(
+        UNET, "Network", "our U-Net, or one with an encoder of segmentation-models-pytorch", choices=architectures()
+    )
+    encoder_weights: str = setting(
+        NOTHING, "Encoder from", "what an encoder starts from; imagenet is fetched from the internet",
+        choices=(NOTHING, "imagenet"),
+    )  # fmt: skip
+    base_channels: int | None = setting(
+        None, "Width", "channels of the first level; more is slower and can learn more", 1, 256, kind=int,
+        none="as usual",
+    )  # fmt: skip
+    levels: int | None = setting(None, "Levels", "how often it halves the image", 1, 7, kind=int, none="as usual")
+    fold: int = setting(1, "Fold", "works on blocks of 1, 2 or 4 pixels to a side; 2 is quicker at one width", 1, 4)
+    dropout: float = setting(0.0, "Dropout", "chance of dropping a feature map at the deepest levels", 0.0, 0.9)
+
+
+@dataclass(frozen=True)
+class LossName:
+    """What the foreground's error is measured by."""
+
+    loss: str = setting("bce+dice", "Loss", "cross-entropy, Dice or both, on the foreground", choices=tuple(LOSSES))
+
+
+GROUPS: dict[str, tuple[type, ...]] = {
+    "data": (DataSettings,),
+    "network": (NetworkSettings,),
+    "training": (TrainParams,),
+    "loss": (LossName, LossParams),
+    "augmentation": (AugmentParams,),
+}
+TITLES = {
+    "data": "Held-out images, size",
+    "network": "Network (from scratch)",
+    "training": "Training",
+    "loss": "Loss",
+    "augmentation": "Variation of the images",
+}
+# The first page asks for the minutes; the name of a loss stands for its two weights.
+LEFT_OUT = {"minutes", "bce", "dice"}
+# Where they differ from the command line's: a budget of minutes, not of steps, and curves that move.
+OWN: Mapping[str, Any] = {"steps": 20_000, "validate_every": 25, "checkpoint_seconds": 30.0}
+# Weights that are good already are spoilt by large steps.
+FROM_PARENT: Mapping[str, Any] = {"learning_rate": 3e-4}
+OPTION_NAMES = {("loss", "distance"): "distance_weight", ("loss", "offset"): "offset_weight"}
+
+
+def unset_diameter(from_parent: bool) -> str:
+    """Say what size the cells have where no diameter is set."""
+    return "as the model has them" if from_parent else "as they are"
+
+
+def fields_of(group: str) -> list[Field[Any]]:
+    """Return the settings of a group that have a control."""
+    found = [entry for cls in GROUPS[group] for entry in fields(cls) if entry.metadata]
+    return [entry for entry in found if entry.name not in LEFT_OUT]
+
+
+def option_words(values: Values, from_parent: bool) -> tuple[str, ...]:
+    """Return settings that differ from the command line's defaults as its words."""
+    words: list[str] = []
+    for group, settings in values.items():
+        if group == "network" and from_parent:
+            continue
+        kinds = {entry.name: kind_of(entry) for entry in fields_of(group)}
+        for name, value in settings.items():
+            if name == "steps" and values.get("training", {}).get("epochs") is not None:
+                continue
+            option = OPTION_NAMES.get((group, name), name).replace("_", "-")
+            if kinds[name] is bool:
+                words.append(f"--{option}" if value else f"--no-{option}")
+            elif kinds[name] is tuple:
+                words += [f"--{option}", *(f"{x:g}" for x in value)]
+            else:
+                words += [f"--{option}", str(value)]
+    return tuple(words)
+
+
+def check(values: Values, minutes: float | None, from_parent: bool) -> TrainParams:
+    """Build the settings that the command line will build.
+
+    Raises
+    ------
+    CellsegError
+        If one is out of its range, or two do not go together.
+    """
+    network = {} if from_parent else dict(values.get("network", {}))
+    weights = network.pop("encoder_weights", None)
+    loss = dict(values.get("loss", {}))
+    training = dict(values.get("training", {}))
+    size = values.get("data", {}).get("size")
+    if size is not None:
+        training.setdefault("crop", size)
+    return TrainParams(
+        **training,
+        minutes=minutes,
+        encoder_weights=weights,
+        network=config_for(
+            network.get("architecture", UNET),
+            network.get("base_channels"),
+            network.get("levels"),
+            network.get("dropout", 0.0),
+            network.get("fold", 1),
+            imagenet_input=bool(weights),
+        ),
+        loss=LossParams.named(loss.pop("loss", "bce+dice"), **loss),
+        augment=AugmentParams(**values.get("augmentation", {})),
+    )

@@ -1,0 +1,198 @@
+"""A batch on a real Dask cluster: what the local run gives, whatever dies meanwhile."""
+
+from __future__ import annotations
+
+import csv
+import json
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_cellseg.batch.run import iter_batch
+from napari_cellseg.imaging import CellsegError, ModelError, drain, find_images, write_labels
+from napari_cellseg.results.plan import Item, plan
+from napari_cellseg.segmentation.recipe import Recipe
+
+from ...blobs import blobs
+from ...models import make_model
+
+pytest.importorskip("distributed")
+from napari_cellseg.batch.cluster.run import iter_remote
+from napari_cellseg.batch.cluster.worker import appears
+
+from .cluster import cluster_of
+
+N_IMAGES = 10
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory):
+    model = make_model(tmp_path_factory.mktemp("models") / "small")
+    return Recipe(str(model.path), device="cpu", outputs=("labels", "cells", "rle", "submission")).resolved()
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("images")
+    for i in range(N_IMAGES - 1):
+        inner = folder / f"plate {i % 2}"
+        inner.mkdir(exist_ok=True)
+        tifffile.imwrite(inner / f"bläb{i // 2}.tif", blobs(i, size=256, n=30).image)
+    (folder / "bad.png").write_text("no image")
+    return find_images(folder, recursive=True)
+
+
+@pytest.fixture(scope="module")
+def local(images, recipe, tmp_path_factory):
+    out = tmp_path_factory.mktemp("local")
+    summary = drain(iter_batch(images, out, recipe))
+    assert (summary.n_done, summary.n_failed) == (N_IMAGES - 1, 1)
+    return out
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with cluster_of(tmp_path_factory.mktemp("cluster"), 1) as cluster:
+        yield cluster
+
+
+def results(folder):
+    """Every file of a folder of results, without what says when and how long."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_dir() or name in (".cellseg/ledger.jsonl", ".cellseg/lock"):
+            continue
+        if path.name.startswith("."):
+            # What a worker that was killed was just writing; the batch takes it away in the end.
+            continue
+        content = path.read_bytes()
+        if name == "counts.csv":
+            rows = list(csv.DictReader(content.decode().splitlines()))
+            content = sorted(json.dumps(row | {"seconds": ""}) for row in rows)
+        found[name] = content
+    return found
+
+
+def listen(steps, hear=lambda event: None):
+    events = []
+    for event in steps:
+        if event[0] != "tick":
+            events.append(event)
+            hear(event)
+    return events
+
+
+def test_a_worker_is_killed_in_the_middle(images, recipe, local, tmp_path):
+    """All results are there, each once, with the bytes of the local run."""
+    with cluster_of(tmp_path / "cluster", 2) as cluster:
+        begun = []
+
+        def hear(event):
+            begun.append(event)
+            if sum(kind == "rows" for kind, _, *_ in begun) == 3 and cluster.workers[0].poll() is None:
+                cluster.workers[0].kill()
+
+        out = tmp_path / "out"
+        items = plan(images, ())
+        events = listen(iter_remote(items, recipe, out, cluster.address), hear)
+        assert cluster.workers[0].poll() is not None and cluster.workers[1].poll() is None
+    told = [item.stem for kind, item, *_ in events if kind == "rows"]
+    assert sorted(told) == sorted(item.stem for item in items)
+    again = [event[1].stem for event in events if event[0] == "running"]
+    assert set(again) == set(told)
+    theirs, ours = results(out), results(local)
+    # The tables are the batch's, which is not run here.
+    per_image = {name: content for name, content in ours.items() if "_labels" in name or ".cellseg/parts" in name}
+    assert len(per_image) > N_IMAGES and theirs == per_image
+
+
+def test_the_whole_batch_on_a_cluster_is_the_local_one(images, recipe, local, cluster, tmp_path):
+    out = tmp_path / "out"
+    summary = drain(iter_batch(images, out, recipe, scheduler=str(cluster.file)))
+    assert (summary.n_done, summary.n_failed, summary.stopped) == (N_IMAGES - 1, 1, False)
+    assert results(out) == results(local)
+
+
+def test_resume_and_corrections_hold_on_a_cluster(images, recipe, cluster, tmp_path):
+    out, few = tmp_path / "out", images[1:5]
+    drain(iter_batch(few[:2], out, recipe, scheduler=cluster.address))
+    corrected = next(out.rglob("*_labels.tif"))
+    write_labels(corrected, np.ones((256, 256), int), metadata={"corrections": {"changed": 1}})
+    before = corrected.read_bytes()
+    summary = drain(iter_batch(few, out, recipe, scheduler=cluster.address))
+    assert (summary.n_kept, summary.n_done, summary.n_failed) == (1, 3, 0)
+    summary = drain(iter_batch(few, out, recipe, scheduler=cluster.address, resume=True))
+    assert (summary.n_done, summary.n_kept + summary.n_skipped) == (0, 4)
+    assert corrected.read_bytes() == before
+
+
+def test_closing_stops_the_workers(images, recipe, cluster, tmp_path):
+    items = [replace(item, stem=f"{i}/{item.stem}") for i in range(20) for item in plan(images, ())]
+    steps = iter_remote(items, recipe, tmp_path, cluster.address)
+    while next(steps)[0] != "rows":
+        pass
+    steps.close()
+    time.sleep(1.5)
+    n_done = len(list(tmp_path.rglob("*_labels.tif")))
+    time.sleep(1.5)
+    assert n_done == len(list(tmp_path.rglob("*_labels.tif"))) < len(items) / 2
+    assert not list((tmp_path / ".cellseg").glob("alive*"))
+
+
+def test_what_a_cluster_cannot_do_is_told(images, recipe, cluster, tmp_path):
+    lost = Item(tmp_path / "gone.tif", "gone.tif", "gone")
+    events = listen(iter_remote([lost], recipe, tmp_path, cluster.address))
+    assert events[-1][0] == "rows" and "gone.tif does not exist" in events[-1][2][0].error
+    with pytest.raises(ModelError, match=r"Worker .*no such model"):
+        listen(iter_remote(plan(images, ()), replace(recipe, model="no such model"), tmp_path, cluster.address))
+    with pytest.raises(CellsegError, match=r"No Dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        listen(iter_remote(plan(images, ()), recipe, tmp_path, "tcp://127.0.0.1:9"))
+    with pytest.raises(CellsegError, match="No Dask scheduler answers"):
+        listen(iter_remote(plan(images, ()), recipe, tmp_path, "nonsense://1"))
+    assert not appears(tmp_path / "not" / "there" / "alive")
+
+
+def test_an_image_that_kills_workers_is_given_up(images, recipe, tmp_path):
+    with cluster_of(tmp_path / "cluster", 2, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0") as cluster:
+        n_done = 0
+
+        def hear(event):
+            nonlocal n_done
+            n_done += event[0] == "rows"
+            if n_done == 2:
+                cluster.workers[0].kill()
+
+        events = listen(iter_remote(plan(images, ()), recipe, tmp_path / "out", cluster.address), hear)
+    rows = [row for kind, _, *rest in events if kind == "rows" for row in rest[0]]
+    assert len(rows) == N_IMAGES
+    given_up = [row for row in rows if "died one after the other" in row.error]
+    assert 1 <= len(given_up) <= 3 and all(row.state == "failed" and row.stem for row in given_up)
+    assert sum(row.state == "done" for row in rows) == N_IMAGES - 1 - len(given_up)
+
+
+def test_the_scheduler_goes_away(images, recipe, tmp_path):
+    with cluster_of(tmp_path / "cluster", 1) as cluster:
+        n_done = 0
+
+        def hear(event):
+            nonlocal n_done
+            n_done += event[0] == "rows"
+            if n_done == 2:
+                cluster.scheduler.kill()
+
+        with pytest.raises(CellsegError, match=r"went away.*--resume"):
+            listen(iter_remote(plan(images, ()), recipe, tmp_path / "out", cluster.address), hear)
+        assert n_done < N_IMAGES
+
+
+def test_without_workers_it_says_so(images, recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr("napari_cellseg.batch.cluster.run._SILENT_SECONDS", 0.5)
+    with cluster_of(tmp_path / "cluster", 0) as cluster:
+        steps = iter_remote(plan(images, ()), recipe, tmp_path / "out", cluster.address)
+        notes = (event for event in steps if event[0] == "note")
+        assert "no workers" in next(notes)[1]
+        steps.close()

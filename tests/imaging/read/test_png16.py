@@ -1,0 +1,85 @@
+"""PNG of 16 bits per colour keep all their bits, with every row filter."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from napari_cellseg.imaging import ImageError, read_image
+from napari_cellseg.imaging.read import png16
+
+COLOURS = {2: 4, 3: 2, 4: 6}
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def filtered(array: np.ndarray, filters: list[int]) -> bytes:
+    """Apply the filters of the PNG specification, pixel by pixel, as its text says."""
+    height, width, samples = array.shape
+    raw = array.astype(">u2").view(np.uint8).reshape(height, width, 2 * samples).astype(int)
+    padded = np.pad(raw, ((1, 0), (1, 0), (0, 0)))
+    out = b""
+    for y, kind in enumerate(filters, start=1):
+        line = bytes([kind])
+        for x in range(1, width + 1):
+            left, up, corner = padded[y, x - 1], padded[y - 1, x], padded[y - 1, x - 1]
+            distances = np.abs(np.stack([left, up, corner]) - (left + up - corner))
+            paeth = np.choose(distances.argmin(axis=0), [left, up, corner])
+            guess = [0 * left, left, up, (left + up) // 2, paeth][kind]
+            line += ((padded[y, x] - guess) % 256).astype(np.uint8).tobytes()
+        out += line
+    return out
+
+
+def png(array: np.ndarray, filters: list[int], interlace: int = 0) -> bytes:
+    height, width, samples = array.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, COLOURS[samples], 0, 0, interlace)
+    packed = zlib.compress(filtered(array, filters))
+    half = len(packed) // 2
+    parts = [(b"IHDR", header), (b"IDAT", packed[:half]), (b"IDAT", packed[half:]), (b"IEND", b"")]
+    return png16.SIGNATURE + b"".join(chunk(kind, data) for kind, data in parts)
+
+
+@given(st.integers(1, 9), st.sampled_from([2, 3, 4]), st.lists(st.integers(0, 4), min_size=1, max_size=8), st.data())
+def test_every_filter_is_undone(width, samples, filters, data):
+    rng = np.random.default_rng(data.draw(st.integers(0, 999)))
+    top = data.draw(st.sampled_from([2, 300, 65536]))
+    array = rng.integers(0, top, (len(filters), width, samples)).astype(np.uint16)
+    content = png(array, filters)
+    assert png16.is_deep_colour(content[:26])
+    np.testing.assert_array_equal(png16.decode(content), array)
+
+
+@pytest.mark.parametrize("samples", [2, 3, 4])
+def test_all_bits_reach_the_plane(tmp_path, samples):
+    array = np.random.default_rng(0).integers(0, 65536, (6, 7, samples)).astype(np.uint16)
+    (tmp_path / "a.png").write_bytes(png(array, [0, 1, 2, 3, 4, 0]))
+    image = read_image(tmp_path / "a.png")
+    assert image.data.dtype == np.uint16 and image.rgb == (samples > 2)
+    np.testing.assert_array_equal(image.plane(), array[..., 0] if samples == 2 else array[..., :3])
+
+
+def test_damage_is_named(tmp_path):
+    array = np.ones((6, 7, 3), np.uint16)
+    good = png(array, [0] * 6)
+    wrong = bytearray(good)
+    wrong[50] ^= 1
+    taller = bytearray(good)
+    taller[16:20] = struct.pack(">I", 60)
+    taller[29:33] = struct.pack(">I", zlib.crc32(taller[12:29]))
+    contents = [(bytes(wrong), "checksum"), (bytes(taller), "announced"), (good[:60], "cannot be read")]
+    contents += [
+        (png(array, [0] * 6, interlace=1), "interlac"),
+        (png(array, [0] * 6).replace(b"IEND", b"JEND"), "checksum"),
+    ]
+    for content, word in contents:
+        (tmp_path / "a.png").write_bytes(content)
+        with pytest.raises(ImageError, match=word):
+            read_image(tmp_path / "a.png")

@@ -1,0 +1,186 @@
+"""Model versions: listing, importing, and every way in which a model folder can be bad."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+
+from napari_cellseg.imaging.errors import ModelError
+from napari_cellseg.network.exchange.import_model import import_model
+from napari_cellseg.network.predict import load_network
+from napari_cellseg.network.unet import UNet
+from napari_cellseg.network.versions import (
+    CONFIG_FILE,
+    WEIGHTS_FILE,
+    ModelVersion,
+    list_models,
+    load_model,
+    set_defaults,
+    user_models_dir,
+)
+from tests.models import make_model
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("NAPARI_CELLSEG_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> ModelVersion:
+    return make_model(tmp_path / "mine")
+
+
+def test_the_bundled_model_comes_first_and_is_whole() -> None:
+    first = list_models()[0]
+    assert first.name == "cells" and first.bundled
+    assert load_model("cells") == first
+    assert first.weights.stat().st_size < 40e6
+    load_network(first)
+
+
+def test_a_folder_imports_lists_and_loads(model: ModelVersion) -> None:
+    imported = import_model(model.path, name="other name")
+    assert imported.path == user_models_dir() / "other name"
+    assert imported in list_models()
+    assert load_model("other name").sha256 == model.sha256
+    with pytest.raises(ModelError, match="already"):
+        import_model(model.path, name="other name")
+    with pytest.raises(ModelError, match="already"):
+        import_model(model.path, name="cells")
+
+
+def test_a_zip_imports_whatever_folder_is_inside(model: ModelVersion, tmp_path: Path) -> None:
+    path = tmp_path / "packed.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in model.path.iterdir():
+            archive.write(file, f"deep/er/{file.name}")
+        archive.writestr("../../escape.txt", "no")
+    assert import_model(path).sha256 == model.sha256
+    assert sorted(p.name for p in user_models_dir().iterdir()) == ["packed"]
+
+
+def test_an_unusable_import_leaves_nothing(model: ModelVersion) -> None:
+    blob = (model.path / WEIGHTS_FILE).read_bytes()
+    (model.path / WEIGHTS_FILE).write_bytes(blob[:-4] + b"\x00\x01\x02\x03")
+    with pytest.raises(ModelError, match="not those"):
+        import_model(model.path)
+    assert list(user_models_dir().iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["../escape", "a/b", ""])
+def test_names_cannot_leave_the_folder(model: ModelVersion, name: str) -> None:
+    if name:
+        with pytest.raises(ModelError, match="name"):
+            import_model(model.path, name=name)
+    with pytest.raises(ModelError):
+        load_model(name)
+
+
+def test_unknown_model_lists_the_known() -> None:
+    with pytest.raises(ModelError, match=r"nowhere.*Known models: cells"):
+        load_model("nowhere")
+
+
+def test_missing_files_are_named(model: ModelVersion) -> None:
+    (model.path / WEIGHTS_FILE).rename(model.path / "elsewhere")
+    with pytest.raises(ModelError, match=WEIGHTS_FILE):
+        load_model(model.path)
+    (model.path / CONFIG_FILE).unlink()
+    with pytest.raises(ModelError, match=CONFIG_FILE):
+        load_model(model.path)
+
+
+@pytest.mark.parametrize("keep", [0, 5, 100, -1])
+def test_truncated_weights(model: ModelVersion, keep: int) -> None:
+    blob = model.weights.read_bytes()
+    model.weights.write_bytes(blob[:keep])
+    with pytest.raises(ModelError, match=r"safetensors|cut short"):
+        load_model(model.path)
+
+
+class Bomb:
+    """Writes a file when unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return Path.touch, (self.path,)
+
+
+def test_a_hostile_pickle_is_not_opened(model: ModelVersion, tmp_path: Path) -> None:
+    mark = tmp_path / "exploded"
+    for write in (
+        lambda: model.weights.write_bytes(pickle.dumps(Bomb(mark))),
+        lambda: torch.save({"w": Bomb(mark)}, model.weights),
+    ):
+        write()
+        with pytest.raises(ModelError, match="safetensors"):
+            load_model(model.path)
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"format": 99},
+        {"network": {"levels": "many"}},
+        {"network": {"transformer": True}},
+        {"normalizer": None},
+        {"threshold": "half"},
+        {"split": {"floor": 7}},
+    ],
+)
+def test_garbled_settings(model: ModelVersion, change: dict) -> None:
+    values = json.loads((model.path / CONFIG_FILE).read_text())
+    (model.path / CONFIG_FILE).write_text(json.dumps({**values, **change}))
+    with pytest.raises(ModelError):
+        load_model(model.path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "\x00"])
+def test_config_that_is_not_json_settings(model: ModelVersion, text: str) -> None:
+    (model.path / CONFIG_FILE).write_text(text)
+    with pytest.raises(ModelError, match=CONFIG_FILE):
+        load_model(model.path)
+
+
+def test_weights_of_another_shape(model: ModelVersion, tmp_path: Path) -> None:
+    other = make_model(tmp_path / "wide", base_channels=6)
+    with pytest.raises(ModelError, match="changed or damaged"):
+        shutil.copy(other.weights, model.weights)
+        load_network(load_model(model.path))
+    values = json.loads((other.path / CONFIG_FILE).read_text())
+    values["network"]["base_channels"] = 4
+    (model.path / CONFIG_FILE).write_text(json.dumps(values))
+    with pytest.raises(ModelError, match="do not fit"):
+        load_network(load_model(model.path))
+
+
+def test_a_damaged_model_does_not_hide_the_others(model: ModelVersion) -> None:
+    import_model(model.path, "good")
+    broken = import_model(model.path, "broken")
+    broken.weights.write_bytes(b"x")
+    assert [m.name for m in list_models() if not m.bundled] == ["good"] and len(list_models()) > 1
+
+
+def test_new_defaults_keep_the_weights(model: ModelVersion) -> None:
+    changed = set_defaults(model, 0.35, 17)
+    assert (changed.threshold, changed.min_size, changed.sha256) == (0.35, 17, model.sha256)
+
+
+def test_weights_survive_storing_in_half_precision(model: ModelVersion) -> None:
+    torch.manual_seed(0)
+    network = UNet(model.config)
+    stored = load_network(model).state_dict()
+    for name, value in network.state_dict().items():
+        if value.ndim > 1 and not name.startswith("heads"):
+            torch.testing.assert_close(stored[name], value, rtol=1e-3, atol=1e-4)

@@ -1,0 +1,192 @@
+"""Losses, schedule, and a real small training run."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from napari_cellseg.evaluation.calibration import calibrate
+from napari_cellseg.evaluation.evaluate import iter_predict_samples, score
+from napari_cellseg.imaging.errors import CellsegError, DatasetError, OutputError
+from napari_cellseg.imaging.progress import drain
+from napari_cellseg.network.config import UNetConfig
+from napari_cellseg.network.predict import load_network
+from napari_cellseg.network.unet import UNet
+from napari_cellseg.network.versions import METRICS_FILE, TRAINING_FILE, load_model
+from napari_cellseg.segmentation.recipe import Recipe
+from napari_cellseg.training.data.datasets import Sample
+from napari_cellseg.training.fit.losses import LossParams, dice_loss, total_loss
+from napari_cellseg.training.fit.schedule import RunningAverage, learning_rate_at
+from napari_cellseg.training.fit.trainer import TrainParams, draw_weights, iter_train
+from tests.blobs import blobs
+
+
+def maps_of(n: int, size: int) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    foreground = (torch.rand(n, 1, size, size, generator=generator) > 0.5).float()
+    targets = {
+        "foreground": foreground,
+        "distance": torch.rand(n, 1, size, size, generator=generator) * foreground,
+        "offset": torch.randn(n, 2, size, size, generator=generator) * foreground,
+        "inverse_size": 0.1 * foreground,
+        "weight": torch.ones(n, 1, size, size),
+    }
+    perfect = {name: targets[name].clone() for name in ("distance", "offset")}
+    return {"foreground": (foreground * 2 - 1) * 40, **perfect}, targets
+
+
+def test_a_perfect_answer_costs_nothing() -> None:
+    outputs, targets = maps_of(2, 16)
+    loss, parts = total_loss(outputs, targets, LossParams())
+    assert float(loss) == pytest.approx(0, abs=1e-3)
+    assert set(parts) == {"bce", "dice", "distance", "offset"}
+
+
+@pytest.mark.parametrize("head", ["foreground", "distance", "offset"])
+def test_pixels_nobody_vouched_for_do_not_count(head: str) -> None:
+    outputs, targets = maps_of(2, 16)
+    targets["weight"][:, :, :8] = 0
+    before, _ = total_loss(outputs, targets, LossParams())
+    spoiled = {name: value.clone() for name, value in outputs.items()}
+    spoiled[head][:, :, :8] = -30
+    after, _ = total_loss(spoiled, targets, LossParams())
+    assert float(after) == pytest.approx(float(before), abs=1e-6)
+    spoiled[head][:, :, 8:] = -30
+    wrong, _ = total_loss(spoiled, targets, LossParams())
+    assert float(wrong) > float(before) + 0.1
+
+
+def test_dice_of_nothing_in_nothing_is_free() -> None:
+    zeros = torch.zeros(1, 1, 4, 4)
+    assert float(dice_loss(zeros - 50, zeros, zeros + 1)) == pytest.approx(0, abs=1e-6)
+
+
+def test_schedule_rises_then_falls_to_almost_nothing() -> None:
+    rates = [learning_rate_at(i / 200, 1.0) for i in range(201)]
+    top = int(np.argmax(rates))
+    assert top == 20 and rates[top] == pytest.approx(1)
+    assert all(np.diff(rates[:top]) >= 0) and all(np.diff(rates[top:]) < 0)
+    assert rates[-1] == pytest.approx(0.001)
+
+
+def test_average_follows_the_weights_and_the_buffers() -> None:
+    network = UNet(UNetConfig(base_channels=2, levels=1))
+    average = RunningAverage(network, 0.9)
+    with torch.no_grad():
+        for value in network.state_dict().values():
+            value.fill_(3)
+    for _ in range(200):
+        average.update(network)
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(average.state[name], value, msg=name)
+
+
+def test_kinds_are_drawn_as_asked() -> None:
+    class Ready:
+        def __init__(self, kind: str) -> None:
+            self.kind, self.area = kind, 64
+
+    images = [Ready("a")] * 9 + [Ready("b")]
+    chances = draw_weights(images, {"a": 1, "b": 1})  # type: ignore[arg-type]
+    assert chances[:9].sum() == pytest.approx(0.5)
+    assert draw_weights(images, {})[:9].sum() == pytest.approx(0.9)  # type: ignore[arg-type]
+
+
+def test_training_learns_to_count_and_leaves_a_whole_version(tmp_path: Path) -> None:
+    """Some hundred steps on discs: held-out discs are then found, and the version on disk says how it was made."""
+    training, validation = [blobs(i) for i in range(12)], [blobs(i) for i in range(100, 104)]
+    params = TrainParams(
+        steps=250, batch_size=4, crop=64, validate_every=50, learning_rate=1e-2, average=0.95, device="cpu",
+        network=UNetConfig(base_channels=8, levels=2),
+    )  # fmt: skip
+    steps = iter_train(training, validation, tmp_path / "blobs", params)
+    losses, looks = [], []
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as stop:
+            model = stop.value
+            break
+        losses.append(progress.loss)
+        if not math.isnan(progress.validation_loss):
+            looks.append(progress.step)
+            assert model_weights_readable(tmp_path / "blobs")
+    assert looks == [50, 100, 150, 200, 250]
+    assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:10])
+
+    predicted = drain(iter_predict_samples(validation, Recipe(model=str(model.path), device="cpu")))
+    threshold, min_size = calibrate(validation, predicted)
+    evaluation = score(validation, predicted, threshold, min_size)
+    metrics = evaluation.to_dict()
+    assert metrics["all"]["ap_mean"]["0.50"] > 0.6
+    assert metrics["all"] == metrics["blobs"]
+    assert metrics["all"]["count_mape"] < 0.3
+    assert [row["image"] for row in metrics["images"]] == [s.name for s in validation]
+    json.dumps(metrics)
+
+    record = json.loads((model.path / TRAINING_FILE).read_text())
+    assert record["validation_images"] == [s.name for s in validation]
+    assert record["steps"] == 250 and record["parameters"]["network"]["base_channels"] == 8
+    assert len((model.path / "history.csv").read_text().splitlines()) == 251
+    with pytest.raises(OutputError, match="never overwritten"):
+        next(iter_train(training, validation, tmp_path / "blobs", params))
+
+    child = drain(iter_train(training, [], tmp_path / "child", TrainParams(steps=1, batch_size=1, crop=32), model))
+    assert (child.parent, child.config, child.threshold) == ("blobs", model.config, model.threshold)
+    assert not (child.path / METRICS_FILE).exists()
+    load_network(child)
+
+
+def model_weights_readable(folder: Path) -> bool:
+    return (folder / "weights.safetensors").stat().st_size > 1000
+
+
+def test_the_time_budget_ends_the_schedule(tmp_path: Path) -> None:
+    params = TrainParams(
+        steps=10**6, minutes=0.03, batch_size=1, crop=32, device="cpu", network=UNetConfig(base_channels=2, levels=1)
+    )
+    last = None
+    steps = iter_train([blobs(0)], [], tmp_path / "quick", params)
+    for last in steps:
+        assert last.seconds < 30
+    assert last is not None and last.done == 1 and last.step < 10**6
+    assert load_model(tmp_path / "quick").training["steps"] == last.step
+
+
+def test_nothing_to_train_on_is_told(tmp_path: Path) -> None:
+    empty = Sample("e", np.zeros((32, 32)), np.zeros((32, 32), np.int32))
+    for samples in ([], [empty]):
+        with pytest.raises(DatasetError, match="no labelled cell"):
+            next(iter_train(samples, [], tmp_path / "x"))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"steps": 0}, {"minutes": 0}, {"learning_rate": 0}, {"crop": 16}, {"seed": -1}, {"kind_weights": {"a": 0}}],
+)
+def test_impossible_training_settings(setting: dict) -> None:
+    with pytest.raises(CellsegError, match=r"must be"):
+        TrainParams(**setting)
+
+
+def test_a_stopped_run_leaves_a_whole_version(tmp_path: Path) -> None:
+    params = TrainParams(
+        steps=100, validate_every=2, batch_size=1, crop=32, device="cpu", network=UNetConfig(base_channels=2, levels=1)
+    )
+    steps = iter_train([blobs(0)], [blobs(1)], tmp_path / "stopped", params)
+    for _ in range(4):
+        next(steps)
+    steps.close()
+    model = load_model(tmp_path / "stopped")
+    load_network(model)
+    assert model.training["steps"] == 4
+
+
+def test_kinds_that_no_image_has(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"typo.*blobs"):
+        next(iter_train([blobs(0)], [], tmp_path / "x", TrainParams(kind_weights={"typo": 1})))
