@@ -23,8 +23,10 @@ from ..results.plan import Item
 from ..results.rows import BatchRow, failed
 from ..results.save import mean_doubt, numbers, save_result
 from ..results.stack_of_labels import Stack
+from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ..segmentation.recipe import Recipe
-from ..segmentation.segment import Prepared, SegmentResult, iter_predict_prepared, open_image, prepare
+from ..segmentation.segment import Prepared, iter_predict_prepared, open_image, prepare
+from ..segmentation.segmented import SegmentResult
 
 if TYPE_CHECKING:
     from .cluster.tiles import TileHelpers
@@ -60,6 +62,7 @@ def segment_item(
     item: Item,
     recipe: Recipe,
     out: Path,
+    options: RunOptions = DEFAULT_OPTIONS,
     *,
     overwrite: bool = False,
     resume: bool = True,
@@ -74,6 +77,7 @@ def segment_item(
     recipe : Recipe
     out : Path
         Folder of the results.
+    options : RunOptions, optional
     overwrite : bool
         Also replace what a person corrected, or made.
     resume : bool
@@ -98,7 +102,7 @@ def segment_item(
     ModelError
         The model cannot be used.
     """
-    job = Job.of(recipe, out, overwrite, resume, helpers)
+    job = Job.of(recipe, out, options, overwrite, resume, helpers)
     rows: list[BatchRow] = []
     yield Progress(0, 0, "reading the image")
     for task in iter_tasks(item, job, previous):
@@ -138,7 +142,7 @@ def iter_tasks(item: Item, job: Job, previous: Sequence[BatchRow] = ()) -> Itera
         pages = pages_of(image)
         stack: Stack | None = None
         if job.recipe.link != "none":
-            stack = LinkedStack(image, job.recipe, job.out, item.stem)
+            stack = LinkedStack(image, job.recipe, job.out, item.stem, job.options.outputs)
         elif job.recipe.pages == "stack" and len(pages) > 1:
             stack = Stack(image, job.out, item.stem)
         if stack is not None:
@@ -199,7 +203,7 @@ def finish(task: Task, prediction: Prediction, job: Job) -> None:
         if task.stack is None and (kept := kept_rows(task.row, job, ())):
             task.rows = kept
             return
-        outputs, stem = job.recipe.outputs, result_stem(task.row)
+        outputs, stem = job.options.outputs, result_stem(task.row)
         if task.stack is None:
             result = segmented.result()
             files = save_result(outputs, result, prepared.plane, prepared.image, job.out, stem)
@@ -228,18 +232,18 @@ def _fill(task: Task, image: Image, job: Job, previous: Sequence[BatchRow]) -> N
         task.rows = kept
         return
     page = page_image(image, task.page)
-    if task.stack is None and in_blocks(page, job.recipe):
+    if task.stack is None and in_blocks(page, job.options):
         stem, source = result_stem(task.row), task.row.source
         helpers = job.helpers(task.item, task.page) if job.helpers is not None else None
         task.mosaic = Mosaic(
-            page, job.recipe, job.model, job.out, stem, job.digest, source, job.overwrite, helpers=helpers
+            page, job.recipe, job.model, job.out, stem, job.digest, source, job.overwrite, job.options, helpers=helpers
         )
         return
     old = next((old for old in previous if old.page == task.page.name), None) if job.resume else None
     if task.stack is None and old is not None and has_files(old, job) and old.image_sha256 == page.content_hash():
         task.rows = [replace(old, state="skipped", source=task.row.source, n_pages=task.row.n_pages)]
         return
-    task.prepared = prepare(page, job.recipe, job.model)
+    task.prepared = prepare(page, job.recipe, job.model, job.options.device)
 
 
 def _row_of_blocks(row: BatchRow, found: MosaicResult, mosaic: Mosaic, seconds: float) -> BatchRow:

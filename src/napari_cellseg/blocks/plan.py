@@ -17,6 +17,7 @@ from ..imaging.read.finding import LABELS_ZARR_SUFFIX
 from ..imaging.tiles import Region
 from ..imaging.write.zarr_labels import read_zarr_metadata
 from ..network.versions import ModelVersion
+from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ..segmentation.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Mosaic:
         array, of which nothing is resumed then.
     overwrite : bool
         Also replace a folder in the place of the labels that no run of ours wrote.
+    options : RunOptions
     side : int
         Of the blocks, in pixels.
     helpers : TileHelpers, optional
@@ -70,6 +72,7 @@ class Mosaic:
     digest: str = ""
     source: Mapping[str, Any] = field(default_factory=dict)
     overwrite: bool = False
+    options: RunOptions = DEFAULT_OPTIONS
     side: int = BLOCK
     helpers: TileHelpers | None = None
     smallest: int = 0
@@ -126,10 +129,10 @@ class MosaicResult:
         return len(self.areas)
 
 
-def in_blocks(image: Image, recipe: Recipe) -> bool:
+def in_blocks(image: Image, options: RunOptions) -> bool:
     """Whether a plane is to be done block by block: on demand, or because it is too large for one piece."""
     n_pixels = math.prod(image.shape_yx)
-    if recipe.blocks or n_pixels > MOST_PIXELS:
+    if options.blocks or n_pixels > MOST_PIXELS:
         return True
     return n_pixels > FEWEST_PIXELS and n_pixels * BYTES_PER_PIXEL > free_bytes()
 
@@ -145,7 +148,7 @@ def check_possible(mosaic: Mosaic) -> None:
         There is a folder in the place of the labels that is none of ours.
     """
     title, recipe = mosaic.image.title, mosaic.recipe
-    others = [name for name in recipe.outputs if name not in OUTPUTS]
+    others = [name for name in mosaic.options.outputs if name not in OUTPUTS]
     if others:
         raise ImageError(
             f"{title} is segmented block by block, and then only {', '.join(OUTPUTS)} can be saved, but "

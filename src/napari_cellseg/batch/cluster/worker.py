@@ -11,8 +11,9 @@ from ...imaging.errors import CellsegError
 from ...imaging.pages import Page
 from ...results.plan import Item
 from ...results.rows import BatchRow
+from ...segmentation.options import RunOptions
 from ...segmentation.recipe import Recipe
-from ...segmentation.segment import versions
+from ...segmentation.segmented import versions
 from ..item import segment_item
 from .tiles import ONE_AT_A_TIME, TileHelpers
 
@@ -28,6 +29,7 @@ class RemoteJob:
     ----------
     recipe : Recipe
         Resolved.
+    options : RunOptions
     out : Path
         Folder of results.
     alive : Path
@@ -41,6 +43,7 @@ class RemoteJob:
     """
 
     recipe: Recipe
+    options: RunOptions
     out: Path
     alive: Path
     overwrite: bool
@@ -83,12 +86,21 @@ def work(item: Item, rows: list[BatchRow], job: RemoteJob, place: int) -> dict[s
         )
 
     def helpers(item: Item, page: Page) -> TileHelpers:
-        return TileHelpers(get_client(), worker.address, item.path, page, job.recipe, job.topic, job.alive)
+        return TileHelpers(
+            get_client(), worker.address, item.path, page, job.recipe, job.options.device, job.topic, job.alive
+        )
 
     with ONE_AT_A_TIME:
         worker.log_event(job.topic, place)
         steps = segment_item(
-            item, job.recipe, job.out, overwrite=job.overwrite, resume=job.resume, previous=rows, helpers=helpers
+            item,
+            job.recipe,
+            job.out,
+            job.options,
+            overwrite=job.overwrite,
+            resume=job.resume,
+            previous=rows,
+            helpers=helpers,
         )
         try:
             while True:
