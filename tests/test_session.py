@@ -225,7 +225,7 @@ def test_answer_carries_result_and_centroids(monkeypatch: pytest.MonkeyPatch) ->
     request = session.request("a", discs(), Recipe("mine"))
     assert request is not None
 
-    def predict(image: Image, recipe: Recipe):  # type: ignore[no-untyped-def]
+    def predict(image: Image, recipe: Recipe, device: str = "auto"):  # type: ignore[no-untyped-def]
         yield Progress(1, 2, "half")
         return segmented(image, recipe)
 
@@ -242,7 +242,7 @@ def test_answer_carries_result_and_centroids(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("error", [RuntimeError("CUDA error: device lost"), MemoryError()])
 def test_errors_that_workers_would_swallow_become_ours(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    def predict(image: Image, recipe: Recipe):  # type: ignore[no-untyped-def]
+    def predict(image: Image, recipe: Recipe, device: str = "auto"):  # type: ignore[no-untyped-def]
         yield Progress(0, 1)
         raise error
 
