@@ -7,8 +7,9 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
+from ..blocks.plan import TileHelpers
 from ..blocks.segment_mosaic import Mosaic, MosaicResult, in_blocks, iter_mosaic
 from ..imaging.errors import CellsegError, ImageError, OutputError
 from ..imaging.image import Image
@@ -28,8 +29,8 @@ from ..segmentation.recipe import Recipe
 from ..segmentation.segment import Prepared, iter_predict_prepared, open_image, prepare
 from ..segmentation.segmented import SegmentResult
 
-if TYPE_CHECKING:
-    from .cluster.tiles import TileHelpers
+# Who helps with a plane that is segmented block by block.
+Helpers: TypeAlias = Callable[[Item, Page], TileHelpers]
 
 
 @dataclass(eq=False)
@@ -67,7 +68,7 @@ def segment_item(
     overwrite: bool = False,
     resume: bool = True,
     previous: Sequence[BatchRow] = (),
-    helpers: Callable[[Item, Page], TileHelpers] | None = None,
+    helpers: Helpers | None = None,
 ) -> Generator[Progress, None, list[BatchRow]]:
     """Segment one image and write its results.
 
@@ -102,10 +103,10 @@ def segment_item(
     ModelError
         The model cannot be used.
     """
-    job = Job.of(recipe, out, options, overwrite, resume, helpers)
+    job = Job.of(recipe, out, options, overwrite, resume)
     rows: list[BatchRow] = []
     yield Progress(0, 0, "reading the image")
-    for task in iter_tasks(item, job, previous):
+    for task in iter_tasks(item, job, previous, helpers):
         if task.waits:
             prediction = yield from iter_predict_task(task)
             if prediction is not None:
@@ -115,7 +116,9 @@ def segment_item(
     return rows
 
 
-def iter_tasks(item: Item, job: Job, previous: Sequence[BatchRow] = ()) -> Iterator[Task]:
+def iter_tasks(
+    item: Item, job: Job, previous: Sequence[BatchRow] = (), helpers: Helpers | None = None
+) -> Iterator[Task]:
     """Read an image and make its pages ready for the network, one after the other.
 
     Closing it stops between two pages. What is wrong with an image or a page is in the rows of its task.
@@ -154,7 +157,7 @@ def iter_tasks(item: Item, job: Job, previous: Sequence[BatchRow] = ()) -> Itera
     for page in pages:
         task = Task(item, replace(row, page=page.name), stack=stack, page=page)
         try:
-            _fill(task, image, job, previous)
+            _fill(task, image, job, previous, helpers)
         except Exception as error:  # noqa: BLE001
             _settle(task, failed(task.row, error))
         task.seconds = time.monotonic() - began
@@ -226,7 +229,7 @@ def finish(task: Task, prediction: Prediction, job: Job) -> None:
         _settle(task, row, result)
 
 
-def _fill(task: Task, image: Image, job: Job, previous: Sequence[BatchRow]) -> None:
+def _fill(task: Task, image: Image, job: Job, previous: Sequence[BatchRow], helpers: Helpers | None) -> None:
     assert task.page is not None
     if task.stack is None and (kept := kept_rows(task.row, job, previous)):
         task.rows = kept
@@ -234,10 +237,8 @@ def _fill(task: Task, image: Image, job: Job, previous: Sequence[BatchRow]) -> N
     page = page_image(image, task.page)
     if task.stack is None and in_blocks(page, job.options):
         stem, source = result_stem(task.row), task.row.source
-        helpers = job.helpers(task.item, task.page) if job.helpers is not None else None
-        task.mosaic = Mosaic(
-            page, job.recipe, job.model, job.out, stem, job.digest, source, job.overwrite, job.options, helpers=helpers
-        )
+        about = page, job.recipe, job.model, job.out, stem, job.digest, source, job.overwrite, job.options
+        task.mosaic = Mosaic(*about, helpers=None if helpers is None else helpers(task.item, task.page))
         return
     old = next((old for old in previous if old.page == task.page.name), None) if job.resume else None
     if task.stack is None and old is not None and has_files(old, job) and old.image_sha256 == page.content_hash():

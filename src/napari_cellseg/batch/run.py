@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..imaging.errors import OutputError
-from ..imaging.write.leftovers import YOUNG_SECONDS, sweep
+from ..imaging.write.atomic import YOUNG_SECONDS, sweep
 from ..imaging.write.write import make_folder, write_json
 from ..results.combine import write_combined
 from ..results.counts import COUNTS_FILE, CountsWriter, open_ledger

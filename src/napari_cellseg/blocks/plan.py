@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ..imaging.errors import ImageError, OutputError
 from ..imaging.image import Image, as_image
 from ..imaging.memory import free_bytes
+from ..imaging.progress import Progress
 from ..imaging.read.finding import LABELS_ZARR_SUFFIX
 from ..imaging.tiles import Region
 from ..imaging.write.zarr_labels import read_zarr_metadata
@@ -21,7 +22,7 @@ from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ..segmentation.recipe import Recipe
 
 if TYPE_CHECKING:
-    from ..batch.cluster.tiles import TileHelpers
+    from ..network.tile_maps import TileMaps
 
 BLOCK = 2048
 # Below this blocks need no less memory than one piece.
@@ -31,6 +32,22 @@ MOST_PIXELS = 150_000_000
 # What finding cells in one piece takes at its peak.
 BYTES_PER_PIXEL = 100
 OUTPUTS = ("labels", "cells", "submission")
+
+
+class TileHelpers(Protocol):
+    """Others who make tiles of a plane, such as the workers of a cluster."""
+
+    def begin(self, begun: Mapping[str, Any], maps: TileMaps) -> None:
+        """Start to help with a plane, of which `survey.iter_survey` found out `begun`."""
+
+    def ask(self, maps: TileMaps, indices: list[int]) -> None:
+        """Ask for tiles that will be needed soon."""
+
+    def iter_share(self, maps: TileMaps, region: Region) -> Generator[Progress, None, None]:
+        """Make the tiles of a region together; the caller makes those that are missing afterwards."""
+
+    def end(self) -> None:
+        """Ask for no more tiles."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +76,7 @@ class Mosaic:
     side : int
         Of the blocks, in pixels.
     helpers : TileHelpers, optional
-        Other workers of a cluster, who make tiles too.
+        Others who make tiles too.
     smallest : int
         Smallest area in pixels, once the typical diameter of the cells is known.
     """

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ..imaging.pages import Page
 from ..network.versions import ModelVersion
 from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ..segmentation.recipe import Recipe
 from .outputs import check_outputs
-from .plan import Item
-
-if TYPE_CHECKING:
-    from ..batch.cluster.tiles import TileHelpers
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +29,6 @@ class Job:
         Also replace what a person corrected, or made.
     resume : bool
         Leave pages as they are whose values and recipe are those of an earlier run.
-    helpers : callable, optional
-        Who helps with a page that is done block by block.
     """
 
     recipe: Recipe
@@ -47,7 +38,6 @@ class Job:
     out: Path
     overwrite: bool = False
     resume: bool = False
-    helpers: Callable[[Item, Page], TileHelpers] | None = None
 
     @classmethod
     def of(
@@ -57,7 +47,6 @@ class Job:
         options: RunOptions = DEFAULT_OPTIONS,
         overwrite: bool = False,
         resume: bool = False,
-        helpers: Callable[[Item, Page], TileHelpers] | None = None,
     ) -> Job:
         """Load the recipe's model.
 
@@ -71,4 +60,4 @@ class Job:
         options = replace(options, outputs=check_outputs(options.outputs, recipe))
         model = recipe.load_model()
         out = Path(out).absolute()
-        return cls(recipe.resolved(model), options, model, recipe.digest(model), out, overwrite, resume, helpers)
+        return cls(recipe.resolved(model), options, model, recipe.digest(model), out, overwrite, resume)

@@ -77,7 +77,7 @@ class TileOrder:
     alive: Path
 
 
-class TileHelpers:
+class ClusterHelpers:
     """Asks the other workers for the tiles of one plane.
 
     Parameters

@@ -15,7 +15,7 @@ from ...segmentation.options import RunOptions
 from ...segmentation.recipe import Recipe
 from ...segmentation.segmented import versions
 from ..item import segment_item
-from .tiles import ONE_AT_A_TIME, TileHelpers
+from .tiles import ONE_AT_A_TIME, ClusterHelpers
 
 # Network drives show a new file late.
 _SEEN_WITHIN_SECONDS = 20.0
@@ -85,8 +85,8 @@ def work(item: Item, rows: list[BatchRow], job: RemoteJob, place: int) -> dict[s
             "shared drive under one name: give a folder there (--out).",
         )
 
-    def helpers(item: Item, page: Page) -> TileHelpers:
-        return TileHelpers(
+    def helpers(item: Item, page: Page) -> ClusterHelpers:
+        return ClusterHelpers(
             get_client(), worker.address, item.path, page, job.recipe, job.options.device, job.topic, job.alive
         )
 
