@@ -20,7 +20,7 @@ from napari_cellseg.corrections.tools import EditError
 from napari_cellseg.imaging.errors import CellsegError
 from napari_cellseg.imaging.image import Image, as_image
 from napari_cellseg.segmentation.recipe import Recipe
-from napari_cellseg.segmentation.segment import Segmented
+from napari_cellseg.segmentation.segmented import Segmented
 from napari_cellseg.session import OF_ANOTHER_CHANNEL, REVIEW_AGAIN, Cells, Session
 from tests.test_session import discs, segmented
 

@@ -25,7 +25,7 @@ from .imaging.image import Image
 from .imaging.progress import Progress
 from .segmentation.cells import Cells
 from .segmentation.recipe import Recipe
-from .segmentation.segment import Segmented
+from .segmentation.segmented import Segmented
 
 THRESHOLD_DIGITS = 4
 OPEN_AN_IMAGE = "Open an image, or drop a file here."
@@ -56,11 +56,17 @@ class Request:
     key: Hashable
     image: Image
     recipe: Recipe
+    device: str = "auto"
     sliders: tuple[float, int] | None = None
 
 
 class Session:
     """State of one viewer. Every change is announced; nothing here draws or waits.
+
+    Attributes
+    ----------
+    device : str
+        Where the network is asked to run; one of `segmentation.options.DEVICES`.
 
     Signals
     -------
@@ -89,6 +95,7 @@ class Session:
         self._chosen: Hashable | None = None
         self._running: Request | None = None
         self._n_requests = 0
+        self.device = "auto"
         self._state = State("idle", OPEN_AN_IMAGE)
 
     @property
@@ -142,7 +149,7 @@ class Session:
             if recipe.threshold is None:
                 recipe = recipe.with_sliders_of(before.recipe)
         self._n_requests += 1
-        self._running = Request(self._n_requests, key, image, recipe, sliders)
+        self._running = Request(self._n_requests, key, image, recipe, self.device, sliders)
         self._set_state("running", f"Segmenting {image.title} …")
         return self._running
 

@@ -23,7 +23,7 @@ from napari_cellseg.instances.prediction import Prediction
 from napari_cellseg.network.config import UNetConfig
 from napari_cellseg.network.versions import ModelVersion
 from napari_cellseg.segmentation.recipe import Recipe
-from napari_cellseg.segmentation.segment import Segmented
+from napari_cellseg.segmentation.segmented import Segmented
 
 
 def draw_discs(n: int = 16, size: int = 160) -> np.ndarray:
@@ -49,7 +49,7 @@ class BrightnessNetwork:
         self.runs = 0
         self.error: Exception | None = None
 
-    def __call__(self, image: Image, recipe: Recipe) -> Iterator[Any]:
+    def __call__(self, image: Image, recipe: Recipe, device: str = "auto") -> Iterator[Any]:
         self.runs += 1
         plane = image.plane(recipe.channel).astype(np.float32)
         for step in range(3):

@@ -16,7 +16,7 @@ from .damage import DAMAGE, unreadable
 from .errors import AxesError, ImageError
 from .memory import check_room
 from .normalize import normalize
-from .read.tiff_metadata import is_interval, is_pixel_size
+from .scale import is_interval, is_pixel_size
 
 _AXIS_NAMES = {"T": "time points", "Z": "slices"}
 _COLORS = ("red", "green", "blue")

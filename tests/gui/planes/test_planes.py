@@ -275,7 +275,7 @@ def test_one_plane_fails_and_the_others_are_done(
 ) -> None:
     import sys
 
-    def flaky(image: Any, recipe: Any) -> Any:
+    def flaky(image: Any, recipe: Any, device: str = "auto") -> Any:
         if image.name.endswith("t004"):
             raise ImageError("A chunk cannot be read.")
         return (yield from network(image, recipe))

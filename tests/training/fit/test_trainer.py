@@ -119,7 +119,7 @@ def test_training_learns_to_count_and_leaves_a_whole_version(tmp_path: Path) -> 
     assert looks == [50, 100, 150, 200, 250]
     assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:10])
 
-    predicted = drain(iter_predict_samples(validation, Recipe(model=str(model.path), device="cpu")))
+    predicted = drain(iter_predict_samples(validation, Recipe(model=str(model.path)), "cpu"))
     threshold, min_size = calibrate(validation, predicted)
     evaluation = score(validation, predicted, threshold, min_size)
     metrics = evaluation.to_dict()

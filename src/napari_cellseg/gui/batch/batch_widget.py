@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 from ...evaluation.outliers import stand_out
 from ...imaging.errors import CellsegError
 from ...reports.batch_report import write_report
+from ...results.outputs import check_outputs
 from ...results.rows import FINISHED, BatchRow
 from ...results.save_corrected import known_rows
 from ..jobs.batch_job import BatchOutcome, BatchRequest, batch_of
@@ -105,9 +106,10 @@ class BatchWidget(Dock):
         files, out = self.input_section.files, self.output_section.out
         if not files or out is None:
             raise CellsegError(self.input_section.problem)
-        recipe = replace(self.recipe_section.recipe(), outputs=self.output_section.outputs)
-        section = self.output_section
-        return BatchRequest(files, out, recipe, resume, section.scheduler, section.overwrite.isChecked())
+        section, recipe = self.output_section, self.recipe_section.recipe()
+        outputs = check_outputs(section.outputs, recipe)
+        options = replace(self.recipe_section.options(), outputs=outputs)
+        return BatchRequest(files, out, recipe, options, resume, section.scheduler, section.overwrite.isChecked())
 
     def load(self) -> None:
         """Show the images, with what an earlier batch left in the folder of the results."""
@@ -199,7 +201,7 @@ class BatchWidget(Dock):
         if request is not None:
             self.input_section.files, self.input_section.problem = request.files, ""
             self.output_section.choose(request.out)
-            self.output_section.tick(request.recipe.outputs)
+            self.output_section.tick(request.options.outputs)
             self.settings.unfold(False)
             self._count()
 

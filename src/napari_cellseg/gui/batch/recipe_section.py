@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QLabel, QPushBut
 
 from ...imaging.errors import CellsegError
 from ...network.versions import load_model, smallest_in_words
+from ...segmentation.options import RunOptions
 from ...segmentation.recipe import Recipe
 from ..segment.segment_widget import SegmentWidget
 from ..shared.bindings import Bindings
@@ -52,6 +53,7 @@ class BatchRecipeSection(QWidget):
         self._colors: Colors | None = None
         # Recipes by the file that they were read from; None: that of the Segment widget.
         self._read: dict[str, Recipe] = {}
+        self._options: dict[str, RunOptions] = {}
         self._shown: Recipe | None = None
         self.problem = ""
         self._build()
@@ -75,16 +77,20 @@ class BatchRecipeSection(QWidget):
         links = {"pages": "stack", "link": pages} if pages in LINKED else {"pages": pages, "link": "none"}
         return replace(recipe, **links).resolved()
 
+    def options(self) -> RunOptions:
+        """Return where the recipe runs: as its file says, or else as the Segment widget does."""
+        return self._options.get(self.source.currentData() or "") or RunOptions(self._bench.session.device)
+
     def read(self, path: str | Path) -> bool:
         """Use the recipe in a file; what is wrong with it is said."""
         try:
-            recipe = Recipe.read(path)
+            recipe, options = Recipe.read(path), RunOptions.read(path)
         except CellsegError as error:
             self._choose(self._present)
             self._say(str(error), True)
             return False
         name = str(path)
-        self._read[name] = recipe
+        self._read[name], self._options[name] = recipe, options
         with QSignalBlocker(self.source):
             if self.source.findData(name) < 0:
                 self.source.insertItem(1, Path(path).name, name)
@@ -105,7 +111,7 @@ class BatchRecipeSection(QWidget):
             self._say(str(error), True)
             return
         self.problem = ""
-        self._say(in_words(recipe))
+        self._say(in_words(recipe, self.options().device))
         if recipe != self._shown:
             self._shown = recipe
             self.changed.emit()
@@ -118,7 +124,7 @@ class BatchRecipeSection(QWidget):
     def save_to(self, path: str | Path) -> None:
         """Save the recipe into a file."""
         try:
-            self.recipe().write(path)
+            self.recipe().write(path, self.options())
         except CellsegError as error:
             self._say(str(error), True)
         else:
@@ -194,7 +200,7 @@ class BatchRecipeSection(QWidget):
             self.words.setStyleSheet(f"color: {(self._colors.warning if warning else self._colors.faint).name()};")
 
 
-def in_words(recipe: Recipe) -> str:
+def in_words(recipe: Recipe, device: str = "auto") -> str:
     """Say what a resolved recipe is."""
     try:
         model = load_model(recipe.model).name
@@ -206,5 +212,5 @@ def in_words(recipe: Recipe) -> str:
     parts += [] if recipe.axes is None else [f"axes {recipe.axes}"]
     parts += [] if recipe.diameter is None else [f"cells of {recipe.diameter:g} px"]
     parts += ["accurate"] if recipe.accurate else []
-    parts += [] if recipe.device == "auto" else [f"on {recipe.device}"]
+    parts += [] if device == "auto" else [f"on {device}"]
     return ", ".join(parts)

@@ -14,11 +14,11 @@ from superqt.utils import qdebounced
 from ...evaluation.agreement.agreement import ENOUGH
 from ...evaluation.agreement.of_batch import BatchCounts, read_batch
 from ...evaluation.agreement.store import PersonCount
-from ...evaluation.agreement.table import write_agreement
 from ...imaging.errors import CellsegError
 from ...imaging.image import Image
 from ...imaging.read.pyramid import pyramid
 from ...imaging.read.read import read_image
+from ...reports.agreement_report import write_agreement
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors, accent_button, theme_colors
 from ..shared.layout import heading, label, shrinkable, small_button

@@ -15,7 +15,7 @@ from ...corrections.doubt import Doubt
 from ...imaging.normalize import normalize
 from ...instances.live import Instances
 from ...segmentation.answer import Answer
-from ...segmentation.segment import Segmented, SegmentResult
+from ...segmentation.segmented import Segmented, SegmentResult
 from ...session import Cells
 from ..shared.workers import Latest
 from ..viewer.layer_image import placement
@@ -201,7 +201,7 @@ def _propose(cells: Cells, features: Features | None, doubt: Doubt | None) -> tu
     model = segmented.model
     if features is None:
         normalized, zoom = normalize(segmented.plane, segmented.normalizer), segmented.prediction.zoom
-        features = look(normalized, model, segmented.recipe.device, zoom=zoom)
+        features = look(normalized, model, segmented.device, zoom=zoom)
     draft = learn(features, cells.corrected, cells.threshold, cells.min_size)
     instances = Instances.from_prediction(draft.prediction, model.split)
     proposed = replace(

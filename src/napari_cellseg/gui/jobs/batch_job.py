@@ -14,6 +14,7 @@ from weakref import WeakKeyDictionary
 
 from ...imaging.errors import CellsegError
 from ...results.rows import FINISHED, BatchRow
+from ...segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ...segmentation.recipe import Recipe
 from ..shared.pace import in_words
 from ..viewer.bench import Workbench
@@ -33,6 +34,7 @@ class BatchRequest:
     out : Path
         Folder of the results.
     recipe : Recipe
+    options : RunOptions
     resume : bool
         Leave out what is done already with this recipe.
     scheduler : str
@@ -44,6 +46,7 @@ class BatchRequest:
     files: tuple[tuple[str, str], ...]
     out: Path
     recipe: Recipe
+    options: RunOptions = DEFAULT_OPTIONS
     resume: bool = False
     scheduler: str = ""
     overwrite: bool = False
@@ -51,7 +54,7 @@ class BatchRequest:
     def words(self, folder: Path) -> list[str]:
         """Return the command line that does this, and write what it reads into a folder."""
         recipe, files = folder / "recipe.json", folder / "files.json"
-        self.recipe.write(recipe)
+        self.recipe.write(recipe, self.options)
         files.write_text(json.dumps(self.files), encoding="utf-8")
         words = ["segment", "--files-from", str(files), "--out", str(self.out), "--recipe", str(recipe)]
         words += ["--resume"] if self.resume else []

@@ -47,7 +47,8 @@ class ModelSection(QWidget):
         )
         for name in _devices():
             self.device.addItem(DEVICE_NAMES[name], name)
-        self.device.setCurrentIndex(max(self.device.findData(preferences.device()), 0))
+        self.device.currentIndexChanged.connect(self._on_device)
+        self.choose_device(preferences.device())
         self.model.activated.connect(self._on_activated)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -62,11 +63,6 @@ class ModelSection(QWidget):
     def model_name(self) -> str:
         """Name or folder of the chosen model; what is asked for is checked when Segment is pressed."""
         return str(self.model.currentData() or preferences.default_model())
-
-    @property
-    def device_name(self) -> str:
-        """The chosen device policy."""
-        return str(self.device.currentData())
 
     def version(self) -> ModelVersion | None:
         """Return the chosen model; None when it is missing or damaged."""
@@ -108,6 +104,9 @@ class ModelSection(QWidget):
     def choose_device(self, name: str) -> None:
         """Choose where the network runs, if this computer may have it."""
         self.device.setCurrentIndex(max(self.device.findData(name), 0))
+
+    def _on_device(self, _: int) -> None:
+        self._bench.session.device = str(self.device.currentData())
 
     def choose_folder(self, folder: str) -> None:
         """Use the model in a folder; an empty text leaves the present one."""

@@ -62,7 +62,7 @@ class Preloading(QObject):
         if self._session.chosen is None or self._session.running is not None:
             return
         recipe = self._recipe()
-        asked = (recipe.model, recipe.device)
+        asked = (recipe.model, self._session.device)
         if asked != self._asked:
             self._asked = asked
             self._loading.ask(lambda: prepare_to_answer(*asked), lambda _: None)

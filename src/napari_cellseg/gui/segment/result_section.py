@@ -18,6 +18,7 @@ from qtpy.QtWidgets import (
 from ...imaging.errors import CellsegError
 from ...results.save_cells import command_line, save_cells
 from ...results.save_stack import save_stack
+from ...segmentation.options import RunOptions
 from ..shared.bindings import Bindings
 from ..shared.layout import shrinkable
 from ..shared.table import open_table
@@ -149,7 +150,7 @@ class ResultSection(QWidget):
         """Save how the chosen image was segmented into a file."""
         try:
             recipe = present_recipe(self._bench)
-            recipe.write(path)
+            recipe.write(path, RunOptions(self._bench.session.device))
         except CellsegError as error:
             self._bench.session.fail(None, error)
             return

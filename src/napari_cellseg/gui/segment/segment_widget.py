@@ -10,6 +10,7 @@ from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from ...imaging.errors import CellsegError
+from ...segmentation.options import RunOptions
 from ...segmentation.recipe import Recipe
 from ..planes.planes_section import PlanesSection
 from ..viewer.dock import Dock
@@ -71,7 +72,6 @@ class SegmentWidget(Dock):
             model=self.model_section.model_name,
             channel=self.input_section.chosen_channel,
             axes=self.input_section.axes,
-            device=self.model_section.device_name,
             diameter=self.bench.diameters.get(self.session.chosen),
             accurate=self.bench.accurate,
             pages="stack" if isinstance(self.session.chosen, PlaneKey) else "one",
@@ -89,14 +89,14 @@ class SegmentWidget(Dock):
     def use_recipe(self, path: str | Path) -> None:
         """Use the recipe in a file from now on: its model, device, channel and axes, and its sliders at first."""
         try:
-            recipe = Recipe.read(path)
+            recipe, options = Recipe.read(path), RunOptions.read(path)
             recipe = recipe.resolved()
         except CellsegError as error:
             self.session.fail(None, error)
             return
         self._loaded = recipe
         self.model_section.refresh(recipe.model)
-        self.model_section.choose_device(recipe.device)
+        self.model_section.choose_device(options.device)
         key, cells = self.session.chosen, self.session.cells
         if key is not None and recipe.axes is not None:
             self.bench.axes[key] = recipe.axes

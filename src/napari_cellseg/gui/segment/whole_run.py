@@ -18,6 +18,7 @@ from ...imaging.home import user_home
 from ...imaging.pages import position_in_stack
 from ...imaging.read.read import read_image
 from ...imaging.write.zarr_labels import read_pyramid
+from ...segmentation.options import RunOptions
 from ...segmentation.recipe import Recipe
 from ..jobs.batch_job import BatchJob, BatchOutcome, BatchRequest
 from ..planes.plane_layers import PlaneLayout
@@ -115,13 +116,12 @@ class WholeRun:
             recipe,
             axes=bench.axes.get(layer.unique_id),
             pages="one" if stack is None else "each",
-            blocks=True,
             accurate=False,
             link="none",
-            outputs=OUTPUTS,
         )
+        options = RunOptions(bench.session.device, OUTPUTS, blocks=True)
         out = results_folder(path)
-        self._preparing.ask(lambda: _request(path, shape, recipe, out), self._launch)
+        self._preparing.ask(lambda: _request(path, shape, recipe, options, out), self._launch)
         self.changed.emit()
 
     def cancel(self) -> None:
@@ -261,7 +261,7 @@ def _pyramid(paths: Mapping[tuple[int, ...], Path], shape: tuple[int, ...]) -> l
     return stacked
 
 
-def _request(path: Path, shape: tuple[int, ...], recipe: Recipe, out: Path) -> BatchRequest:
+def _request(path: Path, shape: tuple[int, ...], recipe: Recipe, options: RunOptions, out: Path) -> BatchRequest:
     """Make sure that the file holds what the layer shows, and complete the recipe."""
     image = read_image(path, recipe.axes, in_parts=True)
     if tuple(image.data.shape) != shape:
@@ -272,7 +272,7 @@ def _request(path: Path, shape: tuple[int, ...], recipe: Recipe, out: Path) -> B
     if recipe.pages == "each":
         # All planes have one smallest size, as in the window.
         recipe = replace(replace(recipe, pages="stack").resolved(), pages="each")
-    return BatchRequest(((str(path), path.name),), out, recipe.resolved(), resume=True)
+    return BatchRequest(((str(path), path.name),), out, recipe.resolved(), options, resume=True)
 
 
 _runs: WeakKeyDictionary[Workbench, WholeRun] = WeakKeyDictionary()

@@ -27,6 +27,7 @@ from ..correct.reviewed_layer import ReviewedLayers
 from ..correct.tools import Tools
 from ..planes.plane_links import PlaneLinks
 from ..planes.plane_run import PlaneRun
+from ..shared import preferences
 from ..shared.workers import Latest
 from .cell_colors import Coloring
 from .correcting import Correcting
@@ -67,6 +68,7 @@ class Workbench:
         # A strong reference would keep a closed viewer alive: the table below lasts as long as the viewer.
         self._viewer = ref(viewer)
         self.session = Session()
+        self.session.device = preferences.device()
         self.outlines = False
         self.numbers = True
         self.layers: dict[Any, ResultLayers] = {}

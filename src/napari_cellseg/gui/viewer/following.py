@@ -13,7 +13,7 @@ from .cells_labels import Region
 from .planes import PlaneKey
 
 if TYPE_CHECKING:
-    from ...segmentation.segment import SegmentResult
+    from ...segmentation.segmented import SegmentResult
     from .bench import Workbench
 
 LIVE_INTERVAL_MS = 30

@@ -27,11 +27,5 @@ def present_recipe(bench: Workbench, asked: Recipe | None = None) -> Recipe:
     """
     cells = bench.session.cells
     if cells is None:
-        return asked or Recipe(preferences.default_model(), device=preferences.device())
-    made = cells.segmented
-    device = made.recipe.device if asked is None else asked.device
-    return replace(
-        cells.recipe,
-        device=device,
-        model_sha256=made.model.sha256,
-    )
+        return asked or Recipe(preferences.default_model())
+    return replace(cells.recipe, model_sha256=cells.segmented.model.sha256)

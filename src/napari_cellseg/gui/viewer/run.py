@@ -40,7 +40,9 @@ class Run:
         self._activity = activity or Activity(f"Segmenting {request.image.title}", cancel)
         self._worker = start_run(
             iter_answer,
-            request,
+            request.image,
+            request.recipe,
+            request.device,
             yielded=lambda progress: self._on_progress(request, progress),
             returned=lambda answer: answered(request, answer),
             failed=lambda error: failed(error, request),

@@ -7,6 +7,8 @@ from xml.etree import ElementTree
 
 import tifffile
 
+from ..scale import is_interval, is_pixel_size
+
 # Micrometres in one of each unit, as OME, OME-Zarr and ImageJ spell them.
 _MICROMETRES = {
     "m": 1e6,
@@ -44,10 +46,6 @@ _SECONDS = {
 _TAG_UNITS = {2: 25400.0, 3: 1e4}
 # Scanners and drawing programs write 72 to 1200 dots per inch for the printer: no microscope sees that little.
 _COARSEST_BELIEVED = 25400.0 / 1200
-# Micrometres. A TIFF's resolution holds no smaller ones.
-_SMALLEST, _LARGEST = 3e-6, 1e9
-# Seconds: from a nanosecond to ten years.
-_SHORTEST, _LONGEST = 1e-9, 3.2e8
 
 
 def pixel_size(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float, float] | None:
@@ -135,20 +133,10 @@ def micrometres(unit: str) -> float | None:
     return _MICROMETRES.get(plain)
 
 
-def is_pixel_size(micrometres: float) -> bool:
-    """Whether a pixel can be so large: what is smaller than an atom or larger than a kilometre is nobody's meaning."""
-    return _SMALLEST <= micrometres <= _LARGEST
-
-
 def seconds(unit: str) -> float | None:
     """Seconds in one of a unit of time; None for a word that is no such unit."""
     plain = re.sub(r"\\u00b5|\\u03bc|\u00b5|\u03bc", "u", unit.strip().lower())
     return _SECONDS.get(plain)
-
-
-def is_interval(interval: float) -> bool:
-    """Whether so many seconds can lie between two frames: 0 is how programs write that they do not know."""
-    return _SHORTEST <= interval <= _LONGEST
 
 
 def _number(value: object) -> float | None:

@@ -15,8 +15,9 @@ from ..damage import DAMAGE
 from ..errors import AxesError, ImageError, SeveralImagesError
 from ..image import Image, as_image
 from ..memory import check_room
+from ..scale import is_interval, is_pixel_size
 from .inflating import swells
-from .tiff_metadata import is_interval, is_pixel_size, micrometres, seconds
+from .tiff_metadata import micrometres, seconds
 
 # Version 0.1 and 0.2 of OME-Zarr have no other axes.
 _OLDEST_AXES = ("t", "c", "z", "y", "x")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +16,10 @@ from ..errors import OutputError
 
 _DISK_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
+# As `atomic_path` calls a file before it is whole.
+_UNFINISHED = re.compile(r"\..{1,60}\.[0-9a-f]{12}\.(tif|csv|json|png|jpg|zip|geojson|html)", re.IGNORECASE)
+# Another process may be saving into the folder right now.
+YOUNG_SECONDS = 2.0
 _BAD_FOLDER = {errno.ENOENT, errno.ENOTDIR, errno.EEXIST}
 
 
@@ -69,6 +75,21 @@ def make_folder(folder: str | os.PathLike[str]) -> None:
     except OSError as error:
         reason = error.strerror or error
         raise OutputError(f"The folder {folder} can't be made: {reason}. Choose a folder you can write to.") from error
+
+
+def sweep(out: Path) -> int:
+    """Remove files that were never finished, as a killed process leaves them; return how many. Others stay."""
+    n_removed = 0
+    before = time.time() - YOUNG_SECONDS
+    for place, _, names in os.walk(out):
+        for name in names:
+            if _UNFINISHED.fullmatch(name):
+                path = Path(place, name)
+                with contextlib.suppress(OSError):
+                    if path.stat().st_mtime < before:
+                        path.unlink()
+                        n_removed += 1
+    return n_removed
 
 
 def output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
