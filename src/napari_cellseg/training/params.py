@@ -227,3 +227,16 @@ class TrainParams:
         }
         plain = {name: nested[name](v) if name in nested else v for name, v in values.items()}
         return settings_from_dict(cls, plain, "Training")
+
+
+def rounds_of(n: int) -> list[int]:
+    """Return how many trials each round has: half of those before, rounded up, down to two."""
+    sizes = [n]
+    while sizes[-1] > 2:
+        sizes.append(math.ceil(sizes[-1] / 2))
+    return sizes
+
+
+def first_minutes(minutes: float, n: int) -> float:
+    """Return how long each of `n` trials is trained in the first round."""
+    return minutes / (len(rounds_of(n)) * n)

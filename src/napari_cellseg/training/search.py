@@ -22,8 +22,7 @@ from .fit.learner import Learner
 from .fit.looking import look_at, still_windows
 from .fit.run import Ready
 from .fit.trainer import Trained, iter_train_events
-from .halving import rounds_of
-from .params import LOSSES, LossParams, TrainParams
+from .params import LOSSES, LossParams, TrainParams, rounds_of
 
 __all__ = ["Trial", "iter_search", "propose", "ranking", "rounds_of", "tried_values", "vary"]
 

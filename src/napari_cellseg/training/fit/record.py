@@ -39,12 +39,8 @@ class TrainProgress:
         return self.seconds * (1 / self.done - 1) if self.done > 0 else math.inf
 
 
-def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
-    """Write weights as safetensors, whole or not at all; matrices in float16, everything small in float32."""
-    _write_bytes(_packed(state), path)
-
-
 def _packed(state: Mapping[str, Tensor]) -> bytes:
+    """Return weights as safetensors: matrices in float16, everything small in float32."""
     # Not save_file: it would put a file of its own, readable by nobody else, in the place of ours.
     packed = {k: v.half().contiguous() if v.ndim > 1 else v.contiguous().clone() for k, v in state.items()}
     content: bytes = save(packed)
