@@ -50,6 +50,11 @@ class LossParams:
         if not self.bce and not self.dice:
             raise ParamsError("Loss settings bce and dice are both 0; at least one of them must be above 0.")
 
+    @property
+    def gap_width(self) -> float | None:
+        """Width of the gaps between cells that count more; None where they do not."""
+        return self.border_width if self.border_weight else None
+
     @classmethod
     def named(cls, name: str, **more: float) -> LossParams:
         """Return the loss that is called ``bce+dice``, ``bce`` or ``dice``."""
