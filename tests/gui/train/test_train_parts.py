@@ -22,7 +22,7 @@ from napari_cellseg.gui.train.curves import N_POINTS, _thinned
 from napari_cellseg.gui.train.guard_section import TrainGuardSection
 from napari_cellseg.gui.train.job import Outcome, TrainJob, TrainRequest
 from napari_cellseg.gui.viewer.bench import workbench_of
-from napari_cellseg.network.lineage import lineage
+from napari_cellseg.network.versions import lineage
 from tests.models import make_model
 
 LEFT = Qt.MouseButton.LeftButton

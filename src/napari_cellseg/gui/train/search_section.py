@@ -18,7 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from ...imaging.errors import CellsegError
-from ...training.halving import first_minutes
+from ...training.params import first_minutes
 from ..jobs.job_parts import CancelButton, Message
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors

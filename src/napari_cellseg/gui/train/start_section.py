@@ -19,8 +19,7 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
-from ...network.lineage import lineage
-from ...network.versions import ModelVersion, list_models, load_model
+from ...network.versions import ModelVersion, lineage, list_models, load_model
 from ..jobs.job_parts import CancelButton, Message
 from ..shared import preferences
 from ..shared.bindings import Bindings
