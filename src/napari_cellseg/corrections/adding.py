@@ -7,9 +7,9 @@ import math
 import numpy as np
 from scipy import ndimage as ndi
 
-from ..instances.live import N_LEVELS, quantize, threshold_level
+from ..imaging.regions import Region, grown, mask_of_pixels
+from ..instances.levels import N_LEVELS, quantize, threshold_level
 from .patching import EditError
-from .run_lengths import Region, box_of_pixels, grown
 from .view import CellView
 
 _LEAST_AREA = 4  # pixels
@@ -77,10 +77,7 @@ def _stable(view: CellView, basin: int, row: int, column: int) -> tuple[Region, 
     level = wanted[np.argmin(change / np.maximum(areas[wanted], 1))]
     rows, columns = instances.pixels_of(basin)
     inside = instances.levels[rows, columns] >= level
-    rows, columns = rows[inside], columns[inside]
-    region = box_of_pixels(rows, columns)
-    mask = np.zeros((region[0].stop - region[0].start, region[1].stop - region[1].start), dtype=bool)
-    mask[rows - region[0].start, columns - region[1].start] = True
+    region, mask = mask_of_pixels(rows[inside], columns[inside])
     mask &= view.labels(region) == 0
     return region, _around(mask, (row - region[0].start, column - region[1].start))
 

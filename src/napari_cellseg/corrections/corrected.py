@@ -11,10 +11,22 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage as ndi
 
-from ..instances.live import N_LEVELS, Instances, at_least, threshold_level
+from ..imaging.regions import (
+    Region,
+    box_of_pixels,
+    grown,
+    is_empty,
+    mask_of_pixels,
+    plain_region,
+    shape_of,
+    union,
+    within,
+)
+from ..instances.levels import N_LEVELS, at_least, threshold_level
+from ..instances.live import Instances, array_for_labels
 from ..instances.measure import number_ids
 from .claims import Corrections
-from .run_lengths import Region, Runs, box_of_pixels, grown, is_empty, plain_region, shape_of, union, within
+from .run_lengths import Runs
 
 _SPARE_IDS = 5_000
 
@@ -141,31 +153,11 @@ class CorrectedInstances:
     ) -> np.ndarray:
         """Label image: the id of its cell at every pixel, 0 elsewhere.
 
-        Parameters
-        ----------
-        threshold : float
-            Probability, 0 to 1.
-        min_size : int
-            Smallest area in pixels of an automatic cell, measured on the whole cell.
-        region : tuple of slice, optional
-            (rows, columns) to compute; default the whole image.
-        out : numpy.ndarray, optional
-            Array of the region's shape and of `dtype` that is filled and returned.
-
-        Raises
-        ------
-        ValueError
-            For a threshold outside 0 to 1, a negative min_size, or an `out` of another shape or type.
+        Parameters and errors are those of `Instances.labels`.
         """
         with self.corrections.lock:
             part = plain_region(region, self.shape)
-            if out is None:
-                out = np.empty(shape_of(part), dtype=self.dtype)
-            elif out.shape != shape_of(part) or out.dtype != self.dtype:
-                raise ValueError(
-                    f"out is {out.dtype} {out.shape} but the labels are {self.dtype} {shape_of(part)}; "
-                    "give a matching array."
-                )
+            out = array_for_labels(shape_of(part), self.dtype, out)
             keep = self._automatic(threshold, min_size)
             self.instances.labels(threshold, min_size, None if region is None else part, out, keep)
             for tile in self.corrections.claimed_tiles(part):
@@ -202,7 +194,7 @@ class CorrectedInstances:
                 shown = self.instances.levels[rows, columns] >= threshold_level(threshold)
                 shown &= self.corrections.claims()[rows, columns] == 0
                 rows, columns = rows[shown], columns[shown]
-            return _mask(rows, columns)
+            return mask_of_pixels(rows, columns)
 
     def box_of(self, id_: int, threshold: float) -> Region | None:
         """Smallest region around a cell at a threshold; None where there is none."""
@@ -219,7 +211,7 @@ class CorrectedInstances:
         """Core of an automatic cell: the brighter half of its basin."""
         rows, columns = self.instances.pixels_of(basin)
         inside = self.instances.levels[rows, columns] >= self.instances.core_levels[basin - 1]
-        return Runs.of(*_mask(rows[inside], columns[inside]))
+        return Runs.of(*mask_of_pixels(rows[inside], columns[inside]))
 
     def reviewed_area(
         self, threshold: float, min_size: int = 0, region: Region | None = None, margin: int = 8
@@ -328,14 +320,6 @@ class CorrectedInstances:
         cores = [core.region for id_ in ids for core in self.corrections.cell(id_).cores]  # type: ignore[union-attr]
         around = union(*self.corrections.claimed_tiles(), *cores)
         return [] if is_empty(around) else [around]
-
-
-def _mask(rows: np.ndarray, columns: np.ndarray) -> tuple[Region, np.ndarray]:
-    """Smallest region around some pixels, and a mask of them in it."""
-    region = box_of_pixels(rows, columns)
-    mask = np.zeros(shape_of(region), dtype=bool)
-    mask[rows - region[0].start, columns - region[1].start] = True
-    return region, mask
 
 
 def _common(first: Region, second: Region) -> Region:

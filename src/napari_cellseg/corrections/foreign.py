@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from ..imaging.regions import whole
 from .claims import ERASED
 from .patching import LEAP, EditError, Wish, patch_from_labels, replaced
-from .run_lengths import Cell, Patch, Runs, distinct, pairs_of, whole
+from .run_lengths import Cell, Patch, Runs, distinct, pairs_of
 from .view import CellView
 
 

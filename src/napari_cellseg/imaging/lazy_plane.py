@@ -12,7 +12,7 @@ from .channels import Channel, mixed
 from .errors import ImageError
 from .image import Image
 from .normalize import Scale
-from .tiles import Region
+from .regions import Region, within
 
 # Pieces that are read at once have about this side: whole chunks of the file, where it has some.
 PIECE = 1024
@@ -95,7 +95,7 @@ class LazyPlane:
         out = np.zeros((*(part.stop - part.start for part in region), *self.shape[2:]), self.dtype)
         holes = []
         for piece in self._grid(region, self._chunk()):
-            inside = _moved(piece, region)
+            inside = within(piece, region)
             try:
                 out[inside] = self._values(piece)
             except ImageError as error:
@@ -121,9 +121,9 @@ class LazyPlane:
                 yield piece, values
                 continue
             for part in self._grid(piece, self._chunk()):
-                if _moved(part, piece) not in holes:
+                if within(part, piece) not in holes:
                     n_read += 1
-                    yield part, values[_moved(part, piece)]
+                    yield part, values[within(part, piece)]
         if not n_read:
             raise ImageError(self.reason)
 
@@ -184,12 +184,6 @@ def _side(chunk: int) -> int:
 def _cuts(part: slice, side: int) -> list[slice]:
     edges = [part.start, *range((part.start // side + 1) * side, part.stop, side), part.stop]
     return [slice(a, b) for a, b in pairwise(edges)]
-
-
-def _moved(piece: Region, region: Region) -> Region:
-    """A piece in the pixels of the region that it lies in."""
-    y, x = (slice(p.start - r.start, p.stop - r.start) for p, r in zip(piece, region, strict=True))
-    return y, x
 
 
 def _raise_if_full(error: ImageError) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy.sparse import csr_array
 
-from .tiles import Region
+from .regions import Region
 
 Read = Callable[[Region], np.ndarray]
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from .errors import ParamsError
-
-Region = tuple[slice, slice]
+from .regions import Region
 
 
 @dataclass(frozen=True)

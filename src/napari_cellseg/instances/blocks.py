@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .live import Instances, Region, at_least, threshold_level
+from ..imaging.regions import Region, grown
+from .levels import at_least, threshold_level
+from .live import Instances
 from .params import SplitParams
 from .prediction import Prediction
 
@@ -32,11 +34,7 @@ class Block:
 
     def window(self, margin: int, shape: tuple[int, int]) -> Region:
         """The block with a margin, where the plane goes on."""
-        rows, columns = (
-            slice(max(0, part.start - margin), min(size, part.stop + margin))
-            for part, size in zip(self.core, shape, strict=True)
-        )
-        return rows, columns
+        return grown(self.core, margin, shape)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .live import N_LEVELS, at_least, quantize, threshold_level
+from .levels import N_LEVELS, at_least, quantize, threshold_level
 
 
 def component_labels(probability: np.ndarray, threshold: float, min_size: int = 0) -> np.ndarray:
@@ -38,11 +38,6 @@ def component_labels(probability: np.ndarray, threshold: float, min_size: int = 
     ids = np.where(keep, np.cumsum(keep), 0).astype(np.int32)
     result: np.ndarray = ids[labels]
     return result
-
-
-def count_components(probability: np.ndarray, threshold: float, min_size: int = 0) -> int:
-    """Number of ids in `component_labels`."""
-    return int(component_labels(probability, threshold, min_size).max(initial=0))
 
 
 def component_counts(probability: np.ndarray, max_size: int, reviewed: np.ndarray | None = None) -> np.ndarray:

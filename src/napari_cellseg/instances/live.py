@@ -7,54 +7,20 @@ never splits it, so the count can only fall as either slider rises, and a cell k
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from functools import cached_property
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array, vstack
 
+from ..imaging.regions import Region
 from .filling import fill
+from .levels import N_LEVELS, at_least, quantize, threshold_level
 from .params import SplitParams
 from .prediction import Prediction
 from .split import split
 
-N_LEVELS = 256
 _ERASE_PART = 12  # erasing up to a 12th of the image, pixel by pixel, beats looking up every pixel
-
-Region = tuple[slice, slice]
-
-
-def quantize(probability: np.ndarray) -> np.ndarray:
-    """Round probabilities to 256 levels: level = floor(255 p + 0.5), NaN is level 0.
-
-    Parameters
-    ----------
-    probability : numpy.ndarray
-        Float, any shape, 0 to 1; values outside are clipped.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8, same shape.
-    """
-    scaled = np.multiply(probability, np.float32(255), dtype=np.float32)
-    scaled += np.float32(0.5)
-    np.nan_to_num(scaled, copy=False, nan=0.0)
-    return np.clip(scaled, 0, 255, out=scaled).astype(np.uint8)
-
-
-def threshold_level(threshold: float) -> int:
-    """Level of a threshold, by the rule of `quantize`.
-
-    Raises
-    ------
-    ValueError
-        When the threshold is not a number from 0 to 1.
-    """
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"threshold must be a probability from 0 to 1, got {threshold!r}.")
-    return int(quantize(np.array([threshold]))[0])
 
 
 class Instances:
@@ -250,12 +216,7 @@ class Instances:
         dtype = self.dtype if keep is None or out is None else out.dtype
         keep = area >= at_least(min_size) if keep is None else keep
         basins, levels = (self.basins, self.levels) if region is None else (self.basins[region], self.levels[region])
-        if out is None:
-            out = np.empty(basins.shape, dtype=self.dtype)
-        elif out.shape != basins.shape or out.dtype != dtype:
-            raise ValueError(
-                f"out is {out.dtype} {out.shape} but the labels are {self.dtype} {basins.shape}; give a matching array."
-            )
+        out = array_for_labels(basins.shape, dtype, out)
         # A cell without a pixel at this level vanishes by itself.
         dropped = np.flatnonzero(~keep & (area > 0))
         n_dropped = int(self._areas[0][dropped].sum(dtype=np.int64))
@@ -271,32 +232,19 @@ class Instances:
         return out
 
 
-def stable_stretch(thresholds: np.ndarray, counts: np.ndarray, tolerance: float = 0.02) -> tuple[float, float]:
-    """Widest stretch of thresholds over which the count hardly changes.
+def array_for_labels(shape: tuple[int, ...], dtype: np.dtype, out: np.ndarray | None) -> np.ndarray:
+    """Return `out`, or a new array where there is none.
 
-    Parameters
-    ----------
-    thresholds, counts : numpy.ndarray
-        As `Instances.count_curve` returns them: rising thresholds, counts that never rise.
-    tolerance : float
-        The count at the end of the stretch may be lower than at its start by this part of it.
-
-    Returns
-    -------
-    low, high : float
-        Ends of the stretch, counts above 0 within it. Of equally wide ones the lowest. Both NaN when every count is 0.
+    Raises
+    ------
+    ValueError
+        When `out` has another shape or type.
     """
-    best = (math.nan, math.nan)
-    positive = int(np.count_nonzero(np.asarray(counts) > 0))
-    # Counts never rise, so each start's last allowed end is found by bisection on the reversed curve.
-    rising = -np.asarray(counts[:positive], dtype=np.float64)
-    for start in range(positive):
-        lowest = -rising[start] * (1 - tolerance)
-        end = int(np.searchsorted(rising, -lowest, side="right")) - 1
-        width = float(thresholds[end] - thresholds[start])
-        if math.isnan(best[0]) or width > best[1] - best[0] + 1e-12:
-            best = (float(thresholds[start]), float(thresholds[end]))
-    return best
+    if out is None:
+        return np.empty(shape, dtype=dtype)
+    if out.shape != shape or out.dtype != dtype:
+        raise ValueError(f"out is {out.dtype} {out.shape} but the labels are {dtype} {shape}; give a matching array.")
+    return out
 
 
 def _areas_by_level(levels: np.ndarray, basins: np.ndarray, n_basins: int) -> np.ndarray:
@@ -307,13 +255,6 @@ def _areas_by_level(levels: np.ndarray, basins: np.ndarray, n_basins: int) -> np
     total = histogram.sum(axis=0).max(initial=0)
     narrow = histogram.astype(np.uint16 if total <= 65535 else np.uint32)
     return np.cumsum(narrow[::-1], axis=0, dtype=narrow.dtype)[::-1]
-
-
-def at_least(min_size: int) -> int:
-    """Smallest area that is kept, in pixels; an empty cell never is."""
-    if min_size < 0:
-        raise ValueError(f"min_size must be 0 pixels or more, got {min_size!r}.")
-    return max(math.ceil(min_size), 1)
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:

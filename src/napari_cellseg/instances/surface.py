@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .live import N_LEVELS, Instances
+from .levels import N_LEVELS
+from .live import Instances
 
 _HALF = 0.5
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .live import at_least
+from .levels import at_least
 from .measure import number_ids
 
 _STATISTICS = ("mean", "min", "max", "std")

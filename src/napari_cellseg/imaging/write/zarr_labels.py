@@ -14,7 +14,7 @@ import numpy as np
 
 from ..damage import DAMAGE
 from ..errors import ImageError, OutputError
-from ..tiles import Region
+from ..regions import Region
 from .atomic import output_error
 from .jsonable import jsonable
 
