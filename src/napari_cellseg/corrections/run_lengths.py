@@ -1,4 +1,4 @@
-"""A piece of an image, run-length coded: small in memory and in a file, however large the piece."""
+"""Run-length coded regions of an image: small in memory and in a file, however large the region."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Runs:
 
     @classmethod
     def of(cls, region: Region, array: np.ndarray) -> Runs:
-        """Code an array of the region's shape."""
+        """Encode an array of the region's shape."""
         (values,), lengths = run_values(array)
         return cls(region, values.astype(np.int32), lengths)
 
@@ -80,14 +80,14 @@ class Runs:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """What is known of a cell of the person's beside its pixels.
+    """What is stored about an edited cell besides its pixels.
 
     Attributes
     ----------
     how : str
-        What the person did last, such as "drawn" or "merged"; "erased" for a cell that is gone.
+        Last edit, such as "drawn" or "merged"; "erased" for a cell that was removed.
     cores : tuple of Runs
-        Cores (not 0) of the automatic cells that it came from: nothing automatic shows there.
+        Cores (not 0) of the automatic cells that it came from: no automatic cell is shown there.
     """
 
     how: str
@@ -105,20 +105,20 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """One edit, one undo step: how a region is to look.
+    """One edit, one undo step: the state of a region after it.
 
     Attributes
     ----------
     name : str
-        What it is, in a word: "merge".
+        Name of the edit, such as "merge".
     claims : Runs, optional
-        Claims of a region after the edit; None where they stay.
+        Claims of a region after the edit; None if they do not change.
     cells : mapping of int to Cell or None
-        Cells whose entry changes, and what it becomes; None: no longer the person's.
+        Cells whose entry changes, and the new entry; None: automatic again.
     marks : Runs, optional
-        Reviewed marks of a region after the edit; None where they stay.
+        Reviewed marks of a region after the edit; None if they do not change.
     renamed : mapping of int to int
-        Ids that a person painted with and that meant another cell already, and the ids given in their place.
+        Painted ids that already belonged to another cell, and the ids that replace them.
     """
 
     name: str
@@ -163,13 +163,13 @@ def run_values(*arrays: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 def distinct(labels: np.ndarray) -> list[int]:
-    """Ids above 0 that occur in labels, rising."""
+    """Ids above 0 that occur in labels, ascending."""
     found = np.unique(run_values(labels)[0][0])
     return found[found > 0].tolist()
 
 
 def pairs_of(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of values that two arrays have at one place, (2, n), and how often, (n,); int64 both."""
+    """Pairs of values at the same pixel of two arrays, (2, n), and how often each occurs, (n,); both int64."""
     values, lengths = run_values(first, second)
     # Values are below 2 to the power of 31: two of them make one number.
     codes, place = np.unique((values[0].astype(np.int64) << 32) + values[1], return_inverse=True)

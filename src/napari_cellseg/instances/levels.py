@@ -1,4 +1,4 @@
-"""The 256 levels that probabilities and thresholds are rounded to, and what is read off a curve of counts over them."""
+"""The 256 levels that probabilities and thresholds are rounded to, and the stable stretch of counts over them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def quantize(probability: np.ndarray) -> np.ndarray:
 
 
 def threshold_level(threshold: float) -> int:
-    """Level of a threshold, by the rule of `quantize`.
+    """Return the level of a threshold, by the rule of `quantize`.
 
     Raises
     ------
@@ -42,26 +42,27 @@ def threshold_level(threshold: float) -> int:
 
 
 def at_least(min_size: int) -> int:
-    """Smallest area that is kept, in pixels; an empty cell never is."""
+    """Return the smallest area that is kept, in pixels; an empty cell is never kept."""
     if min_size < 0:
         raise ValueError(f"min_size must be 0 pixels or more, got {min_size!r}.")
     return max(math.ceil(min_size), 1)
 
 
 def stable_stretch(thresholds: np.ndarray, counts: np.ndarray, tolerance: float = 0.02) -> tuple[float, float]:
-    """Widest stretch of thresholds over which the count hardly changes.
+    """Return the widest range of thresholds over which the count hardly changes.
 
     Parameters
     ----------
     thresholds, counts : numpy.ndarray
-        As `Instances.count_curve` returns them: rising thresholds, counts that never rise.
+        As `Instances.count_curve` returns them: ascending thresholds, counts that never increase.
     tolerance : float
-        The count at the end of the stretch may be lower than at its start by this part of it.
+        The count at the end of the range may be lower than at its start by this fraction.
 
     Returns
     -------
     low, high : float
-        Ends of the stretch, counts above 0 within it. Of equally wide ones the lowest. Both NaN when every count is 0.
+        Ends of the range; counts within it are above 0. The lowest of equally wide ranges.
+        Both NaN if all counts are 0.
     """
     best = (math.nan, math.nan)
     positive = int(np.count_nonzero(np.asarray(counts) > 0))

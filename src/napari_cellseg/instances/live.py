@@ -1,6 +1,6 @@
 """Cells at any threshold and minimum size, fast enough for a slider.
 
-The rule: a basin is one cell. At a threshold, a cell is the pixels of its basin whose probability reaches the
+A basin is one cell. At a threshold, a cell is the pixels of its basin whose probability reaches the
 threshold; it is kept when that area reaches the minimum size. Raising the threshold shrinks a cell or drops it and
 never splits it, so the count can only fall as either slider rises, and a cell keeps its id.
 """
@@ -20,7 +20,7 @@ from .params import SplitParams
 from .prediction import Prediction
 from .split import split
 
-_ERASE_PART = 12  # erasing up to a 12th of the image, pixel by pixel, beats looking up every pixel
+_ERASE_PART = 12  # erasing up to a 12th of the image pixel by pixel is faster than looking up every pixel
 
 
 class Instances:
@@ -31,7 +31,7 @@ class Instances:
     end at the floor of the split, so a threshold below the floor gives what the floor gives. A cell is kept when its
     area is at least ``max(min_size, 1)`` pixels.
 
-    The object never changes and may be read from several threads.
+    The object never changes and can be read from several threads.
 
     Parameters
     ----------
@@ -90,7 +90,7 @@ class Instances:
         return _frozen(np.stack(sums, axis=1) / area[:, None])
 
     def pixels_of(self, basin: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and columns of a basin's pixels, whatever their probability; empty where no basin has the id."""
+        """Rows and columns of a basin's pixels at any probability; empty if no basin has the id."""
         if not 1 <= basin <= self.n_basins:
             nothing = np.zeros(0, dtype=np.intp)
             return nothing, nothing
@@ -99,7 +99,7 @@ class Instances:
         return rows, columns
 
     def areas_at(self, level: int) -> np.ndarray:
-        """`areas` at one of the 256 levels."""
+        """Area in pixels of every cell at one of the 256 levels, int64 (n_basins,)."""
         return self._areas[level].astype(np.int64)
 
     def has(self, basin: int) -> bool:
@@ -111,14 +111,14 @@ class Instances:
         return int(self._areas[level, basin - 1])
 
     def areas_by_level(self, basins: np.ndarray) -> np.ndarray:
-        """Pixels of some basins at or above each of the 256 levels: int64 (256, n)."""
+        """Number of pixels of these basins at or above each of the 256 levels, int64 (256, n)."""
         return self._areas[:, np.asarray(basins, dtype=np.intp) - 1].astype(np.int64)
 
     def renumbered(self, taken: Iterable[int]) -> Instances:
-        """The same instances with other ids for the basins that have one of the `taken` ids.
+        """Return the same instances with other ids for the basins that have one of the `taken` ids.
 
-        They get new ones above all others; the ids that they leave stay without pixels. The object itself, where
-        no id clashes.
+        The new ids are above all others, and the old ones stay without pixels. If no id clashes, the object itself is
+        returned.
         """
         given = np.unique(np.fromiter(taken, dtype=np.int64))
         inside = given[(given >= 1) & (given <= self.n_basins)]
@@ -129,7 +129,7 @@ class Instances:
         n_basins = top + len(clashing)
         lookup = np.arange(self.n_basins + 1, dtype=np.uint16 if n_basins <= 65535 else np.int32)
         lookup[clashing] = np.arange(top + 1, n_basins + 1)
-        # Entry i: which of the present basins will have the id i + 1; the last row stands for none.
+        # Entry i: the present basin that gets the id i + 1; the last row stands for none.
         source = np.full(n_basins, self.n_basins, dtype=np.intp)
         source[: self.n_basins] = np.arange(self.n_basins)
         source[clashing - 1] = self.n_basins
@@ -156,7 +156,7 @@ class Instances:
         return self._areas[threshold_level(threshold)] >= at_least(min_size)
 
     def ids(self, threshold: float, min_size: int = 0) -> np.ndarray:
-        """Ids of the kept cells, rising, int64."""
+        """Ids of the kept cells, ascending, int64."""
         return np.flatnonzero(self.keep(threshold, min_size)) + 1
 
     def count(self, threshold: float, min_size: int = 0) -> int:
@@ -169,9 +169,9 @@ class Instances:
         Returns
         -------
         thresholds : numpy.ndarray
-            float64, rising, steps of 1/255. Below the first one the count is that of the first one.
+            float64, ascending, steps of 1/255. Below the first one the count is that of the first one.
         counts : numpy.ndarray
-            int64, never rising; ``counts[i] == count(thresholds[i], min_size)``.
+            int64, never increasing; ``counts[i] == count(thresholds[i], min_size)``.
         """
         levels = np.arange(self._first_level, N_LEVELS)
         counts = np.count_nonzero(self._areas[self._first_level :] >= at_least(min_size), axis=1)
@@ -192,14 +192,14 @@ class Instances:
         threshold : float
             Probability, 0 to 1.
         min_size : int
-            Smallest area in pixels, measured on the whole cell also when only a region is asked for.
+            Smallest area in pixels, measured on the whole cell even if only a region is requested.
         region : tuple of slice, optional
             (rows, columns) to compute; default the whole image.
         out : numpy.ndarray, optional
-            Array of the region's shape and of `dtype` that is filled and returned; of a wider type where `keep` is
-            given.
+            Array of the region's shape and of `dtype` that is filled and returned; it may have a wider type if `keep`
+            is given.
         keep : numpy.ndarray, optional
-            Which cells are kept, bool (n_basins,), in place of what `min_size` says.
+            Which cells are kept, bool (n_basins,), instead of those of at least `min_size`.
 
         Returns
         -------
@@ -217,7 +217,7 @@ class Instances:
         keep = area >= at_least(min_size) if keep is None else keep
         basins, levels = (self.basins, self.levels) if region is None else (self.basins[region], self.levels[region])
         out = array_for_labels(basins.shape, dtype, out)
-        # A cell without a pixel at this level vanishes by itself.
+        # A cell without a pixel at this level disappears by itself.
         dropped = np.flatnonzero(~keep & (area > 0))
         n_dropped = int(self._areas[0][dropped].sum(dtype=np.int64))
         erase = region is None and out.flags.c_contiguous and n_dropped * _ERASE_PART <= out.size

@@ -54,9 +54,7 @@ def decode_bytes(content: bytes, title: str = "The image") -> np.ndarray:
 
 def _is_deep_png(content: bytes) -> bool:
     """Whether it is a PNG of 16 bits with colour or alpha, which Pillow reduces to 8 bits."""
-    return (
-        content.startswith(_PNG_SIGNATURE) and len(content) >= 33 and content[24] == 16 and content[25] in _PNG_SAMPLES
-    )
+    return content.startswith(_PNG_SIGNATURE) and content[24:25] == b"\x10" and content[25:26] in _PNG_SAMPLES
 
 
 def _decode_deep_png(content: bytes, title: str) -> np.ndarray:
