@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage as ndi
 from skimage.segmentation import watershed
 
-_LEAST_AREA = 4  # pixels of a part; smaller crumbs go to their neighbours
+_LEAST_AREA = 4  # pixels of a part; smaller parts go to their neighbours
 _EIGHT = np.ones((3, 3), dtype=bool)
 _LEAST_DEPTH = 0.25  # of the cell's diameter that a stroke must reach into it to cut it
 
@@ -23,17 +23,17 @@ def line(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cut(mask: np.ndarray, points: np.ndarray, width: float) -> list[np.ndarray]:
-    """Parts of a cell on the sides of a stroke.
+    """Cut a cell into its parts on the sides of a stroke.
 
-    Where the stroke leaves the cell whole, the two sides of it grow around its ends at one speed (a watershed on a flat
-    landscape, whose distance is geodesic), which continues the cut midway between them.
+    If the stroke does not cross the cell completely, its two sides grow around its ends at the same speed (a watershed
+    on a flat landscape, whose distance is geodesic), which continues the cut midway between them.
 
     Parameters
     ----------
     mask : numpy.ndarray
         The cell, bool (Y, X).
     points : numpy.ndarray
-        The stroke, float (n, 2), in pixels of `mask`; may lie outside.
+        The stroke, float (n, 2), in pixels of `mask`; it may leave the mask.
     width : float
         Its width in pixels.
 
@@ -57,7 +57,7 @@ def cut(mask: np.ndarray, points: np.ndarray, width: float) -> list[np.ndarray]:
 
 
 def _stroke(shape: tuple[int, ...], points: np.ndarray, width: float) -> np.ndarray:
-    """Pixels within half a width of the line, and at least those under it, without diagonal leaks."""
+    """Pixels within half a width of the line, and at least those under it, without diagonal gaps."""
     stroke = np.zeros(shape, dtype=bool)
     reach = max(width / 2, 0.75)
     around = int(np.ceil(reach))
@@ -89,14 +89,14 @@ def _cut_piece(mask: np.ndarray, stroke: np.ndarray, points: np.ndarray) -> list
         if seeds.max(initial=0) < 2:
             return [mask]
         seeds = watershed(np.zeros(mask.shape, dtype=np.uint8), seeds, mask=left)
-    # What lies under the stroke goes to the nearest part.
+    # Pixels under the stroke go to the nearest part.
     nearest = watershed(np.zeros(mask.shape, dtype=np.uint8), seeds.astype(np.int32), mask=mask, connectivity=2)
     found = [nearest == part for part in np.unique(nearest[nearest > 0])]
     return found if len(found) > 1 and min(map(np.count_nonzero, found)) >= _LEAST_AREA else [mask]
 
 
 def _sides(left: np.ndarray, stroke: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Pixels beside the stroke, 1 on its one side and 2 on the other."""
+    """Pixels next to the stroke, 1 on one side and 2 on the other."""
     beside = ndi.binary_dilation(stroke, _EIGHT) & left
     rows, columns = np.nonzero(beside)
     seeds = np.zeros(left.shape, dtype=np.int32)

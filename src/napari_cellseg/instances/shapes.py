@@ -1,4 +1,4 @@
-"""Shape of every cell, in passes over the whole label image: what scikit-image's `regionprops` says, but faster."""
+"""Shape of every cell, in passes over the whole label image: the values of scikit-image's `regionprops`, faster."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def ellipses(
     ids = labels.ravel()[inside] - 1
     y, x = np.divmod(inside, max(labels.shape[1], 1))
     area = np.bincount(ids, minlength=n_cells).astype(float)
-    # From each cell's own corner: the sums are of small whole numbers, and exact.
+    # Counted from each cell's corner, the sums are of small whole numbers and exact.
     corner = boxes(labels, n_cells)
     y, x = y - corner[ids, 0], x - corner[ids, 1]
 

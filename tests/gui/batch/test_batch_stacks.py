@@ -180,6 +180,6 @@ def test_a_plane_that_is_linked_with_others_is_not_replaced(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", ["", "t", "x003", "t1_z2_c3", "t-1"])
 def test_what_is_no_name_of_a_plane_is_refused(name: str) -> None:
-    with pytest.raises(ImageError, match="no plane of a stack"):
+    with pytest.raises(ImageError, match="not the name of a plane"):
         position_in_stack(name)
     assert position_in_stack("t003_z001") == (3, 1) and position_in_stack("z012") == (12,)

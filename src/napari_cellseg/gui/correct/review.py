@@ -10,8 +10,8 @@ from psygnal import Signal
 
 from ...corrections import tools as edits
 from ...corrections.doubt import YOURS
-from ...corrections.run_lengths import Region, box_of_pixels
 from ...evaluation.doubt_order import OFFERED
+from ...imaging.regions import Region, box_of_pixels
 from ..viewer.layer_image import placement
 from ..viewer.planes import PlaneKey, layer_id
 

@@ -10,9 +10,9 @@ from psygnal import Signal
 from scipy.ndimage import binary_dilation
 
 from ...corrections import tools as edits
-from ...corrections.run_lengths import whole
 from ...corrections.tools import CellView
 from ...imaging.errors import CellsegError
+from ...imaging.regions import whole
 from .cells_labels import CellsLabels, Region
 
 if TYPE_CHECKING:
