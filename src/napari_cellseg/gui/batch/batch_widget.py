@@ -106,8 +106,8 @@ class BatchWidget(Dock):
         if not files or out is None:
             raise CellsegError(self.input_section.problem)
         recipe = replace(self.recipe_section.recipe(), outputs=self.output_section.outputs)
-        section = self.output_section
-        return BatchRequest(files, out, recipe, resume, section.scheduler, section.overwrite.isChecked())
+        more = self.output_section.more.value
+        return BatchRequest(files, out, recipe, resume, more.scheduler.strip(), more.overwrite)
 
     def load(self) -> None:
         """Show the images, with what an earlier batch left in the folder of the results."""
