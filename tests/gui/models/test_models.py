@@ -19,10 +19,10 @@ from safetensors.torch import load_file
 from napari_cellseg.evaluation.calibration_map import CalibrationMap, read_calibration
 from napari_cellseg.gui.models.calibration_sources import sources_for
 from napari_cellseg.gui.models.exchange_dialogs import export_dialog
+from napari_cellseg.gui.models.heat_map import HeatMap
 from napari_cellseg.gui.models.models_window import ModelsWindow
 from napari_cellseg.gui.segment.segment_widget import SegmentWidget
 from napari_cellseg.gui.shared.form_dialog import FormDialog
-from napari_cellseg.gui.shared.heat_map import HeatMap
 from napari_cellseg.gui.train.train_widget import TrainWidget
 from napari_cellseg.network.versions import ModelVersion, load_model, user_models_dir
 from napari_cellseg.training.data.choice import DataChoice
