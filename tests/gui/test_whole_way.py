@@ -109,7 +109,7 @@ def test_the_whole_way(make_napari_viewer: Callable[..., Any], home: Path, qtbot
     # Fine-tune, and take the new model over, worse or not.
     front(train, qtbot)
     for name, value in SHORT.items():
-        train.expert_section.controls[name].setValue(value)
+        train.expert_section.form[name].value = value
     qtbot.waitUntil(lambda: "1 image" in train.set_section.fold.title.text(), timeout=30_000)
     press(train.start_section.start, qtbot)
     qtbot.waitUntil(lambda: not train.job.running, timeout=PATIENCE)

@@ -22,7 +22,7 @@ class FineTuneParams:
         If a value is out of its range.
     """
 
-    minutes: float = setting(5.0, "Time budget", "minutes of training", 0.01, 1440, expert=False)
+    minutes: float = setting(5.0, "Time budget", "minutes of training", 0.01, 1440, expert=False, unit="min")
     steps: int = setting(20_000, "Most steps", "optimiser steps at most, whatever the time budget", 1, 10**7)
     learning_rate: float = setting(
         3e-4, "Learning rate", "peak of the schedule: up over the first tenth, then down to a thousandth", 1e-7, 1.0

@@ -20,6 +20,7 @@ from napari.utils import progress
 from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import QCheckBox
 
 import napari_cellseg
 from napari_cellseg.corrections import tools as edits
@@ -321,7 +322,7 @@ def test_corrected_results_are_saved_back_and_never_replaced_unasked(
         assert states(batch)["a2.tif"] in ("kept", "skipped") and (out / "a2_labels.tif").read_bytes() == bytes_
     assert batch.done_section.model.state(batch.job.rows.find(("a2.tif", ""))) == "corrected"
     # With the tick it is done anew, as it was at first.
-    batch.output_section.overwrite.setChecked(True)
+    batch.output_section.more["overwrite"].value = True
     press(batch.run_section.run, qtbot)
     ended(batch, qtbot)
     assert states(batch)["a2.tif"] == "done" and np.array_equal(read_labels(out / "a2_labels.tif"), before)
@@ -544,7 +545,7 @@ def test_it_fits_the_smallest_window(batch: BatchWidget, folder: Path, viewer: A
         qtbot.wait(200)
         fits(batch.scroll, batch.input_section.browse, batch.recipe_section.save, batch.run_section.cancel)
         width = batch.scroll.widget().width()
-        for tick in batch.output_section.ticks.values():
+        for tick in batch.output_section.saved.findChildren(QCheckBox):
             assert tick.width() >= tick.minimumSizeHint().width() and tick.geometry().right() <= width
     # While it works, only the list is there, and all of it.
     batch.settings.unfold(False)

@@ -106,10 +106,10 @@ class BatchWidget(Dock):
         files, out = self.input_section.files, self.output_section.out
         if not files or out is None:
             raise CellsegError(self.input_section.problem)
-        section, recipe = self.output_section, self.recipe_section.recipe()
-        outputs = check_outputs(section.outputs, recipe)
+        recipe, more = self.recipe_section.recipe(), self.output_section.more.value
+        outputs = check_outputs(self.output_section.outputs, recipe)
         options = replace(self.recipe_section.options(), outputs=outputs)
-        return BatchRequest(files, out, recipe, options, resume, section.scheduler, section.overwrite.isChecked())
+        return BatchRequest(files, out, recipe, options, resume, more.scheduler.strip(), more.overwrite)
 
     def load(self) -> None:
         """Show the images, with what an earlier batch left in the folder of the results."""

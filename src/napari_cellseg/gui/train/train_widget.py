@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,6 @@ from ...evaluation.compare import read_comparison
 from ...imaging.errors import CellsegError
 from ...network.versions import ModelVersion, load_model, user_models_dir
 from ...training.data.choice import DataChoice, scratch_version_dir
-from ...training.finetune_params import FineTuneParams
 from ...training.runs import next_version_dir
 from ..menus.commands import segment_widget
 from ..segment.segment_widget import SegmentWidget
@@ -32,7 +32,7 @@ from .pair_layers import PairLayers
 from .result_section import TrainResultSection
 from .runs_window import RunsWindow, find_runs
 from .search_job import SearchRequest, search_dir, search_job_of
-from .search_section import SearchSection
+from .search_section import SearchBudget, SearchSection
 from .set_section import TrainSetSection
 from .start_section import SCRATCH, TrainStartSection
 from .unfinished import TrainUnfinished
@@ -187,7 +187,7 @@ class TrainWidget(Dock):
     def _fine_tune_request(self) -> TrainRequest:
         name, minutes = self.start_section.parent_name, self.start_section.minutes.value()
         parent = load_model(name)
-        FineTuneParams(minutes=minutes, **self.expert_section.values())
+        replace(self.expert_section.form.value, minutes=minutes)
         return TrainRequest(self.job.folder, name, next_version_dir(parent.name), minutes, self.expert_section.words())
 
     def _train_request(self) -> TrainRequest:
@@ -198,14 +198,14 @@ class TrainWidget(Dock):
         self.data_expert.check(minutes or None)
         return TrainRequest(data.path, name, out, minutes, self.data_expert.words(), data=data, command="train")
 
-    def _search_request(self, minutes: float, trials: int) -> SearchRequest:
+    def _search_request(self, budget: SearchBudget) -> SearchRequest:
         problem = self._problem()
         if problem:
             raise CellsegError(problem)
-        self.data_expert.check(minutes)
+        self.data_expert.check(budget.minutes)
         data = self.job.data or DataChoice(self.job.folder)
         parent, options = self.start_section.parent_name, self.data_expert.words()
-        return SearchRequest(data, parent, search_dir(data), minutes, trials, options)
+        return SearchRequest(data, parent, search_dir(data), budget.minutes, budget.trials, options)
 
     def _on_source(self, *_: Any) -> None:
         """Follow what is learned from, and what is started from."""
@@ -230,7 +230,7 @@ class TrainWidget(Dock):
     def follow_theme(self) -> None:
         """Give the expert settings napari's colours, too."""
         super().follow_theme()
-        for section in (self.data_expert, self.search_section):
+        for section in (self.expert_section, self.data_expert, self.search_section):
             section.set_colors(theme_colors(self.bench.viewer.theme))
 
     def window_seen(self, window: QWidget) -> None:
