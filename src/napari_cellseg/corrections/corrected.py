@@ -9,7 +9,7 @@ sliders, so that counts still only fall as either slider rises.
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage as ndi
+import scipy
 
 from ..instances.live import N_LEVELS, Instances, at_least, threshold_level
 from ..instances.measure import number_ids
@@ -246,7 +246,7 @@ class CorrectedInstances:
                 pieces.append((within(near, part), inside, free, unvouched))
         # Distances take long on large images, and nobody is to wait for them to correct a cell.
         for place, inside, free, unvouched in pieces:
-            close = ndi.distance_transform_edt(free)[inside] <= margin
+            close = scipy.ndimage.distance_transform_edt(free)[inside] <= margin
             area[place] |= close & ~unvouched
         return area
 
