@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import ndimage as ndi
+import scipy
 
 from ..imaging.regions import Region, grown, mask_of_pixels
 from ..instances.levels import N_LEVELS, quantize, threshold_level
@@ -58,7 +58,7 @@ def proposed_cell(
     if here >= threshold_level(0.05):
         mask = _around(room & (levels >= max(1, math.ceil(_RELATIVE * here))), click)
         if _SMALLEST <= np.count_nonzero(mask) / (math.pi * radius**2) <= _LARGEST and not _cut_off(mask, region, view):
-            return region, ndi.binary_fill_holes(mask) & room, 0
+            return region, scipy.ndimage.binary_fill_holes(mask) & room, 0
     y, x = np.ogrid[: room.shape[0], : room.shape[1]]
     mask = _around(room & ((y - click[0]) ** 2 + (x - click[1]) ** 2 <= radius**2), click)
     if np.count_nonzero(mask) < _LEAST_AREA:
@@ -84,7 +84,7 @@ def _stable(view: CellView, basin: int, row: int, column: int) -> tuple[Region, 
 
 def _around(mask: np.ndarray, click: tuple[int, int]) -> np.ndarray:
     """Part of a mask that is connected to a pixel."""
-    parts, _n = ndi.label(mask)
+    parts, _n = scipy.ndimage.label(mask)
     return (parts == parts[click]) & mask
 
 

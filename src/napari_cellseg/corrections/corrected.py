@@ -9,7 +9,7 @@ so counts still only fall as either slider rises.
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage as ndi
+import scipy
 
 from ..imaging.regions import (
     Region,
@@ -238,7 +238,7 @@ class CorrectedInstances:
                 pieces.append((within(near, part), inside, free, unconfirmed))
         # Distances take long on large images; outside the lock they do not delay the next edit.
         for place, inside, free, unconfirmed in pieces:
-            close = ndi.distance_transform_edt(free)[inside] <= margin
+            close = scipy.ndimage.distance_transform_edt(free)[inside] <= margin
             area[place] |= close & ~unconfirmed
         return area
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage as ndi
+import scipy
 
 from ..imaging.regions import Region, box_of_pixels, is_empty, plain_region, shape_of, union
 from .adding import proposed_cell
@@ -96,7 +96,7 @@ def fill_holes(view: CellView, ids: int | Iterable[int]) -> Patch:
     region, labels = labels_around(view, wanted)
     after = labels.copy()
     for id_ in wanted:
-        after[ndi.binary_fill_holes(labels == id_) & (after == 0)] = id_
+        after[scipy.ndimage.binary_fill_holes(labels == id_) & (after == 0)] = id_
     if np.array_equal(after, labels):
         raise EditError("There is no hole in these cells." if len(wanted) > 1 else "There is no hole in this cell.")
     return patch_from_labels(view, region, after, Wish("fill holes", "filled"))
@@ -112,10 +112,10 @@ def merge(view: CellView, ids: int | Iterable[int]) -> Patch:
     near = np.zeros(labels.shape, dtype=np.uint8)
     disc = np.hypot(*np.mgrid[-_BRIDGED : _BRIDGED + 1, -_BRIDGED : _BRIDGED + 1]) <= _BRIDGED + 0.5
     for id_ in wanted:
-        near += ndi.binary_dilation(labels == id_, disc)
+        near += scipy.ndimage.binary_dilation(labels == id_, disc)
     after = np.where(cells, target, labels)
     # The shallow bays that closing fills elsewhere are the cells' own shape.
-    after[ndi.binary_closing(cells, disc) & (near >= 2) & (labels == 0)] = target
+    after[scipy.ndimage.binary_closing(cells, disc) & (near >= 2) & (labels == 0)] = target
     return patch_from_labels(view, region, after, Wish("merge", "merged", own=[target]))
 
 

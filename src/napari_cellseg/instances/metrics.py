@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array
-from scipy.sparse.csgraph import maximum_bipartite_matching
 
 IOU_THRESHOLDS: tuple[float, ...] = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
@@ -223,6 +222,9 @@ def _n_matched(iou: csr_array, threshold: float) -> int:
     good = iou >= threshold
     if threshold > 0.5:
         return int(good.nnz)
+    # Imported late: it takes a tenth of a second, which a window that opens has no need of.
+    from scipy.sparse.csgraph import maximum_bipartite_matching
+
     return int(np.count_nonzero(maximum_bipartite_matching(good.tocsr(), perm_type="column") >= 0))
 
 

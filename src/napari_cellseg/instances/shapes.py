@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import ndimage as ndi
+import scipy
 
 # Length that a border pixel stands for, by the border pixels around it (10 each diagonal one, 2 each direct one, 1 for
 # itself), as in scikit-image's `perimeter`: Benkrid and Crookes, Design and FPGA implementation of a perimeter
@@ -18,7 +18,7 @@ _STEPS[[13, 23]] = (1 + math.sqrt(2)) / 2
 
 def boxes(labels: np.ndarray, n_cells: int) -> np.ndarray:
     """Smallest rectangles (top, left, bottom, right) of cells numbered 1 to n without gaps, int64 (n, 4)."""
-    found = ndi.find_objects(labels, n_cells) if n_cells else []
+    found = scipy.ndimage.find_objects(labels, n_cells) if n_cells else []
     return np.array([(y.start, x.start, y.stop, x.stop) for y, x in found], np.int64).reshape(n_cells, 4)
 
 

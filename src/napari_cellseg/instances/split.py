@@ -12,9 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import ndimage as ndi
+import scipy
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import minimum_spanning_tree
 
 from .params import SplitParams
 
@@ -75,7 +74,9 @@ def split_at(
         # Where the distance is flat, the probability decides.
         landscape = landscape + np.float32(1e-3) * probability
     if params.smoothing > 0:
-        landscape = ndi.gaussian_filter(np.nan_to_num(landscape, copy=False), params.smoothing, mode="nearest")
+        landscape = scipy.ndimage.gaussian_filter(
+            np.nan_to_num(landscape, copy=False), params.smoothing, mode="nearest"
+        )
     basins, tops = _climb(landscape, mask)
     is_seed = probability.ravel()[tops] > np.float32(params.seed_probability)
     heights = landscape.ravel()[tops]
@@ -103,7 +104,7 @@ def foreground_landscape(probability: np.ndarray) -> np.ndarray:
     probability = np.nan_to_num(probability.astype(np.float32, copy=False), nan=0.0, posinf=1.0, neginf=0.0)
     inside = probability >= np.float32(0.5)
     # Outside counts as background; otherwise an image that is all foreground would have no distance.
-    distance = ndi.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1].astype(np.float32)
+    distance = scipy.ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1].astype(np.float32)
     return np.float32(0.5) * np.log1p(distance) + probability
 
 
@@ -126,7 +127,7 @@ def _climb(landscape: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndar
     is_top = np.zeros(flat.size, dtype=bool)
     is_top[places[target == places]] = True
     # Neighbours that are both maxima are of one height: one plateau, one basin.
-    plateaus, n_tops = ndi.label(is_top.reshape(frame.shape), structure=_EIGHT)
+    plateaus, n_tops = scipy.ndimage.label(is_top.reshape(frame.shape), structure=_EIGHT)
 
     order = np.empty(flat.size, dtype=np.int32 if flat.size < 2**31 else np.int64)
     order[places] = np.arange(len(places), dtype=order.dtype)
@@ -162,6 +163,9 @@ def _merge(
     first, second, saddle = first[close], second[close], saddle[close].astype(np.float64)
     if not len(first):
         return np.arange(n, dtype=np.int32)
+    # Imported late: it takes a sixth of a second, which a window that opens has no need of.
+    from scipy.sparse.csgraph import minimum_spanning_tree
+
     # Only the edges of the highest spanning tree matter. Weights start at 1: csgraph reads 0 as "no edge".
     highest = float(saddle.max())
     tree = minimum_spanning_tree(coo_array((1.0 + highest - saddle, (first, second)), shape=(n, n)).tocsr()).tocoo()

@@ -13,6 +13,7 @@ from napari.layers import Labels, Tracks
 from napari_cellseg.corrections import tools as edits
 from napari_cellseg.corrections.exchange import PLANES_KEY
 from napari_cellseg.gui.batch.batch_widget import BatchWidget
+from napari_cellseg.gui.viewer.correcting import Correcting
 from napari_cellseg.imaging.errors import ImageError, OutputError
 from napari_cellseg.imaging.pages import position_in_stack
 from napari_cellseg.imaging.read.read import read_image
@@ -138,7 +139,7 @@ def test_a_corrected_plane_goes_back_into_its_stack(
     layer = open_page(batch, "f.tif", "t001", qtbot)
     key = layer.unique_id
     ids = [int(i) for i in batch.session.view_of(key).ids()]
-    batch.bench.correcting.edit(key, edits.delete, ids[:2])
+    batch.bench.part(Correcting).edit(key, edits.delete, ids[:2])
     batch.session.set_threshold(0.6)
     left = len(batch.session.view_of(key).ids())
     press(batch.done_section.save, qtbot)

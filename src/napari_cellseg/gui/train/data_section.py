@@ -20,7 +20,7 @@ from ..shared.colors import Colors
 from ..shared.fold import Fold
 from ..shared.layout import small_button
 from ..shared.workers import Latest, start_run
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
 from .job import TrainJob
 from .pair_layers import PairLayers
 
@@ -34,7 +34,7 @@ class TrainDataSection(QWidget):
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Bench
     job : TrainJob
         Knows which dataset is chosen.
     tell : callable
@@ -56,7 +56,7 @@ class TrainDataSection(QWidget):
 
     def __init__(
         self,
-        bench: Workbench,
+        bench: Bench,
         job: TrainJob,
         tell: Callable[[str, bool], object],
         augment: Callable[[], AugmentParams],
