@@ -42,11 +42,11 @@ def test_the_recipe_is_what_was_chosen() -> None:
     session.choices.choose(accurate=True)
     session.choices.choose_for("stack", axes="TCYX", channel="0+2", diameter=17.0)
     session.choose(PLANE)
-    want = Recipe("mine", channel="0+2", axes="TCYX", device="cpu", diameter=17.0, accurate=True, pages="stack")
+    want = Recipe("mine", channel="0+2", axes="TCYX", diameter=17.0, accurate=True, pages="stack")
     assert session.recipe_asked() == session.recipe_shown() == want
     session.choose_model("cells")
     session.choose("other")
-    assert session.recipe_asked() == Recipe("cells", device="cpu", accurate=True)
+    assert session.recipe_asked() == Recipe("cells", accurate=True)
 
 
 def test_what_is_shown_is_what_the_cells_were_made_with() -> None:
@@ -55,7 +55,7 @@ def test_what_is_shown_is_what_the_cells_were_made_with() -> None:
     session.choose_model("mine")
     session.choices.choose(device="cpu")
     shown = session.recipe_shown()
-    assert (shown.model, shown.threshold, shown.device) == ("cells", 0.62, "cpu")
+    assert (shown.model, shown.threshold) == ("cells", 0.62)
     assert shown.model_sha256 == session.cells.segmented.model.sha256
     assert session.recipe_asked().model == "mine"
 
