@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +14,6 @@ from .dataset_options import add_dataset_options, dataset_values, load, read_sam
 from .reporting import Report, StopWish, run_reported
 
 if TYPE_CHECKING:
-    from ..evaluation.calibration_map import CalibrationMap
     from ..evaluation.evaluate import Evaluation
     from ..network.versions import ModelVersion
     from ..segmentation.recipe import Recipe
@@ -84,28 +82,15 @@ def run_evaluate(args: argparse.Namespace) -> int:
     return 0
 
 
-def _learned_from(model: ModelVersion) -> set[str]:
-    """Names of the images that a model was trained on."""
-    names = set(map(str, model.training.get("training_images", ())))
-    if (model.training.get("data") or {}).get("size"):
-        # It saw windows of them, numbered.
-        names |= {re.sub(r"_\d+$", "", name) for name in names}
-    return names
-
-
-def _held_out(model: ModelVersion) -> set[str]:
-    """Names of the images that a model never saw: of others parts may have been held out, and parts learned from."""
-    return set(map(str, model.training.get("validation_images", ()))) - _learned_from(model)
-
-
 def _chosen(
     samples: list[Sample], args: argparse.Namespace, held_out_only: bool, recipe: Recipe, model: ModelVersion
 ) -> list[Sample]:
     """Return the images that were held out, or all, in squares where that was asked for."""
     from ..evaluation.evaluate import in_squares
+    from ..evaluation.held_out import held_out_names
 
     if held_out_only:
-        held_out = _held_out(model)
+        held_out = held_out_names(model)
         samples = [s for s in samples if s.name in held_out]
         if not samples:
             raise CellsegError(
@@ -140,8 +125,9 @@ def run_calibrate(args: argparse.Namespace) -> int:
 
 
 def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
-    from ..evaluation.calibration_map import iter_calibration_map, store_calibration
-    from ..evaluation.evaluate import as_default, iter_predict_samples, score
+    from ..evaluation.calibration_map import store_calibration
+    from ..evaluation.held_out import held_out_names, learned_from
+    from ..evaluation.make_version import iter_calibrated
     from ..reports.metrics_report import write_report
 
     recipe = recipe_of(args)
@@ -152,23 +138,19 @@ def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     if loaded.report.odd or loaded.report.notes:
         report.say({"event": "note", "text": "\n".join(loaded.report.lines())})
     samples = list(loaded.samples)
-    held_out, learned = _held_out(model), _learned_from(model)
+    held_out, learned = held_out_names(model), learned_from(model)
     only_held_out = args.only == "validation" or (args.only is None and any(s.name in held_out for s in samples))
     flatters = not only_held_out and any(s.name in learned for s in samples)
     if flatters:
         text = "Some of these images were learned from: the figures flatter. --only validation leaves them out."
         report.say({"event": "note", "text": text, "learned_from": True})
     samples = _chosen(samples, args, only_held_out, recipe, model)
-    predicted: list[Segmented] = _drain("predicting", iter_predict_samples(samples, recipe), report, wish)
-    steps = iter_calibration_map(samples, predicted, args.goal, args.counting)
-    found: CalibrationMap = _drain("calibrating", steps, report, wish)
+    found, measured = _drain(iter_calibrated(samples, recipe, args.goal, args.counting), report, wish)
     out = Path(args.out)
     path = found.write(out)
-    chosen = as_default(predicted, found.threshold, found.min_size)
-    evaluation = score(samples, chosen, counting=args.counting)
-    page = write_report(out, evaluation, samples, chosen, calibration=found)
+    page = write_report(out, measured.evaluation, samples, measured.predicted, calibration=found)
     lines = [
-        *evaluation_lines(evaluation),
+        *evaluation_lines(measured.evaluation),
         f"{found.figure} on {len(samples)} images, {found.n_cells} cells",
         f"  before  threshold {found.before[0]:g}, {found.before[1]} px: {found.before[2]:.3f}",
         f"  chosen  threshold {found.threshold:g}, {found.min_size} px: {found.value:.3f}",
@@ -190,11 +172,11 @@ def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     return 0
 
 
-def _drain(verb: str, steps: Generator[Progress, None, Result], report: Report, wish: StopWish) -> Result:
-    """Drain a generator; tell how far it is, and stop where that is wished for."""
+def _drain(steps: Generator[Progress, None, Result], report: Report, wish: StopWish) -> Result:
+    """Drain a generator; report how far it is, and stop where that is wished for."""
 
     def hear(progress: Progress) -> None:
-        report.say({"event": "progress", "done": progress.done, "total": progress.total, "message": verb})
+        report.say({"event": "progress", "done": progress.done, "total": progress.total, "message": progress.message})
         if wish.given() or report.unheard:
             steps.close()
             raise CellsegError("Calibration was stopped. Nothing was changed.")

@@ -11,13 +11,12 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Generator
 from typing import Any
 
-import numpy as np
-
 from ..imaging.errors import CellsegError
+from ..imaging.progress import drain
+from ..imaging.write.jsonable import jsonable
 
 STEPS_PER_SECOND = 5
 
@@ -115,6 +114,43 @@ def run_reported(
         wish.forget()
 
 
+def say_all(
+    steps: Generator[Any, None, Any],
+    report: Report,
+    wish: StopWish,
+    say: Callable[[Report, Any], None] | None = None,
+) -> Any:
+    """Drain a generator of events, report them, and return its result.
+
+    Parameters
+    ----------
+    steps : generator
+    report : Report
+    wish : StopWish
+        Given where nobody hears the report any more.
+    say : callable, optional
+        Reports one event; see :func:`say_event`.
+    """
+
+    def hear(event: Any) -> None:
+        (say or say_event)(report, event)
+        if report.unheard:
+            wish.give()
+
+    return drain(steps, hear)
+
+
+def say_event(report: Report, event: Any) -> None:
+    """Report an event of a training, or a comparison."""
+    from ..evaluation.compare import Comparison
+    from ..training.events import event_dict
+
+    if isinstance(event, Comparison):
+        report.say({"event": "comparison", **event.to_dict()})
+    else:
+        report.say(event_dict(event))
+
+
 class JsonReport(Report):
     """One JSON object per line on the standard output; steps at most five times a second."""
 
@@ -130,7 +166,7 @@ class JsonReport(Report):
         if self.unheard:
             return
         try:
-            print(json.dumps(_plain(event), allow_nan=False), flush=True)
+            print(json.dumps(jsonable(event), allow_nan=False), flush=True)
         except BrokenPipeError:
             # Whoever listened is gone: what was learned is kept all the same.
             self.unheard = True
@@ -192,15 +228,3 @@ def _comparison_lines(event: dict[str, Any]) -> str:
             lines.append(f"{part.replace('_', ' ') + ' ' + title:22}{figures}")
     verdict = "The new version is not worse." if event["not_worse"] else "The new version is worse:"
     return "\n".join([*lines, verdict, *event["reasons"]])
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value

@@ -13,7 +13,7 @@ from .common import bar_of
 from .dataset_options import add_dataset_options, dataset_values
 from .reporting import Report, StopWish, run_reported
 from .train_options import add_train_options, train_params
-from .training import TrainText, add_data_choices, parent_of, read_parts
+from .training import TrainText, add_data_choices, parent_model, read_parts
 
 if TYPE_CHECKING:
     from ..training.events import Event
@@ -43,7 +43,7 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     from ..training.search import SEARCH_FILE, iter_search
 
     params = train_params(args)
-    parent = parent_of(args, report)
+    parent = parent_model(args, report)
     data = {**dataset_values(args), "size": args.size, "fit": args.fit or "crop"}
     training, validation, _ = read_parts(args, data, params.seed, report)
     if not args.trials > 0:

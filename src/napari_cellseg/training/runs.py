@@ -15,7 +15,7 @@ from typing import Any
 
 from ..imaging.errors import CellsegError
 from ..imaging.write.write import write_json
-from ..network.versions import CONFIG_FILE, bundled_models_dir, user_models_dir
+from ..network.versions import CONFIG_FILE, ModelVersion, bundled_models_dir, load_model, user_models_dir
 
 RUN_FILE = "finetune.json"
 TRAIN_FILE = "train.json"
@@ -94,6 +94,29 @@ def read_run(folder: Path, file: str = RUN_FILE) -> dict[str, Any]:
     if _is_running(values.get("process"), last_sign, float(values.get("silent_seconds", SILENT_SECONDS))):
         raise CellsegError(f"{folder} is being trained right now, by process {values['process']}. Stop that one first.")
     return values
+
+
+def parent_of(asked: Mapping[str, Any]) -> ModelVersion:
+    """Load the model that a stopped run started from, and no other.
+
+    Parameters
+    ----------
+    asked : mapping
+        What :func:`read_run` returned.
+
+    Raises
+    ------
+    CellsegError
+        If the model is gone, or has other weights than then.
+    """
+    path, name = asked.get("parent_path", ""), asked.get("parent", "")
+    parent = load_model(path if Path(path).is_dir() else name)
+    if parent.sha256 != asked.get("parent_sha256"):
+        raise CellsegError(
+            f"The model {name} in {parent.path} is not the one that this run started from: its weights differ. "
+            "Start a new run without --resume."
+        )
+    return parent
 
 
 def _is_running(process: object, last_sign: float, silent_seconds: float) -> bool:
