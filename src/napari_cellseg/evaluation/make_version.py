@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..imaging.progress import Progress
+from ..imaging.progress import Progress, relay
 from ..imaging.write.write import write_json
 from ..network.versions import METRICS_FILE, ModelVersion, set_defaults
 from ..segmentation.familiar import remember_images
@@ -67,7 +67,6 @@ class Made:
 
 MakeEvent = Event | Measured | Comparison
 Result = TypeVar("Result")
-Renamed = TypeVar("Renamed")
 # One step after learning: it is given what was made so far and returns it with its own part added.
 Step = Callable[[Made, ModelVersion], Generator[MakeEvent, None, Made]]
 
@@ -112,10 +111,11 @@ def iter_train_version(
     """
     params, out = params or TrainParams(), Path(out)
 
-    def hear(event: MakeEvent) -> None:
+    def hear(event: Event) -> Event:
         # Not before: where a training cannot begin it leaves no folder.
         if split is not None and isinstance(event, Started):
             write_split(out / SPLIT_FILE, split)
+        return event
 
     def measure(made: Made, version: ModelVersion) -> Generator[MakeEvent, None, Made]:
         if not validation:
@@ -188,18 +188,10 @@ def _iter_make(
     parent: ModelVersion | None,
     steps: Sequence[Step],
     at_once: Callable[[], bool],
-    hear: Callable[[MakeEvent], None] = lambda event: None,
+    hear: Callable[[Event], Event] = lambda event: event,
 ) -> Generator[MakeEvent, None, Made]:
     """Learn, remember what the images look like, then go through the steps until one is to be the last."""
-    with closing(learning):
-        while True:
-            try:
-                event = next(learning)
-            except StopIteration as stop:
-                trained: Trained = stop.value
-                break
-            hear(event)
-            yield event
+    trained = yield from relay(learning, hear)
     made = Made(trained, trained.version)
     if trained.version is not None:
         remember_images(trained.version.path, (sample.image for sample in trained.parts.learned), parent)
@@ -254,23 +246,9 @@ def iter_calibrated(
     return found, Measured(score(samples, chosen, counting=counting), tuple(samples), tuple(chosen))
 
 
-def _renamed(
-    steps: Generator[Progress, None, Result], as_event: Callable[[Progress], Renamed]
-) -> Generator[Renamed, None, Result]:
-    """Pass on how far a piece of work is as another event."""
-    with closing(steps):
-        while True:
-            try:
-                progress = next(steps)
-            except StopIteration as stop:
-                result: Result = stop.value
-                return result
-            yield as_event(progress)
-
-
 def _as_phases(text: str, steps: Generator[Progress, None, Result]) -> Generator[Phase, None, Result]:
-    return _renamed(steps, lambda progress: Phase(text, progress.done, progress.total))
+    return relay(steps, lambda progress: Phase(text, progress.done, progress.total))
 
 
 def _named(text: str, steps: Generator[Progress, None, Result]) -> Generator[Progress, None, Result]:
-    return _renamed(steps, lambda progress: replace(progress, message=text))
+    return relay(steps, lambda progress: replace(progress, message=text))

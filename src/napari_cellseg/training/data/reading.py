@@ -6,6 +6,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 from ...imaging.errors import DatasetError
+from ...imaging.progress import relay
 from ..events import Note, Phase
 from .datasets import iter_dataset
 from .sample import Sample
@@ -35,14 +36,7 @@ def iter_training_images(path: Path) -> Generator[Note | Phase, None, list[Sampl
         If there is no image to learn from.
     """
     if not path.is_dir() or not (path / "images").is_dir():
-        steps = iter_dataset(path)
-        while True:
-            try:
-                progress = next(steps)
-            except StopIteration as stop:
-                samples: list[Sample] = stop.value
-                return samples
-            yield Phase("reading", progress.done, progress.total)
+        return (yield from relay(iter_dataset(path), lambda p: Phase("reading", p.done, p.total)))
     opened = TrainingSet.open(path)
     names, found = opened.names(), []
     for i, name in enumerate(names):
