@@ -11,7 +11,7 @@ from ..imaging.errors import CellsegError
 from ..imaging.progress import Progress, drain
 from .common import add_recipe_options, bar_of, drain_with_bar, recipe_of
 from .dataset_options import add_dataset_options, dataset_values, load, read_samples
-from .reporting import Report, StopWish, run_reported
+from .reporting import Report, StopWish, add_report_options, run_reported
 
 if TYPE_CHECKING:
     from ..evaluation.evaluate import Evaluation
@@ -114,8 +114,7 @@ def add_calibrate(commands: Any) -> None:
     _add_counting(sub)
     _add_squares(sub)
     sub.add_argument("--set-defaults", action="store_true", help="store what was chosen as the model's defaults")
-    sub.add_argument("--report", choices=("text", "jsonl"), default="text", help="jsonl: one JSON object per line")
-    sub.add_argument("--stop-on-eof", action="store_true", help="stop when the standard input ends")
+    add_report_options(sub, "stop")
     sub.set_defaults(run=run_calibrate)
 
 
@@ -136,14 +135,14 @@ def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
         _check_settable(args, model)
     loaded = load(dataset_values(args))
     if loaded.report.odd or loaded.report.notes:
-        report.say({"event": "note", "text": "\n".join(loaded.report.lines())})
+        report.send({"event": "note", "text": "\n".join(loaded.report.lines())})
     samples = list(loaded.samples)
     held_out, learned = held_out_names(model), learned_from(model)
     only_held_out = args.only == "validation" or (args.only is None and any(s.name in held_out for s in samples))
     flatters = not only_held_out and any(s.name in learned for s in samples)
     if flatters:
-        text = "Some of these images were learned from: the figures flatter. --only validation leaves them out."
-        report.say({"event": "note", "text": text, "learned_from": True})
+        text = "Some of these images were learned from: the figures flatter. --only validation skips them."
+        report.send({"event": "note", "text": text, "learned_from": True})
     samples = _chosen(samples, args, only_held_out, recipe, model)
     found, measured = _drain(iter_calibrated(samples, recipe, args.goal, args.counting), report, wish)
     out = Path(args.out)
@@ -159,7 +158,7 @@ def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
         store_calibration(found, model)
         lines.append(f"these are now the defaults of {model.name}; labels that it made before stay as they are")
     lines.append(f"heat map in {page}")
-    report.say(
+    report.send(
         {
             "event": "done",
             "file": str(path),
@@ -176,7 +175,7 @@ def _drain(steps: Generator[Progress, None, Result], report: Report, wish: StopW
     """Drain a generator; report how far it is, and stop where that is wished for."""
 
     def hear(progress: Progress) -> None:
-        report.say({"event": "progress", "done": progress.done, "total": progress.total, "message": progress.message})
+        report.send({"event": "progress", "done": progress.done, "total": progress.total, "message": progress.message})
         if wish.given() or report.unheard:
             steps.close()
             raise CellsegError("Calibration was stopped. Nothing was changed.")
@@ -185,14 +184,14 @@ def _drain(steps: Generator[Progress, None, Result], report: Report, wish: StopW
 
 
 class CalibrationText(Report):
-    """Lines and progress bars for a person."""
+    """Lines of text and progress bars."""
 
     def __init__(self) -> None:
         self._bar: Any = None
         self._verb = ""
 
-    def say(self, event: dict[str, Any]) -> None:
-        """Tell one event."""
+    def send(self, event: dict[str, Any]) -> None:
+        """Report one event."""
         if event["event"] == "progress":
             if event["message"] != self._verb:
                 self._close()
@@ -213,13 +212,13 @@ class CalibrationText(Report):
 def _check_settable(args: argparse.Namespace, model: ModelVersion) -> None:
     if model.bundled:
         raise CellsegError(
-            f"{model.name} came with the package and is not changed. Make a copy of your own, "
+            f"{model.name} came with the package and cannot be changed. Make a copy of your own, "
             f"napari-cellseg models NEW_NAME --import {model.path}, and calibrate that with --model NEW_NAME."
         )
     if args.counting != "cells":
         raise CellsegError(
             "A model's defaults are those of cells that are split; what suits components does not suit them. "
-            "Leave out --counting or --set-defaults."
+            "Omit --counting or --set-defaults."
         )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..imaging.errors import DatasetError
 from .common import check_resumed
-from .reporting import Report, StopWish, TextReport, run_reported, say_all
+from .reporting import Report, StopWish, TextReport, add_report_options, run_reported, send_all
 from .train_options import add_setting, given_settings
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ def add_finetune(commands: Any) -> None:
     sub.add_argument("--parent", metavar="MODEL", help="start from this model; default: cells")
     sub.add_argument("--out", metavar="DIR", help="folder of the new version; default: a new one among your models")
     sub.add_argument("--resume", action="store_true", help="go on with the run that was stopped in --out")
-    sub.add_argument("--report", choices=("text", "jsonl"), default="text", help="jsonl: one JSON object per line")
-    sub.add_argument("--stop-on-eof", action="store_true", help="stop, and keep the best, when the input ends")
+    add_report_options(sub, "stop, and keep the best,")
     expert = sub.add_argument_group("expert settings")
     for entry in fields(FineTuneParams):
         add_setting(expert if is_expert(entry.name) else sub, entry, entry.name)
@@ -65,12 +64,12 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
         parent = load_model(args.parent or "cells")
         out = Path(args.out) if args.out else next_version_dir(parent.name)
     record = {"command": args.command, "training_set": str(training_set)}
-    samples = say_all(iter_training_images(Path(training_set)), report, wish)
+    samples = send_all(iter_training_images(Path(training_set)), report, wish)
     steps = iter_finetune_version(
         samples, out, parent, params, resume=args.resume, stop=wish.given, at_once=wish.at_once, record=record
     )
-    made: Made = say_all(steps, report, wish)
-    report.say(
+    made: Made = send_all(steps, report, wish)
+    report.send(
         {
             "event": "done",
             "version": str(out) if made.version is not None else None,

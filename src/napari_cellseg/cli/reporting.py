@@ -1,4 +1,4 @@
-"""How a long command says what it does, line by line or in words, and hears that it should stop."""
+"""How a long command reports what it does, in text or as JSON lines, and notices that it should stop."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ STEPS_PER_SECOND = 5
 
 
 class StopWish:
-    """Whether somebody wants the run to end: the input ended, or the system asked.
+    """Whether the run should end: its input ended, or the system sent a signal.
 
     Parameters
     ----------
     on_eof : bool
-        Whether the end of the input is such a wish.
+        Whether the end of the input ends the run.
     """
 
     def __init__(self, on_eof: bool) -> None:
@@ -44,7 +44,7 @@ class StopWish:
         return self._given.is_set()
 
     def at_once(self) -> bool:
-        """Whether to leave out the comparison too."""
+        """Whether to skip the comparison too."""
         return self._at_once.is_set()
 
     def give(self) -> None:
@@ -52,7 +52,7 @@ class StopWish:
         self._given.set()
 
     def forget(self) -> None:
-        """Hear the system's signals no more."""
+        """Restore the signal handlers that were there before."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -75,14 +75,20 @@ class StopWish:
         self._given.set()
 
 
+def add_report_options(sub: argparse.ArgumentParser, on_eof: str) -> None:
+    """Add how a long command reports and when it stops; `on_eof`: what it does when its input ends."""
+    sub.add_argument("--report", choices=("text", "jsonl"), default="text", help="jsonl: one JSON object per line")
+    sub.add_argument("--stop-on-eof", action="store_true", help=f"{on_eof} when the input ends")
+
+
 class Report(ABC):
     """Where events go."""
 
     unheard = False
 
     @abstractmethod
-    def say(self, event: dict[str, Any]) -> None:
-        """Tell one event."""
+    def send(self, event: dict[str, Any]) -> None:
+        """Report one event."""
 
 
 def run_reported(
@@ -90,14 +96,14 @@ def run_reported(
     text: Callable[[], Report],
     run: Callable[[argparse.Namespace, Report, StopWish], int],
 ) -> int:
-    """Run a long command with a report as it was asked for, which also tells what went wrong; return its status.
+    """Run a long command with the report that was asked for, errors included; return its exit status.
 
     Parameters
     ----------
     args : argparse.Namespace
         With ``report`` (``'text'`` or ``'jsonl'``) and ``stop_on_eof``.
     text : callable
-        Makes the report for a person.
+        Makes the report in text.
     run : callable
         The command itself.
     """
@@ -108,17 +114,17 @@ def run_reported(
     except CellsegError as error:
         if args.report != "jsonl":
             raise
-        report.say({"event": "error", "message": str(error)})
+        report.send({"event": "error", "message": str(error)})
         return 1
     finally:
         wish.forget()
 
 
-def say_all(
+def send_all(
     steps: Generator[Any, None, Any],
     report: Report,
     wish: StopWish,
-    say: Callable[[Report, Any], None] | None = None,
+    send: Callable[[Report, Any], None] | None = None,
 ) -> Any:
     """Drain a generator of events, report them, and return its result.
 
@@ -127,28 +133,28 @@ def say_all(
     steps : generator
     report : Report
     wish : StopWish
-        Given where nobody hears the report any more.
-    say : callable, optional
-        Reports one event; see :func:`say_event`.
+        Given when the report is not read any more.
+    send : callable, optional
+        Reports one event; see :func:`send_event`.
     """
 
     def hear(event: Any) -> None:
-        (say or say_event)(report, event)
+        (send or send_event)(report, event)
         if report.unheard:
             wish.give()
 
     return drain(steps, hear)
 
 
-def say_event(report: Report, event: Any) -> None:
+def send_event(report: Report, event: Any) -> None:
     """Report an event of a training, or a comparison."""
     from ..evaluation.compare import Comparison
     from ..training.events import event_dict
 
     if isinstance(event, Comparison):
-        report.say({"event": "comparison", **event.to_dict()})
+        report.send({"event": "comparison", **event.to_dict()})
     else:
-        report.say(event_dict(event))
+        report.send(event_dict(event))
 
 
 class JsonReport(Report):
@@ -157,7 +163,7 @@ class JsonReport(Report):
     def __init__(self) -> None:
         self._last_step = -math.inf
 
-    def say(self, event: dict[str, Any]) -> None:
+    def send(self, event: dict[str, Any]) -> None:
         if event["event"] in ("step", "progress"):
             whole = event.get("total", 1) or math.inf
             if time.monotonic() - self._last_step < 1 / STEPS_PER_SECOND and event["done"] < whole:
@@ -168,20 +174,20 @@ class JsonReport(Report):
         try:
             print(json.dumps(jsonable(event), allow_nan=False), flush=True)
         except BrokenPipeError:
-            # Whoever listened is gone: what was learned is kept all the same.
+            # The reader is gone: what was learned is kept all the same.
             self.unheard = True
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class TextReport(Report):
-    """Lines and a progress bar for a person."""
+    """Lines of text and a progress bar."""
 
     def __init__(self) -> None:
         from .common import bar_of
 
         self._bar = bar_of(1000, "per mille")
 
-    def say(self, event: dict[str, Any]) -> None:
+    def send(self, event: dict[str, Any]) -> None:
         kind = event["event"]
         if kind == "step":
             self._bar.update(round(1000 * event["done"]) - self._bar.n)

@@ -95,7 +95,7 @@ def train_params(args: argparse.Namespace) -> TrainParams:
         If two of them contradict each other, or one is out of its range.
     """
     if args.steps is not None and args.epochs is not None:
-        raise CellsegError("--steps and --epochs both say how long to train. Give one of them.")
+        raise CellsegError("--steps and --epochs both set how long to train. Give one of them.")
     # `bce` and `dice` are weights that the name of a loss stands for.
     loss = {k: v for k, v in given_settings(args, LossParams, LOSS_NAMES).items() if k not in ("bce", "dice")}
     normalizer = {name: getattr(args, f"{name}_percentile") for name in PERCENTILES} | {"method": args.normalization}

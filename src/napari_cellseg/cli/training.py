@@ -12,7 +12,7 @@ from ..imaging.errors import CellsegError, DatasetError
 from .common import bar_of, check_resumed, option_of
 from .dataset_options import add_dataset_options, dataset_values, load
 from .evaluating import evaluation_lines
-from .reporting import JsonReport, Report, StopWish, run_reported, say_all, say_event
+from .reporting import JsonReport, Report, StopWish, add_report_options, run_reported, send_all, send_event
 from .train_options import add_train_options, ignored_with_parent, train_params
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ def add_train(commands: Any) -> None:
     sub.add_argument("--parent", metavar="MODEL", help="start from this model's weights")
     sub.add_argument("--resume", action="store_true", help="go on with the run that was stopped or killed in --out")
     sub.add_argument("--preview", metavar="PNG", help="draw some of what would be learned from, and train nothing")
-    sub.add_argument("--report", choices=("text", "jsonl"), default="text", help="jsonl: one JSON object per line")
-    sub.add_argument("--stop-on-eof", action="store_true", help="stop, and keep the best, when the input ends")
+    add_report_options(sub, "stop, and keep the best,")
     add_data_choices(sub)
     sub.add_argument("--kind-weight", action="append", default=[], metavar="KIND=W", help="how often a kind is drawn")
     add_train_options(sub)
@@ -67,7 +66,7 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
         params, parent, data, command = _as_begun(args)
     else:
         if not args.dataset:
-            raise DatasetError("What is to be learned from? Give a dataset.")
+            raise DatasetError("No images to learn from are named. Give a dataset.")
         params, command = train_params(args), args.command
         data = {**dataset_values(args), "size": args.size, "fit": args.fit or "crop"}
         parent = parent_model(args, report)
@@ -75,14 +74,14 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     if args.preview:
         return _preview(training, params, parent, Path(args.preview))
     if not args.out:
-        raise CellsegError("Where is the model version to go? Give a new folder with --out.")
+        raise CellsegError("No folder is named for the model version. Give a new one with --out.")
     out = Path(args.out)
     steps = iter_train_version(
         training, validation, out, params, parent, split=split, resume=args.resume, stop=wish.given,
         at_once=wish.at_once, record={"command": command, "data": data},
     )  # fmt: skip
-    made: Made = say_all(steps, report, wish, partial(_say, out))
-    report.say(
+    made: Made = send_all(steps, report, wish, partial(_send, out))
+    report.send(
         {
             "event": "done",
             "version": str(out) if made.version is not None else None,
@@ -95,14 +94,14 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
 
 
 def parent_model(args: argparse.Namespace, report: Report) -> ModelVersion | None:
-    """Load the model to start from, if there is one; say which options it takes the place of."""
+    """Load the model to start from, if there is one; report which options it takes the place of."""
     from ..network.versions import load_model
 
     if not args.parent:
         return None
     parent = load_model(args.parent)
     if ignored := ignored_with_parent(args):
-        report.say({"event": "note", "text": f"{', '.join(ignored)} is not used: a parent brings its own."})
+        report.send({"event": "note", "text": f"{', '.join(ignored)} is not used: a parent brings its own."})
     return parent
 
 
@@ -122,19 +121,19 @@ def _as_begun(args: argparse.Namespace) -> tuple[TrainParams, ModelVersion | Non
 def read_parts(
     args: argparse.Namespace, data: dict[str, Any], seed: int, report: Report
 ) -> tuple[list[Sample], list[Sample], Split]:
-    """Read a dataset, say what there is, make its images fit, and split it."""
+    """Read a dataset, report what it holds, split it, and bring its images to one size."""
     from ..training.data.fitting import divide
     from ..training.data.splitting import SPLIT_FILE, make_split, read_split
 
     loaded = load(data)
-    report.say({"event": "dataset", "lines": loaded.report.lines(), **loaded.report.to_dict()})
+    report.send({"event": "dataset", "lines": loaded.report.lines(), **loaded.report.to_dict()})
     given = Path(args.out, SPLIT_FILE) if args.resume else args.split
     samples = list(loaded.samples)
     if given:
         split = read_split(given)
         ignored = [option_of(name) for name in ("validation", "split_by") if getattr(args, name) is not None]
         if ignored:
-            report.say(
+            report.send(
                 {"event": "note", "text": f"{', '.join(ignored)} is not used: {given} says which images are held out."}
             )
     else:
@@ -142,7 +141,7 @@ def read_parts(
         split = make_split(samples, part, seed, args.split_by or "group", loaded.report.duplicates)
     training, validation, notes = divide(samples, split, data.get("size"), data["fit"])
     for text in (*split.notes, *notes):
-        report.say({"event": "note", "text": text})
+        report.send({"event": "note", "text": text})
     return training, validation, split
 
 
@@ -163,30 +162,30 @@ def _preview(training: Sequence[Sample], params: TrainParams, parent: ModelVersi
     return 0
 
 
-def _say(out: Path, report: Report, event: Any) -> None:
+def _send(out: Path, report: Report, event: Any) -> None:
     """Report an event; of what was measured also write the page with pictures."""
     from ..evaluation.make_version import Measured
     from ..reports.metrics_report import write_report
 
     if not isinstance(event, Measured):
-        say_event(report, event)
+        send_event(report, event)
         return
     write_report(out, event.evaluation, event.samples, event.predicted)
     if isinstance(report, JsonReport):
-        report.say({"event": "metrics", **event.evaluation.to_dict()})
+        report.send({"event": "metrics", **event.evaluation.to_dict()})
     else:
-        report.say({"event": "note", "text": "\n".join(evaluation_lines(event.evaluation))})
+        report.send({"event": "note", "text": "\n".join(evaluation_lines(event.evaluation))})
 
 
 class TrainText(Report):
-    """Lines and a progress bar for a person."""
+    """Lines of text and a progress bar."""
 
     def __init__(self) -> None:
         self._bar: Any = None
         self._step: dict[str, Any] = {}
 
-    def say(self, event: dict[str, Any]) -> None:
-        """Tell one event."""
+    def send(self, event: dict[str, Any]) -> None:
+        """Report one event."""
         kind = event["event"]
         if kind == "step":
             self._advance(round(1000 * event["done"]), 1000, "per mille")

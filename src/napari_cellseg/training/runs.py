@@ -20,7 +20,7 @@ from ..network.versions import CONFIG_FILE, ModelVersion, bundled_models_dir, lo
 RUN_FILE = "finetune.json"
 TRAIN_FILE = "train.json"
 CHECKPOINT_FILE = "checkpoint.pt"
-# A run that wrote no checkpoint for so long is not running any more, whatever has its process number now.
+# A run that wrote no checkpoint for this long has ended, whichever process has its number now.
 SILENT_SECONDS = 180.0
 
 
@@ -120,13 +120,13 @@ def parent_of(asked: Mapping[str, Any]) -> ModelVersion:
 
 
 def _is_running(process: object, last_sign: float, silent_seconds: float) -> bool:
-    """Whether a process that wrote a checkpoint then is still at it."""
+    """Whether a process that wrote a checkpoint at that time is still training."""
     if not isinstance(process, int) or process <= 0 or process == os.getpid():
         return False
     if time.time() - last_sign > silent_seconds:
         return False
     if sys.platform == "win32":
-        return True  # asking after a process would end it there
+        return True  # os.kill would end the process there
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -137,7 +137,7 @@ def _is_running(process: object, last_sign: float, silent_seconds: float) -> boo
 
 
 def list_unfinished(base: Path | None = None) -> list[Unfinished]:
-    """Return the runs in a folder of models (a person's own by default) that can go on, newest first."""
+    """Return the runs that can go on in a folder of models (by default the user's), newest first."""
     base = base or user_models_dir()
     found = []
     for folder in base.iterdir() if base.is_dir() else ():
@@ -162,7 +162,7 @@ def list_unfinished(base: Path | None = None) -> list[Unfinished]:
 
 
 def discard(path: Path) -> None:
-    """Give up going on with a run: a version that is whole stays, a folder without one goes."""
+    """Discard what a run would be resumed from: a whole version stays, a folder without one is deleted."""
     with contextlib.suppress(FileNotFoundError):
         (path / CHECKPOINT_FILE).unlink()
     if not (path / CONFIG_FILE).exists():

@@ -153,12 +153,12 @@ def iter_search(
     n_trials : int
         Settings to try.
     stop : callable
-        Asked before every step whether to end.
+        Called before every step; true ends the search.
 
     Yields
     ------
     Event or Trial
-        What the trainings say, and each trial when it is done.
+        The events of the trainings, and each trial when it is done.
 
     Returns
     -------

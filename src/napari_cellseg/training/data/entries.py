@@ -110,7 +110,7 @@ class EntryFiles:
         return replace(sample, kind=str(provenance.get("kind", "")), group=group)
 
     def stamp(self, name: str) -> Stamp:
-        """Return what tells whether an entry's files are still the same, without reading them.
+        """Return sizes and times of an entry's files, which change when the files do, without reading them.
 
         Raises
         ------
@@ -122,7 +122,7 @@ class EntryFiles:
         return tuple((str(path), stat.st_size, stat.st_mtime_ns) for path, stat in found)
 
     def provenance(self, name: str) -> dict[str, Any]:
-        """Return where an entry comes from; empty where nobody wrote it down."""
+        """Return where an entry comes from; empty where that is not recorded."""
         path = self.path / PROVENANCE / f"{name}.json"
         return read_json(path) if path.is_file() else {}
 

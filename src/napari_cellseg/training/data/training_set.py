@@ -6,7 +6,7 @@
       training_set.json       what this folder is
       images/NAME.tif         the plane that was segmented, raw values
       labels/NAME.tif         0 is background, each cell has its own id
-      reviewed/NAME.tif       255 where a person vouches for the labels; without the file, everywhere
+      reviewed/NAME.tif       255 where the labels were reviewed; without the file, everywhere
       provenance/NAME.json    image hash, model, recipe, time; may be missing
 """
 
@@ -121,7 +121,7 @@ class TrainingSet(EntryFiles):
         return drain(self.iter_entries())
 
     def iter_entries(self) -> Generator[Progress, None, list[Entry]]:
-        """Read and check every entry; one that cannot be used says why and hides no other.
+        """Read and check every entry; of one that cannot be used the entry names the problem.
 
         Yields
         ------
@@ -197,7 +197,7 @@ class TrainingSet(EntryFiles):
             return self._write(name, image, labels, reviewed, record, pixel_size)
 
     def put_back(self, name: str, image: np.ndarray, labels: np.ndarray, reviewed: np.ndarray, stamp: Stamp) -> Stamp:
-        """Replace what is there of an entry by what a person made of it.
+        """Replace an entry by a version of it that the user edited.
 
         Parameters
         ----------
