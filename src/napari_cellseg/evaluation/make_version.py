@@ -213,9 +213,9 @@ def _iter_step(
             except StopIteration as stop:
                 made: Made = stop.value
                 return made
+            yield event
             if isinstance(event, Phase) and at_once():
                 return before
-            yield event
 
 
 def iter_calibrated(
