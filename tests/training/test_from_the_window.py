@@ -287,6 +287,16 @@ def test_better_settings_win_the_search(tmp_path: Path) -> None:
         next(iter_search([blobs(1)], [blobs(2)], tmp_path / "search", params))
 
 
+def test_a_search_may_weigh_the_gaps_between_cells(tmp_path: Path) -> None:
+    params = TrainParams(
+        batch_size=1, crop=32, device="cpu", network=UNetConfig(base_channels=2, levels=1),
+        loss=LossParams(border_weight=5),
+    )  # fmt: skip
+    steps = iter_search([blobs(0)], [blobs(9)], tmp_path / "search", params, minutes=0.005, n_trials=1)
+    (trial,) = drain(steps)
+    assert trial.problem == "" and math.isfinite(trial.f1) and math.isfinite(trial.loss)
+
+
 def npz(path: Path) -> Path:
     samples = [blobs(i, 64, 5) for i in range(6)]
     np.savez(path, X=np.stack([s.image for s in samples]), y=np.stack([s.labels > 0 for s in samples]))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+Step = TypeVar("Step")
 
 
 @dataclass(frozen=True)
@@ -40,3 +42,15 @@ def drain(steps: Generator[Any, None, Result], hear: Callable[[Any], object] = l
             result: Result = stop.value
             return result
         hear(step)
+
+
+def relay(steps: Generator[Step, None, Result], change: Callable[[Step], Any]) -> Generator[Any, None, Result]:
+    """Yield everything that a generator yields, changed, and return what it returns."""
+    with closing(steps):
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as stop:
+                result: Result = stop.value
+                return result
+            yield change(step)

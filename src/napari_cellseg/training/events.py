@@ -1,4 +1,4 @@
-"""What a training run says while it runs, besides its steps."""
+"""Events of a training run: its steps, looks, notes and phases. Loads no torch."""
 
 from __future__ import annotations
 
@@ -66,14 +66,14 @@ class Looked:
 
 @dataclass(frozen=True)
 class Note:
-    """Something that the person should know."""
+    """Something that the user should know."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Phase:
-    """What it is busy with besides learning."""
+    """What the run does besides learning."""
 
     text: str
     done: int = 0
@@ -130,7 +130,7 @@ def event_dict(event: Event) -> dict[str, Any]:
     values = asdict(event)
     if isinstance(event, TrainProgress):
         for name in ("validation_loss", "iou", "dice"):
-            values.pop(name)  # the look that follows tells them
+            values.pop(name)  # they are in the look that follows
         values["seconds_left"] = event.seconds_left
     if isinstance(event, Started):
         values["name"] = event.version.name

@@ -16,7 +16,7 @@ from ..imaging.write.write import make_folder, write_json
 from ..network.devices import resolve_device
 from ..network.predict import load_network
 from ..network.versions import ModelVersion
-from .data.datasets import Sample
+from .data.sample import Sample
 from .events import Event, Note
 from .fit.learner import Learner
 from .fit.looking import look_at_windows, still_windows
@@ -153,12 +153,12 @@ def iter_search(
     n_trials : int
         Settings to try.
     stop : callable
-        Asked before every step whether to end.
+        Called before every step; true ends the search.
 
     Yields
     ------
     Event or Trial
-        What the trainings say, and each trial when it is done.
+        The events of the trainings, and each trial when it is done.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Settings whose range, label and help stand beside them: one truth for checks, window and command line."""
+"""Settings with range, label and help in their field metadata, for checks, forms and command-line options."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ def setting(default: Any, label: str, help: str, low: Any = None, high: Any = No
     label, help : str
     low, high : number, optional
     **more
-        ``choices``: the words allowed; ``expert=False``: shown to everybody; ``group``: heading on the command line.
+        ``choices``: the words allowed; ``expert=False``: shown among the first settings; ``group``:
+        heading on the command line.
     """
     return field(default=default, metadata={"label": label, "help": help, "min": low, "max": high, **more})
 

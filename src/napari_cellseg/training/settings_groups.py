@@ -35,7 +35,10 @@ class NetworkSettings:
     """The network of a training that starts from nothing."""
 
     architecture: str = setting(
-        UNET, "Network", "our U-Net, or one with an encoder of segmentation-models-pytorch", choices=architectures()
+        UNET,
+        "Network",
+        "plain U-Net, or one with an encoder of segmentation-models-pytorch",
+        choices=architectures(),
     )
     encoder_weights: str = setting(
         NOTHING, "Encoder from", "what an encoder starts from; imagenet is fetched from the internet",
@@ -91,7 +94,7 @@ OPTION_NAMES = {"loss": {"distance": "distance_weight", "offset": "offset_weight
 
 
 def unset_diameter(from_parent: bool) -> str:
-    """Say what size the cells have where no diameter is set."""
+    """Return what size the cells have where no diameter is set, in words."""
     return "as the model has them" if from_parent else "as they are"
 
 

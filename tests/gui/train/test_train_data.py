@@ -27,9 +27,9 @@ from napari_cellseg.imaging.progress import drain
 from napari_cellseg.network.versions import ModelVersion, load_model, read_version, user_models_dir
 from napari_cellseg.training import settings_groups as train_settings
 from napari_cellseg.training.data.choice import (
-    LEFT_OUT,
     ODD,
     READY,
+    SKIPPED,
     TWICE,
     DataChoice,
     data_rows,
@@ -144,15 +144,15 @@ def test_rows_say_what_was_left_out_what_is_odd_and_what_is_there_twice(tmp_path
     loaded = drain(iter_load(choice.path, masks=choice.masks))
     rows = {row.name: row for row in data_rows(loaded)}
     assert {name: row.state for name, row in rows.items()} == {
-        "im0": TWICE, "im1": ODD, "im2": LEFT_OUT, "im3": READY, "im9": TWICE,
+        "im0": TWICE, "im1": ODD, "im2": SKIPPED, "im3": READY, "im9": TWICE,
     }  # fmt: skip
-    assert data_rows(loaded)[0].state == LEFT_OUT and data_rows(loaded)[-1].state == READY
+    assert data_rows(loaded)[0].state == SKIPPED and data_rows(loaded)[-1].state == READY
     assert "im9" in rows["im0"].why and rows["im2"].why and rows["im2"].index is None
     for row in rows.values():
         assert row.index is None or loaded.samples[row.index].name == row.name
     assert rows["im3"].n_cells == loaded.samples[rows["im3"].index or 0].labels.max()
     text = summary(loaded.report)
-    assert all(part in text for part in ("4 images", "1 left out", "1 odd", "2 twice"))
+    assert all(part in text for part in ("4 images", "1 skipped", "1 odd", "2 twice"))
 
 
 def test_a_version_from_scratch_is_called_after_its_data(tmp_path: Path) -> None:

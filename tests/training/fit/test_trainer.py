@@ -110,11 +110,15 @@ def test_kinds_are_drawn_as_asked() -> None:
 
 
 def test_training_learns_to_count_and_leaves_a_whole_version(tmp_path: Path) -> None:
-    """Some hundred steps on discs: held-out discs are then found, and the version on disk says how it was made."""
+    """Some hundred steps on discs: held-out discs are then found, and the version on disk says how it was made.
+
+    With half as many channels it hangs on the seed, or on how the CPU rounds, whether the centre distance is learned in
+    that time; where it is not, discs that touch are counted as one.
+    """
     training, validation = [blobs(i) for i in range(12)], [blobs(i) for i in range(100, 104)]
     params = TrainParams(
-        steps=250, batch_size=4, crop=64, validate_every=50, learning_rate=1e-2, average=0.95, device="cpu",
-        network=UNetConfig(base_channels=8, levels=2),
+        steps=300, batch_size=4, crop=64, validate_every=100, learning_rate=4e-3, average=0.95, device="cpu",
+        network=UNetConfig(base_channels=16, levels=2),
     )  # fmt: skip
     steps = iter_train(training, validation, tmp_path / "blobs", params)
     losses, looks = [], []
@@ -128,7 +132,7 @@ def test_training_learns_to_count_and_leaves_a_whole_version(tmp_path: Path) -> 
         if not math.isnan(progress.validation_loss):
             looks.append(progress.step)
             assert model_weights_readable(tmp_path / "blobs")
-    assert looks == [50, 100, 150, 200, 250]
+    assert looks == [100, 200, 300]
     assert np.mean(losses[-10:]) < 0.6 * np.mean(losses[:10])
 
     predicted = drain(iter_predict_samples(validation, Recipe(model=str(model.path)), "cpu"))
@@ -143,8 +147,8 @@ def test_training_learns_to_count_and_leaves_a_whole_version(tmp_path: Path) -> 
 
     record = json.loads((model.path / TRAINING_FILE).read_text())
     assert record["validation_images"] == [s.name for s in validation]
-    assert record["steps"] == 250 and record["parameters"]["network"]["base_channels"] == 8
-    assert len((model.path / "history.csv").read_text().splitlines()) == 251
+    assert record["steps"] == 300 and record["parameters"]["network"]["base_channels"] == 16
+    assert len((model.path / "history.csv").read_text().splitlines()) == 301
     with pytest.raises(OutputError, match="never overwritten"):
         next(iter_train(training, validation, tmp_path / "blobs", params))
 

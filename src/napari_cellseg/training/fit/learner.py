@@ -104,10 +104,10 @@ class Learner:
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         value = float(loss.detach())
         finite = math.isfinite(value) and math.isfinite(float(norm))
-        if finite or self.scaler.is_enabled():
-            # Where gradients are scaled, the scaler skips a step that is not finite, and halves its scale.
+        if finite:
             self.scaler.step(self.optimizer)
-            self.scaler.update()
+        # Where gradients are scaled, the scale halves after a step that was not finite.
+        self.scaler.update()
         return value, parts, finite
 
     def _scale_fell(self) -> bool:

@@ -1,4 +1,4 @@
-"""What a training run says while it runs, and leaves behind so that it can be repeated."""
+"""Files that a training run leaves: weights, settings, and a table with a row per step."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HISTORY_FILE = "history.csv"
 
 def _packed(state: Mapping[str, Tensor]) -> bytes:
     """Return weights as safetensors: matrices in float16, everything small in float32."""
-    # Not save_file: it would put a file of its own, readable by nobody else, in the place of ours.
+    # Not save_file: it would replace the temporary file by one that only its owner can read.
     packed = {k: v.half().contiguous() if v.ndim > 1 else v.contiguous().clone() for k, v in state.items()}
     content: bytes = save(packed)
     return content

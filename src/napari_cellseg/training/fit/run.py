@@ -11,6 +11,7 @@ from typing import Any
 
 from ...imaging.errors import OutputError
 from ...imaging.normalize import NormalizerParams
+from ...imaging.progress import relay
 from ..data.hold_out import count_cells
 from ..data.sample import Sample
 from ..events import Event, Looked, Note, Phase, Started, TrainProgress
@@ -126,13 +127,7 @@ class TrainRun(RunState):
         """Take one step, with less at a time where memory runs out."""
         rate = self.rate()
         self.learner.set_rate(rate)
-        learning = learn_within_memory(self.learner, self.drawer, self.out.name)
-        while True:
-            try:
-                yield self.note(next(learning))
-            except StopIteration as result:
-                loss, parts = result.value
-                break
+        loss, parts = yield from relay(learn_within_memory(self.learner, self.drawer, self.out.name), self.note)
         self.clock.step += 1
         return TrainProgress(self.clock.step, self.done, self.clock.seconds, loss, math.nan, parts, rate=rate)
 

@@ -28,7 +28,7 @@ def scheduled_rate(schedule: str, done: float, peak: float, floor: float = 0.001
 
 @dataclass
 class Looks:
-    """What the looks at the validation loss say: the best one, how long ago it was, how often the rate fell.
+    """Results of the looks at the validation loss: the best one, how long ago it was, how often the rate fell.
 
     Parameters
     ----------
