@@ -1,4 +1,4 @@
-"""The Batch widget: a whole folder with one recipe, in the background; its results in a list, to be looked at."""
+"""The Batch widget: segments a folder with one recipe in the background, and lists the results."""
 
 from __future__ import annotations
 
@@ -81,11 +81,11 @@ class BatchWidget(Dock):
         return self.input_section.busy or self._loading.busy or self._flagging.busy or self._reporting.busy
 
     def choose(self, paths: list[str | Path]) -> None:
-        """Take a folder, or files."""
+        """Choose a folder, or files."""
         self.input_section.choose(paths)
 
     def run(self, resume: bool = False) -> None:
-        """Start the batch, or go on with it; what is missing is said."""
+        """Start the batch, or go on with it; show what is missing."""
         try:
             request = self.request(resume)
             self.job.start(request)
@@ -95,12 +95,12 @@ class BatchWidget(Dock):
         self.settings.unfold(False)
 
     def request(self, resume: bool = False) -> BatchRequest:
-        """Return what a press of Run, or of Resume, would do.
+        """Return the request that Run, or Resume, starts.
 
         Raises
         ------
         CellsegError
-            Something is missing.
+            If something is missing.
         """
         files, out = self.input_section.files, self.output_section.out
         if not files or out is None:
@@ -150,7 +150,7 @@ class BatchWidget(Dock):
         return self.sheet
 
     def make_report(self) -> None:
-        """Write the report beside the window's thread, then show it in the browser."""
+        """Write the report in a background thread, then show it in the browser."""
         out = self.job.out
         rows = [row for row in self.job.rows.in_order() if row.state in FINISHED]
         if out is None:
@@ -179,12 +179,12 @@ class BatchWidget(Dock):
         window.destroyed.connect(self.opening.close)
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Look what the Segment widget says now."""
+        """Follow the Segment widget."""
         super().showEvent(event)
         self.recipe_section.refresh()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Take files and folders, and nothing else."""
+        """Accept files and folders only."""
         if any(url.isLocalFile() for url in event.mimeData().urls()):
             event.acceptProposedAction()
 
@@ -194,7 +194,7 @@ class BatchWidget(Dock):
         self.choose([url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()])
 
     def _take_up(self) -> None:
-        """Show the batch of this viewer, which goes on while the widget is closed."""
+        """Show the batch of this viewer, which may have gone on while the widget was closed."""
         request = self.job.request
         if request is not None:
             self.input_section.files, self.input_section.problem = request.files, ""
@@ -221,7 +221,7 @@ class BatchWidget(Dock):
             self.run_section.say(READY + here if self.input_section.files else "")
 
     def _flag(self) -> None:
-        """Look which images stand out, beside the window's thread."""
+        """Find the images that stand out, in a background thread."""
         rows = self.job.rows.counted()
 
         def look() -> dict[Key, str]:

@@ -40,7 +40,7 @@ class CountsPlot(Plot):
         self.flagged = np.zeros(0, dtype=bool)
 
     def set_counts(self, counts: np.ndarray, flagged: np.ndarray) -> None:
-        """Show other counts; `flagged` says which images stand out."""
+        """Show other counts; `flagged` are the images that stand out."""
         self.counts, self.flagged = counts, flagged
         self.update()
 
@@ -226,5 +226,5 @@ class BatchSheet(QDialog):
 
 
 def _short(name: str, most: int = 22) -> str:
-    """Shorten a name in the middle: its end tells images of one series apart."""
+    """Shorten a name in the middle: its end distinguishes images of one series."""
     return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-(most // 2) :]}"

@@ -12,8 +12,7 @@ from ...session import State
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors, accent_button
 from ..shared.layout import NARROWEST, shrinkable
-from ..shared.pace import Pace, in_words
-from ..shared.progress_bar import ProgressBar
+from ..shared.progress_bar import Pace, ProgressBar, in_words
 from ..viewer.bench import Workbench
 from ..viewer.planes import PlaneKey
 from .where_menu import WORDS, WhereMenu

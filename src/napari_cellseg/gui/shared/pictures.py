@@ -42,13 +42,13 @@ def paint_change(picture: ChangePicture, side: int = SIDE) -> np.ndarray:
 
 
 def caption(picture: ChangePicture) -> str:
-    """Say in two or three words what changed, and whether for the better."""
+    """Return in two or three words what changed, and whether for the better."""
     better = {True: " ✓", False: " ✗", None: ""}[picture.change.better]
     return f"{WORDS.get(picture.change.what, picture.change.what)}{better}"
 
 
 def explain(picture: ChangePicture) -> str:
-    """Say it in full."""
+    """Return the tooltip of a picture: where it is, and which model is nearer to the truth."""
     change = picture.change
     where = "a general sample" if change.part == "general" else "held out"
     nearer = {

@@ -1,4 +1,4 @@
-"""The two small plots beside the sliders, painted by hand so that they cost next to nothing while a slider moves."""
+"""The two small plots beside the sliders, painted directly so that they cost next to nothing while a slider moves."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ class PlaneCounts(Plot):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
 
     def set_counts(self, counts: np.ndarray, number: int, total: str, words: str) -> None:
-        """Show other counts (-1: not known); `number` is the plane in view, `words` say which that is."""
+        """Show other counts (-1: not known); `number` is the plane in view, `words` name it."""
         self.counts, self.number, self.total, self.words = counts, number, total, words
         self.update()
 

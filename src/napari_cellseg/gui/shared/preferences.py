@@ -1,4 +1,4 @@
-"""What a person has set under Preferences: the manifest's `configurations`, where this napari has them."""
+"""The plugin's settings under Preferences: the manifest's `configurations`, if this napari has them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A question inside the panel: one sentence and two buttons, so that nothing else has to wait for the answer."""
+"""A question inside the panel: one sentence and two buttons; nothing else waits for the answer."""
 
 from __future__ import annotations
 

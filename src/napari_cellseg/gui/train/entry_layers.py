@@ -47,7 +47,7 @@ class EntryLayers:
     def show(self, folder: Path, sample: Sample, stamp: Stamp) -> None:
         """Add an entry's layers, or bring those that are there to the front.
 
-        Layers of what it was before stay in the viewer, under another name: they may hold a person's work.
+        Layers of an earlier state stay in the viewer, under another name: they may hold manual work.
 
         Parameters
         ----------
@@ -73,10 +73,10 @@ class EntryLayers:
             for layer in self._shown[sample.name].layers:
                 viewer.add_layer(layer)
         found = self._shown[sample.name]
-        ours = set(found.layers)
+        shown = set(found.layers)
         for layer in viewer.layers:
-            # What lies above would cover it; the person shows it again in the layer list.
-            layer.visible = layer in ours
+            # What lies above would cover it; the user can show it again in the layer list.
+            layer.visible = layer in shown
         viewer.layers.selection.active = found.labels
         if chosen is not None:
             # A look at an entry does not change which image is being worked on.

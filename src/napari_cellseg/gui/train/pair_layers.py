@@ -1,4 +1,4 @@
-"""An image and its cells as layers, to be looked at: of a dataset, or of what a new model was checked on."""
+"""An image of a dataset and its cells, or those that a new model finds, as layers to look at."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from ...training.data.sample import Sample
 from ..viewer.bench import Workbench
 
-# As in the report: what is true, and what was found.
+# As in the report: true cells, and those that were found.
 COLORS = {"truth": "#78ff3c", "found": "#00c8ff"}
 
 
@@ -48,7 +48,7 @@ class PairLayers:
         self._show_only([self._image(picture, name)])
 
     def hide(self) -> None:
-        """Look at none of them any more."""
+        """Hide all of these layers."""
         for layer in self._layers.values():
             layer.visible = False
 
@@ -73,7 +73,7 @@ class PairLayers:
         return layer
 
     def _layer(self, kind: str, data: np.ndarray, name: str, make: Callable[[], Layer]) -> Layer:
-        """Return the layer of a kind with other data; a new one where the person has removed it."""
+        """Return the layer of a kind with other data; a new one if the user has removed it."""
         viewer, layer = self._bench.viewer, self._layers.get(kind)
         if layer is None or layer not in viewer.layers:
             layer = self._layers[kind] = viewer.add_layer(make())
@@ -85,7 +85,7 @@ class PairLayers:
     def _show_only(self, wanted: list[Layer]) -> None:
         viewer, chosen = self._bench.viewer, self._bench.session.chosen
         for layer in viewer.layers:
-            # What lies above would cover it; the person shows it again in the layer list.
+            # What lies above would cover it; the user can show it again in the layer list.
             layer.visible = layer in wanted
         viewer.layers.selection.active = wanted[-1]
         if chosen is not None:

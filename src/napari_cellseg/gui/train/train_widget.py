@@ -1,4 +1,4 @@
-"""The Train widget: learn from corrections in the background, compare old and new, then choose."""
+"""The Train widget: learn from corrections in the background, compare the old and the new model, then choose."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from .unfinished import TrainUnfinished
 if TYPE_CHECKING:
     from napari import Viewer
 
-    from .runs_window import Run
+    from .runs_window import FinishedTraining
 
 NOTHING = (
     "There is nothing to learn from yet. Segment an image, correct and review some of its cells in the Correct widget, "
@@ -83,7 +83,7 @@ class TrainWidget(Dock):
         self.unfinished.resumed.connect(self.resume)
         self._lay_out()
         self.start_section.asked.connect(self.start)
-        # Its place is known only once the layout has made room for it.
+        # Its place is known only after the layout has made room for it.
         self.question.asked.connect(lambda: QTimer.singleShot(0, self._show_question))
         self.start_section.use_asked.connect(self.use)
         self.guard_section.used.connect(self.use)
@@ -110,7 +110,7 @@ class TrainWidget(Dock):
             self._on_ended(self.job.outcome)
 
     def start(self) -> None:
-        """Start to train, unless something is missing, which is said."""
+        """Start to train, or show what is missing."""
         problem = SEARCHING if self.search_job.running else self._problem()
         if problem:
             self.start_section.say(problem, True)
@@ -132,7 +132,7 @@ class TrainWidget(Dock):
             self._begin(TrainRequest(folder, run.parent, run.path, 0, resume=True, command=run.command))
 
     def use(self, name_or_path: str) -> None:
-        """Let the Segment widget use a version, and predict the current image again; corrections stay."""
+        """Use a version in the Segment widget, and segment the current image again; corrections stay."""
         try:
             version = load_model(name_or_path)
         except CellsegError as error:
@@ -174,7 +174,7 @@ class TrainWidget(Dock):
         """Open a window with the trainings of all versions side by side."""
         self._reading_runs = self.bench.in_background(find_runs, lambda runs: self._show_runs(runs, path))
 
-    def _show_runs(self, runs: list[Run], path: Path | None) -> None:
+    def _show_runs(self, runs: list[FinishedTraining], path: Path | None) -> None:
         if self._runs is not None:
             self._runs.close()
         self._runs = RunsWindow(runs, path, self)
@@ -208,7 +208,7 @@ class TrainWidget(Dock):
         return SearchRequest(data, parent, search_dir(data), budget.minutes, budget.trials, options)
 
     def _on_source(self, *_: Any) -> None:
-        """Follow what is learned from, and what is started from."""
+        """Follow the choice of the data and of the parent."""
         trains = self.trains
         data = self.job.data
         self.data_expert.files.show_data(
@@ -221,20 +221,20 @@ class TrainWidget(Dock):
         self.start_section.show_kind(trains, self.data_expert.epochs)
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Look what there is."""
+        """Refresh the lists."""
         super().showEvent(event)
         self.start_section.refresh()
         self.set_section.refresh()
         self.unfinished.refresh()
 
     def follow_theme(self) -> None:
-        """Give the expert settings napari's colours, too."""
+        """Follow the theme."""
         super().follow_theme()
         for section in (self.expert_section, self.data_expert, self.search_section):
             section.set_colors(theme_colors(self.bench.viewer.theme))
 
     def window_seen(self, window: QWidget) -> None:
-        """Stop the training, too, when the window closes."""
+        """Stop the training when the window closes."""
         super().window_seen(window)
         for job in (self.job, self.search_job, self.models.calibration):
             window.destroyed.connect(job.close)
@@ -248,7 +248,7 @@ class TrainWidget(Dock):
         self.job.start(request)
 
     def _problem(self) -> str:
-        """Say why training cannot start; empty when it can."""
+        """Return why training cannot start; empty when it can."""
         if self.trains and self.data_expert.files.problem:
             return self.data_expert.files.problem
         if self.job.data is not None:
@@ -263,7 +263,7 @@ class TrainWidget(Dock):
         return NOTHING
 
     def _on_models(self, *_: object) -> None:
-        # What was chosen stays so; its defaults, or what there is to choose from, are others now.
+        # The choice stays; the defaults of a model, or the list of models, have changed.
         self.start_section.refresh()
         segment = self.window().findChild(SegmentWidget)
         if segment is not None:
@@ -299,7 +299,7 @@ class TrainWidget(Dock):
         self._show_expert()
 
     def _fold_for(self, decision: bool) -> None:
-        # A decision is what counts then; lists and curves are one click away.
+        # The decision matters most then; lists and curves are one click away.
         for fold in (self.set_section.fold, self.data_section.fold, self.start_section.fold):
             fold.unfold(not decision)
 
@@ -307,7 +307,7 @@ class TrainWidget(Dock):
         self.scroll.ensureWidgetVisible(self.question)
 
     def _show_expert(self) -> None:
-        # Not while there is something to be decided, which then fits on a small screen.
+        # Hidden while there is a decision to make, which then fits on a small screen.
         self.expert.setVisible(self.guard_section.isHidden() and self.result_section.isHidden())
 
     def _on_kept(self) -> None:
