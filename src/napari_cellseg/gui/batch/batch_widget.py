@@ -68,7 +68,7 @@ class BatchWidget(Dock):
         self.done_section.report_asked.connect(self.make_report)
         self._bindings = Bindings(self)
         self._bindings.bind(self.job.ended, self._on_ended)
-        self._bindings.bind(self.opening.said, self.run_section.say)
+        self._bindings.bind(self.opening.said, self.run_section.report)
         self._bindings.bind(self.opening.changed, self._on_opened)
         self._bindings.bind(self.opening.saved, self._on_saved)
         for latest in (self._loading, self._flagging, self._reporting):
@@ -90,7 +90,7 @@ class BatchWidget(Dock):
             request = self.request(resume)
             self.job.start(request)
         except (CellsegError, OSError) as error:
-            self.run_section.say(str(error), True)
+            self.run_section.report(str(error), True)
             return
         self.settings.unfold(False)
 
@@ -127,14 +127,14 @@ class BatchWidget(Dock):
         path = dict((name, path) for path, name in self.input_section.files).get(row.image)
         path = path or (row.source or {}).get("path")
         if path is None or out is None:
-            self.run_section.say(f"Where {row.image} lies is not known. Choose its folder above.", True)
+            self.run_section.report(f"Where {row.image} lies is not known. Choose its folder above.", True)
             return
         recipe = request.recipe if request is not None and request.out == out else None
         if recipe is None and not row.has_result:
             try:
                 recipe = self.recipe_section.recipe()
             except CellsegError as error:
-                self.run_section.say(str(error), True)
+                self.run_section.report(str(error), True)
                 return
         self.opening.open(out, row, path, recipe)
 
@@ -155,10 +155,10 @@ class BatchWidget(Dock):
         rows = [row for row in self.job.rows.in_order() if row.state in FINISHED]
         if out is None:
             return
-        self.run_section.say("Writing the report …")
+        self.run_section.report("Writing the report …")
 
         def written(path: Path) -> None:
-            self.run_section.say(f"The report is {path}")
+            self.run_section.report(f"The report is {path}")
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(path)))
 
         self._reporting.ask(lambda: write_report(rows, out), written)
@@ -218,7 +218,7 @@ class BatchWidget(Dock):
         self.run_section.set_images(len(self.input_section.files), n_before)
         if not self.job.running and self.job.outcome is None:
             here = f" Results of {n_before:,} are there already; Resume leaves those alone." if n_before else ""
-            self.run_section.say(READY + here if self.input_section.files else "")
+            self.run_section.report(READY + here if self.input_section.files else "")
 
     def _flag(self) -> None:
         """Find the images that stand out, in a background thread."""
@@ -251,7 +251,7 @@ class BatchWidget(Dock):
     def _on_failed(self, error: BaseException) -> None:
         if not isinstance(error, (CellsegError, OSError)):
             self.bench.failed(error)
-        self.run_section.say(str(error) or type(error).__name__, True)
+        self.run_section.report(str(error) or type(error).__name__, True)
 
     def _lay_out(self) -> None:
         inside = QWidget()

@@ -103,7 +103,7 @@ class BatchDoneSection(QWidget):
         self.save.setEnabled(self._n_unsaved > 0)
         for button in (self.sheet, self.report):
             button.setEnabled(n_done > 0)
-        self.about.say(*self._about(selected))
+        self.about.report(*self._about(selected))
 
     def _about(self, row: BatchRow | None) -> tuple[str, bool]:
         """Return a text about the selected image, or about those that stand out, and whether it is a warning."""

@@ -85,7 +85,7 @@ class BatchInputSection(QWidget):
         pattern = self.pattern.currentText().strip()
         wanted = None if pattern in ("", ANY, "*") else pattern
         recursive = self.subfolders.isChecked()
-        self.facts.say("Looking …")
+        self.facts.report("Looking …")
 
         def find() -> tuple[Files, str]:
             try:
@@ -141,7 +141,9 @@ class BatchInputSection(QWidget):
 
     def _show_facts(self) -> None:
         n = len(self.files)
-        self.facts.say(self.problem or f"{n:,} image{'' if n == 1 else 's'} found", self.problem not in ("", NOTHING))
+        self.facts.report(
+            self.problem or f"{n:,} image{'' if n == 1 else 's'} found", self.problem not in ("", NOTHING)
+        )
 
     def _on_place(self) -> None:
         text = self.place.text().strip()

@@ -42,9 +42,9 @@ class BatchRunSection(QWidget):
         self._n_images, self._n_before = n_images, n_before
         self._show_buttons()
 
-    def say(self, text: str, warning: bool = False) -> None:
+    def report(self, text: str, warning: bool = False) -> None:
         """Show a sentence until the next phase of a batch."""
-        self.message.say(text, warning)
+        self.message.report(text, warning)
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
@@ -85,8 +85,8 @@ class BatchRunSection(QWidget):
         self._show_buttons()
         outcome = self._job.outcome
         if self._job.running or outcome is not None:
-            self.say(self._job.sentence(), outcome is not None and outcome.failed)
+            self.report(self._job.sentence(), outcome is not None and outcome.failed)
 
     def _on_progressed(self) -> None:
         if self._job.running:
-            self.say(self._job.sentence())
+            self.report(self._job.sentence())

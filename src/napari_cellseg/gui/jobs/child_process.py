@@ -44,7 +44,7 @@ class ChildProcess:
         self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", **(environment or {})}
         self._lock = threading.Lock()
         self._events: deque[dict[str, Any]] = deque()
-        self._said: deque[str] = deque(maxlen=KEPT_LINES)
+        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._process: subprocess.Popen[str] | None = None
         self._stopped = self._killed = False
         self._ended = threading.Event()
@@ -67,16 +67,16 @@ class ChildProcess:
         return None if self._process is None else self._process.pid
 
     @property
-    def said(self) -> str:
+    def last_lines(self) -> str:
         """The last lines that it wrote apart from its reports: warnings, or the error that ended it."""
         with self._lock:
-            return "\n".join(self._said)
+            return "\n".join(self._lines)
 
     def ending(self) -> str:
         """Return why a program may have ended without reporting that it is done."""
         code = self.returncode
         if code is None or code > 0:
-            lines = [line for line in self.said.splitlines() if line.strip()]
+            lines = [line for line in self.last_lines.splitlines() if line.strip()]
             return lines[-1].strip() if lines else f"status {code}"
         return f"it was killed, signal {-code}" if code < 0 else "it reported no end"
 
@@ -109,7 +109,7 @@ class ChildProcess:
             process = self._open()
         except (OSError, ValueError) as error:
             with self._lock:
-                self._said.append(f"{Path(self._words[0]).name} could not be started: {error}")
+                self._lines.append(f"{Path(self._words[0]).name} could not be started: {error}")
             self._ended.set()
             return
         with self._lock:
@@ -156,7 +156,7 @@ class ChildProcess:
     def _listen(self, stream: IO[str]) -> None:
         for line in stream:
             with self._lock:
-                self._said.append(line.rstrip())
+                self._lines.append(line.rstrip())
 
     def _hear(self, line: str) -> None:
         try:
@@ -165,7 +165,7 @@ class ChildProcess:
             event = None
         with self._lock:
             if not isinstance(event, dict):
-                self._said.append(line.rstrip())
+                self._lines.append(line.rstrip())
             elif event.get("event") != "step" or len(self._events) < MANY_EVENTS:
                 self._events.append(event)
 

@@ -24,7 +24,10 @@ NO_IMAGES = (
     "images to its training set."
 )
 READY = "Segments the images once, and then tries 256 thresholds with every smallest size."
-CLICK = "Light is good. The ring is in the middle of the settings that these images cannot distinguish from the best; click to choose another."
+CLICK = (
+    "Light is good. The ring is in the middle of the settings that these images cannot distinguish from the best; "
+    "click to choose another."
+)
 
 
 class CalibrationSection(QWidget):

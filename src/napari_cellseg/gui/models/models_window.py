@@ -63,7 +63,7 @@ class ModelsWindow(QDialog):
         self._models: list[ModelVersion] = []
         self._working = Latest(self._on_failed, self._enable)
         self.destroyed.connect(self._working.close)
-        self.calibration = CalibrationSection(job, find_sources, self.say)
+        self.calibration = CalibrationSection(job, find_sources, self.report)
         self._build()
         self._lay_out()
         self.calibration.set_colors(colors)
@@ -112,10 +112,10 @@ class ModelsWindow(QDialog):
             self.refresh(model.name)
             usual = not model.training or "imported" in model.training
             more = " Its thresholds are the usual ones: calibrate it." if usual else ""
-            self.say(f"{model.name} was imported.{more}")
+            self.report(f"{model.name} was imported.{more}")
             self.changed.emit(model.name)
 
-        self.say(f"Importing {source.name} …")
+        self.report(f"Importing {source.name} …")
         self._working.ask(lambda: import_model(source, **answers), there)
         self._enable()
 
@@ -132,20 +132,20 @@ class ModelsWindow(QDialog):
             return export_bioimageio(model, out, params)
 
         def there(path: Path) -> None:
-            self.say(f"{path} holds {model.name} ({path.stat().st_size / 1e6:.1f} MB).")
+            self.report(f"{path} holds {model.name} ({path.stat().st_size / 1e6:.1f} MB).")
 
-        self.say(f"Exporting {model.name} …")
+        self.report(f"Exporting {model.name} …")
         self._working.ask(write, there)
         self._enable()
 
-    def say(self, text: str, warning: bool = False) -> None:
+    def report(self, text: str, warning: bool = False) -> None:
         """Show a sentence."""
-        self.hint.say(text, warning)
+        self.hint.report(text, warning)
 
     def done(self, result: int) -> None:
         """Close, unless a model is being imported or exported, whose outcome is to be shown."""
         if self.busy:
-            self.say("Wait until it is done …", True)
+            self.report("Wait until it is done …", True)
             return
         super().done(result)
 
@@ -178,14 +178,14 @@ class ModelsWindow(QDialog):
 
     def _on_selected(self) -> None:
         model = self.model
-        self.about.say("" if model is None else _about(model))
+        self.about.report("" if model is None else _about(model))
         self.calibration.show_model(model)
         self._enable()
 
     def _on_stored(self, version: ModelVersion) -> None:
         said = self.hint.text()
         self.refresh(str(version.path))
-        self.say(said)
+        self.report(said)
         self.changed.emit(version.name)
 
     def _on_import(self) -> None:
@@ -208,13 +208,13 @@ class ModelsWindow(QDialog):
             out = Path(path if path.endswith(".zip") else f"{path}.zip")
             if str(out) != path and out.exists():
                 # The dialog asked about another name.
-                self.say(f"{out} is there already. Choose it in the list, or give another name.", True)
+                self.report(f"{out} is there already. Choose it in the list, or give another name.", True)
                 return
             self.hand_out(out, dialog.form.value)
 
     def _on_failed(self, error: BaseException) -> None:
         expected = isinstance(error, (CellsegError, OSError))
-        self.say(str(error) if expected and str(error) else f"{type(error).__name__}: {error}", True)
+        self.report(str(error) if expected and str(error) else f"{type(error).__name__}: {error}", True)
 
 
 def _texts(model: ModelVersion) -> list[str]:

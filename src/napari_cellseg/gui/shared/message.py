@@ -35,15 +35,15 @@ class Message(QLabel):
         self._longest, self._hides = longest, hides
         self._colors: Colors | None = None
         self._warns = False
-        self.said = ""
+        self.full_text = ""
         self.setWordWrap(True)
         self.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
         self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.say(text)
+        self.report(text)
 
-    def say(self, text: str, warning: bool = False) -> None:
+    def report(self, text: str, warning: bool = False) -> None:
         """Show a text."""
-        self.said, self._warns = text, warning
+        self.full_text, self._warns = text, warning
         cut = self._longest is not None and len(text) > self._longest
         self.setText(f"{text[: (self._longest or 0) - 2]} …" if cut else text)
         self.setToolTip(text if cut else "")

@@ -62,12 +62,12 @@ def add_current(
     stack = bench.stacks.of(bench.session.chosen)
     whole = "" if stack is None else stack.image.title
     path = Path(folder) if folder is not None else job.folder
-    say = report or bench.correcting.said.emit
+    show = report or bench.correcting.said.emit
     question = ask or dialog
 
     def added(entry: Entry) -> None:
         verb = "Replaced" if replace else "Added"
-        say(f"{verb} in the training set '{path.name}': {entry_in_words(entry)}", False)
+        show(f"{verb} in the training set '{path.name}': {entry_in_words(entry)}", False)
         job.set_changed.emit(path)
 
     def failed(error: BaseException) -> None:
@@ -75,7 +75,7 @@ def add_current(
             again = lambda: add_current(bench, path, ask=ask, report=report, replace=True)  # noqa: E731
             question(duplicate_in_words(error, path), "Replace it", "Leave it", again)
         elif isinstance(error, (CellsegError, OSError)):
-            say(str(error), True)
+            show(str(error), True)
         else:
             bench.failed(error)
 

@@ -240,7 +240,7 @@ class TrainDataSection(QWidget):
             button.setVisible(not self.busy)
         notes = " ".join(self.loaded.report.notes) if self.loaded is not None else ""
         why = f"{selected.name}: {selected.why}" if selected is not None and selected.why else ""
-        self.hint.say(self.problem or why or notes, bool(self.problem or why))
+        self.hint.report(self.problem or why or notes, bool(self.problem or why))
 
     def _on_failed(self, error: BaseException) -> None:
         if not isinstance(error, (CellsegError, OSError)):

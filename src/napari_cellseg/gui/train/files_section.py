@@ -34,13 +34,13 @@ class FileRow:
         self.choose.setToolTip(f"Choose a file. {tip}")
         self.forget.setText("×")
         self.forget.setToolTip("Clear this choice.")
-        self.said = Message(objectName=f"{name}_said", hides=True)
+        self.about = Message(objectName=f"{name}_about", hides=True)
         self._tip = tip
         label = QLabel(title)
         label.setToolTip(tip)
         for column, widget in enumerate((label, self.name, self.choose, self.forget)):
             grid.addWidget(widget, row, column)
-        grid.addWidget(self.said, row + 1, 0, 1, 4)
+        grid.addWidget(self.about, row + 1, 0, 1, 4)
 
     def show(self, path: Path | None, text: str, bad: bool) -> None:
         """Show a choice, and a sentence about it."""
@@ -48,7 +48,7 @@ class FileRow:
         self.name.setText("" if path is None else path.name)
         self.name.setToolTip(self._tip if path is None else str(path))
         self.forget.setEnabled(path is not None)
-        self.said.say(text, bad)
+        self.about.report(text, bad)
 
 
 class TrainFilesSection(QWidget):
@@ -111,7 +111,7 @@ class TrainFilesSection(QWidget):
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
         for row in (self.split, self.groups):
-            row.said.set_colors(colors)
+            row.about.set_colors(colors)
 
     def _ask(self, title: str, kinds: str) -> None:
         start = "" if self._data is None else str(self._data.path.parent)
@@ -128,15 +128,15 @@ class TrainFilesSection(QWidget):
         text, bad = "", False
         if choice.split is not None:
             samples = None if loaded is None else loaded.samples
-            text, bad = self._said(partial(describe_split, choice.split, samples))
+            text, bad = self._described(partial(describe_split, choice.split, samples))
         self.split.show(choice.split, text, bad)
         text, bad = "", False
         if choice.groups is not None and self._data is not None:
-            text, bad = self._said(partial(describe_groups, choice.groups, self._data.path, loaded))
+            text, bad = self._described(partial(describe_groups, choice.groups, self._data.path, loaded))
         text = text if bad else f"{text} {describe_weights(choice.weights)}".strip()
         self.groups.show(choice.groups, text, bad)
 
-    def _said(self, describe: Callable[[], str]) -> tuple[str, bool]:
+    def _described(self, describe: Callable[[], str]) -> tuple[str, bool]:
         try:
             return describe(), False
         except CellsegError as error:

@@ -98,7 +98,7 @@ class KindsWindow(QDialog):
     def sort(self) -> None:
         """Sort the images by how they look."""
         self._stop()
-        self.say("Looking at the images …")
+        self.report("Looking at the images …")
         k = min(self.number.value(), len(self._loaded.samples))
         self._sorting = worker = start_run(
             iter_by_looks, self._loaded.samples, k, yielded=self._on_looked, returned=self._on_sorted,
@@ -113,16 +113,16 @@ class KindsWindow(QDialog):
         try:
             self._show(self.table.moved(images, kind_name(self.to.currentText())))
         except CellsegError as error:
-            self.say(str(error), True)
+            self.report(str(error), True)
 
     def save_copy(self, path: Path) -> None:
         """Write the table to a file of the user's choice."""
         try:
             self.table.write(path)
         except (CellsegError, OSError) as error:
-            self.say(str(error), True)
+            self.report(str(error), True)
         else:
-            self.say(f"Saved as {path}.")
+            self.report(f"Saved as {path}.")
 
     def use(self) -> None:
         """Keep the table, and let trainings use it."""
@@ -130,14 +130,14 @@ class KindsWindow(QDialog):
         try:
             path = None if source.given and untouched else self.table.keep(self._data)
         except (CellsegError, OSError) as error:
-            self.say(str(error), True)
+            self.report(str(error), True)
             return
         self.used.emit(path, self.table.chosen_weights())
         self.accept()
 
-    def say(self, text: str, warning: bool = False) -> None:
+    def report(self, text: str, warning: bool = False) -> None:
         """Show a sentence."""
-        self.hint.say(text, warning)
+        self.hint.report(text, warning)
 
     def done(self, result: int) -> None:
         """Stop sorting when the window closes."""
@@ -222,7 +222,7 @@ class KindsWindow(QDialog):
             try:
                 table = source.table(self._data, self._loaded)
             except CellsegError as error:
-                self.say(str(error), True)
+                self.report(str(error), True)
                 return
             weights = {kind: w for kind, w in self._weights.items() if kind in table.kinds} if index == 0 else {}
             self._show(KindTable(table.images, table.kinds, table.groups, weights))
@@ -252,7 +252,7 @@ class KindsWindow(QDialog):
             self._show(self.table.renamed(old, new))
         except CellsegError as error:
             self._show(self.table)
-            self.say(str(error), True)
+            self.report(str(error), True)
 
     def _show_pictures(self) -> None:
         shown = set(self.kinds.selected() or self.kinds.names)
@@ -273,15 +273,15 @@ class KindsWindow(QDialog):
         table, total = self.table, sum(self.table.shares().values())
         divided = table.divided()
         if divided:
-            self.say(
+            self.report(
                 f"Images of one field of view are in two kinds ({divided[0]}): some may be learned from while others "
                 "are held out, which flatters. Move them together.",
                 True,
             )
         elif table.weights and abs(total - 1) > 1e-3:
-            self.say(f"The shares add up to {100 * total:.0f} %; they count relative to each other.")
+            self.report(f"The shares add up to {100 * total:.0f} %; they count relative to each other.")
         else:
-            self.say(f"{len(table.images):,} images in {len(table.counts())} kinds. Click a kind to see its images.")
+            self.report(f"{len(table.images):,} images in {len(table.counts())} kinds. Click a kind to see its images.")
 
     def _enable(self) -> None:
         n = len(self.selected_images())
@@ -292,7 +292,7 @@ class KindsWindow(QDialog):
 
     def _on_looked(self, progress: Progress) -> None:
         if self.busy:
-            self.say(f"Looking at the images: {progress.done} of {progress.total} …")
+            self.report(f"Looking at the images: {progress.done} of {progress.total} …")
 
     def _on_sorted(self, table: KindTable) -> None:
         if self.busy:
@@ -303,7 +303,7 @@ class KindsWindow(QDialog):
         if self.busy:
             self._sorting = None
             self._enable()
-            self.say(str(error) or type(error).__name__, True)
+            self.report(str(error) or type(error).__name__, True)
 
     def _on_copy(self) -> None:
         start = str(self._data.path.parent / "kinds.csv")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from napari.layers import Image as ImageLayer
@@ -41,11 +41,11 @@ class PairLayers:
         else:
             put += [self._labels(kind, labels, sample.name) for kind, labels in
                     (("truth", sample.labels), ("found", found))]  # fmt: skip
-        self._show_only(put)
+        look_at(self._bench, put)
 
     def show_picture(self, picture: np.ndarray, name: str) -> None:
         """Show a picture in colours."""
-        self._show_only([self._image(picture, name)])
+        look_at(self._bench, [self._image(picture, name)])
 
     def hide(self) -> None:
         """Hide all of these layers."""
@@ -82,17 +82,18 @@ class PairLayers:
         layer.name = name
         return layer
 
-    def _show_only(self, wanted: list[Layer]) -> None:
-        viewer, chosen = self._bench.viewer, self._bench.session.chosen
-        for layer in viewer.layers:
-            # What lies above would cover it; the user can show it again in the layer list.
-            layer.visible = layer in wanted
-        viewer.layers.selection.active = wanted[-1]
-        if chosen is not None:
-            # A look does not change which image is being worked on.
-            self._bench.session.choose(chosen)
-        try:
-            viewer.reset_view(layers=wanted)
-        except TypeError:
-            # Older versions of napari only fit everything.
-            viewer.reset_view()
+
+def look_at(bench: Workbench, wanted: Sequence[Layer]) -> None:
+    """Show these layers alone, with the last one selected; the chosen image stays chosen."""
+    viewer, chosen = bench.viewer, bench.session.chosen
+    for layer in viewer.layers:
+        # Layers above would cover them; the user can show those again in the layer list.
+        layer.visible = layer in wanted
+    viewer.layers.selection.active = wanted[-1]
+    if chosen is not None:
+        bench.session.choose(chosen)
+    try:
+        viewer.reset_view(layers=wanted)
+    except TypeError:
+        # Older versions of napari only fit everything.
+        viewer.reset_view()

@@ -74,13 +74,13 @@ class SearchSection(QWidget):
         try:
             request = self._request(self.budget.value)
         except CellsegError as error:
-            self.say(str(error), True)
+            self.report(str(error), True)
             return
         self._job.start(request)
 
-    def say(self, text: str, warning: bool = False) -> None:
+    def report(self, text: str, warning: bool = False) -> None:
         """Show a sentence."""
-        self.message.say(text, warning)
+        self.message.report(text, warning)
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
@@ -109,7 +109,7 @@ class SearchSection(QWidget):
         seconds = 60 * first_minutes(budget.minutes, budget.trials)
         text = f"Each is first trained for {in_words(seconds)}."
         short = seconds < LEAST_SECONDS
-        self.say(f"{text} That is short: give more minutes, or try fewer." if short else text, short)
+        self.report(f"{text} That is short: give more minutes, or try fewer." if short else text, short)
 
     def _enable(self) -> None:
         job = self._job
@@ -120,7 +120,7 @@ class SearchSection(QWidget):
         job = self._job
         self._enable()
         if job.running or job.outcome is not None:
-            self.say(job.sentence(), job.outcome is not None and job.outcome.failed)
+            self.report(job.sentence(), job.outcome is not None and job.outcome.failed)
         self._fill()
 
     def _fill(self, anew: bool = False) -> None:
@@ -141,7 +141,7 @@ class SearchSection(QWidget):
 
     def _on_clicked(self, item: QTreeWidgetItem) -> None:
         tried = self._shown[self.list.indexOfTopLevelItem(item)]
-        self.say(f"The settings of row {item.text(0)} are in the form now. Press Start to train with them.")
+        self.report(f"The settings of row {item.text(0)} are in the form now. Press Start to train with them.")
         self.taken.emit(tried)
 
 

@@ -131,7 +131,7 @@ class TrainSetSection(QWidget):
     def _fill(self) -> None:
         self.list.show_entries(self.entries, self._colors)
         self.fold.title.setText(self.summary())
-        self.hint.say(self.problem or ("" if self.entries else EMPTY), bool(self.problem))
+        self.hint.report(self.problem or ("" if self.entries else EMPTY), bool(self.problem))
         self._on_selected()
 
     def summary(self) -> str:

@@ -92,17 +92,17 @@ class TrainStartSection(QWidget):
             self.parent_model.setCurrentIndex(max(self.parent_model.findData(wanted), 0))
         self._show_lineage()
 
-    def say(self, text: str, warning: bool = False) -> None:
+    def report(self, text: str, warning: bool = False) -> None:
         """Show a sentence until the next phase of a training."""
-        self.message.say(text, warning)
+        self.message.report(text, warning)
 
     def show_kind(self, trains: bool, epochs: int | None) -> None:
         """Show what Start does: train on images with masks, for the time or for some epochs, or fine-tune."""
         epochs = epochs if trains else None
         self.minutes.setVisible(epochs is None)
         self.time.setText("Time" if epochs is None else f"{epochs:,} epochs")
-        if self.message.said in (READY, READY_TO_TRAIN):
-            self.say(READY_TO_TRAIN if trains else READY)
+        if self.message.full_text in (READY, READY_TO_TRAIN):
+            self.report(READY_TO_TRAIN if trains else READY)
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
@@ -196,7 +196,7 @@ class TrainStartSection(QWidget):
         for control in (self.parent_model, self.minutes):
             control.setEnabled(not job.running)
         if job.running or job.outcome is not None:
-            self.say(job.sentence(), job.outcome is not None and job.outcome.failed)
+            self.report(job.sentence(), job.outcome is not None and job.outcome.failed)
         if job.kind == "starting":
             self.fold.unfold(True)
             self._show_history()

@@ -66,20 +66,20 @@ class TrainWidget(Dock):
         self.job = job_of(self.bench)
         self.question = Question()
         self.start_section = TrainStartSection(self.job)
-        self.set_section = TrainSetSection(self.bench, self.job, self.question.ask, self.start_section.say)
+        self.set_section = TrainSetSection(self.bench, self.job, self.question.ask, self.start_section.report)
         self.guard_section = TrainGuardSection(self.bench, self.question)
         layers = PairLayers(self.bench)
-        self.result_section = TrainResultSection(self.bench, self.start_section.say, layers)
+        self.result_section = TrainResultSection(self.bench, self.start_section.report, layers)
         self.expert_section, self.data_expert = TrainExpertSection(), TrainDataExpertSection()
         self.data_section = TrainDataSection(
-            self.bench, self.job, self.start_section.say, lambda: self.data_expert.augment, layers
+            self.bench, self.job, self.start_section.report, lambda: self.data_expert.augment, layers
         )
         self.search_job = search_job_of(self.bench)
         self.search_section = SearchSection(self.search_job, self.job, self._search_request)
         self._runs: RunsWindow | None = None
         self.kinds = KindsOpener(self.bench, self.job, self.data_section, self.data_expert.files, self)
         self.models = ModelsOpener(self.bench, self.job, self.set_section, self)
-        self.unfinished = TrainUnfinished(self.job, self.start_section.say)
+        self.unfinished = TrainUnfinished(self.job, self.start_section.report)
         self.unfinished.resumed.connect(self.resume)
         self._lay_out()
         self.start_section.asked.connect(self.start)
@@ -99,7 +99,7 @@ class TrainWidget(Dock):
         self.models.changed.connect(self._on_models)
         self.data_section.read.connect(self._on_source)
         self.data_section.kinds_asked.connect(self.kinds.open)
-        self.kinds.used.connect(self.start_section.say)
+        self.kinds.used.connect(self.start_section.report)
         self.search_section.taken.connect(lambda tried: self.data_expert.take_over(tried.values))
         self._bindings = Bindings(self)
         self._bindings.bind(self.job.changed, self._on_changed)
@@ -113,12 +113,12 @@ class TrainWidget(Dock):
         """Start to train, or show what is missing."""
         problem = SEARCHING if self.search_job.running else self._problem()
         if problem:
-            self.start_section.say(problem, True)
+            self.start_section.report(problem, True)
             return
         try:
             request = self._train_request() if self.trains else self._fine_tune_request()
         except CellsegError as error:
-            self.start_section.say(str(error), True)
+            self.start_section.report(str(error), True)
             return
         self._begin(request)
 
@@ -126,7 +126,7 @@ class TrainWidget(Dock):
         """Go on with the run that was interrupted last."""
         run = self.unfinished.run
         if self.search_job.running:
-            self.start_section.say(SEARCHING, True)
+            self.start_section.report(SEARCHING, True)
         elif run is not None:
             folder = Path(run.training_set)
             self._begin(TrainRequest(folder, run.parent, run.path, 0, resume=True, command=run.command))
@@ -136,7 +136,7 @@ class TrainWidget(Dock):
         try:
             version = load_model(name_or_path)
         except CellsegError as error:
-            self.start_section.say(str(error), True)
+            self.start_section.report(str(error), True)
             return
         listed = version.bundled or version.path.parent == user_models_dir().resolve()
         wanted = version.name if listed else str(version.path)
@@ -148,7 +148,7 @@ class TrainWidget(Dock):
         if again:
             segment.segment()
         done = "The current image is being segmented again; your corrections stay." if again else ""
-        self.start_section.say(f"{version.name} is used from now on. {done}".strip())
+        self.start_section.report(f"{version.name} is used from now on. {done}".strip())
 
     @property
     def trains(self) -> bool:
@@ -161,7 +161,7 @@ class TrainWidget(Dock):
             version = load_model(name_or_path)
             comparison = read_comparison(version.path)
         except CellsegError as error:
-            self.start_section.say(str(error), True)
+            self.start_section.report(str(error), True)
             return
         if comparison is not None:
             request = TrainRequest(self.job.folder, version.parent or "", version.path, 0)
@@ -313,7 +313,9 @@ class TrainWidget(Dock):
     def _on_kept(self) -> None:
         self._show_expert()
         self.start_section.refresh()
-        self.start_section.say("The old model stays in use. The new one is in the list of models, should you want it.")
+        self.start_section.report(
+            "The old model stays in use. The new one is in the list of models, should you want it."
+        )
 
     def _lay_out(self) -> None:
         inside = QWidget()
