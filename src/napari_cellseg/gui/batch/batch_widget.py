@@ -20,6 +20,7 @@ from ..jobs.batch_rows import Key
 from ..shared.bindings import Bindings
 from ..shared.colors import theme_colors
 from ..shared.fold import Fold
+from ..shared.layout import in_column
 from ..shared.workers import Latest
 from ..viewer.dock import Dock
 from .done_section import BatchDoneSection
@@ -254,12 +255,7 @@ class BatchWidget(Dock):
         self.run_section.report(str(error) or type(error).__name__, True)
 
     def _lay_out(self) -> None:
-        inside = QWidget()
-        settings = QVBoxLayout(inside)
-        settings.setContentsMargins(0, 0, 0, 0)
-        settings.setSpacing(7)
-        for section in (self.input_section, self.recipe_section, self.output_section):
-            settings.addWidget(section)
+        inside = in_column(self.input_section, self.recipe_section, self.output_section, spacing=7)
         self.settings = Fold("batch_settings", "Images, recipe, results", "What is to be done.", inside, True)
         self.settings.title.toggled.connect(self.done_section.set_low)
         column = QVBoxLayout()

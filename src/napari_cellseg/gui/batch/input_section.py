@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QGridLayout,
     QLineEdit,
     QMenu,
-    QPushButton,
     QWidget,
 )
 from superqt.utils import qdebounced
@@ -21,7 +20,7 @@ from superqt.utils import qdebounced
 from ...imaging.errors import CellsegError
 from ...imaging.read.finding import SUFFIXES, find_images, is_zarr, named_apart
 from ..shared.colors import Colors
-from ..shared.layout import NARROWEST, in_row, label, shrinkable
+from ..shared.layout import NARROWEST, button, in_row, label, shrinkable
 from ..shared.message import Message
 from ..shared.workers import Latest
 
@@ -104,8 +103,8 @@ class BatchInputSection(QWidget):
         self.place.setPlaceholderText("folder of images")
         self.place.setMinimumWidth(NARROWEST)
         self.place.editingFinished.connect(self._on_place)
-        self.browse = QPushButton("Choose …", objectName="batch_choose")
-        self.browse.setToolTip("Choose a folder of images, or single files. They can also be dropped on this panel.")
+        tip = "Choose a folder of images, or single files. They can also be dropped on this panel."
+        self.browse = button("batch_choose", "Choose …", tip)
         menu = QMenu(self.browse)
         menu.addAction("Folder …", self._on_folder)
         menu.addAction("Files …", self._on_files)

@@ -32,7 +32,11 @@ def label(text: str) -> QLabel:
 
 
 def shrinkable(box: QComboBox) -> None:
-    """Let a chooser be narrower than its longest entry: the panel stays narrow whatever a file is called."""
+    """Let a chooser be narrower than its longest entry, so that a long file name does not widen the panel.
+
+    The mouse wheel changes it only after it was clicked.
+    """
+    leave_wheel(box)
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(4)
     box.setMinimumWidth(NARROWEST)

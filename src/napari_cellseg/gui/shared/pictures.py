@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from qtpy.QtCore import QAbstractItemModel, QSize
 from qtpy.QtGui import QColor, QImage, QPixmap
+from qtpy.QtWidgets import QListView
 from scipy import ndimage
 
 from ...evaluation.changes import ChangePicture
@@ -61,11 +63,24 @@ def explain(picture: ChangePicture) -> str:
 
 
 def pixmap(pixels: np.ndarray) -> QPixmap:
-    """Return pixels as something that Qt shows."""
+    """Return pixels, uint8 (height, width, 3), as a pixmap."""
     height, width = pixels.shape[:2]
     data = np.ascontiguousarray(pixels)
     # The copy: the image must not look at an array that is gone.
     return QPixmap.fromImage(QImage(data.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy())
+
+
+def picture_list(name: str, model: QAbstractItemModel, side: int, cell: QSize) -> QListView:
+    """Return a list of pictures of `side` pixels, each with its name in a cell of the given size."""
+    made = QListView(objectName=name)
+    made.setModel(model)
+    made.setViewMode(QListView.ViewMode.IconMode)
+    made.setMovement(QListView.Movement.Static)
+    made.setResizeMode(QListView.ResizeMode.Adjust)
+    made.setUniformItemSizes(True)
+    made.setIconSize(QSize(side, side))
+    made.setGridSize(cell)
+    return made
 
 
 def color_name(rgb: tuple[int, int, int]) -> str:

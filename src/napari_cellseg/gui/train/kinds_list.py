@@ -8,6 +8,7 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QHeaderView, QTableWidget, QTableWidgetItem
 
 from ...evaluation.kinds_table import KindTable
+from ..shared.layout import leave_wheel
 
 COLUMNS = ("Kind", "Images", "Share")
 SHARE_WIDTH = 104
@@ -78,6 +79,7 @@ class KindsList(QTableWidget):
         box.setDecimals(1)
         box.setSuffix(" %")
         box.setKeyboardTracking(False)
+        leave_wheel(box)
         box.setValue(100 * share)
         box.setToolTip("As often as there are images of it. Change it to learn from them more or less often.")
         if changed:

@@ -26,6 +26,7 @@ from ...training.data.loading import Loaded
 from ..shared.colors import Colors, accent_button
 from ..shared.layout import button, in_column, in_row
 from ..shared.message import Message
+from ..shared.pictures import picture_list
 from ..shared.workers import start_run
 from .kinds_list import NO_KIND, KindsList, kind_name
 from .kinds_pictures import SIDE, PictureModel
@@ -168,15 +169,8 @@ class KindsWindow(QDialog):
         tip = "Learn from each kind as often as there are images of it."
         plain = lambda: self._show(self.table.unweighted())  # noqa: E731
         self.as_they_are = button("kinds_as_they_are", "As they are", tip, plain)
-        self.pictures = QListView(objectName="kinds_pictures")
-        self.pictures.setModel(self.model)
-        self.pictures.setViewMode(QListView.ViewMode.IconMode)
-        self.pictures.setResizeMode(QListView.ResizeMode.Adjust)
-        self.pictures.setMovement(QListView.Movement.Static)
+        self.pictures = picture_list("kinds_pictures", self.model, SIDE, QSize(SIDE + 18, SIDE + 30))
         self.pictures.setSelectionMode(QListView.SelectionMode.ExtendedSelection)
-        self.pictures.setUniformItemSizes(True)
-        self.pictures.setIconSize(QSize(SIDE, SIDE))
-        self.pictures.setGridSize(QSize(SIDE + 18, SIDE + 30))
         self.pictures.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.pictures.setToolTip("Select images (several with Ctrl or Shift), then move them to another kind.")
         self.pictures.selectionModel().selectionChanged.connect(lambda *_: self._enable())

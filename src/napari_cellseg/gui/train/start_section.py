@@ -17,7 +17,7 @@ from ..shared.bindings import Bindings
 from ..shared.colors import Colors, accent_button
 from ..shared.fold import Fold
 from ..shared.form import control_of
-from ..shared.layout import SMALL, button, in_column, in_row, leave_wheel, shrinkable
+from ..shared.layout import SMALL, button, in_column, in_row, shrinkable
 from ..shared.message import Message
 from ..shared.numbers import NumberBox
 from .curves import OverlapCurves, TrainCurves
@@ -124,7 +124,6 @@ class TrainStartSection(QWidget):
         self.minutes: NumberBox = self._minutes.native
         self.minutes.setFixedWidth(MINUTES_WIDTH)
         self.minutes.setToolTip("How long it may learn. Five minutes are enough for a few images; more helps a little.")
-        leave_wheel(self.parent_model)
         self.lineage = QElidingLabel(objectName="train_lineage")
         # The end of a lineage matters most.
         self.lineage.setElideMode(Qt.TextElideMode.ElideLeft)

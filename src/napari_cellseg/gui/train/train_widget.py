@@ -20,6 +20,7 @@ from ..segment.segment_widget import SegmentWidget
 from ..shared.bindings import Bindings
 from ..shared.colors import theme_colors
 from ..shared.fold import Fold
+from ..shared.layout import in_column
 from ..shared.question import Question
 from ..viewer.dock import Dock
 from .data_section import TrainDataSection
@@ -318,17 +319,10 @@ class TrainWidget(Dock):
         )
 
     def _lay_out(self) -> None:
-        inside = QWidget()
-        experts = QVBoxLayout(inside)
-        experts.setContentsMargins(0, 0, 0, 0)
         tip = "Let the computer try settings for some minutes; the best can then be taken over."
         self.search_fold = Fold("search_fold", "Search for good settings", tip, self.search_section, False)
-        search = QVBoxLayout()
-        search.setContentsMargins(10, 0, 0, 0)
-        search.addWidget(self.search_fold)
-        for section in (self.expert_section, self.data_expert):
-            experts.addWidget(section)
-        experts.addLayout(search)
+        search = in_column(self.search_fold, left=10)
+        inside = in_column(self.expert_section, self.data_expert, search, spacing=6)
         tip = "Settings that rarely need to be changed."
         self.expert = Fold("train_expert", "Expert settings", tip, inside, False)
         column = QVBoxLayout()
