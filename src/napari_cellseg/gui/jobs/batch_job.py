@@ -24,7 +24,7 @@ from .child_process import ChildProcess
 
 @dataclass(frozen=True)
 class BatchRequest:
-    """One press of Run or Resume.
+    """The settings of one batch, started by Run or Resume.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class BatchRequest:
     overwrite: bool = False
 
     def words(self, folder: Path) -> list[str]:
-        """Return the command line that does this, and write what it reads into a folder."""
+        """Return the command line that carries this out, and write the files that it reads into a folder."""
         recipe, files = folder / "recipe.json", folder / "files.json"
         self.recipe.write(recipe)
         files.write_text(json.dumps(self.files), encoding="utf-8")
@@ -115,7 +115,7 @@ class BatchJob(ChildJob):
         return min((self.n_finished + (0 if image in self._finished else part)) / self.n_images, 1.0)
 
     def seconds_left(self, now: float | None = None) -> float | None:
-        """Seconds that the batch will still take; None until there is something to go by."""
+        """Return the seconds that the batch will still take; None until that can be estimated."""
         image, part = self.rows.part
         worked = self._n_worked + (0 if image in self._finished else part)
         # The first image is no measure: the network is loaded in its time.
@@ -240,7 +240,7 @@ _jobs: WeakKeyDictionary[Workbench, BatchJob] = WeakKeyDictionary()
 
 
 def batch_of(bench: Workbench) -> BatchJob:
-    """Return the one batch of a viewer: it goes on when the widget's dock is closed."""
+    """Return the batch of a viewer, which goes on when the widget's dock is closed."""
     if bench not in _jobs:
         _jobs[bench] = BatchJob()
     return _jobs[bench]

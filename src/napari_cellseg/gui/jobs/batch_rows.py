@@ -70,7 +70,7 @@ class BatchRows:
         self.reset.emit()
 
     def order(self, number: int) -> tuple[int, str]:
-        """Where a row belongs: by the order of the images, then by page."""
+        """Return the sorting key of a row: the order of the images, then the page."""
         row = self.rows[number]
         return self._order[row.image], row.page
 
@@ -175,5 +175,5 @@ class BatchRows:
 
 
 def waiting(image: str) -> BatchRow:
-    """Return the row of an image of which nothing is known yet."""
+    """Return the row of an image that was not segmented yet."""
     return BatchRow(image)

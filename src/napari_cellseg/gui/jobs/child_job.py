@@ -21,7 +21,7 @@ GRACE_S = 60.0
 
 
 class ChildJob(ABC):
-    """At most one child process at a time, and what is known of it. Everything here runs in the main thread.
+    """At most one child process at a time, and the state of its work. Everything here runs in the main thread.
 
     It is idle, starting, running or stopping (or in another phase of a subclass). A subclass returns the command line
     of a request, takes in what the child reports, and concludes what became of it.
@@ -121,7 +121,7 @@ class ChildJob(ABC):
         return True
 
     def cancel(self) -> None:
-        """Ask the work to stop and keep what it has; a second time ends it at once, which keeps what is on disk."""
+        """Ask the work to stop and keep its results so far; a second call ends it at once and keeps what is on disk."""
         if self._child is None:
             return
         if self.kind == "stopping":
@@ -193,7 +193,7 @@ class ChildJob(ABC):
 
     @abstractmethod
     def _title(self) -> str:
-        """What the activity dock calls the work."""
+        """Return the name of the work in the activity dock."""
 
     @abstractmethod
     def _conclude(self, child: ChildProcess, stopping: bool) -> Any:

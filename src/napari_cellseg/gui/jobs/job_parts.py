@@ -1,4 +1,4 @@
-"""What every section of a job in the background has: a bar that shows how far it is, and a button that ends it."""
+"""The parts that every section of a job has: a bar that shows how far it is, and a button that ends it."""
 
 from __future__ import annotations
 

@@ -37,14 +37,14 @@ class CalibrationSource:
 
 @dataclass(frozen=True)
 class CalibrationRequest:
-    """One press of Calibrate: a model's name or folder, on which images, for the count or for AP."""
+    """The settings of one calibration: a model's name or folder, the images, and the goal (count or AP)."""
 
     model: str
     source: CalibrationSource
     goal: str
 
     def words(self, out: Path) -> list[str]:
-        """Return the command line that does this."""
+        """Return the command line that carries this out."""
         return ["calibrate", *self.source.words, "--model", self.model, "--goal", self.goal, "--out", str(out)]
 
 
@@ -135,7 +135,7 @@ _jobs: WeakKeyDictionary[Workbench, CalibrationJob] = WeakKeyDictionary()
 
 
 def calibration_job_of(bench: Workbench) -> CalibrationJob:
-    """Return the one calibration of a viewer."""
+    """Return the calibration of a viewer."""
     if bench not in _jobs:
         _jobs[bench] = CalibrationJob()
     return _jobs[bench]

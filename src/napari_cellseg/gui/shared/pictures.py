@@ -94,7 +94,7 @@ def _grey(image: np.ndarray) -> np.ndarray:
 
 
 def _outline(labels: np.ndarray) -> np.ndarray:
-    """Inner outline of every cell."""
+    """Return the inner outline of every cell as bool (Y, X)."""
     padded = np.pad(labels, 1, mode="edge")
     inside = labels > 0
     neighbours = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])

@@ -63,12 +63,12 @@ class ProgressBar(QProgressBar):
 
 @dataclass
 class Pace:
-    """How long a run will still take, from how fast it has been."""
+    """Estimates how long a run will still take from its speed so far."""
 
     _first: tuple[float, float] | None = field(default=None, init=False)
 
     def seconds_left(self, fraction: float, now: float | None = None) -> float | None:
-        """Seconds until `fraction` (0 to 1) reaches 1; None until there is something to go by."""
+        """Return the seconds until `fraction` (0 to 1) reaches 1; None until that can be estimated."""
         now = time.monotonic() if now is None else now
         if not 0 < fraction <= 1:
             self._first = (now, 0.0) if self._first is None or fraction <= 0 else self._first

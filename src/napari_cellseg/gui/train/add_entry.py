@@ -123,7 +123,7 @@ def write_entry(cells: Cells, folder: Path, name: str, replace: bool = False, wh
 
 
 def _group(cells: Cells, whole: str) -> str:
-    """What an image was taken from: its file, else what it was cut out of, else its stack; of others its own hash."""
+    """Return what an image was taken from: its file, else its origin, else its stack, else its own hash."""
     image = cells.segmented.image
     taken_from = image.source or (image.origin.title if image.origin is not None else whole)
     if not taken_from:
@@ -155,7 +155,7 @@ def entry_in_words(entry: Entry) -> str:
 
 
 def part_in_words(fraction: float) -> str:
-    """Return a part as per cent; never 0 % of something, nor 100 % of less than all."""
+    """Return a fraction as per cent: 0 % only of nothing, and 100 % only of all."""
     if fraction >= 1 or fraction <= 0:
         return f"{round(100 * fraction)} %"
     return "< 1 %" if fraction < 0.01 else f"{min(round(100 * fraction), 99)} %"

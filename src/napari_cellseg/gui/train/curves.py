@@ -1,4 +1,4 @@
-"""How a training goes, painted: the loss while learning, and the loss on what it does not learn from."""
+"""Curves of a training under way: the loss on the training images, and on those that are held out."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class StillPlot(Plot):
         self.setToolTip(tooltip)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Leave the mouse to what is below."""
+        """Leave the mouse to the widget below."""
         event.ignore()
 
     mouseMoveEvent = mouseReleaseEvent = mousePressEvent
@@ -50,7 +50,7 @@ class TrainCurves(StillPlot):
         self.best: int | None = None
 
     def show_history(self, history: CurvePoints) -> None:
-        """Show what is known so far."""
+        """Show the points that are known so far."""
         self.line = _thinned(history.places, history.losses)
         self.checks = np.array([history.check_places, history.check_losses], float).T.reshape(-1, 2)
         self.best = history.best
@@ -100,7 +100,7 @@ class TrainCurves(StillPlot):
 
 
 class OverlapCurves(StillPlot):
-    """IoU and Dice of the foreground on what was held out, over the run: 0 at the bottom, 1 at the top."""
+    """IoU and Dice of the foreground on held-out images, over the run: 0 at the bottom, 1 at the top."""
 
     title = "IoU, Dice (higher is better)"
 
@@ -111,7 +111,7 @@ class OverlapCurves(StillPlot):
         self.curves: dict[str, np.ndarray] = {}
 
     def show_history(self, history: CurvePoints) -> None:
-        """Show what is known so far."""
+        """Show the points that are known so far."""
         self.places = np.array(history.check_places, float)
         curves = {"IoU": np.array(history.check_iou, float), "Dice": np.array(history.check_dice, float)}
         self.curves = {name: values for name, values in curves.items() if np.isfinite(values).any()}

@@ -87,7 +87,7 @@ class TrainDataSection(QWidget):
         return self._reading is not None
 
     def selected(self) -> Sample | None:
-        """The selected image; without one the first that can be used."""
+        """Return the selected image; without a selection the first usable one."""
         selected = self._row()
         indices = [r.index for r in ([selected] if selected is not None else self.rows) if r.index is not None]
         return self.loaded.samples[indices[0]] if self.loaded is not None and indices else None
@@ -220,7 +220,7 @@ class TrainDataSection(QWidget):
             item.setSelected(selected is not None and found.name == selected.name)
 
     def _row(self) -> DataRow | None:
-        """The selected row."""
+        """Return the selected row."""
         place = self.list.selected_row()
         return None if place is None else self.rows[place]
 

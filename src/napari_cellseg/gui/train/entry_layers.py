@@ -1,4 +1,4 @@
-"""An entry of a training set as layers: image, labels and reviewed area, to be looked at and changed."""
+"""An entry of a training set as layers: image, labels and reviewed area, which can be edited."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class EntryLayers:
         look_at(self._bench, self._shown[sample.name].layers)
 
     def replaced(self, folder: Path, name: str, before: Stamp, after: Stamp) -> None:
-        """Note that what the layers of an entry show is in its files now."""
+        """Note that the layers of an entry were saved to its files."""
         if name in self._shown and self._is_of(name, folder, before):
             self._shown[name] = replace(self._shown[name], stamp=after)
 

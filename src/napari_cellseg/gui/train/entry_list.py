@@ -28,7 +28,7 @@ class EntryList(Rows):
         return items[0].text(0) if items else None
 
     def show_entries(self, entries: Sequence[Entry], colors: Colors | None) -> None:
-        """List these; no signal of a selection comes meanwhile."""
+        """List some entries; no selection signal is emitted meanwhile."""
         selected = self.selected()
         with QSignalBlocker(self):
             self.clear()

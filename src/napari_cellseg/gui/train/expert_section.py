@@ -105,7 +105,7 @@ class TrainDataExpertSection(QWidget):
         return {group: form.changes() for group, form in self.forms.items()}
 
     def words(self) -> tuple[str, ...]:
-        """Return these as words of the command line."""
+        """Return the settings as words of the command line."""
         return (*groups.option_words(self.values(), self._from_parent), *self.files.words())
 
     def check(self, minutes: float | None) -> TrainParams:

@@ -95,14 +95,14 @@ class TrainFilesSection(QWidget):
         return self.choice.words()
 
     def choose(self, choice: FileChoice) -> None:
-        """Choose something else for the present dataset."""
+        """Choose other files for the present dataset."""
         if self._data is not None:
             self._choices[self._data] = choice
             self._check()
             self.changed.emit()
 
     def show_data(self, data: DataChoice, loaded: Loaded | None) -> None:
-        """Follow the dataset: what was chosen for it, checked against its images once they were read."""
+        """Show the files of a dataset, checked against its images once those were read."""
         if (data, loaded) != (self._data, self._loaded):
             self._data, self._loaded = data, loaded
             self._check()

@@ -28,7 +28,7 @@ from ..viewer.bench import Workbench
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """One press of Start.
+    """The settings of one training.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class TrainRequest:
     command: str = "finetune"
 
     def words(self) -> list[str]:
-        """Return the command line that does this."""
+        """Return the command line that carries this out."""
         if self.resume:
             return [self.command, "--resume", "--out", str(self.out)]
         if self.data is not None:
@@ -284,7 +284,7 @@ _jobs: WeakKeyDictionary[Workbench, TrainJob] = WeakKeyDictionary()
 
 
 def job_of(bench: Workbench) -> TrainJob:
-    """Return the one training of a viewer: it goes on when the widget's dock is closed."""
+    """Return the training of a viewer, which goes on when the widget's dock is closed."""
     if bench not in _jobs:
         _jobs[bench] = TrainJob()
     return _jobs[bench]

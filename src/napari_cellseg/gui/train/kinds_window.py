@@ -93,7 +93,7 @@ class KindsWindow(QDialog):
         return self._sorting is not None
 
     def selected_images(self) -> list[str]:
-        """Images that are selected."""
+        """Return the names of the selected images."""
         return [self.model.names[index.row()] for index in self.pictures.selectionModel().selectedIndexes()]
 
     def sort(self) -> None:
@@ -109,7 +109,7 @@ class KindsWindow(QDialog):
         self._enable()
 
     def move_selected(self) -> None:
-        """Put the selected images into the kind that is named."""
+        """Move the selected images to the kind that is named."""
         images = self.selected_images()
         try:
             self._show(self.table.moved(images, kind_name(self.to.currentText())))
@@ -222,7 +222,7 @@ class KindsWindow(QDialog):
             self._show(KindTable(table.images, table.kinds, table.groups, weights))
 
     def _show(self, table: KindTable) -> None:
-        """Show other kinds, with the same ones selected as far as they are there."""
+        """Show other kinds; those that were selected stay so."""
         selected = self.selected_images()
         self.table = self._tables[self.source] = table
         self.kinds.show_table(table)

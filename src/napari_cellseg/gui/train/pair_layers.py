@@ -17,7 +17,7 @@ COLORS = {"truth": "#78ff3c", "found": "#00c8ff"}
 
 
 class PairLayers:
-    """The layers of one image at a time; the next one is put into the same layers, and what is not needed is hidden.
+    """The layers of one image at a time; the next one reuses them, and layers that it does not need are hidden.
 
     They are not removed: napari 0.9 on a software renderer crashes when an image and labels were removed, and an image
     in colours is drawn then.

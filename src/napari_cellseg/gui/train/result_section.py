@@ -1,4 +1,4 @@
-"""How good a version is on images that were held out: figures, its report, and the worst images."""
+"""Figures of a version on held-out images, its report, and the worst images."""
 
 from __future__ import annotations
 

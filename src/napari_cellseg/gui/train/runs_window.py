@@ -1,4 +1,4 @@
-"""Trainings side by side, in a window of its own: figures, curves, and what differs between their settings."""
+"""A window that compares trainings: figures, curves, and the settings that differ."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from ..viewer.bench import Workbench
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """One press of Start search.
+    """The settings of one search.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class SearchRequest:
     options: tuple[str, ...] = ()
 
     def words(self) -> list[str]:
-        """Return the command line that does this."""
+        """Return the command line that carries this out."""
         words = ["search", *self.data.words(), "--out", str(self.out), "--minutes", f"{self.minutes:g}"]
         words += ["--trials", str(self.trials), *(["--parent", self.parent] if self.parent else [])]
         return [*words, *self.options]
@@ -51,7 +51,7 @@ class SearchRequest:
 
 @dataclass(frozen=True)
 class Tried:
-    """Settings that were tried, as the last of their trainings went.
+    """Settings that were tried, with the result of their last training.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class SearchOutcome:
-    """How a search ended: in a sentence, and whether it failed."""
+    """The outcome of a search: a sentence, and whether it failed."""
 
     request: SearchRequest
     failed: bool
@@ -165,7 +165,7 @@ _jobs: WeakKeyDictionary[Workbench, SearchJob] = WeakKeyDictionary()
 
 
 def search_job_of(bench: Workbench) -> SearchJob:
-    """Return the one search of a viewer."""
+    """Return the search of a viewer."""
     if bench not in _jobs:
         _jobs[bench] = SearchJob()
     return _jobs[bench]

@@ -162,8 +162,8 @@ class TrainStartSection(QWidget):
         self.fold = Fold("train_curves_fold", "Curves", "How the loss fell.", inside, True)
         self.fold.add_beside(self.compare)
         in_column(
-            in_row(QLabel("Start from"), (self.parent_model, 1), self.use, self.figures),
-            in_row(self.time, self.minutes, (self.lineage, 1), self.models),
+            in_row(QLabel("Start from"), (self.parent_model, 1), self.use, self.figures, spacing=6),
+            in_row(self.time, self.minutes, (self.lineage, 1), self.models, spacing=6),
             in_row(self.start, (self.progress, 1), self.cancel, spacing=5),
             self.message, self.fold, into=self, spacing=5,
         )  # fmt: skip
@@ -178,7 +178,7 @@ class TrainStartSection(QWidget):
         if len(names) == 1 and version is not None and not version.bundled:
             text = "from scratch"
         if self.parent_name == SCRATCH and version is None:
-            names, text = ["nothing"], "knows nothing"
+            names, text = ["nothing"], "untrained"
         self.lineage.setText(text if names else "")
         about = version.description if version is not None else ""
         self.lineage.setToolTip(f"Where this version comes from: {text}\n{about}".strip())

@@ -157,7 +157,7 @@ class TrainWidget(Dock):
         return self.job.data is not None or self.start_section.parent_name == SCRATCH
 
     def show_figures(self, name_or_path: str) -> None:
-        """Show how good a version was when it was made: against its parent, or on held-out images."""
+        """Show the figures of a version from when it was made: against its parent, or on held-out images."""
         try:
             version = load_model(name_or_path)
             comparison = read_comparison(version.path)
