@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_cellseg.gui.shared.pace import Pace
 from napari_cellseg.imaging.errors import CellsegError, ParamsError
 from napari_cellseg.imaging.image import Image, as_image
 from napari_cellseg.imaging.normalize import NormalizerParams
@@ -261,10 +260,3 @@ def test_importing_the_session_loads_neither_qt_nor_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
-
-
-def test_pace_tells_the_time_left() -> None:
-    pace = Pace()
-    assert pace.seconds_left(0.0, now=10.0) is None
-    assert pace.seconds_left(0.25, now=12.0) == pytest.approx(6.0)
-    assert pace.seconds_left(1.0, now=18.0) == pytest.approx(0.0)

@@ -52,7 +52,7 @@ def test_reports_arrive_in_order_and_other_lines_are_kept_apart() -> None:
     events = taken(child)
     assert [event["step"] for event in events] == list(range(500)) and events[0]["text"] == "µm ×"
     assert child.returncode == 0
-    assert set(child.said.splitlines()) == {"hello", "[1, 2]", "trouble"}
+    assert set(child.last_lines.splitlines()) == {"hello", "[1, 2]", "trouble"}
 
 
 def test_a_flood_drops_steps_but_not_what_it_ended_with() -> None:
@@ -73,7 +73,7 @@ def test_a_program_that_is_not_there_is_said_so() -> None:
     child = ChildProcess(["/nowhere/python", "-c", "pass"])
     child.start()
     assert child.wait(60) and child.returncode is None
-    assert "could not be started" in child.said
+    assert "could not be started" in child.last_lines
 
 
 def test_stop_is_the_end_of_its_input() -> None:

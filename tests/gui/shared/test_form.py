@@ -10,8 +10,11 @@ from qtpy.QtCore import QLocale, Qt
 from qtpy.QtWidgets import QComboBox, QLabel, QWidget
 
 from napari_cellseg.gui.shared.form import Form
+from napari_cellseg.gui.shared.numbers import NumberBox
 from napari_cellseg.imaging.errors import ParamsError
 from napari_cellseg.training.settings import setting
+
+from ..viewer.test_layout import turn_wheel
 
 
 @dataclass(frozen=True)
@@ -141,3 +144,18 @@ def test_a_default_that_changes_leaves_the_users_choice(form: Form[Cake]) -> Non
     assert form.value.eggs == 8
     form.set_unset("minutes", "for ever")
     assert native(form, "minutes").text() == "for ever"
+
+
+def test_the_wheel_scrolls_the_panel_and_changes_no_value(form: Form[Cake], qtbot: Any) -> None:
+    before = form.value
+    for name in form.fields:
+        for part in (native(form, name), *native(form, name).findChildren(NumberBox)):
+            if not part.hasFocus():
+                turn_wheel(part)
+    assert form.value == before
+    box = native(form, "eggs")
+    box.window().activateWindow()
+    box.setFocus()
+    qtbot.waitUntil(box.hasFocus, timeout=5_000)
+    turn_wheel(box)
+    assert form.value.eggs != before.eggs

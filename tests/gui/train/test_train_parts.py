@@ -15,6 +15,7 @@ from qtpy.QtCore import Qt
 
 from napari_cellseg.evaluation.changes import CellChange, ChangePicture, write_pictures
 from napari_cellseg.evaluation.compare import Comparison, SetFigures
+from napari_cellseg.gui.jobs.job_parts import JobBar
 from napari_cellseg.gui.shared.pictures import BOTH, NEW, OLD, caption, paint_change
 from napari_cellseg.gui.shared.question import Question
 from napari_cellseg.gui.train.add_entry import part_in_words
@@ -197,3 +198,20 @@ def test_history_and_facts_come_from_the_reports(viewer: Any, qtbot: Any, tmp_pa
     assert job.facts.startswith("Learning from 1 image, 1,234 cells. Checked on 1 part held out") and "N." in job.facts
     assert job.history.places == [0.25, 0.5, 0.75, 1.0] and job.history.best == 1
     assert job.history.check_places == [0.5, 0.5, 1.0] and math.isnan(job.history.check_f1[0])
+
+
+def test_a_bar_shows_the_phase_of_its_job(viewer: Any, qtbot: Any, tmp_path: Path) -> None:
+    job = TrainJob()
+    bar = JobBar(job, "bar", "How far it is.")
+    qtbot.addWidget(bar)
+    assert bar.value() == 0 and not bar.is_busy
+    step = json.dumps({"event": "step", "step": 3, "done": 0.25, "loss": 1, "seconds_left": 200})
+    program = f'import sys; print(\'{{"event": "start"}}\'); print({step!r}, flush=True); sys.stdin.read()'
+    assert job.start(TrainRequest(tmp_path, "a", tmp_path / "new", 1.0), [sys.executable, "-c", program])
+    assert bar.is_busy, "nobody knows how long the start takes"
+    qtbot.waitUntil(lambda: bar.format() == "step 3, 3 min left", timeout=60_000)
+    assert not bar.is_busy and bar.value() == 250
+    job.cancel()
+    assert bar.is_busy
+    qtbot.waitUntil(lambda: not job.running, timeout=60_000)
+    assert bar.value() == 0 and not bar.format() and not bar.is_busy

@@ -162,7 +162,7 @@ def test_kinds_are_found_renamed_moved_weighted_and_learned_from(train: Any, tmp
     press(window.use_button, qtbot)
     qtbot.waitUntil(lambda: train.kinds.window is None, timeout=5_000)
     files = train.data_expert.files
-    assert not files.problem and "2 odd = ones" in files.groups.said.text() and "50 % odd = ones" in message(train)
+    assert not files.problem and "2 odd = ones" in files.groups.about.text() and "50 % odd = ones" in message(train)
     rows = read_rows(files.choice.groups)
     assert [rows[f"im{i}"]["kind"] for i in range(3)] == ["odd = ones", "odd = ones", "DAPI"]
     # Start tells the trainer, and the window finds them again.
@@ -251,16 +251,16 @@ def test_a_split_and_a_table_can_be_chosen_and_are_checked(
     picked = [str(split)]
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (picked[0], ""))
     press(files.split.choose, qtbot)
-    assert "5 to learn from, 3 held out. 1 image(s) of the split are not" in files.split.said.text()
+    assert "5 to learn from, 3 held out. 1 image(s) of the split are not" in files.split.about.text()
     assert not train.data_expert.forms["data"]["validation"].enabled
     picked[0] = str(write_groups(tmp_path / "others.csv", [("x1", "a", "1")]))
     press(files.groups.choose, qtbot)
-    assert "knows none of these images: it lacks 'im0', but has 'x1'" in files.groups.said.text()
+    assert "knows none of these images: it lacks 'im0', but has 'x1'" in files.groups.about.text()
     press(train.start_section.start, qtbot)
     assert not train.job.running and "knows none of these images" in message(train)
     picked[0] = str(write_groups(tmp_path / "mine.csv", [(name, f"kind {i % 2}", "") for i, name in enumerate(names)]))
     press(files.groups.choose, qtbot)
-    assert files.groups.said.text() == "4 kind 0, 4 kind 1."
+    assert files.groups.about.text() == "4 kind 0, 4 kind 1."
     begin(train, qtbot)
     outcome = ended(train, qtbot)
     assert not outcome.failed, outcome
@@ -286,7 +286,7 @@ def test_a_damaged_split_is_told_and_not_started(train: Any, tmp_path: Path, qtb
     (tmp_path / "split.json").write_text(text)
     files = train.data_expert.files
     files.choose(replace(files.choice, split=tmp_path / "split.json"))
-    assert files.problem and files.split.said.text() == files.problem
+    assert files.problem and files.split.about.text() == files.problem
     press(train.start_section.start, qtbot)
     assert not train.job.running and message(train)[:30] == files.problem[:30]
     unfold(train, qtbot, train.search_fold)

@@ -1,4 +1,4 @@
-"""The Batch widget: a whole folder with one recipe, in the background; its results in a list, to be looked at."""
+"""The Batch widget: segments a folder with one recipe in the background, and lists the results."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from ..jobs.batch_rows import Key
 from ..shared.bindings import Bindings
 from ..shared.colors import theme_colors
 from ..shared.fold import Fold
+from ..shared.layout import in_column
 from ..shared.workers import Latest
 from ..viewer.dock import Dock
 from ..viewer.layer_image import layer_path
@@ -71,7 +72,7 @@ class BatchWidget(Dock):
         self.done_section.report_asked.connect(self.make_report)
         self._bindings = Bindings(self)
         self._bindings.bind(self.job.ended, self._on_ended)
-        self._bindings.bind(self.opening.said, self.run_section.say)
+        self._bindings.bind(self.opening.said, self.run_section.report)
         self._bindings.bind(self.opening.changed, self._on_opened)
         self._bindings.bind(self.opening.saved, self._on_saved)
         for latest in (self._loading, self._flagging, self._reporting):
@@ -84,7 +85,7 @@ class BatchWidget(Dock):
         return self.input_section.busy or self._loading.busy or self._flagging.busy or self._reporting.busy
 
     def choose(self, paths: list[str | Path]) -> None:
-        """Take a folder, or files."""
+        """Choose a folder, or files."""
         self.input_section.choose(paths)
 
     def offer(self, layer: Layer | None) -> None:
@@ -94,22 +95,22 @@ class BatchWidget(Dock):
             self.choose([Path(path).parent])
 
     def run(self, resume: bool = False) -> None:
-        """Start the batch, or go on with it; what is missing is said."""
+        """Start the batch, or go on with it; show what is missing."""
         try:
             request = self.request(resume)
             self.job.start(request)
         except (CellsegError, OSError) as error:
-            self.run_section.say(str(error), True)
+            self.run_section.report(str(error), True)
             return
         self.settings.unfold(False)
 
     def request(self, resume: bool = False) -> BatchRequest:
-        """Return what a press of Run, or of Resume, would do.
+        """Return the request that Run, or Resume, starts.
 
         Raises
         ------
         CellsegError
-            Something is missing.
+            If something is missing.
         """
         files, out = self.input_section.files, self.output_section.out
         if not files or out is None:
@@ -137,14 +138,14 @@ class BatchWidget(Dock):
         path = dict((name, path) for path, name in self.input_section.files).get(row.image)
         path = path or (row.source or {}).get("path")
         if path is None or out is None:
-            self.run_section.say(f"Where {row.image} lies is not known. Choose its folder above.", True)
+            self.run_section.report(f"Where {row.image} lies is not known. Choose its folder above.", True)
             return
         recipe = request.recipe if request is not None and request.out == out else None
         if recipe is None and not row.has_result:
             try:
                 recipe = self.recipe_section.recipe()
             except CellsegError as error:
-                self.run_section.say(str(error), True)
+                self.run_section.report(str(error), True)
                 return
         self.opening.open(out, row, path, recipe)
 
@@ -160,15 +161,15 @@ class BatchWidget(Dock):
         return self.sheet
 
     def make_report(self) -> None:
-        """Write the report beside the window's thread, then show it in the browser."""
+        """Write the report in a background thread, then show it in the browser."""
         out = self.job.out
         rows = [row for row in self.job.rows.in_order() if row.state in FINISHED]
         if out is None:
             return
-        self.run_section.say("Writing the report …")
+        self.run_section.report("Writing the report …")
 
         def written(path: Path) -> None:
-            self.run_section.say(f"The report is {path}")
+            self.run_section.report(f"The report is {path}")
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(path)))
 
         self._reporting.ask(lambda: write_report(rows, out), written)
@@ -183,12 +184,12 @@ class BatchWidget(Dock):
             self.sheet.set_colors(colors)
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Look what the Segment widget says now."""
+        """Follow the Segment widget."""
         super().showEvent(event)
         self.recipe_section.refresh()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Take files and folders, and nothing else."""
+        """Accept files and folders only."""
         if any(url.isLocalFile() for url in event.mimeData().urls()):
             event.acceptProposedAction()
 
@@ -198,7 +199,7 @@ class BatchWidget(Dock):
         self.choose([url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()])
 
     def _take_up(self) -> None:
-        """Show the batch of this viewer, which goes on while the widget is closed."""
+        """Show the batch of this viewer, which may have gone on while the widget was closed."""
         request = self.job.request
         if request is not None:
             self.input_section.files, self.input_section.problem = request.files, ""
@@ -222,10 +223,10 @@ class BatchWidget(Dock):
         self.run_section.set_images(len(self.input_section.files), n_before)
         if not self.job.running and self.job.outcome is None:
             here = f" Results of {n_before:,} are there already; Resume leaves those alone." if n_before else ""
-            self.run_section.say(READY + here if self.input_section.files else "")
+            self.run_section.report(READY + here if self.input_section.files else "")
 
     def _flag(self) -> None:
-        """Look which images stand out, beside the window's thread."""
+        """Find the images that stand out, in a background thread."""
         rows = self.job.rows.counted()
 
         def look() -> dict[Key, str]:
@@ -255,15 +256,10 @@ class BatchWidget(Dock):
     def _on_failed(self, error: BaseException) -> None:
         if not isinstance(error, (CellsegError, OSError)):
             self.bench.failed(error)
-        self.run_section.say(str(error) or type(error).__name__, True)
+        self.run_section.report(str(error) or type(error).__name__, True)
 
     def _lay_out(self) -> None:
-        inside = QWidget()
-        settings = QVBoxLayout(inside)
-        settings.setContentsMargins(0, 0, 0, 0)
-        settings.setSpacing(7)
-        for section in (self.input_section, self.recipe_section, self.output_section):
-            settings.addWidget(section)
+        inside = in_column(self.input_section, self.recipe_section, self.output_section, spacing=7)
         self.settings = Fold("batch_settings", "Images, recipe, results", "What is to be done.", inside, True)
         self.settings.title.toggled.connect(self.done_section.set_low)
         column = QVBoxLayout()

@@ -1,16 +1,17 @@
-"""The list of images, and what came of the batch: what stands out, contact sheet, report."""
+"""The list of images with their results: those that stand out, contact sheet, report."""
 
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QWidget
 
 from ...results.rows import BatchRow
 from ..jobs.batch_job import BatchJob
 from ..jobs.batch_rows import BatchRows
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
-from ..shared.layout import shrinkable, small_button
+from ..shared.layout import in_column, in_row, shrinkable, small_button
+from ..shared.message import Message
 from .table import ALL, CORRECTED, FAILED, FLAGGED, BatchModel, BatchTable
 
 SHOW = {ALL: "all", FAILED: "failed", FLAGGED: "standing out", CORRECTED: "corrected"}
@@ -20,12 +21,12 @@ HINT = "Double-click an image to open it with its cells, ready for correction."
 
 
 class BatchDoneSection(QWidget):
-    """Table of the images with what can be done with them.
+    """Table of the images, and buttons for the selected one and for all.
 
     Signals
     -------
     opened(BatchRow)
-        An image is to be opened.
+        An image was chosen to be opened.
     save_asked(), sheet_asked(), report_asked()
     """
 
@@ -37,7 +38,6 @@ class BatchDoneSection(QWidget):
     def __init__(self, job: BatchJob, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._job, self._rows = job, job.rows
-        self._colors: Colors | None = None
         self._n_unsaved = 0
         self._build()
         self._bindings = Bindings(self)
@@ -47,19 +47,20 @@ class BatchDoneSection(QWidget):
         self._on_rows()
 
     def set_unsaved(self, n_unsaved: int) -> None:
-        """Say how many opened images were corrected and are not in the results yet."""
+        """Show how many opened images were corrected and are not in the results yet."""
         self._n_unsaved = n_unsaved
         self.save.setText(f"Save corrected ({n_unsaved})" if n_unsaved else "Save corrected")
         self._on_rows()
 
     def set_low(self, low: bool) -> None:
-        """Make room for what stands above the list, or use it."""
+        """Make the list low, so that the settings above it fit, or high."""
         self.table.setMinimumHeight(LOW if low else HIGH)
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
-        self._colors = colors
         self.model.set_colors(colors)
+        self.about.set_colors(colors)
+        self.tally.setStyleSheet(f"color: {colors.faint.name()};")
         self._on_rows()
 
     def _build(self) -> None:
@@ -77,53 +78,35 @@ class BatchDoneSection(QWidget):
         self.show_.setToolTip("Which images the list shows.")
         shrinkable(self.show_)
         self.show_.activated.connect(lambda i: self.model.set_show(self.show_.itemData(i)))
-        self.about = QLabel(HINT, objectName="batch_about")
-        self.about.setWordWrap(True)
-        self.open = small_button("batch_open", "Open", "Open the selected image with its cells, ready for correction.")
-        self.save = small_button(
-            "batch_save_corrected",
-            "Save corrected",
-            "Put what you corrected in the opened images into the results: labels, tables and counts.\n"
-            "They are marked as corrected, and no batch replaces them unless you say so.",
+        self.about = Message(HINT, "batch_about")
+        tip = "Open the selected image with its cells, ready for correction."
+        self.open = small_button("batch_open", "Open", tip, slot=self._on_open)
+        tip = (
+            "Save what you corrected in the opened images into the results: labels, tables and counts.\n"
+            "They are marked as corrected, and no batch replaces them unless you ask for it."
         )
-        self.sheet = small_button("batch_sheet", "Contact sheet", "All images with the outlines of their cells.")
-        self.report = small_button("batch_report", "Report", "Write report.html into the results, and show it.")
-        self.open.clicked.connect(self._on_open)
-        self.save.clicked.connect(self.save_asked)
-        self.sheet.clicked.connect(self.sheet_asked)
-        self.report.clicked.connect(self.report_asked)
-        top = QHBoxLayout()
-        top.addWidget(self.tally, 1)
-        top.addWidget(self.show_)
-        buttons = QGridLayout()
-        buttons.setSpacing(4)
-        for i, button in enumerate((self.open, self.save, self.sheet, self.report)):
-            buttons.addWidget(button, *divmod(i, 2))
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addLayout(top)
-        column.addWidget(self.table)
-        column.addWidget(self.about)
-        column.addLayout(buttons)
+        self.save = small_button("batch_save_corrected", "Save corrected", tip, slot=self.save_asked)
+        tip = "Show all images with the outlines of their cells."
+        self.sheet = small_button("batch_sheet", "Contact sheet", tip, slot=self.sheet_asked)
+        tip = "Write report.html into the results, and show it."
+        self.report = small_button("batch_report", "Report", tip, slot=self.report_asked)
+        top = in_row((self.tally, 1), self.show_)
+        first, second = in_row(self.open, self.save), in_row(self.sheet, self.report)
+        in_column(top, self.table, self.about, first, second, into=self)
 
     def _on_rows(self, *_: object) -> None:
-        tally, row = self._rows.tally(), self.table.selected()
+        tally, selected = self._rows.tally(), self.table.selected()
         n_done = tally["done"] + tally["skipped"] + tally["kept"]
         parts = [(n_done, "done"), (tally["failed"], "failed"), (len(self._rows) - n_done - tally["failed"], "to do")]
         self.tally.setText(", ".join(f"{n:,} {word}" for n, word in parts if n) or "no images yet")
-        self.open.setEnabled(row is not None)
+        self.open.setEnabled(selected is not None)
         self.save.setEnabled(self._n_unsaved > 0)
         for button in (self.sheet, self.report):
             button.setEnabled(n_done > 0)
-        text, warning = self._about(row)
-        self.about.setText(text)
-        if self._colors is not None:
-            self.about.setStyleSheet(f"color: {(self._colors.warning if warning else self._colors.faint).name()};")
-            self.tally.setStyleSheet(f"color: {self._colors.faint.name()};")
+        self.about.report(*self._about(selected))
 
     def _about(self, row: BatchRow | None) -> tuple[str, bool]:
-        """Say what is to be known: of the selected image, or of those that stand out."""
+        """Return a text about the selected image, or about those that stand out, and whether it is a warning."""
         if row is not None:
             is_wrong = row.state == "failed" or (row.has_result and bool(row.error))
             if is_wrong or (row.image, row.page) in self._rows.flags or row.notes:
@@ -137,6 +120,6 @@ class BatchDoneSection(QWidget):
         return f"{len(flags):,} {verb} out: {', '.join(named)}{more}. Have a look.", True
 
     def _on_open(self) -> None:
-        row = self.table.selected()
-        if row is not None:
-            self.opened.emit(row)
+        selected = self.table.selected()
+        if selected is not None:
+            self.opened.emit(selected)

@@ -11,11 +11,8 @@ from qtpy.QtWidgets import (
     QComboBox,
     QFileDialog,
     QGridLayout,
-    QHBoxLayout,
-    QLabel,
     QLineEdit,
     QMenu,
-    QPushButton,
     QWidget,
 )
 from superqt.utils import qdebounced
@@ -23,7 +20,8 @@ from superqt.utils import qdebounced
 from ...imaging.errors import CellsegError
 from ...imaging.read.finding import SUFFIXES, find_images, is_zarr, named_apart
 from ..shared.colors import Colors
-from ..shared.layout import NARROWEST, label, shrinkable
+from ..shared.layout import NARROWEST, button, in_row, label, shrinkable
+from ..shared.message import Message
 from ..shared.workers import Latest
 
 Files = tuple[tuple[str, str], ...]
@@ -34,12 +32,12 @@ SETTLE_MS = 250
 
 
 class BatchInputSection(QWidget):
-    """Folder or files, pattern and subfolders; looks beside the window's thread what there is.
+    """Folder or files, pattern and subfolders; the images are listed in a background thread.
 
     Signals
     -------
     found()
-        `files`, or `problem`, are others now.
+        `files`, or `problem`, have changed.
     """
 
     found = Signal()
@@ -49,7 +47,6 @@ class BatchInputSection(QWidget):
         self.files: Files = ()
         self.problem = NOTHING
         self.paths: list[Path] = []
-        self._colors: Colors | None = None
         self._finding = Latest(self._on_failed)
         self._look = qdebounced(self.look, timeout=SETTLE_MS)
         self._build()
@@ -70,7 +67,7 @@ class BatchInputSection(QWidget):
         return first if first.is_dir() and not is_zarr(first) else first.parent
 
     def choose(self, paths: Sequence[str | Path]) -> None:
-        """Take a folder, or files."""
+        """Choose a folder, or files."""
         self.paths = [Path(path) for path in paths]
         with QSignalBlocker(self.place):
             several = f"{len(self.paths)} files and folders"
@@ -79,7 +76,7 @@ class BatchInputSection(QWidget):
         self.look()
 
     def look(self) -> None:
-        """Look which images there are."""
+        """List the images."""
         paths = list(self.paths)
         if not paths:
             self._show((), NOTHING)
@@ -87,7 +84,7 @@ class BatchInputSection(QWidget):
         pattern = self.pattern.currentText().strip()
         wanted = None if pattern in ("", ANY, "*") else pattern
         recursive = self.subfolders.isChecked()
-        self.facts.setText("Looking …")
+        self.facts.report("Looking …")
 
         def find() -> tuple[Files, str]:
             try:
@@ -99,16 +96,15 @@ class BatchInputSection(QWidget):
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
-        self._colors = colors
-        self._show_facts()
+        self.facts.set_colors(colors)
 
     def _build(self) -> None:
         self.place = QLineEdit(objectName="batch_folder")
         self.place.setPlaceholderText("folder of images")
         self.place.setMinimumWidth(NARROWEST)
         self.place.editingFinished.connect(self._on_place)
-        self.browse = QPushButton("Choose …", objectName="batch_choose")
-        self.browse.setToolTip("Choose a folder of images, or single files. They can also be dropped on this panel.")
+        tip = "Choose a folder of images, or single files. They can also be dropped on this panel."
+        self.browse = button("batch_choose", "Choose …", tip)
         menu = QMenu(self.browse)
         menu.addAction("Folder …", self._on_folder)
         menu.addAction("Files …", self._on_files)
@@ -125,8 +121,7 @@ class BatchInputSection(QWidget):
         self.subfolders.setChecked(True)
         self.subfolders.setToolTip("Also images in the folders inside this folder. The results keep these folders.")
         self.subfolders.toggled.connect(lambda _: self.look())
-        self.facts = QLabel(NOTHING, objectName="batch_found")
-        self.facts.setWordWrap(True)
+        self.facts = Message(NOTHING, "batch_found")
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(5)
@@ -134,11 +129,8 @@ class BatchInputSection(QWidget):
         grid.addWidget(label("Images"), 0, 0)
         grid.addWidget(self.place, 0, 1)
         grid.addWidget(self.browse, 0, 2)
-        row = QHBoxLayout()
-        row.addWidget(self.pattern, 1)
-        row.addWidget(self.subfolders)
         grid.addWidget(label("Only"), 1, 0)
-        grid.addLayout(row, 1, 1, 1, 2)
+        grid.addLayout(in_row((self.pattern, 1), self.subfolders, spacing=6), 1, 1, 1, 2)
         grid.addWidget(self.facts, 2, 0, 1, 3)
 
     def _show(self, files: Files, problem: str) -> None:
@@ -148,10 +140,9 @@ class BatchInputSection(QWidget):
 
     def _show_facts(self) -> None:
         n = len(self.files)
-        self.facts.setText(self.problem or f"{n:,} image{'' if n == 1 else 's'} found")
-        if self._colors is not None:
-            bad = self.problem and self.problem != NOTHING
-            self.facts.setStyleSheet(f"color: {(self._colors.warning if bad else self._colors.faint).name()};")
+        self.facts.report(
+            self.problem or f"{n:,} image{'' if n == 1 else 's'} found", self.problem not in ("", NOTHING)
+        )
 
     def _on_place(self) -> None:
         text = self.place.text().strip()

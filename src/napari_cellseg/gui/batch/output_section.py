@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QLineEdit, QWidget
 
 from ...results.outputs import OUTPUTS, Output
 from ...training.settings import setting
 from ..shared.fold import Fold
 from ..shared.form import Form
-from ..shared.layout import NARROWEST, label
+from ..shared.layout import NARROWEST, button, in_column, in_row, label
 
 FOLDER = "cellseg"
 
@@ -94,21 +94,12 @@ class BatchOutputSection(QWidget):
         self.place.setMinimumWidth(NARROWEST)
         self.place.setToolTip("The results are written into this folder, which is made where it is missing.")
         self.place.editingFinished.connect(self._on_place)
-        self.browse = QPushButton("Choose …", objectName="batch_choose_out")
-        self.browse.setToolTip("Choose another folder for the results.")
-        self.browse.clicked.connect(self._on_browse)
+        tip = "Choose another folder for the results."
+        self.browse = button("batch_choose_out", "Choose …", tip, self._on_browse)
         tip = "Settings that are rarely needed."
         self.fold = Fold("batch_more", "Cluster, corrected results", tip, self.more, False)
-        to = QHBoxLayout()
-        to.addWidget(label("Save to"))
-        to.addWidget(self.place, 1)
-        to.addWidget(self.browse)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(5)
-        column.addLayout(to)
-        column.addWidget(self.saved)
-        column.addWidget(self.fold)
+        to = in_row(label("Save to"), (self.place, 1), self.browse, spacing=6)
+        in_column(to, self.saved, self.fold, into=self, spacing=5)
 
     def _set(self, out: Path | None) -> None:
         with QSignalBlocker(self.place):

@@ -8,19 +8,21 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QAbstractListModel, QModelIndex, QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QKeyEvent, QPainter, QPen, QPixmap
-from qtpy.QtWidgets import QAbstractItemView, QComboBox, QDialog, QHBoxLayout, QLabel, QListView, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QComboBox, QDialog, QLabel, QVBoxLayout, QWidget
 
 from ...results.rows import BatchRow
 from ..jobs.batch_job import BatchJob
 from ..jobs.batch_rows import BatchRows
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
+from ..shared.layout import in_column, in_row
+from ..shared.pictures import picture_list
 from ..shared.plots import Plot
 
 SIDE = 144
 CELL = QSize(SIDE + 18, SIDE + 44)
 SIZE = QSize(940, 620)
-# Pictures in memory: some screens full, at about 80 kB each.
+# Number of pictures in memory, of about 80 kB each.
 KEPT = 400
 MARGIN, N_BINS, PLOT_HEIGHT = 10, 40, 96
 IN_ORDER, BY_COUNT, FLAGGED_FIRST = "order", "count", "flagged"
@@ -40,7 +42,7 @@ class CountsPlot(Plot):
         self.flagged = np.zeros(0, dtype=bool)
 
     def set_counts(self, counts: np.ndarray, flagged: np.ndarray) -> None:
-        """Show other counts; `flagged` says which images stand out."""
+        """Show other counts; `flagged` are the images that stand out."""
         self.counts, self.flagged = counts, flagged
         self.update()
 
@@ -163,7 +165,7 @@ class BatchSheet(QDialog):
         self.fill()
 
     def fill(self, _: Any = None) -> None:
-        """Show what there is now."""
+        """Show the present results."""
         self.model.out = self._job.out
         self.model.fill(self.sort.currentData())
         rows = self.model.shown
@@ -199,32 +201,16 @@ class BatchSheet(QDialog):
         for value, text in SORTS.items():
             self.sort.addItem(text, value)
         self.sort.activated.connect(self.fill)
-        self.view = QListView(objectName="batch_sheet_view")
-        self.view.setModel(self.model)
-        self.view.setViewMode(QListView.ViewMode.IconMode)
-        self.view.setMovement(QListView.Movement.Static)
-        self.view.setResizeMode(QListView.ResizeMode.Adjust)
-        self.view.setUniformItemSizes(True)
-        self.view.setIconSize(QSize(SIDE, SIDE))
-        self.view.setGridSize(CELL)
+        self.view = picture_list("batch_sheet_view", self.model, SIDE, CELL)
         self.view.setWordWrap(True)
         self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.view.doubleClicked.connect(lambda index: self.opened.emit(self.model.shown[index.row()]))
-        top = QHBoxLayout()
-        left = QVBoxLayout()
-        left.addWidget(self.plot)
-        row = QHBoxLayout()
-        row.addWidget(QLabel("Images"))
-        row.addWidget(self.sort)
-        row.addStretch(1)
-        left.addLayout(row)
-        top.addLayout(left, 3)
-        top.addWidget(self.facts, 2)
-        column = QVBoxLayout(self)
-        column.addLayout(top)
-        column.addWidget(self.view, 1)
+        left = in_column(self.plot, in_row(QLabel("Images"), self.sort, None, spacing=6), spacing=6)
+        outer = QVBoxLayout(self)
+        outer.addLayout(in_row((left, 3), (self.facts, 2), spacing=6))
+        outer.addWidget(self.view, 1)
 
 
 def _short(name: str, most: int = 22) -> str:
-    """Shorten a name in the middle: its end tells images of one series apart."""
+    """Shorten a name in the middle: its end distinguishes images of one series."""
     return name if len(name) <= most else f"{name[: most // 2 - 1]}…{name[-(most // 2) :]}"

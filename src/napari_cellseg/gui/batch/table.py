@@ -23,7 +23,7 @@ _ORDER = ("running", "failed", "waiting", "done", "skipped", "kept")
 
 
 class BatchModel(QAbstractTableModel):
-    """Rows of a batch as Qt's views want them.
+    """Rows of a batch as a Qt model.
 
     A row stays where it is while the batch goes on, also in a sorted list: it does not jump from under the mouse.
 
@@ -39,7 +39,7 @@ class BatchModel(QAbstractTableModel):
         self.rows = rows
         self.show = ALL
         self._colors: Colors | None = None
-        # Numbers of the rows in the order of the list; and where each number is, once somebody wants to know.
+        # Numbers of the rows in the order of the list; and the place of each number, once it is asked for.
         self._shown: list[int] = []
         self._places: dict[int, int] | None = None
         self._added: tuple[str, str, int] | None = None
@@ -116,7 +116,7 @@ class BatchModel(QAbstractTableModel):
         self.layoutChanged.emit()
 
     def state(self, row: BatchRow) -> str:
-        """Say in few words what became of an image."""
+        """Return the state of an image in few words."""
         if row.state == "running":
             image, part = self.rows.part
             return f"running {part:.0%}" if image == row.image and part else "running"
@@ -132,7 +132,7 @@ class BatchModel(QAbstractTableModel):
         return f"{words}; {flag}" if flag else words
 
     def about(self, row: BatchRow) -> str:
-        """Say all that is known of an image."""
+        """Return all that is known of an image, as text."""
         lines = [row.title]
         flag = self.rows.flags.get((row.image, row.page))
         if row.state == "failed":
@@ -140,7 +140,7 @@ class BatchModel(QAbstractTableModel):
         if row.state == "skipped":
             lines.append("Done before in the same way, and left as it was.")
         if row.state == "kept":
-            lines.append("Corrected by a person, and left as it was.")
+            lines.append("Manually corrected, and left as it was.")
         if _is_changed(row):
             lines.append(row.error)
         if row.has_result and row.median_area_px is not None:
@@ -288,12 +288,12 @@ class BatchTable(QTableView):
 
 
 def _is_changed(row: BatchRow) -> bool:
-    """Whether an image became another since its labels were corrected: it has a result, and an error that says so."""
+    """Whether an image file changed after its labels were corrected: it has a result and an error."""
     return row.has_result and bool(row.error)
 
 
 def _without(error: str, row: BatchRow) -> str:
-    """Leave out the name of the image, which stands beside it, so that the narrow column says why."""
+    """Drop the name of the image, which is shown beside it, so that the reason fits the narrow column."""
     for name in (str(row.source.get("path", "")), row.image, row.image.rpartition("/")[2]):
         if name and error.startswith(name):
             return error[len(name) :].lstrip(": ")

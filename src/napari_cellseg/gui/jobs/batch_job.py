@@ -1,4 +1,4 @@
-"""One batch under way: the child process, what it has said so far, and what became of it."""
+"""A batch in a child process: its reports so far, and its outcome."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ...imaging.errors import CellsegError
 from ...results.rows import FINISHED, BatchRow
 from ...segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ...segmentation.recipe import Recipe
-from ..shared.pace import in_words
+from ..shared.progress_bar import in_words
 from ..viewer.bench import Bench
 from .batch_rows import BatchRows
 from .child_job import ChildJob
@@ -24,7 +24,7 @@ from .child_process import ChildProcess
 
 @dataclass(frozen=True)
 class BatchRequest:
-    """One press of Run or Resume.
+    """The settings of one batch, started by Run or Resume.
 
     Attributes
     ----------
@@ -35,11 +35,11 @@ class BatchRequest:
     recipe : Recipe
     options : RunOptions
     resume : bool
-        Leave out what is done already with this recipe.
+        Skip images that are done already with this recipe.
     scheduler : str
         Address of a Dask cluster; empty for this computer.
     overwrite : bool
-        Also replace what a person corrected.
+        Also replace manually corrected results.
     """
 
     files: tuple[tuple[str, str], ...]
@@ -51,7 +51,7 @@ class BatchRequest:
     overwrite: bool = False
 
     def words(self, folder: Path) -> list[str]:
-        """Return the command line that does this, and write what it reads into a folder."""
+        """Return the command line that carries this out, and write the files that it reads into a folder."""
         recipe, files = folder / "recipe.json", folder / "files.json"
         self.recipe.write(recipe, self.options)
         files.write_text(json.dumps(self.files), encoding="utf-8")
@@ -63,13 +63,13 @@ class BatchRequest:
 
 @dataclass(frozen=True)
 class BatchOutcome:
-    """What became of a batch.
+    """The outcome of a batch.
 
     Attributes
     ----------
     request : BatchRequest
     stopped, failed : bool
-        Ended by the person; ended by an error, not counting those of single images.
+        Ended by the user; ended by an error, errors of single images not counted.
     sentence : str
         What happened and what can be done next.
     """
@@ -81,7 +81,10 @@ class BatchOutcome:
 
 
 class BatchJob(ChildJob):
-    """At most one batch per viewer; it is idle, starting, running or stopping, and ends with a BatchOutcome."""
+    """At most one batch per viewer; ends with a BatchOutcome."""
+
+    starting_sentence = "Starting: loading the network …"
+    stopping_sentence = "Stopping. What is done stays done …"
 
     # Rows that came since the last look are shown together; more wait for the next, so that the window stays quick.
     at_once = 500
@@ -98,10 +101,11 @@ class BatchJob(ChildJob):
         self._n_worked = 0
         self._began = 0.0
         self._folder: Path | None = None
+        self._heard: list[BatchRow] = []
 
     @property
     def n_finished(self) -> int:
-        """Number of images of this batch that are done, failed or left out."""
+        """Number of images of this batch that are done, failed or skipped."""
         return len(self._finished)
 
     @property
@@ -113,10 +117,10 @@ class BatchJob(ChildJob):
         return min((self.n_finished + (0 if image in self._finished else part)) / self.n_images, 1.0)
 
     def seconds_left(self, now: float | None = None) -> float | None:
-        """Seconds that the batch will still take; None until there is something to go by."""
+        """Return the seconds that the batch will still take; None until that can be estimated."""
         image, part = self.rows.part
         worked = self._n_worked + (0 if image in self._finished else part)
-        # A part of the first image says little: the network is loaded in it.
+        # The first image is no measure: the network is loaded in its time.
         if not self._began or not self._n_worked:
             return None
         now = time.monotonic() if now is None else now
@@ -129,81 +133,62 @@ class BatchJob(ChildJob):
         text = f"{self.n_finished:,} of {self.n_images:,}"
         return text if left is None else f"{text}, {in_words(left)} left"
 
-    def start(self, request: BatchRequest, words: list[str] | None = None) -> bool:
-        """Start a batch, unless one is under way; `words` stand in for our own command line.
-
-        Raises
-        ------
-        OSError or OutputError
-            What the child is to read cannot be written.
-        """
-        if self._child is not None:
-            return False
+    def _begin(self, request: BatchRequest) -> list[str]:
         self._folder = Path(tempfile.mkdtemp(prefix="napari-cellseg-"))
         own = request.words(self._folder)
-        self.request, self.out, self.outcome = request, request.out, None
-        self.notes, self._phase, self._finished, self._n_worked, self._began = [], "", set(), 0, 0.0
+        self.out = request.out
+        self._phase, self._finished, self._n_worked, self._began = "", set(), 0, 0.0
         self.n_images = len(request.files)
         if not request.resume:
             self.rows.set_images([name for _, name in request.files])
-        self._launch(own, words)
-        return True
+        return own
 
     def close(self) -> None:
-        """Let the batch stop by itself, unheard; called when the window goes."""
+        """Let the batch stop by itself, without listening; called when the window closes."""
         super().close()
-        # What the child reads it has read once it said so; one that starts only now would find that it is to stop.
+        # A running child has read these files; one that starts only now finds that it is to stop.
         self._drop_folder()
 
-    def sentence(self) -> str:
-        """Say in words how far it is."""
-        if self.kind == "starting":
-            return "Starting: loading the network …"
-        if self.kind == "stopping":
-            return "Stopping. What is done stays done …"
-        if self.kind == "running":
-            image, part = self.rows.part
-            now = f"{image}: {part:.0%}" if image and part else image
-            return self._phase or " ".join([*self.notes[-1:], now]).strip() or "Working …"
-        return "" if self.outcome is None else self.outcome.sentence
+    def _sentence(self) -> str:
+        image, part = self.rows.part
+        now = f"{image}: {part:.0%}" if image and part else image
+        return self._phase or " ".join([*self.notes[-1:], now]).strip() or "Working …"
 
     def _hear(self, events: list[dict[str, Any]]) -> bool:
-        rows: list[BatchRow] = []
-        for event in events:
-            kind = event.get("event")
-            if kind == "row":
-                self._hear_row(event, rows)
-            elif kind == "running":
-                self.rows.put(rows)
-                rows = []
-                self._began = self._began or time.monotonic()
-                self._phase = ""
-                self.rows.run(str(event.get("image", "")))
-                self._become("running")
-            elif kind == "progress":
-                self._hear_progress(event)
-            elif kind == "plan":
-                self._become("running")
-            elif kind == "note":
-                self.notes.append(str(event.get("text", "")))
-                self.changed.emit()
-            elif kind in ("done", "error"):
-                self._last = dict(event)
-        self.rows.put(rows)
+        super()._hear(events)
+        self._put_heard()
         return True
 
-    def _part(self) -> float:
-        return self.done
+    def _hear_one(self, event: Mapping[str, Any]) -> bool:
+        kind = event.get("event")
+        if kind == "row":
+            self._hear_row(event)
+        elif kind == "running":
+            self._put_heard()
+            self._began = self._began or time.monotonic()
+            self._phase = ""
+            self.rows.run(str(event.get("image", "")))
+            self._become("running")
+        elif kind == "progress":
+            self._hear_progress(event)
+        elif kind == "plan":
+            self._become("running")
+        return True
+
+    def _put_heard(self) -> None:
+        # All rows that were reported since are shown together.
+        rows, self._heard = self._heard, []
+        self.rows.put(rows)
 
     def _title(self) -> str:
         return f"Segmenting {self.n_images:,} images"
 
-    def _hear_row(self, event: Mapping[str, Any], rows: list[BatchRow]) -> None:
+    def _hear_row(self, event: Mapping[str, Any]) -> None:
         try:
             row = BatchRow.from_dict({name: value for name, value in event.items() if name != "event"})
         except (CellsegError, TypeError, ValueError):
             return
-        rows.append(row)
+        self._heard.append(row)
         if row.state in FINISHED and row.image not in self._finished:
             self._finished.add(row.image)
             self._n_worked += row.state in ("done", "failed")

@@ -1,4 +1,4 @@
-"""What is known of every image of a batch, in the order of the images. Knows no Qt."""
+"""One row per image of a batch, in the order of the images. Needs no Qt."""
 
 from __future__ import annotations
 
@@ -69,12 +69,8 @@ class BatchRows:
         self.flags, self.part, self._before = {}, ("", 0.0), {}
         self.reset.emit()
 
-    def wait_all(self) -> None:
-        """Let every image wait, as a batch that begins anew does."""
-        self.set_images(self.images)
-
     def order(self, number: int) -> tuple[int, str]:
-        """Where a row belongs: by the order of the images, then by page."""
+        """Return the sorting key of a row: the order of the images, then the page."""
         row = self.rows[number]
         return self._order[row.image], row.page
 
@@ -92,7 +88,7 @@ class BatchRows:
         return list(self._of_image.get(image, ()))
 
     def run(self, image: str) -> None:
-        """Note that an image's turn has come."""
+        """Note that an image is being segmented."""
         self.part = (image, 0.0)
         numbers = set(self._of_image.get(image, ()))
         for number in numbers:
@@ -103,7 +99,7 @@ class BatchRows:
             self.changed.emit(numbers)
 
     def rest(self) -> None:
-        """Note that nothing runs any more: what was not finished is as it was before."""
+        """Note that nothing runs any more: unfinished rows are as they were before."""
         self.part = ("", 0.0)
         before, self._before = self._before, {}
         for number, row in before.items():
@@ -117,7 +113,7 @@ class BatchRows:
         self.changed.emit(set(self._of_image.get(image, ())))
 
     def put(self, rows: Iterable[BatchRow]) -> None:
-        """Take in what became of images."""
+        """Take in the results of images."""
         changed: set[int] = set()
         for row in rows:
             number = self._places.get((row.image, row.page))
@@ -134,7 +130,7 @@ class BatchRows:
             self.changed.emit(changed)
 
     def flag(self, flags: Mapping[Key, str]) -> None:
-        """Say which rows stand out, and why."""
+        """Set which rows stand out, and why."""
         self.flags = dict(flags)
         self.flagged.emit()
 
@@ -179,5 +175,5 @@ class BatchRows:
 
 
 def waiting(image: str) -> BatchRow:
-    """Return the row of an image of which nothing is known yet."""
+    """Return the row of an image that was not segmented yet."""
     return BatchRow(image)

@@ -1,4 +1,4 @@
-"""Long work in a child process: started, listened to, cancelled, and settled when it ends."""
+"""Long work in a child process: started, listened to, cancelled, and concluded when it ends."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from .child_process import ChildProcess, own_program
 POLL_MS = 100
 # Opening napari's activity dock takes longer than a click may.
 ACTIVITY_AFTER_MS = 1500
-# Asked to finish it saves and goes; one that then says nothing for so long is ended.
+# A child that is asked to finish saves and ends; one that then reports nothing for so long is ended.
 GRACE_S = 60.0
 
 
 class ChildJob(ABC):
-    """At most one child process at a time, and what is known of it. Everything here runs in the window's thread.
+    """At most one child process at a time, and the state of its work. Everything here runs in the main thread.
 
-    A subclass hears what the child says and draws the conclusion when it has ended.
+    It is idle, starting, running or stopping (or in another phase of a subclass). A subclass returns the command line
+    of a request, takes in what the child reports, and concludes what became of it.
 
     Signals
     -------
     changed()
-        Another phase began, or something is to be told.
+        Another phase began, or there is something to show.
     progressed()
     ended(outcome)
     """
@@ -37,13 +38,17 @@ class ChildJob(ABC):
     progressed = Signal()
     ended = Signal(object)
 
-    # How many of the child's reports are heard in one go.
+    # How many of the child's reports are taken in at once.
     at_once = 200
+    starting_sentence = "Starting: reading the images …"
+    stopping_sentence = "Stopping …"
 
     def __init__(self) -> None:
         self.kind: str = "idle"
+        self.request: Any = None
         self.outcome: Any = None
         self.notes: list[str] = []
+        self._done = 0.0
         self._child: ChildProcess | None = None
         self._activity: Activity | None = None
         self._last: dict[str, Any] = {}
@@ -66,8 +71,57 @@ class ChildJob(ABC):
         """The process that works; None when none does."""
         return self._child
 
+    @property
+    def done(self) -> float:
+        """How much of the work is done, 0 to 1."""
+        return self._done
+
+    @property
+    def part(self) -> float | None:
+        """How much of the present phase is done, 0 to 1; None where that is not known."""
+        return None if self.kind == "starting" else self.done
+
+    def in_words(self) -> str:
+        """Return how far it is, for a progress bar."""
+        return ""
+
+    def sentence(self) -> str:
+        """Return how far it is, or what became of it, in a sentence."""
+        if self.kind == "idle":
+            return "" if self.outcome is None else str(self.outcome.sentence)
+        fixed = {"starting": self.starting_sentence, "stopping": self.stopping_sentence}
+        return fixed.get(self.kind) or self._sentence()
+
+    def start(self, request: Any, words: list[str] | None = None) -> bool:
+        """Start the work, and return whether it was started: none is while other work is under way.
+
+        Parameters
+        ----------
+        request
+            What is to be done, as the subclass takes it.
+        words : list of str, optional
+            A program with its arguments that stands in for the package's own command line.
+
+        Raises
+        ------
+        OSError or OutputError
+            If a file that the child reads cannot be written.
+        """
+        if self._child is not None:
+            return False
+        own = self._begin(request)
+        self.request, self.outcome, self.notes, self._done = request, None, [], 0.0
+        self._last = {}
+        self._child = ChildProcess(words or own_program(*own, "--report", "jsonl", "--stop-on-eof"))
+        self._activity_timer.start()
+        self._heard_at = time.monotonic()
+        self._child.start()
+        self._timer.start()
+        self._become("starting")
+        return True
+
     def cancel(self) -> None:
-        """Ask the work to stop and keep what it has; a second time ends it at once, which keeps what is on disk."""
+        """Ask the work to stop and keep its results so far; a second call ends it at once and keeps what is on disk."""
         if self._child is None:
             return
         if self.kind == "stopping":
@@ -78,7 +132,7 @@ class ChildJob(ABC):
         self._become("stopping")
 
     def close(self) -> None:
-        """Let the work finish by itself, unheard; called when the window goes."""
+        """Let the work finish by itself, without listening; called when the window closes."""
         self._timer.stop()
         child, self._child = self._child, None
         if child is not None:
@@ -87,18 +141,18 @@ class ChildJob(ABC):
         self.kind = "idle"
 
     def poll(self) -> None:
-        """Take in what the child said since the last time."""
+        """Take in what the child has reported since the last time."""
         child = self._child
         if child is None:
             return
-        # Asked first: what it said before it ended is then all there.
+        # Asked first: all that it reported before it ended is there then.
         ended = child.ended
         events = child.take(self.at_once)
         if events:
             self._heard_at = time.monotonic()
             moved = self._hear(events)
             if self._child is not child:
-                # A slot of ours closed the job.
+                # A slot closed the job.
                 return
             if moved:
                 self.progressed.emit()
@@ -108,34 +162,45 @@ class ChildJob(ABC):
         if ended and not events:
             self._end(child)
 
-    def _launch(self, own: list[str], words: list[str] | None) -> None:
-        """Start our own command line with `own`; `words` stand in for all of it."""
-        self._last = {}
-        self._child = ChildProcess(words or own_program(*own, "--report", "jsonl", "--stop-on-eof"))
-        self._activity_timer.start()
-        self._heard_at = time.monotonic()
-        self._child.start()
-        self._timer.start()
-        self._become("starting")
-
-    @abstractmethod
     def _hear(self, events: list[dict[str, Any]]) -> bool:
-        """Take in some reports, oldest first; say whether the work has moved on."""
+        """Take in some reports, oldest first; return whether the work has moved on."""
+        moved = False
+        for event in events:
+            kind = event.get("event")
+            if kind in ("done", "error"):
+                self._last = event
+            elif kind == "note":
+                self._hear_note(event)
+            else:
+                moved |= self._hear_one(event)
+        return moved
+
+    def _hear_note(self, event: dict[str, Any]) -> None:
+        self.notes.append(str(event.get("text", "")))
+        self.changed.emit()
 
     @abstractmethod
-    def _part(self) -> float:
-        """How much of the work is done, 0 to 1."""
+    def _begin(self, request: Any) -> list[str]:
+        """Forget what was known of other work, and return the command line that does this."""
+
+    @abstractmethod
+    def _hear_one(self, event: dict[str, Any]) -> bool:
+        """Take in one report; return whether the work has moved on."""
+
+    @abstractmethod
+    def _sentence(self) -> str:
+        """Return how far the work is, while it runs."""
 
     @abstractmethod
     def _title(self) -> str:
-        """What the activity dock calls the work."""
+        """Return the name of the work in the activity dock."""
 
     @abstractmethod
     def _conclude(self, child: ChildProcess, stopping: bool) -> Any:
-        """Say what became of the work, now that the child has ended."""
+        """Return what became of the work, now that the child has ended."""
 
     def _become(self, kind: str) -> None:
-        # Whoever asked it to stop is told so until it has.
+        # It is shown as stopping until it has stopped.
         if self.kind != "stopping":
             self.kind = kind
         self.changed.emit()
@@ -157,7 +222,7 @@ class ChildJob(ABC):
 
     def _show_activity(self) -> None:
         if self._activity is not None:
-            self._activity.show(Progress(round(1000 * self._part()), 1000))
+            self._activity.show(Progress(round(1000 * self.done), 1000))
 
     def _end_activity(self) -> None:
         self._activity_timer.stop()

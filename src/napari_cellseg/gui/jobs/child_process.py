@@ -1,4 +1,4 @@
-"""A program of ours that runs beside the window and says what it does, one JSON object per line. Knows no Qt."""
+"""A child process that reports what it does, one JSON object per line. Needs no Qt."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from pathlib import Path
 from typing import IO, Any
 
 KEPT_LINES = 60
-# A child that floods us must not fill the memory: from here on its steps are dropped, never what it ended with.
+# A flood of reports must not fill the memory: from here on steps are dropped, never the last report.
 MANY_EVENTS = 2_000
 NICENESS = 5
 
 
 def own_program(*words: str) -> list[str]:
-    """Return the words that start our own command line with this very Python."""
-    # -P: a file of the person's own that is named like a module, in the current folder, must not be imported.
+    """Return the words that start the package's command line with the running Python."""
+    # -P: a user's file in the current folder that is named like a module must not be imported.
     return [sys.executable, "-P", "-m", "napari_cellseg.cli", *words]
 
 
 class ChildProcess:
-    """Runs a program; threads of its own start it and read what it says, so that no call here ever waits.
+    """Runs a program; background threads start it and read its output, so that no call here waits.
 
-    The program's standard input is a pipe that only we hold. When we close it, end, crash or are killed, the program
-    reads its end, which is the sign to finish.
+    The program's standard input is a pipe that only this process holds. When this process closes it, ends, crashes or
+    is killed, the program reads its end, which is the sign to finish.
 
     Parameters
     ----------
     words : sequence of str
         Program and arguments.
     environment : mapping of str to str, optional
-        Variables that differ from ours.
+        Variables that differ from those of this process.
     """
 
     def __init__(self, words: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
@@ -44,7 +44,7 @@ class ChildProcess:
         self._environment = {**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONUTF8": "1", **(environment or {})}
         self._lock = threading.Lock()
         self._events: deque[dict[str, Any]] = deque()
-        self._said: deque[str] = deque(maxlen=KEPT_LINES)
+        self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._process: subprocess.Popen[str] | None = None
         self._stopped = self._killed = False
         self._ended = threading.Event()
@@ -58,7 +58,7 @@ class ChildProcess:
 
     @property
     def ended(self) -> bool:
-        """Whether the program has ended and everything that it said was read."""
+        """Whether the program has ended and all its output was read."""
         return self._ended.is_set()
 
     @property
@@ -67,18 +67,18 @@ class ChildProcess:
         return None if self._process is None else self._process.pid
 
     @property
-    def said(self) -> str:
-        """The last lines that it wrote beside its reports: warnings, or the error that ended it."""
+    def last_lines(self) -> str:
+        """The last lines that it wrote apart from its reports: warnings, or the error that ended it."""
         with self._lock:
-            return "\n".join(self._said)
+            return "\n".join(self._lines)
 
     def ending(self) -> str:
-        """Return the last word of a program that ended without saying that it is done."""
+        """Return why a program may have ended without reporting that it is done."""
         code = self.returncode
         if code is None or code > 0:
-            lines = [line for line in self.said.splitlines() if line.strip()]
+            lines = [line for line in self.last_lines.splitlines() if line.strip()]
             return lines[-1].strip() if lines else f"status {code}"
-        return f"it was killed, signal {-code}" if code < 0 else "it said nothing of its end"
+        return f"it was killed, signal {-code}" if code < 0 else "it reported no end"
 
     def take(self, at_most: int = 200) -> list[dict[str, Any]]:
         """Return the next reports, oldest first."""
@@ -86,7 +86,7 @@ class ChildProcess:
             return [self._events.popleft() for _ in range(min(at_most, len(self._events)))]
 
     def stop(self) -> None:
-        """Ask it to finish: its input ends. What it does then is its own business."""
+        """Ask it to finish, by the end of its input."""
         with self._lock:
             self._stopped = True
         self._close_input()
@@ -109,7 +109,7 @@ class ChildProcess:
             process = self._open()
         except (OSError, ValueError) as error:
             with self._lock:
-                self._said.append(f"{Path(self._words[0]).name} could not be started: {error}")
+                self._lines.append(f"{Path(self._words[0]).name} could not be started: {error}")
             self._ended.set()
             return
         with self._lock:
@@ -156,7 +156,7 @@ class ChildProcess:
     def _listen(self, stream: IO[str]) -> None:
         for line in stream:
             with self._lock:
-                self._said.append(line.rstrip())
+                self._lines.append(line.rstrip())
 
     def _hear(self, line: str) -> None:
         try:
@@ -165,7 +165,7 @@ class ChildProcess:
             event = None
         with self._lock:
             if not isinstance(event, dict):
-                self._said.append(line.rstrip())
+                self._lines.append(line.rstrip())
             elif event.get("event") != "step" or len(self._events) < MANY_EVENTS:
                 self._events.append(event)
 

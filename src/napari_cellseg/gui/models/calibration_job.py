@@ -1,4 +1,4 @@
-"""A calibration under way: the child process, how far it is, and the map that it left."""
+"""A calibration in a child process: its progress, and the map that it found."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class CalibrationSource:
     Attributes
     ----------
     title : str
-        What a person calls them.
+        Shown to the user.
     words : tuple of str
         The dataset, and what goes with it, on the command line.
     """
@@ -36,20 +36,20 @@ class CalibrationSource:
 
 @dataclass(frozen=True)
 class CalibrationRequest:
-    """One press of Calibrate: a model's name or folder, on which images, for the count or for AP."""
+    """The settings of one calibration: a model's name or folder, the images, and the goal (count or AP)."""
 
     model: str
     source: CalibrationSource
     goal: str
 
     def words(self, out: Path) -> list[str]:
-        """Return the command line that does this."""
+        """Return the command line that carries this out."""
         return ["calibrate", *self.source.words, "--model", self.model, "--goal", self.goal, "--out", str(out)]
 
 
 @dataclass(frozen=True)
 class CalibrationOutcome:
-    """How a calibration ended: the map where there is one, in a sentence, and whether it failed."""
+    """The outcome of a calibration: the map if there is one, a sentence, and whether it failed."""
 
     request: CalibrationRequest
     found: CalibrationMap | None
@@ -58,12 +58,12 @@ class CalibrationOutcome:
 
 
 class CalibrationJob(ChildJob):
-    """At most one calibration per viewer: idle, starting, running or stopping.
+    """At most one calibration per viewer.
 
     Attributes
     ----------
     unkept : dict of str to CalibrationMap
-        What was found and not kept yet, by model as it was asked for.
+        Maps that were found and not kept yet, by model as it was requested.
     """
 
     def __init__(self) -> None:
@@ -71,49 +71,30 @@ class CalibrationJob(ChildJob):
         self.request: CalibrationRequest | None = None
         self.outcome: CalibrationOutcome | None = None
         self.unkept: dict[str, CalibrationMap] = {}
-        self.part = 0.0
         self._out: tempfile.TemporaryDirectory[str] | None = None
 
-    def start(self, request: CalibrationRequest, words: list[str] | None = None) -> bool:
-        """Start, unless one is under way; `words` stand in for our own command line."""
-        if self._child is not None:
-            return False
-        self.request, self.outcome, self.notes, self.part = request, None, [], 0.0
+    def _begin(self, request: CalibrationRequest) -> list[str]:
         self._out = tempfile.TemporaryDirectory(prefix="cellseg-calibration-")
-        self._launch(request.words(Path(self._out.name)), words)
-        return True
+        return request.words(Path(self._out.name))
 
-    def sentence(self) -> str:
-        """Say in words how far it is."""
+    def _sentence(self) -> str:
+        return "Segmenting the images …" if self.done < _PARTS["calibrating"][0] else "Trying all settings …"
+
+    def _hear_note(self, event: dict[str, Any]) -> None:
+        # The verdict names the images that were learned from.
+        if not event.get("learned_from"):
+            super()._hear_note(event)
+
+    def _hear_one(self, event: Mapping[str, Any]) -> bool:
+        if event.get("event") != "progress":
+            return False
+        low, high = _PARTS.get(str(event.get("message")), (0.0, 1.0))
+        total = event.get("total")
+        if isinstance(total, int) and total > 0:
+            self._done = low + (high - low) * min(int(event.get("done") or 0) / total, 1.0)
         if self.kind == "starting":
-            return "Starting: reading the images …"
-        if self.kind == "stopping":
-            return "Stopping …"
-        if self.kind == "running":
-            return "Segmenting the images …" if self.part < _PARTS["calibrating"][0] else "Trying all settings …"
-        return "" if self.outcome is None else self.outcome.sentence
-
-    def _hear(self, events: list[dict[str, Any]]) -> bool:
-        moved = False
-        for event in events:
-            kind = event.get("event")
-            if kind == "progress":
-                low, high = _PARTS.get(str(event.get("message")), (0.0, 1.0))
-                total = event.get("total")
-                if isinstance(total, int) and total > 0:
-                    self.part = low + (high - low) * min(int(event.get("done") or 0) / total, 1.0)
-                if self.kind == "starting":
-                    self._become("running")
-                moved = True
-            elif kind == "note" and not event.get("learned_from"):
-                # What was learned from is in the verdict.
-                self.notes.append(str(event.get("text", "")))
-            elif kind in ("done", "error"):
-                self._last = dict(event)
-        return moved
-
-    def _part(self) -> float:
-        return self.part
+            self._become("running")
+        return True
 
     def _title(self) -> str:
         assert self.request is not None

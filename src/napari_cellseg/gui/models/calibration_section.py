@@ -1,21 +1,20 @@
-"""Find the threshold and smallest size that suit a model, look at the map, and keep them as its defaults."""
+"""Calibration of a model's threshold and smallest size: the map, and a button that keeps them as its defaults."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QWidget
 
 from ...evaluation.calibration_map import CalibrationMap, read_calibration, store_calibration
 from ...imaging.errors import CellsegError
 from ...network.exchange.import_model import import_model
 from ...network.versions import ModelVersion, list_models, smallest_in_words
-from ..jobs.job_parts import CancelButton
+from ..jobs.job_parts import CancelButton, JobBar
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors, accent_button
-from ..shared.layout import heading, shrinkable
-from ..shared.progress_bar import ProgressBar
+from ..shared.layout import button, heading, in_column, in_row, shrinkable
 from .calibration_job import CalibrationJob, CalibrationRequest, CalibrationSource
 from .heat_map import HeatMap, figure_text
 
@@ -26,20 +25,21 @@ NO_IMAGES = (
 )
 READY = "Segments the images once, and then tries 256 thresholds with every smallest size."
 CLICK = (
-    "Light is good. The ring is in the middle of what these images cannot tell from the best; click to choose another."
+    "Light is good. The ring is in the middle of the settings that these images cannot distinguish from the best; "
+    "click to choose another."
 )
 
 
 class CalibrationSection(QWidget):
-    """Images, goal, Calibrate, the map, and a button that keeps what is chosen.
+    """Images, goal, Calibrate, the map, and a button that keeps the chosen setting.
 
     Parameters
     ----------
     job : CalibrationJob
     find_sources : callable
         Images with known cells that there are for a model.
-    tell : callable
-        Shows a sentence, and whether it is bad news.
+    report : callable
+        Shows a sentence; its second argument is whether it is bad news.
 
     Signals
     -------
@@ -53,10 +53,10 @@ class CalibrationSection(QWidget):
         self,
         job: CalibrationJob,
         find_sources: Callable[[ModelVersion], Sequence[CalibrationSource]],
-        tell: Callable[[str, bool], object],
+        report: Callable[[str, bool], object],
     ) -> None:
         super().__init__()
-        self._job, self._find_sources, self._tell = job, find_sources, tell
+        self._job, self._find_sources, self._report = job, find_sources, report
         self.model: ModelVersion | None = None
         self._sources: Sequence[CalibrationSource] = ()
         self._kept = False
@@ -64,7 +64,6 @@ class CalibrationSection(QWidget):
         self._lay_out()
         self._bindings = Bindings(self)
         self._bindings.bind(job.changed, self._on_changed)
-        self._bindings.bind(job.progressed, self._show_progress)
         self._bindings.bind(job.ended, self._on_ended)
         self._on_changed()
 
@@ -74,7 +73,7 @@ class CalibrationSection(QWidget):
         return self.map.found
 
     def show_model(self, model: ModelVersion | None) -> None:
-        """Show what is known of a model."""
+        """Show the calibration of a model."""
         self.model, found, problem = model, None, ""
         self._sources = self._find_sources(model) if model is not None else ()
         present = self.source.currentText()
@@ -89,23 +88,23 @@ class CalibrationSection(QWidget):
                 problem = str(error)
         self._show_map(found, found is not None and model is not None and _is_default(found, model))
         if problem:
-            self._tell(problem, True)
+            self._report(problem, True)
         self._on_changed()
 
     def start(self) -> None:
         """Calibrate the model on the images that are chosen."""
         model, index = self.model, self.source.currentIndex()
         if model is None or index < 0:
-            self._tell(NO_IMAGES, True)
+            self._report(NO_IMAGES, True)
             return
-        self._tell("", False)
+        self._report("", False)
         self._job.start(CalibrationRequest(_asked(model), self._sources[index], self.goal.currentData()))
 
-    def tell_outcome(self) -> None:
-        """Say what became of the last calibration, which may have ended while nobody looked."""
+    def report_outcome(self) -> None:
+        """Show the outcome of the last calibration, which may have ended while the window was closed."""
         outcome = self._job.outcome
         if outcome is not None and not self._job.running:
-            self._tell(outcome.sentence, outcome.failed)
+            self._report(outcome.sentence, outcome.failed)
 
     def choose(self, threshold: float, min_size: int) -> None:
         """Choose another setting on the map."""
@@ -116,7 +115,7 @@ class CalibrationSection(QWidget):
             self._enable()
 
     def keep(self) -> None:
-        """Make what is chosen the model's defaults; of a bundled model a copy is made, which gets them."""
+        """Make the chosen setting the model's defaults; a bundled model is copied first."""
         model, found = self.model, self.found
         if model is None or found is None:
             return
@@ -124,13 +123,13 @@ class CalibrationSection(QWidget):
             own = import_model(model.path, copy_name(model)) if model.bundled else model
             version = store_calibration(found, own)
         except (CellsegError, OSError) as error:
-            self._tell(str(error), True)
+            self._report(str(error), True)
             return
         self._job.unkept.pop(_asked(model), None)
         copied = f"A copy, {version.name}, was made, because {model.name} came with the plugin. Its"
         copied = copied if model.bundled else f"{version.name}: the"
         smallest = smallest_in_words(found.min_size, version.diameter is not None)
-        self._tell(f"{copied} sliders start at {found.threshold:.2f} and {smallest} from now on.", False)
+        self._report(f"{copied} sliders start at {found.threshold:.2f} and {smallest} from now on.", False)
         self.stored.emit(version)
 
     def set_colors(self, colors: Colors) -> None:
@@ -148,38 +147,27 @@ class CalibrationSection(QWidget):
         for goal, text in GOALS:
             self.goal.addItem(text, goal)
         self.goal.setToolTip("The right number of cells in each image, or cells that are found and outlined rightly.")
-        self.start_button = QPushButton("Calibrate", objectName="calibration_start")
-        self.start_button.setToolTip(READY)
+        self.start_button = button("calibration_start", "Calibrate", READY, self.start)
         self.cancel = CancelButton(self._job, "calibration_cancel", "Stop. Nothing is changed.")
-        self.progress = ProgressBar(objectName="calibration_progress")
+        self.progress = JobBar(self._job, "calibration_progress", "How far it is.")
         self.map = HeatMap()
         self.figures = QLabel(objectName="calibration_figures")
         self.figures.setWordWrap(True)
         self.about = QLabel(READY, objectName="calibration_about")
         self.about.setWordWrap(True)
-        self.keep_button = QPushButton("Keep as its defaults", objectName="calibration_keep")
-        self.start_button.clicked.connect(self.start)
-        self.keep_button.clicked.connect(self.keep)
+        self.keep_button = button("calibration_keep", "Keep as its defaults", "", self.keep)
         self.map.picked.connect(self.choose)
 
     def _lay_out(self) -> None:
-        grid, row = QGridLayout(), QHBoxLayout()
+        grid = QGridLayout()
         grid.setColumnStretch(1, 1)
         grid.addWidget(QLabel("On"), 0, 0)
         grid.addWidget(self.source, 0, 1)
         grid.addWidget(QLabel("For"), 1, 0)
         grid.addWidget(self.goal, 1, 1)
-        for widget, part in ((self.start_button, 0), (self.progress, 1), (self.cancel, 0)):
-            row.addWidget(widget, part)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.addWidget(self.title)
-        column.addLayout(grid)
-        column.addLayout(row)
-        column.addWidget(self.about)
-        column.addWidget(self.map, 1)
-        column.addWidget(self.figures)
-        column.addWidget(self.keep_button)
+        buttons = in_row(self.start_button, (self.progress, 1), self.cancel, spacing=6)
+        parts = (self.title, grid, buttons, self.about, self.map, self.figures, self.keep_button)
+        in_column(*parts, into=self, spacing=6)
 
     def _show_map(self, found: CalibrationMap | None, kept: bool) -> None:
         self._kept = kept
@@ -215,20 +203,12 @@ class CalibrationSection(QWidget):
             self.about.setText(NO_IMAGES)
         else:
             self.about.setText(CLICK if self.found is not None else READY)
-        self._show_progress()
-
-    def _show_progress(self) -> None:
-        job = self._job
-        if job.kind == "starting":
-            self.progress.show_busy()
-        else:
-            self.progress.show_part(job.part if job.running else 0)
 
     def _on_ended(self, _: object) -> None:
         outcome = self._job.outcome
         if outcome is not None and self.model is not None and outcome.request.model == _asked(self.model):
             self.show_model(self.model)
-        self.tell_outcome()
+        self.report_outcome()
 
 
 def copy_name(model: ModelVersion) -> str:
@@ -242,7 +222,7 @@ def copy_name(model: ModelVersion) -> str:
 
 
 def _asked(model: ModelVersion) -> str:
-    """How the command line is told of a model: by its folder, which is unique."""
+    """Return how the command line names a model: by its folder, which is unique."""
     return str(model.path)
 
 

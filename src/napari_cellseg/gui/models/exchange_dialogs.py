@@ -80,11 +80,11 @@ class ExportAnswers:
 
 @dataclass(frozen=True)
 class ImportAnswers:
-    """What has to be known of a model from elsewhere: a name, and what a file of weights does not say itself."""
+    """What an imported model needs: a name, and for a file of weights what the file does not contain."""
 
     name: str = setting("", "Name", "letters, digits, space, dot, plus, minus, underscore")
     normalisation: str = setting(
-        "percentiles", "Images were normalised", "the file does not say it, and a wrong guess spoils every result",
+        "percentiles", "Images were normalised", "the file does not contain it, and a wrong choice spoils every result",
         choices=tuple(NORMALISATIONS), words=NORMALISATIONS,
     )  # fmt: skip
     architecture: str = setting("", "Network", "the encoder of its U-Net", choices=tuple(NETWORKS), words=NETWORKS)
@@ -102,7 +102,7 @@ def export_dialog(model: ModelVersion, parent: QWidget | None = None) -> FormDia
 
 
 def import_dialog(source: Path, parent: QWidget | None = None) -> FormDialog[ImportAnswers]:
-    """Return the dialog that asks for a name and, for files that do not say it, for normalisation and network."""
+    """Return the dialog that asks for a name and, if the file does not contain them, for normalisation and network."""
     plain = source.is_file() and source.suffix.lower() in WEIGHT_SUFFIXES
     # Packages of others may have any encoder, too.
     foreign = plain or source.suffix.lower() == ".zip"

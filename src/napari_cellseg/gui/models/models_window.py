@@ -1,4 +1,4 @@
-"""All models in a window of its own: where they come from, taking them in and out, and calibrating them."""
+"""A window with all models, in which they are imported, exported and calibrated."""
 
 from __future__ import annotations
 
@@ -7,23 +7,15 @@ from contextlib import suppress
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import (
-    QDialog,
-    QFileDialog,
-    QHBoxLayout,
-    QHeaderView,
-    QLabel,
-    QPushButton,
-    QTreeWidget,
-    QTreeWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QDialog, QFileDialog, QVBoxLayout, QWidget
 
 from ...imaging.errors import CellsegError
 from ...network.exchange.import_model import import_model
 from ...network.versions import ModelVersion, list_models, load_model
 from ..shared.colors import Colors
+from ..shared.layout import button, in_column, in_row
+from ..shared.message import Message
+from ..shared.rows import Rows
 from ..shared.workers import Latest
 from .calibration_job import CalibrationJob, CalibrationSource
 from .calibration_section import CalibrationSection
@@ -49,7 +41,7 @@ class ModelsWindow(QDialog):
     Signals
     -------
     changed(str)
-        A model was taken in, or has new defaults: its name.
+        A model was imported, or has new defaults: its name.
     """
 
     changed = Signal(str)
@@ -71,22 +63,22 @@ class ModelsWindow(QDialog):
         self._models: list[ModelVersion] = []
         self._working = Latest(self._on_failed, self._enable)
         self.destroyed.connect(self._working.close)
-        self.calibration = CalibrationSection(job, find_sources, self.say)
+        self.calibration = CalibrationSection(job, find_sources, self.report)
         self._build()
         self._lay_out()
         self.calibration.set_colors(colors)
         self.refresh(selected)
-        self.calibration.tell_outcome()
+        self.calibration.report_outcome()
 
     @property
     def model(self) -> ModelVersion | None:
         """The model that is selected."""
-        items = self.table.selectedItems()
-        return self._models[self.table.indexOfTopLevelItem(items[0])] if items else None
+        place = self.table.selected_row()
+        return None if place is None else self._models[place]
 
     @property
     def busy(self) -> bool:
-        """Whether a model is being taken in or out."""
+        """Whether a model is being imported or exported."""
         return self._working.busy
 
     def refresh(self, wanted: str | None = None) -> None:
@@ -95,7 +87,7 @@ class ModelsWindow(QDialog):
         wanted = wanted or (str(present.path) if present is not None else "")
         self._models = list_models()
         if wanted not in [model.name for model in self._models] and Path(wanted).is_dir():
-            # One that lies elsewhere.
+            # A model in another folder.
             with suppress(CellsegError):
                 version = load_model(wanted)
                 self._models += [] if version in self._models else [version]
@@ -103,7 +95,8 @@ class ModelsWindow(QDialog):
         place = next(places, 0)
         with QSignalBlocker(self.table):
             self.table.clear()
-            self.table.addTopLevelItems([_item(model) for model in self._models])
+            for model in self._models:
+                self.table.add(_texts(model), str(model.path), right=range(2, len(COLUMNS)))
             if self._models:
                 self.table.setCurrentItem(self.table.topLevelItem(place))
         self._on_selected()
@@ -119,10 +112,10 @@ class ModelsWindow(QDialog):
             self.refresh(model.name)
             usual = not model.training or "imported" in model.training
             more = " Its thresholds are the usual ones: calibrate it." if usual else ""
-            self.say(f"{model.name} was imported.{more}")
+            self.report(f"{model.name} was imported.{more}")
             self.changed.emit(model.name)
 
-        self.say(f"Importing {source.name} …")
+        self.report(f"Importing {source.name} …")
         self._working.ask(lambda: import_model(source, **answers), there)
         self._enable()
 
@@ -139,75 +132,45 @@ class ModelsWindow(QDialog):
             return export_bioimageio(model, out, params)
 
         def there(path: Path) -> None:
-            self.say(f"{path} holds {model.name} ({path.stat().st_size / 1e6:.1f} MB).")
+            self.report(f"{path} holds {model.name} ({path.stat().st_size / 1e6:.1f} MB).")
 
-        self.say(f"Exporting {model.name} …")
+        self.report(f"Exporting {model.name} …")
         self._working.ask(write, there)
         self._enable()
 
-    def say(self, text: str, warning: bool = False) -> None:
+    def report(self, text: str, warning: bool = False) -> None:
         """Show a sentence."""
-        self.hint.setText(text)
-        color = self._colors.warning if warning else self._colors.faint
-        self.hint.setStyleSheet(f"color: {color.name()};")
+        self.hint.report(text, warning)
 
     def done(self, result: int) -> None:
-        """Close, unless a model is being taken in or out: what becomes of that is to be told."""
+        """Close, unless a model is being imported or exported, whose outcome is to be shown."""
         if self.busy:
-            self.say("Wait until it is done …", True)
+            self.report("Wait until it is done …", True)
             return
         super().done(result)
 
     def _build(self) -> None:
-        self.table = QTreeWidget(objectName="models_table")
-        self.table.setHeaderLabels(COLUMNS)
-        self.table.setRootIsDecorated(False)
-        self.table.setUniformRowHeights(True)
-        self.table.setToolTip("Average precision is that on images held out when the model was made.")
-        header = self.table.header()
-        header.setStretchLastSection(False)
-        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
+        tip = "Average precision is that on images held out when the model was made."
+        self.table = Rows("models_table", COLUMNS, tip)
         self.table.itemSelectionChanged.connect(self._on_selected)
-        self.about = QLabel(objectName="models_about")
-        self.about.setWordWrap(True)
-        self.about.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.about.setStyleSheet(f"color: {self._colors.faint.name()};")
-        self.take_in_button = QPushButton("Import …", objectName="models_import")
-        self.take_in_button.setToolTip(
-            "Take in a model: one exported here or by others for bioimage.io, a model folder (choose its config.json), "
+        self.about, self.hint = Message(objectName="models_about"), Message(objectName="models_hint")
+        for text in (self.about, self.hint):
+            text.set_colors(self._colors)
+        tip = (
+            "Import a model: one exported here or by others for bioimage.io, a model folder (choose its config.json), "
             "or a file with the weights of a U-Net (.pth)."
         )
-        self.hand_out_button = QPushButton("Export …", objectName="models_export")
-        self.hand_out_button.setToolTip("Write the selected model as a package of bioimage.io, for others to use.")
-        self.close_button = QPushButton("Close", objectName="models_close")
-        self.close_button.setToolTip("Close this window.")
-        self.hint = QLabel(objectName="models_hint")
-        self.hint.setWordWrap(True)
-        self.hint.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.take_in_button.clicked.connect(self._on_import)
-        self.hand_out_button.clicked.connect(self._on_export)
-        self.close_button.clicked.connect(self.accept)
+        self.take_in_button = button("models_import", "Import …", tip, self._on_import)
+        tip = "Write the selected model as a package of bioimage.io, for others to use."
+        self.hand_out_button = button("models_export", "Export …", tip, self._on_export)
+        self.close_button = button("models_close", "Close", "Close this window.", self.accept)
         self.calibration.stored.connect(self._on_stored)
 
     def _lay_out(self) -> None:
-        left, row, middle, bottom = QVBoxLayout(), QHBoxLayout(), QHBoxLayout(), QHBoxLayout()
-        row.addWidget(self.take_in_button)
-        row.addWidget(self.hand_out_button)
-        row.addStretch(1)
-        left.addWidget(self.table, 1)
-        left.addWidget(self.about)
-        left.addLayout(row)
-        middle.addLayout(left, 5)
-        middle.addWidget(self.calibration, 5)
-        bottom.addWidget(self.hint, 1)
-        bottom.addWidget(self.close_button)
+        left = in_column(self.table, self.about, in_row(self.take_in_button, self.hand_out_button, None), spacing=6)
         outer = QVBoxLayout(self)
-        outer.addLayout(middle, 1)
-        outer.addLayout(bottom)
-        for button in self.findChildren(QPushButton):
-            # Enter must not press a button.
-            button.setAutoDefault(False)
+        outer.addLayout(in_row((left, 1), (self.calibration, 1), spacing=6), 1)
+        outer.addLayout(in_row((self.hint, 1), self.close_button, spacing=6))
 
     def _enable(self) -> None:
         self.take_in_button.setEnabled(not self.busy)
@@ -215,14 +178,14 @@ class ModelsWindow(QDialog):
 
     def _on_selected(self) -> None:
         model = self.model
-        self.about.setText("" if model is None else _about(model))
+        self.about.report("" if model is None else _about(model))
         self.calibration.show_model(model)
         self._enable()
 
     def _on_stored(self, version: ModelVersion) -> None:
         said = self.hint.text()
         self.refresh(str(version.path))
-        self.say(said)
+        self.report(said)
         self.changed.emit(version.name)
 
     def _on_import(self) -> None:
@@ -244,27 +207,23 @@ class ModelsWindow(QDialog):
         if path:
             out = Path(path if path.endswith(".zip") else f"{path}.zip")
             if str(out) != path and out.exists():
-                # The person was asked about another name.
-                self.say(f"{out} is there already. Choose it in the list, or give another name.", True)
+                # The dialog asked about another name.
+                self.report(f"{out} is there already. Choose it in the list, or give another name.", True)
                 return
             self.hand_out(out, dialog.form.value)
 
     def _on_failed(self, error: BaseException) -> None:
         expected = isinstance(error, (CellsegError, OSError))
-        self.say(str(error) if expected and str(error) else f"{type(error).__name__}: {error}", True)
+        self.report(str(error) if expected and str(error) else f"{type(error).__name__}: {error}", True)
 
 
-def _item(model: ModelVersion) -> QTreeWidgetItem:
+def _texts(model: ModelVersion) -> list[str]:
     origin = "the plugin" if model.bundled else model.parent or ("elsewhere" if _imported(model) else "scratch")
     try:
         figure = f"{model.metrics['all']['ap_mean']['0.50']:.2f}"
     except (KeyError, TypeError, ValueError):
         figure = "–"
-    item = QTreeWidgetItem([model.name, origin, figure, f"{model.threshold:.2f}", f"{model.min_size} px"])
-    for column in range(2, len(COLUMNS)):
-        item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-    item.setToolTip(0, str(model.path))
-    return item
+    return [model.name, origin, figure, f"{model.threshold:.2f}", f"{model.min_size} px"]
 
 
 def _imported(model: ModelVersion) -> bool:

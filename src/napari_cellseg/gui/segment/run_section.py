@@ -13,8 +13,7 @@ from ..planes.plane_run import PlaneRun
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors, accent_button
 from ..shared.layout import NARROWEST, shrinkable
-from ..shared.pace import Pace, in_words
-from ..shared.progress_bar import ProgressBar
+from ..shared.progress_bar import Pace, ProgressBar, in_words
 from ..viewer.bench import Bench
 from ..viewer.regions import Regions
 from .where_menu import WORDS, WhereMenu

@@ -32,5 +32,5 @@ class Activity:
             self._bar.update(step - self._bar.n)
 
     def close(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         self._bar.close()

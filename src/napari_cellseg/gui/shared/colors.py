@@ -1,4 +1,4 @@
-"""Colours of napari's current theme, for what we paint ourselves."""
+"""Colours of napari's current theme, for plots and labels."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from qtpy.QtGui import QColor
 
 @dataclass(frozen=True)
 class Colors:
-    """What the plots and labels are painted in.
+    """Colours of plots and labels.
 
     Attributes
     ----------
     background, text, faint, grid : QColor
-        Paper, writing, small writing, thin lines.
+        Background, text, small text, thin lines.
     accent : QColor
-        What counts: the current value, the cells that are kept.
+        The current value, the cells that are kept.
     band, under : QColor
         Shading of the flat stretch, and below the curve.
     warning : QColor
-        Writing that asks for attention.
+        Text that asks for attention.
     """
 
     background: QColor
@@ -44,7 +44,7 @@ def theme_colors(theme_id: str = "dark") -> Colors:
     theme = get_theme(theme_id)
     background, text = _color(theme.background), _color(theme.text)
     dark = background.lightness() < 128
-    # Teal is told apart from grey and from orange by colour-blind eyes too, on dark and on light paper.
+    # Colour-blind eyes distinguish teal from grey and from orange too, on dark and on light backgrounds.
     accent = QColor("#35c2b0") if dark else QColor("#00796b")
     band, under = QColor(accent), QColor(accent)
     band.setAlpha(70 if dark else 55)

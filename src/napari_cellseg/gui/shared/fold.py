@@ -40,7 +40,7 @@ class Fold(QWidget):
         self._on_toggled(unfolded)
 
     def add_beside(self, widget: QWidget) -> None:
-        """Put something at the right of the title, which is seen also when it is folded."""
+        """Put a widget at the right of the title, where it is visible also when the content is folded."""
         self._head.addWidget(widget)
 
     def unfold(self, unfolded: bool) -> None:

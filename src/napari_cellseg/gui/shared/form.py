@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QWidget
 
 from ...imaging.errors import CellsegError
 from .colors import Colors
-from .layout import leave_wheel, shrinkable
+from .layout import shrinkable
 from .numbers import NOT_SET, Number, NumberBox, Suggested
 
 # Two of them share the width of one.
@@ -184,7 +184,6 @@ def control_of(params: type, name: str, prefix: str, default: Any) -> ValueWidge
     native.setObjectName(f"{prefix}_{name}")
     for part in (native, *native.findChildren(NumberBox)):
         part.setToolTip(options["tooltip"])
-        leave_wheel(part)
     if isinstance(native, QComboBox):
         shrinkable(native)
     if isinstance(made, TupleEdit):

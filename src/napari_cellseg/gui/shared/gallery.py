@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QToolButton, QWidget
 
 from ...evaluation.changes import ChangePicture
 from .colors import Colors
+from .layout import in_column, in_row
 from .pictures import BOTH, NEW, OLD, SIDE, caption, color_name, explain, paint_change, pixmap
 
 PER_PAGE = 3
@@ -34,21 +35,13 @@ class TrainGallery(QWidget):
         grid.setColumnStretch(PER_PAGE, 1)
         self.back, self.on = QToolButton(objectName="changes_back"), QToolButton(objectName="changes_on")
         self.back.setArrowType(Qt.ArrowType.LeftArrow)
-        self.back.setToolTip("The ones before.")
+        self.back.setToolTip("Show the previous pictures.")
         self.on.setArrowType(Qt.ArrowType.RightArrow)
-        self.on.setToolTip("The next ones.")
+        self.on.setToolTip("Show the next pictures.")
         self.legend = QLabel(objectName="changes_legend")
-        row = QHBoxLayout()
-        row.addWidget(self.legend, 1)
-        for button in (self.back, self.on):
-            row.addWidget(button)
         self.back.clicked.connect(lambda: self._go(-PER_PAGE))
         self.on.clicked.connect(lambda: self._go(PER_PAGE))
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addLayout(grid)
-        column.addLayout(row)
+        in_column(grid, in_row((self.legend, 1), self.back, self.on, spacing=6), into=self, spacing=2)
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""

@@ -1,9 +1,22 @@
-"""Small things that every section lays out alike."""
+"""Small parts that all sections share."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import QComboBox, QFrame, QLabel, QPushButton, QScrollArea, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QLayout,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QVBoxLayout,
+    QWidget,
+)
 
 WIDTH = 340
 LABEL_WIDTH = 50
@@ -20,14 +33,18 @@ def label(text: str) -> QLabel:
 
 
 def shrinkable(box: QComboBox) -> None:
-    """Let a chooser be narrower than its longest entry: the panel stays narrow whatever a file is called."""
+    """Let a chooser be narrower than its longest entry, so that a long file name does not widen the panel.
+
+    The mouse wheel changes it only after it was clicked.
+    """
+    leave_wheel(box)
     box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
     box.setMinimumContentsLength(4)
     box.setMinimumWidth(NARROWEST)
 
 
 class _WheelGuard(QObject):
-    """Keeps the mouse wheel from controls that nobody clicked."""
+    """Keeps the mouse wheel from controls that were not clicked."""
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
         """Leave the wheel to the scroll area unless the control was clicked."""
@@ -51,14 +68,52 @@ def heading(text: str) -> QLabel:
     return widget
 
 
-def small_button(name: str, text: str, tooltip: str, checkable: bool = False) -> QPushButton:
+def button(name: str, text: str, tooltip: str, slot: Callable[..., object] | None = None) -> QPushButton:
+    """Return a button; `slot` is called when it is clicked. Enter in a text beside it does not press it."""
+    made = QPushButton(text, objectName=name)
+    made.setToolTip(tooltip)
+    made.setAutoDefault(False)
+    if slot is not None:
+        made.clicked.connect(slot)
+    return made
+
+
+def small_button(
+    name: str, text: str, tooltip: str, checkable: bool = False, slot: Callable[..., object] | None = None
+) -> QPushButton:
     """Return a button that shares a row with others and never widens the panel."""
-    button = QPushButton(text, objectName=name)
-    button.setToolTip(tooltip)
-    button.setCheckable(checkable)
-    button.setStyleSheet(SMALL)
-    button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-    return button
+    made = button(name, text, tooltip, slot)
+    made.setCheckable(checkable)
+    made.setStyleSheet(SMALL)
+    made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    return made
+
+
+def in_row(*parts: QWidget | tuple[QWidget, int] | None, spacing: int = 4) -> QHBoxLayout:
+    """Return a row; a part may come with its share of the room, and None takes the room that is left."""
+    made = QHBoxLayout()
+    made.setContentsMargins(0, 0, 0, 0)
+    made.setSpacing(spacing)
+    for part in parts:
+        if part is None:
+            made.addStretch(1)
+        else:
+            made.addWidget(*(part if isinstance(part, tuple) else (part,)))
+    return made
+
+
+def in_column(*parts: QWidget | QLayout, into: QWidget | None = None, spacing: int = 4, left: int = 0) -> QWidget:
+    """Put parts below each other into a widget, by default a new one, and return it."""
+    inside = QWidget() if into is None else into
+    made = QVBoxLayout(inside)
+    made.setContentsMargins(left, 0, 0, 0)
+    made.setSpacing(spacing)
+    for part in parts:
+        if isinstance(part, QLayout):
+            made.addLayout(part)
+        else:
+            made.addWidget(part)
+    return inside
 
 
 def scrolled(widget: QWidget, column: QVBoxLayout) -> QScrollArea:

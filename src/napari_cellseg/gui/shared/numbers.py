@@ -11,6 +11,8 @@ from magicgui.widgets.bases import ValueWidget
 from qtpy.QtCore import QLocale
 from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QWidget
 
+from .layout import leave_wheel
+
 DECIMALS = 7
 NOT_SET = "not set"
 
@@ -26,6 +28,7 @@ class NumberBox(QDoubleSpinBox):
         self.least = 0.0
         # Numbers are shown with a decimal point everywhere, so they are read with one everywhere.
         self.setLocale(QLocale.c())
+        leave_wheel(self)
         self.editingFinished.connect(lambda: self.setValue(self.asked() or 0))
 
     def textFromValue(self, value: float) -> str:

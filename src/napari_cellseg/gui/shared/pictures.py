@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import scipy
+from qtpy.QtCore import QAbstractItemModel, QSize
 from qtpy.QtGui import QColor, QImage, QPixmap
+from qtpy.QtWidgets import QListView
 
 from ...evaluation.changes import ChangePicture
 from ...imaging.normalize import normalize
@@ -42,13 +44,13 @@ def paint_change(picture: ChangePicture, side: int = SIDE) -> np.ndarray:
 
 
 def caption(picture: ChangePicture) -> str:
-    """Say in two or three words what changed, and whether for the better."""
+    """Return in two or three words what changed, and whether for the better."""
     better = {True: " ✓", False: " ✗", None: ""}[picture.change.better]
     return f"{WORDS.get(picture.change.what, picture.change.what)}{better}"
 
 
 def explain(picture: ChangePicture) -> str:
-    """Say it in full."""
+    """Return the tooltip of a picture: where it is, and which model is nearer to the truth."""
     change = picture.change
     where = "a general sample" if change.part == "general" else "held out"
     nearer = {
@@ -61,11 +63,24 @@ def explain(picture: ChangePicture) -> str:
 
 
 def pixmap(pixels: np.ndarray) -> QPixmap:
-    """Return pixels as something that Qt shows."""
+    """Return pixels, uint8 (height, width, 3), as a pixmap."""
     height, width = pixels.shape[:2]
     data = np.ascontiguousarray(pixels)
     # The copy: the image must not look at an array that is gone.
     return QPixmap.fromImage(QImage(data.data, width, height, 3 * width, QImage.Format.Format_RGB888).copy())
+
+
+def picture_list(name: str, model: QAbstractItemModel, side: int, cell: QSize) -> QListView:
+    """Return a list of pictures of `side` pixels, each with its name in a cell of the given size."""
+    made = QListView(objectName=name)
+    made.setModel(model)
+    made.setViewMode(QListView.ViewMode.IconMode)
+    made.setMovement(QListView.Movement.Static)
+    made.setResizeMode(QListView.ResizeMode.Adjust)
+    made.setUniformItemSizes(True)
+    made.setIconSize(QSize(side, side))
+    made.setGridSize(cell)
+    return made
 
 
 def color_name(rgb: tuple[int, int, int]) -> str:
@@ -79,7 +94,7 @@ def _grey(image: np.ndarray) -> np.ndarray:
 
 
 def _outline(labels: np.ndarray) -> np.ndarray:
-    """Inner outline of every cell."""
+    """Return the inner outline of every cell as bool (Y, X)."""
     padded = np.pad(labels, 1, mode="edge")
     inside = labels > 0
     neighbours = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])

@@ -1,4 +1,4 @@
-"""The two small plots beside the sliders, painted by hand so that they cost next to nothing while a slider moves."""
+"""The two small plots beside the sliders, painted directly so that they cost next to nothing while a slider moves."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ class Plot(QWidget):
         self.update()
 
     def set_low(self, low: bool) -> None:
-        """Be lower where something else needs the room."""
+        """Set a low height where other widgets need the room."""
         self.setFixedHeight(self._height - LOWER if low else self._height)
 
     def x_of(self, place: float) -> float:
-        """Horizontal pixel of a place on the axis (0 to 1)."""
+        """Return the horizontal pixel of a place on the axis (0 to 1)."""
         return self._margin + place * max(self.width() - 1 - 2 * self._margin, 1)
 
     def place_of(self, x: float) -> float:
-        """Place on the axis of a horizontal pixel."""
+        """Return the place on the axis (0 to 1) of a horizontal pixel."""
         return min(max((x - self._margin) / max(self.width() - 1 - 2 * self._margin, 1), 0.0), 1.0)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
@@ -73,7 +73,7 @@ class Plot(QWidget):
             self.released.emit()
 
     def paintEvent(self, event: QPaintEvent) -> None:
-        """Paint the paper and, unless asleep, what the subclass has to show."""
+        """Paint the background and, if enabled, what the subclass draws."""
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         painter.setPen(Qt.PenStyle.NoPen)
@@ -213,12 +213,12 @@ class PlaneCounts(Plot):
         self.setCursor(Qt.CursorShape.PointingHandCursor)
 
     def set_counts(self, counts: np.ndarray, number: int, total: str, words: str) -> None:
-        """Show other counts (-1: not known); `number` is the plane in view, `words` say which that is."""
+        """Show other counts (-1: not known); `number` is the plane in view, `words` name it."""
         self.counts, self.number, self.total, self.words = counts, number, total, words
         self.update()
 
     def number_at(self, place: float) -> int:
-        """Number of the plane whose bar is at a place on the axis (0 to 1)."""
+        """Return the number of the plane whose bar is at a place on the axis (0 to 1)."""
         return min(int(place * len(self.counts)), len(self.counts) - 1)
 
     def _draw(self, painter: QPainter, top: float, bottom: float) -> None:

@@ -1,4 +1,4 @@
-"""What a person has set under Preferences: the manifest's `configurations`, where this napari has them."""
+"""The plugin's settings under Preferences: the manifest's `configurations`, if this napari has them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ DEVICE, MODEL = "auto", "cells"
 
 
 def device() -> str:
-    """Device policy to start with."""
+    """Return the device policy to start with."""
     return str(_setting("device", DEVICE))
 
 
 def default_model() -> str:
-    """Name of the model to start with."""
+    """Return the name of the model to start with."""
     return str(_setting("default_model", MODEL)).strip() or MODEL
 
 

@@ -1,13 +1,14 @@
-"""A question inside the panel: one sentence and two buttons, so that nothing else has to wait for the answer."""
+"""A question inside the panel: one sentence and two buttons; nothing else waits for the answer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
 
 from .colors import Colors
+from .layout import button, in_row
 
 
 class Question(QFrame):
@@ -27,18 +28,12 @@ class Question(QFrame):
         self._then: Callable[[], object] | None = None
         self.text = QLabel(objectName="question_text")
         self.text.setWordWrap(True)
-        self.yes = QPushButton("Yes", objectName="question_yes")
-        self.no = QPushButton("No", objectName="question_no")
-        self.yes.clicked.connect(self._on_yes)
-        self.no.clicked.connect(self.hide)
-        row = QHBoxLayout()
-        row.addStretch(1)
-        row.addWidget(self.yes)
-        row.addWidget(self.no)
+        self.yes = button("question_yes", "Yes", "", self._on_yes)
+        self.no = button("question_no", "No", "", self.hide)
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 6, 8, 6)
         column.addWidget(self.text)
-        column.addLayout(row)
+        column.addLayout(in_row(None, self.yes, self.no, spacing=6))
         self.hide()
 
     def set_colors(self, colors: Colors) -> None:

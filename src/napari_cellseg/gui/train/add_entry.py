@@ -1,4 +1,4 @@
-"""Put the chosen image, its cells and what was reviewed of it into a training set."""
+"""Add the chosen image, its cells and its reviewed area to a training set."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def add_current(
     folder: str | Path | None = None,
     *,
     ask: Ask | None = None,
-    tell: Callable[[str, bool], object] | None = None,
+    report: Callable[[str, bool], object] | None = None,
     replace: bool = False,
 ) -> Latest:
-    """Add the chosen image to a training set, beside the window's thread.
+    """Add the chosen image to a training set, in a background thread.
 
     Parameters
     ----------
@@ -39,8 +39,8 @@ def add_current(
     ask : callable, optional
         Called with a question, the words for yes and no, and what to do on yes, when the same image is there
         already; by default a dialog asks.
-    tell : callable, optional
-        Called with a sentence and whether it is bad news; by default `Correcting.said` of the viewer tells.
+    report : callable, optional
+        Called with a sentence and whether it is bad news; by default `Correcting.said` of the viewer is emitted.
     replace : bool
         Replace the entry of the same image without asking.
 
@@ -63,20 +63,20 @@ def add_current(
     stack = bench.stack_of(bench.session.chosen)
     whole = "" if stack is None else stack.image.title
     path = Path(folder) if folder is not None else job.folder
-    say = tell or bench.part(Correcting).said.emit
+    show = report or bench.part(Correcting).said.emit
     question = ask or dialog
 
     def added(entry: Entry) -> None:
         verb = "Replaced" if replace else "Added"
-        say(f"{verb} in the training set '{path.name}': {entry_in_words(entry)}", False)
+        show(f"{verb} in the training set '{path.name}': {entry_in_words(entry)}", False)
         job.set_changed.emit(path)
 
     def failed(error: BaseException) -> None:
         if isinstance(error, DuplicateError):
-            again = lambda: add_current(bench, path, ask=ask, tell=tell, replace=True)  # noqa: E731
+            again = lambda: add_current(bench, path, ask=ask, report=report, replace=True)  # noqa: E731
             question(duplicate_in_words(error, path), "Replace it", "Leave it", again)
         elif isinstance(error, (CellsegError, OSError)):
-            say(str(error), True)
+            show(str(error), True)
         else:
             bench.failed(error)
 
@@ -88,7 +88,7 @@ def add_current(
 
 
 def write_entry(cells: Cells, folder: Path, name: str, replace: bool = False, whole: str = "") -> Entry:
-    """Write the cells of an image as they are shown, and the area that a person vouches for, into a training set.
+    """Write the cells of an image as they are shown, and the reviewed area, into a training set.
 
     Parameters
     ----------
@@ -124,7 +124,7 @@ def write_entry(cells: Cells, folder: Path, name: str, replace: bool = False, wh
 
 
 def _group(cells: Cells, whole: str) -> str:
-    """What an image was taken from: its file, else what it was cut out of, else its stack; of others its own hash."""
+    """Return what an image was taken from: its file, else its origin, else its stack, else its own hash."""
     image = cells.segmented.image
     taken_from = image.source or (image.origin.title if image.origin is not None else whole)
     if not taken_from:
@@ -135,7 +135,7 @@ def _group(cells: Cells, whole: str) -> str:
 
 
 def _frozen(cells: Cells) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    """Return labels, reviewed area and provenance of one moment: the person may go on correcting meanwhile."""
+    """Return labels, reviewed area and provenance of one moment: the user may go on correcting meanwhile."""
     corrections = cells.corrected.corrections
     for _ in range(TRIES):
         revision = corrections.revision
@@ -149,26 +149,26 @@ def _frozen(cells: Cells) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
 
 
 def entry_in_words(entry: Entry) -> str:
-    """Say what an entry holds."""
+    """Describe an entry in a sentence."""
     cells = f"{entry.n_cells:,} cell" + ("" if entry.n_cells == 1 else "s")
     empty = "" if entry.n_cells else " It teaches what is background."
     return f"{entry.name}, {cells}, {part_in_words(entry.reviewed_fraction)} of the image reviewed.{empty}"
 
 
 def part_in_words(fraction: float) -> str:
-    """Return a part as per cent; never 0 % of something, nor 100 % of less than all."""
+    """Return a fraction as per cent: 0 % only of nothing, and 100 % only of all."""
     if fraction >= 1 or fraction <= 0:
         return f"{round(100 * fraction)} %"
     return "< 1 %" if fraction < 0.01 else f"{min(round(100 * fraction), 99)} %"
 
 
 def duplicate_in_words(error: DuplicateError, folder: Path) -> str:
-    """Ask what to do with an image that is there already."""
+    """Return the question whether an image that is there already is to be replaced."""
     return f"This image is in the training set '{folder.name}' already, as '{error.name}'. Replace it by what is shown?"
 
 
 def dialog(text: str, yes: str, no: str, then: Callable[[], object]) -> None:
-    """Ask in a window of its own, without holding up anything."""
+    """Ask in a dialog that blocks nothing else."""
     box = QMessageBox(QMessageBox.Icon.Question, "Training set", text)
     box.setObjectName("training_set_question")
     accept = box.addButton(yes, QMessageBox.ButtonRole.AcceptRole)

@@ -1,4 +1,4 @@
-"""How a training goes, painted: the loss while learning, and the loss on what it does not learn from."""
+"""Curves of a training under way: the loss on the training images, and on those that are held out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPen, QPolygonF
 from qtpy.QtWidgets import QWidget
 
 from ..shared.plots import TOP, Plot
-from .job import History
+from .job import CurvePoints
 
 HEIGHT = 96
 OVERLAP_HEIGHT = 58
@@ -17,38 +17,46 @@ SMOOTHING = 0.04
 MARGIN = 8
 
 
-class TrainCurves(Plot):
+class StillPlot(Plot):
+    """A plot in which nothing can be picked."""
+
+    def __init__(self, name: str, height: int, tooltip: str, parent: QWidget | None = None) -> None:
+        super().__init__(MARGIN, height, parent)
+        self.setObjectName(name)
+        self.setCursor(Qt.CursorShape.ArrowCursor)
+        self.setToolTip(tooltip)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        """Leave the mouse to the widget below."""
+        event.ignore()
+
+    mouseMoveEvent = mouseReleaseEvent = mousePressEvent
+
+
+class TrainCurves(StillPlot):
     """Loss over the run, from its start at the left to the end of the time budget at the right."""
 
     title = "loss (lower is better)"
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(MARGIN, HEIGHT, parent)
-        self.setObjectName("train_curves")
-        self.setCursor(Qt.CursorShape.ArrowCursor)
-        self.setToolTip(
+        super().__init__(
+            "train_curves", HEIGHT,
             "How far the network is from what you corrected; lower is better. Thin line: on the images that it learns "
             "from.\nThick line with dots: on images or parts that were held out. The ring marks the best, which is "
-            "what is kept."
-        )
+            "what is kept.", parent,
+        )  # fmt: skip
         self.line = self.checks = np.zeros((0, 2))
         self.f1: float | None = None
         self.best: int | None = None
 
-    def show_history(self, history: History) -> None:
-        """Show what is known so far."""
+    def show_history(self, history: CurvePoints) -> None:
+        """Show the points that are known so far."""
         self.line = _thinned(history.places, history.losses)
         self.checks = np.array([history.check_places, history.check_losses], float).T.reshape(-1, 2)
         self.best = history.best
         f1 = history.check_f1[self.best] if self.best is not None else np.nan
         self.f1 = None if np.isnan(f1) else float(f1)
         self.update()
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Nothing can be picked here."""
-        event.ignore()
-
-    mouseMoveEvent = mouseReleaseEvent = mousePressEvent
 
     def _draw(self, painter: QPainter, top: float, bottom: float) -> None:
         values = np.concatenate([self.line[:, 1], self.checks[:, 1]])
@@ -91,33 +99,23 @@ class TrainCurves(Plot):
             x = _write_before(painter, x, text, color)
 
 
-class OverlapCurves(Plot):
-    """IoU and Dice of the foreground on what was held out, over the run: 0 at the bottom, 1 at the top."""
+class OverlapCurves(StillPlot):
+    """IoU and Dice of the foreground on held-out images, over the run: 0 at the bottom, 1 at the top."""
 
     title = "IoU, Dice (higher is better)"
 
     def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(MARGIN, OVERLAP_HEIGHT, parent)
-        self.setObjectName("train_overlap")
-        self.setCursor(Qt.CursorShape.ArrowCursor)
-        self.setToolTip(
-            "How well the pixels of the cells are found on what was held out; higher is better, 1 is perfect."
-        )
+        tip = "How well the pixels of the cells are found on what was held out; higher is better, 1 is perfect."
+        super().__init__("train_overlap", OVERLAP_HEIGHT, tip, parent)
         self.places = np.zeros(0)
         self.curves: dict[str, np.ndarray] = {}
 
-    def show_history(self, history: History) -> None:
-        """Show what is known so far."""
+    def show_history(self, history: CurvePoints) -> None:
+        """Show the points that are known so far."""
         self.places = np.array(history.check_places, float)
         curves = {"IoU": np.array(history.check_iou, float), "Dice": np.array(history.check_dice, float)}
         self.curves = {name: values for name, values in curves.items() if np.isfinite(values).any()}
         self.update()
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Nothing can be picked here."""
-        event.ignore()
-
-    mouseMoveEvent = mouseReleaseEvent = mousePressEvent
 
     def _draw(self, painter: QPainter, top: float, bottom: float) -> None:
         colors = {"IoU": self._colors.accent, "Dice": self._colors.warning}

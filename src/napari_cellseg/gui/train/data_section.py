@@ -1,4 +1,4 @@
-"""Images with masks from elsewhere: what was found, what was skipped and why, what looks odd; and a look at them."""
+"""A dataset of images with masks: which images were found, skipped or look odd, and a look at them."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QHeaderView, QLabel, QTreeWidget, QTreeWidgetItem, QVBoxLayout, QWidget
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QWidget
 
 from ...imaging.errors import CellsegError
 from ...imaging.progress import Progress
@@ -18,7 +18,9 @@ from ...training.params import AugmentParams
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.fold import Fold
-from ..shared.layout import small_button
+from ..shared.layout import in_column, in_row, small_button
+from ..shared.message import Message
+from ..shared.rows import Rows
 from ..shared.workers import Latest, start_run
 from ..viewer.bench import Bench
 from .job import TrainJob
@@ -37,17 +39,17 @@ class TrainDataSection(QWidget):
     bench : Bench
     job : TrainJob
         Knows which dataset is chosen.
-    tell : callable
-        Shows a sentence, and whether it is bad news.
+    report : callable
+        Shows a sentence; its second argument is whether it is bad news.
     augment : callable
-        Returns how images are varied, for the preview.
+        Returns how images are augmented, for the preview.
     layers : PairLayers
-        Shows what is looked at.
+        Shows the selected image.
 
     Signals
     -------
     read()
-        Images were read, or are no longer there.
+        Images were read, or another dataset was chosen.
     kinds_asked()
     """
 
@@ -58,12 +60,12 @@ class TrainDataSection(QWidget):
         self,
         bench: Bench,
         job: TrainJob,
-        tell: Callable[[str, bool], object],
+        report: Callable[[str, bool], object],
         augment: Callable[[], AugmentParams],
         layers: PairLayers,
     ) -> None:
         super().__init__()
-        self._bench, self._job, self._tell, self._augment = bench, job, tell, augment
+        self._bench, self._job, self._report, self._augment = bench, job, report, augment
         self.loaded: Loaded | None = None
         self.rows: list[DataRow] = []
         self.problem = ""
@@ -85,25 +87,25 @@ class TrainDataSection(QWidget):
         return self._reading is not None
 
     def selected(self) -> Sample | None:
-        """The selected image; without one the first that can be used."""
-        row = self._row()
-        indices = [r.index for r in ([row] if row is not None else self.rows) if r.index is not None]
+        """Return the selected image; without a selection the first usable one."""
+        selected = self._row()
+        indices = [r.index for r in ([selected] if selected is not None else self.rows) if r.index is not None]
         return self.loaded.samples[indices[0]] if self.loaded is not None and indices else None
 
     def look(self) -> None:
-        """Show the selected image with its masks; from then on the selection decides what is shown."""
+        """Show the selected image with its masks; from then on the layers follow the selection."""
         sample = self.selected()
         if sample is not None:
             self._layers.show(sample)
 
     def preview(self) -> None:
-        """Show some images as the network will see them, varied; another press shows others."""
+        """Show some augmented images as the network sees them; another press shows others."""
         if self.loaded is None:
             return
         try:
             augment = self._augment()
         except CellsegError as error:
-            self._tell(str(error), True)
+            self._report(str(error), True)
             return
         samples, seed = self.loaded.samples, self._seed
         self._seed += 1
@@ -127,53 +129,28 @@ class TrainDataSection(QWidget):
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
         self._colors = colors
+        self.hint.set_colors(colors)
         self._fill()
 
     def _build(self) -> None:
-        self.list = QTreeWidget(objectName="data_images")
-        self.list.setHeaderLabels(COLUMNS)
-        self.list.setRootIsDecorated(False)
-        self.list.setUniformRowHeights(True)
-        self.list.setFixedHeight(LIST_HEIGHT)
-        self.list.setToolTip("What was found: first what was skipped and why, then what looks odd.")
-        self.list.header().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self.list.header().setStretchLastSection(False)
-        for column in (1, 2, 3):
-            self.list.header().setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        tip = "The images that were found: first the skipped ones and why, then those that look odd."
+        self.list = Rows("data_images", COLUMNS, tip, LIST_HEIGHT)
         self.list.itemSelectionChanged.connect(self._on_selected)
         self.list.itemDoubleClicked.connect(lambda *_: self.look())
-        self.hint = QLabel(objectName="data_hint")
-        self.hint.setWordWrap(True)
-        self.hint.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.view = small_button(
-            "data_look", "Look at the pairs", "Show the selected image with its masks. Then select others in the list."
+        self.hint = Message(objectName="data_hint", hides=True)
+        tip = "Show the selected image with its masks. Then select others in the list."
+        self.view = small_button("data_look", "Look at the pairs", tip, slot=self.look)
+        tip = "Show images as the network will see them: cut, turned, brighter or darker."
+        self.varied = small_button("data_preview", "Preview", tip, slot=self.preview)
+        tip = "Sort the images into kinds, and choose how often each is learned from."
+        self.kinds = small_button("data_kinds", "Kinds …", tip, slot=self.kinds_asked)
+        tip = "Do not read these images any further."
+        self.stop = small_button("data_stop", "Stop reading", tip, slot=self.cancel)
+        inside = in_column(
+            self.list, self.hint, in_row((self.view, 5), (self.varied, 3), (self.kinds, 3), (self.stop, 4))
         )
-        self.varied = small_button(
-            "data_preview", "Preview", "Show images as the network will see them: cut, turned, brighter or darker."
-        )
-        self.kinds = small_button(
-            "data_kinds", "Kinds …", "Sort the images into kinds, and choose how often each is learned from."
-        )
-        self.stop = small_button("data_stop", "Stop reading", "Do not read these images any further.")
-        self.view.clicked.connect(self.look)
-        self.varied.clicked.connect(self.preview)
-        self.kinds.clicked.connect(self.kinds_asked)
-        self.stop.clicked.connect(self.cancel)
-        buttons = QHBoxLayout()
-        buttons.setSpacing(4)
-        for button, part in ((self.view, 5), (self.varied, 3), (self.kinds, 3), (self.stop, 4)):
-            buttons.addWidget(button, part)
-        inside = QWidget()
-        column = QVBoxLayout(inside)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addWidget(self.list)
-        column.addWidget(self.hint)
-        column.addLayout(buttons)
-        self.fold = Fold("data_fold", "no images", "Show or hide what was found.", inside, True)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(self.fold)
+        self.fold = Fold("data_fold", "no images", "Show or hide the images that were found.", inside, True)
+        in_column(self.fold, into=self)
 
     def _on_chosen(self, *_: Any) -> None:
         choice = self._job.data
@@ -233,55 +210,42 @@ class TrainDataSection(QWidget):
         self.read.emit()
 
     def _fill_list(self) -> None:
-        row = self._row()
-        selected = row.name if row is not None else None
+        selected = self._row()
         self.rows = [] if self.loaded is None else data_rows(self.loaded)
         self.list.clear()
-        items = []
-        for row in self.rows:
-            item = QTreeWidgetItem([row.name, "–" if row.n_cells is None else f"{row.n_cells:,}", row.size, row.state])
-            for column in range(len(COLUMNS)):
-                item.setToolTip(column, f"{row.name}\n{row.why}".strip())
-                if row.state != READY and self._colors is not None:
-                    item.setForeground(column, self._colors.warning)
-            item.setTextAlignment(1, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            items.append(item)
-        self.list.addTopLevelItems(items)
-        for item in items:
-            item.setSelected(item.text(0) == selected)
+        for found in self.rows:
+            texts = (found.name, "–" if found.n_cells is None else f"{found.n_cells:,}", found.size, found.state)
+            color = self._colors.warning if found.state != READY and self._colors is not None else None
+            item = self.list.add(texts, f"{found.name}\n{found.why}".strip(), color, right=(1,))
+            item.setSelected(selected is not None and found.name == selected.name)
 
     def _row(self) -> DataRow | None:
-        """The selected row."""
-        items = self.list.selectedItems()
-        return self.rows[self.list.indexOfTopLevelItem(items[0])] if items else None
+        """Return the selected row."""
+        place = self.list.selected_row()
+        return None if place is None else self.rows[place]
 
     def _on_selected(self) -> None:
         self._show_row()
-        row = self._row()
-        if row is not None and row.index is not None and self._layers.shown:
+        selected = self._row()
+        if selected is not None and selected.index is not None and self._layers.shown:
             self.look()
 
     def _show_row(self) -> None:
-        row = self._row()
-        usable = self.loaded is not None and (row is None or row.state != SKIPPED)
+        selected = self._row()
+        usable = self.loaded is not None and (selected is None or selected.state != SKIPPED)
         self.view.setEnabled(usable)
         for button in (self.varied, self.kinds):
             button.setEnabled(self.loaded is not None)
             # They make room for the button that is needed while files are read.
             button.setVisible(not self.busy)
         notes = " ".join(self.loaded.report.notes) if self.loaded is not None else ""
-        text = self.problem or (f"{row.name}: {row.why}" if row is not None and row.why else notes)
-        self.hint.setText(text)
-        self.hint.setVisible(bool(text))
-        if self._colors is not None:
-            odd = bool(self.problem or (row is not None and row.why))
-            color = self._colors.warning if odd else self._colors.faint
-            self.hint.setStyleSheet(f"color: {color.name()};")
+        why = f"{selected.name}: {selected.why}" if selected is not None and selected.why else ""
+        self.hint.report(self.problem or why or notes, bool(self.problem or why))
 
     def _on_failed(self, error: BaseException) -> None:
         if not isinstance(error, (CellsegError, OSError)):
             self._bench.failed(error)
-        self._tell(str(error) or type(error).__name__, True)
+        self._report(str(error) or type(error).__name__, True)
 
 
 def _iter_read(choice: DataChoice) -> Generator[Progress, None, Loaded]:

@@ -1,4 +1,4 @@
-"""An entry of a training set as layers: image, labels and reviewed area, to be looked at and changed."""
+"""An entry of a training set as layers: image, labels and reviewed area, which can be edited."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from ...imaging.errors import CellsegError
 from ...training.data.datasets import Sample
 from ...training.data.training_set import Stamp
 from ..viewer.bench import Bench
+from .pair_layers import look_at
 
 REVIEWED = {None: "transparent", 0: "transparent", 1: "#35c2b0"}
 
@@ -47,7 +48,7 @@ class EntryLayers:
     def show(self, folder: Path, sample: Sample, stamp: Stamp) -> None:
         """Add an entry's layers, or bring those that are there to the front.
 
-        Layers of what it was before stay in the viewer, under another name: they may hold a person's work.
+        Layers of an earlier state stay in the viewer, under another name: they may hold manual work.
 
         Parameters
         ----------
@@ -57,7 +58,6 @@ class EntryLayers:
         stamp : tuple
             Of the entry's files when they were read.
         """
-        viewer, chosen = self._bench.viewer, self._bench.session.chosen
         if not self.shown(sample.name) or not self._is_of(sample.name, folder, stamp):
             self._put_aside(sample.name)
             area = np.ones(sample.labels.shape, bool) if sample.reviewed is None else sample.reviewed
@@ -71,20 +71,11 @@ class EntryLayers:
             labels = Labels(sample.labels, name=f"{sample.name} labels", opacity=0.5)
             self._shown[sample.name] = _Shown(folder, stamp, image, labels, reviewed)
             for layer in self._shown[sample.name].layers:
-                viewer.add_layer(layer)
-        found = self._shown[sample.name]
-        ours = set(found.layers)
-        for layer in viewer.layers:
-            # What lies above would cover it; the person shows it again in the layer list.
-            layer.visible = layer in ours
-        viewer.layers.selection.active = found.labels
-        if chosen is not None:
-            # A look at an entry does not change which image is being worked on.
-            self._bench.session.choose(chosen)
-        viewer.reset_view()
+                self._bench.viewer.add_layer(layer)
+        look_at(self._bench, self._shown[sample.name].layers)
 
     def replaced(self, folder: Path, name: str, before: Stamp, after: Stamp) -> None:
-        """Note that what the layers of an entry show is in its files now."""
+        """Note that the layers of an entry were saved to its files."""
         if name in self._shown and self._is_of(name, folder, before):
             self._shown[name] = replace(self._shown[name], stamp=after)
 

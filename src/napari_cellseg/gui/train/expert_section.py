@@ -1,4 +1,4 @@
-"""The settings of a training, for those who ask for them: of a fine-tune, or of learning from images with masks."""
+"""Expert settings of a fine-tune, and of a training on images with masks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import fields
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...training import settings_groups as groups
 from ...training.finetune_params import FineTuneParams, is_expert
@@ -15,7 +15,10 @@ from ...training.params import AugmentParams, TrainParams
 from ..shared.colors import Colors
 from ..shared.fold import Fold
 from ..shared.form import Form
+from ..shared.layout import button, in_column
 from .files_section import TrainFilesSection
+
+RESET, RESET_TIP = "Back to the defaults", "Set all of these to their defaults."
 
 
 class TrainExpertSection(QWidget):
@@ -25,13 +28,12 @@ class TrainExpertSection(QWidget):
         super().__init__()
         shown_elsewhere = [entry.name for entry in fields(FineTuneParams) if not is_expert(entry.name)]
         self.form = Form(FineTuneParams, "train", shown_elsewhere)
-        self.reset = _reset_button("train_defaults")
-        self.reset.clicked.connect(self.form.set_defaults)
-        _fill_column(self, self.form, self.reset, left=12)
+        self.reset = button("train_defaults", RESET, RESET_TIP, self.form.set_defaults)
+        in_column(self.form, self.reset, into=self, left=12)
         self.set_colors = self.form.set_colors
 
     def words(self) -> tuple[str, ...]:
-        """Return what differs from the defaults as words of the command line."""
+        """Return the settings that differ from the defaults as words of the command line."""
         return tuple(groups.words_of(self.form.changes()))
 
 
@@ -54,24 +56,22 @@ class TrainDataExpertSection(QWidget):
         for group, title in groups.TITLES.items():
             form: Form[Any] = Form(groups.GROUPS[group], f"data_{group}", groups.LEFT_OUT, groups.OWN)
             form.changed.connect(self.changed)
-            inside = QWidget()
-            _fill_column(inside, form, *([self.files] if group == "data" else []), left=12)
+            inside = in_column(form, *([self.files] if group == "data" else []), left=12)
             self.forms[group] = form
             self.folds[group] = Fold(f"data_fold_{group}", title, f"Settings: {title.lower()}.", inside, False)
-        self.reset = _reset_button("data_defaults")
-        self.reset.clicked.connect(self.set_defaults)
-        _fill_column(self, *self.folds.values(), self.reset, left=10)
+        self.reset = button("data_defaults", RESET, RESET_TIP, self.set_defaults)
+        in_column(*self.folds.values(), self.reset, into=self, spacing=1, left=10)
         self._from_parent = False
 
     @property
     def epochs(self) -> int | None:
-        """How many epochs were asked for; None: the time budget says how long."""
+        """Number of epochs; None if the time budget decides."""
         value: int | None = self.forms["training"]["epochs"].value
         return value
 
     @property
     def augment(self) -> AugmentParams:
-        """How images are varied.
+        """How images are augmented.
 
         Raises
         ------
@@ -82,7 +82,7 @@ class TrainDataExpertSection(QWidget):
         return augment
 
     def set_start(self, from_parent: bool) -> None:
-        """Show what matters to a training from a parent, or from nothing."""
+        """Show the settings of a training from a parent, or from scratch."""
         self._from_parent = from_parent
         self.folds["network"].setVisible(not from_parent)
         rate = groups.FROM_PARENT["learning_rate"] if from_parent else TrainParams.learning_rate
@@ -101,11 +101,11 @@ class TrainDataExpertSection(QWidget):
             form.set_colors(colors)
 
     def values(self) -> dict[str, dict[str, Any]]:
-        """Return what differs from the command line's defaults, by group."""
+        """Return the settings that differ from the command line's defaults, by group."""
         return {group: form.changes() for group, form in self.forms.items()}
 
     def words(self) -> tuple[str, ...]:
-        """Return these as words of the command line."""
+        """Return the settings as words of the command line."""
         return (*groups.option_words(self.values(), self._from_parent), *self.files.words())
 
     def check(self, minutes: float | None) -> TrainParams:
@@ -119,26 +119,12 @@ class TrainDataExpertSection(QWidget):
         return groups.check(self.values(), minutes, self._from_parent)
 
     def _on_files(self) -> None:
-        # A split says which images are held out.
+        # A split defines which images are held out.
         for name in ("validation", "split_by"):
             self.forms["data"][name].enabled = self.files.choice.split is None
         self.changed.emit()
 
     def set_defaults(self) -> None:
-        """Forget what was changed."""
+        """Set all settings to their defaults."""
         for form in self.forms.values():
             form.set_defaults()
-
-
-def _fill_column(inside: QWidget, *parts: QWidget, left: int = 0) -> None:
-    column = QVBoxLayout(inside)
-    column.setContentsMargins(left, 0, 0, 0)
-    column.setSpacing(3)
-    for part in parts:
-        column.addWidget(part)
-
-
-def _reset_button(name: str) -> QPushButton:
-    button = QPushButton("Back to the defaults", objectName=name)
-    button.setToolTip("Set all of these to what they were.")
-    return button

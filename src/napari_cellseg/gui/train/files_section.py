@@ -1,4 +1,4 @@
-"""Pickers of a split file and of a table of kinds and groups, for those who have one."""
+"""Choosers of a split file and of a table of kinds and groups."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from ...training.data.choice import DataChoice
 from ...training.data.loading import Loaded
 from ...training.data.split_files import FileChoice, describe_groups, describe_split, describe_weights
 from ..shared.colors import Colors
+from ..shared.message import Message
 
 SPLITS, TABLES = "Splits (*.json)", "Tables (*.csv)"
 
 
 class FileRow:
-    """A file that may be chosen: its name, a button to choose it, one to forget it, and what is to be said of it."""
+    """A file that can be chosen: its name, a button to choose it, one to clear it, and a sentence about it."""
 
     def __init__(self, grid: QGridLayout, row: int, name: str, title: str, none: str, tip: str) -> None:
         self.path: Path | None = None
@@ -32,25 +33,22 @@ class FileRow:
         self.choose.setText("…")
         self.choose.setToolTip(f"Choose a file. {tip}")
         self.forget.setText("×")
-        self.forget.setToolTip("Do without this file.")
-        self.said = QLabel(objectName=f"{name}_said")
-        self.said.setWordWrap(True)
+        self.forget.setToolTip("Clear this choice.")
+        self.about = Message(objectName=f"{name}_about", hides=True)
         self._tip = tip
         label = QLabel(title)
         label.setToolTip(tip)
         for column, widget in enumerate((label, self.name, self.choose, self.forget)):
             grid.addWidget(widget, row, column)
-        grid.addWidget(self.said, row + 1, 0, 1, 4)
+        grid.addWidget(self.about, row + 1, 0, 1, 4)
 
-    def show(self, path: Path | None, text: str, color: str) -> None:
+    def show(self, path: Path | None, text: str, bad: bool) -> None:
         """Show a choice, and a sentence about it."""
         self.path = path
         self.name.setText("" if path is None else path.name)
         self.name.setToolTip(self._tip if path is None else str(path))
         self.forget.setEnabled(path is not None)
-        self.said.setText(text)
-        self.said.setVisible(bool(text))
-        self.said.setStyleSheet(f"color: {color};" if color else "")
+        self.about.report(text, bad)
 
 
 class TrainFilesSection(QWidget):
@@ -66,7 +64,6 @@ class TrainFilesSection(QWidget):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.problem = ""
-        self._colors: Colors | None = None
         self._data: DataChoice | None = None
         self._loaded: Loaded | None = None
         self._choices: dict[DataChoice, FileChoice] = {}
@@ -90,22 +87,22 @@ class TrainFilesSection(QWidget):
 
     @property
     def choice(self) -> FileChoice:
-        """What is chosen for the present dataset."""
+        """The files that are chosen for the present dataset."""
         return FileChoice() if self._data is None else self._choices.get(self._data, FileChoice())
 
     def words(self) -> tuple[str, ...]:
-        """Return what was chosen as words of the command line."""
+        """Return the choice as words of the command line."""
         return self.choice.words()
 
     def choose(self, choice: FileChoice) -> None:
-        """Choose something else for the present dataset."""
+        """Choose other files for the present dataset."""
         if self._data is not None:
             self._choices[self._data] = choice
             self._check()
             self.changed.emit()
 
     def show_data(self, data: DataChoice, loaded: Loaded | None) -> None:
-        """Follow the dataset: what was chosen for it, checked against its images once they were read."""
+        """Show the files of a dataset, checked against its images once those were read."""
         if (data, loaded) != (self._data, self._loaded):
             self._data, self._loaded = data, loaded
             self._check()
@@ -113,8 +110,8 @@ class TrainFilesSection(QWidget):
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
-        self._colors = colors
-        self._check()
+        for row in (self.split, self.groups):
+            row.about.set_colors(colors)
 
     def _ask(self, title: str, kinds: str) -> None:
         start = "" if self._data is None else str(self._data.path.parent)
@@ -131,22 +128,17 @@ class TrainFilesSection(QWidget):
         text, bad = "", False
         if choice.split is not None:
             samples = None if loaded is None else loaded.samples
-            text, bad = self._said(partial(describe_split, choice.split, samples))
-        self.split.show(choice.split, text, self._color(bad))
+            text, bad = self._described(partial(describe_split, choice.split, samples))
+        self.split.show(choice.split, text, bad)
         text, bad = "", False
         if choice.groups is not None and self._data is not None:
-            text, bad = self._said(partial(describe_groups, choice.groups, self._data.path, loaded))
+            text, bad = self._described(partial(describe_groups, choice.groups, self._data.path, loaded))
         text = text if bad else f"{text} {describe_weights(choice.weights)}".strip()
-        self.groups.show(choice.groups, text, self._color(bad))
+        self.groups.show(choice.groups, text, bad)
 
-    def _said(self, describe: Callable[[], str]) -> tuple[str, bool]:
+    def _described(self, describe: Callable[[], str]) -> tuple[str, bool]:
         try:
             return describe(), False
         except CellsegError as error:
             self.problem = self.problem or str(error)
             return str(error), True
-
-    def _color(self, bad: bool) -> str:
-        if self._colors is None:
-            return ""
-        return (self._colors.warning if bad else self._colors.faint).name()

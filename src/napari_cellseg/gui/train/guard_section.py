@@ -1,41 +1,42 @@
-"""Old against new, before the new model is used: figures, a verdict in words, pictures of what changed."""
+"""Comparison of the old and the new model: figures, a verdict, and pictures of the cells that changed."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from ...evaluation.changes import ChangePicture, read_pictures
 from ...evaluation.compare import Comparison, SetFigures
 from ..shared.colors import Colors, accent_button
 from ..shared.fold import Fold
 from ..shared.gallery import TrainGallery
-from ..shared.layout import heading, small_button
+from ..shared.layout import heading, in_column, in_row, small_button
 from ..shared.question import Question
 from ..viewer.bench import Bench
 from .job import Outcome
 
 ROWS = (
-    ("f1", "F1 at .5", "Cells found rightly, of all found and all there, when half of a cell's area must agree."),
-    ("ap50", "AP at .5", "Average precision when half of a cell's area must agree, as mean over images."),
-    ("ap", "AP .5 to .9", "The same, as mean over stricter and stricter agreement: how well the outlines fit."),
-    ("count_mape", "count error", "How far the counts of the images are off, on average."),
+    ("f1", "F1 at .5", "F1 score of the cells; a cell is found if its overlap (IoU) with a true one is at least half."),
+    ("ap50", "AP at .5", "Average precision at an overlap (IoU) of at least half, as mean over images."),
+    ("ap", "AP .5 to .9", "The same, as mean over overlaps of .5 to .9: how well the outlines fit."),
+    ("count_mape", "count error", "Mean relative error of the counts of the images."),
 )
 N_REASONS = 2
-UNCOMPARED = "It was not compared with the old model, so nobody knows whether it is better."
+UNCOMPARED = "It was not compared with the old model, so it is unknown whether it is better."
 
 
 class TrainGuardSection(QWidget):
-    """What is to be decided after a training; hidden while there is nothing.
+    """The decision after a training: use the new model or keep the old one; hidden while there is none.
 
     Signals
     -------
     used(str)
-        The new model is to be used: its name or folder.
+        The new model was chosen: its name or folder.
     kept()
-        The old one is to be used further.
+        The old model was chosen.
     """
 
     used = Signal(str)
@@ -78,7 +79,7 @@ class TrainGuardSection(QWidget):
 
     @property
     def worse(self) -> bool:
-        """Whether the new model should not be used without a second thought."""
+        """Whether the user is asked again before the new model is used."""
         return self._outcome is not None and (
             self._outcome.comparison is None or not self._outcome.comparison.not_worse
         )
@@ -94,15 +95,12 @@ class TrainGuardSection(QWidget):
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._grid.setVerticalSpacing(1)
         self._cells: dict[tuple[int, int], QLabel] = {}
-        for row in range(len(ROWS) + 2):
-            for column in range(5):
-                cell = QLabel()
-                side = Qt.AlignmentFlag.AlignLeft if column == 0 else Qt.AlignmentFlag.AlignRight
-                cell.setAlignment(side | Qt.AlignmentFlag.AlignVCenter)
-                self._cells[row, column] = cell
-        for (row, column), cell in self._cells.items():
-            if row:
-                self._grid.addWidget(cell, row, column)
+        for y, x in itertools.product(range(len(ROWS) + 2), range(5)):
+            self._cells[y, x] = cell = QLabel()
+            side = Qt.AlignmentFlag.AlignLeft if x == 0 else Qt.AlignmentFlag.AlignRight
+            cell.setAlignment(side | Qt.AlignmentFlag.AlignVCenter)
+            if y:
+                self._grid.addWidget(cell, y, x)
         self._grid.addWidget(self._cells[0, 1], 0, 1, 1, 2)
         self._grid.addWidget(self._cells[0, 3], 0, 3, 1, 2)
         self._grid.setColumnStretch(0, 1)
@@ -111,21 +109,12 @@ class TrainGuardSection(QWidget):
         self.pictures = Fold(
             "guard_pictures", "cells that changed", "Cells that the two models draw differently.", self.gallery, True
         )
-        self.use = small_button("use_new", "Use the new one", "Segment with it from now on. Corrections stay.")
-        self.keep = small_button(
-            "keep_old", "Keep the old one", "Nothing changes. The new one stays in the list of models."
-        )
-        self.use.clicked.connect(self._on_use)
-        self.keep.clicked.connect(self._on_keep)
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.use, 6)
-        buttons.addWidget(self.keep, 5)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        for part in (self.title, self.verdict, self.table, self.pictures):
-            column.addWidget(part)
-        column.addLayout(buttons)
+        tip = "Segment with it from now on. Corrections stay."
+        self.use = small_button("use_new", "Use the new one", tip, slot=self._on_use)
+        tip = "Nothing changes. The new one stays in the list of models."
+        self.keep = small_button("keep_old", "Keep the old one", tip, slot=self._on_keep)
+        buttons = in_row((self.use, 6), (self.keep, 5), spacing=6)
+        in_column(self.title, self.verdict, self.table, self.pictures, buttons, into=self)
 
     def _in_words(self) -> str:
         outcome = self._outcome
@@ -144,9 +133,9 @@ class TrainGuardSection(QWidget):
         kind = names.get(comparison.hold_out)
         held_out = comparison.held_out
         plural = "" if held_out.n_images == 1 else "s"
-        told = "learned from!" if kind is None else f"{held_out.n_images} {kind}{plural} held out"
+        title = "learned from!" if kind is None else f"{held_out.n_images} {kind}{plural} held out"
         for column, text, figures, tip in (
-            (1, told, held_out, "Reviewed, and not learned from." if kind else "Too little to hold any of it out."),
+            (1, title, held_out, "Reviewed, and not learned from." if kind else "Too little to hold any of it out."),
             (3, "general", comparison.general, "Images of many kinds: shows what was forgotten."),
         ):
             cell = self._cells[0, column]

@@ -1,10 +1,10 @@
-"""One training under way: the child process, what it has said so far, and what became of it."""
+"""A training in a child process: its reports so far, and its outcome."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,15 @@ from ...training.data.choice import DataChoice
 from ...training.data.training_set import default_training_set
 from ..jobs.child_job import ChildJob
 from ..jobs.child_process import ChildProcess
+from ..jobs.reports import columns, number, texts
+from ..shared.progress_bar import in_words
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """One press of Start.
+    """The settings of one training.
 
     Attributes
     ----------
@@ -36,7 +38,7 @@ class TrainRequest:
     out : Path
         Folder of the new version.
     minutes : float
-        0: the options say how long.
+        0 if the options define how long.
     options : tuple of str
         Further words of the command line: the expert settings that differ from their defaults.
     resume : bool
@@ -56,7 +58,7 @@ class TrainRequest:
     command: str = "finetune"
 
     def words(self) -> list[str]:
-        """Return the command line that does this."""
+        """Return the command line that carries this out."""
         if self.resume:
             return [self.command, "--resume", "--out", str(self.out)]
         if self.data is not None:
@@ -69,7 +71,7 @@ class TrainRequest:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a training.
+    """The outcome of a training.
 
     Attributes
     ----------
@@ -92,8 +94,8 @@ class Outcome:
 
 
 @dataclass
-class History:
-    """What the curves show; places are the part of the run that was done, 0 to 1."""
+class CurvePoints:
+    """Points of the curves; places are the part of the run that was done, 0 to 1."""
 
     places: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
@@ -108,7 +110,7 @@ class History:
 class TrainJob(ChildJob):
     """At most one training per viewer: idle, starting, running, comparing, measuring or stopping; see Outcome.
 
-    `progressed` says that a step was made, or the validation loss looked at.
+    `progressed` is emitted after steps and after looks at the validation loss.
 
     Signals
     -------
@@ -126,9 +128,9 @@ class TrainJob(ChildJob):
         self.adding: list[Latest] = []
         self.request: TrainRequest | None = None
         self.outcome: Outcome | None = None
-        self.history = History()
+        self.history = CurvePoints()
         self.facts = ""
-        self.done, self.step = 0.0, 0
+        self.step = 0
         self.seconds_left: float | None = None
         self._comparison: Comparison | None = None
         self._phase: Progress | None = None
@@ -139,122 +141,120 @@ class TrainJob(ChildJob):
         return self.request is not None and (self.request.data is not None or self.request.command == "train")
 
     @property
-    def phase(self) -> Progress:
-        """How far the present phase is; its total is 0 where that is not known."""
-        if self.kind == "running" and not (self._phase is not None and self.step == 0):
-            return Progress(round(1000 * self.done), 1000)
-        return self._phase or Progress(0, 0)
+    def part(self) -> float | None:
+        """How much of the present phase is done, 0 to 1; None where that is not known."""
+        if self._learning:
+            return self.done
+        phase = self._phase
+        return phase.fraction if phase is not None and phase.total > 0 else None
 
-    def start(self, request: TrainRequest, words: list[str] | None = None) -> bool:
-        """Start a training, unless one is under way; `words` stand in for our own command line."""
-        if self._child is not None:
-            return False
-        self.request, self.outcome, self._comparison = request, None, None
-        self.history, self.facts, self.notes = History(), "", []
-        self.done, self.step, self.seconds_left, self._phase = 0.0, 0, None, None
-        self._launch(request.words(), words)
-        return True
+    @property
+    def _learning(self) -> bool:
+        return self.kind == "running" and not (self._phase is not None and self.step == 0)
+
+    def in_words(self) -> str:
+        """Return how far it is, for a progress bar."""
+        if self._learning:
+            step = f"step {self.step}" if self.step else ""
+            left = f"{in_words(self.seconds_left)} left" if self.seconds_left is not None else ""
+            return ", ".join(filter(None, (step, left)))
+        phase = self._phase or Progress(0, 0)
+        return f"{phase.message} {phase.done} of {phase.total}"
 
     def sentence(self) -> str:
-        """Say in words how far it is."""
-        if self.kind == "starting":
-            return "Starting: reading the images, loading the network …"
-        if self.kind == "comparing":
-            return "Comparing the new model with the old one …"
-        if self.kind == "measuring":
-            return "Looking how good the new model is on the images that were held out …"
+        """Return how far it is, or what became of it, in a sentence."""
         if self.kind == "stopping":
             then = "measured" if self.trains else "compared with the old model"
             return f"Stopping. The best so far is kept, and {then} …"
-        if self.kind == "running":
-            return " ".join([self.facts, *self.notes]).strip() or "Learning …"
-        return "" if self.outcome is None else self.outcome.sentence
+        return super().sentence()
 
-    def _hear(self, events: list[dict[str, Any]]) -> bool:
-        before = len(self.history.places), len(self.history.check_places)
-        for event in events:
-            self._hear_one(event)
-        return before != (len(self.history.places), len(self.history.check_places))
+    def _begin(self, request: TrainRequest) -> list[str]:
+        self._comparison, self.history, self.facts = None, CurvePoints(), ""
+        self.step, self.seconds_left, self._phase = 0, None, None
+        return request.words()
 
-    def _part(self) -> float:
-        return self.done
+    def _sentence(self) -> str:
+        if self.kind == "comparing":
+            return "Comparing the new model with the old one …"
+        if self.kind == "measuring":
+            return "Measuring how good the new model is on the images that were held out …"
+        return " ".join([self.facts, *self.notes]).strip() or "Learning …"
 
     def _title(self) -> str:
         assert self.request is not None
         return f"Training {self.request.out.name}"
 
-    def _hear_one(self, event: Mapping[str, Any]) -> None:
+    def _hear_note(self, event: dict[str, Any]) -> None:
+        if event.get("text"):
+            super()._hear_note({"text": self._short(str(event["text"]))})
+
+    def _hear_one(self, event: Mapping[str, Any]) -> bool:
         kind = event.get("event")
         if kind == "start":
             # Its notes come again as reasons of the verdict, where they are read.
-            self.facts = " ".join([_facts(event), *_texts(event.get("notes"))])
+            self.facts = " ".join([_facts(event), *texts(event.get("notes"))])
             self._become("running")
+        elif kind == "comparison":
+            self._comparison = _comparison(event)
         elif kind == "step":
             self._hear_step(event)
         elif kind == "validation":
             self._hear_validation(event)
         elif kind == "earlier":
             self._hear_earlier(event)
-        elif kind == "note":
-            self.notes += [self._short(text) for text in _texts([event.get("text")])]
-            self.changed.emit()
         elif kind == "phase":
             self._hear_phase(event)
-        elif kind == "comparison":
-            self._comparison = _comparison(event)
-        elif kind in ("done", "error"):
-            self._last = dict(event)
+        return kind in ("step", "validation", "earlier", "phase")
 
     def _hear_phase(self, event: Mapping[str, Any]) -> None:
-        done, total = _number(event.get("done")) or 0, _number(event.get("total")) or 0
+        done, total = number(event.get("done")) or 0, number(event.get("total")) or 0
         self._phase = Progress(int(done), int(total), str(event.get("text", "")))
         if self._phase.message == "comparing":
             self._become("comparing")
         elif self._phase.message == "measuring" and self.kind != "measuring":
             self._become("measuring")
-        self.progressed.emit()
 
     def _hear_step(self, event: Mapping[str, Any]) -> None:
-        done, loss, step = (_number(event.get(name)) for name in ("done", "loss", "step"))
+        done, loss, step = (number(event.get(name)) for name in ("done", "loss", "step"))
         if done is None:
             return
-        self.done = min(max(done, 0.0), 1.0)
+        self._done = min(max(done, 0.0), 1.0)
         self.step = self.step if step is None else int(step)
         self._phase = None
-        self.seconds_left = _number(event.get("seconds_left"))
+        self.seconds_left = number(event.get("seconds_left"))
         if loss is not None:
             self.history.places.append(self.done)
             self.history.losses.append(loss)
 
     def _hear_earlier(self, event: Mapping[str, Any]) -> None:
-        """Take in what a resumed run had reached before: the curves go on from there."""
-        history = History()
-        history.places, history.losses = _rows(event, ("places", "losses"), 2)
+        """Take in the curves that a resumed run has reached before."""
+        history = CurvePoints()
+        history.places, history.losses = columns(event, ("places", "losses"), 2)
         names = ("check_places", "check_losses", "check_f1", "check_iou", "check_dice")
-        history.check_places, history.check_losses, history.check_f1, history.check_iou, history.check_dice = _rows(
+        history.check_places, history.check_losses, history.check_f1, history.check_iou, history.check_dice = columns(
             event, names, 2
         )
-        best = _number(event.get("best"))
+        best = number(event.get("best"))
         if best is not None and 0 <= best < len(history.check_losses):
             history.best = int(best)
         self.history = history
-        self.done = min(max([0.0, *history.places[-1:]]), 1.0)
+        self._done = min(max([0.0, *history.places[-1:]]), 1.0)
 
     def _hear_validation(self, event: Mapping[str, Any]) -> None:
-        loss, f1 = _number(event.get("validation_loss")), _number(event.get("f1"))
+        loss, f1 = number(event.get("validation_loss")), number(event.get("f1"))
         if loss is None:
             return
         self.history.check_places.append(self.done)
         self.history.check_losses.append(loss)
         self.history.check_f1.append(math.nan if f1 is None else f1)
         for name, values in (("iou", self.history.check_iou), ("dice", self.history.check_dice)):
-            value = _number(event.get(name))
+            value = number(event.get(name))
             values.append(math.nan if value is None else value)
         if event.get("best"):
             self.history.best = len(self.history.check_losses) - 1
 
     def _short(self, text: str) -> str:
-        """Leave out of a path what the person sees above: the training set's folder."""
+        """Shorten the paths in a text by the training set's folder, which is shown above."""
         folder = str(self.request.training_set) if self.request is not None else ""
         return text.replace(f"{folder}{os.sep}", "").replace(f" of {folder}", "") if folder else text
 
@@ -295,37 +295,18 @@ def _comparison(event: Mapping[str, Any]) -> Comparison | None:
     try:
         return Comparison.from_dict(event)
     except (KeyError, TypeError, ValueError):
-        # Without figures the person is told that there are none.
+        # The guard section then shows that there are no figures.
         return None
 
 
 def _facts(event: Mapping[str, Any]) -> str:
-    n_images, n_cells = _number(event.get("n_images")), _number(event.get("n_cells"))
+    n_images, n_cells = number(event.get("n_images")), number(event.get("n_cells"))
     if n_images is None or n_cells is None:
         return ""
     images = f"{int(n_images)} image" + ("" if n_images == 1 else "s")
-    n_out, cells_out = _number(event.get("n_held_out")) or 0, _number(event.get("n_held_out_cells")) or 0
+    n_out, cells_out = number(event.get("n_held_out")) or 0, number(event.get("n_held_out_cells")) or 0
     parts = {"images": "image", "crops": "part"}.get(str(event.get("hold_out")))
     parts = parts if n_out else None
     held_out = f" Checked on {int(n_out)} {parts}{'' if n_out == 1 else 's'} held out, {int(cells_out):,} cells."
     device = f" Runs on {event['device']}." if event.get("device") else ""
     return f"Learning from {images}, {int(n_cells):,} cells.{held_out if parts else ''}{device}"
-
-
-def _rows(event: Mapping[str, Any], names: Sequence[str], n_needed: int) -> list[list[float]]:
-    """Return columns of one length, without the rows in which one of the first is no number."""
-    columns = [event.get(name) for name in names]
-    if not all(isinstance(column, list) for column in columns):
-        return [[] for _ in names]
-    rows = [[_number(value) for value in row] for row in zip(*columns, strict=False)]
-    kept = [[math.nan if v is None else v for v in row] for row in rows if None not in row[:n_needed]]
-    return [list(column) for column in zip(*kept, strict=True)] if kept else [[] for _ in names]
-
-
-def _texts(values: object) -> list[str]:
-    return [str(value) for value in values if value] if isinstance(values, list) else []
-
-
-def _number(value: object) -> float | None:
-    usable = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if usable else None  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Kinds of images as rows: a name to be edited, how many there are, and how often they are learned from."""
+"""Kinds of images as rows: an editable name, the number of images, and their share of the training."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QDoubleSpinBox, QHeaderView, QTableWidget, QTableWidgetItem
 
 from ...evaluation.kinds_table import KindTable
+from ..shared.layout import leave_wheel
 
 COLUMNS = ("Kind", "Images", "Share")
 SHARE_WIDTH = 104
@@ -48,12 +49,12 @@ class KindsList(QTableWidget):
         self.itemChanged.connect(self._on_edited)
 
     def selected(self) -> list[str]:
-        """Kinds whose rows are selected."""
+        """Return the kinds whose rows are selected."""
         rows = sorted({index.row() for index in self.selectionModel().selectedRows()})
         return [self.names[row] for row in rows]
 
     def show_table(self, table: KindTable) -> None:
-        """Show other kinds, with the same ones selected as far as they are there."""
+        """Show other kinds; those that were selected stay so."""
         kept, shares = set(self.selected()), table.shares()
         self.names = list(shares)
         with QSignalBlocker(self):
@@ -78,6 +79,7 @@ class KindsList(QTableWidget):
         box.setDecimals(1)
         box.setSuffix(" %")
         box.setKeyboardTracking(False)
+        leave_wheel(box)
         box.setValue(100 * share)
         box.setToolTip("As often as there are images of it. Change it to learn from them more or less often.")
         if changed:

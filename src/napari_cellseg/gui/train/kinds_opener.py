@@ -30,7 +30,7 @@ class KindsOpener(QObject):
     images : TrainDataSection
         Has read it.
     files : TrainFilesSection
-        Knows which table is in use, and is told of another.
+        Knows which table is in use, and takes another.
     parent : QWidget
 
     Signals
@@ -49,7 +49,7 @@ class KindsOpener(QObject):
         self.window: KindsWindow | None = None
 
     def open(self) -> None:
-        """Open the window, anew if it is open."""
+        """Open the window; one that is open is closed first."""
         loaded, data, choice = self._images.loaded, self._job.data, self._files.choice
         if loaded is None or data is None:
             return

@@ -16,12 +16,12 @@ from ...training.data.sample import Sample
 from ..shared.pictures import pixmap
 
 SIDE = 84
-# Those that were seen stay painted: at this size a thousand of them take 30 MB.
+# A thousand pictures of this size take 30 MB.
 PAINTED = 1000
 
 
 class PictureModel(QAbstractListModel):
-    """Names and pictures of some of the samples; `show` says of which."""
+    """Names and pictures of some of the samples; `show` chooses which."""
 
     def __init__(self, samples: Sequence[Sample]) -> None:
         super().__init__()
@@ -31,17 +31,17 @@ class PictureModel(QAbstractListModel):
         self._painted = lru_cache(PAINTED)(self._paint)
 
     def show(self, names: Sequence[str], kinds: Mapping[str, str]) -> None:
-        """Show these; `kinds` is told beside them."""
+        """Show these; `kinds` are shown in the tooltips."""
         self.beginResetModel()
         self.names, self._kinds = list(names), kinds
         self.endResetModel()
 
     def rowCount(self, parent: QModelIndex | None = None) -> int:
-        """How many are shown."""
+        """Return the number of rows."""
         return 0 if parent is not None and parent.isValid() else len(self.names)
 
     def data(self, index: QModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
-        """Name, picture, or what is told beside it."""
+        """Return the name, the picture or the tooltip of a row."""
         if not index.isValid() or index.row() >= len(self.names):
             return None
         name = self.names[index.row()]

@@ -1,4 +1,4 @@
-"""Kinds of images in a window of its own: small pictures, names to be edited, images to be moved, shares to be set."""
+"""A window that sorts images into kinds: names can be edited, images moved, shares set."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from qtpy.QtWidgets import (
     QComboBox,
     QDialog,
     QFileDialog,
-    QHBoxLayout,
     QLabel,
     QListView,
-    QPushButton,
     QSpinBox,
     QVBoxLayout,
     QWidget,
@@ -26,6 +24,9 @@ from ...imaging.progress import Progress
 from ...training.data.choice import DataChoice
 from ...training.data.loading import Loaded
 from ..shared.colors import Colors, accent_button
+from ..shared.layout import button, in_column, in_row
+from ..shared.message import Message
+from ..shared.pictures import picture_list
 from ..shared.workers import start_run
 from .kinds_list import NO_KIND, KindsList, kind_name
 from .kinds_pictures import SIDE, PictureModel
@@ -44,14 +45,14 @@ class KindsWindow(QDialog):
     chosen : Path or None
         The table of kinds that is in use.
     weights : dict of str to float
-        Those in use.
+        The weights in use.
     colors : Colors
     parent : QWidget, optional
 
     Signals
     -------
     used(object, object)
-        Kinds are to be used: a table's path, or None for that of the dataset itself, and the weights.
+        Kinds were chosen: a table's path, or None for that of the dataset itself, and the weights.
     """
 
     used = Signal(object, object)
@@ -72,7 +73,7 @@ class KindsWindow(QDialog):
         self.resize(*SIZE)
         self._data, self._loaded, self._weights, self._colors = data, loaded, dict(weights), colors
         self.table = table_of(loaded.samples)
-        # What a person changed stays when another source was looked at in between.
+        # Manual changes stay when another source is looked at in between.
         self._tables: dict[Source, KindTable] = {}
         self._sources = sources(data, loaded, chosen)
         self._sorting: Any = None
@@ -92,13 +93,13 @@ class KindsWindow(QDialog):
         return self._sorting is not None
 
     def selected_images(self) -> list[str]:
-        """Images that are selected."""
+        """Return the names of the selected images."""
         return [self.model.names[index.row()] for index in self.pictures.selectionModel().selectedIndexes()]
 
     def sort(self) -> None:
         """Sort the images by how they look."""
         self._stop()
-        self.say("Looking at the images …")
+        self.report("Looking at the images …")
         k = min(self.number.value(), len(self._loaded.samples))
         self._sorting = worker = start_run(
             iter_by_looks, self._loaded.samples, k, yielded=self._on_looked, returned=self._on_sorted,
@@ -108,21 +109,21 @@ class KindsWindow(QDialog):
         self._enable()
 
     def move_selected(self) -> None:
-        """Put the selected images into the kind that is named."""
+        """Move the selected images to the kind that is named."""
         images = self.selected_images()
         try:
             self._show(self.table.moved(images, kind_name(self.to.currentText())))
         except CellsegError as error:
-            self.say(str(error), True)
+            self.report(str(error), True)
 
     def save_copy(self, path: Path) -> None:
-        """Write the table to where the person wants it."""
+        """Write the table to a file of the user's choice."""
         try:
             self.table.write(path)
         except (CellsegError, OSError) as error:
-            self.say(str(error), True)
+            self.report(str(error), True)
         else:
-            self.say(f"Saved as {path}.")
+            self.report(f"Saved as {path}.")
 
     def use(self) -> None:
         """Keep the table, and let trainings use it."""
@@ -130,16 +131,14 @@ class KindsWindow(QDialog):
         try:
             path = None if source.given and untouched else self.table.keep(self._data)
         except (CellsegError, OSError) as error:
-            self.say(str(error), True)
+            self.report(str(error), True)
             return
         self.used.emit(path, self.table.chosen_weights())
         self.accept()
 
-    def say(self, text: str, warning: bool = False) -> None:
+    def report(self, text: str, warning: bool = False) -> None:
         """Show a sentence."""
-        self.hint.setText(text)
-        color = self._colors.warning if warning else self._colors.faint
-        self.hint.setStyleSheet(f"color: {color.name()};")
+        self.hint.report(text, warning)
 
     def done(self, result: int) -> None:
         """Stop sorting when the window closes."""
@@ -148,7 +147,7 @@ class KindsWindow(QDialog):
 
     def _build(self) -> None:
         self.sources = QComboBox(objectName="kinds_source")
-        self.sources.setToolTip("Where the kinds come from. What you change here stays when you look at another one.")
+        self.sources.setToolTip("Where the kinds come from. Changes stay when you look at another source.")
         for source in self._sources:
             self.sources.addItem(source.title)
         self.sources.currentIndexChanged.connect(self._choose_source)
@@ -157,33 +156,21 @@ class KindsWindow(QDialog):
         self.number.setValue(KINDS)
         self.number.setPrefix("into ")
         self.number.setSuffix(" kinds")
-        self.again = QPushButton("Sort", objectName="kinds_sort")
-        self.again.setToolTip("Sort all images anew, by their colours and intensities. Your changes are given up.")
-        self.again.clicked.connect(self.sort)
+        tip = "Sort all images again, by their colours and intensities. Your changes are discarded."
+        self.again = button("kinds_sort", "Sort", tip, self.sort)
         self.kinds = KindsList()
         self.kinds.renamed.connect(self._on_renamed)
         self.kinds.weighted.connect(self._on_weighted)
         self.kinds.itemSelectionChanged.connect(self._show_pictures)
-        self.every = QPushButton("All images", objectName="kinds_all")
-        self.every.setToolTip("Show the images of all kinds.")
-        self.even = QPushButton("Same share", objectName="kinds_even")
-        self.even.setToolTip(
-            "Learn from every kind equally often, so that a frequent one does not outweigh a rare one."
-        )
-        self.as_they_are = QPushButton("As they are", objectName="kinds_as_they_are")
-        self.as_they_are.setToolTip("Learn from each kind as often as there are images of it.")
-        self.every.clicked.connect(self.kinds.clearSelection)
-        self.even.clicked.connect(lambda: self._show(self.table.even()))
-        self.as_they_are.clicked.connect(lambda: self._show(self.table.unweighted()))
-        self.pictures = QListView(objectName="kinds_pictures")
-        self.pictures.setModel(self.model)
-        self.pictures.setViewMode(QListView.ViewMode.IconMode)
-        self.pictures.setResizeMode(QListView.ResizeMode.Adjust)
-        self.pictures.setMovement(QListView.Movement.Static)
+        clear = self.kinds.clearSelection
+        self.every = button("kinds_all", "All images", "Show the images of all kinds.", clear)
+        tip = "Learn from every kind equally often, so that a frequent one does not outweigh a rare one."
+        self.even = button("kinds_even", "Same share", tip, lambda: self._show(self.table.even()))
+        tip = "Learn from each kind as often as there are images of it."
+        plain = lambda: self._show(self.table.unweighted())  # noqa: E731
+        self.as_they_are = button("kinds_as_they_are", "As they are", tip, plain)
+        self.pictures = picture_list("kinds_pictures", self.model, SIDE, QSize(SIDE + 18, SIDE + 30))
         self.pictures.setSelectionMode(QListView.SelectionMode.ExtendedSelection)
-        self.pictures.setUniformItemSizes(True)
-        self.pictures.setIconSize(QSize(SIDE, SIDE))
-        self.pictures.setGridSize(QSize(SIDE + 18, SIDE + 30))
         self.pictures.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.pictures.setToolTip("Select images (several with Ctrl or Shift), then move them to another kind.")
         self.pictures.selectionModel().selectionChanged.connect(lambda *_: self._enable())
@@ -192,53 +179,27 @@ class KindsWindow(QDialog):
         self.to.setInsertPolicy(QComboBox.InsertPolicy.NoInsert)
         self.to.setToolTip("A kind, or the name of a new one.")
         self.to.editTextChanged.connect(lambda *_: self._enable())
-        self.move_button = QPushButton("Move", objectName="kinds_move")
-        self.move_button.setToolTip("Put the selected images into this kind.")
-        self.move_button.clicked.connect(self.move_selected)
+        self.move_button = button("kinds_move", "Move", "Move the selected images to this kind.", self.move_selected)
         self.moved_text = QLabel(objectName="kinds_moved_text")
-        self.hint = QLabel(objectName="kinds_hint")
-        self.hint.setWordWrap(True)
-        self.copy = QPushButton("Save a copy …", objectName="kinds_copy")
-        self.copy.setToolTip("Write the table to a file of your own: image_id, kind, group.")
-        self.copy.clicked.connect(self._on_copy)
-        self.use_button = QPushButton("Use these kinds", objectName="kinds_use")
-        self.use_button.setToolTip("Keep them, and learn with them from the next Start on.")
+        self.hint = Message(objectName="kinds_hint")
+        self.hint.set_colors(self._colors)
+        tip = "Write the table to a file of your own: image_id, kind, group."
+        self.copy = button("kinds_copy", "Save a copy …", tip, self._on_copy)
+        tip = "Keep them, and learn with them from the next Start on."
+        self.use_button = button("kinds_use", "Use these kinds", tip, self.use)
         self.use_button.setStyleSheet(accent_button(self._colors))
-        self.use_button.clicked.connect(self.use)
-        self.close_button = QPushButton("Close", objectName="kinds_close")
-        self.close_button.setToolTip("Close this window. Changes that are not used are forgotten.")
-        self.close_button.clicked.connect(self.reject)
+        tip = "Close this window. Changes that are not used are discarded."
+        self.close_button = button("kinds_close", "Close", tip, self.reject)
 
     def _lay_out(self) -> None:
-        top, shares, bottom, mover, middle = (QHBoxLayout() for _ in range(5))
-        top.addWidget(QLabel("Kinds from"))
-        for widget in (self.sources, self.number, self.again):
-            top.addWidget(widget)
-        top.addStretch(1)
-        for button in (self.every, self.even, self.as_they_are):
-            shares.addWidget(button)
-        left, right = QVBoxLayout(), QVBoxLayout()
-        left.addWidget(self.kinds, 1)
-        left.addLayout(shares)
-        mover.addWidget(self.moved_text)
-        mover.addWidget(self.to, 1)
-        mover.addWidget(self.move_button)
-        right.addWidget(self.pictures, 1)
-        right.addLayout(mover)
-        middle.addLayout(left, 4)
-        middle.addLayout(right, 6)
-        bottom.addWidget(self.copy)
-        bottom.addStretch(1)
-        bottom.addWidget(self.use_button)
-        bottom.addWidget(self.close_button)
+        left = in_column(self.kinds, in_row(self.every, self.even, self.as_they_are, spacing=6), spacing=6)
+        mover = in_row(self.moved_text, (self.to, 1), self.move_button, spacing=6)
+        right = in_column(self.pictures, mover, spacing=6)
         outer = QVBoxLayout(self)
-        outer.addLayout(top)
-        outer.addLayout(middle, 1)
+        outer.addLayout(in_row(QLabel("Kinds from"), self.sources, self.number, self.again, None, spacing=6))
+        outer.addLayout(in_row((left, 4), (right, 6), spacing=6), 1)
         outer.addWidget(self.hint)
-        outer.addLayout(bottom)
-        for button in self.findChildren(QPushButton):
-            # Enter in a name must not press a button.
-            button.setAutoDefault(False)
+        outer.addLayout(in_row(self.copy, None, self.use_button, self.close_button, spacing=6))
 
     def _choose_source(self, index: int) -> None:
         self._stop()
@@ -255,13 +216,13 @@ class KindsWindow(QDialog):
             try:
                 table = source.table(self._data, self._loaded)
             except CellsegError as error:
-                self.say(str(error), True)
+                self.report(str(error), True)
                 return
             weights = {kind: w for kind, w in self._weights.items() if kind in table.kinds} if index == 0 else {}
             self._show(KindTable(table.images, table.kinds, table.groups, weights))
 
     def _show(self, table: KindTable) -> None:
-        """Show other kinds, with the same ones selected as far as they are there."""
+        """Show other kinds; those that were selected stay so."""
         selected = self.selected_images()
         self.table = self._tables[self.source] = table
         self.kinds.show_table(table)
@@ -276,7 +237,7 @@ class KindsWindow(QDialog):
         self._enable()
 
     def _on_weighted(self, kind: str, share: float) -> None:
-        # Not shown anew: the control is still at work.
+        # Not shown again: the control is still in use.
         self.table = self._tables[self.source] = self.table.weighted(kind, share)
         self._explain()
 
@@ -285,7 +246,7 @@ class KindsWindow(QDialog):
             self._show(self.table.renamed(old, new))
         except CellsegError as error:
             self._show(self.table)
-            self.say(str(error), True)
+            self.report(str(error), True)
 
     def _show_pictures(self) -> None:
         shown = set(self.kinds.selected() or self.kinds.names)
@@ -306,15 +267,15 @@ class KindsWindow(QDialog):
         table, total = self.table, sum(self.table.shares().values())
         divided = table.divided()
         if divided:
-            self.say(
+            self.report(
                 f"Images of one field of view are in two kinds ({divided[0]}): some may be learned from while others "
                 "are held out, which flatters. Move them together.",
                 True,
             )
         elif table.weights and abs(total - 1) > 1e-3:
-            self.say(f"The shares add up to {100 * total:.0f} %; they count relative to each other.")
+            self.report(f"The shares add up to {100 * total:.0f} %; they count relative to each other.")
         else:
-            self.say(f"{len(table.images):,} images in {len(table.counts())} kinds. Click a kind to see its images.")
+            self.report(f"{len(table.images):,} images in {len(table.counts())} kinds. Click a kind to see its images.")
 
     def _enable(self) -> None:
         n = len(self.selected_images())
@@ -325,7 +286,7 @@ class KindsWindow(QDialog):
 
     def _on_looked(self, progress: Progress) -> None:
         if self.busy:
-            self.say(f"Looking at the images: {progress.done} of {progress.total} …")
+            self.report(f"Looking at the images: {progress.done} of {progress.total} …")
 
     def _on_sorted(self, table: KindTable) -> None:
         if self.busy:
@@ -336,12 +297,12 @@ class KindsWindow(QDialog):
         if self.busy:
             self._sorting = None
             self._enable()
-            self.say(str(error) or type(error).__name__, True)
+            self.report(str(error) or type(error).__name__, True)
 
     def _on_copy(self) -> None:
         start = str(self._data.path.parent / "kinds.csv")
         path, _ = QFileDialog.getSaveFileName(self, "Save the kinds as", start, "Tables (*.csv)")
-        # The person was asked about this very name, and no other.
+        # The dialog asked whether to replace exactly this file.
         if path:
             self.save_copy(Path(path))
 

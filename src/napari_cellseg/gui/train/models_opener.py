@@ -1,4 +1,4 @@
-"""Opens the window with the models, and lets the other parts of the viewer know what was changed there."""
+"""Opens the window with the models, and announces the changes that are made there."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class ModelsOpener(QObject):
     Signals
     -------
     changed(str)
-        A model was taken in, or has new defaults: its name.
+        A model was imported, or has new defaults: its name.
     """
 
     changed = Signal(str)
@@ -48,7 +48,7 @@ class ModelsOpener(QObject):
         corrections.listed.connect(self._on_sources)
 
     def open(self, selected: str) -> None:
-        """Open the window, anew if it is open, with a model selected."""
+        """Open the window with a model selected; one that is open is closed first."""
         if self.window is not None:
             if self.window.busy:
                 self.window.raise_()

@@ -1,8 +1,8 @@
-"""An image and its cells as layers, to be looked at: of a dataset, or of what a new model was checked on."""
+"""An image of a dataset and its cells, or those that a new model finds, as layers to look at."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from napari.layers import Image as ImageLayer
@@ -12,12 +12,12 @@ from napari.utils.colormaps import DirectLabelColormap
 from ...training.data.sample import Sample
 from ..viewer.bench import Bench
 
-# As in the report: what is true, and what was found.
+# As in the report: true cells, and those that were found.
 COLORS = {"truth": "#78ff3c", "found": "#00c8ff"}
 
 
 class PairLayers:
-    """The layers of one image at a time; the next one is put into the same layers, and what is not needed is hidden.
+    """The layers of one image at a time; the next one reuses them, and layers that it does not need are hidden.
 
     They are not removed: napari 0.9 on a software renderer crashes when an image and labels were removed, and an image
     in colours is drawn then.
@@ -41,14 +41,14 @@ class PairLayers:
         else:
             put += [self._labels(kind, labels, sample.name) for kind, labels in
                     (("truth", sample.labels), ("found", found))]  # fmt: skip
-        self._show_only(put)
+        look_at(self._bench, put)
 
     def show_picture(self, picture: np.ndarray, name: str) -> None:
         """Show a picture in colours."""
-        self._show_only([self._image(picture, name)])
+        look_at(self._bench, [self._image(picture, name)])
 
     def hide(self) -> None:
-        """Look at none of them any more."""
+        """Hide all of these layers."""
         for layer in self._layers.values():
             layer.visible = False
 
@@ -73,7 +73,7 @@ class PairLayers:
         return layer
 
     def _layer(self, kind: str, data: np.ndarray, name: str, make: Callable[[], Layer]) -> Layer:
-        """Return the layer of a kind with other data; a new one where the person has removed it."""
+        """Return the layer of a kind with other data; a new one if the user has removed it."""
         viewer, layer = self._bench.viewer, self._layers.get(kind)
         if layer is None or layer not in viewer.layers:
             layer = self._layers[kind] = viewer.add_layer(make())
@@ -82,17 +82,18 @@ class PairLayers:
         layer.name = name
         return layer
 
-    def _show_only(self, wanted: list[Layer]) -> None:
-        viewer, chosen = self._bench.viewer, self._bench.session.chosen
-        for layer in viewer.layers:
-            # What lies above would cover it; the person shows it again in the layer list.
-            layer.visible = layer in wanted
-        viewer.layers.selection.active = wanted[-1]
-        if chosen is not None:
-            # A look does not change which image is being worked on.
-            self._bench.session.choose(chosen)
-        try:
-            viewer.reset_view(layers=wanted)
-        except TypeError:
-            # Older versions of napari only fit everything.
-            viewer.reset_view()
+
+def look_at(bench: Bench, wanted: Sequence[Layer]) -> None:
+    """Show these layers alone, with the last one selected; the chosen image stays chosen."""
+    viewer, chosen = bench.viewer, bench.session.chosen
+    for layer in viewer.layers:
+        # Layers above would cover them; the user can show those again in the layer list.
+        layer.visible = layer in wanted
+    viewer.layers.selection.active = wanted[-1]
+    if chosen is not None:
+        bench.session.choose(chosen)
+    try:
+        viewer.reset_view(layers=wanted)
+    except TypeError:
+        # Older versions of napari only fit everything.
+        viewer.reset_view()

@@ -1,13 +1,13 @@
-"""How good a version is on images that were held out: figures, its report, and the worst images."""
+"""Figures of a version on held-out images, its report, and the worst images."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
-from qtpy.QtCore import Qt, QUrl, Signal
+from qtpy.QtCore import QUrl, Signal
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QHeaderView, QLabel, QTreeWidget, QTreeWidgetItem, QVBoxLayout
+from qtpy.QtWidgets import QGridLayout, QLabel
 from qtpy.QtWidgets import QWidget as Widget
 
 from ...evaluation.held_out import REPORT_FILE, HeldOutFigures, can_be_opened, held_out_samples, predict, read_figures
@@ -16,44 +16,45 @@ from ...network.versions import ModelVersion
 from ...training.data.sample import Sample
 from ..shared.colors import Colors, accent_button
 from ..shared.fold import Fold
-from ..shared.layout import SMALL, heading, small_button
+from ..shared.layout import heading, in_column, in_row, small_button
+from ..shared.rows import Rows
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from .pair_layers import PairLayers
 
 ROWS = (
-    ("f1", "F1 at .5", "Cells found rightly, of all found and all there, when half of a cell's area must agree."),
-    ("ap50", "AP at .5", "Average precision when half of a cell's area must agree, as mean over images."),
-    ("iou", "IoU", "Pixels that are rightly cell, of all that are or are said to be."),
-    ("dice", "Dice", "The same, the rightly found counted twice."),
-    ("count_mae", "count error", "How many cells an image's count is off, on average."),
-    ("count_mape", "in per cent", "The same, in per cent of the cells that are there."),
+    ("f1", "F1 at .5", "F1 score of the cells; a cell is found if its overlap (IoU) with a true one is at least half."),
+    ("ap50", "AP at .5", "Average precision at an overlap (IoU) of at least half, as mean over images."),
+    ("iou", "IoU", "Pixels that are cell in both, of all that are cell in either."),
+    ("dice", "Dice", "The same, with the overlap counted twice."),
+    ("count_mae", "count error", "Mean absolute error of an image's count, in cells."),
+    ("count_mape", "in per cent", "The same, in per cent of the true count."),
 )
 LIST_HEIGHT = 96
 N_LISTED = 50
-NO_FIGURES = "No image was held out, so nobody knows how good it is on images that it has not seen."
+NO_FIGURES = "No image was held out, so it is unknown how good it is on images that it has not seen."
 
 
 class TrainResultSection(Widget):
-    """What is known of a version that was trained on images with masks; hidden while nothing is shown.
+    """Figures of a version that was trained on images with masks; hidden while nothing is shown.
 
     Signals
     -------
     used(str)
-        The version is to be used: its folder.
+        The version was chosen: its folder.
     closed()
-        It was looked at and put away.
+        The section was closed.
     compare_asked(object)
-        It is to be compared with other runs: its folder.
+        A comparison with other trainings was asked for: the version's folder.
     """
 
     used = Signal(str)
     closed = Signal()
     compare_asked = Signal(object)
 
-    def __init__(self, bench: Bench, tell: Callable[[str, bool], object], layers: PairLayers) -> None:
+    def __init__(self, bench: Bench, report: Callable[[str, bool], object], layers: PairLayers) -> None:
         super().__init__()
-        self._bench, self._tell = bench, tell
+        self._bench, self._report = bench, report
         self.version: ModelVersion | None = None
         self.figures: HeldOutFigures | None = None
         self._samples: list[Sample] | None = None
@@ -70,7 +71,7 @@ class TrainResultSection(Widget):
         return self._opening.busy
 
     def show_version(self, version: ModelVersion) -> None:
-        """Show what is known of a version."""
+        """Show the figures of a version."""
         self.version, self._samples = version, None
         self.figures = figures = read_figures(version.path)
         self.title.setText(f"Model: {version.name}")
@@ -83,12 +84,9 @@ class TrainResultSection(Widget):
         for name, cell in self._cells.items():
             cell.setText(_figure(name, figures.figures.get(name)) if figures is not None else "–")
         self.list.clear()
-        for row in figures.worst[:N_LISTED] if figures is not None else ():
-            item = QTreeWidgetItem([row.name, f"{row.n_true:,}", f"{row.n_found:,}", f"{row.ap:.2f}"])
-            item.setToolTip(0, row.name)
-            for column in (1, 2, 3):
-                item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            self.list.addTopLevelItem(item)
+        for worst in figures.worst[:N_LISTED] if figures is not None else ():
+            texts = (worst.name, f"{worst.n_true:,}", f"{worst.n_found:,}", f"{worst.ap:.2f}")
+            self.list.add(texts, worst.name, right=(1, 2, 3))
         self.list.setEnabled(can_be_opened(version.path))
         there = (version.path / REPORT_FILE).is_file()
         self.report.setEnabled(there)
@@ -117,9 +115,9 @@ class TrainResultSection(Widget):
             if self.version is version:
                 self._samples = samples
                 self._layers.show(sample, found)
-                self._tell(f"{name}: true cells in green, those that {version.name} finds in blue.", False)
+                self._report(f"{name}: true cells in green, those that {version.name} finds in blue.", False)
 
-        self._tell(f"Opening {name} …", False)
+        self._report(f"Opening {name} …", False)
         self._opening.ask(look, there)
 
     def set_colors(self, colors: Colors) -> None:
@@ -147,40 +145,23 @@ class TrainResultSection(Widget):
                 part.setToolTip(tip)
             grid.addWidget(label, *place)
             grid.addWidget(self._cells[name], place[0], place[1] + 1)
-        for column in (1, 3):
-            grid.setColumnStretch(column, 1)
-        self.list = QTreeWidget(objectName="result_worst")
-        self.list.setHeaderLabels(("Image", "True", "Found", "AP"))
-        self.list.setRootIsDecorated(False)
-        self.list.setUniformRowHeights(True)
-        self.list.setFixedHeight(LIST_HEIGHT)
-        self.list.setToolTip("Click one to open it with the true cells and those that were found.")
-        self.list.header().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        self.list.header().setStretchLastSection(False)
-        for column in (1, 2, 3):
-            self.list.header().setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
+        for i in (1, 3):
+            grid.setColumnStretch(i, 1)
+        tip = "Click one to open it with the true cells and those that were found."
+        self.list = Rows("result_worst", ("Image", "True", "Found", "AP"), tip, LIST_HEIGHT)
         self.list.itemClicked.connect(lambda item, _: self.open_image(item.text(0)))
         tip = "The images that it did worst on. Click one to open it."
         self.worst = Fold("result_worst_fold", "Worst images first", tip, self.list, True)
-        self.use = small_button("result_use", "Use it", "Segment with it from now on. Corrections stay.")
-        self.report = small_button("result_report", "Report", "Open the report in the browser.")
-        self.compare = small_button("result_compare", "Compare runs", "Set it beside other trainings: figures, curves.")
-        self.close_it = small_button("result_close", "Close", "Put this away. The version stays in the list of models.")
-        self.use.clicked.connect(self._on_use)
-        self.report.clicked.connect(self._on_report)
-        self.compare.clicked.connect(lambda: self.compare_asked.emit(self.version.path if self.version else None))
-        self.close_it.clicked.connect(self._on_close)
-        buttons = QHBoxLayout()
-        buttons.setSpacing(4)
-        for button, part in ((self.use, 4), (self.report, 4), (self.compare, 6), (self.close_it, 3)):
-            button.setStyleSheet(SMALL)
-            buttons.addWidget(button, part)
-        column_ = QVBoxLayout(self)
-        column_.setContentsMargins(0, 0, 0, 0)
-        column_.setSpacing(4)
-        for part_ in (self.title, self.about, self.table, self.worst):
-            column_.addWidget(part_)
-        column_.addLayout(buttons)
+        tip = "Segment with it from now on. Corrections stay."
+        self.use = small_button("result_use", "Use it", tip, slot=self._on_use)
+        self.report = small_button("result_report", "Report", "Open the report in the browser.", slot=self._on_report)
+        tip = "Compare it with other trainings: figures, curves."
+        compare = lambda: self.compare_asked.emit(self.version.path if self.version else None)  # noqa: E731
+        self.compare = small_button("result_compare", "Compare runs", tip, slot=compare)
+        tip = "Close this. The version stays in the list of models."
+        self.close_it = small_button("result_close", "Close", tip, slot=self._on_close)
+        buttons = in_row((self.use, 4), (self.report, 4), (self.compare, 6), (self.close_it, 3))
+        in_column(self.title, self.about, self.table, self.worst, buttons, into=self)
 
     def _on_use(self) -> None:
         if self.version is not None:
@@ -191,7 +172,7 @@ class TrainResultSection(Widget):
         if self.version is not None:
             path = self.version.path / REPORT_FILE
             if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(path))):
-                self._tell(f"No program opened the report. It is {path}", True)
+                self._report(f"No program opened the report. It is {path}", True)
 
     def _on_close(self) -> None:
         self.hide()
@@ -200,7 +181,7 @@ class TrainResultSection(Widget):
     def _on_failed(self, error: BaseException) -> None:
         if not isinstance(error, (CellsegError, OSError)):
             self._bench.failed(error)
-        self._tell(str(error) or type(error).__name__, True)
+        self._report(str(error) or type(error).__name__, True)
 
 
 def _figure(name: str, value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""Trainings side by side, in a window of its own: figures, curves, and what differs between their settings."""
+"""A window that compares trainings: figures, curves, and the settings that differ."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ import numpy as np
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QDialog,
-    QHBoxLayout,
     QHeaderView,
     QLabel,
-    QPushButton,
     QScrollArea,
     QTableWidget,
     QTableWidgetItem,
@@ -26,6 +24,7 @@ from ...imaging.errors import CellsegError
 from ...network.versions import list_models
 from ...training.comparing import FIGURES, RunSummary, run_table, summarize_run
 from ...training.curves import draw_curves
+from ..shared.layout import button, in_row
 from ..shared.pictures import pixmap
 
 COLUMNS = ("Version", "Images", "Steps", "Minutes", *(title for title, *_ in FIGURES))
@@ -34,23 +33,23 @@ AT_FIRST = 4
 
 
 @dataclass(frozen=True)
-class Run:
-    """A version that a training has left, and what it left; `problem` where that cannot be read."""
+class FinishedTraining:
+    """A trained version and its summary; `problem` is set where that cannot be read."""
 
     path: Path
     summary: RunSummary | None
     problem: str = ""
 
 
-def find_runs() -> list[Run]:
-    """Return the trainings of all versions that can be used, the person's newest first."""
+def find_runs() -> list[FinishedTraining]:
+    """Return the trainings of all versions, the newest first."""
     found = []
     for model in list_models():
         try:
-            found.append(Run(model.path, summarize_run(model.path)))
+            found.append(FinishedTraining(model.path, summarize_run(model.path)))
         except CellsegError as error:
             if model.training:
-                found.append(Run(model.path, None, str(error)))
+                found.append(FinishedTraining(model.path, None, str(error)))
     return sorted(found, key=lambda run: (-(run.path / "training.json").stat().st_mtime, run.path.name))
 
 
@@ -59,13 +58,15 @@ class RunsWindow(QDialog):
 
     Parameters
     ----------
-    runs : sequence of Run
+    runs : sequence of FinishedTraining
     ticked : Path, optional
-        The one that it is about.
+        The training that is ticked first.
     parent : QWidget, optional
     """
 
-    def __init__(self, runs: Sequence[Run], ticked: Path | None = None, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, runs: Sequence[FinishedTraining], ticked: Path | None = None, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self.setObjectName("napari_cellseg_runs")
         self.setWindowTitle("Compare trainings")
@@ -78,7 +79,7 @@ class RunsWindow(QDialog):
 
     @property
     def chosen(self) -> list[RunSummary]:
-        """Those that are ticked."""
+        """The trainings that are ticked."""
         ticked = [
             run.summary
             for i, run in enumerate(self._runs)
@@ -102,23 +103,18 @@ class RunsWindow(QDialog):
         self.differences.setWordWrap(True)
         self.differences.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         inside = QWidget()
-        column = QVBoxLayout(inside)
-        column.addWidget(self.curves)
-        column.addWidget(self.differences)
-        column.addStretch(1)
+        below = QVBoxLayout(inside)
+        below.addWidget(self.curves)
+        below.addWidget(self.differences)
+        below.addStretch(1)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setWidget(inside)
-        close = QPushButton("Close", objectName="runs_close")
-        close.setToolTip("Close this window.")
-        close.clicked.connect(self.accept)
-        row = QHBoxLayout()
-        row.addStretch(1)
-        row.addWidget(close)
+        close = button("runs_close", "Close", "Close this window.", self.accept)
         outer = QVBoxLayout(self)
         outer.addWidget(self.table, 2)
         outer.addWidget(scroll, 5)
-        outer.addLayout(row)
+        outer.addLayout(in_row(None, close))
 
     def _fill(self, ticked: Path | None) -> None:
         own = [i for i, run in enumerate(self._runs) if ticked is not None and run.path == ticked]
@@ -149,7 +145,7 @@ class RunsWindow(QDialog):
         self.curves.setVisible(bool(histories))
         if histories:
             self.curves.setPixmap(pixmap(np.asarray(draw_curves(histories).convert("RGB"))))
-        # The table above has the figures; below stands what its text has besides.
+        # The table shows the figures; the text below shows how the settings differ.
         lines = run_table(runs)[1 + len(runs) :] if len(runs) > 1 else []
         lines += self.problems
         if not runs:

@@ -1,8 +1,7 @@
-"""A search for settings under way: the child process, the trainings that it has done, and how it ended."""
+"""A search for settings in a child process: the trainings that are done, and the outcome."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,13 @@ from ...imaging.home import user_home
 from ...training.data.choice import DataChoice
 from ..jobs.child_job import ChildJob
 from ..jobs.child_process import ChildProcess
+from ..jobs.reports import number
 from ..viewer.bench import Bench
 
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """One press of Start search.
+    """The settings of one search.
 
     Attributes
     ----------
@@ -27,7 +27,7 @@ class SearchRequest:
     out : Path
         A new folder.
     minutes : float
-        Of all trainings together.
+        Time of all trainings together.
     trials : int
         Settings to try.
     options : tuple of str
@@ -42,7 +42,7 @@ class SearchRequest:
     options: tuple[str, ...] = ()
 
     def words(self) -> list[str]:
-        """Return the command line that does this."""
+        """Return the command line that carries this out."""
         words = ["search", *self.data.words(), "--out", str(self.out), "--minutes", f"{self.minutes:g}"]
         words += ["--trials", str(self.trials), *(["--parent", self.parent] if self.parent else [])]
         return [*words, *self.options]
@@ -50,18 +50,18 @@ class SearchRequest:
 
 @dataclass(frozen=True)
 class Tried:
-    """Settings that were tried, as the last of their trainings went.
+    """Settings that were tried, with the result of their last training.
 
     Attributes
     ----------
     number, round : int
     minutes : float
     f1, iou : float or None
-        On what was held out.
+        On the images that were held out.
     changes : str
-        What differs from the settings to start from.
+        How they differ from the settings to start from.
     values : dict
-        The settings that a search may change, by group, as the controls hold them.
+        The settings that a search may change, by group, as the forms hold them.
     folder, problem : str
     """
 
@@ -78,7 +78,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class SearchOutcome:
-    """How a search ended: in a sentence, and whether it failed."""
+    """The outcome of a search: a sentence, and whether it failed."""
 
     request: SearchRequest
     failed: bool
@@ -86,7 +86,9 @@ class SearchOutcome:
 
 
 class SearchJob(ChildJob):
-    """At most one search per viewer: idle, starting, running or stopping."""
+    """At most one search per viewer."""
+
+    stopping_sentence = "Stopping. What was tried is kept …"
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,53 +97,35 @@ class SearchJob(ChildJob):
         self.tried: dict[int, Tried] = {}
         self._ranking: Sequence[int] = ()
         self.n_done = self.n_total = 0
-        self.part = 0.0
 
     @property
     def ranked(self) -> list[Tried]:
-        """What was tried, best first."""
+        """The settings that were tried, best first."""
         return [self.tried[number] for number in self._ranking if number in self.tried]
 
-    def start(self, request: SearchRequest, words: list[str] | None = None) -> bool:
-        """Start a search, unless one is under way; `words` stand in for our own command line."""
-        if self._child is not None:
-            return False
-        self.request, self.outcome, self.notes = request, None, []
+    def in_words(self) -> str:
+        """Return how many trainings are done."""
+        return f"{self.n_done} of {self.n_total} done" if self.n_total else ""
+
+    def _begin(self, request: SearchRequest) -> list[str]:
         self.tried, self._ranking = {}, ()
         self.n_done = self.n_total = 0
-        self.part = 0.0
-        self._launch(request.words(), words)
-        return True
+        return request.words()
 
-    def sentence(self) -> str:
-        """Say in words how far it is."""
-        if self.kind == "starting":
-            return "Starting: reading the images …"
-        if self.kind == "stopping":
-            return "Stopping. What was tried is kept …"
-        if self.kind == "running":
-            return " ".join([f"Training {self.n_done + 1} of {self.n_total}.", *self.notes[-1:]])
-        return "" if self.outcome is None else self.outcome.sentence
+    def _sentence(self) -> str:
+        return " ".join([f"Training {self.n_done + 1} of {self.n_total}.", *self.notes[-1:]])
 
-    def _hear(self, events: list[dict[str, Any]]) -> bool:
-        moved = False
-        for event in events:
-            kind = event.get("event")
-            if kind == "search":
-                self.n_total = int(_number(event.get("trainings")) or 0)
-                self._become("running")
-            elif kind == "progress":
-                total = _number(event.get("total"))
-                self.part = min((_number(event.get("done")) or 0.0) / total, 1.0) if total else self.part
-                moved = True
-            elif kind == "trial":
-                self._hear_trial(event)
-            elif kind == "note":
-                self.notes.append(str(event.get("text", "")))
-                self.changed.emit()
-            elif kind in ("done", "error"):
-                self._last = dict(event)
-        return moved
+    def _hear_one(self, event: Mapping[str, Any]) -> bool:
+        kind = event.get("event")
+        if kind == "search":
+            self.n_total = int(number(event.get("trainings")) or 0)
+            self._become("running")
+        elif kind == "progress":
+            total = number(event.get("total"))
+            self._done = min((number(event.get("done")) or 0.0) / total, 1.0) if total else self._done
+        elif kind == "trial":
+            self._hear_trial(event)
+        return kind == "progress"
 
     def _hear_trial(self, event: Mapping[str, Any]) -> None:
         tried = _tried(event)
@@ -152,9 +136,6 @@ class SearchJob(ChildJob):
         self._ranking = ranking if isinstance(ranking, list) else (*self._ranking, tried.number)
         self.n_done = min(self.n_done + 1, max(self.n_total - 1, 0))
         self.changed.emit()
-
-    def _part(self) -> float:
-        return self.part
 
     def _title(self) -> str:
         assert self.request is not None
@@ -194,15 +175,15 @@ def search_dir(data: DataChoice, base: Path | None = None) -> Path:
 
 
 def _tried(event: Mapping[str, Any]) -> Tried | None:
-    number, values = _number(event.get("number")), event.get("values")
-    if number is None or not isinstance(values, dict):
+    which, values = number(event.get("number")), event.get("values")
+    if which is None or not isinstance(values, dict):
         return None
     return Tried(
-        int(number),
-        int(_number(event.get("round")) or 1),
-        _number(event.get("minutes")) or 0.0,
-        _number(event.get("f1")),
-        _number(event.get("iou")),
+        int(which),
+        int(number(event.get("round")) or 1),
+        number(event.get("minutes")) or 0.0,
+        number(event.get("f1")),
+        number(event.get("iou")),
         _in_short(str(event.get("changes", ""))),
         {str(group): dict(entries) for group, entries in values.items() if isinstance(entries, dict)},
         str(event.get("folder", "")),
@@ -211,14 +192,9 @@ def _tried(event: Mapping[str, Any]) -> Tried | None:
 
 
 def _in_short(changes: str) -> str:
-    """Say in a narrow column what a trial changed."""
+    """Shorten the text of what a trial changed to fit a narrow column."""
     if changes == "as asked":
         return "nothing"
     for long, short in ((" x ", " × "), ("learning rate", "rate"), ("batch size", "crops")):
         changes = changes.replace(long, short)
     return changes
-
-
-def _number(value: object) -> float | None:
-    usable = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    return float(value) if usable else None  # type: ignore[arg-type]

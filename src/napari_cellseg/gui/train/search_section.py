@@ -1,4 +1,4 @@
-"""Let the computer try settings for some minutes, and take over those that did best."""
+"""Search for good settings: some are tried for some minutes, and the best can be taken over."""
 
 from __future__ import annotations
 
@@ -6,31 +6,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import (
-    QHBoxLayout,
-    QHeaderView,
-    QPushButton,
-    QTreeWidget,
-    QTreeWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QTreeWidgetItem, QWidget
 
 from ...imaging.errors import CellsegError
 from ...training.params import first_minutes
 from ...training.settings import setting
-from ..jobs.job_parts import CancelButton, Message
+from ..jobs.job_parts import CancelButton, JobBar
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.form import Form
-from ..shared.layout import SMALL
-from ..shared.pace import in_words
-from ..shared.progress_bar import ProgressBar
+from ..shared.layout import SMALL, button, in_column, in_row
+from ..shared.message import Message
+from ..shared.progress_bar import in_words
+from ..shared.rows import Rows
 from .job import TrainJob
 from .search_job import SearchJob, SearchRequest, Tried
 
 LIST_HEIGHT = 124
-# A shorter training says nothing about which settings are good.
+# After a shorter training the ranking of the settings means little.
 LEAST_SECONDS = 60
 
 
@@ -52,14 +45,14 @@ class SearchSection(QWidget):
     ----------
     job : SearchJob
     training : TrainJob
-        Both at once would share the machine, and the figures of both would suffer.
+        Both at once would share the machine and distort each other's figures.
     request : callable
         Makes a request of a budget; raises CellsegError where something is missing.
 
     Signals
     -------
     taken(object)
-        Settings of a row are to be taken over: a Tried.
+        A row was clicked, whose settings are to be used: a Tried.
     """
 
     taken = Signal(object)
@@ -72,23 +65,22 @@ class SearchSection(QWidget):
         self._build()
         self._bindings = Bindings(self)
         self._bindings.bind(job.changed, self._on_changed)
-        self._bindings.bind(job.progressed, self._show_progress)
         self._bindings.bind(training.changed, self._enable)
         self._on_budget()
         self._on_changed()
 
     def start(self) -> None:
-        """Start a search, unless something is missing, which is said."""
+        """Start a search, or show what is missing."""
         try:
             request = self._request(self.budget.value)
         except CellsegError as error:
-            self.say(str(error), True)
+            self.report(str(error), True)
             return
         self._job.start(request)
 
-    def say(self, text: str, warning: bool = False) -> None:
+    def report(self, text: str, warning: bool = False) -> None:
         """Show a sentence."""
-        self.message.say(text, warning)
+        self.message.report(text, warning)
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
@@ -98,46 +90,26 @@ class SearchSection(QWidget):
 
     def _build(self) -> None:
         self.budget = Form(SearchBudget, "search")
-        self.start_button = QPushButton("Start search", objectName="search_start")
-        self.start_button.setToolTip(
-            "Train with different settings, and rank them by the cells found in images held out."
-        )
+        tip = "Train with different settings, and rank them by the cells found in images held out."
+        self.start_button = button("search_start", "Start search", tip, self.start)
         self.cancel = CancelButton(self._job, "search_cancel", "Stop. What was tried until then stays in the table.")
-        self.progress = ProgressBar(objectName="search_progress")
-        self.progress.setToolTip("How much of the time is spent.")
+        self.progress = JobBar(self._job, "search_progress", "How much of the time is spent.")
         self.message = Message(objectName="search_message")
-        self.list = QTreeWidget(objectName="search_table")
-        self.list.setHeaderLabels(("#", "F1", "IoU", "Changed"))
-        self.list.setRootIsDecorated(False)
-        self.list.setUniformRowHeights(True)
-        self.list.setFixedHeight(LIST_HEIGHT)
-        self.list.setToolTip("What was tried, best first. Click a row to take its settings over.")
-        header = self.list.header()
-        for column in (0, 1, 2):
-            header.setSectionResizeMode(column, QHeaderView.ResizeMode.ResizeToContents)
-        header.setSectionResizeMode(3, QHeaderView.ResizeMode.Stretch)
-        for button in (self.start_button, self.cancel):
-            button.setStyleSheet(SMALL)
-        self.start_button.clicked.connect(self.start)
+        tip = "What was tried, best first. Click a row to take its settings over."
+        self.list = Rows("search_table", ("#", "F1", "IoU", "Changed"), tip, LIST_HEIGHT, 3)
+        for control in (self.start_button, self.cancel):
+            control.setStyleSheet(SMALL)
         self.budget.changed.connect(self._on_budget)
         self.list.itemClicked.connect(lambda item, _: self._on_clicked(item))
-        buttons = QHBoxLayout()
-        for widget, part in ((self.start_button, 0), (self.progress, 1), (self.cancel, 0)):
-            buttons.addWidget(widget, part)
-        column_ = QVBoxLayout(self)
-        column_.setContentsMargins(12, 0, 0, 0)
-        column_.setSpacing(4)
-        column_.addWidget(self.budget)
-        column_.addLayout(buttons)
-        column_.addWidget(self.message)
-        column_.addWidget(self.list)
+        buttons = in_row(self.start_button, (self.progress, 1), self.cancel)
+        in_column(self.budget, buttons, self.message, self.list, into=self, left=12)
 
     def _on_budget(self) -> None:
         budget = self.budget.value
         seconds = 60 * first_minutes(budget.minutes, budget.trials)
         text = f"Each is first trained for {in_words(seconds)}."
         short = seconds < LEAST_SECONDS
-        self.say(f"{text} That is short: give more minutes, or try fewer." if short else text, short)
+        self.report(f"{text} That is short: give more minutes, or try fewer." if short else text, short)
 
     def _enable(self) -> None:
         job = self._job
@@ -148,40 +120,28 @@ class SearchSection(QWidget):
         job = self._job
         self._enable()
         if job.running or job.outcome is not None:
-            self.say(job.sentence(), job.outcome is not None and job.outcome.failed)
+            self.report(job.sentence(), job.outcome is not None and job.outcome.failed)
         self._fill()
-        self._show_progress()
-
-    def _show_progress(self) -> None:
-        job = self._job
-        if job.kind == "starting":
-            self.progress.show_busy()
-            return
-        words = f"{job.n_done} of {job.n_total} done" if job.running and job.n_total else ""
-        self.progress.show_part(job.part if job.running else 0, words)
 
     def _fill(self, anew: bool = False) -> None:
         ranked = self._job.ranked
         self.list.setVisible(bool(ranked))
         if ranked == self._shown and not anew:
             return
-        items = self.list.selectedItems()
-        selected = self._shown[self.list.indexOfTopLevelItem(items[0])].number if items else None
+        place = self.list.selected_row()
+        selected = None if place is None else self._shown[place].number
         self._shown = ranked
         with QSignalBlocker(self.list):
             self.list.clear()
             for place, tried in enumerate(ranked, 1):
-                item = QTreeWidgetItem([str(place), _figure(tried.f1), _figure(tried.iou), tried.changes])
-                for column in range(4):
-                    item.setToolTip(column, _about(tried))
-                    if tried.problem and self._colors is not None:
-                        item.setForeground(column, self._colors.warning)
-                self.list.addTopLevelItem(item)
+                texts = (str(place), _figure(tried.f1), _figure(tried.iou), tried.changes)
+                color = self._colors.warning if tried.problem and self._colors is not None else None
+                item = self.list.add(texts, _about(tried), color)
                 item.setSelected(tried.number == selected)
 
     def _on_clicked(self, item: QTreeWidgetItem) -> None:
         tried = self._shown[self.list.indexOfTopLevelItem(item)]
-        self.say(f"The settings of row {item.text(0)} are in the form now. Press Start to train with them.")
+        self.report(f"The settings of row {item.text(0)} are in the form now. Press Start to train with them.")
         self.taken.emit(tried)
 
 

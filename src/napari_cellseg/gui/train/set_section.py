@@ -1,4 +1,4 @@
-"""What is learned from: the training set's folder and its entries, to be looked at, replaced and removed."""
+"""The data to learn from: a training set's folder, and its entries, which can be viewed, replaced and removed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...imaging.errors import CellsegError
 from ...training.data.datasets import Sample
@@ -15,7 +15,8 @@ from ...training.data.training_set import Entry, Stamp, TrainingSet
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.fold import Fold
-from ..shared.layout import small_button
+from ..shared.layout import in_column, in_row, small_button
+from ..shared.message import Message
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from .add_entry import Ask, add_current
@@ -28,7 +29,7 @@ EMPTY = "Nothing here yet. Correct and review an image, then add it."
 
 
 class TrainSetSection(QWidget):
-    """What is learned from, and the list of its entries where it is a training set.
+    """The data to learn from, with the list of its entries if it is a training set.
 
     Parameters
     ----------
@@ -37,8 +38,8 @@ class TrainSetSection(QWidget):
         Knows which folder is chosen.
     ask : callable
         Asks a question inside the panel.
-    tell : callable
-        Shows a sentence, and whether it is bad news.
+    report : callable
+        Shows a sentence; its second argument is whether it is bad news.
 
     Signals
     -------
@@ -48,9 +49,9 @@ class TrainSetSection(QWidget):
 
     listed = Signal()
 
-    def __init__(self, bench: Bench, job: TrainJob, ask: Ask, tell: Callable[[str, bool], object]) -> None:
+    def __init__(self, bench: Bench, job: TrainJob, ask: Ask, report: Callable[[str, bool], object]) -> None:
         super().__init__()
-        self._bench, self._job, self._ask, self._tell = bench, job, ask, tell
+        self._bench, self._job, self._ask, self._report = bench, job, ask, report
         self.entries: list[Entry] = []
         self.problem = ""
         self._colors: Colors | None = None
@@ -60,7 +61,6 @@ class TrainSetSection(QWidget):
         self._writing: list[Latest] = []
         self._layers = EntryLayers(bench)
         self._build()
-        self._lay_out()
         self._bindings = Bindings(self)
         self._bindings.bind(job.set_changed, self._on_set_changed)
         for signal in (bench.session.chosen_changed, bench.session.cells_changed):
@@ -80,7 +80,7 @@ class TrainSetSection(QWidget):
         return any(work.busy for work in (self._listing, self._reading, *self._writing))
 
     def refresh(self) -> None:
-        """Read the folder again, beside the window's thread."""
+        """Read the folder again, in a background thread."""
         self.source.refresh()
         folder = self._job.folder
 
@@ -99,7 +99,7 @@ class TrainSetSection(QWidget):
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
         self._colors = colors
-        self.hint.setStyleSheet(f"color: {colors.faint.name()};")
+        self.hint.set_colors(colors)
         self._fill()
 
     def _build(self) -> None:
@@ -107,43 +107,19 @@ class TrainSetSection(QWidget):
         self.list = EntryList()
         self.list.itemSelectionChanged.connect(self._on_selected)
         self.list.itemDoubleClicked.connect(lambda *_: self.view_selected())
-        self.hint = QLabel(EMPTY, objectName="training_hint")
-        self.hint.setWordWrap(True)
-        self.add = small_button(
-            "training_add",
-            "Add this image",
-            "Put the image that is shown, with its cells and the reviewed area, into this training set.",
-        )
-        self.view = small_button("training_view", "View", "Show this entry's image, labels and reviewed area.")
-        self.replace = small_button(
-            "training_replace",
-            "Replace",
-            "Put the layers that View has opened, as you changed them, in the place of this entry.",
-        )
-        self.remove = small_button("training_remove", "Remove", "Delete this entry's files from the training set.")
-        self.add.clicked.connect(self._on_add)
-        self.view.clicked.connect(self.view_selected)
-        self.replace.clicked.connect(self._on_replace)
-        self.remove.clicked.connect(self._on_remove)
-
-    def _lay_out(self) -> None:
-        buttons = QHBoxLayout()
-        buttons.setSpacing(4)
-        for button, part in ((self.add, 4), (self.view, 2), (self.replace, 3), (self.remove, 3)):
-            buttons.addWidget(button, part)
-        inside = QWidget()
-        column = QVBoxLayout(inside)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addWidget(self.list)
-        column.addWidget(self.hint)
-        column.addLayout(buttons)
+        self.hint = Message(EMPTY, "training_hint", hides=True)
+        tip = "Add the image that is shown, with its cells and the reviewed area, to this training set."
+        self.add = small_button("training_add", "Add this image", tip, slot=self._on_add)
+        tip = "Show this entry's image, labels and reviewed area."
+        self.view = small_button("training_view", "View", tip, slot=self.view_selected)
+        tip = "Replace this entry by the layers that View has opened, as you changed them."
+        self.replace = small_button("training_replace", "Replace", tip, slot=self._on_replace)
+        tip = "Delete this entry's files from the training set."
+        self.remove = small_button("training_remove", "Remove", tip, slot=self._on_remove)
+        buttons = in_row((self.add, 4), (self.view, 2), (self.replace, 3), (self.remove, 3))
+        inside = in_column(self.list, self.hint, buttons)
         self.fold = Fold("training_fold", "no images", "Show or hide the list of images.", inside, True)
-        outer = QVBoxLayout(self)
-        outer.setContentsMargins(0, 0, 0, 0)
-        outer.setSpacing(3)
-        outer.addWidget(self.source)
-        outer.addWidget(self.fold)
+        in_column(self.source, self.fold, into=self, spacing=3)
         self.fold.setVisible(self._job.data is None)
 
     def _show(self, folder: Path, opened: TrainingSet | None, entries: list[Entry], problem: str) -> None:
@@ -155,12 +131,11 @@ class TrainSetSection(QWidget):
     def _fill(self) -> None:
         self.list.show_entries(self.entries, self._colors)
         self.fold.title.setText(self.summary())
-        self.hint.setVisible(bool(self.problem) or not self.entries)
-        self.hint.setText(self.problem or EMPTY)
+        self.hint.report(self.problem or ("" if self.entries else EMPTY), bool(self.problem))
         self._on_selected()
 
     def summary(self) -> str:
-        """Say how much there is to learn from."""
+        """Return the number of images and cells to learn from, as text."""
         n_bad = len(self.entries) - len(self.usable)
         if not self.entries:
             return "this folder cannot be used" if self.problem else "no images yet"
@@ -179,7 +154,7 @@ class TrainSetSection(QWidget):
         name = self.list.selected()
         for button in (self.view, self.remove):
             button.setEnabled(name is not None)
-        # What is being written has another stamp soon: a second Replace would take it for somebody else's.
+        # While an entry is written its stamp changes: a second Replace would take that for a change by others.
         writing = any(work.busy for work in self._writing)
         self.replace.setEnabled(name is not None and not writing and self._layers.shown(name))
 
@@ -188,9 +163,9 @@ class TrainSetSection(QWidget):
 
     def _on_add(self) -> None:
         try:
-            add_current(self._bench, self._job.folder, ask=self._ask, tell=self._tell)
+            add_current(self._bench, self._job.folder, ask=self._ask, report=self._report)
         except CellsegError as error:
-            self._tell(str(error), True)
+            self._report(str(error), True)
 
     def view_selected(self) -> None:
         """Show the selected entry as layers."""
@@ -206,7 +181,9 @@ class TrainSetSection(QWidget):
         def show(found: tuple[Sample, Stamp]) -> None:
             self._layers.show(opened.path, *found)
             self._on_selected()
-            self._tell(f"'{name}' is shown. To change it, edit its labels or reviewed layer and press Replace.", False)
+            self._report(
+                f"'{name}' is shown. To change it, edit its labels or reviewed layer and press Replace.", False
+            )
 
         self._reading.ask(read, show)
 
@@ -217,12 +194,12 @@ class TrainSetSection(QWidget):
         try:
             image, labels, reviewed, stamp = self._layers.read(opened.path, name)
         except CellsegError as error:
-            self._tell(str(error), True)
+            self._report(str(error), True)
             return
 
         def replaced(now: Stamp) -> None:
             self._layers.replaced(opened.path, name, stamp, now)
-            self._tell(f"'{name}' was replaced by what the layers show.", False)
+            self._report(f"'{name}' was replaced by what the layers show.", False)
             self._job.set_changed.emit(opened.path)
 
         self._write(lambda: opened.put_back(name, image, labels, reviewed, stamp), replaced)
@@ -233,7 +210,7 @@ class TrainSetSection(QWidget):
             return
 
         def removed(_: object) -> None:
-            self._tell(f"'{name}' was removed from the training set.", False)
+            self._report(f"'{name}' was removed from the training set.", False)
             self._job.set_changed.emit(opened.path)
 
         self._ask(
@@ -244,7 +221,7 @@ class TrainSetSection(QWidget):
         )
 
     def _write(self, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
-        """Change the folder beside the window's thread: of several changes none is left out for a later one."""
+        """Change the folder in a background thread; several changes are all made, one after the other."""
         job = Latest(self._on_failed, self._on_selected)
         self.destroyed.connect(job.close)
         job.ask(work, then)
@@ -254,4 +231,4 @@ class TrainSetSection(QWidget):
     def _on_failed(self, error: BaseException) -> None:
         if not isinstance(error, (CellsegError, OSError)):
             self._bench.failed(error)
-        self._tell(str(error) or type(error).__name__, True)
+        self._report(str(error) or type(error).__name__, True)

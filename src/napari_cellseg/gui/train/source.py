@@ -1,26 +1,26 @@
-"""Which folder or file is learned from: a training set of ours, or images with masks from elsewhere."""
+"""The data to learn from: a training set of corrected images, or images with masks."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QMenu, QWidget
+from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QMenu, QWidget
 
 from ...imaging.errors import CellsegError
 from ...training.data.choice import DataChoice
 from ...training.data.training_set import TrainingSet, default_training_set
-from ..shared.layout import SMALL, shrinkable, small_button
+from ..shared.layout import SMALL, in_row, shrinkable, small_button
 from .job import TrainJob
 
 
 class TrainSource(QWidget):
-    """The chooser of what is learned from; the job says by `set_changed` that there is another.
+    """The chooser of the data to learn from; the job emits `set_changed` when another is chosen.
 
     Parameters
     ----------
     job : TrainJob
-        Knows what is chosen.
+        Knows which data are chosen.
     """
 
     def __init__(self, job: TrainJob, parent: QWidget | None = None) -> None:
@@ -28,7 +28,7 @@ class TrainSource(QWidget):
         self._job = job
         self._choices: list[DataChoice] = [] if job.data is None else [job.data]
         self.folder = QComboBox(objectName="training_set")
-        self.folder.setToolTip("What is learned from: your corrected images, or images with masks from elsewhere.")
+        self.folder.setToolTip("The data to learn from: your corrected images, or images with masks.")
         shrinkable(self.folder)
         self.folder.activated.connect(self._on_activated)
         self.other = small_button("training_folder", "Open …", "Learn from other images: a folder, a zip, an npz.")
@@ -42,13 +42,9 @@ class TrainSource(QWidget):
             action.setToolTip(tip)
             action.triggered.connect(slot)
         self.other.setMenu(menu)
-        # The three dots say that there is more; an arrow beside them does not fit.
+        # The three dots show that there is a menu; an arrow beside them does not fit.
         self.other.setStyleSheet(f"{SMALL} QPushButton::menu-indicator {{ image: none; width: 0; }}")
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(QLabel("Learn from"))
-        row.addWidget(self.folder, 3)
-        row.addWidget(self.other, 1)
+        self.setLayout(in_row(QLabel("Learn from"), (self.folder, 3), (self.other, 1), spacing=6))
 
     def choose(self, folder: str | Path) -> None:
         """Use another training set."""
@@ -69,7 +65,7 @@ class TrainSource(QWidget):
             self.choose_data(DataChoice(Path(folder)))
 
     def refresh(self) -> None:
-        """List the training sets that lie where ours does, what was opened, and what is chosen."""
+        """List the training sets beside the default one, the data that were opened, and the present choice."""
         default, chosen, data = default_training_set(), self._job.folder, self._job.data
         if data is not None and data not in self._choices:
             self._choices.append(data)
@@ -119,7 +115,7 @@ class TrainSource(QWidget):
 
 
 def is_training_set(folder: Path) -> bool:
-    """Whether a folder holds a training set of ours, or nothing yet."""
+    """Whether a folder holds a training set, or nothing yet."""
     if not folder.is_dir() or not any(folder.iterdir()):
         return True
     try:

@@ -1,35 +1,24 @@
-"""Which version to start from, for how long; Start, Cancel, how far it is, and the curves."""
+"""The version to start from, the time budget, Start and Cancel, the progress and the curves."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QSizePolicy,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QToolButton, QWidget
 from superqt import QElidingLabel
 
 from ...network.versions import ModelVersion, lineage, list_models, load_model
 from ...training.finetune_params import FineTuneParams
-from ..jobs.job_parts import CancelButton, Message
+from ..jobs.job_parts import CancelButton, JobBar
 from ..shared import preferences
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors, accent_button
 from ..shared.fold import Fold
 from ..shared.form import control_of
-from ..shared.layout import SMALL, leave_wheel, shrinkable
+from ..shared.layout import SMALL, button, in_column, in_row, shrinkable
+from ..shared.message import Message
 from ..shared.numbers import NumberBox
-from ..shared.pace import in_words
-from ..shared.progress_bar import ProgressBar
 from .curves import OverlapCurves, TrainCurves
 from .job import TrainJob
 
@@ -48,13 +37,13 @@ class TrainStartSection(QWidget):
     asked()
         Start was pressed.
     use_asked(str)
-        The chosen version is to be used in the Segment widget.
+        The chosen version was asked for in the Segment widget.
     figures_asked(str)
-        How good the chosen version is, is to be shown.
+        The figures of the chosen version were asked for.
     models_asked()
-        All models are to be shown.
+        The window with all models was asked for.
     compare_asked()
-        Trainings are to be looked at side by side.
+        A comparison of trainings was asked for.
     parent_changed()
         Another version, or nothing, was chosen to start from.
     """
@@ -73,10 +62,10 @@ class TrainStartSection(QWidget):
         self._lay_out()
         self._bindings = Bindings(self)
         self._bindings.bind(job.changed, self._on_changed)
-        self._bindings.bind(job.progressed, self._on_progressed)
+        self._bindings.bind(job.progressed, self._show_history)
         self.refresh(preferences.default_model())
         self._on_changed()
-        self._on_progressed()
+        self._show_history()
 
     @property
     def parent_name(self) -> str:
@@ -102,17 +91,17 @@ class TrainStartSection(QWidget):
             self.parent_model.setCurrentIndex(max(self.parent_model.findData(wanted), 0))
         self._show_lineage()
 
-    def say(self, text: str, warning: bool = False) -> None:
+    def report(self, text: str, warning: bool = False) -> None:
         """Show a sentence until the next phase of a training."""
-        self.message.say(text, warning)
+        self.message.report(text, warning)
 
     def show_kind(self, trains: bool, epochs: int | None) -> None:
-        """Say what Start will do: train on images with masks, for the time or for some epochs, or fine-tune."""
+        """Show what Start does: train on images with masks, for the time or for some epochs, or fine-tune."""
         epochs = epochs if trains else None
         self.minutes.setVisible(epochs is None)
         self.time.setText("Time" if epochs is None else f"{epochs:,} epochs")
-        if self.message.said in (READY, READY_TO_TRAIN):
-            self.say(READY_TO_TRAIN if trains else READY)
+        if self.message.full_text in (READY, READY_TO_TRAIN):
+            self.report(READY_TO_TRAIN if trains else READY)
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
@@ -134,34 +123,31 @@ class TrainStartSection(QWidget):
         self.minutes: NumberBox = self._minutes.native
         self.minutes.setFixedWidth(MINUTES_WIDTH)
         self.minutes.setToolTip("How long it may learn. Five minutes are enough for a few images; more helps a little.")
-        leave_wheel(self.parent_model)
         self.lineage = QElidingLabel(objectName="train_lineage")
-        # The end of a line of versions is what counts.
+        # The end of a lineage matters most.
         self.lineage.setElideMode(Qt.TextElideMode.ElideLeft)
         self.lineage.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.use = QPushButton("Use it", objectName="train_use_parent")
-        self.use.setToolTip(
+        tip = (
             "Let the Segment widget use this version, and segment the current image again.\n"
-            "Going back to an older one is the undo."
+            "To undo it, use the older one again."
         )
-        self.use.clicked.connect(lambda: self.use_asked.emit(self.parent_name))
-        self.figures = QPushButton("Figures", objectName="train_figures")
-        self.figures.setToolTip("How good this version was when it was made: its figures, and what it changed.")
-        self.models = QPushButton("Models …", objectName="train_models")
-        self.models.setToolTip("All models: import, export, and calibrate their threshold and smallest cell.")
-        self.models.clicked.connect(self.models_asked)
-        for button in (self.use, self.figures, self.models):
-            button.setStyleSheet(SMALL)
-        self.figures.clicked.connect(lambda: self.figures_asked.emit(self.parent_name))
-        self.start = QPushButton("Start", objectName="train_start")
-        self.start.setToolTip("Teach a copy of this model what you corrected. Nothing is overwritten.")
+        use = lambda: self.use_asked.emit(self.parent_name)  # noqa: E731
+        self.use = button("train_use_parent", "Use it", tip, use)
+        tip = "How good this version was when it was made: its figures, and what it changed."
+        figures = lambda: self.figures_asked.emit(self.parent_name)  # noqa: E731
+        self.figures = button("train_figures", "Figures", tip, figures)
+        tip = "All models: import, export, and calibrate their threshold and smallest cell."
+        self.models = button("train_models", "Models …", tip, self.models_asked)
+        for control in (self.use, self.figures, self.models):
+            control.setStyleSheet(SMALL)
+        tip = "Teach a copy of this model what you corrected. Nothing is overwritten."
+        self.start = button("train_start", "Start", tip, self.asked)
         self.cancel = CancelButton(
             self._job, "train_cancel", "Stop, and keep the best so far. Pressed a second time it stops at once."
         )
-        for button in (self.start, self.cancel):
-            button.setMinimumHeight(30)
-        self.progress = ProgressBar(objectName="train_progress")
-        self.progress.setToolTip("How much of the time budget is spent.")
+        for control in (self.start, self.cancel):
+            control.setMinimumHeight(30)
+        self.progress = JobBar(self._job, "train_progress", "How much of the time budget is spent.")
         self.message = Message(READY, "train_message", LONGEST)
         self.compare = QToolButton(objectName="train_compare")
         self.compare.setText("Compare runs")
@@ -169,36 +155,17 @@ class TrainStartSection(QWidget):
         self.compare.clicked.connect(self.compare_asked)
         self.curves, self.overlap = TrainCurves(), OverlapCurves()
         self.overlap.hide()
-        self.start.clicked.connect(self.asked)
 
     def _lay_out(self) -> None:
-        top, middle = QHBoxLayout(), QHBoxLayout()
-        top.addWidget(QLabel("Start from"))
-        top.addWidget(self.parent_model, 1)
-        top.addWidget(self.use)
-        top.addWidget(self.figures)
-        middle.addWidget(self.time)
-        middle.addWidget(self.minutes)
-        middle.addWidget(self.lineage, 1)
-        middle.addWidget(self.models)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(5)
-        grid.setColumnStretch(1, 1)
-        grid.addLayout(top, 0, 0, 1, 3)
-        grid.addLayout(middle, 1, 0, 1, 3)
-        for column, widget in enumerate((self.start, self.progress, self.cancel)):
-            grid.addWidget(widget, 2, column)
-        grid.addWidget(self.message, 3, 0, 1, 3)
-        inside = QWidget()
-        column = QVBoxLayout(inside)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(3)
-        column.addWidget(self.curves)
-        column.addWidget(self.overlap)
+        inside = in_column(self.curves, self.overlap, spacing=3)
         self.fold = Fold("train_curves_fold", "Curves", "How the loss fell.", inside, True)
         self.fold.add_beside(self.compare)
-        grid.addWidget(self.fold, 4, 0, 1, 3)
+        in_column(
+            in_row(QLabel("Start from"), (self.parent_model, 1), self.use, self.figures, spacing=6),
+            in_row(self.time, self.minutes, (self.lineage, 1), self.models, spacing=6),
+            in_row(self.start, (self.progress, 1), self.cancel, spacing=5),
+            self.message, self.fold, into=self, spacing=5,
+        )  # fmt: skip
 
     def _chosen(self) -> ModelVersion | None:
         return next((m for m in self._models if self.parent_name in (m.name, str(m.path))), None)
@@ -210,7 +177,7 @@ class TrainStartSection(QWidget):
         if len(names) == 1 and version is not None and not version.bundled:
             text = "from scratch"
         if self.parent_name == SCRATCH and version is None:
-            names, text = ["nothing"], "knows nothing"
+            names, text = ["nothing"], "untrained"
         self.lineage.setText(text if names else "")
         about = version.description if version is not None else ""
         self.lineage.setToolTip(f"Where this version comes from: {text}\n{about}".strip())
@@ -227,30 +194,12 @@ class TrainStartSection(QWidget):
         for control in (self.parent_model, self.minutes):
             control.setEnabled(not job.running)
         if job.running or job.outcome is not None:
-            self.say(job.sentence(), job.outcome is not None and job.outcome.failed)
+            self.report(job.sentence(), job.outcome is not None and job.outcome.failed)
         if job.kind == "starting":
             self.fold.unfold(True)
             self._show_history()
-        self._show_progress()
-
-    def _on_progressed(self) -> None:
-        self._show_history()
-        self._show_progress()
 
     def _show_history(self) -> None:
         self.curves.show_history(self._job.history)
         self.overlap.show_history(self._job.history)
         self.overlap.setVisible(self._job.trains)
-
-    def _show_progress(self) -> None:
-        job, phase = self._job, self._job.phase
-        if job.running and phase.total <= 0:
-            self.progress.show_busy()
-            return
-        words = ""
-        if job.kind == "running" and not phase.message:
-            words = f"step {job.step}" if job.step else ""
-            words += f", {in_words(job.seconds_left)} left" if job.seconds_left is not None else ""
-        elif job.running:
-            words = f"{phase.message} {phase.done} of {phase.total}"
-        self.progress.show_part(phase.fraction if job.running else 0, words.strip(", "))

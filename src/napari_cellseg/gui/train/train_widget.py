@@ -1,4 +1,4 @@
-"""The Train widget: learn from corrections in the background, compare old and new, then choose."""
+"""The Train widget: learn from corrections in the background, compare the old and the new model, then choose."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from ..planes.plane_run import PlaneRun
 from ..shared.bindings import Bindings
 from ..shared.colors import theme_colors
 from ..shared.fold import Fold
+from ..shared.layout import in_column
 from ..shared.question import Question
 from ..viewer.dock import Dock
 from .add_entry import add_current
@@ -41,7 +42,7 @@ from .unfinished import TrainUnfinished
 if TYPE_CHECKING:
     from napari import Viewer
 
-    from .runs_window import Run
+    from .runs_window import FinishedTraining
 
 NOTHING = (
     "There is nothing to learn from yet. Segment an image, correct and review some of its cells in the Correct widget, "
@@ -67,24 +68,24 @@ class TrainWidget(Dock):
         self.job = job_of(self.bench)
         self.question = Question()
         self.start_section = TrainStartSection(self.job)
-        self.set_section = TrainSetSection(self.bench, self.job, self.question.ask, self.start_section.say)
+        self.set_section = TrainSetSection(self.bench, self.job, self.question.ask, self.start_section.report)
         self.guard_section = TrainGuardSection(self.bench, self.question)
         layers = PairLayers(self.bench)
-        self.result_section = TrainResultSection(self.bench, self.start_section.say, layers)
+        self.result_section = TrainResultSection(self.bench, self.start_section.report, layers)
         self.expert_section, self.data_expert = TrainExpertSection(), TrainDataExpertSection()
         self.data_section = TrainDataSection(
-            self.bench, self.job, self.start_section.say, lambda: self.data_expert.augment, layers
+            self.bench, self.job, self.start_section.report, lambda: self.data_expert.augment, layers
         )
         self.search_job = search_job_of(self.bench)
         self.search_section = SearchSection(self.search_job, self.job, self._search_request)
         self._runs: RunsWindow | None = None
         self.kinds = KindsOpener(self.bench, self.job, self.data_section, self.data_expert.files, self)
         self.models = ModelsOpener(self.bench, self.job, self.set_section, self)
-        self.unfinished = TrainUnfinished(self.job, self.start_section.say)
+        self.unfinished = TrainUnfinished(self.job, self.start_section.report)
         self.unfinished.resumed.connect(self.resume)
         self._lay_out()
         self.start_section.asked.connect(self.start)
-        # Its place is known only once the layout has made room for it.
+        # Its place is known only after the layout has made room for it.
         self.question.asked.connect(lambda: QTimer.singleShot(0, self._show_question))
         self.start_section.use_asked.connect(self.use)
         self.guard_section.used.connect(self.use)
@@ -100,7 +101,7 @@ class TrainWidget(Dock):
         self.models.changed.connect(self._on_models)
         self.data_section.read.connect(self._on_source)
         self.data_section.kinds_asked.connect(self.kinds.open)
-        self.kinds.used.connect(self.start_section.say)
+        self.kinds.used.connect(self.start_section.report)
         self.search_section.taken.connect(lambda tried: self.data_expert.take_over(tried.values))
         self._bindings = Bindings(self)
         self._bindings.bind(self.job.changed, self._on_changed)
@@ -118,18 +119,18 @@ class TrainWidget(Dock):
         CellsegError
             There is no image, or it was not segmented yet.
         """
-        add_current(self.bench, tell=tell)
+        add_current(self.bench, report=tell)
 
     def start(self) -> None:
-        """Start to train, unless something is missing, which is said."""
+        """Start to train, or show what is missing."""
         problem = SEARCHING if self.search_job.running else self._problem()
         if problem:
-            self.start_section.say(problem, True)
+            self.start_section.report(problem, True)
             return
         try:
             request = self._train_request() if self.trains else self._fine_tune_request()
         except CellsegError as error:
-            self.start_section.say(str(error), True)
+            self.start_section.report(str(error), True)
             return
         self._begin(request)
 
@@ -137,17 +138,17 @@ class TrainWidget(Dock):
         """Go on with the run that was interrupted last."""
         run = self.unfinished.run
         if self.search_job.running:
-            self.start_section.say(SEARCHING, True)
+            self.start_section.report(SEARCHING, True)
         elif run is not None:
             folder = Path(run.training_set)
             self._begin(TrainRequest(folder, run.parent, run.path, 0, resume=True, command=run.command))
 
     def use(self, name_or_path: str) -> None:
-        """Let the Segment widget use a version, and predict the current image again; corrections stay."""
+        """Use a version in the Segment widget, and segment the current image again; corrections stay."""
         try:
             version = load_model(name_or_path)
         except CellsegError as error:
-            self.start_section.say(str(error), True)
+            self.start_section.report(str(error), True)
             return
         listed = version.bundled or version.path.parent == user_models_dir().resolve()
         wanted = version.name if listed else str(version.path)
@@ -158,7 +159,7 @@ class TrainWidget(Dock):
         if again:
             self.bench.part(PlaneRun).segment_chosen()
         done = "The current image is being segmented again; your corrections stay." if again else ""
-        self.start_section.say(f"{version.name} is used from now on. {done}".strip())
+        self.start_section.report(f"{version.name} is used from now on. {done}".strip())
 
     @property
     def trains(self) -> bool:
@@ -166,12 +167,12 @@ class TrainWidget(Dock):
         return self.job.data is not None or self.start_section.parent_name == SCRATCH
 
     def show_figures(self, name_or_path: str) -> None:
-        """Show how good a version was when it was made: against its parent, or on held-out images."""
+        """Show the figures of a version from when it was made: against its parent, or on held-out images."""
         try:
             version = load_model(name_or_path)
             comparison = read_comparison(version.path)
         except CellsegError as error:
-            self.start_section.say(str(error), True)
+            self.start_section.report(str(error), True)
             return
         if comparison is not None:
             request = TrainRequest(self.job.folder, version.parent or "", version.path, 0)
@@ -184,7 +185,7 @@ class TrainWidget(Dock):
         """Open a window with the trainings of all versions side by side."""
         self._reading_runs = self.bench.in_background(find_runs, lambda runs: self._show_runs(runs, path))
 
-    def _show_runs(self, runs: list[Run], path: Path | None) -> None:
+    def _show_runs(self, runs: list[FinishedTraining], path: Path | None) -> None:
         if self._runs is not None:
             self._runs.close()
         self._runs = RunsWindow(runs, path, self)
@@ -218,7 +219,7 @@ class TrainWidget(Dock):
         return SearchRequest(data, parent, search_dir(data), budget.minutes, budget.trials, options)
 
     def _on_source(self, *_: Any) -> None:
-        """Follow what is learned from, and what is started from."""
+        """Follow the choice of the data and of the parent."""
         trains = self.trains
         data = self.job.data
         self.data_expert.files.show_data(
@@ -231,20 +232,20 @@ class TrainWidget(Dock):
         self.start_section.show_kind(trains, self.data_expert.epochs)
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Look what there is."""
+        """Refresh the lists."""
         super().showEvent(event)
         self.start_section.refresh()
         self.set_section.refresh()
         self.unfinished.refresh()
 
     def follow_theme(self) -> None:
-        """Give the expert settings napari's colours, too."""
+        """Follow the theme."""
         super().follow_theme()
         for section in (self.expert_section, self.data_expert, self.search_section):
             section.set_colors(theme_colors(self.bench.viewer.theme))
 
     def window_seen(self, window: QWidget) -> None:
-        """Stop the training, too, when the window closes."""
+        """Stop the training when the window closes."""
         super().window_seen(window)
         for job in (self.job, self.search_job, self.models.calibration):
             window.destroyed.connect(job.close)
@@ -258,7 +259,7 @@ class TrainWidget(Dock):
         self.job.start(request)
 
     def _problem(self) -> str:
-        """Say why training cannot start; empty when it can."""
+        """Return why training cannot start; empty when it can."""
         if self.trains and self.data_expert.files.problem:
             return self.data_expert.files.problem
         if self.job.data is not None:
@@ -273,7 +274,7 @@ class TrainWidget(Dock):
         return NOTHING
 
     def _on_models(self, *_: object) -> None:
-        # What was chosen stays so; its defaults, or what there is to choose from, are others now.
+        # The choice stays; the defaults of a model, or the list of models, have changed.
         self.start_section.refresh()
         self.session.models_changed.emit()
 
@@ -302,7 +303,7 @@ class TrainWidget(Dock):
         self._show_expert()
 
     def _fold_for(self, decision: bool) -> None:
-        # A decision is what counts then; lists and curves are one click away.
+        # The decision matters most then; lists and curves are one click away.
         for fold in (self.set_section.fold, self.data_section.fold, self.start_section.fold):
             fold.unfold(not decision)
 
@@ -310,26 +311,21 @@ class TrainWidget(Dock):
         self.scroll.ensureWidgetVisible(self.question)
 
     def _show_expert(self) -> None:
-        # Not while there is something to be decided, which then fits on a small screen.
+        # Hidden while there is a decision to make, which then fits on a small screen.
         self.expert.setVisible(self.guard_section.isHidden() and self.result_section.isHidden())
 
     def _on_kept(self) -> None:
         self._show_expert()
         self.start_section.refresh()
-        self.start_section.say("The old model stays in use. The new one is in the list of models, should you want it.")
+        self.start_section.report(
+            "The old model stays in use. The new one is in the list of models, should you want it."
+        )
 
     def _lay_out(self) -> None:
-        inside = QWidget()
-        experts = QVBoxLayout(inside)
-        experts.setContentsMargins(0, 0, 0, 0)
         tip = "Let the computer try settings for some minutes; the best can then be taken over."
         self.search_fold = Fold("search_fold", "Search for good settings", tip, self.search_section, False)
-        search = QVBoxLayout()
-        search.setContentsMargins(10, 0, 0, 0)
-        search.addWidget(self.search_fold)
-        for section in (self.expert_section, self.data_expert):
-            experts.addWidget(section)
-        experts.addLayout(search)
+        search = in_column(self.search_fold, left=10)
+        inside = in_column(self.expert_section, self.data_expert, search, spacing=6)
         tip = "Settings that rarely need to be changed."
         self.expert = Fold("train_expert", "Expert settings", tip, inside, False)
         column = QVBoxLayout()

@@ -1,0 +1,59 @@
+"""A list with columns whose rows can be selected."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from qtpy.QtCore import Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem
+
+
+class Rows(QTreeWidget):
+    """One line per row.
+
+    Parameters
+    ----------
+    name : str
+        Object name.
+    columns : sequence of str
+    tooltip : str
+    height : int, optional
+        In pixels; by default as much as there is room for.
+    stretched : int
+        The column that takes the room that the others leave.
+    """
+
+    def __init__(
+        self, name: str, columns: Sequence[str], tooltip: str, height: int | None = None, stretched: int = 0
+    ) -> None:
+        super().__init__(objectName=name)
+        self.setHeaderLabels(list(columns))
+        self.setRootIsDecorated(False)
+        self.setUniformRowHeights(True)
+        self.setToolTip(tooltip)
+        if height is not None:
+            self.setFixedHeight(height)
+        header = self.header()
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setSectionResizeMode(stretched, QHeaderView.ResizeMode.Stretch)
+
+    def add(
+        self, texts: Sequence[str], tooltip: str = "", color: QColor | None = None, right: Collection[int] = ()
+    ) -> QTreeWidgetItem:
+        """Add a row; `right` are the columns that are aligned at the right."""
+        item = QTreeWidgetItem(list(texts))
+        for column in range(len(texts)):
+            item.setToolTip(column, tooltip)
+            if color is not None:
+                item.setForeground(column, color)
+            if column in right:
+                item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.addTopLevelItem(item)
+        return item
+
+    def selected_row(self) -> int | None:
+        """Return the number of the selected row."""
+        items = self.selectedItems()
+        return self.indexOfTopLevelItem(items[0]) if items else None
