@@ -12,7 +12,9 @@ from pathlib import Path
 
 from ..errors import ImageError
 
-SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".npz", ".npy")
+# Microscopes and slide scanners write TIFF under these names.
+TIFF_SUFFIXES = (".lsm", ".stk", ".svs", ".ndpi", ".scn", ".bif", ".qptiff", ".btf", ".tf8")
+SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".npz", ".npy", *TIFF_SUFFIXES)
 LABELS_SUFFIX = "_labels.tif"
 LABELS_ZARR_SUFFIX = "_labels.ome.zarr"
 ZARR_SUFFIX = ".zarr"

@@ -12,7 +12,8 @@ import numpy as np
 from ..errors import AxesError, CellsegError, ImageError
 from ..image import Image, as_image
 from .finding import SUFFIXES
-from .tiff_metadata import is_pixel_size, micrometres
+from .tiff_metadata import is_pixel_size
+from .units import micrometres
 
 
 def read_with_plugin(path: Path, axes: str | None) -> Image:

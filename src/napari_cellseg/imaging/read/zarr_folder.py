@@ -16,7 +16,8 @@ from ..errors import AxesError, ImageError, SeveralImagesError
 from ..image import Image, as_image
 from ..memory import check_room
 from .inflating import swells
-from .tiff_metadata import is_interval, is_pixel_size, micrometres, seconds
+from .tiff_metadata import is_interval, is_pixel_size
+from .units import micrometres, seconds
 
 # OME-Zarr 0.1 and 0.2 always have these axes.
 _OLDEST_AXES = ("t", "c", "z", "y", "x")
