@@ -12,6 +12,7 @@ from ..memory import check_room
 from . import raster
 from .arrays import read_npy, read_npz
 from .finding import SUFFIXES, TIFF_SUFFIXES, ZARR_SUFFIX, find_images, is_zarr
+from .ome_files import first_of_companion, is_companion
 from .plugins import read_with_plugin
 from .tiff import read_tiff
 from .zarr_folder import read_zarr
@@ -28,10 +29,10 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None, in_parts: 
     Parameters
     ----------
     path : path-like
-        TIFF (also OME-TIFF, ImageJ, LSM, MetaMorph STK, and slides such as SVS and NDPI), PNG, JPEG, BMP, ``.npy``,
-        ``.npz`` with one array or one named ``X`` or ``image`` (and optionally ``axes`` and ``pixel_size``), a Zarr or
-        OME-Zarr folder, or a file of another suffix that an installed napari plugin reads. Above 1 GB of values, TIFF,
-        Zarr and ``.npy`` stay on the disk until they are requested.
+        TIFF (also OME-TIFF or its companion file, ImageJ, LSM, MetaMorph STK, and slides such as SVS and NDPI), PNG,
+        JPEG, BMP, ``.npy``, ``.npz`` with one array or one named ``X`` or ``image`` (and optionally ``axes`` and
+        ``pixel_size``), a Zarr or OME-Zarr folder, or a file of another suffix that an installed napari plugin reads.
+        Above 1 GB of values, TIFF, Zarr and ``.npy`` stay on the disk until they are requested.
     axes : str, optional
         A letter of ``TZCYX`` per dimension, if the file does not define them or is wrong.
     in_parts : bool
@@ -94,6 +95,8 @@ def _read(path: Path, axes: str | None, in_parts: bool) -> Image:
         head = file.read(4)
     if not head:
         raise ImageError(f"{path} is empty: it has no bytes. Copy it again.")
+    if is_companion(path):
+        return _read(first_of_companion(path), axes, in_parts)
     is_tiff = head in _TIFF_STARTS
     if suffix not in SUFFIXES or (suffix in TIFF_SUFFIXES and not is_tiff):
         return read_with_plugin(path, axes)

@@ -13,6 +13,7 @@ import tifffile
 from ..axes import AXES
 from ..errors import AxesError, ImageError
 from ..image import Image, as_image
+from .ome_files import companion_xml
 from .tiff_checks import check_plausible, check_whole
 from .tiff_metadata import channel_names, frame_interval, pixel_size, slice_spacing
 from .tiff_samples import bytes_per_value, check_kind, is_colour, without_alpha, without_display
@@ -48,7 +49,7 @@ def read_tiff(path: Path, axes: str | None, lazy_bytes: int) -> Image:
     ValueError, OSError, ...
         Anything else of `damage.DAMAGE`: the caller makes an ImageError of it.
     """
-    with tifffile.TiffFile(path) as tiff:
+    with _opened(path) as tiff:
         series = _only_series(tiff, path)
         page = series.keyframe
         check_kind(page, path)
@@ -80,10 +81,27 @@ def read_tiff(path: Path, axes: str | None, lazy_bytes: int) -> Image:
         )
 
 
+def _opened(path: Path) -> tifffile.TiffFile:
+    """Open a file, with the OME-XML of its companion file if it refers to one."""
+    tiff = tifffile.TiffFile(path)
+    if not tiff.is_ome:
+        return tiff
+    try:
+        xml = companion_xml(path, tiff.pages.first.description)
+    except ImageError:
+        tiff.close()
+        raise
+    if xml is None:
+        return tiff
+    tiff.close()
+    return tifffile.TiffFile(path, omexml=xml)
+
+
 def _only_series(tiff: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries:
     if not tiff.series:
         raise ImageError(f"{path} holds no image. Give another file.")
-    first, *others = tiff.series
+    here = [series for series in tiff.series if len(tiff.series) == 1 or _lies_in(series, tiff)]
+    first, *others = here or tiff.series
     # Any other image might be the one to count.
     rivals = [series for series in others if not _is_beside(series, first)]
     if rivals:
@@ -93,6 +111,12 @@ def _only_series(tiff: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries
             "Save the ones that you want as files of their own."
         )
     return first
+
+
+def _lies_in(series: tifffile.TiffPageSeries, tiff: tifffile.TiffFile) -> bool:
+    """Whether a file holds any plane of an image; OME-XML describes images in other files too."""
+    path = tiff.filehandle.path
+    return any(page is not None and page.parent.filehandle.path == path for page in series.pages)
 
 
 def _is_beside(series: tifffile.TiffPageSeries, first: tifffile.TiffPageSeries) -> bool:

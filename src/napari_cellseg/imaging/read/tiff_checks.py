@@ -34,9 +34,13 @@ def check_whole(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: 
                     f"{path}: some planes of this image lie in other files that are missing. "
                     "Put all files of the image into one folder."
                 )
+            counts = zip(page.dataoffsets, page.databytecounts, strict=False)
+            last = max((offset + count for offset, count in counts), default=0)
             if page.parent is tiff:
-                counts = zip(page.dataoffsets, page.databytecounts, strict=False)
-                ends += [offset + count for offset, count in counts]
+                ends.append(last)
+            elif last > page.parent.filehandle.size:
+                other = page.parent.filehandle.name
+                raise ImageError(f"{path} cannot be read: {other}, a part of it, was cut short. Copy it again.")
     if not tiff.is_ndpi:
         ends.append(_next_page_offset(tiff))
     if max(ends) > size:
