@@ -15,7 +15,7 @@ from .ome_files import one_per_image
 
 # Microscopes and slide scanners write TIFF under these names.
 TIFF_SUFFIXES = (".lsm", ".stk", ".svs", ".ndpi", ".scn", ".bif", ".qptiff", ".btf", ".tf8")
-SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".npz", ".npy", *TIFF_SUFFIXES)
+SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".npz", ".npy", ".dcm", *TIFF_SUFFIXES)
 LABELS_SUFFIX = "_labels.tif"
 LABELS_ZARR_SUFFIX = "_labels.ome.zarr"
 ZARR_SUFFIX = ".zarr"

@@ -11,6 +11,7 @@ from ..image import Image, as_image
 from ..memory import check_room
 from . import raster
 from .arrays import read_npy, read_npz
+from .dicom import HEAD_BYTES, is_dicom, read_dicom
 from .finding import SUFFIXES, TIFF_SUFFIXES, ZARR_SUFFIX, find_images, is_zarr
 from .ome_files import first_of_companion, is_companion
 from .plugins import read_with_plugin
@@ -30,9 +31,10 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None, in_parts: 
     ----------
     path : path-like
         TIFF (also OME-TIFF or its companion file, ImageJ, LSM, MetaMorph STK, and slides such as SVS and NDPI), PNG,
-        JPEG, BMP, ``.npy``, ``.npz`` with one array or one named ``X`` or ``image`` (and optionally ``axes`` and
-        ``pixel_size``), a Zarr or OME-Zarr folder, or a file of another suffix that an installed napari plugin reads.
-        Above 1 GB of values, TIFF, Zarr and ``.npy`` stay on the disk until they are requested.
+        JPEG, BMP, DICOM (with pydicom), ``.npy``, ``.npz`` with one array or one named ``X`` or ``image`` (and
+        optionally ``axes`` and ``pixel_size``), a Zarr or OME-Zarr folder, or a file of another suffix that an
+        installed napari plugin reads. Above 1 GB of values, TIFF, Zarr and ``.npy`` stay on the disk until they are
+        requested.
     axes : str, optional
         A letter of ``TZCYX`` per dimension, if the file does not define them or is wrong.
     in_parts : bool
@@ -92,12 +94,14 @@ def _read(path: Path, axes: str | None, in_parts: bool) -> Image:
     if not path.is_file():
         raise ImageError(f"{path} is a device or a pipe, not a file. Give an image file.")
     with path.open("rb") as file:
-        head = file.read(4)
+        head = file.read(HEAD_BYTES)
     if not head:
         raise ImageError(f"{path} is empty: it has no bytes. Copy it again.")
     if is_companion(path):
         return _read(first_of_companion(path), axes, in_parts)
-    is_tiff = head in _TIFF_STARTS
+    is_tiff = head[:4] in _TIFF_STARTS
+    if not is_tiff and is_dicom(head, suffix):
+        return read_dicom(path, axes)
     if suffix not in SUFFIXES or (suffix in TIFF_SUFFIXES and not is_tiff):
         return read_with_plugin(path, axes)
     if suffix == ".npz":
