@@ -22,13 +22,16 @@ def maker_steps(tiff: tifffile.TiffFile) -> Mapping[str, float]:
     Known are Zeiss (LSM and SEM), MetaMorph (STK and single files), Aperio, Ventana, FEI and Olympus SIS. Others, such
     as Hamamatsu and Leica, use the resolution tags.
     """
-    for is_of, read in _READERS:
-        if getattr(tiff, is_of):
-            try:
-                return {axis: float(step) for axis, step in read(tiff).items()}
-            except _MISSING:
-                return {}
-    return {}
+    page = tiff.pages.first
+    read = next((read for code, read in _BY_TAG if code in page.tags), None)
+    if read is None:
+        read = next((read for start, read in _BY_DESCRIPTION if page.description.startswith(start)), None)
+    if read is None:
+        return {}
+    try:
+        return {axis: float(step) for axis, step in read(tiff).items()}
+    except _MISSING:
+        return {}
 
 
 def maker_channels(tiff: tifffile.TiffFile) -> list[str]:
@@ -71,6 +74,7 @@ def _svs(tiff: tifffile.TiffFile) -> dict[str, Any]:
 
 
 def _bif(tiff: tifffile.TiffFile) -> dict[str, Any]:
+    # Other programs write this tag too.
     found = re.search(rb"ScanRes=\"([0-9.]+)\"", bytes(tiff.pages.first.tags[700].value))
     return {} if found is None else dict.fromkeys("XY", found[1])
 
@@ -92,16 +96,17 @@ def _sis(tiff: tifffile.TiffFile) -> dict[str, Any]:
     return {axis: found[f"pixelsize{axis.lower()}"] * _METRE for axis in "XY"}
 
 
-_READERS = (
-    ("is_lsm", _lsm),
-    ("is_stk", _stk),
-    ("is_metaseries", _metaseries),
-    ("is_svs", _svs),
-    ("is_bif", _bif),
-    ("is_fei", _fei),
-    ("is_sem", _sem),
-    ("is_sis", _sis),
+_BY_TAG = (
+    (34412, _lsm),
+    (33628, _stk),
+    (34680, _fei),
+    (34682, _fei),
+    (34118, _sem),
+    (33560, _sis),
+    (33471, _sis),
+    (700, _bif),
 )
+_BY_DESCRIPTION = (("<MetaData>", _metaseries), ("Aperio ", _svs))
 
 
 def _qpi_name(description: str) -> str:
