@@ -199,6 +199,19 @@ def test_no_other_program_is_started_for_a_picture(tmp_path):
         read_image(tmp_path / "a.png")
 
 
+@pytest.mark.parametrize("compression", ["jpeg", "jpeg2000", "webp", "png"])
+def test_a_piece_that_is_a_far_larger_picture_is_refused(tmp_path, compression):
+    options = {"compression": compression, "photometric": "rgb", "metadata": None}
+    small, large = write(tmp_path / "a.tif", np.zeros((96, 96, 3), "u1"), **options), tmp_path / "b.tif"
+    np.testing.assert_array_equal(read_image(small).data, 0)
+    write(large, np.zeros((2000, 1500, 3), "u1"), rowsperstrip=2000, **options)
+    with tifffile.TiffFile(large, mode="r+") as tiff:
+        for name in ("ImageWidth", "ImageLength", "RowsPerStrip"):
+            tiff.pages.first.tags[name].overwrite(96)
+    with pytest.raises(ImageError, match="picture of 1500 x 2000 pixels"):
+        read_image(large)
+
+
 @pytest.mark.parametrize(
     "name, axes, greatest",
     [
