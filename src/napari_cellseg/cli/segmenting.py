@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 from collections.abc import Callable
@@ -133,7 +134,8 @@ def _files(args: argparse.Namespace) -> list[tuple[Path, str]]:
     if not args.files_from:
         if not args.input:
             raise CellsegError("Which images? Give files or folders, or a list of them with --files-from.")
-        return named_apart(find_images(args.input, pattern=args.pattern, recursive=not args.no_subfolders))
+        report = functools.partial(print, file=sys.stderr)
+        return named_apart(find_images(args.input, args.pattern, not args.no_subfolders, report))
     if args.input:
         raise CellsegError(f"Images are given twice: by name, and in {args.files_from}. Give one of the two.")
     try:

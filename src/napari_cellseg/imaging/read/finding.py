@@ -7,12 +7,15 @@ import glob
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..errors import ImageError
+from .ome_files import one_per_image
 
-SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".npz", ".npy")
+# Microscopes and slide scanners write TIFF under these names.
+TIFF_SUFFIXES = (".lsm", ".stk", ".svs", ".ndpi", ".scn", ".bif", ".qptiff", ".btf", ".tf8")
+SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".npz", ".npy", ".dcm", *TIFF_SUFFIXES)
 LABELS_SUFFIX = "_labels.tif"
 LABELS_ZARR_SUFFIX = "_labels.ome.zarr"
 ZARR_SUFFIX = ".zarr"
@@ -26,6 +29,7 @@ def find_images(
     inputs: Iterable[str | os.PathLike[str]] | str | os.PathLike[str],
     pattern: str | None = None,
     recursive: bool = False,
+    report: Callable[[str], object] = lambda message: None,
 ) -> list[tuple[Path, str]]:
     """List the images among files and folders.
 
@@ -42,12 +46,15 @@ def find_images(
         ``*.czi``, finds these files: a napari plugin may read them.
     recursive : bool
         Search subfolders too.
+    report : callable
+        Called with a sentence about every file that is skipped because it is a part of another image.
 
     Returns
     -------
     list of (Path, str)
         Path and displayed name: the name of a file, or the path relative to its folder with ``/``. In the order of
-        the inputs, each folder in natural order (``a2`` before ``a10``). Each file is listed once.
+        the inputs, each folder in natural order (``a2`` before ``a10``). Each file is listed once, and
+        of the files of one OME-TIFF image only the first.
 
     Raises
     ------
@@ -69,7 +76,7 @@ def find_images(
             f"{what} was found in {places}; images end in {', '.join(SUFFIXES)} or {ZARR_SUFFIX}, and others, which a "
             f"napari plugin reads, are named by a pattern such as *.czi. Give another folder{deeper}."
         )
-    return each_once(found)
+    return one_per_image(each_once(found), report)
 
 
 def each_once(found: Iterable[tuple[Path, str]]) -> list[tuple[Path, str]]:

@@ -13,7 +13,7 @@ from ..errors import AxesError, CellsegError, ImageError
 from ..image import Image, as_image
 from ..scale import is_pixel_size
 from .finding import SUFFIXES
-from .tiff_metadata import micrometres
+from .units import micrometres
 
 
 def read_with_plugin(path: Path, axes: str | None) -> Image:

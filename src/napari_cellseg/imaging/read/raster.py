@@ -11,8 +11,12 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from ..memory import check_room
+from .palettes import is_display_only
 
 _AS_THEY_ARE = ("L", "RGB", "RGBA", "F", "I")
+# Not PostScript, which Pillow gives to another program, and no formats of drawings and documents.
+_FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "PCX", "TGA", "SGI", "ICO")
+_N_GREYS = 256
 _CONVERTED = {"1": "L", "LA": "L", "La": "L", "PA": "RGBA", "RGBa": "RGBA", "RGBX": "RGB"}
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # Samples per pixel of PNG's colour types with colour or alpha.
@@ -26,7 +30,8 @@ def decode(path: Path) -> np.ndarray:
     -------
     ndarray
         (Y, X) for grey, (Y, X, 3) or (Y, X, 4) for colour; uint8, uint16, int32 or float32. Palettes become colours,
-        one bit becomes 0 and 255, and the alpha of a grey image is dropped.
+        unless they only show the intensities of a grey image; one bit becomes 0 and 255, and the alpha of a grey image
+        is dropped. Rows and columns are those of the file: an orientation tag is not applied.
 
     Raises
     ------
@@ -40,7 +45,7 @@ def decode_bytes(content: bytes, title: str = "The image") -> np.ndarray:
     """Decode the first image of a file's content; see `decode`."""
     if _is_deep_png(content):
         return _decode_deep_png(content, title)
-    with PillowImage.open(io.BytesIO(content)) as picture:
+    with PillowImage.open(io.BytesIO(content), formats=_FORMATS) as picture:
         mode = picture.mode
         if mode.startswith("I;16") or (mode == "I" and picture.format == "PNG"):
             # Older versions of Pillow read 16 bits into 32.
@@ -48,6 +53,9 @@ def decode_bytes(content: bytes, title: str = "The image") -> np.ndarray:
         if mode in _AS_THEY_ARE:
             return np.array(picture)
         if mode == "P":
+            table = np.array(picture.getpalette("RGB")).reshape(-1, 3)
+            if len(table) == _N_GREYS and is_display_only(table):
+                return np.array(picture)
             return np.array(picture.convert("RGBA" if "transparency" in picture.info else "RGB"))
         return np.array(picture.convert(_CONVERTED.get(mode, "RGB")))
 

@@ -11,7 +11,9 @@ from ..image import Image, as_image
 from ..memory import check_room
 from . import raster
 from .arrays import read_npy, read_npz
-from .finding import SUFFIXES, ZARR_SUFFIX, find_images, is_zarr
+from .dicom import HEAD_BYTES, is_dicom, read_dicom
+from .finding import SUFFIXES, TIFF_SUFFIXES, ZARR_SUFFIX, find_images, is_zarr
+from .ome_files import first_of_companion, is_companion
 from .plugins import read_with_plugin
 from .tiff import read_tiff
 from .zarr_folder import read_zarr
@@ -28,10 +30,11 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None, in_parts: 
     Parameters
     ----------
     path : path-like
-        TIFF, OME-TIFF, ImageJ TIFF, PNG, JPEG, BMP, ``.npy``, ``.npz`` with one array or one named ``X`` or ``image``
-        (and, where they are wanted, ``axes`` and ``pixel_size``), a Zarr or OME-Zarr folder, or a file of another
-        suffix that an installed napari plugin reads. Above 1 GB of values, TIFF, Zarr and ``.npy`` stay on the
-        disk until they are requested.
+        TIFF (also OME-TIFF or its companion file, ImageJ, LSM, MetaMorph STK, and slides such as SVS and NDPI), PNG,
+        JPEG, BMP, DICOM (with pydicom), ``.npy``, ``.npz`` with one array or one named ``X`` or ``image`` (and
+        optionally ``axes`` and ``pixel_size``), a Zarr or OME-Zarr folder, or a file of another suffix that an
+        installed napari plugin reads. Above 1 GB of values, TIFF, Zarr and ``.npy`` stay on the disk until they are
+        requested.
     axes : str, optional
         A letter of ``TZCYX`` per dimension, if the file does not define them or is wrong.
     in_parts : bool
@@ -40,7 +43,8 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None, in_parts: 
     Returns
     -------
     Image
-        Named after the file. Palettes become colours; 16 bits stay 16 bits.
+        Named after the file. Palettes of colours become colours, 16 bits stay 16 bits, and rows and columns are those
+        of the file: an orientation tag is not applied.
 
     Raises
     ------
@@ -90,17 +94,22 @@ def _read(path: Path, axes: str | None, in_parts: bool) -> Image:
     if not path.is_file():
         raise ImageError(f"{path} is a device or a pipe, not a file. Give an image file.")
     with path.open("rb") as file:
-        head = file.read(4)
+        head = file.read(HEAD_BYTES)
     if not head:
         raise ImageError(f"{path} is empty: it has no bytes. Copy it again.")
-    if suffix not in SUFFIXES:
+    if is_companion(path):
+        return _read(first_of_companion(path), axes, in_parts)
+    is_tiff = head[:4] in _TIFF_STARTS
+    if not is_tiff and is_dicom(head, suffix):
+        return read_dicom(path, axes)
+    if suffix not in SUFFIXES or (suffix in TIFF_SUFFIXES and not is_tiff):
         return read_with_plugin(path, axes)
     if suffix == ".npz":
         array, stored_axes, pixel_size = read_npz(path)
         return as_image(array, axes or stored_axes, pixel_size=pixel_size, name=path.name, source=str(path))
     if suffix == ".npy":
         return as_image(read_npy(path, LAZY_BYTES), axes, name=path.name, source=str(path))
-    if head in _TIFF_STARTS:
+    if is_tiff:
         return read_tiff(path, axes, LAZY_BYTES)
     check_room(size, str(path))
     array = raster.decode(path)

@@ -1,4 +1,4 @@
-"""Read TIFF, OME-TIFF and ImageJ TIFF; big ones lazily."""
+"""Read TIFF in its dialects: OME, ImageJ, microscopes and slide scanners; big files lazily."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ import tifffile
 from ..axes import AXES
 from ..errors import AxesError, ImageError
 from ..image import Image, as_image
-from . import raster
+from .ome_files import companion_xml
 from .tiff_checks import check_plausible, check_whole
 from .tiff_metadata import channel_names, frame_interval, pixel_size, slice_spacing
+from .tiff_samples import bytes_per_value, check_kind, is_colour, without_alpha, without_display
 
-_COLOUR = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)
-_FOR_PILLOW = (tifffile.PHOTOMETRIC.SEPARATED, tifffile.PHOTOMETRIC.CIELAB)
 _SLIDES = ("svs", "ndpi", "scn", "bif", "philips", "qpi", "avs", "indica")
 _BESIDE_A_SLIDE = r"(label|macro|thumbnail|overview)( mask)?( image)?"  # as OME-TIFFs name them
 _THUMBNAIL = 1 / 16  # of the pixels of the image
@@ -32,29 +31,41 @@ def read_tiff(path: Path, axes: str | None, lazy_bytes: int) -> Image:
     path : Path
         The file.
     axes : str, optional
-        What its dimensions mean, where it does not say or is wrong.
+        Meaning of its dimensions, if the file does not define it or is wrong.
     lazy_bytes : int
-        From this decoded size on the values stay in the file until they are asked for.
+        From this decoded size on the values stay in the file until they are requested.
+
+    Returns
+    -------
+    Image
+        Values as they are stored, in the order of the file: an orientation tag is not applied. How they are displayed
+        is not part of them: palettes of one hue are ignored, and 0 is black.
 
     Raises
     ------
     ImageError, AxesError
-        Cut short; several images, none of them a thumbnail or a level of the first; axes that the file does not name.
+        The file is cut short, its colours or compression are not supported, it holds several images (not only levels
+        and thumbnails of the first one), or it does not name its axes.
     ValueError, OSError, ...
         Anything else of `damage.DAMAGE`: the caller makes an ImageError of it.
     """
-    with tifffile.TiffFile(path) as tiff:
+    with _opened(path) as tiff:
         series = _only_series(tiff, path)
-        check_whole(tiff, series, path)
-        check_plausible(tiff, series, path, lazy_bytes, _bytes_at_once(series, lazy_bytes))
         page = series.keyframe
-        data, file_axes, colour = _load(tiff, series, path, lazy_bytes)
+        check_kind(page, path)
+        check_whole(tiff, series, path)
+        lazy = series.nbytes >= lazy_bytes
+        n_bytes = 0 if lazy else series.nbytes * bytes_per_value(series)
+        check_plausible(tiff, series, path, lazy_bytes, n_bytes)
+        data = _lazy_values(series, path) if lazy else series.asarray()
+        data, file_axes = without_display(data, series)
+        colour = is_colour(series)
         if axes is None:
             data, axes, colour = _arrange(data, file_axes, colour, page, path.name)
         else:
             given = axes.strip().upper()
             axes = given.replace("S", "C")
-            # Also where the file calls its colours grey.
+            # Also if the file calls its colours grey.
             colour = (colour or given.endswith("S")) and axes.endswith("C") and data.shape[-1] in (3, 4)
         n_channels = data.shape[axes.index("C")] if "C" in axes[: data.ndim] and not colour else 1
         return as_image(
@@ -70,11 +81,28 @@ def read_tiff(path: Path, axes: str | None, lazy_bytes: int) -> Image:
         )
 
 
+def _opened(path: Path) -> tifffile.TiffFile:
+    """Open a file, with the OME-XML of its companion file if it refers to one."""
+    tiff = tifffile.TiffFile(path)
+    if not tiff.is_ome:
+        return tiff
+    try:
+        xml = companion_xml(path, tiff.pages.first.description)
+    except ImageError:
+        tiff.close()
+        raise
+    if xml is None:
+        return tiff
+    tiff.close()
+    return tifffile.TiffFile(path, omexml=xml)
+
+
 def _only_series(tiff: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries:
     if not tiff.series:
         raise ImageError(f"{path} holds no image. Give another file.")
-    first, *others = tiff.series
-    # Any other might be what the person wants counted.
+    here = [series for series in tiff.series if len(tiff.series) == 1 or _lies_in(series, tiff)]
+    first, *others = here or tiff.series
+    # Any other image might be the one to count.
     rivals = [series for series in others if not _is_beside(series, first)]
     if rivals:
         sizes = ", ".join(dict.fromkeys(_size_in_words(series) for series in (first, *rivals)))
@@ -83,6 +111,12 @@ def _only_series(tiff: tifffile.TiffFile, path: Path) -> tifffile.TiffPageSeries
             "Save the ones that you want as files of their own."
         )
     return first
+
+
+def _lies_in(series: tifffile.TiffPageSeries, tiff: tifffile.TiffFile) -> bool:
+    """Whether a file holds any plane of an image; OME-XML describes images in other files too."""
+    path = tiff.filehandle.path
+    return any(page is not None and page.parent.filehandle.path == path for page in series.pages)
 
 
 def _is_beside(series: tifffile.TiffPageSeries, first: tifffile.TiffPageSeries) -> bool:
@@ -128,49 +162,7 @@ def _n_pixels(series: tifffile.TiffPageSeries) -> int:
     return math.prod(_sides(series))
 
 
-def _is_palette(page: tifffile.TiffPage) -> bool:
-    return page.photometric == tifffile.PHOTOMETRIC.PALETTE and not page.is_imagej
-
-
-def _is_lazy(series: tifffile.TiffPageSeries, lazy_bytes: int) -> bool:
-    return series.nbytes >= lazy_bytes and not _is_palette(series.keyframe)
-
-
-def _bytes_at_once(series: tifffile.TiffPageSeries, lazy_bytes: int) -> int:
-    # A palette is looked up by 8 bytes a pixel, and gives 3.
-    return 0 if _is_lazy(series, lazy_bytes) else series.nbytes * (12 if _is_palette(series.keyframe) else 1)
-
-
-def _load(
-    tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path, lazy_bytes: int
-) -> tuple[Any, str, bool]:
-    """Return the values, their axes in the file's own letters, and whether they are colours."""
-    page = series.keyframe
-    palette = _is_palette(page)
-    colour = page.photometric in _COLOUR
-    if page.photometric in _FOR_PILLOW:
-        data = raster.decode(path)
-        return data, "YXS"[: data.ndim], data.ndim == 3
-    if _is_lazy(series, lazy_bytes):
-        return _load_lazily(series, path), series.axes, colour
-    try:
-        data = series.asarray()
-    except ValueError as error:
-        # LZW, JPEG and fax: Pillow reads the common cases where the package of codecs is not installed.
-        if "imagecodecs" not in str(error) or len(series.pages) != 1:
-            raise
-        data = raster.decode(path)
-        if data.dtype != series.dtype and series.dtype != bool:
-            raise
-        return data, "YXS"[: data.ndim], data.ndim == 3
-    if palette and page.colormap is not None:
-        colours = page.colormap.T
-        data = (colours >> 8 if colours.max() > 255 else colours).astype(np.uint8)[data.astype(np.intp)]
-        return data, series.axes + "S", True
-    return data, series.axes, colour
-
-
-def _load_lazily(series: tifffile.TiffPageSeries, path: Path) -> Any:
+def _lazy_values(series: tifffile.TiffPageSeries, path: Path) -> Any:
     page = series.keyframe
     if series.dataoffset is not None and page.is_memmappable:
         dtype = series.dtype.newbyteorder(page.parent.byteorder)
@@ -180,32 +172,30 @@ def _load_lazily(series: tifffile.TiffPageSeries, path: Path) -> Any:
 
     store = tifffile.imread(path, aszarr=True, series=0, level=0)
     data = dask.array.from_zarr(zarr.open_array(store, mode="r"))
-    # A codec that is missing shows when the first pixel is asked for, and should show now.
+    # A missing codec raises at the first pixel: here, not later.
     np.asarray(data[(slice(0, 1),) * data.ndim])
     return data
 
 
 def _arrange(data: Any, file_axes: str, colour: bool, page: tifffile.TiffPage, title: str) -> tuple[Any, str, bool]:
-    """Turn the file's axes into ours: colour last, alpha of grey dropped, nothing unnamed."""
+    """Return the array with axes of this package: colour last, alpha of other images dropped, nothing unnamed."""
     axes = file_axes
     for axis in [a for a in axes if a not in "YX" and data.shape[axes.index(a)] == 1]:
         data = data[(slice(None),) * axes.index(axis) + (0,)]
         axes = axes.replace(axis, "")
     n_samples = data.shape[axes.index("S")] if "S" in axes else 1
     colour = colour and n_samples in (3, 4)
-    if n_samples == 2 and page.extrasamples and not colour:
-        data = data[(slice(None),) * axes.index("S") + (0,)]
-        axes = axes.replace("S", "")
-    elif colour:
+    if colour:
         data = np.moveaxis(data, axes.index("S"), -1)
         axes = axes.replace("S", "") + "S"
+    else:
+        data, axes = without_alpha(data, axes, page)
     if "S" in axes and "C" not in axes:
         axes = axes.replace("S", "C")
     unknown = [axis for axis in axes if axis not in AXES]
     if unknown:
         raise AxesError(
-            f"{title} has axes {axes} of lengths {tuple(data.shape)}, and nothing says how to read "
-            f"{', '.join(unknown)}. Name them with axes, a letter per dimension, such as axes='CYX' (--axes CYX) "
-            "for channels."
+            f"{title} has axes {axes} of lengths {tuple(data.shape)}, and the meaning of {', '.join(unknown)} is not "
+            "known. Name them with axes, a letter per dimension, such as axes='CYX' (--axes CYX) for channels."
         )
     return data, axes, colour

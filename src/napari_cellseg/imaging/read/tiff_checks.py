@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import math
 import struct
 from pathlib import Path
 
 import tifffile
+from PIL import Image as PillowImage
 
 from ..errors import ImageError
 from ..memory import check_room
@@ -14,6 +17,10 @@ from .inflating import HARMLESS_BYTES, swells
 
 # Deflate compresses at most 1032 bytes to one, and LZW about as many.
 _GREATEST_RATIO = 2000
+# Pieces that are whole pictures: JPEG, JPEG 2000, WebP, PNG.
+_PICTURES = (7, 33003, 33004, 33005, 33007, 34712, 34892, 34927, 34933, 50001)
+_FORMATS = ("JPEG", "JPEG2000", "WEBP", "PNG")
+_HEADER_BYTES, _HARMLESS_PIXELS, _N_PIECES = 1 << 16, 1 << 16, 256
 _INFLATERS: dict[int, str] = {
     tifffile.COMPRESSION.ADOBE_DEFLATE: "zlib",
     tifffile.COMPRESSION.DEFLATE: "zlib",
@@ -34,9 +41,13 @@ def check_whole(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: 
                     f"{path}: some planes of this image lie in other files that are missing. "
                     "Put all files of the image into one folder."
                 )
+            counts = zip(page.dataoffsets, page.databytecounts, strict=False)
+            last = max((offset + count for offset, count in counts), default=0)
             if page.parent is tiff:
-                counts = zip(page.dataoffsets, page.databytecounts, strict=False)
-                ends += [offset + count for offset, count in counts]
+                ends.append(last)
+            elif last > page.parent.filehandle.size:
+                other = page.parent.filehandle.name
+                raise ImageError(f"{path} cannot be read: {other}, a part of it, was cut short. Copy it again.")
     if not tiff.is_ndpi:
         ends.append(_next_page_offset(tiff))
     if max(ends) > size:
@@ -67,6 +78,8 @@ def check_plausible(
         )
     check_room(chunk_bytes, str(path), page.shape)
     _check_swelling(tiff, series, path, chunk_bytes)
+    if page.compression in _PICTURES:
+        _check_pictures(tiff, series, path)
 
 
 def _check_swelling(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path, chunk_bytes: int) -> None:
@@ -86,6 +99,29 @@ def _check_swelling(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, pa
                 raise ImageError(
                     f"{path} cannot be read: a piece of it holds far more than the announced {chunk_bytes:,} "
                     "bytes. The file is damaged, or made to fill your memory: give another."
+                )
+
+
+def _check_pictures(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -> None:
+    """Raise ImageError if a piece is a picture of far more pixels, by its own header, than a piece of the image has.
+
+    Of many pieces an even sample is checked.
+    """
+    page = series.keyframe
+    most = _HARMLESS_PIXELS + 4 * math.prod(page.chunks)
+    here = [(p.dataoffsets, p.databytecounts) for p in series.pages if p is not None and p.parent is tiff]
+    pieces = [piece for offsets, counts in here for piece in zip(offsets, counts, strict=False)]
+    for offset, count in pieces[:: -(-len(pieces) // _N_PIECES)]:
+        tiff.filehandle.seek(offset)
+        content = io.BytesIO(tiff.filehandle.read(min(count, _HEADER_BYTES)))
+        with (
+            contextlib.suppress(OSError, SyntaxError, ValueError),
+            PillowImage.open(content, formats=_FORMATS) as piece,
+        ):
+            if math.prod(piece.size) > most:
+                raise ImageError(
+                    f"{path} cannot be read: a piece of it is a picture of {piece.size[0]} x {piece.size[1]} pixels, "
+                    f"and the file announces pieces of {page.chunks[1]} x {page.chunks[0]}. Give another file."
                 )
 
 

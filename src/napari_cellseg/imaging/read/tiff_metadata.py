@@ -2,46 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from xml.etree import ElementTree
 
 import tifffile
 
 from ..scale import is_interval, is_pixel_size
+from .tiff_makers import maker_channels, maker_steps
+from .units import micrometres, seconds
 
-# Micrometres in each unit, as OME, OME-Zarr and ImageJ spell them.
-_MICROMETRES = {
-    "m": 1e6,
-    "meter": 1e6,
-    "cm": 1e4,
-    "centimeter": 1e4,
-    "mm": 1e3,
-    "millimeter": 1e3,
-    "um": 1.0,
-    "micron": 1.0,
-    "microns": 1.0,
-    "micrometer": 1.0,
-    "micrometers": 1.0,
-    "micrometre": 1.0,
-    "micrometres": 1.0,
-    "nm": 1e-3,
-    "nanometer": 1e-3,
-    "å": 1e-4,
-    "angstrom": 1e-4,
-    "pm": 1e-6,
-    "picometer": 1e-6,
-    "in": 25400.0,
-    "inch": 25400.0,
-    "inches": 25400.0,
-}
-# Seconds in each unit.
-_SECONDS = {
-    **{"h": 3600.0, "hr": 3600.0, "hour": 3600.0, "hours": 3600.0, "d": 86400.0, "day": 86400.0},
-    **{"min": 60.0, "minute": 60.0, "minutes": 60.0},
-    **{"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0},
-    **{"ms": 1e-3, "msec": 1e-3, "millisecond": 1e-3, "milliseconds": 1e-3},
-    **{"us": 1e-6, "microsecond": 1e-6, "ns": 1e-9, "nanosecond": 1e-9},
-}
 # Micrometres in the units of resolution tags, by their numbers: inch and centimetre.
 _TAG_UNITS = {2: 25400.0, 3: 1e4}
 # Scanners and drawing programs write 72 to 1200 dots per inch for printing: no microscope resolves so little.
@@ -51,12 +19,15 @@ _COARSEST_BELIEVED = 25400.0 / 1200
 def pixel_size(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float, float] | None:
     """Micrometres per pixel along (Y, X), or None if the file does not define it.
 
-    OME-XML comes first, then the unit of ImageJ, then the resolution tags. Resolutions for print, 1200 dots per inch
-    and coarser, are ignored if only the tags give them, or if ImageJ gives inches or centimetres: it copies them from
-    the tags of the files that it opens.
+    OME-XML comes first, then the private tags of microscopes (`maker_steps`), the unit of ImageJ, and the resolution
+    tags. Resolutions for print, 1200 dots per inch and coarser, are ignored if only the tags give them, or if ImageJ
+    gives inches or centimetres: it copies them from the tags of the files that it opens.
     """
     if tiff.is_ome and (pixels := _ome_pixels(tiff)) is not None:
         return _valid(*(_ome_length(pixels, axis) for axis in "YX"))
+    maker = maker_steps(tiff)
+    if (of_maker := _valid(maker.get("Y"), maker.get("X"))) is not None:
+        return of_maker
     per_unit_x, per_unit_y = page.resolution
     imagej = (tiff.imagej_metadata or {}) if tiff.is_imagej else {}
     if unit := imagej.get("unit"):
@@ -70,10 +41,10 @@ def pixel_size(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float,
 
 
 def slice_spacing(tiff: tifffile.TiffFile) -> float | None:
-    """Micrometres from slice to slice, or None if neither OME-XML nor ImageJ defines it."""
+    """Micrometres from slice to slice, or None if the metadata do not define it."""
     if tiff.is_ome and (pixels := _ome_pixels(tiff)) is not None:
         step = _ome_length(pixels, "Z")
-    else:
+    elif (step := maker_steps(tiff).get("Z")) is None:
         imagej = (tiff.imagej_metadata or {}) if tiff.is_imagej else {}
         unit = micrometres(str(imagej.get("zunit") or imagej.get("unit") or ""))
         given = _number(imagej.get("spacing"))
@@ -83,9 +54,11 @@ def slice_spacing(tiff: tifffile.TiffFile) -> float | None:
 
 
 def frame_interval(tiff: tifffile.TiffFile) -> float | None:
-    """Seconds from time point to time point, or None if neither OME-XML nor ImageJ defines it."""
+    """Seconds from time point to time point, or None if the metadata do not define it."""
     if tiff.is_ome and (pixels := _ome_pixels(tiff)) is not None:
         given, unit = _number(pixels.get("TimeIncrement")), seconds(pixels.get("TimeIncrementUnit", "s"))
+    elif "T" in (maker := maker_steps(tiff)):
+        given, unit = maker["T"], 1.0
     else:
         imagej = (tiff.imagej_metadata or {}) if tiff.is_imagej else {}
         given, unit = _number(imagej.get("finterval")), seconds(str(imagej.get("tunit") or "s"))
@@ -101,6 +74,8 @@ def channel_names(tiff: tifffile.TiffFile, n_channels: int) -> tuple[str, ...]:
     elif tiff.is_imagej:
         labels = (tiff.imagej_metadata or {}).get("Labels") or []
         names = [str(label) for label in labels]
+    else:
+        names = list(maker_channels(tiff))
     known = tuple(name for name in names if name)
     return known if len(known) == len(names) == n_channels else ()
 
@@ -124,19 +99,6 @@ def _ome_length(pixels: ElementTree.Element, axis: str) -> float | None:
         return None
     unit = micrometres(pixels.get(f"PhysicalSize{axis}Unit", "um"))
     return None if unit is None else size * unit
-
-
-def micrometres(unit: str) -> float | None:
-    """Micrometres in a unit of length; None for any other text."""
-    # The micro sign has two code points, and ImageJ escapes it.
-    plain = re.sub(r"\\u00b5|\\u03bc|\u00b5|\u03bc", "u", unit.strip().lower())
-    return _MICROMETRES.get(plain)
-
-
-def seconds(unit: str) -> float | None:
-    """Seconds in a unit of time; None for any other text."""
-    plain = re.sub(r"\\u00b5|\\u03bc|\u00b5|\u03bc", "u", unit.strip().lower())
-    return _SECONDS.get(plain)
 
 
 def _number(value: object) -> float | None:

@@ -17,7 +17,7 @@ from ..image import Image, as_image
 from ..memory import check_room
 from ..scale import is_interval, is_pixel_size
 from .inflating import swells
-from .tiff_metadata import micrometres, seconds
+from .units import micrometres, seconds
 
 # OME-Zarr 0.1 and 0.2 always have these axes.
 _OLDEST_AXES = ("t", "c", "z", "y", "x")
