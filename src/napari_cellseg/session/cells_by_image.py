@@ -120,7 +120,7 @@ class CellsByImage:
         return self._announce(key, record) if record.redo() else None
 
     def mark_reviewed(self, key: Hashable, region: Region | None, marks: np.ndarray | bool) -> Region:
-        """Say what of a region the person has reviewed; see `corrections.tools.mark_reviewed`."""
+        """Mark what of a region the user has reviewed; see `corrections.tools.mark_reviewed`."""
         return self.edit(key, mark_reviewed, region, marks)
 
     def view_of(self, key: Hashable | None) -> CellView | None:
@@ -175,7 +175,7 @@ class CellsByImage:
         dismiss(info.path)
 
     def close(self) -> None:
-        """Put all corrections on the disk; called when the window goes."""
+        """Write all corrections to the disk; called when the window closes."""
         self._records.close()
 
     def _corrected(self, key: Hashable) -> tuple[Cells, CorrectionsRecord]:

@@ -116,9 +116,9 @@ class Session(CellsByImage):
             self.set_min_size(wanted.min_size)
 
     def request(self, key: Hashable, image: Image, recipe: Recipe) -> Request | None:
-        """Note that an image is to be segmented, unless something is running already.
+        """Start a request for an image, unless another is running.
 
-        A second run of one model on one image keeps the sliders where the person left them.
+        A second run of one model on one image keeps the sliders where the user left them.
         Returns None when another request is still running; else what `iter_answer` answers.
         """
         if self._running is not None:
@@ -160,7 +160,7 @@ class Session(CellsByImage):
         return True
 
     def fail(self, request: Request | None, error: BaseException | str) -> bool:
-        """Note in words why something failed; what was there before stays. None: it was not about a request."""
+        """Show why something failed; what was there before stays. With None it was not about a request."""
         if request is not None and not self._is_current(request):
             return False
         if request is not None:
@@ -169,7 +169,7 @@ class Session(CellsByImage):
         return True
 
     def note(self, sentence: str) -> None:
-        """Say something that the person should know, unless something is running."""
+        """Show a sentence that the user should read, unless something is running."""
         if self._running is None:
             self._set_state("idle", sentence)
 
@@ -192,7 +192,7 @@ class Session(CellsByImage):
             self.rest()
 
     def _sliders_for(self, request: Request, segmented: Segmented) -> tuple[float, int]:
-        """Where the sliders are to stand: where the person moved them while the answer was made, else where it says."""
+        """Sliders of the new cells: where the user moved them meanwhile, else those of the answer."""
         now = self.cells_of(request.key)
         if now is not None and request.sliders not in (None, (now.threshold, now.min_size)):
             return now.threshold, now.min_size
@@ -205,7 +205,7 @@ class Session(CellsByImage):
         return self._running is not None and self._running.number == request.number
 
     def rest(self, said: str = DRAG) -> None:
-        """Say what can be done next (`said`, where there are cells), unless something is running."""
+        """Show what can be done next (`said`, where there are cells), unless something is running."""
         if self._running is not None:
             return
         cells = self.cells

@@ -41,7 +41,7 @@ class Proposal:
         What was on the screen when it was asked for.
     segmented : Segmented
     result : SegmentResult
-        Measured beside the window's thread; without the corrections.
+        Measured in a background thread; without the corrections.
     changes : ndarray
         uint8 (Y, X): 1 where cells came, 2 where they went.
     sentence : str
