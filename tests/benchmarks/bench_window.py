@@ -82,7 +82,7 @@ def measure_window() -> dict[str, Any]:
     opened = time.perf_counter() - start
     if "torch" in sys.modules:
         raise RuntimeError("opening the widget loaded torch")
-    n_cells = _show_large_result(viewer, widget)
+    n_cells = show_large_result(viewer, widget)
     wait(1500)
     steps = _Steps(widget.bench)
     slider = widget.cells_section.threshold.slider
@@ -147,7 +147,7 @@ class _Steps:
         return timed
 
 
-def _show_large_result(viewer: Any, widget: Any) -> int:
+def show_large_result(viewer: Any, widget: Any, size: int = SIZE, n_cells: int = N_CELLS) -> int:
     """Put the maps of many cells through the session as if a network had given them."""
     from napari_cellseg.imaging.image import as_image
     from napari_cellseg.imaging.normalize import NormalizerParams
@@ -160,7 +160,7 @@ def _show_large_result(viewer: Any, widget: Any) -> int:
     from napari_cellseg.segmentation.recipe import Recipe
     from napari_cellseg.segmentation.segmented import Segmented
 
-    maps = draw_maps(SIZE, N_CELLS)
+    maps = draw_maps(size, n_cells)
     picture = (maps.probability * 255).astype(np.uint8)
     layer = viewer.add_image(picture, name="large")
     image = as_image(picture, name="large")

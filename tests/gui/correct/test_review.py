@@ -376,6 +376,9 @@ def test_a_draft_is_shown_and_kept_or_dropped_by_one_key(widget: Any, viewer: An
     press_key(viewer, qtbot, Qt.Key.Key_T)
     qtbot.waitUntil(lambda: drafting.proposed, timeout=30_000)
     assert not np.allclose(drafting._features[1].covariance, seen)
+    # It is large, and goes with its image.
+    viewer.layers.remove(viewer.layers["discs"])
+    assert drafting._features is None
 
 
 def test_the_button_adds_what_the_overlay_shows_to_the_training_set(

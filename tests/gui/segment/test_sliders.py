@@ -78,6 +78,23 @@ def test_cells_come_back_with_their_ids(segmented: Any, qtbot: Any) -> None:
     assert np.array_equal(layers_of(segmented).labels.data, before)
 
 
+def test_the_number_shown_is_the_number_used(segmented: Any, qtbot: Any) -> None:
+    threshold, session = segmented.cells_section.threshold, segmented.session
+    session.set_threshold(0.4375)
+    assert threshold.number.text() == "0.4375" and threshold.value() == 0.4375
+    threshold.number.stepUp()
+    assert session.cells.threshold == 0.4475 and threshold.number.text() == "0.4475"
+    session.set_threshold(0.5)
+    assert threshold.number.text() == "0.500"
+    threshold.number.setFocus()
+    threshold.number.selectAll()
+    qtbot.keyClicks(threshold.number, "0.43751")
+    qtbot.keyClick(threshold.number, Qt.Key.Key_Return)
+    assert session.cells.threshold == 0.4375 and threshold.number.text() == "0.4375"
+    segmented.cells_section.min_size.setValue(12)
+    assert segmented.cells_section.min_size.number.text() == "12 px"
+
+
 def test_typing_a_number(segmented: Any, qtbot: Any) -> None:
     number = segmented.cells_section.min_size.number
     number.setFocus()

@@ -57,7 +57,7 @@ def start(widget: Any, qtbot: Any) -> None:
     qtbot.mouseClick(button, LEFT)
     qtbot.waitUntil(lambda: bool(shown), timeout=5000)
     qtbot.wait(20)
-    assert shown == [True] and widget.whole_run.told
+    assert shown == [True] and widget.whole_run.has_news
 
 
 def ended(widget: Any, qtbot: Any) -> str:

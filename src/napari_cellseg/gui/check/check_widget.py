@@ -1,4 +1,4 @@
-"""Counts by people beside ours: how far to trust a count, and an interval for every count from then on."""
+"""Counts by the user beside those of the model: how far to trust a count, and an interval for every later one."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ if TYPE_CHECKING:
     from napari.layers import Image as ImageLayer
 
 SETTLE_MS = 120
-# Sliders that stand still for so long are meant: our counts with them are kept.
+# Once the sliders have rested for so long the counts are kept.
 KEEP_MS = 1500
 INTRO = f"Count {ENOUGH} or more images yourself; from then on every count with these settings has an interval."
 EMPTY = "Segment an image, or choose the results of a batch. Then type how many cells you count."
 
 
 class AgreementWidget(Dock):
-    """Dock widget that compares counts by a person with ours.
+    """Dock widget that compares counts by the user with those of the model.
 
     Parameters
     ----------
@@ -64,7 +64,7 @@ class AgreementWidget(Dock):
         session = self.session
         for signal in (session.chosen_changed, session.cells_changed, session.corrected, self.known.changed):
             self._bindings.bind(signal, self._on_changed)
-        self._bindings.bind_at_rest(session.sliders_changed, self._on_changed)
+        self._bindings.bind(session.sliders_changed, self._on_changed)
         self._bindings.bind(self.known.clicking.changed, self._on_clicking)
         for latest in (self._reading, self._opening, self._reporting):
             self.destroyed.connect(latest.close)
@@ -143,7 +143,7 @@ class AgreementWidget(Dock):
             self.say(f"{count.image}: you counted {count.people:,}.")
 
     def save_report(self, folder: str | Path) -> None:
-        """Write the report into a folder beside the window's thread, then show it in the browser."""
+        """Write the report into a folder in a background thread, then show it in the browser."""
         agreement = self.known.agreement()
         if agreement is None:
             return

@@ -1,4 +1,4 @@
-"""Count by clicking: one point per cell in a layer of its own, without seeing what we found."""
+"""Count by clicking: one point per cell in a layer of its own, without seeing what the model found."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Running:
 
 
 class Clicking:
-    """A person counts the cells of one image.
+    """The user counts the cells of one image by clicking.
 
     Signals
     -------
@@ -61,7 +61,7 @@ class Clicking:
 
     @property
     def running(self) -> bool:
-        """Whether a person is counting."""
+        """Whether the user is counting."""
         return self._now is not None
 
     @property
@@ -82,7 +82,7 @@ class Clicking:
     def start(
         self, count: PersonCount, image: ImageLayer, channel: Channel | None = None, plane: PlaneKey | None = None
     ) -> None:
-        """Let a person click; earlier clicks in this image are there again.
+        """Let the user click; earlier clicks in this image are shown again.
 
         Parameters
         ----------
@@ -100,7 +100,7 @@ class Clicking:
         if plane is not None:
             # First, as the cells of a plane come with it.
             self._bench.part(PlanesInView).go_to(plane)
-        # Who sees our cells counts those; and another image may lie over this one.
+        # Cells that are shown would sway the count; and another image may lie over this one.
         others = [*self._results(), *(other for other in self._bench.image_layers() if other is not image)]
         hidden = [layer for layer in others if layer.visible]
         for layer in hidden:
@@ -132,7 +132,7 @@ class Clicking:
             self._now.points.data = self._now.points.data[:-1]
 
     def finish(self) -> PersonCount | None:
-        """Take what was clicked as the person's count."""
+        """Take the number of clicks as the user's count."""
         if self._now is None:
             return None
         places = self._places()

@@ -1,4 +1,4 @@
-"""Counts by people beside ours, as far as a viewer knows them; and what the count on the screen is worth."""
+"""Counts by the user beside those of the model in one viewer, and how far the count on the screen can be trusted."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Worth:
     Attributes
     ----------
     interval : CountInterval or None
-        None with too few images, or where a person corrected this one.
+        None with too few images, or where this one was corrected.
     n : int
         Images that it rests on.
     people : int or None
-        What a person counted in this very image.
+        What the user counted in this very image.
     """
 
     interval: CountInterval | None
@@ -67,7 +67,7 @@ class Agreements:
     Signals
     -------
     changed()
-        A person's count was added, changed or removed, or other images are looked at.
+        A count of the user was added, changed or removed, or other images are compared.
 
     Parameters
     ----------
@@ -95,7 +95,7 @@ class Agreements:
         self.changed.emit()
 
     def settings(self) -> Settings | None:
-        """What our counts are made with now; None where nothing was counted yet."""
+        """Settings of the model's counts; None where nothing was counted yet."""
         if self.batch is not None:
             return self.batch.settings
         cells = self._bench.session.cells
@@ -141,7 +141,7 @@ class Agreements:
         return Worth(interval, 0 if agreement is None else agreement.n, None if mine is None else mine.people)
 
     def put(self, count: PersonCount) -> None:
-        """Keep what a person counted.
+        """Keep a count of the user.
 
         Raises
         ------
@@ -154,12 +154,12 @@ class Agreements:
         self.changed.emit()
 
     def forget(self, id_: str) -> None:
-        """Throw a person's count of an image away."""
+        """Remove the user's count of an image."""
         self.store.forget(id_)
         self.changed.emit()
 
     def keep_ours(self) -> None:
-        """Keep what we count now in the images that a person counted, for when they are closed.
+        """Keep the model's present counts of the images that the user counted, for when they are closed.
 
         Raises
         ------
@@ -181,7 +181,7 @@ class Agreements:
         """Images of the viewer that were segmented with these settings, counted as the sliders of `like` stand."""
         found: dict[str, Entry] = {}
         for key, cells in self._segmented() if like is not None else ():
-            # Corrections aside: what is to be known is how well we count alone.
+            # Without corrections: the question is how well the model counts alone.
             if like is not None and _settings(cells, like) == settings:
                 made = cells.segmented
                 smallest = made.recipe.with_sliders_of(like.recipe).smallest(made.model, made.prediction.diameter)

@@ -1,4 +1,4 @@
-"""Differences between our counts and a person's over their mean (Bland & Altman), painted."""
+"""Differences between the counts of the model and of the user over their mean (Bland & Altman), painted."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class AgreementPlot(Plot):
         return [QPointF(x(a), y(b)) for a, b in zip(means, self.agreement.differences, strict=True)]
 
     def event(self, event: QEvent) -> bool:
-        """Tell under the mouse which image a dot is."""
+        """Show which image the dot under the mouse is."""
         if event.type() == QEvent.Type.ToolTip and isinstance(event, QHelpEvent) and self.agreement is not None:
             place = self._near(QPointF(event.pos()))
             if place is None:

@@ -1,4 +1,4 @@
-"""The table of both counts: a person types into it."""
+"""The table of both counts, into which the user types."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class AgreementTable(QTableWidget):
     Signals
     -------
     typed(str, object)
-        Id of an image and a person's count of it; None takes it back.
+        Id of an image and the user's count of it; None removes it.
     ticked(str, bool)
         Id of an image, and whether it is to count.
     refused(str)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class CorrectWidget(Dock):
-    """Dock widget in which a person corrects the cells of the chosen image.
+    """Dock widget in which the user corrects the cells of the chosen image.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from ...imaging.normalize import normalize
 from ...instances.live import Instances
 from ...segmentation.answer import Answer
 from ...segmentation.segmented import Segmented, SegmentResult
-from ...session import Cells
+from ...session import Cells, layer_id
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.correcting import Correcting
@@ -41,7 +41,7 @@ class Proposal:
         What was on the screen when it was asked for.
     segmented : Segmented
     result : SegmentResult
-        Measured beside the window's thread; without the corrections.
+        Measured in a background thread; without the corrections.
     changes : ndarray
         uint8 (Y, X): 1 where cells came, 2 where they went.
     sentence : str
@@ -74,11 +74,14 @@ class Drafting:
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._correcting, self._doubting = bench.part(Correcting), bench.part(Doubting)
+        # What the network sees in the image that was learned from last: up to 2 GiB, which goes with the image.
         self._features: tuple[tuple[object, ...], Features] | None = None
+        self._features_of: Any = None
         self._proposal: tuple[Any, Proposal] | None = None
         self._layer: Labels | None = None
         self._kept: dict[Any, Segmented] = {}
         self._working = Latest(self._on_failed, self.changed.emit)
+        bench.forgotten.connect(self._on_forgotten)
         bench.session.cells_changed.connect(self._on_cells)
         bench.session.chosen_changed.connect(self._on_cells)
 
@@ -115,7 +118,9 @@ class Drafting:
             return _propose(cells, features, doubt)
 
         def show(answer: tuple[Features, Proposal]) -> None:
-            self._features = (source, answer[0])
+            if self._bench.layer_of(key) is None:
+                return
+            self._features, self._features_of = (source, answer[0]), layer_id(key)
             now = self._bench.session.cells_of(key)
             if now is not None and now.corrected is cells.corrected and key == self._bench.session.chosen:
                 self._show(key, answer[1])
@@ -152,6 +157,11 @@ class Drafting:
     def close(self) -> None:
         """Stop working."""
         self._working.close()
+        self._features = None
+
+    def _on_forgotten(self, id_: Any) -> None:
+        if id_ == self._features_of:
+            self._features = None
 
     def _show(self, key: Any, proposal: Proposal) -> None:
         layers, viewer = self._bench.layers.get(key), self._bench.viewer

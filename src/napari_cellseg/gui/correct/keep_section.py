@@ -45,7 +45,7 @@ class KeepSection(QWidget):
         for signal in (session.chosen_changed, session.cells_changed, session.corrected):
             self._bindings.bind(signal, self._on_cells)
         self._bindings.bind(self._drafting.changed, self._on_cells)
-        # The journal is written beside the window's thread, and time passes by itself.
+        # The journal is written in a background thread, and time passes.
         self._clock = QTimer(self)
         self._clock.timeout.connect(self._on_cells)
         self._clock.start(EVERY_MS)
@@ -57,7 +57,7 @@ class KeepSection(QWidget):
         self._on_cells()
 
     def export_to(self, path: str | Path) -> None:
-        """Write the corrected labels as TIFF, with which cells are the person's, beside the window's thread."""
+        """Write the corrected labels as TIFF, with which cells were edited manually, in a background thread."""
         key, view = self._bench.session.chosen, self._bench.session.view_of(self._bench.session.chosen)
         cells = self._bench.session.cells_of(key)
         if view is None or cells is None:

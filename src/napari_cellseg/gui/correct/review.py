@@ -66,7 +66,7 @@ class Review:
         return (y[0], x[0]) if y and hidden and not view.at(y[0], x[0]) else None
 
     def progress(self, key: Any) -> tuple[int, int]:
-        """How many cells were looked at, are the person's own or were erased, and how many there are or were."""
+        """Number of cells that were looked at, edited or erased, and of all that are or were there."""
         cells, view = self._bench.session.cells_of(key), self._bench.session.view_of(key)
         if cells is None or view is None:
             return 0, 0

@@ -1,4 +1,4 @@
-"""The overlay that shows what would be learned from, and in which a person marks what was reviewed."""
+"""The overlay that shows what would be learned from, and in which the user marks what was reviewed."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ MARGIN = 8
 OPACITY = 0.3
 SETTLE_MS = 250
 BRUSH_SIZE = 40
-# Pixels; what is larger is worked out beside the window's thread.
+# Pixels; a larger area is computed in a background thread.
 MAX_AT_ONCE = 1_000_000
 LEFT = 1
 
 
 class ReviewedLayers:
-    """Overlay layers of a viewer's images: 1 where a person marked, 2 around corrected cells, 0 elsewhere.
+    """Overlay layers of a viewer's images: 1 where the user marked, 2 around corrected cells, 0 elsewhere.
 
     Signals
     -------

@@ -50,7 +50,7 @@ def run_demo(out_dir: Path, show: bool, sample: str = SAMPLE) -> Demo | None:
     out_dir : Path
         Folder for the screenshot and the result files.
     show : bool
-        Leave the window open, for a person, until it is closed, and save nothing; else save and close it.
+        Leave the window open until the user closes it, and save nothing; else save and close it.
     sample : str
         Which sample image.
 

@@ -13,7 +13,7 @@ from ...imaging.errors import CellsegError
 
 
 def has_screen() -> bool:
-    """Whether a window could be shown to a person."""
+    """Whether there is a screen to show a window on."""
     if sys.platform in ("win32", "darwin"):
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,4 +1,4 @@
-"""Cells of neighbouring planes that are one cell, as the sliders stand: worked out beside the window's thread."""
+"""Cells of neighbouring planes that are one cell, with the present sliders, computed in a background thread."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Linked:
 
 
 def link_planes(stack: Stack, planes: Planes, known: Links | None) -> Linked:
-    """Link planes and cut what is linked; once more where the person corrected a plane in the middle of it."""
+    """Link planes and cut what is linked; once more where the user corrected a plane meanwhile."""
     for _ in range(TRIES):
         revisions = [cells.corrected.corrections.revision for _, cells in planes]
         try:
@@ -81,7 +81,7 @@ def _cut(stack: Stack, planes: Planes, known: Links | None) -> Linked:
     kept = np.ones(volumes.n_linked + 1, dtype=bool)
     if slices:
         kept[1:] = volumes.keep(threshold, min_size)
-        # What a person drew or accepted counts, however small it is.
+        # What the user drew or accepted counts, however small it is.
         for one, lookup in zip(cells, volumes.lookups, strict=True):
             owned = np.asarray(one.corrected.corrections.owned_ids, np.intp)
             kept[lookup[owned[owned < len(lookup)]]] = True

@@ -74,7 +74,7 @@ class PlaneLinks:
         return f"{linked.count:,} {what}" + ("" if linked.count == 1 else "s")
 
     def link(self, stack: Stack, keep: bool = False) -> None:
-        """Link the planes of a stack beside the window's thread, and show what came of it.
+        """Link the planes of a stack in a background thread, and show the result.
 
         Parameters
         ----------
@@ -193,7 +193,7 @@ class PlaneLinks:
                 self._layers[layer] = (pair[0], None)
 
     def _forget(self, layer: Any) -> None:
-        """Follow no more; the layers stay in the viewer as the person's own."""
+        """Follow no more; the layers stay in the viewer."""
         for known in (self._linked, self._layers, self._sliders):
             known.pop(layer, None)
         self.changed.emit(layer)

@@ -28,7 +28,7 @@ GIVE_UP = 3
 class PlaneRun:
     """Segments the planes of one stack that have no cells of the present recipe yet.
 
-    Every plane is a request of its own: what is done is kept whatever becomes of the others, and the person works on
+    Every plane is a request of its own: what is done is kept whatever becomes of the others, and the user works on
     the planes that are done meanwhile. Corrections are never touched.
 
     Signals

@@ -188,7 +188,7 @@ class CellsSection(QWidget):
         self._show_details(cells)
 
     def _show_worth(self) -> None:
-        """Say what the count is worth, where a person counted some images by hand."""
+        """Show how far the count can be trusted, where the user counted some images."""
         cells = self._bench.session.cells
         worth = None if cells is None else self._agreements.worth(cells)
         self.interval.setText(interval_in_words(worth))

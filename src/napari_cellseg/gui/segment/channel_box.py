@@ -20,7 +20,7 @@ class ChannelBox(QComboBox):
     Signals
     -------
     chosen(channel)
-        A person chose: a number, None for all colours, or a text such as "0+2" for a mix.
+        The user chose: a number, None for all colours, or a text such as "0+2" for a mix.
     """
 
     chosen = Signal(object)

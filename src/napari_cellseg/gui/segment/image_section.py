@@ -35,7 +35,7 @@ class ImageSection(QWidget):
         self._on_active()
 
     def open_paths(self, paths: Sequence[str | Path]) -> None:
-        """Read files and folders beside the window's thread, then add them as layers."""
+        """Read files and folders in a background thread, then add them as layers."""
         paths = list(paths)
         if paths:
             self._bench.session.note(f"Opening {Path(paths[0]).name}{' and more' if len(paths) > 1 else ''} …")

@@ -1,4 +1,4 @@
-"""What takes seconds before the first cells is done while a person still looks at the image."""
+"""Load what the first cells would have to wait for while the user still looks at the image."""
 
 from __future__ import annotations
 

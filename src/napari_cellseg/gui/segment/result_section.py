@@ -47,7 +47,7 @@ class ResultSection(QWidget):
         self._on_cells()
 
     def save_to(self, folder: str | Path) -> None:
-        """Save the chosen image's result into a folder, beside the window's thread."""
+        """Save the chosen image's result into a folder, in a background thread."""
         cells, layer = self._bench.session.cells, self._bench.layer_of(self._bench.session.chosen)
         if cells is None or layer is None:
             return

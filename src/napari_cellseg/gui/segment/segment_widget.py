@@ -112,8 +112,8 @@ class SegmentWidget(Dock):
 
     def _make_room(self, *_: object) -> None:
         offered = self.bench.part(Recovery).of(self.session.chosen) is not None
-        self.input_section.set_brief(offered or self.whole_run.told)
-        self.cells_section.make_room(self.whole_run.told or self.input_section.full)
+        self.input_section.set_brief(offered or self.whole_run.has_news)
+        self.cells_section.make_room(self.whole_run.has_news or self.input_section.full)
 
     def _lay_out(self) -> None:
         column = QVBoxLayout()

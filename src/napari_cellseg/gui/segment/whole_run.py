@@ -1,4 +1,4 @@
-"""The whole of an image in the background, block by block, into files: the person goes on meanwhile."""
+"""The whole of an image in the background, block by block, into files, while the user goes on."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class _Asked:
 class WholeRun:
     """At most one image per viewer that is segmented in the background, in a process of its own.
 
-    It takes the file that a layer came from, the recipe that a person sees (the sliders of a part count for the whole),
+    It takes the file that a layer came from, the recipe that is shown (the sliders of a part count for the whole),
     and leaves labels as OME-Zarr and a table of cells; the labels are then shown. Of a stack all planes are done, each
     into labels of its own, and shown as one layer.
 
     Signals
     -------
     changed()
-        There is something new to be told.
+        The progress or the message changed.
 
     Parameters
     ----------
@@ -76,8 +76,8 @@ class WholeRun:
         return self.job.running or self._preparing.busy
 
     @property
-    def told(self) -> bool:
-        """Whether there is something to be told."""
+    def has_news(self) -> bool:
+        """Whether there is a message or progress to show."""
         return self.busy or bool(self.sentence)
 
     def text(self) -> str:
@@ -96,7 +96,7 @@ class WholeRun:
         key, recipe = bench.session.chosen, bench.session.recipe_shown()
         cells = bench.session.cells
         if cells is not None and recipe.diameter is None:
-            # Magnified as the cells that the person saw.
+            # Magnified as for the cells that are shown.
             recipe = replace(recipe, diameter=cells.segmented.prediction.diameter)
         layer = bench.part(Regions).image_of(key)
         try:
@@ -129,7 +129,7 @@ class WholeRun:
             self.changed.emit()
 
     def dismiss(self) -> None:
-        """What was told has been read."""
+        """Put the message away, as the user has read it."""
         self.folder = None
         self._tell("", False)
 
@@ -201,7 +201,7 @@ class WholeRun:
             **where,
         )
         added.editable = False
-        # Below the cells of parts, which may be worked on; and the person goes on with what they were at.
+        # Below the cells of parts, which may be worked on; and what the user selected stays selected.
         viewer.layers.move(viewer.layers.index(added), viewer.layers.index(layer) + 1)
         viewer.layers.selection.active = active
         self.changed.emit()
@@ -217,7 +217,7 @@ class WholeRun:
 
 
 def results_folder(path: Path) -> Path:
-    """Folder for the results of a file: beside it, or in the person's own where nothing may be written there."""
+    """Folder for the results of a file: beside it, or in the user's home where nothing may be written there."""
     name = f"{path.name.partition('.')[0]} cells"
     try:
         folder = path.parent / name

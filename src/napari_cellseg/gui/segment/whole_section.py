@@ -1,4 +1,4 @@
-"""How far the image in the background is, and what became of it; hidden while there is nothing to tell."""
+"""How far the image in the background is, and its outcome; hidden while there is nothing to show."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class WholeSection(QFrame):
 
     def _on_changed(self) -> None:
         run, was = self._run, not self.isHidden()
-        self.setVisible(run.told)
+        self.setVisible(run.has_news)
         text = run.text()
         cut = len(text) > LONGEST
         self.text.setText(f"{text[: LONGEST - 2]} …" if cut else text)
@@ -79,5 +79,5 @@ class WholeSection(QFrame):
         if self._colors is not None:
             color = self._colors.warning if run.failed and not busy else self._colors.faint
             self.text.setStyleSheet(f"color: {color.name()};")
-        if was != run.told:
-            self.shown.emit(run.told)
+        if was != run.has_news:
+            self.shown.emit(run.has_news)

@@ -23,6 +23,8 @@ from .plots import Plot
 
 STEPS = 1000
 HANDLE_MARGIN = 9
+# So many digits after the point a number of a slider has at most.
+MOST_DIGITS = 9
 
 
 class ClickSlider(QSlider):
@@ -51,6 +53,27 @@ class ClickSlider(QSlider):
         super().mousePressEvent(event)
 
 
+class ExactNumber(QDoubleSpinBox):
+    """A number as it is: with at least some digits after the point, and with more where the value has more.
+
+    Parameters
+    ----------
+    digits : int
+        Digits that are always shown; with 0 there are only whole numbers.
+    """
+
+    def __init__(self, digits: int, name: str) -> None:
+        super().__init__(objectName=name)
+        self._digits = digits
+        self.setDecimals(MOST_DIGITS if digits else 0)
+
+    def textFromValue(self, value: float) -> str:
+        """Return the text of a number."""
+        text = str(super().textFromValue(value))
+        whole, point, rest = text.partition(self.locale().decimalPoint())
+        return f"{whole}{point}{rest.rstrip('0').ljust(self._digits, '0')}" if point else text
+
+
 class NumberSlider(QWidget):
     """Label, number, plot and slider for one value.
 
@@ -58,7 +81,7 @@ class NumberSlider(QWidget):
     ----------
     label, unit, tooltip : str
     decimals : int
-        Digits after the point; 0 for whole numbers.
+        Digits after the point that are always shown; 0 for whole numbers.
     maximum : float
         Largest number that can be typed; the slider's right end is set with `set_span`.
     to_place, from_place : callable
@@ -100,8 +123,7 @@ class NumberSlider(QWidget):
         self.hint = QLabel(objectName=f"{name}_hint")
         # A long sentence must not widen the panel: its end is cut off, and the tooltip has all of it.
         self.hint.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.number = QDoubleSpinBox(objectName=f"{name}_number")
-        self.number.setDecimals(decimals)
+        self.number = ExactNumber(decimals, f"{name}_number")
         self.number.setRange(0, maximum)
         self.number.setSingleStep(step)
         self.number.setSuffix(f" {unit}" if unit else "")

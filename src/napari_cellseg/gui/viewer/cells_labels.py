@@ -1,4 +1,4 @@
-"""A labels layer that a person edits with napari's own tools, but whose truth and undo steps lie elsewhere."""
+"""A labels layer that the user edits with napari's own tools; its true labels and undo steps are kept elsewhere."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CellsLabels(Labels):
     Signals
     -------
     painted(region, after)
-        A stroke ended; `after` are the labels in the region as the person left them (a copy).
+        A stroke ended; `after` are the labels in the region as the user left them (a copy).
     replaced(after)
         Somebody put other labels into `data`; `after` is a copy of them, of whatever shape.
     undo_asked(), redo_asked(), fresh_asked()

@@ -1,4 +1,4 @@
-"""What a person does to the cells of a viewer's images: strokes, tools, undo, and what is said about it."""
+"""How the user corrects the cells of a viewer's images: strokes, tools, undo, and the message about each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BACK = "Ctrl+Z takes it back."
 
 
 class Correcting:
-    """Hands the strokes and tools of a person to the session, and tells what came of them.
+    """Passes the user's strokes and tools to the session, and reports the outcome.
 
     Signals
     -------
@@ -92,7 +92,7 @@ class Correcting:
             labels.let_go()
             return
         shown = view.labels()
-        # An array of our own: what is drawn later must not be written into one of theirs.
+        # A copy: what is drawn later must not be written into the array of whoever set it.
         labels.take(shown)
         if after.shape != view.shape:
             size, wanted = (" x ".join(map(str, shape)) for shape in (after.shape, view.shape))

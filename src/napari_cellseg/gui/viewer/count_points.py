@@ -47,7 +47,7 @@ class CountPoints(Points):
         return inside if len(inside) <= MAX_NUMBERS else inside[:0]
 
     def show_yours(self, yours: np.ndarray, color: str, other: str) -> None:
-        """Fill the points of a person's cells with a colour of their own."""
+        """Fill the points of manually edited cells with a colour of their own."""
         wanted = np.where(yours[:, None], transform_color(color), transform_color(other)).astype(np.float32)
         layer: Any = self
         if not np.array_equal(layer.face_color, wanted):

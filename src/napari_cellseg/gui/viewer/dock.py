@@ -1,4 +1,4 @@
-"""What our dock widgets have in common."""
+"""What the dock widgets have in common, and how one is opened by its name."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def open_dock(viewer: Viewer, name: str, raised: bool = True) -> Any:
 
 
 class Dock(QWidget):
-    """A dock widget: a column of sections that can be scrolled, in napari's theme, as a tab beside the others of ours.
+    """A dock widget: a column of sections that can be scrolled, in napari's theme, as a tab beside the other docks.
 
     A subclass builds its sections, then calls :meth:`lay_out`.
 

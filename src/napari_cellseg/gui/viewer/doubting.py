@@ -1,4 +1,4 @@
-"""How doubtful each cell is, worked out beside the window's thread for whoever shows it."""
+"""How doubtful each cell is, computed in a background thread while it is shown."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SETTLE_MS = 500
 
 
 class Doubting:
-    """Doubt about the cells of the chosen image, worked out anew when the sliders rest, while somebody wants it.
+    """Doubt about the cells of the chosen image, computed again when the sliders rest, while it is shown somewhere.
 
     Signals
     -------
@@ -41,7 +41,7 @@ class Doubting:
             signal.connect(self._on_cells)
 
     def want(self, who: str, wanted: bool = True) -> None:
-        """Say that somebody shows the doubt, or does no longer."""
+        """Register who shows the doubt, or no longer does."""
         (self._wanted.add if wanted else self._wanted.discard)(who)
         self._on_cells()
 
@@ -51,7 +51,7 @@ class Doubting:
         return known[1] if cells is not None and known is not None and known[0] == _asked(cells) else None
 
     def column(self, key: Any, ids: np.ndarray) -> np.ndarray | None:
-        """Doubt about some cells, 0 for a person's own; None while it is not known."""
+        """Doubt about some cells, 0 for those edited manually; None while it is not known."""
         found, cells = self.of(key), self._bench.session.cells_of(key)
         if found is None or cells is None:
             return None

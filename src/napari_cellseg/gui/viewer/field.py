@@ -1,4 +1,4 @@
-"""Which pixels of an image layer are visible, or lie in a rectangle that a person drew."""
+"""Which pixels of an image layer are visible, or lie in a rectangle that the user drew."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ LIVE_INTERVAL_MS = 30
 SETTLE_MS = 250
 # Setting points takes longer than an edit; they come a moment after the cells.
 POINTS_MS = 60
-# A person who corrects makes one edit after the other; the table of a large image takes a second.
+# Edits come one after the other, and the table of a large image takes a second.
 SETTLE_EDITS_MS = 1000
 
 
@@ -39,7 +39,7 @@ class Following:
         self._bench = bench
         self._doubting, self._coloring = bench.part(Doubting), bench.part(Coloring)
         self.dragging = False
-        # Images whose points and table are to follow yet; the person may go on to another meanwhile.
+        # Images whose points and table are to follow yet; the user may go on to another meanwhile.
         self._unmeasured: set[Any] = set()
         self._measuring = Latest(bench.failed)
         self._live = qthrottled(self._show_live, timeout=LIVE_INTERVAL_MS)
@@ -64,7 +64,7 @@ class Following:
         self._measure_if_free()
 
     def measure(self, key: Any) -> None:
-        """Measure the cells of an image beside the window's thread, then show points and table."""
+        """Measure the cells of an image in a background thread, then show points and table."""
         session, layers = self._bench.session, self._bench.layers
         cells = session.cells_of(key)
         if cells is None or key not in layers:

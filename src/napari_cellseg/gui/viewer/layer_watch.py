@@ -15,7 +15,7 @@ from .layer_image import PLACEMENT
 
 
 class LayerWatch:
-    """Tells the bench what became of its layers.
+    """Keeps the bench up to date with the layers of its viewer.
 
     Parameters
     ----------

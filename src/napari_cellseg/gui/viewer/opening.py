@@ -1,4 +1,4 @@
-"""Open images as layers: our own reader for the formats it knows, napari's readers for the rest."""
+"""Open images as layers: with the package's own reader for the formats it knows, napari's readers for the rest."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Opened:
     others : tuple of Path
         Files that napari's own readers are to open.
     problems : tuple of str
-        One sentence per file that could not be read, or that was left out.
+        One sentence per file that could not be read, or that was skipped.
     reasons : dict of Path to str
-        Why some of the `others` are not read by us.
+        Why some of the `others` are not read by the package itself.
     """
 
     images: tuple[Image, ...]
@@ -48,7 +48,7 @@ class Opened:
 
 
 def read_paths(paths: Iterable[str | Path]) -> Opened:
-    """Read files, and the images in folders; touches no layer, so that it can run beside the window's thread."""
+    """Read files, and the images in folders; touches no layer, so that it can run in a background thread."""
     # Imported late: dask takes most of a second, and here a thread waits for it.
     from ...imaging.read.pyramid import pyramid
 

@@ -54,7 +54,7 @@ class Recovery:
         return found
 
     def look(self, key: Any) -> None:
-        """Look for corrections of an image beside the window's thread; its values must be read for that."""
+        """Look for corrections of an image in a background thread, as its values must be read."""
         channels = self._channels(key)
         # An image without channels is asked about once; of others, for each channel that is segmented.
         asked = key in self._asked and (not channels or self._asked[key] == channels)

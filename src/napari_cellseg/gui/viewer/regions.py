@@ -28,8 +28,8 @@ _TRANSFORMS = ("scale", "rotate", "shear", "affine", "units", "axis_labels")
 class Regions:
     """Cuts parts out of image layers, each a layer of its own that lies on the image it is from.
 
-    Everything else then works on a part as it does on any image. Of an image of one plane the values are read, beside
-    the window's thread; the planes of a stack are read one by one, as they come into view.
+    Everything else then works on a part as it does on any image. The values of an image of one plane are read in a
+    background thread; the planes of a stack are read one by one, as they come into view.
 
     Signals
     -------

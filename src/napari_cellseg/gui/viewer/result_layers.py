@@ -60,7 +60,7 @@ class ResultLayers:
         self.follow_with_points(cells)
         viewer.add_layer(self.labels)
         viewer.add_layer(self.points)
-        # Under the mouse the status bar then tells a cell's id and size.
+        # The status bar then shows id and size of the cell under the mouse.
         viewer.layers.selection.active = self.labels
 
     @property

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import ImageError
 from ..image import Image, as_image
 from ..memory import check_room
-from .tiff_metadata import is_interval, is_pixel_size
+from ..scale import is_interval, is_pixel_size
 
 SUFFIXES = (".dcm", ".dicom")
 HEAD_BYTES, _MARK = 132, b"DICM"

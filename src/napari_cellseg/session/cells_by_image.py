@@ -1,0 +1,229 @@
+"""The cells of each image of a viewer: where their sliders stand, and how the user corrects them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from psygnal import Signal
+
+from ..corrections.corrected import CorrectedInstances
+from ..corrections.record import CorrectionsRecord, CorrectionsRecords, Saved
+from ..corrections.recovery import JournalInfo, dismiss
+from ..corrections.run_lengths import Patch, Runs
+from ..corrections.tools import EditError, mark_reviewed, review_again
+from ..corrections.view import CellView
+from ..imaging.errors import CellsegError, ParamsError
+from ..imaging.regions import Region, union, whole
+from ..segmentation.cells import Cells
+from ..segmentation.segmented import Segmented
+
+THRESHOLD_DIGITS = 4
+
+
+class CellsByImage:
+    """Cells by the key of their image, and which image is chosen.
+
+    Signals
+    -------
+    cells_changed(key)
+        A segmentation arrived for an image, or its result went away.
+    sliders_changed(key)
+        Threshold or min_size of an image changed; corrections are announced by `corrected`.
+    corrected(key, region)
+        An edit, undo or redo changed the cells of an image within a region.
+    troubled(sentence)
+        Corrections cannot be written to the disk.
+    """
+
+    cells_changed = Signal(object)
+    sliders_changed = Signal(object)
+    corrected = Signal(object, object)
+    troubled = Signal(str)
+
+    def __init__(self) -> None:
+        self._cells: dict[Hashable, Cells] = {}
+        self._records = CorrectionsRecords()
+        self._chosen: Hashable | None = None
+
+    @property
+    def chosen(self) -> Hashable | None:
+        """Key of the image that the sliders act on; None without an image."""
+        return self._chosen
+
+    @property
+    def cells(self) -> Cells | None:
+        """Cells of the chosen image; None before it was segmented."""
+        return self.cells_of(self._chosen)
+
+    def cells_of(self, key: Hashable | None) -> Cells | None:
+        """Cells of an image; None before it was segmented."""
+        return None if key is None else self._cells.get(key)
+
+    def keys(self) -> tuple[Hashable, ...]:
+        """Keys of all images that have cells."""
+        return tuple(self._cells)
+
+    def set_threshold(self, threshold: float, key: Hashable | None = None) -> None:
+        """Move the threshold of the chosen (or given) image.
+
+        Raises
+        ------
+        ParamsError
+            Unless 0 <= threshold <= 1.
+        """
+        if not 0 <= threshold <= 1:
+            raise ParamsError(f"The threshold is {threshold}; it is a probability and must lie from 0 to 1.")
+        self._move(key, threshold=round(float(threshold), THRESHOLD_DIGITS))
+
+    def set_min_size(self, min_size: int, key: Hashable | None = None) -> None:
+        """Move the smallest area in pixels of the chosen (or given) image.
+
+        Raises
+        ------
+        ParamsError
+            When it is negative.
+        """
+        if min_size < 0:
+            raise ParamsError(f"min_size is {min_size}; it is a number of pixels, 0 or more.")
+        self._move(key, min_size=int(min_size))
+
+    def edit(self, key: Hashable, tool: Callable[..., Patch], *args: Any, **kwargs: Any) -> Region:
+        """Correct cells with a tool of `corrections.tools`: one undo step, in the journal at once.
+
+        Returns
+        -------
+        tuple of slice
+            Where labels may have changed.
+
+        Raises
+        ------
+        CellsegError
+            There is nothing to do; nothing was changed.
+        """
+        cells, record = self._corrected(key)
+        with record.corrections.lock:
+            patch = tool(cells.view, *args, **kwargs)
+            record.apply(patch)
+        return self._announce(key, record)
+
+    def undo(self, key: Hashable) -> Region | None:
+        """Take back the last edit of an image, wherever the sliders stand; None where there is none."""
+        _cells, record = self._corrected(key)
+        return self._announce(key, record) if record.undo() else None
+
+    def redo(self, key: Hashable) -> Region | None:
+        """Do again what was taken back; None where there is nothing."""
+        _cells, record = self._corrected(key)
+        return self._announce(key, record) if record.redo() else None
+
+    def mark_reviewed(self, key: Hashable, region: Region | None, marks: np.ndarray | bool) -> Region:
+        """Mark what of a region the user has reviewed; see `corrections.tools.mark_reviewed`."""
+        return self.edit(key, mark_reviewed, region, marks)
+
+    def view_of(self, key: Hashable | None) -> CellView | None:
+        """What a tool would act on now; None before the image was segmented."""
+        cells = self.cells_of(key)
+        return None if cells is None else cells.view
+
+    def saved(self, key: Hashable) -> Saved | None:
+        """How safe the corrections of an image are on the disk; None where there are none to save."""
+        record = self._records.of(key)
+        return None if record is None else record.saved()
+
+    def journals(self) -> set[Path]:
+        """Journals of this session: what is in them is here already."""
+        return self._records.journals()
+
+    def recoverable(self, key: Hashable) -> JournalInfo | None:
+        """Newest journal of another session about this very image that was neither taken over nor declined."""
+        record = self._records.of(key)
+        return None if record is None else record.recoverable()
+
+    def recover(self, key: Hashable, info: JournalInfo, replace: bool = False) -> tuple[str, ...]:
+        """Take over the corrections of a journal; a new one goes on from it, and it stays on the disk.
+
+        Parameters
+        ----------
+        key : Hashable
+        info : JournalInfo
+        replace : bool
+            Put those that were made since in its journal aside; else it is an error that there are some.
+
+        Returns
+        -------
+        tuple of str
+            What was lost, in words; empty when all is there.
+
+        Raises
+        ------
+        CellsegError
+            The journal cannot be read, or there are corrections already.
+        """
+        cells, record = self._corrected(key)
+        recovered, notes = record.recovered(info, replace)
+        self._records.replace(key, recovered)
+        self._show(key, cells.segmented, cells.threshold, cells.min_size, recovered)
+        self.cells_changed.emit(key)
+        self.corrected.emit(key, whole(recovered.corrections.shape))
+        return notes
+
+    def dismiss(self, key: Hashable, info: JournalInfo) -> None:
+        """Do not offer a journal again; it stays on the disk."""
+        dismiss(info.path)
+
+    def close(self) -> None:
+        """Write all corrections to the disk; called when the window closes."""
+        self._records.close()
+
+    def _corrected(self, key: Hashable) -> tuple[Cells, CorrectionsRecord]:
+        cells, record = self.cells_of(key), self._records.of(key)
+        if cells is None or record is None:
+            raise CellsegError("This image has no cells to correct yet. Press Segment first.")
+        return cells, record
+
+    def _announce(self, key: Hashable, record: CorrectionsRecord) -> Region:
+        cells = self._cells[key]
+        region = union(cells.corrected.last_region, record.corrections.last_region)
+        self._cells[key] = replace(cells, revision=record.corrections.revision)
+        self.corrected.emit(key, region)
+        if record.has_new_problem():
+            self.troubled.emit(record.problem)
+        return region
+
+    def _show(
+        self, key: Hashable, segmented: Segmented, threshold: float, min_size: int, record: CorrectionsRecord
+    ) -> None:
+        corrected = CorrectedInstances(segmented.instances, record.corrections)
+        if corrected.instances is not segmented.instances:
+            segmented = replace(segmented, instances=corrected.instances)
+        record.note_cells(segmented.recipe.to_dict(), threshold, min_size)
+        self._cells[key] = Cells(segmented, threshold, min_size, corrected, record.corrections.revision)
+
+    def _remember(self, key: Hashable) -> None:
+        """Note what an image shows while parts of it are marked as reviewed: another answer is compared with that."""
+        cells, record = self._cells.get(key), self._records.of(key)
+        if cells is not None and record is not None and record.corrections.has_marks:
+            record.shown = Runs.of(whole(record.corrections.shape), cells.view.labels())
+
+    def _review_again(self, key: Hashable, record: CorrectionsRecord) -> bool:
+        """Nobody vouched for what another answer changed in a reviewed area: take the marks off that, as an edit."""
+        shown, record.shown = record.shown, None
+        if shown is None:
+            return False
+        try:
+            self.edit(key, review_again, shown.array())
+        except EditError:
+            return False
+        return True
+
+    def _move(self, key: Hashable | None, **values: float) -> None:
+        key = self._chosen if key is None else key
+        cells = self.cells_of(key)
+        if cells is None or all(getattr(cells, name) == value for name, value in values.items()):
+            return
+        self._cells[key] = replace(cells, **values)  # type: ignore[arg-type]
+        self.sliders_changed.emit(key)
