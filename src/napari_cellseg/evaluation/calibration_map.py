@@ -15,14 +15,13 @@ from scipy import ndimage as ndi
 from ..imaging.errors import DatasetError, ModelError, ParamsError
 from ..imaging.progress import Progress
 from ..imaging.write.write import write_json
-from ..instances.components import component_counts
 from ..instances.live import threshold_level
-from ..instances.surface import count_surface, overlaps, precision_surface
-from ..network.versions import CALIBRATION_FILE, ModelVersion, set_defaults, usual_min_size
+from ..network.versions import CALIBRATION_FILE, ModelVersion, set_defaults
 from ..segmentation.segmented import Segmented
 from ..training.data.datasets import Sample
 from ..training.data.hold_out import keep_inside, reviewed_area
-from .evaluate import COUNTINGS, STANDARD_IOUS
+from .evaluate import COUNTINGS
+from .surfaces import Surfaces
 
 GOALS = ("count", "ap")
 _TOLERANCE = {"count": 0.01, "ap": 0.002}  # settings whose figure is that near to the best one, relatively, are as good
@@ -203,42 +202,34 @@ def iter_calibration_map(
         )
     if goal == "ap" and counting != "cells":
         raise ParamsError("AP is calibrated on cells only. Choose the goal count, or count cells.")
-    areas = [reviewed_area(sample) for sample in samples]
-    true = [keep_inside(sample.labels, area) for sample, area in zip(samples, areas, strict=True)]
+    true = [keep_inside(sample.labels, reviewed_area(sample)) for sample in samples]
     sizes_true = np.concatenate([a[a > 0] for a in (np.bincount(t.ravel())[1:] for t in true)] or [np.zeros(0, int)])
     if not len(sizes_true):
         raise DatasetError("No image to calibrate on holds a cell. Give images with labelled cells.")
     first = predicted[0]
     before = first.recipe.smallest(first.model, None)
     max_size = max(int(np.median(sizes_true)), _SMALLEST_REACH, before)
-    # A default beyond what suits an image counts as that: beyond the largest of these there is nothing to choose.
-    limits = [usual_min_size(max_size, segmented.prediction.diameter) for segmented in predicted]
+    images = [Surfaces(sample, segmented, max_size) for sample, segmented in zip(samples, predicted, strict=True)]
     total, default = np.zeros((256, max_size + 1)), 0.0
     # What costs: a count's error, or what is missing of AP.
     sign = 1 if goal == "count" else -1
     each: list[np.ndarray] = []
     few = total.size * len(true) <= _MOST_VALUES
-    for i, (labels, area, segmented, limit) in enumerate(zip(true, areas, predicted, limits, strict=True)):
+    for i, image in enumerate(images):
         yield Progress(i, len(true), "calibrating")
-        reviewed = None if area.all() else area
-        if goal == "ap":
-            surface = precision_surface(overlaps(segmented.instances, labels, reviewed), max_size, STANDARD_IOUS)
-        else:
-            if counting == "components":
-                counts = component_counts(segmented.prediction.probability, max_size, reviewed)
-            else:
-                counts = count_surface(segmented.instances, max_size, reviewed)
-            surface = np.abs(counts - np.count_nonzero(np.unique(labels)))
+        surface = image.precision() if goal == "ap" else image.count_error(counting)
         # A size that was asked for is meant for every image, unlike one of the map.
+        segmented = image.segmented
         default += float(surface[threshold_level(segmented.threshold), segmented.min_size])
-        surface = surface[:, np.minimum(np.arange(max_size + 1), limit)]
+        surface = image.as_default(surface)
         total += surface
         if few:
             each.append((sign * surface).astype(np.float32))
     values = total / len(true)
     yield Progress(len(true), len(true), "calibrating")
     good = as_good_as_the_best(sign * values, each, _TOLERANCE[goal])
-    good[:, max(limits) + 1 :] = False
+    # Beyond what suits the image of the largest cells there is nothing to choose.
+    good[:, max(image.limit for image in images) + 1 :] = False
     level, size = middle_of(good, sign * values)
     start = (first.threshold, before, default / len(true))
     thresholds = np.arange(256) / 255
