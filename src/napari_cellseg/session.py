@@ -17,12 +17,13 @@ from psygnal import Signal
 from .corrections.corrected import CorrectedInstances
 from .corrections.record import CorrectionsRecord, CorrectionsRecords, Saved
 from .corrections.recovery import JournalInfo, dismiss
-from .corrections.run_lengths import Patch, Region, Runs, union, whole
+from .corrections.run_lengths import Patch, Runs, union, whole
 from .corrections.tools import EditError, mark_reviewed, review_again
 from .corrections.view import CellView
 from .imaging.errors import CellsegError, ParamsError
 from .imaging.image import Image
 from .imaging.progress import Progress
+from .imaging.tiles import Region
 from .segmentation.cells import Cells
 from .segmentation.recipe import Recipe
 from .segmentation.segmented import Segmented

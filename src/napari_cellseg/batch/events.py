@@ -41,15 +41,15 @@ class RowDone:
 
 
 @dataclass(frozen=True)
-class Note:
+class BatchNote:
     """Something that the person should know."""
 
     text: str
 
 
-BatchEvent = Planned | Running | Step | RowDone | Note
+BatchEvent = Planned | Running | Step | RowDone | BatchNote
 
-_NAMES: dict[type, str] = {Planned: "plan", Running: "running", Step: "progress", Note: "note"}
+_NAMES: dict[type, str] = {Planned: "plan", Running: "running", Step: "progress", BatchNote: "note"}
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ from ..imaging.pages import Page, page_image, pages_of, refuse_pages
 from ..imaging.progress import Progress
 from ..imaging.read.read import source_stamp
 from ..instances.prediction import Prediction
-from ..results.job import Job
+from ..results.folder_settings import FolderSettings
 from ..results.kept import has_files, kept_now, kept_rows, result_stem
 from ..results.linked import LinkedStack
 from ..results.plan import Item
 from ..results.rows import BatchRow, failed
 from ..results.save import mean_doubt, numbers, save_result
-from ..results.stack_of_labels import Stack
+from ..results.stack_of_labels import LabelStack
 from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ..segmentation.recipe import Recipe
 from ..segmentation.segment import Prepared, iter_predict_prepared, open_image, prepare
@@ -41,7 +41,7 @@ class Task:
     row: BatchRow
     prepared: Prepared | None = None
     mosaic: Mosaic | None = None
-    stack: Stack | None = None
+    stack: LabelStack | None = None
     page: Page | None = None
     rows: list[BatchRow] = field(default_factory=list)
     seconds: float = 0.0
@@ -103,21 +103,21 @@ def segment_item(
     ModelError
         The model cannot be used.
     """
-    job = Job.of(recipe, out, options, overwrite, resume)
+    settings = FolderSettings.of(recipe, out, options, overwrite, resume)
     rows: list[BatchRow] = []
     yield Progress(0, 0, "reading the image")
-    for task in iter_tasks(item, job, previous, helpers):
+    for task in iter_tasks(item, settings, previous, helpers):
         if task.waits:
             prediction = yield from iter_predict_task(task)
             if prediction is not None:
                 yield Progress(1, 1, "writing the results")
-                finish(task, prediction, job)
+                finish(task, prediction, settings)
         rows += task.rows
     return rows
 
 
 def iter_tasks(
-    item: Item, job: Job, previous: Sequence[BatchRow] = (), helpers: Helpers | None = None
+    item: Item, settings: FolderSettings, previous: Sequence[BatchRow] = (), helpers: Helpers | None = None
 ) -> Iterator[Task]:
     """Read an image and make its pages ready for the network, one after the other.
 
@@ -127,29 +127,29 @@ def iter_tasks(
     row = BatchRow(
         item.name,
         stem=item.stem,
-        threshold=job.recipe.threshold,
-        min_size=job.recipe.min_size,
+        threshold=settings.recipe.threshold,
+        min_size=settings.recipe.min_size,
         source={"path": str(item.path)},
-        recipe=job.digest,
-        model=job.recipe.model,
-        model_sha256=job.model.sha256,
+        recipe=settings.digest,
+        model=settings.recipe.model,
+        model_sha256=settings.model.sha256,
     )
     try:
         row = replace(row, source={**row.source, **source_stamp(item.path)})
-        if job.recipe.pages != "each" and (kept := kept_rows(row, job, previous)):
+        if settings.recipe.pages != "each" and (kept := kept_rows(row, settings, previous)):
             yield Task(item, row, rows=kept)
             return
-        image = open_image(item.path, job.recipe.axes)
-        if job.recipe.pages == "one":
+        image = open_image(item.path, settings.recipe.axes)
+        if settings.recipe.pages == "one":
             refuse_pages(image)
         pages = pages_of(image)
-        stack: Stack | None = None
-        if job.recipe.link != "none":
-            stack = LinkedStack(image, job.recipe, job.out, item.stem, job.options.outputs)
-        elif job.recipe.pages == "stack" and len(pages) > 1:
-            stack = Stack(image, job.out, item.stem)
+        stack: LabelStack | None = None
+        if settings.recipe.link != "none":
+            stack = LinkedStack(image, settings.recipe, settings.out, item.stem, settings.options.outputs)
+        elif settings.recipe.pages == "stack" and len(pages) > 1:
+            stack = LabelStack(image, settings.out, item.stem)
         if stack is not None:
-            stack.kept = partial(kept_now, row, job)
+            stack.kept = partial(kept_now, row, settings)
         row = replace(row, n_pages=len(pages))
     except Exception as error:  # noqa: BLE001 - other people's readers, and one image must not stop the others
         yield Task(item, row, rows=[failed(row, error)])
@@ -157,7 +157,7 @@ def iter_tasks(
     for page in pages:
         task = Task(item, replace(row, page=page.name), stack=stack, page=page)
         try:
-            _fill(task, image, job, previous, helpers)
+            _fill(task, image, settings, previous, helpers)
         except Exception as error:  # noqa: BLE001
             _settle(task, failed(task.row, error))
         task.seconds = time.monotonic() - began
@@ -195,7 +195,7 @@ def iter_predict_task(task: Task) -> Generator[Progress, None, Prediction | None
         task.seconds += time.monotonic() - began
 
 
-def finish(task: Task, prediction: Prediction, job: Job) -> None:
+def finish(task: Task, prediction: Prediction, settings: FolderSettings) -> None:
     """Separate the cells of a task and write its results; what became of it is in its rows. May run in any thread."""
     assert task.prepared is not None
     began = time.monotonic()
@@ -203,13 +203,13 @@ def finish(task: Task, prediction: Prediction, job: Job) -> None:
     try:
         segmented = prepared.separate(prediction)
         # It may have been corrected since it was read.
-        if task.stack is None and (kept := kept_rows(task.row, job, ())):
+        if task.stack is None and (kept := kept_rows(task.row, settings, ())):
             task.rows = kept
             return
-        outputs, stem = job.options.outputs, result_stem(task.row)
+        outputs, stem = settings.options.outputs, result_stem(task.row)
         if task.stack is None:
             result = segmented.result()
-            files = save_result(outputs, result, prepared.plane, prepared.image, job.out, stem)
+            files = save_result(outputs, result, prepared.plane, prepared.image, settings.out, stem)
         else:
             result, files = task.stack.cut(segmented, outputs, prepared.image, stem)
         row = replace(
@@ -229,22 +229,34 @@ def finish(task: Task, prediction: Prediction, job: Job) -> None:
         _settle(task, row, result)
 
 
-def _fill(task: Task, image: Image, job: Job, previous: Sequence[BatchRow], helpers: Helpers | None) -> None:
+def _fill(
+    task: Task, image: Image, settings: FolderSettings, previous: Sequence[BatchRow], helpers: Helpers | None
+) -> None:
     assert task.page is not None
-    if task.stack is None and (kept := kept_rows(task.row, job, previous)):
+    if task.stack is None and (kept := kept_rows(task.row, settings, previous)):
         task.rows = kept
         return
     page = page_image(image, task.page)
-    if task.stack is None and in_blocks(page, job.options):
+    if task.stack is None and in_blocks(page, settings.options):
         stem, source = result_stem(task.row), task.row.source
-        about = page, job.recipe, job.model, job.out, stem, job.digest, source, job.overwrite, job.options
+        about = (
+            page,
+            settings.recipe,
+            settings.model,
+            settings.out,
+            stem,
+            settings.digest,
+            source,
+            settings.overwrite,
+            settings.options,
+        )
         task.mosaic = Mosaic(*about, helpers=None if helpers is None else helpers(task.item, task.page))
         return
-    old = next((old for old in previous if old.page == task.page.name), None) if job.resume else None
-    if task.stack is None and old is not None and has_files(old, job) and old.image_sha256 == page.content_hash():
+    old = next((old for old in previous if old.page == task.page.name), None) if settings.resume else None
+    if task.stack is None and old is not None and has_files(old, settings) and old.image_sha256 == page.content_hash():
         task.rows = [replace(old, state="skipped", source=task.row.source, n_pages=task.row.n_pages)]
         return
-    task.prepared = prepare(page, job.recipe, job.model, job.options.device)
+    task.prepared = prepare(page, settings.recipe, settings.model, settings.options.device)
 
 
 def _row_of_blocks(row: BatchRow, found: MosaicResult, mosaic: Mosaic, seconds: float) -> BatchRow:

@@ -15,7 +15,7 @@ from ..imaging.write.atomic import YOUNG_SECONDS, sweep
 from ..imaging.write.write import make_folder, write_json
 from ..results.combine import write_combined
 from ..results.counts import COUNTS_FILE, CountsWriter, open_ledger
-from ..results.job import Job
+from ..results.folder_settings import FolderSettings
 from ..results.kept import is_current
 from ..results.ledger import FOLDER, Ledger
 from ..results.locks import FolderLock
@@ -25,7 +25,7 @@ from ..results.rows import BatchRow
 from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import versions
-from .events import BatchEvent, BatchSummary, Note, Planned, RowDone, Running, Step
+from .events import BatchEvent, BatchNote, BatchSummary, Planned, RowDone, Running, Step
 from .pipeline import iter_local
 
 RECIPE_FILE = "recipe.json"
@@ -85,21 +85,21 @@ def iter_batch(
     A bad image, or one result that cannot be written, does not raise: it becomes a row with an error.
     """
     began = time.monotonic()
-    job = Job.of(recipe, out, options, overwrite, resume)
-    make_folder(job.out)
-    with contextlib.closing(FolderLock(job.out / FOLDER)) as lock:
+    settings = FolderSettings.of(recipe, out, options, overwrite, resume)
+    make_folder(settings.out)
+    with contextlib.closing(FolderLock(settings.out / FOLDER)) as lock:
         if lock.after_crash:
-            sweep(job.out)
-        book = _Book(job)
+            sweep(settings.out)
+        book = _Book(settings)
         try:
             items = plan(files, book.ledger.rows(), stop)
             stopped = len(items) < len(files)
-            _refuse_to_replace(items, job)
-            _write_recipe(job)
+            _refuse_to_replace(items, settings)
+            _write_recipe(settings)
             yield Planned(tuple(name for _, name in files))
             if resume:
-                items = yield from _iter_skip(items, job, book)
-            steps = _steps(items, job, book, scheduler)
+                items = yield from _iter_skip(items, settings, book)
+            steps = _steps(items, settings, book, scheduler)
             try:
                 for event in steps:
                     yield from book.news()
@@ -119,17 +119,17 @@ def iter_batch(
             if lock.after_crash:
                 # What was too young then to be told from another program's work.
                 time.sleep(max(0.0, YOUNG_SECONDS - (time.monotonic() - began)))
-                sweep(job.out)
+                sweep(settings.out)
     return BatchSummary.of(book.rows, stopped, time.monotonic() - began)
 
 
 class _Book:
     """Takes rows from any thread, writes them down, and tells the news."""
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self.ledger: Ledger = open_ledger(job.out)
-        self._counts = CountsWriter(self.ledger, job.out / COUNTS_FILE)
+    def __init__(self, settings: FolderSettings) -> None:
+        self._settings = settings
+        self.ledger: Ledger = open_ledger(settings.out)
+        self._counts = CountsWriter(self.ledger, settings.out / COUNTS_FILE)
         self._lock = threading.Lock()
         self._news: deque[BatchEvent] = deque()
         self._warned = False
@@ -148,7 +148,7 @@ class _Book:
             self.rows += rows
             if not written and not self._warned:
                 self._warned = True
-                self._news.append(Note(FULL))
+                self._news.append(BatchNote(FULL))
 
     def _is_new(self, row: BatchRow) -> bool:
         if row.state == "kept":
@@ -157,9 +157,9 @@ class _Book:
         old = self.ledger.get(row.key)
         if row.state == "kept":
             return old is None or not old.corrected or _stored(row, old) != old
-        if row.state == "failed" and old is not None and old.corrected and not self._job.overwrite:
+        if row.state == "failed" and old is not None and old.corrected and not self._settings.overwrite:
             # Its image could not even be looked at: the labels, which are a person's, are as they were.
-            return not (self._job.out / old.files.get("labels", "")).is_file()
+            return not (self._settings.out / old.files.get("labels", "")).is_file()
         return row.state != "skipped" or old is None or old.source != row.source
 
     def _look_for_older(self, row: BatchRow) -> None:
@@ -167,13 +167,13 @@ class _Book:
         old = self.ledger.get(row.key)
         if row.state == "done" and old is not None and old.recipe not in ("", row.recipe):
             lost = {name for name in old.files if name in OUTPUTS and name not in row.files}
-            self._left |= {name for name in lost if _is_there(self._job.out, OUTPUTS[name], old.files[name])}
+            self._left |= {name for name in lost if _is_there(self._settings.out, OUTPUTS[name], old.files[name])}
 
     def warnings(self) -> Generator[BatchEvent, None, None]:
         """Tell what no longer fits together in the folder."""
         left = [OUTPUTS[name].label for name in OUTPUTS if name in self._left]
         if left:
-            yield Note(
+            yield BatchNote(
                 f"Still of an earlier recipe, for this time nobody asked for them: {', '.join(left)}. Run again with "
                 "them, or delete these files."
             )
@@ -189,15 +189,15 @@ class _Book:
             self.ledger.close()
         finally:
             self._counts.close()
-        write_combined(self.ledger.rows(), self._job.out, self._job.options.outputs)
+        write_combined(self.ledger.rows(), self._settings.out, self._settings.options.outputs)
 
 
-def _iter_skip(items: Sequence[Item], job: Job, book: _Book) -> Generator[BatchEvent, None, list[Item]]:
+def _iter_skip(items: Sequence[Item], settings: FolderSettings, book: _Book) -> Generator[BatchEvent, None, list[Item]]:
     """Tell of images that need nothing; return the others."""
     left = []
     for item in items:
         rows = book.ledger.of(item.stem)
-        if is_current(rows, item, job):
+        if is_current(rows, item, settings):
             book.record([replace(row, state="skipped") for row in rows])
             yield from book.news()
         else:
@@ -206,11 +206,11 @@ def _iter_skip(items: Sequence[Item], job: Job, book: _Book) -> Generator[BatchE
 
 
 def _steps(
-    items: Sequence[Item], job: Job, book: _Book, scheduler: str | None
+    items: Sequence[Item], settings: FolderSettings, book: _Book, scheduler: str | None
 ) -> Generator[BatchEvent | None, None, None]:
     """Do the work, here or on a cluster; rows go to the book, and None is a moment to listen."""
     if scheduler is None:
-        for kind, what in iter_local(items, job, book.record, book.ledger.of):
+        for kind, what in iter_local(items, settings, book.record, book.ledger.of):
             if kind == "running":
                 yield Running(what.name)
             elif kind == "progress":
@@ -220,14 +220,16 @@ def _steps(
         return
     from .cluster.run import iter_remote
 
-    how = {"overwrite": job.overwrite, "resume": job.resume}
-    for event in iter_remote(items, job.recipe, job.out, scheduler, job.options, **how, previous=book.ledger.of):
+    how = {"overwrite": settings.overwrite, "resume": settings.resume}
+    for event in iter_remote(
+        items, settings.recipe, settings.out, scheduler, settings.options, **how, previous=book.ledger.of
+    ):
         if event[0] == "rows":
             book.record(event[2])
         if event[0] == "running":
             yield Running(event[1].name)
         else:
-            yield Note(event[1]) if event[0] == "note" else None
+            yield BatchNote(event[1]) if event[0] == "note" else None
 
 
 def _stored(row: BatchRow, old: BatchRow | None) -> BatchRow:
@@ -245,11 +247,11 @@ def _is_there(out: Path, output: Output, name: str) -> bool:
     return (out / (output.suffix if output.combined else name)).exists()
 
 
-def _refuse_to_replace(items: Sequence[Item], job: Job) -> None:
+def _refuse_to_replace(items: Sequence[Item], settings: FolderSettings) -> None:
     images = {str(item.path): item for item in items}
     for item in items:
-        for name in job.options.outputs:
-            path = output_path(name, job.out / item.stem)
+        for name in settings.options.outputs:
+            path = output_path(name, settings.out / item.stem)
             if not OUTPUTS[name].combined and str(path) in images:
                 raise OutputError(
                     f"{path} is one of the images, and would be replaced by a result of {item.name}. Choose another "
@@ -257,13 +259,13 @@ def _refuse_to_replace(items: Sequence[Item], job: Job) -> None:
                 )
 
 
-def _write_recipe(job: Job) -> None:
+def _write_recipe(settings: FolderSettings) -> None:
     write_json(
-        job.out / RECIPE_FILE,
+        settings.out / RECIPE_FILE,
         {
-            "recipe": {**job.recipe.to_dict(), **job.options.to_dict()},
-            "recipe_sha256": job.digest,
-            "model_sha256": job.model.sha256,
+            "recipe": {**settings.recipe.to_dict(), **settings.options.to_dict()},
+            "recipe_sha256": settings.digest,
+            "model_sha256": settings.model.sha256,
             "versions": versions(),
         },
     )

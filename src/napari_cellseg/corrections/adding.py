@@ -7,9 +7,10 @@ import math
 import numpy as np
 from scipy import ndimage as ndi
 
+from ..imaging.tiles import Region
 from ..instances.live import N_LEVELS, quantize, threshold_level
 from .patching import EditError
-from .run_lengths import Region, box_of_pixels, grown
+from .run_lengths import box_of_pixels, grown
 from .view import CellView
 
 _LEAST_AREA = 4  # pixels

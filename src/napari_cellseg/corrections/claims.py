@@ -14,8 +14,9 @@ from weakref import WeakSet
 
 import numpy as np
 
+from ..imaging.tiles import Region
 from ..instances.measure import number_ids
-from .run_lengths import Cell, Patch, Region, Runs, is_empty, plain_region, union, whole
+from .run_lengths import Cell, Patch, Runs, is_empty, plain_region, union, whole
 
 ERASED = "erased"
 TILE = 256  # pixels: claims are looked for only in the tiles that have had some

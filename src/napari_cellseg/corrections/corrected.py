@@ -11,10 +11,11 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage as ndi
 
+from ..imaging.tiles import Region
 from ..instances.live import N_LEVELS, Instances, at_least, threshold_level
 from ..instances.measure import number_ids
 from .claims import Corrections
-from .run_lengths import Region, Runs, box_of_pixels, grown, is_empty, plain_region, shape_of, union, within
+from .run_lengths import Runs, box_of_pixels, grown, is_empty, plain_region, shape_of, union, within
 
 _SPARE_IDS = 5_000
 

@@ -37,7 +37,7 @@ def export_corrections(
     """
     with view.corrected.corrections.lock:
         labels, ours = view.labels(), record_of(view)
-    write_labels(path, labels, metadata={**(metadata or {}), KEY: ours}, pixel_size=pixel_size)
+    write_labels(path, labels, metadata={**(metadata or {}), "corrected": True, KEY: ours}, pixel_size=pixel_size)
 
 
 def record_of(view: CellView) -> dict[str, Any]:

@@ -79,11 +79,6 @@ class Journal:
         """Number of entries that are not in the file yet."""
         return len(self._lines) - self._n_written
 
-    @property
-    def n_entries(self) -> int:
-        """Number of entries so far, the header left out."""
-        return len(self._lines) - 1
-
     def append(self, *entries: Mapping[str, Any]) -> None:
         """Add entries, and write them at once; within half a second the system has put them on the disk."""
         with self._lock:

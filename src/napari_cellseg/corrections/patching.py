@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..imaging.errors import CellsegError
+from ..imaging.tiles import Region
 from ..instances.live import at_least
 from ..instances.measure import number_ids
 from .claims import ERASED
-from .run_lengths import Cell, Patch, Region, Runs, distinct, grown, is_empty, pairs_of, union, whole, within
+from .run_lengths import Cell, Patch, Runs, distinct, grown, is_empty, pairs_of, union, whole, within
 from .view import CellView
 
 # A new id further above all others is replaced: tables of cells are as long as the highest id.

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-Region = tuple[slice, slice]
+from ..imaging.tiles import Region
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import ndimage as ndi
 
+from ..imaging.tiles import Region
 from .adding import proposed_cell
 from .cutting import cut, line
 from .foreign import import_labels
 from .patching import LEAP, EditError, Wish, check_ids, labels_around, patch_from_labels, replaced
-from .run_lengths import Patch, Region, Runs, box_of_pixels, is_empty, pairs_of, plain_region, shape_of, union
+from .run_lengths import Patch, Runs, box_of_pixels, is_empty, pairs_of, plain_region, shape_of, union
 from .view import CellView
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..imaging.tiles import Region
 from .corrected import CorrectedInstances
-from .run_lengths import Region
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,15 +6,14 @@ from collections.abc import Generator, Sequence
 
 import numpy as np
 
-from ..imaging.image import as_image
-from ..imaging.progress import Progress, drain
+from ..imaging.progress import Progress
 from ..instances.live import N_LEVELS, threshold_level
 from ..network.versions import ModelVersion, set_defaults
 from ..segmentation.recipe import Recipe
-from ..segmentation.segment import iter_predict_image
 from ..segmentation.segmented import Segmented
 from ..training.data.datasets import Sample
 from ..training.data.hold_out import count_cells
+from .evaluate import predict_sample
 from .surfaces import Surfaces
 
 CALIBRATION_THRESHOLDS = tuple(round(0.3 + 0.05 * i, 2) for i in range(10))
@@ -85,11 +84,10 @@ def iter_calibrate_version(
     chosen = _few([sample for sample in learned if count_cells([sample])])
     if not chosen:
         return version
-    predicted, n_total = [], len(chosen) + len(general)
+    predicted, recipe = [], Recipe(model=str(version.path))
     for i, sample in enumerate((*chosen, *general)):
-        yield Progress(i, n_total, "calibrating")
-        recipe = Recipe(model=str(version.path))
-        predicted.append(drain(iter_predict_image(as_image(sample.image, name=sample.name), recipe, device)))
+        yield Progress(i, len(chosen) + len(general), "calibrating")
+        predicted.append(predict_sample(sample, recipe, device))
     max_size = max(*WIDE_SIZES, version.min_size)
     own = _surfaces(chosen, predicted[: len(chosen)], max_size)
     others = _surfaces(general, predicted[len(chosen) :], max_size)

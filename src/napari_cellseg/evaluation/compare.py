@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 
 from ..imaging.errors import CellsegError
-from ..imaging.image import as_image
-from ..imaging.progress import Progress, drain
+from ..imaging.progress import Progress
 from ..imaging.write.write import write_json
 from ..instances.metrics import MatchResult, match, summarize
 from ..network.versions import ModelVersion
 from ..segmentation.recipe import Recipe
-from ..segmentation.segment import iter_predict_image
 from ..training.data.datasets import Sample
 from ..training.data.hold_out import HeldOut, keep_inside, reviewed_area
 from .changes import CellChange, ChangePicture, changes_of, read_pictures, write_pictures
+from .evaluate import predict_sample
 
 __all__ = [
     "CellChange", "ChangePicture", "Comparison", "SetFigures", "iter_compare", "read_comparison", "read_pictures",
@@ -147,8 +146,7 @@ def iter_compare(
             found = {}
             for side, model in (("old", old), ("new", new)):
                 yield Progress(n_done, n_total, "comparing")
-                image = as_image(sample.image, "YXC"[: sample.image.ndim], rgb=sample.image.ndim == 3, name=sample.name)
-                segmented = drain(iter_predict_image(image, Recipe(model=str(model.path)), device))
+                segmented = predict_sample(sample, Recipe(model=str(model.path)), device)
                 found[side] = keep_inside(segmented.labels().astype(np.int32), area)
                 matches.setdefault((part, side), []).append(match(true, found[side], IOUS))
                 n_done += 1

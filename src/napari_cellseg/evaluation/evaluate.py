@@ -179,6 +179,12 @@ def in_squares(samples: Sequence[Sample], side: int) -> list[Sample]:
     return squares
 
 
+def predict_sample(sample: Sample, recipe: Recipe, device: str = "auto") -> Segmented:
+    """Run the network on the image of a sample."""
+    image = as_image(sample.image, "YXC"[: sample.image.ndim], rgb=sample.image.ndim == 3, name=sample.name)
+    return drain(iter_predict_image(image, recipe, device))
+
+
 def iter_predict_samples(
     samples: Sequence[Sample], recipe: Recipe, device: str = "auto"
 ) -> Generator[Progress, None, list[Segmented]]:
@@ -187,7 +193,7 @@ def iter_predict_samples(
         raise DatasetError("There is no image to evaluate on. Give a dataset, or a split that leaves some out.")
     results = []
     for i, sample in enumerate(samples):
-        results.append(drain(iter_predict_image(as_image(sample.image, name=sample.name), recipe, device)))
+        results.append(predict_sample(sample, recipe, device))
         yield Progress(i + 1, len(samples), f"predicting {sample.name[:12]}")
     return results
 

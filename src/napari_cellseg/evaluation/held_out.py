@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from ..imaging.errors import CellsegError
-from ..imaging.image import as_image
 from ..imaging.progress import drain
 from ..network.versions import METRICS_FILE, TRAINING_FILE, ModelVersion
 from ..training.data.fitting import fit_samples
@@ -94,11 +93,9 @@ def held_out_samples(folder: Path) -> list[Sample]:
 def predict(sample: Sample, version: ModelVersion) -> np.ndarray:
     """Return the cells that a version finds in an image, with its own thresholds."""
     from ..segmentation.recipe import Recipe
-    from ..segmentation.segment import iter_predict_image
+    from .evaluate import predict_sample
 
-    recipe = Recipe(model=str(version.path))
-    segmented = drain(iter_predict_image(as_image(sample.image, name=sample.name), recipe))
-    labels: np.ndarray = segmented.labels().astype(np.int32)
+    labels: np.ndarray = predict_sample(sample, Recipe(model=str(version.path))).labels().astype(np.int32)
     return labels
 
 

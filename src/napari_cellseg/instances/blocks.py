@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .live import Instances, Region, at_least, threshold_level
+from ..imaging.tiles import Region
+from .live import Instances, at_least, threshold_level
 from .params import SplitParams
 from .prediction import Prediction
 

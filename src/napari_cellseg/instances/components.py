@@ -40,11 +40,6 @@ def component_labels(probability: np.ndarray, threshold: float, min_size: int = 
     return result
 
 
-def count_components(probability: np.ndarray, threshold: float, min_size: int = 0) -> int:
-    """Number of ids in `component_labels`."""
-    return int(component_labels(probability, threshold, min_size).max(initial=0))
-
-
 def component_counts(probability: np.ndarray, max_size: int, reviewed: np.ndarray | None = None) -> np.ndarray:
     """Count of components at each of the 256 levels and every smallest size.
 

@@ -14,6 +14,7 @@ from functools import cached_property
 import numpy as np
 from scipy.sparse import coo_array, csr_array, vstack
 
+from ..imaging.tiles import Region
 from .filling import fill
 from .params import SplitParams
 from .prediction import Prediction
@@ -21,8 +22,6 @@ from .split import split
 
 N_LEVELS = 256
 _ERASE_PART = 12  # erasing up to a 12th of the image, pixel by pixel, beats looking up every pixel
-
-Region = tuple[slice, slice]
 
 
 def quantize(probability: np.ndarray) -> np.ndarray:

@@ -120,15 +120,6 @@ class PixelCounts:
         false, true = self.roc()
         return float(trapezoid(true, false)) if len(false) else None
 
-    def precision_recall(self) -> tuple[np.ndarray, np.ndarray]:
-        """Recall and precision as the threshold falls; empty without a cell pixel."""
-        total = int(self.by_probability[1].sum())
-        if not total:
-            return np.zeros(0), np.zeros(0)
-        filled = self.by_probability.any(axis=0)
-        false, true = np.cumsum(self.by_probability[:, filled][:, ::-1], axis=1)
-        return true / total, true / (true + false)
-
     def reliability(self, n: int = 20) -> dict[str, list[float]]:
         """Share of cell pixels among those of a probability, in `n` bins of equal width.
 

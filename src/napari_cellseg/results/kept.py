@@ -12,11 +12,11 @@ from ..imaging.errors import CellsegError
 from ..imaging.pages import stack_shape
 from ..imaging.read.read import read_image, source_stamp
 from ..segmentation.segment import open_image
-from .job import Job
+from .folder_settings import FolderSettings
 from .ledger import Ledger
 from .linked import FRAMES, TRACKS
 from .outputs import output_path
-from .plan import Item, has_values_of
+from .plan import Item, hash_of
 from .rows import BatchRow
 from .save import corrected_by_hand, numbers_of_file
 
@@ -28,7 +28,7 @@ def result_stem(row: BatchRow) -> str:
     return f"{row.stem}_{row.page}" if row.page else row.stem
 
 
-def kept_rows(row: BatchRow, job: Job, previous: Sequence[BatchRow]) -> list[BatchRow]:
+def kept_rows(row: BatchRow, settings: FolderSettings, previous: Sequence[BatchRow]) -> list[BatchRow]:
     """Rows of the label file that a row would write, where a person corrected it; else none.
 
     Raises
@@ -36,16 +36,16 @@ def kept_rows(row: BatchRow, job: Job, previous: Sequence[BatchRow]) -> list[Bat
     OutputError
         There is a file of that name that is none of ours.
     """
-    path = output_path("labels", job.out / result_stem(row))
-    metadata = _corrected(path, job)
+    path = output_path("labels", settings.out / result_stem(row))
+    metadata = _corrected(path, settings)
     if metadata is None:
         return []
-    name = path.relative_to(job.out).as_posix()
+    name = path.relative_to(settings.out).as_posix()
     known = [old for old in previous if old.files.get("labels") == name]
     rows = known or [_found(row, name, metadata)]
     about: dict[str, Any] = {"state": "kept", "error": "", "source": row.source}
     notes: tuple[str, ...] = ()
-    if not all(_same(old, row) for old in rows) and _is_changed(rows, row, path, job):
+    if not all(_same(old, row) for old in rows) and _is_changed(rows, row, path, settings):
         notes = (CHANGED_SINCE,)
         about["source"] = rows[0].source
         about["error"] = (
@@ -60,21 +60,22 @@ def kept_rows(row: BatchRow, job: Job, previous: Sequence[BatchRow]) -> list[Bat
     found = dict(zip(unsaid, numbers_of_file(path, unsaid), strict=True)) if unsaid else {}
     kept = [_as_in_file(old, found[old.page]) if old.page in found else old for old in rows]
     return [
-        replace(now, **about, corrected=now.page in mine, notes=(*notes, *_missing_notes(now, job))) for now in kept
+        replace(now, **about, corrected=now.page in mine, notes=(*notes, *_missing_notes(now, settings)))
+        for now in kept
     ]
 
 
-def kept_now(row: BatchRow, job: Job) -> list[BatchRow]:
+def kept_now(row: BatchRow, settings: FolderSettings) -> list[BatchRow]:
     """As `kept_rows`, by what the folder knows of the image at this moment."""
     # Without a person's labels the ledger, which may be long, is not read.
-    if _corrected(output_path("labels", job.out / result_stem(row)), job) is None:
+    if _corrected(output_path("labels", settings.out / result_stem(row)), settings) is None:
         return []
-    return kept_rows(row, job, [known for known in Ledger(job.out).rows() if known.stem == row.stem])
+    return kept_rows(row, settings, [known for known in Ledger(settings.out).rows() if known.stem == row.stem])
 
 
-def _corrected(path: Path, job: Job) -> dict[str, Any] | None:
+def _corrected(path: Path, settings: FolderSettings) -> dict[str, Any] | None:
     """Metadata of a label file that stays, because a person corrected it."""
-    return None if job.overwrite else corrected_by_hand(path, "labels" in job.options.outputs)
+    return None if settings.overwrite else corrected_by_hand(path, "labels" in settings.options.outputs)
 
 
 def _found(row: BatchRow, name: str, metadata: dict[str, Any]) -> BatchRow:
@@ -104,27 +105,29 @@ def _as_in_file(old: BatchRow, found: dict[str, Any]) -> BatchRow:
     return replace(old, **found, doubt=None, files={"labels": old.files["labels"]})
 
 
-def _is_changed(rows: Sequence[BatchRow], row: BatchRow, path: Path, job: Job) -> bool:
+def _is_changed(rows: Sequence[BatchRow], row: BatchRow, path: Path, settings: FolderSettings) -> bool:
     """Whether an image is another than the one whose labels were corrected, as far as shapes and hashes can tell."""
-    image = open_image(row.source["path"], job.recipe.axes)
+    image = open_image(row.source["path"], settings.recipe.axes)
     shape = image.shape_yx if row.page else stack_shape(image)
-    return stack_shape(read_image(path)) != shape or any(has_values_of(image, old) is False for old in rows)
+    return stack_shape(read_image(path)) != shape or any(
+        old.has_other_values(hash_of(image, old.page)) for old in rows if old.image_sha256
+    )
 
 
-def _missing_notes(row: BatchRow, job: Job) -> tuple[str, ...]:
-    missing = [name for name in _written(job) if not (job.out / row.files.get(name, "")).is_file()]
+def _missing_notes(row: BatchRow, settings: FolderSettings) -> tuple[str, ...]:
+    missing = [name for name in _written(settings) if not (settings.out / row.files.get(name, "")).is_file()]
     return (f"Its labels are a person's, and without {', '.join(missing)} so far.",) if missing else ()
 
 
-def _written(job: Job) -> list[str]:
+def _written(settings: FolderSettings) -> list[str]:
     """What is wanted of every image; the table of counts is not made of pieces."""
-    linked = (TRACKS, FRAMES) if job.recipe.link == "t" else ()
-    return [name for name in (*job.options.outputs, *linked) if name != "submission"]
+    linked = (TRACKS, FRAMES) if settings.recipe.link == "t" else ()
+    return [name for name in (*settings.options.outputs, *linked) if name != "submission"]
 
 
-def is_current(rows: Sequence[BatchRow], item: Item, job: Job) -> bool:
+def is_current(rows: Sequence[BatchRow], item: Item, settings: FolderSettings) -> bool:
     """Whether rows of an earlier run are what this one would give: same recipe, same file, all results there."""
-    if not rows or len(rows) != rows[0].n_pages or not all(has_files(row, job) for row in rows):
+    if not rows or len(rows) != rows[0].n_pages or not all(has_files(row, settings) for row in rows):
         return False
     try:
         stamp = {"path": str(item.path), **source_stamp(item.path)}
@@ -133,15 +136,15 @@ def is_current(rows: Sequence[BatchRow], item: Item, job: Job) -> bool:
     return all(dict(row.source) == stamp for row in rows)
 
 
-def has_files(row: BatchRow, job: Job) -> bool:
+def has_files(row: BatchRow, settings: FolderSettings) -> bool:
     """Whether a row was done with this recipe by no person, and all that is wanted of it is there."""
-    wanted = _written(job)
+    wanted = _written(settings)
     return (
         row.state == "done"
         and not row.corrected
-        and row.recipe == job.digest
+        and row.recipe == settings.digest
         and set(wanted) <= set(row.files)
-        and all((job.out / row.files[name]).exists() for name in wanted)
+        and all((settings.out / row.files[name]).exists() for name in wanted)
     )
 
 

@@ -23,14 +23,14 @@ from ..segmentation.segmented import Segmented, SegmentResult
 from .outputs import write_outputs
 from .rows import BatchRow
 from .save import PARTS, channels_of, numbers, save_result
-from .stack_of_labels import Settled, Stack
+from .stack_of_labels import LabelStack, Settled
 
 TRACKS, FRAMES = "tracks", "frames"
 _WORDS = {"z": ("slices", "Z"), "t": ("time points", "T")}
 _NOTHING = np.zeros((0, 0), np.float32)
 
 
-class LinkedStack(Stack):
+class LinkedStack(LabelStack):
     """A stack in which a cell has one id on all its planes.
 
     Cells are cut without a smallest size: it would break the links. Once the last page is there they are linked; then

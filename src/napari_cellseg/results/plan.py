@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -93,19 +92,14 @@ def plan(
     ]
 
 
-def has_values_of(image: Image, row: BatchRow) -> bool | None:
-    """Whether an image has the values that a row of it, or of a page of it, is about; None where the row has no hash.
+def hash_of(image: Image, page: str) -> str | None:
+    """Hash of the values of an image, or of a plane of it; None where it has no such plane.
 
     Raises
     ------
     ImageError
         The image cannot be read.
     """
-    return _hash(image, row.page) == row.image_sha256 if row.image_sha256 else None
-
-
-def _hash(image: Image, page: str) -> str | None:
-    """Hash of an image, or of a page of it; None where it has no such page."""
     lengths = page_lengths(image)
     if lengths and not page:
         # Slices that were linked are one result.
@@ -133,18 +127,18 @@ class _File:
 
     def hash(self, page: str) -> str | None:
         if page not in self._hashes:
-            self._hashes[page] = _hash(self._image, page)
+            self._hashes[page] = hash_of(self._image, page)
         return self._hashes[page]
 
 
 def _is_another(rows: Sequence[BatchRow], file: _File) -> bool:
     """Whether a file of equal name is another image than that of rows: theirs lies elsewhere, or has other values."""
     row = rows[0]
-    path = str(row.source.get("path", ""))
-    if not path:
+    if not row.source.get("path"):
         return False
-    with contextlib.suppress(OSError):
-        return not os.path.samefile(path, file.path)
+    elsewhere = row.lies_elsewhere(file.path)
+    if elsewhere is not None:
+        return elsewhere
     try:
         now = file.stamp
     except CellsegError:
@@ -156,7 +150,7 @@ def _is_another(rows: Sequence[BatchRow], file: _File) -> bool:
         return True
     # Other people's readers; and the axes, which a person may have had to name, are not known here.
     with contextlib.suppress(Exception):
-        return any(file.hash(row.page) != row.image_sha256 for row in rows if row.image_sha256)
+        return any(row.has_other_values(file.hash(row.page)) for row in rows if row.image_sha256)
     return False
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..imaging.errors import CellsegError, ParamsError
@@ -110,6 +112,32 @@ class BatchRow:
     def has_result(self) -> bool:
         """Whether there are labels that its numbers are about."""
         return self.state in ("done", "skipped", "kept")
+
+    def is_of_another_image(self, path: str | Path | None, sha256: str | None = "") -> bool:
+        """Whether the row is about an image of other values, or about another file that still lies where it lay.
+
+        Parameters
+        ----------
+        path : path, optional
+            File of the image that the row is compared with.
+        sha256 : str, optional
+            Hash of its values; empty where they are not known, None where it has no such plane.
+        """
+        return self.has_other_values(sha256) or self.lies_elsewhere(path) is True
+
+    def has_other_values(self, sha256: str | None) -> bool:
+        """Whether the row is about an image of other values, as far as both are known; see `is_of_another_image`."""
+        return bool(self.image_sha256) and sha256 not in ("", self.image_sha256)
+
+    def lies_elsewhere(self, path: str | Path | None) -> bool | None:
+        """Whether the row is about a file in another place; None where one of the two is gone, or not known."""
+        own = self.source.get("path")
+        if not own or not path:
+            return None
+        try:
+            return not os.path.samefile(own, path)
+        except OSError:
+            return None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as JSON-able values."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..corrections import exchange
 from ..corrections.doubt import doubt
 from ..imaging.errors import ImageError, OutputError
 from ..imaging.image import Image
@@ -147,8 +148,9 @@ def corrected_by_hand(path: Path, to_be_written: bool = True) -> dict[str, Any] 
 
 
 def is_corrected(metadata: Mapping[str, Any]) -> bool:
-    """Whether labels with this metadata are a person's work."""
-    return any(bool(metadata.get(name)) for name in ("corrected", "corrections", "edited_by_hand", "corrected cells"))
+    """Whether a user corrected the labels that have this metadata."""
+    # Files of earlier versions may hold the corrections without the flag.
+    return any(bool(metadata.get(name)) for name in ("corrected", "corrections", exchange.KEY))
 
 
 def numbers_of_file(path: Path, pages: Sequence[str]) -> list[dict[str, Any]]:

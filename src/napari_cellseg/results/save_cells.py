@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
@@ -79,24 +77,13 @@ def stem_of(source: str | None, hashes: Mapping[str, str], folder: Path, wanted:
 def _is_taken(stem: str, source: str | None, hashes: Mapping[str, str], folder: Path, ledger: Ledger) -> bool:
     """Whether results of another image, or labels of which nobody knows the image, lie where files would be written."""
     rows = ledger.of(stem)
-    if any(_is_another(row, source, hashes.get(row.page, "")) for row in rows):
+    if any(row.is_of_another_image(source, hashes.get(row.page, "")) for row in rows):
         return True
     noted = {row.page for row in rows if row.has_result and row.image_sha256}
     for page in hashes.keys() - noted:
         labels = folder / f"{stem}_{page}_labels.tif" if page else folder / f"{stem}_labels.tif"
         if labels.exists() and _image_sha256(labels) != hashes[page]:
             return True
-    return False
-
-
-def _is_another(row: BatchRow, source: str | None, sha256: str) -> bool:
-    """Whether a row is about an image of other values, or about another file, which still lies where it lay."""
-    if row.image_sha256 and sha256 and row.image_sha256 != sha256:
-        return True
-    # Where one of them is gone, it is the same image in another place.
-    with contextlib.suppress(OSError):
-        path = str(row.source.get("path", ""))
-        return bool(source and path) and not os.path.samefile(path, str(source))
     return False
 
 

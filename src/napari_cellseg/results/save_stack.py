@@ -19,10 +19,10 @@ from .ledger import Ledger
 from .rows import BatchRow
 from .save_cells import row_of, stem_of
 from .save_corrected import one_at_a_time
-from .stack_of_labels import Settled, Stack
+from .stack_of_labels import LabelStack, Settled
 
 
-class CorrectedStack(Stack):
+class CorrectedStack(LabelStack):
     """Labels of all planes, some of which a person may have corrected."""
 
     def write_labels(self, settled: list[Settled], more: dict[str, Any]) -> None:

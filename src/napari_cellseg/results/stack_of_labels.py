@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..imaging.errors import ImageError
+from ..imaging.errors import CellsegError, ImageError
 from ..imaging.image import Image
 from ..imaging.memory import check_room
 from ..imaging.pages import Page, stack_axes, stack_shape
@@ -33,7 +33,7 @@ class Settled:
     metadata: dict[str, Any]
 
 
-class Stack:
+class LabelStack:
     """Takes labels page by page, in any order and from any thread, and writes them when it has all.
 
     Parameters
@@ -76,9 +76,12 @@ class Stack:
     def settle(self, page: Page, row: BatchRow, result: SegmentResult | None) -> list[BatchRow]:
         """Take a page in, without a result if it failed; return all rows with the last page, and none before."""
         with self._lock:
-            if result is not None:
-                self.widen(result.labels.dtype)
-                self.labels[page.position] = result.labels
+            try:
+                if result is not None:
+                    self.widen(result.labels.dtype)
+                    self.labels[page.position] = result.labels
+            except (CellsegError, MemoryError) as error:
+                row, result = failed(row, error), None
             table = {} if result is None or not self.keeps_tables else result.table
             self._settled[page.position] = Settled(page, row, table, {} if result is None else result.metadata)
             if len(self._settled) < row.n_pages:
@@ -101,8 +104,16 @@ class Stack:
         return self.image.content_hash()
 
     def widen(self, dtype: np.dtype) -> None:
-        """Make room for greater ids."""
+        """Make room for greater ids.
+
+        Raises
+        ------
+        MemoryTooSmallError
+            There is no room for the wider labels, which lie beside the old ones for a moment.
+        """
         if dtype.itemsize > self.labels.dtype.itemsize:
+            shape = self.labels.shape
+            check_room(4 * self.labels.size, f"{self.image.title}: its stack of more than 65,535 labels", shape)
             self.labels = self.labels.astype(np.uint32)
 
     def all_failed(self, rows: list[BatchRow]) -> list[BatchRow]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -93,19 +94,22 @@ class Cells:
         height, width = self.segmented.instances.shape
         return float(self.counted_areas().sum() / max(height * width, 1))
 
+    def about_corrections(self) -> dict[str, Any]:
+        """Return what the provenance says of corrections: whether there are any and, if so, how many."""
+        if not (self.n_changed or self.n_erased):
+            return {"corrected": False}
+        return {"corrected": True, "corrections": {"changed": self.n_changed, "erased": self.n_erased}}
+
     def result(self) -> SegmentResult:
         """Labels, count, table and provenance of what is on the screen; takes up to a second on large images."""
         corrections = self.corrected.corrections
         with corrections.lock:
             labels = self.corrected.labels(self.threshold, self.min_size)
-            n_changed, n_erased = corrections.n_changed, corrections.n_erased
+            about = self.about_corrections()
             yours = {id_: corrections.how(id_) for id_ in corrections.owned_ids.tolist()}
         table = self.segmented.table(labels)
         table["yours"] = np.array([yours.get(id_, "") for id_ in table["index"].tolist()], dtype=np.str_)
         count = len(table["index"])
-        metadata = {**self.segmented.metadata(self.threshold, self.min_size), "count": count}
-        if n_changed or n_erased:
-            metadata["corrected"] = True
-            metadata["corrections"] = {"changed": n_changed, "erased": n_erased}
+        metadata = {**self.segmented.metadata(self.threshold, self.min_size), "count": count, **about}
         probability = self.segmented.prediction.probability
         return SegmentResult(labels, probability, count, table, self.threshold, self.min_size, metadata)

@@ -12,7 +12,7 @@ from .outputs import check_outputs
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
+class FolderSettings:
     """What all images of a batch have in common.
 
     Attributes
@@ -47,7 +47,7 @@ class Job:
         options: RunOptions = DEFAULT_OPTIONS,
         overwrite: bool = False,
         resume: bool = False,
-    ) -> Job:
+    ) -> FolderSettings:
         """Load the recipe's model.
 
         Raises
