@@ -29,13 +29,13 @@ from ..segmentation.recipe import Recipe
 from ..segmentation.segment import Prepared, iter_predict_prepared, open_image, prepare
 from ..segmentation.segmented import SegmentResult
 
-# Who helps with a plane that is segmented block by block.
+# Gives the helpers for a plane that is segmented block by block.
 Helpers: TypeAlias = Callable[[Item, Page], TileHelpers]
 
 
 @dataclass(eq=False)
 class Task:
-    """One page of an image: ready for the network, or done with already (then `rows` says how)."""
+    """One plane of an image: ready for the network, or finished, with its result in `rows`."""
 
     item: Item
     row: BatchRow
@@ -48,12 +48,12 @@ class Task:
 
     @property
     def waits(self) -> bool:
-        """Whether the network has to look at it."""
+        """Whether the network still has to run."""
         return self.prepared is not None or self.mosaic is not None
 
     @property
     def n_bytes(self) -> int:
-        """About how much memory it takes until its results are written."""
+        """Estimated bytes that it takes until its results are written."""
         if self.prepared is None:
             return 0
         return self.prepared.plane.nbytes + 4 * self.prepared.normalized.nbytes
@@ -80,13 +80,13 @@ def segment_item(
         Folder of the results.
     options : RunOptions, optional
     overwrite : bool
-        Also replace what a person corrected, or made.
+        Also replace labels that a user corrected or made.
     resume : bool
-        Leave as it is what `previous` says was done with the same recipe and the same values.
+        Skip what, by `previous`, was made with the same recipe from the same values.
     previous : sequence of BatchRow
-        Rows that the image had.
+        Rows of the image in the ledger.
     helpers : callable, optional
-        Who helps with a page that is done block by block.
+        Gives the helpers for a plane that is segmented block by block.
 
     Yields
     ------
@@ -96,7 +96,7 @@ def segment_item(
     Returns
     -------
     list of BatchRow
-        One per page. What cannot be read, segmented or written is a row with an error.
+        One per plane. What cannot be read, segmented or written gives a row with an error.
 
     Raises
     ------
@@ -119,9 +119,9 @@ def segment_item(
 def iter_tasks(
     item: Item, settings: FolderSettings, previous: Sequence[BatchRow] = (), helpers: Helpers | None = None
 ) -> Iterator[Task]:
-    """Read an image and make its pages ready for the network, one after the other.
+    """Read an image and prepare its planes for the network, one after the other.
 
-    Closing it stops between two pages. What is wrong with an image or a page is in the rows of its task.
+    Closing it stops between two planes. The rows of a task hold the errors of an image or plane.
     """
     began = time.monotonic()
     row = BatchRow(
@@ -151,7 +151,7 @@ def iter_tasks(
         if stack is not None:
             stack.kept = partial(kept_now, row, settings)
         row = replace(row, n_pages=len(pages))
-    except Exception as error:  # noqa: BLE001 - other people's readers, and one image must not stop the others
+    except Exception as error:  # noqa: BLE001 - readers of other packages; one image must not stop the others
         yield Task(item, row, rows=[failed(row, error)])
         return
     for page in pages:
@@ -159,14 +159,14 @@ def iter_tasks(
         try:
             _fill(task, image, settings, previous, helpers)
         except Exception as error:  # noqa: BLE001
-            _settle(task, failed(task.row, error))
+            _set_rows(task, failed(task.row, error))
         task.seconds = time.monotonic() - began
         yield task
         began = time.monotonic()
 
 
 def iter_predict_task(task: Task) -> Generator[Progress, None, Prediction | None]:
-    """Run the network on a task; None where nothing is left to `finish`, and the task's rows say what became of it.
+    """Run the network on a task; None where nothing is left to `finish`, and the task's rows are final.
 
     Raises
     ------
@@ -186,23 +186,23 @@ def iter_predict_task(task: Task) -> Generator[Progress, None, Prediction | None
         assert task.prepared is not None
         return (yield from iter_predict_prepared(task.prepared))
     except Exception as error:
-        # A disk that is full, too, is the matter of one image: finished blocks are kept.
+        # A full disk fails this image only: finished blocks are kept.
         if isinstance(error, CellsegError) and not isinstance(error, (ImageError, OutputError)):
             raise
-        _settle(task, failed(task.row, error))
+        _set_rows(task, failed(task.row, error))
         return None
     finally:
         task.seconds += time.monotonic() - began
 
 
 def finish(task: Task, prediction: Prediction, settings: FolderSettings) -> None:
-    """Separate the cells of a task and write its results; what became of it is in its rows. May run in any thread."""
+    """Separate the cells of a task, write its results and set its rows. May run in any thread."""
     assert task.prepared is not None
     began = time.monotonic()
     prepared, task.prepared = task.prepared, None
     try:
         segmented = prepared.separate(prediction)
-        # It may have been corrected since it was read.
+        # A user may have corrected it since it was read.
         if task.stack is None and (kept := kept_rows(task.row, settings, ())):
             task.rows = kept
             return
@@ -224,9 +224,9 @@ def finish(task: Task, prediction: Prediction, settings: FolderSettings) -> None
             seconds=task.seconds + time.monotonic() - began,
         )
     except Exception as error:  # noqa: BLE001
-        _settle(task, failed(task.row, error))
+        _set_rows(task, failed(task.row, error))
     else:
-        _settle(task, row, result)
+        _set_rows(task, row, result)
 
 
 def _fill(
@@ -263,7 +263,7 @@ def _row_of_blocks(row: BatchRow, found: MosaicResult, mosaic: Mosaic, seconds: 
     row = replace(row, min_size=found.metadata["min_size"], notes=found.notes, files=found.files, seconds=seconds)
     if not found.holes:
         return replace(row, state="done", **numbers(found.areas, mosaic.image.pixel_size))
-    # No count: it would be taken for that of the whole image.
+    # The row has no count, which would be taken for that of the whole image.
     (rows, columns), n_holes = found.holes[0], len(found.holes)
     more = f" and {n_holes - 1} more" if n_holes > 1 else ""
     return replace(
@@ -275,8 +275,8 @@ def _row_of_blocks(row: BatchRow, found: MosaicResult, mosaic: Mosaic, seconds: 
     )
 
 
-def _settle(task: Task, row: BatchRow, result: SegmentResult | None = None) -> None:
+def _set_rows(task: Task, row: BatchRow, result: SegmentResult | None = None) -> None:
     if task.stack is None or task.page is None:
         task.rows = [row]
     else:
-        task.rows = task.stack.settle(task.page, row, result)
+        task.rows = task.stack.take(task.page, row, result)

@@ -1,4 +1,4 @@
-"""Images on this computer: the next are read and the last are written while the network looks at one."""
+"""Segment images on this computer: the next are read and the last are written while the network runs on one."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from .surfaces import Surfaces
 
 CALIBRATION_THRESHOLDS = tuple(round(0.3 + 0.05 * i, 2) for i in range(10))
 CALIBRATION_SIZES = (0, 8, 12, 16, 20, 25, 30, 40)
-# Of a version that was fine-tuned: its probabilities are less well known than those of a long training.
+# For fine-tuned versions, whose probabilities are less certain than those of a long training.
 WIDE_THRESHOLDS = tuple(round(0.2 + 0.05 * i, 2) for i in range(15))
 WIDE_SIZES = (0, 8, 12, 16, 20, 25, 30, 40, 60, 80, 100)
 COUNT_SHARE = 0.1
@@ -43,7 +43,7 @@ def calibrate(samples: Sequence[Sample], predicted: Sequence[Segmented]) -> tupl
         Among equals the ones nearest to 0.5 and to the smallest size.
     """
     surfaces = _surfaces(samples, predicted, CALIBRATION_SIZES[-1])
-    # Rounded, so that the order in which numbers were added up does not part equals.
+    # Rounded, so that equal settings stay equal whatever the order of summation.
     values = np.mean([one.as_default(one.precision()) for one in surfaces], axis=0).round(12)
     trials = [(t, s) for t in sorted(CALIBRATION_THRESHOLDS, key=lambda t: abs(t - 0.5)) for s in CALIBRATION_SIZES]
     return max(trials, key=lambda trial: values[threshold_level(trial[0]), trial[1]])

@@ -1,4 +1,4 @@
-"""How good every threshold and smallest size is, for the count or for AP: 256 thresholds, all sizes, in seconds."""
+"""Map the error of the count, or AP, over 256 thresholds and all smallest sizes, in seconds."""
 
 from __future__ import annotations
 
@@ -68,11 +68,11 @@ class CalibrationMap:
 
     @property
     def figure(self) -> str:
-        """The figure's name, for people."""
+        """Name of the figure, for display."""
         return "mean count error, cells" if self.goal == "count" else "AP (IoU .5 to .9)"
 
     def at(self, threshold: float, min_size: int) -> float:
-        """The figure at the setting of the map that is nearest to this one."""
+        """Return the figure at the setting of the map that is nearest to this one."""
         row = int(np.abs(self.thresholds - threshold).argmin())
         return float(self.values[row, int(np.abs(self.sizes - min_size).argmin())])
 
@@ -120,7 +120,7 @@ class CalibrationMap:
 
 
 def store_calibration(found: CalibrationMap, model: ModelVersion) -> ModelVersion:
-    """Make what was chosen a model's defaults, and keep the map with it; labels made before stay as they are.
+    """Make the chosen setting a model's defaults, and save the map with it; earlier labels stay as they are.
 
     Raises
     ------
@@ -143,7 +143,7 @@ def store_calibration(found: CalibrationMap, model: ModelVersion) -> ModelVersio
 
 
 def read_calibration(folder: Path) -> CalibrationMap | None:
-    """Read what calibration left in a model version; None where it was never done.
+    """Read the calibration map of a model version; None where there is none.
 
     Raises
     ------
@@ -211,14 +211,14 @@ def iter_calibration_map(
     max_size = max(int(np.median(sizes_true)), _SMALLEST_REACH, before)
     images = [Surfaces(sample, segmented, max_size) for sample, segmented in zip(samples, predicted, strict=True)]
     total, default = np.zeros((256, max_size + 1)), 0.0
-    # What costs: a count's error, or what is missing of AP.
+    # Costs are the error of a count, or minus AP.
     sign = 1 if goal == "count" else -1
     each: list[np.ndarray] = []
     few = total.size * len(true) <= _MOST_VALUES
     for i, image in enumerate(images):
         yield Progress(i, len(true), "calibrating")
         surface = image.precision() if goal == "ap" else image.count_error(counting)
-        # A size that was asked for is meant for every image, unlike one of the map.
+        # A size of the recipe holds for every image; a size of the map is a default, which small cells lower.
         segmented = image.segmented
         default += float(surface[threshold_level(segmented.threshold), segmented.min_size])
         surface = image.as_default(surface)
@@ -228,7 +228,7 @@ def iter_calibration_map(
     values = total / len(true)
     yield Progress(len(true), len(true), "calibrating")
     good = as_good_as_the_best(sign * values, each, _TOLERANCE[goal])
-    # Beyond what suits the image of the largest cells there is nothing to choose.
+    # A default larger than what suits the image of the largest cells has no effect.
     good[:, max(image.limit for image in images) + 1 :] = False
     level, size = middle_of(good, sign * values)
     start = (first.threshold, before, default / len(true))
@@ -240,7 +240,7 @@ def iter_calibration_map(
 
 
 def as_good_as_the_best(cost: np.ndarray, each: Sequence[np.ndarray], tolerance: float) -> np.ndarray:
-    """Settings whose cost is near to the lowest, or that some images cannot tell from it.
+    """Return the settings whose cost is near to the lowest, or not significantly above it.
 
     Parameters
     ----------
@@ -272,7 +272,7 @@ def as_good_as_the_best(cost: np.ndarray, each: Sequence[np.ndarray], tolerance:
         second += worse.astype(np.float64) ** 2
     mean = first / n
     error = np.sqrt(np.maximum(second / n - mean**2, 0) / (n - 1))
-    # The difference's own error alone would let in what is far worse, but in one image only.
+    # The error of the difference alone would admit settings that are far worse in a single image.
     return good | (mean <= np.minimum(error, own) - 1e-9)
 
 
@@ -281,7 +281,7 @@ def middle_of(good: np.ndarray, cost: np.ndarray) -> tuple[int, int]:
 
     Of equally deep ones that of the lowest cost, then the one nearest to the middle row and the first column.
     """
-    # Beyond the map nothing is known, so that its edges end a region.
+    # The edges of the map end a region, because nothing is known beyond them.
     depth = ndi.distance_transform_edt(np.pad(good, 1))[1:-1, 1:-1]
     rows, columns = np.nonzero(depth >= depth.max() - 1e-9)
     order = np.lexsort((columns, np.abs(rows - (len(cost) - 1) / 2), cost[rows, columns]))
@@ -289,5 +289,5 @@ def middle_of(good: np.ndarray, cost: np.ndarray) -> tuple[int, int]:
 
 
 def _spread(n: int, wanted: int) -> np.ndarray:
-    """About `wanted` of n places, evenly, both ends among them."""
+    """Return about `wanted` of n places, evenly spaced, both ends included."""
     return np.unique(np.linspace(0, n - 1, min(n, wanted)).round().astype(int))

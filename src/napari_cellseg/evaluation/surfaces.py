@@ -1,4 +1,4 @@
-"""What is right in an image at every threshold and smallest size: what all calibrations look at."""
+"""Precision and count error of an image at every threshold and smallest size, from which all calibrations choose."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Surfaces:
         return usual_min_size(self.max_size, self.segmented.prediction.diameter)
 
     def as_default(self, surface: np.ndarray) -> np.ndarray:
-        """Return a figure by the model's default size, as opposed to the size that this image is cut with."""
+        """Return a figure by the model's default size, which small cells lower, instead of by the image's own size."""
         return surface[:, np.minimum(np.arange(self.max_size + 1), self.limit)]
 
     @property

@@ -1,4 +1,4 @@
-"""What of an image is there already: results of an earlier run, and what a person corrected."""
+"""Results that an image has already: those of an earlier run, and labels that a user corrected."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ CHANGED_SINCE = "The image has changed since its labels were corrected."
 
 
 def result_stem(row: BatchRow) -> str:
-    """Beginning of the names of a row's own files."""
+    """Return the beginning of the names of a row's own files."""
     return f"{row.stem}_{row.page}" if row.page else row.stem
 
 
 def kept_rows(row: BatchRow, settings: FolderSettings, previous: Sequence[BatchRow]) -> list[BatchRow]:
-    """Rows of the label file that a row would write, where a person corrected it; else none.
+    """Return the rows of the label file that a row would write, if a user corrected that file; else none.
 
     Raises
     ------
     OutputError
-        There is a file of that name that is none of ours.
+        There is a file of that name that this package did not write.
     """
     path = output_path("labels", settings.out / result_stem(row))
     metadata = _corrected(path, settings)
@@ -49,13 +49,13 @@ def kept_rows(row: BatchRow, settings: FolderSettings, previous: Sequence[BatchR
         notes = (CHANGED_SINCE,)
         about["source"] = rows[0].source
         about["error"] = (
-            f"The count is that of the labels in {name}, which a person corrected before the image changed. Move that "
+            f"The count is that of the labels in {name}, which a user corrected before the image changed. Move that "
             "file away, or give --overwrite, to segment the image as it is now."
         )
-    # Of a stack the file says which planes are a person's.
+    # The file of a stack names the planes that a user corrected.
     planes = metadata.get(PLANES_KEY)
     mine = {old.page for old in rows if not (isinstance(planes, dict) and old.page) or old.page in planes}
-    # Who corrects labels here says so in the folder; others may have, with other programs.
+    # This package enters corrections in the ledger; labels may have been edited with other programs, too.
     unsaid = [old.page for old in rows if old.page in mine and not old.corrected]
     found = dict(zip(unsaid, numbers_of_file(path, unsaid), strict=True)) if unsaid else {}
     kept = [_as_in_file(old, found[old.page]) if old.page in found else old for old in rows]
@@ -66,27 +66,27 @@ def kept_rows(row: BatchRow, settings: FolderSettings, previous: Sequence[BatchR
 
 
 def kept_now(row: BatchRow, settings: FolderSettings) -> list[BatchRow]:
-    """As `kept_rows`, by what the folder knows of the image at this moment."""
-    # Without a person's labels the ledger, which may be long, is not read.
+    """Return `kept_rows` by the present rows of the folder."""
+    # The ledger may be long; it is read only where there are manually edited labels.
     if _corrected(output_path("labels", settings.out / result_stem(row)), settings) is None:
         return []
     return kept_rows(row, settings, [known for known in Ledger(settings.out).rows() if known.stem == row.stem])
 
 
 def _corrected(path: Path, settings: FolderSettings) -> dict[str, Any] | None:
-    """Metadata of a label file that stays, because a person corrected it."""
+    """Return the metadata of a label file that is kept because a user corrected it; else None."""
     return None if settings.overwrite else corrected_by_hand(path, "labels" in settings.options.outputs)
 
 
 def _found(row: BatchRow, name: str, metadata: dict[str, Any]) -> BatchRow:
-    """The row of a label file of which the folder knows nothing, without its numbers."""
+    """Return a row, without numbers, for a label file that is not in the ledger."""
     settings = metadata.get("recipe")
     settings = settings if isinstance(settings, dict) else {}
     image = metadata.get("image")
     return replace(
         row,
         files={"labels": name},
-        # When the image was as it was then, nobody knows.
+        # Size and time of the image at that moment are not known.
         source={"path": row.source["path"]},
         threshold=settings.get("threshold"),
         min_size=metadata.get("min_size", settings.get("min_size")),
@@ -96,17 +96,17 @@ def _found(row: BatchRow, name: str, metadata: dict[str, Any]) -> BatchRow:
 
 
 def _as_in_file(old: BatchRow, found: dict[str, Any]) -> BatchRow:
-    """A row with the numbers that were found in its label file."""
-    # That of the image, where it is known: a file of labels may have it rounded.
+    """Return a row with the numbers that were found in its label file."""
+    # The pixel size of the image is preferred: a label file may have it rounded.
     found = {**found, "pixel_area_um2": old.pixel_area_um2 or found["pixel_area_um2"]}
     if all(getattr(old, name) == value for name, value in found.items()):
         return old
-    # Its other files are about the cells that were there before.
+    # Its other files describe the cells before the correction.
     return replace(old, **found, doubt=None, files={"labels": old.files["labels"]})
 
 
 def _is_changed(rows: Sequence[BatchRow], row: BatchRow, path: Path, settings: FolderSettings) -> bool:
-    """Whether an image is another than the one whose labels were corrected, as far as shapes and hashes can tell."""
+    """Whether an image differs from the one whose labels were corrected, by shape or hash."""
     image = open_image(row.source["path"], settings.recipe.axes)
     shape = image.shape_yx if row.page else stack_shape(image)
     return stack_shape(read_image(path)) != shape or any(
@@ -116,17 +116,17 @@ def _is_changed(rows: Sequence[BatchRow], row: BatchRow, path: Path, settings: F
 
 def _missing_notes(row: BatchRow, settings: FolderSettings) -> tuple[str, ...]:
     missing = [name for name in _written(settings) if not (settings.out / row.files.get(name, "")).is_file()]
-    return (f"Its labels are a person's, and without {', '.join(missing)} so far.",) if missing else ()
+    return (f"Its labels were manually edited, so {', '.join(missing)} were not written.",) if missing else ()
 
 
 def _written(settings: FolderSettings) -> list[str]:
-    """What is wanted of every image; the table of counts is not made of pieces."""
+    """Return the outputs that every image must have; the table of counts is not made of pieces."""
     linked = (TRACKS, FRAMES) if settings.recipe.link == "t" else ()
     return [name for name in (*settings.options.outputs, *linked) if name != "submission"]
 
 
 def is_current(rows: Sequence[BatchRow], item: Item, settings: FolderSettings) -> bool:
-    """Whether rows of an earlier run are what this one would give: same recipe, same file, all results there."""
+    """Whether rows of an earlier run equal what this run would give: same recipe, same file, all outputs there."""
     if not rows or len(rows) != rows[0].n_pages or not all(has_files(row, settings) for row in rows):
         return False
     try:
@@ -137,7 +137,7 @@ def is_current(rows: Sequence[BatchRow], item: Item, settings: FolderSettings) -
 
 
 def has_files(row: BatchRow, settings: FolderSettings) -> bool:
-    """Whether a row was done with this recipe by no person, and all that is wanted of it is there."""
+    """Whether a row was made with this recipe, was not corrected, and has all its files."""
     wanted = _written(settings)
     return (
         row.state == "done"
@@ -149,5 +149,5 @@ def has_files(row: BatchRow, settings: FolderSettings) -> bool:
 
 
 def _same(one: BatchRow, other: BatchRow) -> bool:
-    """Whether two rows say that they are about the same file as it was."""
+    """Whether two rows are about one file of the same size and time."""
     return all(key in one.source and one.source[key] == other.source.get(key) for key in ("size", "mtime_ns"))

@@ -1,4 +1,4 @@
-"""What became of one image of a batch, or of one page of it, as a value that can be written down."""
+"""The result of one image of a batch, or of one plane of it, as a value that can be saved."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class BatchRow:
     Attributes
     ----------
     image : str
-        How the image is called: its name, or its path inside the folder that was given, with ``/``.
+        Name of the image, or its path inside the given folder, with ``/``.
     page : str
         Such as ``t003_z001``; empty for an image of one plane.
     state : {'waiting', 'running', 'done', 'failed', 'skipped', 'kept'}
-        ``skipped``: done by an earlier run in the same way; ``kept``: corrected by a person, and left alone. The
+        ``skipped``: done by an earlier run in the same way; ``kept``: corrected by a user, and not replaced. The
         numbers of such a row are those of its files.
     count : int or None
         Number of cells.
@@ -49,23 +49,23 @@ class BatchRow:
     error : str
         Why it failed; else empty.
     notes : tuple of str
-        What the person should know about how it was computed.
+        What the user should know about how it was computed.
     files : dict of str to str
         Path of each output by its name, relative to the folder of results, with ``/``.
     stem : str
-        What its files in the folder of results begin with, with ``/``; no two images share one.
+        Beginning of the names of its files in the folder of results, with ``/``; no two images share one.
     n_pages : int
         Rows that this image has in all.
     source : dict
         ``path``, ``size`` in bytes and ``mtime_ns`` of the image's file when it was read.
     recipe : str
-        `Recipe.digest` of what made the labels.
+        `Recipe.digest` of the recipe that made the labels.
     model, model_sha256 : str
         Name or folder of the model, and hash of its weights.
     image_sha256 : str
         Hash of the image's values.
     corrected : bool
-        Whether a person corrected the labels.
+        Whether a user corrected the labels.
     """
 
     image: str
@@ -100,12 +100,12 @@ class BatchRow:
 
     @property
     def title(self) -> str:
-        """Image and page, as they are shown."""
+        """Image and page, as they are displayed."""
         return f"{self.image} {self.page}" if self.page else self.image
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells rows of one folder of results apart."""
+        """Key of the row in its folder of results."""
         return (self.stem or self.image, self.page)
 
     @property
@@ -146,7 +146,7 @@ class BatchRow:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> BatchRow:
-        """Rebuild a row; entries that a later version may have added are left out.
+        """Rebuild a row; entries that a later version may have added are skipped.
 
         Raises
         ------
@@ -156,7 +156,7 @@ class BatchRow:
         known = {f.name for f in fields(cls)}
         given = {name: value for name, value in values.items() if name in known}
         if not isinstance(given.get("image"), str):
-            raise ParamsError("A row does not say which image it is about.")
+            raise ParamsError("A row has no image name. Delete its line, or run the batch again.")
         return cls(**{**given, "notes": tuple(given.get("notes", ()))})
 
 

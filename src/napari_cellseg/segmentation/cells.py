@@ -49,12 +49,12 @@ class Cells:
 
     @property
     def n_changed(self) -> int:
-        """Number of cells that are the person's."""
+        """Number of cells that the user corrected."""
         return self.corrected.corrections.n_changed
 
     @property
     def n_erased(self) -> int:
-        """Number of cells that the person erased."""
+        """Number of cells that the user erased."""
         return self.corrected.corrections.n_erased
 
     def count(self) -> int:
@@ -67,12 +67,12 @@ class Cells:
         return areas[areas > 0]
 
     def n_left_out(self) -> int:
-        """Number of cells that the threshold leaves and `min_size` does not; none of the person's."""
+        """Number of cells that `min_size` drops; it never drops a cell that the user corrected."""
         with self.corrected.corrections.lock:
             return len(self.areas()) - self.count()
 
     def counted_areas(self) -> np.ndarray:
-        """Areas in pixels of the cells that are counted: `min_size` drops none of the person's."""
+        """Areas in pixels of the cells that are counted, those that the user corrected whatever their size."""
         with self.corrected.corrections.lock:
             return self.corrected.areas(self.threshold)[self.corrected.keep(self.threshold, self.min_size)]
 
@@ -95,7 +95,7 @@ class Cells:
         return float(self.counted_areas().sum() / max(height * width, 1))
 
     def about_corrections(self) -> dict[str, Any]:
-        """Return what the provenance says of corrections: whether there are any and, if so, how many."""
+        """Return the entries of the provenance about corrections: whether there are any and, if so, how many."""
         if not (self.n_changed or self.n_erased):
             return {"corrected": False}
         return {"corrected": True, "corrections": {"changed": self.n_changed, "erased": self.n_erased}}
