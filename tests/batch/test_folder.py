@@ -18,7 +18,7 @@ import tifffile
 
 import napari_cellseg
 from napari_cellseg.batch import pipeline
-from napari_cellseg.batch.events import BatchEvent, BatchSummary, Note, Planned, RowDone, Running
+from napari_cellseg.batch.events import BatchEvent, BatchNote, BatchSummary, Planned, RowDone, Running
 from napari_cellseg.batch.item import segment_item
 from napari_cellseg.batch.run import iter_batch
 from napari_cellseg.imaging.errors import ModelError, OutputError, ParamsError
@@ -287,10 +287,10 @@ def test_corrected_images_of_a_copied_folder_are_looked_into_once(
 def test_files_of_an_earlier_recipe_are_told(images: Path, recipe: Recipe, tmp_path: Path) -> None:
     run(images, tmp_path / "out", recipe, saving("labels", "overlay"))
     events = list(iter_batch(find_images(images), tmp_path / "out", replace(recipe, threshold=0.8), ON_CPU))
-    (note,) = [event for event in events if isinstance(event, Note)]
+    (note,) = [event for event in events if isinstance(event, BatchNote)]
     assert "Pictures with outlines" in note.text
     same = list(iter_batch(find_images(images), tmp_path / "out", replace(recipe, threshold=0.8), ON_CPU))
-    assert not [event for event in same if isinstance(event, Note)]
+    assert not [event for event in same if isinstance(event, BatchNote)]
 
 
 def test_an_image_is_never_replaced_by_a_result(recipe: Recipe, tmp_path: Path) -> None:
@@ -543,7 +543,7 @@ def test_events_tell_the_story_in_order(images: Path, recipe: Recipe, tmp_path: 
     events = list(iter_batch(find_images(images), tmp_path / "out", recipe, ON_CPU))
     assert events[0] == Planned(tuple(f"{i}.tif" for i in range(N)))
     kinds = [type(event) for event in events]
-    assert kinds.count(Running) == kinds.count(RowDone) == N and Note not in kinds
+    assert kinds.count(Running) == kinds.count(RowDone) == N and BatchNote not in kinds
     for i in range(N):
         running = events.index(Running(f"{i}.tif"))
         done = next(j for j, event in enumerate(events) if isinstance(event, RowDone) and event.row.image == f"{i}.tif")

@@ -323,7 +323,7 @@ def test_what_does_not_fit_is_done_in_blocks_by_itself(tiny, tmp_path, monkeypat
     tifffile.imwrite(tmp_path / "a.tif", blobs(0).image)
     words = ["segment", str(tmp_path / "a.tif"), "--model", str(tiny.path), "--device", "cpu", "--out"]
     assert main([*words, str(tmp_path / "one")]) == 0 and (tmp_path / "one/a_labels.tif").exists()
-    monkeypatch.setattr(mosaic_plan, "free_bytes", lambda: 1000)
+    monkeypatch.setattr("napari_cellseg.imaging.memory.free_bytes", lambda: 1000)
     monkeypatch.setattr(mosaic_plan, "FEWEST_PIXELS", 1000)
     assert main([*words, str(tmp_path / "two")]) == 0
     assert same_up_to_ids(read_labels(tmp_path / "one/a_labels.tif"), labels_of(tmp_path / "two"))

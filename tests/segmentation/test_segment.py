@@ -317,7 +317,7 @@ def test_labels_that_a_person_made_are_not_replaced(
     run = ["segment", str(folder / "good.tif"), "--out", str(folder), "--model", str(model.path)]
     assert main(run) == 1
     np.testing.assert_array_equal(read_labels(folder / "good_labels.tif"), mine)
-    write_labels(folder / "good_labels.tif", mine, metadata={"edited_by_hand": True})
+    write_labels(folder / "good_labels.tif", mine, metadata={"corrected": True})
     before = (folder / "good_labels.tif").read_bytes()
     assert main(run) == 0
     assert (folder / "good_labels.tif").read_bytes() == before

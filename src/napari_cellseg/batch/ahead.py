@@ -1,4 +1,4 @@
-"""Let an iterator run ahead in a thread of its own, but not too far, and not beyond what the memory holds."""
+"""Let an iterator run ahead in a background thread, within limits of number and memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Thing = TypeVar("Thing")
 
 
 class Budget:
-    """Counts what is held; a single thing may be larger than the whole budget, but then nothing is held beside it."""
+    """Counts bytes that are held; one item may exceed the whole budget, but then it is held alone."""
 
     def __init__(self, n_bytes: int) -> None:
         self._left = self._whole = n_bytes
@@ -19,7 +19,7 @@ class Budget:
 
     @property
     def has_room(self) -> bool:
-        """Whether one more may be taken."""
+        """Whether one more item may be taken."""
         return self._left > 0
 
     def take(self, n_bytes: int) -> None:
@@ -28,7 +28,7 @@ class Budget:
             self._left -= n_bytes
 
     def give(self, n_bytes: int) -> None:
-        """Hold them no more."""
+        """Release some bytes."""
         with self.condition:
             self._left += n_bytes
             self.condition.notify_all()
@@ -57,7 +57,7 @@ class Ahead(Generic[Thing]):
 
     @property
     def exhausted(self) -> bool:
-        """Whether there is nothing left to fetch, now or later.
+        """Whether nothing is left to fetch, now or later.
 
         Raises
         ------
@@ -70,7 +70,7 @@ class Ahead(Generic[Thing]):
             return self._ended and not self._ready
 
     def fetch(self, seconds: float) -> Thing | None:
-        """Return the next thing, or None when there is none so soon."""
+        """Return the next item, or None when there is none in time."""
         with self._budget.condition:
             self._budget.condition.wait_for(lambda: self._ready or self._ended, seconds)
             if not self._ready:
@@ -80,7 +80,7 @@ class Ahead(Generic[Thing]):
             return thing
 
     def close(self) -> None:
-        """Go no further; what is being made is thrown away."""
+        """Stop; the item that is being made is discarded."""
         with self._budget.condition:
             self._closed = True
             self._ready.clear()
@@ -104,7 +104,7 @@ class Ahead(Generic[Thing]):
                     if not self._closed:
                         self._ready.append(thing)
                         condition.notify_all()
-        except BaseException as error:  # noqa: BLE001 - it is raised where the things are fetched
+        except BaseException as error:  # noqa: BLE001 - raised again where the items are fetched
             self._error = error
         finally:
             with condition:

@@ -1,4 +1,4 @@
-"""What a batch says while it runs, and what became of it."""
+"""Events of a running batch, and the summary at its end."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from ..results.rows import BatchRow
 
 @dataclass(frozen=True)
 class Planned:
-    """All images, as they are called, before the first is looked at."""
+    """Names of all images, sent before the first one begins."""
 
     images: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Running:
-    """An image is being worked on."""
+    """Work on an image began."""
 
     image: str
 
 
 @dataclass(frozen=True)
 class Step:
-    """How far an image has come; an empty name stands for the whole batch."""
+    """Progress of an image; an empty name stands for the whole batch."""
 
     image: str
     done: int
@@ -35,26 +35,26 @@ class Step:
 
 @dataclass(frozen=True)
 class RowDone:
-    """An image, or a page of one, is finished."""
+    """An image, or a plane of one, is finished."""
 
     row: BatchRow
 
 
 @dataclass(frozen=True)
-class Note:
-    """Something that the person should know."""
+class BatchNote:
+    """A sentence that the user should read."""
 
     text: str
 
 
-BatchEvent = Planned | Running | Step | RowDone | Note
+BatchEvent = Planned | Running | Step | RowDone | BatchNote
 
-_NAMES: dict[type, str] = {Planned: "plan", Running: "running", Step: "progress", Note: "note"}
+_NAMES: dict[type, str] = {Planned: "plan", Running: "running", Step: "progress", BatchNote: "note"}
 
 
 @dataclass(frozen=True)
 class BatchSummary:
-    """What became of a batch, in rows.
+    """Numbers of rows of a batch by their state.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class BatchSummary:
     n_cells : int
         In all that have a result.
     stopped : bool
-        Whether it ended before its last image because somebody wanted it.
+        Whether the user stopped it before its last image.
     seconds : float
     """
 

@@ -17,43 +17,43 @@ from ..imaging.pages import Page, page_image, pages_of, refuse_pages
 from ..imaging.progress import Progress
 from ..imaging.read.read import source_stamp
 from ..instances.prediction import Prediction
-from ..results.job import Job
+from ..results.folder_settings import FolderSettings
 from ..results.kept import has_files, kept_now, kept_rows, result_stem
 from ..results.linked import LinkedStack
 from ..results.plan import Item
 from ..results.rows import BatchRow, failed
 from ..results.save import mean_doubt, numbers, save_result
-from ..results.stack_of_labels import Stack
+from ..results.stack_of_labels import LabelStack
 from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ..segmentation.recipe import Recipe
 from ..segmentation.segment import Prepared, iter_predict_prepared, open_image, prepare
 from ..segmentation.segmented import SegmentResult
 
-# Who helps with a plane that is segmented block by block.
+# Gives the helpers for a plane that is segmented block by block.
 Helpers: TypeAlias = Callable[[Item, Page], TileHelpers]
 
 
 @dataclass(eq=False)
 class Task:
-    """One page of an image: ready for the network, or done with already (then `rows` says how)."""
+    """One plane of an image: ready for the network, or finished, with its result in `rows`."""
 
     item: Item
     row: BatchRow
     prepared: Prepared | None = None
     mosaic: Mosaic | None = None
-    stack: Stack | None = None
+    stack: LabelStack | None = None
     page: Page | None = None
     rows: list[BatchRow] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
     def waits(self) -> bool:
-        """Whether the network has to look at it."""
+        """Whether the network still has to run."""
         return self.prepared is not None or self.mosaic is not None
 
     @property
     def n_bytes(self) -> int:
-        """About how much memory it takes until its results are written."""
+        """Estimated bytes that it takes until its results are written."""
         if self.prepared is None:
             return 0
         return self.prepared.plane.nbytes + 4 * self.prepared.normalized.nbytes
@@ -80,13 +80,13 @@ def segment_item(
         Folder of the results.
     options : RunOptions, optional
     overwrite : bool
-        Also replace what a person corrected, or made.
+        Also replace labels that a user corrected or made.
     resume : bool
-        Leave as it is what `previous` says was done with the same recipe and the same values.
+        Skip what, by `previous`, was made with the same recipe from the same values.
     previous : sequence of BatchRow
-        Rows that the image had.
+        Rows of the image in the ledger.
     helpers : callable, optional
-        Who helps with a page that is done block by block.
+        Gives the helpers for a plane that is segmented block by block.
 
     Yields
     ------
@@ -96,77 +96,77 @@ def segment_item(
     Returns
     -------
     list of BatchRow
-        One per page. What cannot be read, segmented or written is a row with an error.
+        One per plane. What cannot be read, segmented or written gives a row with an error.
 
     Raises
     ------
     ModelError
         The model cannot be used.
     """
-    job = Job.of(recipe, out, options, overwrite, resume)
+    settings = FolderSettings.of(recipe, out, options, overwrite, resume)
     rows: list[BatchRow] = []
     yield Progress(0, 0, "reading the image")
-    for task in iter_tasks(item, job, previous, helpers):
+    for task in iter_tasks(item, settings, previous, helpers):
         if task.waits:
             prediction = yield from iter_predict_task(task)
             if prediction is not None:
                 yield Progress(1, 1, "writing the results")
-                finish(task, prediction, job)
+                finish(task, prediction, settings)
         rows += task.rows
     return rows
 
 
 def iter_tasks(
-    item: Item, job: Job, previous: Sequence[BatchRow] = (), helpers: Helpers | None = None
+    item: Item, settings: FolderSettings, previous: Sequence[BatchRow] = (), helpers: Helpers | None = None
 ) -> Iterator[Task]:
-    """Read an image and make its pages ready for the network, one after the other.
+    """Read an image and prepare its planes for the network, one after the other.
 
-    Closing it stops between two pages. What is wrong with an image or a page is in the rows of its task.
+    Closing it stops between two planes. The rows of a task hold the errors of an image or plane.
     """
     began = time.monotonic()
     row = BatchRow(
         item.name,
         stem=item.stem,
-        threshold=job.recipe.threshold,
-        min_size=job.recipe.min_size,
+        threshold=settings.recipe.threshold,
+        min_size=settings.recipe.min_size,
         source={"path": str(item.path)},
-        recipe=job.digest,
-        model=job.recipe.model,
-        model_sha256=job.model.sha256,
+        recipe=settings.digest,
+        model=settings.recipe.model,
+        model_sha256=settings.model.sha256,
     )
     try:
         row = replace(row, source={**row.source, **source_stamp(item.path)})
-        if job.recipe.pages != "each" and (kept := kept_rows(row, job, previous)):
+        if settings.recipe.pages != "each" and (kept := kept_rows(row, settings, previous)):
             yield Task(item, row, rows=kept)
             return
-        image = open_image(item.path, job.recipe.axes)
-        if job.recipe.pages == "one":
+        image = open_image(item.path, settings.recipe.axes)
+        if settings.recipe.pages == "one":
             refuse_pages(image)
         pages = pages_of(image)
-        stack: Stack | None = None
-        if job.recipe.link != "none":
-            stack = LinkedStack(image, job.recipe, job.out, item.stem, job.options.outputs)
-        elif job.recipe.pages == "stack" and len(pages) > 1:
-            stack = Stack(image, job.out, item.stem)
+        stack: LabelStack | None = None
+        if settings.recipe.link != "none":
+            stack = LinkedStack(image, settings.recipe, settings.out, item.stem, settings.options.outputs)
+        elif settings.recipe.pages == "stack" and len(pages) > 1:
+            stack = LabelStack(image, settings.out, item.stem)
         if stack is not None:
-            stack.kept = partial(kept_now, row, job)
+            stack.kept = partial(kept_now, row, settings)
         row = replace(row, n_pages=len(pages))
-    except Exception as error:  # noqa: BLE001 - other people's readers, and one image must not stop the others
+    except Exception as error:  # noqa: BLE001 - readers of other packages; one image must not stop the others
         yield Task(item, row, rows=[failed(row, error)])
         return
     for page in pages:
         task = Task(item, replace(row, page=page.name), stack=stack, page=page)
         try:
-            _fill(task, image, job, previous, helpers)
+            _fill(task, image, settings, previous, helpers)
         except Exception as error:  # noqa: BLE001
-            _settle(task, failed(task.row, error))
+            _set_rows(task, failed(task.row, error))
         task.seconds = time.monotonic() - began
         yield task
         began = time.monotonic()
 
 
 def iter_predict_task(task: Task) -> Generator[Progress, None, Prediction | None]:
-    """Run the network on a task; None where nothing is left to `finish`, and the task's rows say what became of it.
+    """Run the network on a task; None where nothing is left to `finish`, and the task's rows are final.
 
     Raises
     ------
@@ -186,30 +186,30 @@ def iter_predict_task(task: Task) -> Generator[Progress, None, Prediction | None
         assert task.prepared is not None
         return (yield from iter_predict_prepared(task.prepared))
     except Exception as error:
-        # A disk that is full, too, is the matter of one image: finished blocks are kept.
+        # A full disk fails this image only: finished blocks are kept.
         if isinstance(error, CellsegError) and not isinstance(error, (ImageError, OutputError)):
             raise
-        _settle(task, failed(task.row, error))
+        _set_rows(task, failed(task.row, error))
         return None
     finally:
         task.seconds += time.monotonic() - began
 
 
-def finish(task: Task, prediction: Prediction, job: Job) -> None:
-    """Separate the cells of a task and write its results; what became of it is in its rows. May run in any thread."""
+def finish(task: Task, prediction: Prediction, settings: FolderSettings) -> None:
+    """Separate the cells of a task, write its results and set its rows. May run in any thread."""
     assert task.prepared is not None
     began = time.monotonic()
     prepared, task.prepared = task.prepared, None
     try:
         segmented = prepared.separate(prediction)
-        # It may have been corrected since it was read.
-        if task.stack is None and (kept := kept_rows(task.row, job, ())):
+        # A user may have corrected it since it was read.
+        if task.stack is None and (kept := kept_rows(task.row, settings, ())):
             task.rows = kept
             return
-        outputs, stem = job.options.outputs, result_stem(task.row)
+        outputs, stem = settings.options.outputs, result_stem(task.row)
         if task.stack is None:
             result = segmented.result()
-            files = save_result(outputs, result, prepared.plane, prepared.image, job.out, stem)
+            files = save_result(outputs, result, prepared.plane, prepared.image, settings.out, stem)
         else:
             result, files = task.stack.cut(segmented, outputs, prepared.image, stem)
         row = replace(
@@ -224,34 +224,46 @@ def finish(task: Task, prediction: Prediction, job: Job) -> None:
             seconds=task.seconds + time.monotonic() - began,
         )
     except Exception as error:  # noqa: BLE001
-        _settle(task, failed(task.row, error))
+        _set_rows(task, failed(task.row, error))
     else:
-        _settle(task, row, result)
+        _set_rows(task, row, result)
 
 
-def _fill(task: Task, image: Image, job: Job, previous: Sequence[BatchRow], helpers: Helpers | None) -> None:
+def _fill(
+    task: Task, image: Image, settings: FolderSettings, previous: Sequence[BatchRow], helpers: Helpers | None
+) -> None:
     assert task.page is not None
-    if task.stack is None and (kept := kept_rows(task.row, job, previous)):
+    if task.stack is None and (kept := kept_rows(task.row, settings, previous)):
         task.rows = kept
         return
     page = page_image(image, task.page)
-    if task.stack is None and in_blocks(page, job.options):
+    if task.stack is None and in_blocks(page, settings.options):
         stem, source = result_stem(task.row), task.row.source
-        about = page, job.recipe, job.model, job.out, stem, job.digest, source, job.overwrite, job.options
+        about = (
+            page,
+            settings.recipe,
+            settings.model,
+            settings.out,
+            stem,
+            settings.digest,
+            source,
+            settings.overwrite,
+            settings.options,
+        )
         task.mosaic = Mosaic(*about, helpers=None if helpers is None else helpers(task.item, task.page))
         return
-    old = next((old for old in previous if old.page == task.page.name), None) if job.resume else None
-    if task.stack is None and old is not None and has_files(old, job) and old.image_sha256 == page.content_hash():
+    old = next((old for old in previous if old.page == task.page.name), None) if settings.resume else None
+    if task.stack is None and old is not None and has_files(old, settings) and old.image_sha256 == page.content_hash():
         task.rows = [replace(old, state="skipped", source=task.row.source, n_pages=task.row.n_pages)]
         return
-    task.prepared = prepare(page, job.recipe, job.model, job.options.device)
+    task.prepared = prepare(page, settings.recipe, settings.model, settings.options.device)
 
 
 def _row_of_blocks(row: BatchRow, found: MosaicResult, mosaic: Mosaic, seconds: float) -> BatchRow:
     row = replace(row, min_size=found.metadata["min_size"], notes=found.notes, files=found.files, seconds=seconds)
     if not found.holes:
         return replace(row, state="done", **numbers(found.areas, mosaic.image.pixel_size))
-    # No count: it would be taken for that of the whole image.
+    # The row has no count, which would be taken for that of the whole image.
     (rows, columns), n_holes = found.holes[0], len(found.holes)
     more = f" and {n_holes - 1} more" if n_holes > 1 else ""
     return replace(
@@ -263,8 +275,8 @@ def _row_of_blocks(row: BatchRow, found: MosaicResult, mosaic: Mosaic, seconds: 
     )
 
 
-def _settle(task: Task, row: BatchRow, result: SegmentResult | None = None) -> None:
+def _set_rows(task: Task, row: BatchRow, result: SegmentResult | None = None) -> None:
     if task.stack is None or task.page is None:
         task.rows = [row]
     else:
-        task.rows = task.stack.settle(task.page, row, result)
+        task.rows = task.stack.take(task.page, row, result)

@@ -1,4 +1,4 @@
-"""Images on this computer: the next are read and the last are written while the network looks at one."""
+"""Segment images on this computer: the next are read and the last are written while the network runs on one."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ..imaging.progress import Progress, Result
 from ..instances.prediction import Prediction
-from ..results.job import Job
+from ..results.folder_settings import FolderSettings
 from ..results.plan import Item
 from ..results.rows import BatchRow
 from .ahead import Ahead, Budget
@@ -25,14 +25,18 @@ Event = tuple[str, Any]
 
 
 def iter_local(
-    items: Sequence[Item], job: Job, record: Record, previous: Callable[[str], Sequence[BatchRow]], memory: int = MEMORY
+    items: Sequence[Item],
+    settings: FolderSettings,
+    record: Record,
+    previous: Callable[[str], Sequence[BatchRow]],
+    memory: int = MEMORY,
 ) -> Generator[Event, None, None]:
     """Segment images, with reading, prediction and writing side by side; the network runs in this thread.
 
     Parameters
     ----------
     items : sequence of Item
-    job : Job
+    settings : FolderSettings
     record : callable
         Is given the rows of an image, or of a page of it, as soon as its results are written; from any thread.
     previous : callable
@@ -52,7 +56,7 @@ def iter_local(
         The model cannot be used.
     """
     budget = Budget(memory)
-    reading = Ahead(_iter_read(items, job, previous, budget), N_AHEAD, budget)
+    reading = Ahead(_iter_read(items, settings, previous, budget), N_AHEAD, budget)
     n_writers = min(MOST_WRITERS, os.cpu_count() or 1)
     writers = ThreadPoolExecutor(n_writers, thread_name_prefix="napari-cellseg writing")
     writing: set[Future[None]] = set()
@@ -82,7 +86,7 @@ def iter_local(
                 wait(writing, TICK_SECONDS, return_when="FIRST_COMPLETED")
                 writing = _checked(writing)
                 yield "tick", None
-            writing.add(writers.submit(_finish, task, prediction, job, record, budget))
+            writing.add(writers.submit(_finish, task, prediction, settings, record, budget))
             del task, prediction
         while writing:
             wait(writing, TICK_SECONDS)
@@ -94,10 +98,10 @@ def iter_local(
 
 
 def _iter_read(
-    items: Sequence[Item], job: Job, previous: Callable[[str], Sequence[BatchRow]], budget: Budget
+    items: Sequence[Item], settings: FolderSettings, previous: Callable[[str], Sequence[BatchRow]], budget: Budget
 ) -> Iterator[Task]:
     for item in items:
-        for task in iter_tasks(item, job, previous(item.stem)):
+        for task in iter_tasks(item, settings, previous(item.stem)):
             budget.take(task.n_bytes)
             yield task
 
@@ -112,10 +116,10 @@ def _as_progress(steps: Generator[Progress, None, Result], item: Item) -> Genera
         yield "progress", (item, progress)
 
 
-def _finish(task: Task, prediction: Prediction, job: Job, record: Record, budget: Budget) -> None:
+def _finish(task: Task, prediction: Prediction, settings: FolderSettings, record: Record, budget: Budget) -> None:
     n_bytes = task.n_bytes
     try:
-        finish(task, prediction, job)
+        finish(task, prediction, settings)
         record(task.rows)
     finally:
         budget.give(n_bytes)

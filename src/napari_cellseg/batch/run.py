@@ -1,4 +1,4 @@
-"""Segment many images into a folder of results; a bad one is reported, the others are done, and nothing is lost."""
+"""Segment many images into a folder of results; a bad image is reported, and the others are done."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..imaging.write.atomic import YOUNG_SECONDS, sweep
 from ..imaging.write.write import make_folder, write_json
 from ..results.combine import write_combined
 from ..results.counts import COUNTS_FILE, CountsWriter, open_ledger
-from ..results.job import Job
+from ..results.folder_settings import FolderSettings
 from ..results.kept import is_current
 from ..results.ledger import FOLDER, Ledger
 from ..results.locks import FolderLock
@@ -25,7 +25,7 @@ from ..results.rows import BatchRow
 from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import versions
-from .events import BatchEvent, BatchSummary, Note, Planned, RowDone, Running, Step
+from .events import BatchEvent, BatchNote, BatchSummary, Planned, RowDone, Running, Step
 from .pipeline import iter_local
 
 RECIPE_FILE = "recipe.json"
@@ -45,12 +45,12 @@ def iter_batch(
 ) -> Generator[BatchEvent, None, BatchSummary]:
     """Segment images and write their results, ``counts.csv`` and ``recipe.json`` into a folder.
 
-    Everything that is finished is on the disk: a run that is stopped or killed, by whatever, can be resumed.
+    Everything that is finished is on the disk: a run that was stopped or killed can be resumed.
 
     Parameters
     ----------
     files : sequence of (Path, str)
-        Where an image is, and how it is called in the results.
+        Path of an image, and its name in the results.
     out : Path
         Folder for the results; made if missing. What is there of other images stays.
     recipe : Recipe
@@ -59,12 +59,12 @@ def iter_batch(
     resume : bool
         Skip images that were done with the same recipe, did not change since, and have all their results.
     overwrite : bool
-        Also replace labels that a person corrected, or that no run of ours wrote; else the first are kept, and the
+        Also replace labels that a user corrected, or that another program wrote; else the first are kept, and the
         second are errors.
     scheduler : str, optional
         Address of a Dask cluster that does the work; `out` and the images must be seen from there.
     stop : callable, optional
-        Asked all the time; when it says True, the batch ends within one batch of tiles. Closing the generator does
+        Called often; when it returns True, the batch ends within one batch of tiles. Closing the generator does
         the same, but has no summary.
 
     Yields
@@ -85,21 +85,21 @@ def iter_batch(
     A bad image, or one result that cannot be written, does not raise: it becomes a row with an error.
     """
     began = time.monotonic()
-    job = Job.of(recipe, out, options, overwrite, resume)
-    make_folder(job.out)
-    with contextlib.closing(FolderLock(job.out / FOLDER)) as lock:
+    settings = FolderSettings.of(recipe, out, options, overwrite, resume)
+    make_folder(settings.out)
+    with contextlib.closing(FolderLock(settings.out / FOLDER)) as lock:
         if lock.after_crash:
-            sweep(job.out)
-        book = _Book(job)
+            sweep(settings.out)
+        book = _Book(settings)
         try:
             items = plan(files, book.ledger.rows(), stop)
             stopped = len(items) < len(files)
-            _refuse_to_replace(items, job)
-            _write_recipe(job)
+            _refuse_to_replace(items, settings)
+            _write_recipe(settings)
             yield Planned(tuple(name for _, name in files))
             if resume:
-                items = yield from _iter_skip(items, job, book)
-            steps = _steps(items, job, book, scheduler)
+                items = yield from _iter_skip(items, settings, book)
+            steps = _steps(items, settings, book, scheduler)
             try:
                 for event in steps:
                     yield from book.news()
@@ -117,19 +117,19 @@ def iter_batch(
         finally:
             book.close()
             if lock.after_crash:
-                # What was too young then to be told from another program's work.
+                # Files that were too young to be distinguished from those of another running program.
                 time.sleep(max(0.0, YOUNG_SECONDS - (time.monotonic() - began)))
-                sweep(job.out)
+                sweep(settings.out)
     return BatchSummary.of(book.rows, stopped, time.monotonic() - began)
 
 
 class _Book:
-    """Takes rows from any thread, writes them down, and tells the news."""
+    """Takes rows from any thread, writes them into the ledger, and hands on events."""
 
-    def __init__(self, job: Job) -> None:
-        self._job = job
-        self.ledger: Ledger = open_ledger(job.out)
-        self._counts = CountsWriter(self.ledger, job.out / COUNTS_FILE)
+    def __init__(self, settings: FolderSettings) -> None:
+        self._settings = settings
+        self.ledger: Ledger = open_ledger(settings.out)
+        self._counts = CountsWriter(self.ledger, settings.out / COUNTS_FILE)
         self._lock = threading.Lock()
         self._news: deque[BatchEvent] = deque()
         self._warned = False
@@ -137,7 +137,7 @@ class _Book:
         self.rows: list[BatchRow] = []
 
     def record(self, rows: Sequence[BatchRow]) -> None:
-        """Take rows in."""
+        """Take rows."""
         for row in rows:
             self._look_for_older(row)
         new = [_stored(row, self.ledger.get(row.key)) for row in rows if self._is_new(row)]
@@ -148,56 +148,56 @@ class _Book:
             self.rows += rows
             if not written and not self._warned:
                 self._warned = True
-                self._news.append(Note(FULL))
+                self._news.append(BatchNote(FULL))
 
     def _is_new(self, row: BatchRow) -> bool:
         if row.state == "kept":
-            # A window that corrected it has said so in full, maybe just now.
+            # A window that corrected it may have added its own row just now.
             self.ledger.refresh()
         old = self.ledger.get(row.key)
         if row.state == "kept":
             return old is None or not old.corrected or _stored(row, old) != old
-        if row.state == "failed" and old is not None and old.corrected and not self._job.overwrite:
-            # Its image could not even be looked at: the labels, which are a person's, are as they were.
-            return not (self._job.out / old.files.get("labels", "")).is_file()
+        if row.state == "failed" and old is not None and old.corrected and not self._settings.overwrite:
+            # Its image could not be read: the manually edited labels are as they were.
+            return not (self._settings.out / old.files.get("labels", "")).is_file()
         return row.state != "skipped" or old is None or old.source != row.source
 
     def _look_for_older(self, row: BatchRow) -> None:
-        """Note which files of another recipe lie beside a new result; nobody asked for new ones, or for their end."""
+        """Collect files of an earlier recipe that stay beside a new result because they were not asked for."""
         old = self.ledger.get(row.key)
         if row.state == "done" and old is not None and old.recipe not in ("", row.recipe):
             lost = {name for name in old.files if name in OUTPUTS and name not in row.files}
-            self._left |= {name for name in lost if _is_there(self._job.out, OUTPUTS[name], old.files[name])}
+            self._left |= {name for name in lost if _is_there(self._settings.out, OUTPUTS[name], old.files[name])}
 
     def warnings(self) -> Generator[BatchEvent, None, None]:
-        """Tell what no longer fits together in the folder."""
+        """Warn of files in the folder that belong to an earlier recipe."""
         left = [OUTPUTS[name].label for name in OUTPUTS if name in self._left]
         if left:
-            yield Note(
-                f"Still of an earlier recipe, for this time nobody asked for them: {', '.join(left)}. Run again with "
-                "them, or delete these files."
+            yield BatchNote(
+                f"Still of an earlier recipe, because not asked for this time: {', '.join(left)}. Run again with them, "
+                "or delete these files."
             )
 
     def news(self) -> Generator[BatchEvent, None, None]:
-        """Tell what came since."""
+        """Yield the events since the last call."""
         while self._news:
             yield self._news.popleft()
 
     def close(self) -> None:
-        """Write everything down; an OutputError if the system refused."""
+        """Write ledger and tables; raises OutputError if the system refused."""
         try:
             self.ledger.close()
         finally:
             self._counts.close()
-        write_combined(self.ledger.rows(), self._job.out, self._job.options.outputs)
+        write_combined(self.ledger.rows(), self._settings.out, self._settings.options.outputs)
 
 
-def _iter_skip(items: Sequence[Item], job: Job, book: _Book) -> Generator[BatchEvent, None, list[Item]]:
-    """Tell of images that need nothing; return the others."""
+def _iter_skip(items: Sequence[Item], settings: FolderSettings, book: _Book) -> Generator[BatchEvent, None, list[Item]]:
+    """Report images that are current; return the others."""
     left = []
     for item in items:
         rows = book.ledger.of(item.stem)
-        if is_current(rows, item, job):
+        if is_current(rows, item, settings):
             book.record([replace(row, state="skipped") for row in rows])
             yield from book.news()
         else:
@@ -206,11 +206,11 @@ def _iter_skip(items: Sequence[Item], job: Job, book: _Book) -> Generator[BatchE
 
 
 def _steps(
-    items: Sequence[Item], job: Job, book: _Book, scheduler: str | None
+    items: Sequence[Item], settings: FolderSettings, book: _Book, scheduler: str | None
 ) -> Generator[BatchEvent | None, None, None]:
-    """Do the work, here or on a cluster; rows go to the book, and None is a moment to listen."""
+    """Segment here or on a cluster; rows go to the book, and None is yielded to let the caller stop."""
     if scheduler is None:
-        for kind, what in iter_local(items, job, book.record, book.ledger.of):
+        for kind, what in iter_local(items, settings, book.record, book.ledger.of):
             if kind == "running":
                 yield Running(what.name)
             elif kind == "progress":
@@ -220,21 +220,23 @@ def _steps(
         return
     from .cluster.run import iter_remote
 
-    how = {"overwrite": job.overwrite, "resume": job.resume}
-    for event in iter_remote(items, job.recipe, job.out, scheduler, job.options, **how, previous=book.ledger.of):
+    how = {"overwrite": settings.overwrite, "resume": settings.resume}
+    for event in iter_remote(
+        items, settings.recipe, settings.out, scheduler, settings.options, **how, previous=book.ledger.of
+    ):
         if event[0] == "rows":
             book.record(event[2])
         if event[0] == "running":
             yield Running(event[1].name)
         else:
-            yield Note(event[1]) if event[0] == "note" else None
+            yield BatchNote(event[1]) if event[0] == "note" else None
 
 
 def _stored(row: BatchRow, old: BatchRow | None) -> BatchRow:
-    """A row as the ledger has it: done or failed; what else its state says is about one run."""
+    """Return a row as the ledger keeps it: done or failed; the other states are about one run."""
     if row.state == "kept":
         if old is not None and old.corrected:
-            # A window that corrected it has said the rest in full, maybe just now. An image that became another is
+            # A window that corrected it may have added its own row just now. An image that has changed since is
             # not the one that was corrected.
             return replace(old, error=row.error, source=old.source if row.error else row.source)
         return replace(row, state="done", notes=())
@@ -245,11 +247,11 @@ def _is_there(out: Path, output: Output, name: str) -> bool:
     return (out / (output.suffix if output.combined else name)).exists()
 
 
-def _refuse_to_replace(items: Sequence[Item], job: Job) -> None:
+def _refuse_to_replace(items: Sequence[Item], settings: FolderSettings) -> None:
     images = {str(item.path): item for item in items}
     for item in items:
-        for name in job.options.outputs:
-            path = output_path(name, job.out / item.stem)
+        for name in settings.options.outputs:
+            path = output_path(name, settings.out / item.stem)
             if not OUTPUTS[name].combined and str(path) in images:
                 raise OutputError(
                     f"{path} is one of the images, and would be replaced by a result of {item.name}. Choose another "
@@ -257,13 +259,13 @@ def _refuse_to_replace(items: Sequence[Item], job: Job) -> None:
                 )
 
 
-def _write_recipe(job: Job) -> None:
+def _write_recipe(settings: FolderSettings) -> None:
     write_json(
-        job.out / RECIPE_FILE,
+        settings.out / RECIPE_FILE,
         {
-            "recipe": {**job.recipe.to_dict(), **job.options.to_dict()},
-            "recipe_sha256": job.digest,
-            "model_sha256": job.model.sha256,
+            "recipe": {**settings.recipe.to_dict(), **settings.options.to_dict()},
+            "recipe_sha256": settings.digest,
+            "model_sha256": settings.model.sha256,
             "versions": versions(),
         },
     )

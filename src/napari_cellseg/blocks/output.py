@@ -1,4 +1,4 @@
-"""Results of a segmentation block by block: labels, table and picture, as they come and at the end."""
+"""Write the results of a segmentation block by block: labels, table and thumbnail."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from ..imaging.errors import OutputError
 from ..imaging.lazy_plane import LazyPlane
-from ..imaging.tiles import Region
+from ..imaging.regions import Region
 from ..imaging.write.atomic import atomic_path
 from ..imaging.write.write import table_text
 from ..imaging.write.zarr_labels import SMALLEST_LEVEL, ZarrLabels, replace_folder
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from ..network.tile_maps import NormalizedPlane, TileMaps
 
 
-def settle(
+def write_block(
     mosaic: Mosaic,
     work: MosaicWork,
     labels: ZarrLabels,
@@ -39,11 +39,11 @@ def settle(
     prediction: Prediction,
     owned: Owned,
 ) -> None:
-    """Write what a block owns, and write down that it is finished."""
+    """Write the cells that a block owns, and record that the block is finished."""
     before = labels.read(window)
     unfinished = before > work.n_cells
     before[unfinished] = 0
-    # Where two blocks see a doubtful cell differently, the first has it.
+    # Where two blocks draw a doubtful cell differently, the first one counts.
     mine = np.where(before > 0, 0, owned.labels)
     areas = np.bincount(mine.ravel(), minlength=owned.n_cells + 1)[1:]
     kept = np.flatnonzero(areas >= at_least(mosaic.smallest))
@@ -84,14 +84,14 @@ def publish(
             shutil.copyfile(work.cells, temporary)
     replace_folder(work.labels, mosaic.labels)
     areas = work.areas
-    # The results are in their place: what cannot be deleted must not fail them.
+    # The results are complete: files that cannot be deleted must not make them fail.
     with contextlib.suppress(OutputError):
         work.throw_away()
     return MosaicResult(files, areas, plane.holes, plane.reason, tuple(notes), metadata)
 
 
 def look(overview: np.ndarray, seen: NormalizedPlane, core: Region, step: int) -> None:
-    """Take a block's share of the small copy of the plane."""
+    """Fill a block's share of the overview of the plane."""
     values, _ = seen.raw(core)
     first = [-part.start % step for part in core]
     share = values[first[0] :: step, first[1] :: step]
@@ -103,7 +103,7 @@ def look(overview: np.ndarray, seen: NormalizedPlane, core: Region, step: int) -
 
 
 def overview_step(shape: tuple[int, int]) -> int:
-    """Every how many pixels of the plane are in the small copy of it: as in the last level of the labels."""
+    """Return the step of the overview in pixels of the plane: as in the last level of the labels."""
     step = 1
     while max(-(-n // step) for n in shape) > SMALLEST_LEVEL:
         step *= 2
@@ -113,7 +113,7 @@ def overview_step(shape: tuple[int, int]) -> int:
 def _rows(
     mosaic: Mosaic, work: MosaicWork, seen: NormalizedPlane, window: Region, prediction: Prediction, mine: np.ndarray
 ) -> str:
-    """Lines of the table of cells, with places in the whole plane; the first block's with their names."""
+    """Return lines of the table of cells, with positions in the whole plane; the first block adds the header."""
     image, pixel_size = mosaic.image, mosaic.image.pixel_size
     raw, _ = seen.raw(window)
     channels = None

@@ -1,4 +1,4 @@
-"""A plane that is segmented block by block: what is asked for, and what becomes of it."""
+"""Request and result of a segmentation block by block."""
 
 from __future__ import annotations
 
@@ -12,30 +12,29 @@ import numpy as np
 
 from ..imaging.errors import ImageError, OutputError
 from ..imaging.image import Image, as_image
-from ..imaging.memory import free_bytes
+from ..imaging.memory import has_room
 from ..imaging.progress import Progress
 from ..imaging.read.finding import LABELS_ZARR_SUFFIX
-from ..imaging.tiles import Region
+from ..imaging.regions import Region
 from ..imaging.write.zarr_labels import read_zarr_metadata
 from ..network.versions import ModelVersion
 from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
+from ..segmentation.peak import peak_bytes
 from ..segmentation.recipe import Recipe
 
 if TYPE_CHECKING:
     from ..network.tile_maps import TileMaps
 
 BLOCK = 2048
-# Below this blocks need no less memory than one piece.
+# Below this size, blocks need as much memory as one piece.
 FEWEST_PIXELS = 4 * BLOCK * BLOCK
-# Above this a plane is always done in blocks: in one piece it would be magnified less than its cells need.
+# Above this size a plane is always done in blocks: in one piece it would be magnified less than its cells need.
 MOST_PIXELS = 150_000_000
-# What finding cells in one piece takes at its peak.
-BYTES_PER_PIXEL = 100
 OUTPUTS = ("labels", "cells", "submission")
 
 
 class TileHelpers(Protocol):
-    """Others who make tiles of a plane, such as the workers of a cluster."""
+    """Processes that help with the tiles of a plane, such as the workers of a cluster."""
 
     def begin(self, begun: Mapping[str, Any], maps: TileMaps) -> None:
         """Start to help with a plane, of which `survey.iter_survey` found out `begun`."""
@@ -68,15 +67,15 @@ class Mosaic:
     digest : str
         The recipe's.
     source : dict
-        What tells the image from another: its path, and size and time of its files when it was opened. Empty for an
-        array, of which nothing is resumed then.
+        Path of the image, and size and time of its files when it was opened. Empty for an array, of which nothing
+        is resumed.
     overwrite : bool
-        Also replace a folder in the place of the labels that no run of ours wrote.
+        Also replace a folder of that name that this package did not write.
     options : RunOptions
     side : int
         Of the blocks, in pixels.
     helpers : TileHelpers, optional
-        Others who make tiles too.
+        Processes that make tiles too.
     smallest : int
         Smallest area in pixels, once the typical diameter of the cells is known.
     """
@@ -96,12 +95,12 @@ class Mosaic:
 
     @property
     def labels(self) -> Path:
-        """Where the labels will be."""
+        """Path of the labels."""
         return self.out / f"{self.stem}{LABELS_ZARR_SUFFIX}"
 
     @classmethod
     def of(cls, image: Any, recipe: Recipe, out: Path, stem: str, **more: Any) -> Mosaic:
-        """Ask for an image, or an array of any kind, by a recipe.
+        """Build the request for an image, or an array of any kind.
 
         Raises
         ------
@@ -115,7 +114,7 @@ class Mosaic:
 
 @dataclass(frozen=True, eq=False)
 class MosaicResult:
-    """What became of it.
+    """Result of a segmentation block by block.
 
     Attributes
     ----------
@@ -128,7 +127,7 @@ class MosaicResult:
     reason : str
         Why the first of them could not be read.
     notes : tuple of str
-        What the person should know about how it was computed.
+        What the user should know about how it was computed.
     metadata : dict
         Provenance, as it is in the labels.
     """
@@ -147,34 +146,34 @@ class MosaicResult:
 
 
 def in_blocks(image: Image, options: RunOptions) -> bool:
-    """Whether a plane is to be done block by block: on demand, or because it is too large for one piece."""
+    """Whether a plane is segmented block by block: on demand, or because it is too large for one piece."""
     n_pixels = math.prod(image.shape_yx)
     if options.blocks or n_pixels > MOST_PIXELS:
         return True
-    return n_pixels > FEWEST_PIXELS and n_pixels * BYTES_PER_PIXEL > free_bytes()
+    return n_pixels > FEWEST_PIXELS and not has_room(peak_bytes(image.shape_yx))
 
 
 def check_possible(mosaic: Mosaic) -> None:
-    """See whether it can be done.
+    """Check whether a plane can be segmented block by block.
 
     Raises
     ------
     ImageError
-        Something is asked for that is not possible block by block.
+        An output or setting is not possible block by block.
     OutputError
-        There is a folder in the place of the labels that is none of ours.
+        There is a folder of that name that this package did not write.
     """
     title, recipe = mosaic.image.title, mosaic.recipe
     others = [name for name in mosaic.options.outputs if name not in OUTPUTS]
     if others:
         raise ImageError(
             f"{title} is segmented block by block, and then only {', '.join(OUTPUTS)} can be saved, but "
-            f"{', '.join(others)} was asked for too. Save it without that."
+            f"{', '.join(others)} was asked for too. Choose fewer outputs."
         )
     if recipe.accurate:
         raise ImageError(
             f"{title} is segmented block by block, where averaging over flips and magnifications (accurate) is not "
-            "possible. Leave it out."
+            "possible. Switch it off."
         )
     if mosaic.labels.exists() and not mosaic.overwrite:
         try:

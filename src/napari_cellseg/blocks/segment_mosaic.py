@@ -16,11 +16,11 @@ from ..imaging.errors import CellsegError, ImageError
 from ..imaging.lazy_plane import LazyPlane
 from ..imaging.progress import Progress
 from ..imaging.read.read import source_stamp
-from ..imaging.tiles import Region
+from ..imaging.regions import Region
 from ..imaging.write.zarr_labels import ZarrLabels
 from ..instances.blocks import Block, Owned, owned_cells, plan_blocks
 from ..instances.prediction import Prediction
-from .output import look, overview_step, publish, settle
+from .output import look, overview_step, publish, write_block
 from .plan import Mosaic, MosaicResult, check_possible, in_blocks
 from .survey import iter_survey, surveyed_maps
 from .work import MosaicWork
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Mosaic", "MosaicResult", "in_blocks", "iter_mosaic"]
 
-# What lies around a block is split with it, up to so many pixels where its cells are large.
+# Width of the margin that is split with a block, in pixels; the second holds where cells are large.
 MARGIN, MOST_MARGIN = 128, 1024
 _CHECKED_EVERY = 32
 
@@ -38,7 +38,7 @@ _CHECKED_EVERY = 32
 def iter_mosaic(mosaic: Mosaic) -> Generator[Progress, None, MosaicResult]:
     """Segment a plane block by block into an OME-Zarr label image and a table of cells.
 
-    What was begun earlier with the same recipe and the same image goes on. A part of the image that cannot be read is
+    A run of the same recipe and image that was stopped is resumed. A part of the image that cannot be read is
     taken as empty, and is in the result's `holes`.
 
     Yields
@@ -98,7 +98,7 @@ def iter_mosaic(mosaic: Mosaic) -> Generator[Progress, None, MosaicResult]:
         n_large += owned.cut
         look(overview, seen, block.core, step)
         work.keep_overview(overview)
-        settle(mosaic, work, labels, seen, window, prediction, owned)
+        write_block(mosaic, work, labels, seen, window, prediction, owned)
         if block.index + 1 < len(blocks):
             maps.forget_above(blocks[block.index + 1].core[0].start - margin)
         if block.index % _CHECKED_EVERY == _CHECKED_EVERY - 1:
@@ -108,7 +108,7 @@ def iter_mosaic(mosaic: Mosaic) -> Generator[Progress, None, MosaicResult]:
     if helpers is not None:
         helpers.end()
     yield Progress(len(blocks), len(blocks), "writing the results")
-    notes = [*maps.notes, *_said_of_large(n_large)]
+    notes = [*maps.notes, *_notes_on_large(n_large)]
     return publish(mosaic, work, labels, plane, maps, overview, notes)
 
 
@@ -168,7 +168,7 @@ def _margin(diameter: float | None) -> int:
     return min(MOST_MARGIN, max(MARGIN, math.ceil(4 * (diameter or 0))))
 
 
-def _said_of_large(n_blocks: int) -> list[str]:
+def _notes_on_large(n_blocks: int) -> list[str]:
     if not n_blocks:
         return []
     return [

@@ -1,4 +1,4 @@
-"""The one look at a whole plane before its blocks: how bright it is, and how large its cells are."""
+"""Survey a whole plane before its blocks: its brightness, and the size of its cells."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from ..network.tile_maps import TileMaps
     from ..network.versions import ModelVersion
 
-# Windows along each axis that the diameter is estimated from the most informative ones of.
+# Windows along each axis; the diameter is estimated from the most informative of them.
 WINDOWS = 16
 
 
 def iter_survey(mosaic: Mosaic, plane: LazyPlane) -> Generator[Progress, None, dict[str, Any]]:
-    """Look at the whole plane once.
+    """Survey the whole plane once.
 
     Returns
     -------
@@ -81,7 +81,7 @@ def surveyed_maps(
     plane: LazyPlane, begun: Mapping[str, Any], model: ModelVersion, folder: Path, device: str, *,
     strict: bool = False, tile: int | None = None,
 ) -> TileMaps:  # fmt: skip
-    """Return the maps of a plane, by what `iter_survey` found out about it; see `network.tile_maps`."""
+    """Return the maps of a plane, by the result of `iter_survey`; see `network.tile_maps`."""
     from ..network.predict import TILE
     from ..network.tile_maps import NormalizedPlane, TileMaps
 

@@ -1,4 +1,4 @@
-"""What a segmentation block by block has done so far, on the disk: it goes on where it was stopped or killed."""
+"""State of a segmentation block by block on the disk, from which a stopped run is resumed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class MosaicWork:
     """
 
     def __init__(self, out: Path, stem: str, key: Mapping[str, Any]) -> None:
-        # A suffix, for an image may be called as the folder of others.
+        # The suffix keeps it apart from the folder of other images.
         self.folder = out / PLACE / f"{stem}.work"
         self._key = json.loads(json.dumps({"version": _VERSION, **jsonable(key)}))
         self.begun: dict[str, Any] | None = None
@@ -64,7 +64,7 @@ class MosaicWork:
         self.begun = state["begun"]
         self._recover()
         if self.n_blocks and (not self.labels.exists() or self.cells.stat().st_size < self._n_bytes):
-            # Killed in the moment between handing over the results and deleting this folder.
+            # The run was killed between publishing the results and deleting this folder.
             self.begin_anew()
 
     @property
@@ -88,12 +88,12 @@ class MosaicWork:
         return np.array(self._areas, np.int64)
 
     def begin(self, found: Mapping[str, Any]) -> None:
-        """Write down what was found out about the whole image."""
+        """Record what was found out about the whole image."""
         self.begun = json.loads(json.dumps(jsonable(found)))
         write_json(self.folder / "state.json", {"key": self._key, "begun": self.begun})
 
     def finish_block(self, areas: np.ndarray, rows: str) -> None:
-        """Write down that the next block is finished: its labels are in their place.
+        """Record that the next block is finished, after its labels were written.
 
         Parameters
         ----------
@@ -110,14 +110,14 @@ class MosaicWork:
         self._take(line)
 
     def overview(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-        """The small copy of the plane, which is filled block by block."""
+        """Return the overview of the plane, which is filled block by block."""
         try:
             return np.load(self._overview, allow_pickle=False)
         except (OSError, ValueError):
             return np.zeros(shape, dtype)
 
     def keep_overview(self, overview: np.ndarray) -> None:
-        """Write down the small copy of the plane as far as it is filled."""
+        """Save the overview of the plane as far as it is filled."""
         with atomic_path(self._overview) as temporary:
             np.save(temporary, overview, allow_pickle=False)
 
@@ -126,7 +126,7 @@ class MosaicWork:
         return self.folder / "overview.npy"
 
     def begin_anew(self) -> None:
-        """Forget what was done."""
+        """Discard all finished blocks."""
         self.throw_away()
         make_folder(self.folder)
         self.begun = None
@@ -147,7 +147,7 @@ class MosaicWork:
         return state if isinstance(state, dict) and "begun" in state else None
 
     def _recover(self) -> None:
-        """Read the lines that were written whole, and cut off what no line speaks of."""
+        """Read the complete lines, and cut off the rest of the files that no line describes."""
         path = self.folder / "blocks.jsonl"
         if not path.exists():
             path.touch()

@@ -217,7 +217,7 @@ class _Words:
             bar.set_postfix_str(f"{event.message} {event.done / event.total:.0%}" if event.total else event.message)
         elif isinstance(event, events.RowDone):
             self._row(event.row)
-        elif isinstance(event, events.Note):
+        elif isinstance(event, events.BatchNote):
             bar.write(event.text, file=sys.stderr)
         elif isinstance(event, events.BatchSummary):
             bar.close()

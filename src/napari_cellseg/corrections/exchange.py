@@ -38,7 +38,8 @@ def export_corrections(
     """
     with view.corrected.corrections.lock:
         labels, record = view.labels(), record_of(view)
-    write_labels(path, labels, metadata={**(metadata or {}), KEY: record}, pixel_size=pixel_size)
+    provenance = {**(metadata or {}), "corrected": True, KEY: record}
+    write_labels(path, labels, metadata=provenance, pixel_size=pixel_size)
 
 
 def record_of(view: CellView) -> dict[str, Any]:

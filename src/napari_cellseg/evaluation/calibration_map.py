@@ -1,4 +1,4 @@
-"""How good every threshold and smallest size is, for the count or for AP: 256 thresholds, all sizes, in seconds."""
+"""Map the error of the count, or AP, over 256 thresholds and all smallest sizes, in seconds."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from scipy import ndimage as ndi
 from ..imaging.errors import DatasetError, ModelError, ParamsError
 from ..imaging.progress import Progress
 from ..imaging.write.write import write_json
-from ..instances.components import component_counts
 from ..instances.levels import threshold_level
-from ..instances.surface import count_surface, overlaps, precision_surface
-from ..network.versions import CALIBRATION_FILE, ModelVersion, set_defaults, usual_min_size
+from ..network.versions import CALIBRATION_FILE, ModelVersion, set_defaults
 from ..segmentation.segmented import Segmented
 from ..training.data.datasets import Sample
 from ..training.data.hold_out import keep_inside, reviewed_area
-from .evaluate import COUNTINGS, STANDARD_IOUS
+from .evaluate import COUNTINGS
+from .surfaces import Surfaces
 
 GOALS = ("count", "ap")
 _TOLERANCE = {"count": 0.01, "ap": 0.002}  # settings whose figure is that near to the best one, relatively, are as good
@@ -69,11 +68,11 @@ class CalibrationMap:
 
     @property
     def figure(self) -> str:
-        """The figure's name, for people."""
+        """Name of the figure, for display."""
         return "mean count error, cells" if self.goal == "count" else "AP (IoU .5 to .9)"
 
     def at(self, threshold: float, min_size: int) -> float:
-        """The figure at the setting of the map that is nearest to this one."""
+        """Return the figure at the setting of the map that is nearest to this one."""
         row = int(np.abs(self.thresholds - threshold).argmin())
         return float(self.values[row, int(np.abs(self.sizes - min_size).argmin())])
 
@@ -121,7 +120,7 @@ class CalibrationMap:
 
 
 def store_calibration(found: CalibrationMap, model: ModelVersion) -> ModelVersion:
-    """Make what was chosen a model's defaults, and keep the map with it; labels made before stay as they are.
+    """Make the chosen setting a model's defaults, and save the map with it; earlier labels stay as they are.
 
     Raises
     ------
@@ -144,7 +143,7 @@ def store_calibration(found: CalibrationMap, model: ModelVersion) -> ModelVersio
 
 
 def read_calibration(folder: Path) -> CalibrationMap | None:
-    """Read what calibration left in a model version; None where it was never done.
+    """Read the calibration map of a model version; None where there is none.
 
     Raises
     ------
@@ -203,42 +202,34 @@ def iter_calibration_map(
         )
     if goal == "ap" and counting != "cells":
         raise ParamsError("AP is calibrated on cells only. Choose the goal count, or count cells.")
-    areas = [reviewed_area(sample) for sample in samples]
-    true = [keep_inside(sample.labels, area) for sample, area in zip(samples, areas, strict=True)]
+    true = [keep_inside(sample.labels, reviewed_area(sample)) for sample in samples]
     sizes_true = np.concatenate([a[a > 0] for a in (np.bincount(t.ravel())[1:] for t in true)] or [np.zeros(0, int)])
     if not len(sizes_true):
         raise DatasetError("No image to calibrate on holds a cell. Give images with labelled cells.")
     first = predicted[0]
     before = first.recipe.smallest(first.model, None)
     max_size = max(int(np.median(sizes_true)), _SMALLEST_REACH, before)
-    # A default beyond what suits an image counts as that: beyond the largest of these there is nothing to choose.
-    limits = [usual_min_size(max_size, segmented.prediction.diameter) for segmented in predicted]
+    images = [Surfaces(sample, segmented, max_size) for sample, segmented in zip(samples, predicted, strict=True)]
     total, default = np.zeros((256, max_size + 1)), 0.0
-    # What costs: a count's error, or what is missing of AP.
+    # Costs are the error of a count, or minus AP.
     sign = 1 if goal == "count" else -1
     each: list[np.ndarray] = []
     few = total.size * len(true) <= _MOST_VALUES
-    for i, (labels, area, segmented, limit) in enumerate(zip(true, areas, predicted, limits, strict=True)):
+    for i, image in enumerate(images):
         yield Progress(i, len(true), "calibrating")
-        reviewed = None if area.all() else area
-        if goal == "ap":
-            surface = precision_surface(overlaps(segmented.instances, labels, reviewed), max_size, STANDARD_IOUS)
-        else:
-            if counting == "components":
-                counts = component_counts(segmented.prediction.probability, max_size, reviewed)
-            else:
-                counts = count_surface(segmented.instances, max_size, reviewed)
-            surface = np.abs(counts - np.count_nonzero(np.unique(labels)))
-        # A size that was asked for is meant for every image, unlike one of the map.
+        surface = image.precision() if goal == "ap" else image.count_error(counting)
+        # A size of the recipe holds for every image; a size of the map is a default, which small cells lower.
+        segmented = image.segmented
         default += float(surface[threshold_level(segmented.threshold), segmented.min_size])
-        surface = surface[:, np.minimum(np.arange(max_size + 1), limit)]
+        surface = image.as_default(surface)
         total += surface
         if few:
             each.append((sign * surface).astype(np.float32))
     values = total / len(true)
     yield Progress(len(true), len(true), "calibrating")
     good = as_good_as_the_best(sign * values, each, _TOLERANCE[goal])
-    good[:, max(limits) + 1 :] = False
+    # A default larger than what suits the image of the largest cells has no effect.
+    good[:, max(image.limit for image in images) + 1 :] = False
     level, size = middle_of(good, sign * values)
     start = (first.threshold, before, default / len(true))
     thresholds = np.arange(256) / 255
@@ -249,7 +240,7 @@ def iter_calibration_map(
 
 
 def as_good_as_the_best(cost: np.ndarray, each: Sequence[np.ndarray], tolerance: float) -> np.ndarray:
-    """Settings whose cost is near to the lowest, or that some images cannot tell from it.
+    """Return the settings whose cost is near to the lowest, or not significantly above it.
 
     Parameters
     ----------
@@ -281,7 +272,7 @@ def as_good_as_the_best(cost: np.ndarray, each: Sequence[np.ndarray], tolerance:
         second += worse.astype(np.float64) ** 2
     mean = first / n
     error = np.sqrt(np.maximum(second / n - mean**2, 0) / (n - 1))
-    # The difference's own error alone would let in what is far worse, but in one image only.
+    # The error of the difference alone would admit settings that are far worse in a single image.
     return good | (mean <= np.minimum(error, own) - 1e-9)
 
 
@@ -290,7 +281,7 @@ def middle_of(good: np.ndarray, cost: np.ndarray) -> tuple[int, int]:
 
     Of equally deep ones that of the lowest cost, then the one nearest to the middle row and the first column.
     """
-    # Beyond the map nothing is known, so that its edges end a region.
+    # The edges of the map end a region, because nothing is known beyond them.
     depth = ndi.distance_transform_edt(np.pad(good, 1))[1:-1, 1:-1]
     rows, columns = np.nonzero(depth >= depth.max() - 1e-9)
     order = np.lexsort((columns, np.abs(rows - (len(cost) - 1) / 2), cost[rows, columns]))
@@ -298,5 +289,5 @@ def middle_of(good: np.ndarray, cost: np.ndarray) -> tuple[int, int]:
 
 
 def _spread(n: int, wanted: int) -> np.ndarray:
-    """About `wanted` of n places, evenly, both ends among them."""
+    """Return about `wanted` of n places, evenly spaced, both ends included."""
     return np.unique(np.linspace(0, n - 1, min(n, wanted)).round().astype(int))

@@ -1,4 +1,4 @@
-"""Which cells a new version sees otherwise than the old one, and pictures of them."""
+"""Find the cells that a new version draws differently, and make pictures of them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PICTURES_FILE = "changes.npz"
 N_PICTURES = 24
 MARGIN = 12
 LARGEST = 160
-# Two cells have to do with each other from this overlap on, and are the same from that on.
+# Overlaps from which two cells are related, and from which they are the same.
 TOUCHING, SAME = 0.1, 0.7
 _PLANES = ("image", "truth", "old", "new")
 
@@ -52,7 +52,7 @@ class CellChange:
 
 @dataclass(frozen=True, eq=False)
 class ChangePicture:
-    """A change with what is around it: raw image, true, old and new labels, all of one crop at `origin` (y, x)."""
+    """A change with its surroundings: raw image, true, old and new labels, all of one crop at `origin` (y, x)."""
 
     change: CellChange
     image: np.ndarray
@@ -63,7 +63,7 @@ class ChangePicture:
 
 
 def changes_of(sample: Sample, part: str, truth: np.ndarray, old: np.ndarray, new: np.ndarray) -> list[ChangePicture]:
-    """Find what differs between two label images of a sample.
+    """Find the differences between two label images of a sample.
 
     Parameters
     ----------
@@ -130,7 +130,7 @@ def _picture(
 
 
 def _nearness(truth: np.ndarray, found: np.ndarray) -> float:
-    """How well cells match in a small window, 0 to 1: sum of the best overlaps over the number of cells of either."""
+    """Return how well cells match in a small window, 0 to 1: sum of best overlaps per cell of either."""
     iou = iou_matrix(truth, found)
     n_true, n_found = iou.shape
     if not n_true and not n_found:
@@ -151,7 +151,7 @@ def write_pictures(folder: Path, pictures: Sequence[ChangePicture]) -> None:
 
 
 def read_pictures(folder: Path) -> list[ChangePicture]:
-    """Read the pictures beside a version; none where there are none.
+    """Read the pictures in a version's folder; an empty list where there are none.
 
     Raises
     ------

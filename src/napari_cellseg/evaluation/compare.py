@@ -1,4 +1,4 @@
-"""Old against new: is a fine-tuned version better on what was held out, and what did it forget?"""
+"""Compare a fine-tuned version with its parent: on held-out images, and on general ones that it may have forgotten."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 
 from ..imaging.errors import CellsegError
-from ..imaging.image import as_image
-from ..imaging.progress import Progress, drain
+from ..imaging.progress import Progress
 from ..imaging.write.write import write_json
 from ..instances.metrics import MatchResult, match, summarize
 from ..network.versions import ModelVersion
 from ..segmentation.recipe import Recipe
-from ..segmentation.segment import iter_predict_image
 from ..training.data.datasets import Sample
 from ..training.data.hold_out import HeldOut, keep_inside, reviewed_area
 from .changes import CellChange, ChangePicture, changes_of, read_pictures, write_pictures
+from .evaluate import predict_sample
 
 __all__ = [
     "CellChange", "ChangePicture", "Comparison", "SetFigures", "iter_compare", "read_comparison", "read_pictures",
@@ -29,7 +28,7 @@ __all__ = [
 
 COMPARISON_FILE = "comparison.json"
 IOUS = (0.5, 0.6, 0.7, 0.8, 0.9)
-# What falls by less than this is within what another random seed would change.
+# A smaller change than this is within what another random seed would give.
 TOLERANCE = 0.01
 GENERAL_TOLERANCE = 0.02
 KIND_TOLERANCE = 0.04
@@ -38,7 +37,7 @@ COUNT_TOLERANCE = 0.05
 
 @dataclass(frozen=True)
 class SetFigures:
-    """How the old and the new version do on a set of images.
+    """Figures of the old and the new version on a set of images.
 
     Parameters
     ----------
@@ -60,7 +59,7 @@ class SetFigures:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """The guard's verdict on a new version.
+    """Whether a new version is at least as good as its parent, and why.
 
     Parameters
     ----------
@@ -115,7 +114,7 @@ class Comparison:
 def iter_compare(
     old: ModelVersion, new: ModelVersion, parts: HeldOut, general: Sequence[Sample], device: str = "auto"
 ) -> Generator[Progress, None, Comparison]:
-    """Predict what was held out, and general samples, with both versions and compare.
+    """Predict held-out and general samples with both versions, and compare.
 
     Only cells that lie more than half inside the reviewed area count, true and predicted ones alike.
 
@@ -147,8 +146,7 @@ def iter_compare(
             found = {}
             for side, model in (("old", old), ("new", new)):
                 yield Progress(n_done, n_total, "comparing")
-                image = as_image(sample.image, "YXC"[: sample.image.ndim], rgb=sample.image.ndim == 3, name=sample.name)
-                segmented = drain(iter_predict_image(image, Recipe(model=str(model.path)), device))
+                segmented = predict_sample(sample, Recipe(model=str(model.path)), device)
                 found[side] = keep_inside(segmented.labels().astype(np.int32), area)
                 matches.setdefault((part, side), []).append(match(true, found[side], IOUS))
                 n_done += 1
@@ -167,7 +165,7 @@ def iter_compare(
 
 
 def write_comparison(folder: Path, comparison: Comparison) -> None:
-    """Write a comparison, and pictures of the cells that changed most, beside the new version."""
+    """Write a comparison, and pictures of the cells that changed most, into the new version's folder."""
     write_pictures(folder, comparison.pictures)
     write_json(folder / COMPARISON_FILE, comparison.to_dict())
 
@@ -221,7 +219,7 @@ def _worse_held_out(figures: SetFigures) -> list[str]:
         return []
     reasons = []
     old, new = figures.old, figures.new
-    # Half a cell: where a handful is held out, one more or less is chance.
+    # Half a cell: with a handful of held-out cells, one more or less is chance.
     tolerance = max(TOLERANCE, 0.5 / max(figures.n_cells, 1))
     for name, title in (("f1", "F1 at IoU .5"), ("ap", "average precision")):
         if new[name] < old[name] - tolerance:

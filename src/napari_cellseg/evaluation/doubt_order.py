@@ -1,4 +1,4 @@
-"""Does the doubt find the errors? Looking at cells in its order against looking at them in any order."""
+"""Measure how well doubt finds errors: reviewing cells by falling doubt against any order."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ REVIEW_FILE = "review.json"
 ERROR_IOUS = (0.5, 0.7)
 LOOKED = 100  # cells looked at
 PART = 0.2  # of each image's cells, looked at image by image
-OFFERED = 0.3  # a place is offered as missed cell from this chance on
+OFFERED = 0.3  # chance from which a place is offered as a missed cell
 
 
 @dataclass(frozen=True, eq=False)
 class ImageReview:
-    """Doubt about the cells of one image, beside the truth.
+    """Doubt about the cells of one image, together with the truth.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class ImageReview:
 
 
 def best_overlap(labels_true: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Highest IoU of every true cell, and of every predicted cell, each in the order of rising ids."""
+    """Return the highest IoU of every true cell, and of every predicted cell, each in the order of rising ids."""
     iou = iou_matrix(labels_true, labels)
     of_true, of_predicted = np.zeros(iou.shape[0]), np.zeros(iou.shape[1])
     pairs = iou.tocoo()
@@ -59,7 +59,7 @@ def best_overlap(labels_true: np.ndarray, labels: np.ndarray) -> tuple[np.ndarra
 
 
 def lost_cells(labels_true: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """True labels without the cells that a predicted cell fits (IoU .5)."""
+    """Return the true labels without the cells that a predicted cell fits (IoU .5)."""
     of_true, _ = best_overlap(labels_true, labels)
     ids = np.unique(labels_true[labels_true > 0])
     result: np.ndarray = np.where(np.isin(labels_true, ids[of_true < ERROR_IOUS[0]]), labels_true, 0)
@@ -67,7 +67,7 @@ def lost_cells(labels_true: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def review_image(sample: Sample, segmented: Segmented, threshold: float, min_size: int) -> ImageReview:
-    """Doubt about one image's cells and how well they fit the truth."""
+    """Compute the doubt about one image's cells and how well they fit the truth."""
     instances = segmented.instances
     labels = instances.labels(threshold, min_size)
     about: Doubt = doubt(instances, segmented.prediction, segmented.model.split, threshold, min_size)
@@ -90,7 +90,7 @@ def review(
     threshold: float | None = None,
     min_size: int | None = None,
 ) -> list[ImageReview]:
-    """`review_image` for every image, at the given settings (None: the recipe's or the model's)."""
+    """Apply `review_image` to every image, at the given settings (None: the recipe's or the model's)."""
     return [
         review_image(
             sample,
@@ -103,7 +103,7 @@ def review(
 
 
 def summarize_review(reviews: Sequence[ImageReview]) -> dict[str, Any]:
-    """Figures over all images and per kind, JSON-able.
+    """Return figures over all images and per kind, JSON-able.
 
     For each of `ERROR_IOUS` (a cell is wrong when no true cell overlaps it that much): ``wrong`` cells, and of the
     first `LOOKED` cells of one queue of all images how many were wrong by doubt, in any order (the mean of all orders)
@@ -162,7 +162,7 @@ def _auc(score: np.ndarray, wrong: np.ndarray) -> float | None:
 
 
 def review_table(summary: dict[str, Any]) -> str:
-    """The figures as a Markdown table, one row per kind and kind of error."""
+    """Return the figures as a Markdown table, one row per kind and kind of error."""
     lines = [
         "| images | wrong below IoU | cells | wrong | wrong of the first 100: by doubt | in any order | at best "
         f"| errors in the first {PART:.0%} of each image | AUC |",

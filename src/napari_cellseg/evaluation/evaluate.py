@@ -1,4 +1,4 @@
-"""How good a model is on images with known cells, and the thresholds that suit it best."""
+"""Score a model on images with known cells."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ImageScore:
 
     @property
     def count_error(self) -> int:
-        """Cells found less those that are there."""
+        """Number of predicted cells minus number of true cells."""
         return self.match.n_pred - self.match.n_true
 
     def to_dict(self) -> dict[str, Any]:
@@ -118,12 +118,12 @@ class Evaluation:
 
 
 def pixels_of(scores: Sequence[ImageScore]) -> PixelCounts:
-    """Sum up the pixels of some images."""
+    """Sum the pixel counts of some images."""
     return reduce(add, (s.pixels for s in scores))
 
 
 def summarize_scores(scores: Sequence[ImageScore]) -> dict[str, Any]:
-    """Figures for a set of images, JSON-able.
+    """Return the figures of a set of images, JSON-able.
 
     Returns
     -------
@@ -156,7 +156,7 @@ def _curves(pixels: PixelCounts) -> dict[str, Any]:
 
 
 def in_squares(samples: Sequence[Sample], side: int) -> list[Sample]:
-    """Cut samples into squares that share no pixel, each an image of its own; what is left at the ends is dropped.
+    """Cut samples into squares that share no pixel; the rest at the borders is dropped.
 
     Raises
     ------
@@ -179,21 +179,27 @@ def in_squares(samples: Sequence[Sample], side: int) -> list[Sample]:
     return squares
 
 
+def predict_sample(sample: Sample, recipe: Recipe, device: str = "auto") -> Segmented:
+    """Run the network on the image of a sample."""
+    image = as_image(sample.image, "YXC"[: sample.image.ndim], rgb=sample.image.ndim == 3, name=sample.name)
+    return drain(iter_predict_image(image, recipe, device))
+
+
 def iter_predict_samples(
     samples: Sequence[Sample], recipe: Recipe, device: str = "auto"
 ) -> Generator[Progress, None, list[Segmented]]:
     """Predict every sample once; thresholds can then be tried at no cost."""
     if not samples:
-        raise DatasetError("There is no image to evaluate on. Give a dataset, or a split that leaves some out.")
+        raise DatasetError("There is no image to evaluate on. Give a dataset, or a split that holds some out.")
     results = []
     for i, sample in enumerate(samples):
-        results.append(drain(iter_predict_image(as_image(sample.image, name=sample.name), recipe, device)))
+        results.append(predict_sample(sample, recipe, device))
         yield Progress(i + 1, len(samples), f"predicting {sample.name[:12]}")
     return results
 
 
 def as_default(predicted: Sequence[Segmented], threshold: float, min_size: int) -> list[Segmented]:
-    """Return predictions as they are when a threshold and min_size are the model's defaults and nobody chose others."""
+    """Return predictions as if a threshold and min_size were the model's defaults and the recipe chose no others."""
     return [
         replace(
             segmented,
@@ -219,7 +225,7 @@ def score(
         Only pixels in a sample's reviewed area count, and cells that lie more than half inside, true and predicted
         ones alike.
     threshold, min_size : optional
-        None: as each prediction's own recipe and model say.
+        None takes those of each prediction's recipe and model.
     counting : {'cells', 'components'}
         What a cell is: as the sliders show them, or every connected component of the foreground, which makes one of
         cells that touch.

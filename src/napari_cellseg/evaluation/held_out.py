@@ -1,4 +1,4 @@
-"""What a version was checked on: its figures, and the images themselves, read again. No Qt; torch only to predict."""
+"""Figures of a version on its held-out images, and these images, read again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from ..imaging.errors import CellsegError
-from ..imaging.image import as_image
 from ..imaging.progress import drain
 from ..network.versions import METRICS_FILE, TRAINING_FILE, ModelVersion
 from ..training.data.fitting import divide
@@ -35,7 +34,7 @@ class HeldOutRow:
 
 @dataclass(frozen=True)
 class HeldOutFigures:
-    """How good a version is on images that it did not learn from: figures over all, and images, the worst first."""
+    """Figures of a version on images that it did not learn from: over all, and of each image, the worst first."""
 
     n_images: int
     n_cells: int
@@ -44,7 +43,7 @@ class HeldOutFigures:
 
 
 def read_figures(folder: Path) -> HeldOutFigures | None:
-    """Read the figures that a training has left; None where there are none, or none that can be read."""
+    """Read the figures that a training saved; None where there are none, or none that can be read."""
     metrics = _read_json(folder / METRICS_FILE)
     try:
         total = metrics["all"]
@@ -67,7 +66,7 @@ def read_figures(folder: Path) -> HeldOutFigures | None:
 
 
 def can_be_opened(folder: Path) -> bool:
-    """Whether a training's record says which dataset its images are of."""
+    """Whether a training's record names the dataset of its images."""
     return bool((_read_json(folder / TRAINING_FILE).get("data") or {}).get("dataset"))
 
 
@@ -77,11 +76,11 @@ def held_out_samples(folder: Path) -> list[Sample]:
     Raises
     ------
     CellsegError
-        If the version does not say where they are, or they are not there any more.
+        If the version does not name them, or they are gone.
     """
     data = _read_json(folder / TRAINING_FILE).get("data") or {}
     if not data.get("dataset"):
-        raise CellsegError(f"{folder.name} does not say which images it was checked on, so they cannot be opened.")
+        raise CellsegError(f"{folder.name} names no images that it was checked on. Train again with images held out.")
     loaded = drain(iter_load(data["dataset"], data.get("groups"), masks=data.get("masks")))
     kinds = data.get("kinds") or []
     samples = [s for s in loaded.samples if not kinds or s.kind in kinds]
@@ -107,11 +106,9 @@ def held_out_names(model: ModelVersion) -> set[str]:
 def predict(sample: Sample, version: ModelVersion) -> np.ndarray:
     """Return the cells that a version finds in an image, with its own thresholds."""
     from ..segmentation.recipe import Recipe
-    from ..segmentation.segment import iter_predict_image
+    from .evaluate import predict_sample
 
-    recipe = Recipe(model=str(version.path))
-    segmented = drain(iter_predict_image(as_image(sample.image, name=sample.name), recipe))
-    labels: np.ndarray = segmented.labels().astype(np.int32)
+    labels: np.ndarray = predict_sample(sample, Recipe(model=str(version.path))).labels().astype(np.int32)
     return labels
 
 

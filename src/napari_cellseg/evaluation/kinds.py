@@ -19,7 +19,7 @@ _BRIGHT, _COLOUR = FEATURES.index("bright ground"), FEATURES.index("colour")
 
 @dataclass(frozen=True, eq=False)
 class Kinds:
-    """Which kind each image is; a person may change any of it in the table.
+    """The kind of each image; the user may edit it in the table.
 
     Parameters
     ----------
@@ -101,14 +101,14 @@ def _clusters(features: np.ndarray, k: int, seed: int) -> np.ndarray:
     from sklearn.cluster import KMeans
 
     points = features * KIND_WEIGHTS
-    # Images that look the same can't be parted: more clusters than different images would be empty.
+    # There cannot be more clusters than different images: they would be empty.
     k = min(k, len(np.unique(points.round(9), axis=0)))
     result: np.ndarray = KMeans(k, n_init=20, random_state=seed).fit_predict(points)
     return result
 
 
 def _named(features: np.ndarray, clusters: np.ndarray) -> list[str]:
-    """Names of the kinds by ground and colour; of one name the larger cluster comes first."""
+    """Return names of the kinds by ground and colour; of one name the larger cluster comes first."""
     names: dict[int, str] = {}
     taken: dict[str, int] = {}
     for cluster in np.argsort(-np.bincount(clusters), kind="stable"):
@@ -124,7 +124,7 @@ def _named(features: np.ndarray, clusters: np.ndarray) -> list[str]:
 
 @dataclass(frozen=True)
 class KindAgreement:
-    """How kinds agree with those that a person gave.
+    """Agreement of kinds with those that the user gave.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ class KindAgreement:
     accuracy : float
         Share of images in the right kind, when each kind is matched to the one it fits best.
     crossed : dict of str to dict of str to int
-        Images by the person's kind, then by ours.
+        Images by the given kind, then by the found one.
     """
 
     n_images: int
@@ -144,20 +144,20 @@ class KindAgreement:
     crossed: dict[str, dict[str, int]]
 
 
-def compare_kinds(ours: Mapping[str, str], theirs: Mapping[str, str]) -> KindAgreement | None:
-    """Compare kinds by image name with a person's; None where no image is in both."""
+def compare_kinds(found: Mapping[str, str], given: Mapping[str, str]) -> KindAgreement | None:
+    """Compare found kinds with given ones by image name; None where no image is in both."""
     from scipy.optimize import linear_sum_assignment
     from sklearn.metrics import adjusted_rand_score
 
-    both = sorted(name for name in set(ours) & set(theirs) if theirs[name])
+    both = sorted(name for name in set(found) & set(given) if given[name])
     if not both:
         return None
-    rows, columns = sorted({theirs[name] for name in both}), sorted({ours[name] for name in both})
+    rows, columns = sorted({given[name] for name in both}), sorted({found[name] for name in both})
     crossed = np.zeros((len(rows), len(columns)), int)
     for name in both:
-        crossed[rows.index(theirs[name]), columns.index(ours[name])] += 1
+        crossed[rows.index(given[name]), columns.index(found[name])] += 1
     matched = int(crossed[linear_sum_assignment(-crossed)].sum())
-    rand = float(adjusted_rand_score([theirs[name] for name in both], [ours[name] for name in both]))
+    rand = float(adjusted_rand_score([given[name] for name in both], [found[name] for name in both]))
     named = {row: dict(zip(columns, map(int, line), strict=True)) for row, line in zip(rows, crossed, strict=True)}
     return KindAgreement(len(both), rand, matched / len(both), named)
 

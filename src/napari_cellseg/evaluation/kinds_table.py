@@ -1,4 +1,4 @@
-"""Which kind each image of a dataset is, as a person edits it; kept as a table that a training reads. No Qt."""
+"""The kind of each image of a dataset, edited by the user and saved as a table that a training reads."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class KindTable:
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
     def shares(self) -> dict[str, float]:
-        """How often each kind is learned from; as often as there are images where nobody said otherwise."""
+        """How often each kind is learned from: by default in proportion to its images."""
         return {kind: self.weights.get(kind, n / len(self.images)) for kind, n in self.counts().items()}
 
     def chosen_weights(self) -> dict[str, float]:
@@ -52,7 +52,7 @@ class KindTable:
         return {kind: round(share, 6) for kind, share in self.shares().items()}
 
     def renamed(self, old: str, new: str) -> KindTable:
-        """Call a kind otherwise; the name of another kind makes one of both.
+        """Rename a kind; with the name of another kind the two are merged.
 
         Raises
         ------
@@ -111,9 +111,9 @@ class KindTable:
         write_table(path, {"image_id": self.images, "kind": self.kinds, "group": self.groups})
 
     def keep(self, data: DataChoice, base: Path | None = None) -> Path:
-        """Write the table among the person's own files.
+        """Write the table into the user folder.
 
-        Each content has a file of its own, so that a training that was stopped finds what it began with.
+        Each content has its own file, so that a training that was stopped finds the table it began with.
         """
         content = "\n".join(",".join(row) for row in zip(self.images, self.kinds, self.groups, strict=True))
         folder, stem = _kept(data, base)
@@ -145,14 +145,14 @@ def iter_by_looks(samples: Sequence[Sample], k: int) -> Generator[Progress, None
     try:
         kinds = yield from iter_kinds(((s.name, s.image, s.group) for s in samples), len(samples), k)
     except (RuntimeError, MemoryError) as error:
-        # Workers of superqt drop a RuntimeError without a word.
+        # Workers of superqt drop a RuntimeError silently.
         raise CellsegError(f"{type(error).__name__}: {error}. Close other programs, or use fewer images.") from error
     return KindTable(kinds.images, kinds.kinds, kinds.groups, {})
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where kinds come from: a table on the disk, or with neither `path` nor `given` how the images look."""
+    """A source of kinds: a table on the disk, or, with neither `path` nor `given`, the look of the images."""
 
     title: str
     path: Path | None = None
@@ -170,7 +170,7 @@ class Source:
 
 
 def sources(data: DataChoice, loaded: Loaded, chosen: Path | None, base: Path | None = None) -> list[Source]:
-    """Return where kinds can come from, what is to be shown first at the first place."""
+    """Return the possible sources of kinds, the preferred one first."""
     found = [] if chosen is None else [Source(_title(chosen, data, base), chosen)]
     if any(sample.kind for sample in loaded.samples):
         found.append(Source("groups.csv of the images", None, True))
@@ -188,7 +188,7 @@ def _title(path: Path, data: DataChoice, base: Path | None) -> str:
 
 
 def _kept(data: DataChoice, base: Path | None) -> tuple[Path, str]:
-    """Folder and beginning of the names of the tables that are kept for a dataset."""
+    """Return folder and beginning of the names of the tables that are saved for a dataset."""
     stem = re.sub(r"[^\w.-]", "_", data.name)
     return base or user_home() / "kinds", f"{stem}-{_hash(str(data.path.absolute()))}-"
 

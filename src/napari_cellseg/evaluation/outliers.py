@@ -1,4 +1,4 @@
-"""Images of a batch that stand out, and why, so that a person looks at them first."""
+"""Find images of a batch that stand out, and why, so that the user reviews them first."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 
 from ..results.rows import BatchRow
 
-LEAST = 8  # images; of fewer, nobody can say what is usual
+LEAST = 8  # images; with fewer it is unknown what is usual
 CUT = 3.5  # robust standard deviations (Iglewicz & Hoaglin 1993)
 _MAD_TO_SD = 1.4826
-# What differs between images without anything being wrong: a tenth (of a count, of a size), one twentieth of doubt.
+# Differences between images that are harmless: a tenth (of a count, of a size), one twentieth of doubt.
 _USUAL_SHARE, _USUAL_DOUBT = 0.1, 0.05
 # Standard deviation from cell to cell, of the logarithm of the area and of the doubt: few cells vary more.
 _AREA_SPREAD, _DOUBT_SPREAD = 0.6, 0.25
@@ -21,7 +21,7 @@ _AREA_SPREAD, _DOUBT_SPREAD = 0.6, 0.25
 
 @dataclass(frozen=True)
 class StandOut:
-    """An image that is unlike the others of its batch.
+    """An image that differs from the others of its batch.
 
     Attributes
     ----------
@@ -117,7 +117,7 @@ def _by_doubt(rows: Sequence[BatchRow]) -> list[tuple[int, float, str]]:
 
 
 def _distances(values: np.ndarray, least: float | np.ndarray) -> np.ndarray:
-    """Signed distance of each value from the median, in robust standard deviations of at least `least`."""
+    """Return the signed distance of each value from the median, in robust standard deviations of at least `least`."""
     away = values - np.median(values)
     scores: np.ndarray = away / np.maximum(_MAD_TO_SD * np.median(np.abs(away)), least)
     return scores

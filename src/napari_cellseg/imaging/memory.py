@@ -20,6 +20,11 @@ def free_bytes() -> int:
     return min(psutil.virtual_memory().available, _left_in_container(), _left_to_process())
 
 
+def has_room(n_bytes: int) -> bool:
+    """Whether this process may take so many bytes more."""
+    return n_bytes <= free_bytes()
+
+
 def check_room(n_bytes: int, title: str, shape: tuple[int, ...] | None = None) -> None:
     """Raise MemoryTooSmallError if more bytes are requested than are free, before anything is allocated.
 

@@ -15,8 +15,9 @@ from ..imaging.errors import ImageError
 from ..imaging.lazy_plane import LazyPlane
 from ..imaging.normalize import Scale
 from ..imaging.progress import Progress
+from ..imaging.regions import Region
 from ..imaging.resampling import resample_region
-from ..imaging.tiles import Region, Tile, plan_tiles
+from ..imaging.tiles import Tile, plan_tiles
 from ..imaging.write.atomic import atomic_path, make_folder
 from ..instances.prediction import Prediction
 from .config import DISTANCE, FOREGROUND

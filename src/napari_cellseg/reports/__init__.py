@@ -1,1 +1,1 @@
-"""Pages and diagrams."""
+"""HTML pages and diagrams of results."""

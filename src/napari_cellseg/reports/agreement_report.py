@@ -1,4 +1,4 @@
-"""The report on how counts of the model agree with counts of people."""
+"""The report on the agreement of automatic counts with manual ones."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def write_agreement(out: Path, agreement: Agreement) -> Path:
     low, high = agreement.limits
     return write_page(
         out / REPORT_FILE,
-        "Counts of people and ours",
+        "Manual and automatic counts",
         paragraph(agreement.sentence()),
         *(paragraph(text) for text in (agreement.left_out, agreement.too_few) if text),
         facts(
@@ -35,7 +35,11 @@ def write_agreement(out: Path, agreement: Agreement) -> Path:
                 ("images", agreement.n),
                 ("bias, cells", f"{agreement.bias:+.1f}"),
                 ("95 % limits of agreement, cells", f"{low:+.1f} to {high:+.1f}"),
-                *([("between people, cells", f"{agreement.between_people:.1f}")] if agreement.between_people else []),
+                *(
+                    [("between observers, cells", f"{agreement.between_people:.1f}")]
+                    if agreement.between_people
+                    else []
+                ),
             ]
         ),
         section("Difference by count (Bland & Altman)", agreement_svg(agreement)),
@@ -50,7 +54,7 @@ def agreement_svg(agreement: Agreement) -> Html:
     points = {"": ((agreement.people + agreement.ours) / 2, agreement.differences)}
     curves = [(means, low, "lower limit"), (means, middle, "bias"), (means, high, "upper limit")]
     names = {"": agreement.images}
-    return points_svg(points, "mean of both counts", "ours − people's", names, curves)
+    return points_svg(points, "mean of both counts", "automatic − manual", names, curves)
 
 
 def _examples(agreement: Agreement) -> list[Html]:
@@ -60,7 +64,7 @@ def _examples(agreement: Agreement) -> list[Html]:
     found = [agreement.interval(count) for count in typical]
     rows = [(i.count, f"{i.low} to {i.high}", f"{i.best:.1f}") for i in found if i is not None]
     return [
-        table(("our count", "people's count, 95 %", "most likely"), rows),
+        table(("automatic count", "manual count, 95 %", "most likely"), rows),
         paragraph("Holds for images like these.", quiet=True),
     ]
 
@@ -73,4 +77,4 @@ def _images(agreement: Agreement) -> Html:
     order = np.argsort(-np.abs(agreement.differences), kind="stable")
     columns = (agreement.people, agreement.ours, agreement.differences)
     rows = [(agreement.images[i], *(float(column[i]) for column in columns)) for i in order]
-    return table(("image", "people", "ours", "difference"), rows)
+    return table(("image", "manual", "automatic", "difference"), rows)

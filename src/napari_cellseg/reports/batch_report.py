@@ -17,7 +17,7 @@ from .html import Html, facts, figure, gallery, paragraph, section, table, tag, 
 from .svg import histogram_svg
 
 REPORT_FILE = "report.html"
-# Of some ten kilobytes each: a page of more is slow to open.
+# Each has some ten kilobytes: a page with more of them is slow to open.
 MOST_PICTURES = 600
 _MOST_LINES = 200
 
@@ -74,7 +74,7 @@ def _overview(rows: Sequence[BatchRow], done: Sequence[BatchRow]) -> Html:
     if doubts:
         pairs.append(("mean doubt per cell", f"{float(np.mean(doubts)):.0%}"))
     if corrected:
-        pairs.append(("corrected by a person", f"{corrected:,}"))
+        pairs.append(("corrected manually", f"{corrected:,}"))
     if states["failed"]:
         pairs.append(("failed", tag("span", f"{states['failed']:,}", class_="alarm")))
     if undone := states["waiting"] + states["running"]:
@@ -92,7 +92,7 @@ def _failures(rows: Sequence[BatchRow]) -> Html | None:
 def _worth_a_look(odd: Sequence[StandOut], done: Sequence[BatchRow], out: Path) -> Iterable[Html]:
     if len(done) < LEAST:
         if done:
-            yield paragraph(f"With fewer than {LEAST} images nobody can say which of them stand out.", quiet=True)
+            yield paragraph(f"With fewer than {LEAST} images it is unknown which of them stand out.", quiet=True)
         return
     if not odd:
         yield paragraph("No image stands out by its count, the size of its cells or the doubt about them.")
@@ -133,7 +133,7 @@ def _contact_sheet(done: Sequence[BatchRow], odd: Sequence[StandOut], out: Path)
 
 
 def _chosen(done: Sequence[BatchRow], flagged: Collection[tuple[str, str]]) -> list[BatchRow]:
-    """The rows that have room on the sheet, in their order."""
+    """Return the rows that have room on the sheet, in their order."""
     if len(done) <= MOST_PICTURES:
         return list(done)
     first = [i for i, row in enumerate(done) if row.key in flagged][:MOST_PICTURES]
@@ -146,7 +146,7 @@ def _chosen(done: Sequence[BatchRow], flagged: Collection[tuple[str, str]]) -> l
 def _figure(row: BatchRow, out: Path, reason: str) -> Html:
     said: list[object] = [tag("b", row.title), Html("<br>"), _n(row.count or 0, "cell")]
     if row.corrected:
-        said.append(", corrected by a person")
+        said.append(", corrected manually")
     if reason:
         said += [Html("<br>"), tag("span", reason, class_="alarm")]
     overlay = row.files.get("overlay")
@@ -196,7 +196,7 @@ def _provenance(done: Sequence[BatchRow], out: Path) -> Iterable[Html]:
 
 
 def _range(sizes: set[int]) -> str:
-    """Smallest sizes that images had, which differ where they fit the cells."""
+    """Return the smallest sizes of the images, which differ where they fit the cells."""
     ends = sorted({min(sizes), max(sizes)}) if sizes else []
     return " to ".join(map(str, ends))
 

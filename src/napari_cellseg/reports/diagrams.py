@@ -1,4 +1,4 @@
-"""Diagrams of evaluation as SVG: counts against counts, a heat map with the chosen point, agreement with people."""
+"""Diagrams of evaluation as SVG: counts against counts, a heat map with the chosen point, agreement of counts."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def heat_map(found: CalibrationMap) -> np.ndarray:
     """Draw a calibration map: uint8 (n_sizes, n_thresholds, 3), good is light, size 0 at the bottom."""
     cost = found.values if found.goal == "count" else -found.values
     least = float(cost.min())
-    # The valley is what matters: far off it is all one colour.
+    # Only the best region matters: everything far from it has one colour.
     most = max(float(np.percentile(cost, 40)), least + 1e-9)
     place = np.clip((most - cost) / (most - least), 0, 1) * (len(_RAMP) - 1)
     colors = np.stack([np.interp(place, np.arange(len(_RAMP)), _RAMP[:, i]) for i in range(3)], axis=-1)

@@ -46,13 +46,13 @@ def escape(value: object) -> Html:
     """Return text as HTML that shows it as it is; None is empty, and `Html` stays."""
     if isinstance(value, Html):
         return value
-    # A file name need not be text: what has no character is escaped, so that the page can be written.
+    # A file name need not be valid text: invalid bytes are escaped, so that the page can be written.
     text = "" if value is None else str(value).encode("utf-8", "backslashreplace").decode()
     return Html(html.escape(text))
 
 
 def tag(name: str, *content: object, **attributes: object) -> Html:
-    """Return an element; attributes that are None are left out, and ``class_`` stands for ``class``."""
+    """Return an element; attributes that are None are skipped, and ``class_`` stands for ``class``."""
     pairs = "".join(f' {key.rstrip("_")}="{escape(v)}"' for key, v in attributes.items() if v is not None)
     return Html(f"<{name}{pairs}>{''.join(map(escape, content))}</{name}>")
 
@@ -70,7 +70,7 @@ def page(title: str, *content: object) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        # Nothing may be loaded from anywhere, whatever a file name tries.
+        # The policy forbids loading anything, whatever a file name contains.
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
         "style-src 'unsafe-inline'\">\n"
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
@@ -92,7 +92,7 @@ def write_page(path: Path, title: str, *content: object) -> Path:
 
 
 def section(title: str, *content: object) -> Html:
-    """Return a heading with what belongs to it; empty without content, so that nothing is announced that is not."""
+    """Return a heading with its content; empty without content."""
     kept = [part for part in content if part not in (None, "")]
     return tag("section", tag("h2", title), *kept) if kept else Html("")
 
@@ -153,7 +153,7 @@ def figure(
     href: str | None = None,
     flagged: bool = False,
 ) -> Html:
-    """Return a picture with what is said below it.
+    """Return a picture with its caption.
 
     Parameters
     ----------

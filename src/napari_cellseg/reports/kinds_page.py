@@ -26,13 +26,13 @@ def write_kinds_page(
     """
     said = []
     if agreement is not None:
-        ours = sorted({name for row in agreement.crossed.values() for name in row})
+        found = sorted({name for row in agreement.crossed.values() for name in row})
         said = [
             paragraph(
-                f"Against the kinds that people gave {agreement.n_images} images: adjusted Rand index "
+                f"Against the given kinds of {agreement.n_images} images: adjusted Rand index "
                 f"{agreement.adjusted_rand:.3f}, {agreement.accuracy:.1%} in the right kind."
             ),
-            table(("given", *ours), [(row, *counts.values()) for row, counts in agreement.crossed.items()]),
+            table(("given", *found), [(row, *counts.values()) for row, counts in agreement.crossed.items()]),
         ]
     parts: list[Html] = []
     for kind, n in kinds.counts().items():
@@ -55,7 +55,7 @@ def small_picture(plane: np.ndarray, side: int = _THUMBNAIL) -> np.ndarray:
 
 
 def sample_of_each(kinds: Sequence[str], n: int) -> list[int]:
-    """Places of the first n images of each kind."""
+    """Return the places of the first n images of each kind."""
     taken: dict[str, int] = {}
     places = []
     for i, kind in enumerate(kinds):

@@ -146,7 +146,7 @@ def _pixels(evaluation: Evaluation) -> list[Html]:
         ]
     reliable = {name: counts.reliability() for name, counts in groups.items()}
     parts += [
-        tag("h3", "Does the probability mean what it says?"),
+        tag("h3", "Is the probability reliable?"),
         lines_svg({name: (c["probability"], c["share"]) for name, c in reliable.items()}, "predicted probability",
                   "share of cell pixels", (0, 1), (0, 1), diagonal=True),
         paragraph("On the dashed line it does; above it cells are more likely than predicted.", quiet=True),
@@ -236,7 +236,7 @@ def outlined(sample: Sample, labels: np.ndarray, side: int = _SIDE) -> np.ndarra
 
 
 def _inner_border(labels: np.ndarray) -> np.ndarray:
-    """Keep the labels of pixels that lie beside another label, or at the edge; the others become 0."""
+    """Keep the labels of pixels next to another label, or at the edge; the others become 0."""
     padded = np.pad(labels, 1)
     inner = np.ones(labels.shape, bool)
     for dy, dx in ((0, 1), (1, 0), (1, 2), (2, 1)):

@@ -22,7 +22,7 @@ def histogram_svg(
     Parameters
     ----------
     values : sequence of float
-        NaN and infinities are left out.
+        NaN and infinities are skipped.
     x_label, y_label : str
     mark : (float, str), optional
         A value to draw a line at, and its name.
@@ -32,7 +32,7 @@ def histogram_svg(
     if not known.size:
         return Html("")
     heights, edges = np.histogram(known, _bins(known))
-    # Room above the highest bar, for the name of the mark.
+    # The space above the highest bar holds the name of the mark.
     frame = Frame((edges[0], edges[-1]), (0.0, float(heights.max()) * (1 if mark is None else 1.15)))
     bars = [
         f'<rect x="{frame.x(a):.1f}" y="{frame.y(n):.1f}" width="{max(frame.x(b) - frame.x(a) - 1, 1):.1f}" '
@@ -61,7 +61,7 @@ def lines_svg(
     Parameters
     ----------
     lines : mapping of str to (x, y)
-        Name of each curve and its points; points that are not finite are left out.
+        Name of each curve and its points; points that are not finite are skipped.
     x_label, y_label : str
     x_range, y_range : tuple of float, optional
         None fits the curves.

@@ -1,1 +1,1 @@
-"""What is written for an image, and what a folder of results knows about itself."""
+"""Files that are written for an image, and the ledger of a folder of results."""

@@ -1,4 +1,4 @@
-"""Files that all images of a folder share, put together from the pieces that each of them left."""
+"""Combine the pieces that each image left into the tables that all images of a folder share."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _write_rle(rows: list[BatchRow], out: Path) -> Path:
 
 
 def _names(rows: Sequence[BatchRow]) -> list[str]:
-    """What each row is called: its image, with the page in front of the suffix."""
+    """Return the name of each row: its image, with the page in front of the suffix."""
     paths = [(PurePosixPath(row.image), row.page) for row in rows]
     return [(path.with_stem(f"{path.stem}_{page}") if page else path).as_posix() for path, page in paths]
 
@@ -85,7 +85,7 @@ def _open(path: Path) -> Any:
 
 
 def _lines(path: Path) -> Iterator[list[str]]:
-    """Lines of a piece; none where it is gone, which is no reason to lose the others."""
+    """Yield the lines of a piece; none where the file is gone."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             yield from csv.reader(file)
@@ -94,7 +94,7 @@ def _lines(path: Path) -> Iterator[list[str]]:
 
 
 def _run_lengths(path: Path) -> Iterator[str]:
-    """Rows of a piece of run lengths: not by the csv module, which takes no field as long as a large cell's."""
+    """Yield the run lengths of a piece; the csv module refuses fields as long as a large cell's."""
     try:
         with path.open(encoding="utf-8") as file:
             next(file, None)

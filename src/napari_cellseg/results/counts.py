@@ -1,4 +1,4 @@
-"""The table of counts: one row per image, or per page of one, always a picture of the ledger."""
+"""The table of counts: one row per image, or per page of one, always written from the ledger."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ COLUMNS = (
     *("threshold", "min_size", "model", "model_sha256", "recipe", "image_sha256", "corrected"),
     *("labels", "seconds", "error"),
 )
-# Behind the others, where slices were linked.
+# These follow the others where slices were linked.
 VOLUMES = ("median_volume_vox", "median_volume_um3")
-# What 0.3 and before wrote.
+# Columns of version 0.3 and before.
 OLD_COLUMNS = ("image", "count", "median_area_px", "threshold", "min_size", "model", "labels", "error")
-# The table of a large batch takes a while to write: this many times as long it is left alone then.
+# The table of a large batch takes a while to write: the pause until the next time is this many times as long.
 REST = 20
 
 
 def in_order(rows: Iterable[BatchRow]) -> list[BatchRow]:
-    """Rows as people sort them: by image (``a2`` before ``a10``), then by page."""
+    """Return rows in natural order: by image (``a2`` before ``a10``), then by page."""
     return sorted(rows, key=lambda row: (natural_key(row.image), row.image, row.stem, row.page))
 
 
 def as_listed(rows: Iterable[BatchRow]) -> list[BatchRow]:
-    """Rows as the tables of a folder have them: in order, and no two images under one name.
+    """Return rows as the tables of a folder list them: in order, and no two images under one name.
 
     Images of equal names, which came there one after the other, get their folders in front.
     """
@@ -59,7 +59,7 @@ def as_listed(rows: Iterable[BatchRow]) -> list[BatchRow]:
     taken = Counter(names.values())
     for stem, name in names.items():
         if taken[name] > 1:
-            # Where nobody knows the folders; stems are one image's own.
+            # Their folders are not known; no two images share a stem.
             names[stem] = f"{stem}{PurePosixPath(name).suffix}"
     return [row if names[row.key[0]] == row.image else replace(row, image=names[row.key[0]]) for row in listed]
 
@@ -88,7 +88,7 @@ def open_ledger(out: Path) -> Ledger:
     rows = read_counts(out / COUNTS_FILE)
     ledger = Ledger(out)
     if rows is None:
-        # The person threw the table away: what has lost its files too is over.
+        # The user deleted the table: results whose files are gone too are forgotten.
         gone = [row for row in ledger.rows() if not any((out / name).exists() for name in _seen_files(row))]
         ledger.forget(row.key for row in gone)
     elif not ledger.exists and rows:
@@ -97,13 +97,13 @@ def open_ledger(out: Path) -> Ledger:
 
 
 def _seen_files(row: BatchRow) -> list[str]:
-    """Files of a row that a person sees; where there are none, those beside the ledger."""
+    """Return the files of a row outside of the ledger's folder; where there are none, those in it."""
     files = list(row.files.values())
     return [name for name in files if not name.startswith(f"{FOLDER}/")] or files
 
 
 def put_row(out: Path, row: BatchRow) -> Path:
-    """Note one result in a folder, in which a batch may be running; return the table of counts.
+    """Add one result to a folder, in which a batch may be running; return the path of the table of counts.
 
     Raises
     ------
@@ -146,7 +146,7 @@ def read_counts(path: Path) -> list[BatchRow] | None:
 
 
 class CountsWriter:
-    """Keeps a table up to date with a ledger, in a thread of its own and at most once a second.
+    """Keeps a table up to date with a ledger, in a background thread and at most once a second.
 
     Parameters
     ----------
@@ -164,11 +164,11 @@ class CountsWriter:
         self._thread.start()
 
     def touch(self) -> None:
-        """Say that there are new rows."""
+        """Announce new rows."""
         self._due.set()
 
     def close(self) -> None:
-        """Write the table once more.
+        """Write the table a last time.
 
         Raises
         ------
@@ -185,7 +185,7 @@ class CountsWriter:
         while self._due.wait() and not self._closing.is_set():
             self._due.clear()
             began = time.monotonic()
-            # It is tried again with the next row, and at the end, where it is an error.
+            # The next row tries again; at the end, a failure is raised.
             with contextlib.suppress(OutputError):
                 self._ledger.refresh()
                 write_counts(self._ledger.rows(), self._path)

@@ -1,4 +1,4 @@
-"""What of an image is there already: results of an earlier run, and what a person corrected."""
+"""Results that an image has already: those of an earlier run, and labels that a user corrected."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from ..imaging.errors import CellsegError
 from ..imaging.pages import stack_shape
 from ..imaging.read.read import read_image, source_stamp
 from ..segmentation.segment import open_image
-from .job import Job
+from .folder_settings import FolderSettings
 from .ledger import Ledger
 from .linked import FRAMES, TRACKS
 from .outputs import output_path
-from .plan import Item, has_values_of
+from .plan import Item, hash_of
 from .rows import BatchRow
 from .save import corrected_by_hand, numbers_of_file
 
@@ -24,68 +24,69 @@ CHANGED_SINCE = "The image has changed since its labels were corrected."
 
 
 def result_stem(row: BatchRow) -> str:
-    """Beginning of the names of a row's own files."""
+    """Return the beginning of the names of a row's own files."""
     return f"{row.stem}_{row.page}" if row.page else row.stem
 
 
-def kept_rows(row: BatchRow, job: Job, previous: Sequence[BatchRow]) -> list[BatchRow]:
-    """Rows of the label file that a row would write, where a person corrected it; else none.
+def kept_rows(row: BatchRow, settings: FolderSettings, previous: Sequence[BatchRow]) -> list[BatchRow]:
+    """Return the rows of the label file that a row would write, if a user corrected that file; else none.
 
     Raises
     ------
     OutputError
-        There is a file of that name that is none of ours.
+        There is a file of that name that this package did not write.
     """
-    path = output_path("labels", job.out / result_stem(row))
-    metadata = _corrected(path, job)
+    path = output_path("labels", settings.out / result_stem(row))
+    metadata = _corrected(path, settings)
     if metadata is None:
         return []
-    name = path.relative_to(job.out).as_posix()
+    name = path.relative_to(settings.out).as_posix()
     known = [old for old in previous if old.files.get("labels") == name]
     rows = known or [_found(row, name, metadata)]
     about: dict[str, Any] = {"state": "kept", "error": "", "source": row.source}
     notes: tuple[str, ...] = ()
-    if not all(_same(old, row) for old in rows) and _is_changed(rows, row, path, job):
+    if not all(_same(old, row) for old in rows) and _is_changed(rows, row, path, settings):
         notes = (CHANGED_SINCE,)
         about["source"] = rows[0].source
         about["error"] = (
-            f"The count is that of the labels in {name}, which a person corrected before the image changed. Move that "
+            f"The count is that of the labels in {name}, which a user corrected before the image changed. Move that "
             "file away, or give --overwrite, to segment the image as it is now."
         )
-    # Of a stack the file says which planes are a person's.
+    # The file of a stack names the planes that a user corrected.
     planes = metadata.get(PLANES_KEY)
     mine = {old.page for old in rows if not (isinstance(planes, dict) and old.page) or old.page in planes}
-    # Who corrects labels here says so in the folder; others may have, with other programs.
+    # This package enters corrections in the ledger; labels may have been edited with other programs, too.
     unsaid = [old.page for old in rows if old.page in mine and not old.corrected]
     found = dict(zip(unsaid, numbers_of_file(path, unsaid), strict=True)) if unsaid else {}
     kept = [_as_in_file(old, found[old.page]) if old.page in found else old for old in rows]
     return [
-        replace(now, **about, corrected=now.page in mine, notes=(*notes, *_missing_notes(now, job))) for now in kept
+        replace(now, **about, corrected=now.page in mine, notes=(*notes, *_missing_notes(now, settings)))
+        for now in kept
     ]
 
 
-def kept_now(row: BatchRow, job: Job) -> list[BatchRow]:
-    """As `kept_rows`, by what the folder knows of the image at this moment."""
-    # Without a person's labels the ledger, which may be long, is not read.
-    if _corrected(output_path("labels", job.out / result_stem(row)), job) is None:
+def kept_now(row: BatchRow, settings: FolderSettings) -> list[BatchRow]:
+    """Return `kept_rows` by the present rows of the folder."""
+    # The ledger may be long; it is read only where there are manually edited labels.
+    if _corrected(output_path("labels", settings.out / result_stem(row)), settings) is None:
         return []
-    return kept_rows(row, job, [known for known in Ledger(job.out).rows() if known.stem == row.stem])
+    return kept_rows(row, settings, [known for known in Ledger(settings.out).rows() if known.stem == row.stem])
 
 
-def _corrected(path: Path, job: Job) -> dict[str, Any] | None:
-    """Metadata of a label file that stays, because a person corrected it."""
-    return None if job.overwrite else corrected_by_hand(path, "labels" in job.options.outputs)
+def _corrected(path: Path, settings: FolderSettings) -> dict[str, Any] | None:
+    """Return the metadata of a label file that is kept because a user corrected it; else None."""
+    return None if settings.overwrite else corrected_by_hand(path, "labels" in settings.options.outputs)
 
 
 def _found(row: BatchRow, name: str, metadata: dict[str, Any]) -> BatchRow:
-    """The row of a label file of which the folder knows nothing, without its numbers."""
+    """Return a row, without numbers, for a label file that is not in the ledger."""
     settings = metadata.get("recipe")
     settings = settings if isinstance(settings, dict) else {}
     image = metadata.get("image")
     return replace(
         row,
         files={"labels": name},
-        # When the image was as it was then, nobody knows.
+        # Size and time of the image at that moment are not known.
         source={"path": row.source["path"]},
         threshold=settings.get("threshold"),
         min_size=metadata.get("min_size", settings.get("min_size")),
@@ -95,36 +96,38 @@ def _found(row: BatchRow, name: str, metadata: dict[str, Any]) -> BatchRow:
 
 
 def _as_in_file(old: BatchRow, found: dict[str, Any]) -> BatchRow:
-    """A row with the numbers that were found in its label file."""
-    # That of the image, where it is known: a file of labels may have it rounded.
+    """Return a row with the numbers that were found in its label file."""
+    # The pixel size of the image is preferred: a label file may have it rounded.
     found = {**found, "pixel_area_um2": old.pixel_area_um2 or found["pixel_area_um2"]}
     if all(getattr(old, name) == value for name, value in found.items()):
         return old
-    # Its other files are about the cells that were there before.
+    # Its other files describe the cells before the correction.
     return replace(old, **found, doubt=None, files={"labels": old.files["labels"]})
 
 
-def _is_changed(rows: Sequence[BatchRow], row: BatchRow, path: Path, job: Job) -> bool:
-    """Whether an image is another than the one whose labels were corrected, as far as shapes and hashes can tell."""
-    image = open_image(row.source["path"], job.recipe.axes)
+def _is_changed(rows: Sequence[BatchRow], row: BatchRow, path: Path, settings: FolderSettings) -> bool:
+    """Whether an image differs from the one whose labels were corrected, by shape or hash."""
+    image = open_image(row.source["path"], settings.recipe.axes)
     shape = image.shape_yx if row.page else stack_shape(image)
-    return stack_shape(read_image(path)) != shape or any(has_values_of(image, old) is False for old in rows)
+    return stack_shape(read_image(path)) != shape or any(
+        old.has_other_values(hash_of(image, old.page)) for old in rows if old.image_sha256
+    )
 
 
-def _missing_notes(row: BatchRow, job: Job) -> tuple[str, ...]:
-    missing = [name for name in _written(job) if not (job.out / row.files.get(name, "")).is_file()]
-    return (f"Its labels are a person's, and without {', '.join(missing)} so far.",) if missing else ()
+def _missing_notes(row: BatchRow, settings: FolderSettings) -> tuple[str, ...]:
+    missing = [name for name in _written(settings) if not (settings.out / row.files.get(name, "")).is_file()]
+    return (f"Its labels were manually edited, so {', '.join(missing)} were not written.",) if missing else ()
 
 
-def _written(job: Job) -> list[str]:
-    """What is wanted of every image; the table of counts is not made of pieces."""
-    linked = (TRACKS, FRAMES) if job.recipe.link == "t" else ()
-    return [name for name in (*job.options.outputs, *linked) if name != "submission"]
+def _written(settings: FolderSettings) -> list[str]:
+    """Return the outputs that every image must have; the table of counts is not made of pieces."""
+    linked = (TRACKS, FRAMES) if settings.recipe.link == "t" else ()
+    return [name for name in (*settings.options.outputs, *linked) if name != "submission"]
 
 
-def is_current(rows: Sequence[BatchRow], item: Item, job: Job) -> bool:
-    """Whether rows of an earlier run are what this one would give: same recipe, same file, all results there."""
-    if not rows or len(rows) != rows[0].n_pages or not all(has_files(row, job) for row in rows):
+def is_current(rows: Sequence[BatchRow], item: Item, settings: FolderSettings) -> bool:
+    """Whether rows of an earlier run equal what this run would give: same recipe, same file, all outputs there."""
+    if not rows or len(rows) != rows[0].n_pages or not all(has_files(row, settings) for row in rows):
         return False
     try:
         stamp = {"path": str(item.path), **source_stamp(item.path)}
@@ -133,18 +136,18 @@ def is_current(rows: Sequence[BatchRow], item: Item, job: Job) -> bool:
     return all(dict(row.source) == stamp for row in rows)
 
 
-def has_files(row: BatchRow, job: Job) -> bool:
-    """Whether a row was done with this recipe by no person, and all that is wanted of it is there."""
-    wanted = _written(job)
+def has_files(row: BatchRow, settings: FolderSettings) -> bool:
+    """Whether a row was made with this recipe, was not corrected, and has all its files."""
+    wanted = _written(settings)
     return (
         row.state == "done"
         and not row.corrected
-        and row.recipe == job.digest
+        and row.recipe == settings.digest
         and set(wanted) <= set(row.files)
-        and all((job.out / row.files[name]).exists() for name in wanted)
+        and all((settings.out / row.files[name]).exists() for name in wanted)
     )
 
 
 def _same(one: BatchRow, other: BatchRow) -> bool:
-    """Whether two rows say that they are about the same file as it was."""
+    """Whether two rows are about one file of the same size and time."""
     return all(key in one.source and one.source[key] == other.source.get(key) for key in ("size", "mtime_ns"))

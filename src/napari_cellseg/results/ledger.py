@@ -1,7 +1,7 @@
-"""What a folder of results knows: one line per finished row, only ever appended, so that no crash loses one.
+"""The ledger of a folder of results: one line per finished row, only ever appended, so that no crash loses one.
 
-The ledger is the truth, and ``counts.csv`` its picture. Several programs may append to it: the one that runs the batch,
-and the window in which a person corrects a result meanwhile.
+``counts.csv`` is written from the ledger. Several programs may append to it: the one that runs the batch, and the
+window in which a user corrects a result meanwhile.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Ledger:
 
     @property
     def exists(self) -> bool:
-        """Whether there is one."""
+        """Whether the ledger file exists."""
         return self.path.exists()
 
     @property
@@ -62,17 +62,17 @@ class Ledger:
         return bool(self._unwritten)
 
     def rows(self) -> tuple[BatchRow, ...]:
-        """All rows, as they first appeared."""
+        """Return all rows, in the order in which they first appeared."""
         with self._lock:
             return tuple(self._rows.values())
 
     def of(self, stem: str) -> list[BatchRow]:
-        """Rows of one image, by page."""
+        """Return the rows of one image, by page."""
         with self._lock:
             return [self._rows[key] for key in sorted(self._keys.get(stem, ()))]
 
     def get(self, key: Key) -> BatchRow | None:
-        """One row."""
+        """Return one row; None where there is none."""
         with self._lock:
             return self._rows.get(key)
 
@@ -101,7 +101,7 @@ class Ledger:
         return True
 
     def forget(self, keys: Iterable[Key]) -> None:
-        """Leave rows out from now on; others learn of it with the next `put`, or at `close`."""
+        """Remove rows; other programs see this after the next `put` or `close`."""
         with self._lock:
             for key in keys:
                 gone = BatchRow(self._rows[key].image, page=key[1], stem=key[0])
@@ -109,7 +109,7 @@ class Ledger:
                 self._drop(key)
 
     def refresh(self) -> None:
-        """Read what was appended since, by whomever. A line that was cut off, as a crash leaves it, does not count."""
+        """Read what any program has appended since. A line that a crash cut off is ignored."""
         with self._lock:
             try:
                 with self.path.open("rb") as file:
@@ -125,7 +125,7 @@ class Ledger:
             self._offset += end
 
     def close(self) -> None:
-        """Put everything on the disk.
+        """Write everything to the disk.
 
         Raises
         ------
@@ -150,12 +150,12 @@ class Ledger:
         except (ValueError, TypeError, AttributeError, CellsegError):
             return
         if row.state == "waiting":
-            # Somebody forgot it.
+            # A program removed the row.
             self._drop(row.key)
             return
         keys = self._keys.setdefault(row.stem or row.image, set())
         if not row.corrected:
-            # The image was done anew: what it had of pages, and no longer has, is history.
+            # The image was segmented anew: pages that it no longer has are dropped.
             past = [key for key in keys if not self._rows[key].corrected and _origin(self._rows[key]) != _origin(row)]
             for key in past:
                 if key != row.key:
@@ -173,7 +173,7 @@ class Ledger:
         handle = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
         try:
             with locked(handle):
-                # What a crash, or a full disk, left of a line must not spoil the next one.
+                # The rest of a line that a crash or a full disk cut off must not spoil the next one.
                 if size := os.fstat(handle).st_size:
                     os.lseek(handle, size - 1, os.SEEK_SET)
                     if os.read(handle, 1) != b"\n":
@@ -194,7 +194,7 @@ class Ledger:
             self._dirty.wait()
             self._closing.wait(FLUSH_SECONDS)
             self._dirty.clear()
-            # A disk that cannot be flushed now is met again by whoever writes next.
+            # Whoever writes next gets the error of a disk that cannot be flushed.
             with contextlib.suppress(OSError), self.path.open("rb+") as file:
                 os.fsync(file.fileno())
 

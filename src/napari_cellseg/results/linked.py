@@ -23,14 +23,14 @@ from ..segmentation.segmented import Segmented, SegmentResult
 from .outputs import write_outputs
 from .rows import BatchRow
 from .save import PARTS, channels_of, numbers, save_result
-from .stack_of_labels import Settled, Stack
+from .stack_of_labels import LabelStack, PlaneDone
 
 TRACKS, FRAMES = "tracks", "frames"
 _WORDS = {"z": ("slices", "Z"), "t": ("time points", "T")}
 _NOTHING = np.zeros((0, 0), np.float32)
 
 
-class LinkedStack(Stack):
+class LinkedStack(LabelStack):
     """A stack in which a cell has one id on all its planes.
 
     Cells are cut without a smallest size: it would break the links. Once the last page is there they are linked; then
@@ -49,7 +49,7 @@ class LinkedStack(Stack):
     Raises
     ------
     AxesError
-        The image has not the axis along which cells are to be linked.
+        The image lacks the axis along which cells are to be linked.
     """
 
     keeps_tables = True
@@ -64,13 +64,13 @@ class LinkedStack(Stack):
     def cut(
         self, segmented: Segmented, outputs: Collection[str], image: Image, stem: str
     ) -> tuple[SegmentResult, dict[str, str]]:
-        """Cut the cells of a page, small ones too; write what has no ids in it."""
+        """Cut the cells of a plane, small ones too, and write the outputs that hold no ids."""
         result = segmented.result(min_size=0)
         table = dict(result.table)
         if self._slices and "cells" in outputs:
             plane = segmented.plane
             if image.rgb and self._recipe.channel is None and plane.ndim == 2:
-                # A slice without colours, maybe of a stack that has some: all slices need the same columns.
+                # A grey slice may lie in a colour stack: all slices need the same columns.
                 plane = np.stack([plane] * 3, axis=2)
             table.update(intensity_columns(result.labels, channels_of(image, plane)))
         early = [name for name in outputs if name == "probability"]
@@ -79,22 +79,22 @@ class LinkedStack(Stack):
         return replace(result, table=table, metadata=segmented.metadata()), files
 
     def all_failed(self, rows: list[BatchRow]) -> list[BatchRow]:
-        """One row for each volume, as when all went well."""
+        """Return one failed row for each volume."""
         if not self._slices:
             return rows
         volumes = [list(group) for _, group in groupby(rows, lambda row: _volume_name(row.page))]
         bad = [next((row for row in group if row.state == "failed"), group[0]) for group in volumes]
         return [replace(row, page=_volume_name(row.page), n_pages=len(volumes)) for row in bad]
 
-    def write(self, settled: list[Settled]) -> list[BatchRow]:
+    def write(self, planes: list[PlaneDone]) -> list[BatchRow]:
         """Link, write everything, and return the rows: one per volume, or one per frame."""
-        linker, lookups = self._linked(settled)
-        return self._volumes(settled, lookups) if self._slices else self._frames(settled, lookups, linker)
+        linker, lookups = self._linked(planes)
+        return self._volumes(planes, lookups) if self._slices else self._frames(planes, lookups, linker)
 
-    def _linked(self, settled: list[Settled]) -> tuple[Linker, list[np.ndarray]]:
+    def _linked(self, planes: list[PlaneDone]) -> tuple[Linker, list[np.ndarray]]:
         linker = Linker(float(self._recipe.link_iou), divisions=not self._slices)
         lookups, before = [], None
-        for page in settled:
+        for page in planes:
             name = _volume_name(page.page.name) if self._slices else ""
             if before not in (None, name):
                 linker.end()
@@ -102,18 +102,18 @@ class LinkedStack(Stack):
             lookups.append(linker.add(self.labels[page.page.position]))
         return linker, lookups
 
-    def _volumes(self, settled: list[Settled], lookups: list[np.ndarray]) -> list[BatchRow]:
+    def _volumes(self, planes: list[PlaneDone], lookups: list[np.ndarray]) -> list[BatchRow]:
         image = self.image
         total = np.zeros(1 + max((int(lookup.max()) for lookup in lookups), default=0), np.int64)
-        for page, lookup in zip(settled, lookups, strict=True):
+        for page, lookup in zip(planes, lookups, strict=True):
             total[lookup[page.table["index"]]] += page.table["area_px"]
         small = total < at_least(self._min_size)
-        counts = self._relabel(settled, [np.where(small[lookup], 0, lookup) for lookup in lookups])
-        names = [_volume_name(page.page.name) for page in settled]
-        groups = [list(group) for _, group in groupby(range(len(settled)), names.__getitem__)]
+        counts = self._relabel(planes, [np.where(small[lookup], 0, lookup) for lookup in lookups])
+        names = [_volume_name(page.page.name) for page in planes]
+        groups = [list(group) for _, group in groupby(range(len(planes)), names.__getitem__)]
         tables = [
             volume_table(
-                [settled[i].table for i in group],
+                [planes[i].table for i in group],
                 [lookups[i] for i in group],
                 self._min_size,
                 image.pixel_size,
@@ -128,12 +128,12 @@ class LinkedStack(Stack):
             for i in group:
                 own = [name for name in self._outputs if name not in ("labels", "cells", "probability")]
                 if own or i == middle:
-                    saved = self._save_page(settled[i], own, lookups[i])
-                    files = {**saved, **settled[i].row.files} if i == middle else files
-            rows.append(self._volume_row([settled[i].row for i in group], table, files, len(groups)))
+                    saved = self._save_page(planes[i], own, lookups[i])
+                    files = {**saved, **planes[i].row.files} if i == middle else files
+            rows.append(self._volume_row([planes[i].row for i in group], table, files, len(groups)))
         volumes = {row.page: row.count for row in rows}
         self.write_labels(
-            settled,
+            planes,
             {
                 "count": sum(row.count or 0 for row in rows),
                 "counts": volumes if len(groups) > 1 else {},
@@ -170,26 +170,26 @@ class LinkedStack(Stack):
             seconds=sum(row.seconds or 0.0 for row in rows),
         )
 
-    def _frames(self, settled: list[Settled], lookups: list[np.ndarray], linker: Linker) -> list[BatchRow]:
+    def _frames(self, planes: list[PlaneDone], lookups: list[np.ndarray], linker: Linker) -> list[BatchRow]:
         smallest = at_least(self._min_size)
-        kept = [page.table["area_px"] >= smallest for page in settled]
+        kept = [page.table["area_px"] >= smallest for page in planes]
         shown = []
-        for page, lookup, keep in zip(settled, lookups, kept, strict=True):
+        for page, lookup, keep in zip(planes, lookups, kept, strict=True):
             lookup = lookup.copy()
             lookup[page.table["index"][~keep]] = 0
             shown.append(lookup)
-        counts = self._relabel(settled, shown)
+        counts = self._relabel(planes, shown)
         tracks = tracks_table(
             (
                 (page.table["index"][keep], page.table["centroid_y"][keep], page.table["centroid_x"][keep])
-                for page, keep in zip(settled, kept, strict=True)
+                for page, keep in zip(planes, kept, strict=True)
             ),
             lookups,
             linker.parents,
         )
         own = [name for name in self._outputs if name not in ("labels", "probability")]
         rows = []
-        for page, lookup, keep in zip(settled, shown, kept, strict=True):
+        for page, lookup, keep in zip(planes, shown, kept, strict=True):
             files = {**self._save_page(page, own, lookup, keep), **page.row.files}
             areas = page.table["area_px"][keep]
             rows.append(replace(page.row, **numbers(areas, self.image.pixel_size), files=files))
@@ -197,25 +197,25 @@ class LinkedStack(Stack):
         beside = {name: linked_path(name, self.out / self.stem) for name in (TRACKS, FRAMES)}
         write_table(beside[TRACKS], tracks.columns())
         write_table(beside[FRAMES], _frame_columns(rows, self.image))
-        # Last: while there are no labels, there is no result.
-        self.write_labels(settled, more)
+        # The labels are written last: without them there is no result.
+        self.write_labels(planes, more)
         paths = {"labels": self.path, **beside}
         shared = {name: path.relative_to(self.out).as_posix() for name, path in paths.items()}
         return [replace(row, files={**shared, **row.files}) for row in rows]
 
-    def _relabel(self, settled: list[Settled], lookups: list[np.ndarray]) -> dict[str, int]:
-        """Give all planes their linked ids; return how many cells each has."""
+    def _relabel(self, planes: list[PlaneDone], lookups: list[np.ndarray]) -> dict[str, int]:
+        """Give all planes their linked ids; return the number of cells of each."""
         counts = {}
         self.widen(np.dtype(np.uint16 if max(int(k.max()) for k in lookups) < 1 << 16 else np.int32))
-        for page, lookup in zip(settled, lookups, strict=True):
+        for page, lookup in zip(planes, lookups, strict=True):
             self.labels[page.page.position] = lookup[self.labels[page.page.position]]
             counts[page.page.name] = int(np.count_nonzero(lookup))
         return counts
 
     def _save_page(
-        self, page: Settled, outputs: Sequence[str], lookup: np.ndarray, keep: np.ndarray | None = None
+        self, page: PlaneDone, outputs: Sequence[str], lookup: np.ndarray, keep: np.ndarray | None = None
     ) -> dict[str, str]:
-        """Write what is a page's own, with linked ids; it is read once more, for memory may not hold all pages."""
+        """Write a plane's own outputs with linked ids; the plane is read again, for memory may not hold all of them."""
         image = page_image(self.image, page.page)
         labels = self.labels[page.page.position]
         linked = lookup[page.table["index"]]
@@ -261,7 +261,7 @@ def _check_axes(image: Image, link: str) -> None:
 
 
 def _volume_name(page: str) -> str:
-    """Name of a page's volume: its time point, or nothing."""
+    """Return the name of a plane's volume: its time point, or an empty text."""
     return page.partition("_z")[0] if page.startswith("t") else ""
 
 

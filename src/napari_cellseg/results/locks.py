@@ -24,13 +24,13 @@ else:
 
 LOCK_FILE = "lock"
 _BUSY = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
-# Windows locks bytes and not files, and nobody can read what is locked: this one lies behind all that is written.
+# Windows locks bytes, which others cannot read then: this one lies behind everything that is written.
 _LOCKED_BYTE = 1 << 30
 
 
 @contextlib.contextmanager
 def locked(handle: int) -> Iterator[None]:
-    """Have an open file to oneself, waiting for others; without effect where the file system knows no locks."""
+    """Hold the lock of an open file, after waiting for others; without effect where the file system has no locks."""
     held = False
     while not held:
         try:
@@ -47,7 +47,7 @@ def locked(handle: int) -> Iterator[None]:
 
 
 class FolderLock:
-    """The right to run a batch into a folder; the system gives it back when its owner ends, however that ends.
+    """The lock of a folder into which a batch writes; the system frees it when its owner ends in any way.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class FolderLock:
     Attributes
     ----------
     after_crash : bool
-        Whether the last owner ended without giving it back.
+        Whether the last owner ended without freeing the lock.
 
     Raises
     ------
@@ -79,7 +79,7 @@ class FolderLock:
             raise
 
     def close(self) -> None:
-        """Let others in."""
+        """Free the lock."""
         if self._handle >= 0:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._handle, 0)
@@ -92,7 +92,7 @@ class FolderLock:
         try:
             free = _try_lock(self._handle)
         except OSError:
-            # No locks on this file system: the file's own word has to do.
+            # This file system has no locks: the owner named in the file has to do.
             free = not _may_live(owner)
         if not free:
             who = f" (process {owner['pid']} on {owner['host']})" if {"pid", "host"} <= owner.keys() else ""
@@ -107,7 +107,7 @@ class FolderLock:
             os.lseek(self._handle, 0, os.SEEK_SET)
             os.write(self._handle, words.encode())
         except OSError:
-            # It is locked all the same; only its owner's name is not known.
+            # The lock is held all the same; only the owner's name is missing.
             return
 
     def _owner(self) -> dict[str, Any]:
@@ -120,7 +120,7 @@ class FolderLock:
 
 
 def _may_live(owner: dict[str, Any]) -> bool:
-    """Whether the program that wrote its name into a lock may still run: only this machine's are known to be dead."""
+    """Whether the owner of a lock may still run; on other machines it always may."""
     pid = owner.get("pid")
     if not isinstance(pid, int) or isinstance(pid, bool) or pid <= 0:
         return False
@@ -136,7 +136,7 @@ def _may_live(owner: dict[str, Any]) -> bool:
 
 
 def _try_lock(handle: int) -> bool:
-    """Lock a file, or (False) find that another one has; OSError where there are no locks."""
+    """Lock a file; False where another process holds it, OSError where there are no locks."""
     try:
         if sys.platform == "win32":
             os.lseek(handle, _LOCKED_BYTE, os.SEEK_SET)

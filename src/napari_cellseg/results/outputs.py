@@ -1,4 +1,4 @@
-"""What can be saved of a segmented image, and the one function that saves it."""
+"""The outputs that can be saved of a segmented image, and the function that writes them."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Output:
-    """Something that can be saved.
+    """One kind of output.
 
     Parameters
     ----------
     name : str
-        What recipes and the command line call it.
+        Name in recipes and on the command line.
     label : str
-        What the window calls it.
+        Name in the window.
     help : str
     suffix : str
         What follows the image's stem in the file name; for a combined one the whole file name.
     default : bool
-        Whether it is ticked where a person has not chosen yet.
+        Whether it is ticked until the user chooses.
     combined : bool
         One file for all images of a folder, not one per image.
     """
@@ -94,9 +94,7 @@ def check_outputs(names: Collection[str], recipe: Recipe | None = None) -> tuple
     """
     unknown = [name for name in names if name not in OUTPUTS]
     if unknown:
-        raise ParamsError(
-            f"There is nothing called {', '.join(map(repr, unknown))} to save. Choose from {', '.join(OUTPUTS)}."
-        )
+        raise ParamsError(f"Unknown outputs: {', '.join(map(repr, unknown))}. Choose from {', '.join(OUTPUTS)}.")
     if recipe is not None and recipe.link == "z" and "rle" in names:
         raise ParamsError(
             "Run lengths (rle) are of single planes, but the recipe links cells over slices. Don't save rle, or link "
@@ -106,7 +104,7 @@ def check_outputs(names: Collection[str], recipe: Recipe | None = None) -> tuple
 
 
 def output_path(name: str, stem: Path) -> Path:
-    """Return where an image's own output lies: ``<stem><suffix>``."""
+    """Return the path of an image's own output: ``<stem><suffix>``."""
     return stem.parent / (stem.name + OUTPUTS[name].suffix)
 
 
@@ -124,7 +122,7 @@ def write_outputs(
     Parameters
     ----------
     names : collection of str
-        Of `OUTPUTS`. Combined ones (`cells`, `rle`, `submission`) are no files of one image and are passed over: see
+        Of `OUTPUTS`. Combined ones (`cells`, `rle`, `submission`) belong to all images of a folder and are skipped: see
         `cells_table` and `rle_rows`.
     result : SegmentResult
     plane : ndarray

@@ -46,7 +46,7 @@ def picture(plane: np.ndarray) -> np.ndarray:
 
 
 def outline_pixels(labels: np.ndarray) -> np.ndarray:
-    """Return which pixels lie in a cell and beside another cell or the background; bool, ``(Y, X)``."""
+    """Return which pixels lie in a cell and next to another cell or the background; bool, ``(Y, X)``."""
     found = np.zeros(labels.shape, bool)
     down, right = labels[1:] != labels[:-1], labels[:, 1:] != labels[:, :-1]
     found[1:] |= down

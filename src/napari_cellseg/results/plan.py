@@ -1,11 +1,10 @@
-"""Which image of a batch goes to which files."""
+"""Assign files of results to the images of a batch."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
 import itertools
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,11 +27,11 @@ class Item:
     Attributes
     ----------
     path : Path
-        Where it is: a file, or the folder of a Zarr image.
+        A file, or the folder of a Zarr image.
     name : str
-        How it is called in the results.
+        Its name in the results.
     stem : str
-        What its files begin with, relative to the folder of results, with ``/``; no two images share one.
+        Beginning of the names of its files, relative to the folder of results, with ``/``; no two images share one.
     """
 
     path: Path
@@ -93,19 +92,14 @@ def plan(
     ]
 
 
-def has_values_of(image: Image, row: BatchRow) -> bool | None:
-    """Whether an image has the values that a row of it, or of a page of it, is about; None where the row has no hash.
+def hash_of(image: Image, page: str) -> str | None:
+    """Hash of the values of an image, or of a plane of it; None where it has no such plane.
 
     Raises
     ------
     ImageError
         The image cannot be read.
     """
-    return _hash(image, row.page) == row.image_sha256 if row.image_sha256 else None
-
-
-def _hash(image: Image, page: str) -> str | None:
-    """Hash of an image, or of a page of it; None where it has no such page."""
     lengths = page_lengths(image)
     if lengths and not page:
         # Slices that were linked are one result.
@@ -117,7 +111,7 @@ def _hash(image: Image, page: str) -> str | None:
 
 
 class _File:
-    """A file that may be that of known rows: read once, and only where it must be, however many rows have its name."""
+    """A file that is compared with known rows; it is read at most once, however many rows have its name."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -133,18 +127,18 @@ class _File:
 
     def hash(self, page: str) -> str | None:
         if page not in self._hashes:
-            self._hashes[page] = _hash(self._image, page)
+            self._hashes[page] = hash_of(self._image, page)
         return self._hashes[page]
 
 
 def _is_another(rows: Sequence[BatchRow], file: _File) -> bool:
-    """Whether a file of equal name is another image than that of rows: theirs lies elsewhere, or has other values."""
+    """Whether a file is another image than rows of the same name: theirs lies elsewhere, or has other values."""
     row = rows[0]
-    path = str(row.source.get("path", ""))
-    if not path:
+    if not row.source.get("path"):
         return False
-    with contextlib.suppress(OSError):
-        return not os.path.samefile(path, file.path)
+    elsewhere = row.lies_elsewhere(file.path)
+    if elsewhere is not None:
+        return elsewhere
     try:
         now = file.stamp
     except CellsegError:
@@ -154,14 +148,14 @@ def _is_another(rows: Sequence[BatchRow], file: _File) -> bool:
         return False
     if before["size"] != now["size"]:
         return True
-    # Other people's readers; and the axes, which a person may have had to name, are not known here.
+    # Readers of other packages may raise anything; and axes that the user named are not known here.
     with contextlib.suppress(Exception):
-        return any(file.hash(row.page) != row.image_sha256 for row in rows if row.image_sha256)
+        return any(row.has_other_values(file.hash(row.page)) for row in rows if row.image_sha256)
     return False
 
 
 class _Names:
-    """Stems that are taken; some file systems do not tell upper from lower case."""
+    """The stems in use; upper and lower case count as equal, as on some file systems."""
 
     def __init__(self) -> None:
         self._stems: set[str] = set()
@@ -175,21 +169,23 @@ class _Names:
     def new(self, name: str) -> str:
         pure = PurePosixPath(name)
         if pure.is_absolute() or ".." in pure.parts or not pure.name:
-            raise ParamsError(f"An image is called '{name}', but names of images lead into the folder of results.")
+            raise ParamsError(
+                f"The image name '{name}' leads out of the folder of results. Give a name inside it, without '..'."
+            )
         stem = next(stem for stem in _candidates(pure) if self._is_free(stem.casefold()))
         self.take(stem)
         return stem
 
     def _is_free(self, folded: str) -> bool:
-        """Whether neither the stem nor a page of its files is, or has as a page, one that is taken."""
+        """Whether a stem, and the names of the files of its pages, are free."""
         return not {folded, _PAGE.sub("", folded)} & self._stems and folded not in self._of_pages
 
 
 def _candidates(pure: PurePosixPath) -> Iterator[str]:
     suffix = pure.suffix.lstrip(".") or "file"
-    # Two images of one page number differ in their page all the same: the number goes in front of it.
+    # The number goes in front of the page, so that the name still ends with it.
     page = _PAGE.search(pure.stem)
     body, end = (pure.stem[: page.start()], page.group()) if page else (pure.stem, "")
-    # Not one tuple: the numbers never end.
+    # The numbers never end, so this is no tuple.
     for middle in itertools.chain(("", f"_{suffix}"), (f"_{number}" for number in itertools.count(2))):
         yield str(pure.parent / f"{body}{middle}{end}") if middle else str(pure.parent / pure.stem)

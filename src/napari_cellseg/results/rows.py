@@ -1,10 +1,12 @@
-"""What became of one image of a batch, or of one page of it, as a value that can be written down."""
+"""The result of one image of a batch, or of one plane of it, as a value that can be saved."""
 
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..imaging.errors import CellsegError, ParamsError
@@ -21,11 +23,11 @@ class BatchRow:
     Attributes
     ----------
     image : str
-        How the image is called: its name, or its path inside the folder that was given, with ``/``.
+        Name of the image, or its path inside the given folder, with ``/``.
     page : str
         Such as ``t003_z001``; empty for an image of one plane.
     state : {'waiting', 'running', 'done', 'failed', 'skipped', 'kept'}
-        ``skipped``: done by an earlier run in the same way; ``kept``: corrected by a person, and left alone. The
+        ``skipped``: done by an earlier run in the same way; ``kept``: corrected by a user, and not replaced. The
         numbers of such a row are those of its files.
     count : int or None
         Number of cells.
@@ -47,23 +49,23 @@ class BatchRow:
     error : str
         Why it failed; else empty.
     notes : tuple of str
-        What the person should know about how it was computed.
+        What the user should know about how it was computed.
     files : dict of str to str
         Path of each output by its name, relative to the folder of results, with ``/``.
     stem : str
-        What its files in the folder of results begin with, with ``/``; no two images share one.
+        Beginning of the names of its files in the folder of results, with ``/``; no two images share one.
     n_pages : int
         Rows that this image has in all.
     source : dict
         ``path``, ``size`` in bytes and ``mtime_ns`` of the image's file when it was read.
     recipe : str
-        `Recipe.digest` of what made the labels.
+        `Recipe.digest` of the recipe that made the labels.
     model, model_sha256 : str
         Name or folder of the model, and hash of its weights.
     image_sha256 : str
         Hash of the image's values.
     corrected : bool
-        Whether a person corrected the labels.
+        Whether a user corrected the labels.
     """
 
     image: str
@@ -98,18 +100,44 @@ class BatchRow:
 
     @property
     def title(self) -> str:
-        """Image and page, as they are shown."""
+        """Image and page, as they are displayed."""
         return f"{self.image} {self.page}" if self.page else self.image
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells rows of one folder of results apart."""
+        """Key of the row in its folder of results."""
         return (self.stem or self.image, self.page)
 
     @property
     def has_result(self) -> bool:
         """Whether there are labels that its numbers are about."""
         return self.state in ("done", "skipped", "kept")
+
+    def is_of_another_image(self, path: str | Path | None, sha256: str | None = "") -> bool:
+        """Whether the row is about an image of other values, or about another file that still lies where it lay.
+
+        Parameters
+        ----------
+        path : path, optional
+            File of the image that the row is compared with.
+        sha256 : str, optional
+            Hash of its values; empty where they are not known, None where it has no such plane.
+        """
+        return self.has_other_values(sha256) or self.lies_elsewhere(path) is True
+
+    def has_other_values(self, sha256: str | None) -> bool:
+        """Whether the row is about an image of other values, as far as both are known; see `is_of_another_image`."""
+        return bool(self.image_sha256) and sha256 not in ("", self.image_sha256)
+
+    def lies_elsewhere(self, path: str | Path | None) -> bool | None:
+        """Whether the row is about a file in another place; None where one of the two is gone, or not known."""
+        own = self.source.get("path")
+        if not own or not path:
+            return None
+        try:
+            return not os.path.samefile(own, path)
+        except OSError:
+            return None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as JSON-able values."""
@@ -118,7 +146,7 @@ class BatchRow:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> BatchRow:
-        """Rebuild a row; entries that a later version may have added are left out.
+        """Rebuild a row; entries that a later version may have added are skipped.
 
         Raises
         ------
@@ -128,7 +156,7 @@ class BatchRow:
         known = {f.name for f in fields(cls)}
         given = {name: value for name, value in values.items() if name in known}
         if not isinstance(given.get("image"), str):
-            raise ParamsError("A row does not say which image it is about.")
+            raise ParamsError("A row has no image name. Delete its line, or run the batch again.")
         return cls(**{**given, "notes": tuple(given.get("notes", ()))})
 
 

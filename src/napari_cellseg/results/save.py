@@ -1,4 +1,4 @@
-"""Write what was found in one image into a folder of results, whoever asks: batch, command line, or window."""
+"""Write the cells of one image into a folder of results, for batch, command line and window."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..corrections import exchange
 from ..corrections.doubt import doubt
 from ..imaging.errors import ImageError, OutputError
 from ..imaging.image import Image
@@ -77,7 +78,7 @@ def save_result(
 
 
 def numbers(areas: np.ndarray, pixel_size: tuple[float, float] | None) -> dict[str, Any]:
-    """Count and areas of cells as a `BatchRow` takes them; `areas` in pixels."""
+    """Return count and areas of cells as a `BatchRow` takes them; `areas` in pixels."""
     some = len(areas) > 0
     return {
         "count": len(areas),
@@ -89,7 +90,7 @@ def numbers(areas: np.ndarray, pixel_size: tuple[float, float] | None) -> dict[s
 
 
 def mean_doubt(segmented: Segmented, sample: int = DOUBT_SAMPLE) -> float | None:
-    """Mean estimated chance that a cell is wrong; None without cells.
+    """Return the mean estimated chance that a cell is wrong; None without cells.
 
     Parameters
     ----------
@@ -119,7 +120,7 @@ def mean_doubt(segmented: Segmented, sample: int = DOUBT_SAMPLE) -> float | None
 
 
 def corrected_by_hand(path: Path, to_be_written: bool = True) -> dict[str, Any] | None:
-    """Return the metadata of a label file that a person corrected; None where it may be replaced.
+    """Return the metadata of a label file that a user corrected; None where the file may be replaced.
 
     Parameters
     ----------
@@ -130,7 +131,7 @@ def corrected_by_hand(path: Path, to_be_written: bool = True) -> dict[str, Any] 
     Raises
     ------
     OutputError
-        A file that is none of ours would be replaced.
+        A file that this package did not write would be replaced.
     """
     if not path.exists():
         return None
@@ -147,12 +148,13 @@ def corrected_by_hand(path: Path, to_be_written: bool = True) -> dict[str, Any] 
 
 
 def is_corrected(metadata: Mapping[str, Any]) -> bool:
-    """Whether labels with this metadata are a person's work."""
-    return any(bool(metadata.get(name)) for name in ("corrected", "corrections", "edited_by_hand", "corrected cells"))
+    """Whether a user corrected the labels that have this metadata."""
+    # Files of earlier versions may hold the corrections without the flag.
+    return any(bool(metadata.get(name)) for name in ("corrected", "corrections", exchange.KEY))
 
 
 def numbers_of_file(path: Path, pages: Sequence[str]) -> list[dict[str, Any]]:
-    """Count and areas of the cells in a label file, as a `BatchRow` takes them; of linked slices, count and volumes.
+    """Return count and areas of the cells in a label file; of linked slices, count and volumes.
 
     Parameters
     ----------
@@ -168,7 +170,7 @@ def numbers_of_file(path: Path, pages: Sequence[str]) -> list[dict[str, Any]]:
     Raises
     ------
     ImageError
-        The file is no label image, or has no such page.
+        The file is no label image, or has no such plane.
     """
     labels, _ = read_label_stack(path)
     pixel_size = read_image(path).pixel_size
@@ -178,7 +180,7 @@ def numbers_of_file(path: Path, pages: Sequence[str]) -> list[dict[str, Any]]:
         place = position_in_stack(page) if page and labels.ndim > 2 else ()
         if len(place) > labels.ndim - 2 or any(i >= n for i, n in zip(place, labels.shape, strict=False)):
             raise ImageError(
-                f"{path} has no page {page}: it holds {' x '.join(map(str, labels.shape))}. A person corrected it, so "
+                f"{path} has no plane {page}: it holds {' x '.join(map(str, labels.shape))}. A user corrected it, so "
                 "it stays. Move it away, and run again."
             )
         found.append(_numbers_of(labels[place], pixel_size, linked))
@@ -186,7 +188,7 @@ def numbers_of_file(path: Path, pages: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _numbers_of(labels: np.ndarray, pixel_size: tuple[float, float] | None, linked: bool) -> dict[str, Any]:
-    """Numbers of a plane or of several, whose cells are `linked` or each plane's own."""
+    """Return the numbers of one plane, or of several whose cells are `linked` or not."""
     planes = labels.reshape(-1, *labels.shape[-2:])
     if labels.ndim > 2 and linked:
         volumes: Counter[int] = Counter()
@@ -199,12 +201,12 @@ def _numbers_of(labels: np.ndarray, pixel_size: tuple[float, float] | None, link
 
 
 def channels_of(image: Image, plane: np.ndarray) -> dict[str, np.ndarray]:
-    """All channels of an image by name, or the colours of its plane; one without a name where it is grey."""
+    """Return all channels of an image by name, or the colours of its plane; a grey one has one without a name."""
     return _channels(image) or plane_channels(plane)
 
 
 def names_of_channels(image: Image) -> list[str]:
-    """What tables call the channels of an image: by their names, with their numbers where several have the same."""
+    """Return the names of the channels in tables, with their numbers where several have the same name."""
     names = list(image.channel_names) or [f"channel {i}" for i in range(image.n_channels)]
     while len(set(names)) < len(names):
         names = [f"{name or 'channel'} {i}" if names.count(name) > 1 else name for i, name in enumerate(names)]

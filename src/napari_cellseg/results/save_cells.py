@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import replace
@@ -28,8 +26,8 @@ def save_cells(cells: Cells, folder: Path, stem: str, page: str = "") -> list[Pa
 
     Every file appears whole or not at all; an older one stays until the new one is complete. Of one plane of an image
     (its `page`) the files are called ``<stem>_<page>_labels.tif`` and so on. Where another image has files of that
-    name in the folder, these are called ``<stem>_2_labels.tif``. What else a batch keeps there of the image is
-    brought up to date.
+    name in the folder, these are called ``<stem>_2_labels.tif``. Other outputs that a batch
+    wrote of the image are brought up to date.
 
     Returns
     -------
@@ -45,7 +43,7 @@ def save_cells(cells: Cells, folder: Path, stem: str, page: str = "") -> list[Pa
     segmented = cells.segmented
     result = cells.result()
     with one_at_a_time:
-        # Before anything is written: a table there that is none of ours must not be met halfway.
+        # Opened before anything is written: a foreign table of that name must not be found halfway.
         ledger = open_ledger(folder)
         stem = stem_of(segmented.image.source, {page: segmented.image_sha256}, folder, stem, ledger)
         own = f"{stem}_{page}" if page else stem
@@ -58,7 +56,7 @@ def save_cells(cells: Cells, folder: Path, stem: str, page: str = "") -> list[Pa
 
 
 def stem_of(source: str | None, hashes: Mapping[str, str], folder: Path, wanted: str, ledger: Ledger) -> str:
-    """Return what the files of an image begin with, in a folder where others may have files of the wanted name.
+    """Return the stem of an image's files, in a folder where other images may have files of the wanted name.
 
     Parameters
     ----------
@@ -77,9 +75,9 @@ def stem_of(source: str | None, hashes: Mapping[str, str], folder: Path, wanted:
 
 
 def _is_taken(stem: str, source: str | None, hashes: Mapping[str, str], folder: Path, ledger: Ledger) -> bool:
-    """Whether results of another image, or labels of which nobody knows the image, lie where files would be written."""
+    """Whether the files of a stem are those of another image, or labels of an unknown one."""
     rows = ledger.of(stem)
-    if any(_is_another(row, source, hashes.get(row.page, "")) for row in rows):
+    if any(row.is_of_another_image(source, hashes.get(row.page, "")) for row in rows):
         return True
     noted = {row.page for row in rows if row.has_result and row.image_sha256}
     for page in hashes.keys() - noted:
@@ -89,19 +87,8 @@ def _is_taken(stem: str, source: str | None, hashes: Mapping[str, str], folder: 
     return False
 
 
-def _is_another(row: BatchRow, source: str | None, sha256: str) -> bool:
-    """Whether a row is about an image of other values, or about another file, which still lies where it lay."""
-    if row.image_sha256 and sha256 and row.image_sha256 != sha256:
-        return True
-    # Where one of them is gone, it is the same image in another place.
-    with contextlib.suppress(OSError):
-        path = str(row.source.get("path", ""))
-        return bool(source and path) and not os.path.samefile(path, str(source))
-    return False
-
-
 def _image_sha256(labels: Path) -> str:
-    """Hash of the image that a file of labels is of; empty where it does not say."""
+    """Return the hash of the image that a label file belongs to; empty where it holds none."""
     try:
         image = read_metadata(labels).get("image")
     except ImageError:
@@ -110,7 +97,7 @@ def _image_sha256(labels: Path) -> str:
 
 
 def row_of(cells: Cells, result: SegmentResult, files: dict[str, str], stem: str) -> BatchRow:
-    """Return what a table of counts says of an image."""
+    """Return the row of an image in a table of counts."""
     segmented = cells.segmented
     source = segmented.image.source
     return BatchRow(
@@ -154,13 +141,13 @@ def command_line(cells: Cells) -> str:
 
 
 def _exact(value: float) -> str:
-    """The shortest text that reads back as the same number: a rounded one may give other labels."""
+    """Return the shortest text that reads back as the same number: a rounded one may give other labels."""
     short = f"{value:g}"
     return short if float(short) == value else repr(float(value))
 
 
 def _stamp(source: str | None) -> dict[str, Any]:
-    """What a later batch knows the file again by; empty where there is none, or none any more."""
+    """Return what a later batch recognizes the file by; empty where there is no file."""
     try:
         return {} if source is None else {"path": str(Path(source).absolute()), **source_stamp(source)}
     except CellsegError:

@@ -1,4 +1,4 @@
-"""Put the cells of an image, as a person corrected them, into the results of its batch."""
+"""Save the manually corrected cells of an image into the results of its batch."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from .outputs import OUTPUTS
 from .rows import BatchRow
 from .save import numbers, save_result
 
-# Two images that are saved at once must not both write the tables of the folder.
+# Two images that are saved at once must not write the tables of the folder at the same time.
 one_at_a_time = threading.Lock()
 
 
 def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> BatchRow:
-    """Replace the files of a row by those of the cells on the screen, and note that a person made them.
+    """Replace the files of a row by those of the cells on the screen, and mark them as corrected.
 
     Parameters
     ----------
@@ -38,14 +38,14 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
     out : Path
         Folder of the results.
     row : BatchRow
-        What the folder knows of the image.
+        The image's row in the ledger.
     made : Recipe
-        What the batch made it with.
+        The recipe of the batch.
 
     Returns
     -------
     BatchRow
-        What it knows from now on.
+        The new row of the ledger.
 
     Raises
     ------
@@ -62,7 +62,7 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
     segmented = cells.segmented
     with cells.corrected.corrections.lock:
         result, record = cells.result(), exchange.record_of(cells.view)
-    # The window knows nothing of planes and other outputs; a person may have chosen another model there.
+    # Planes and links come from the batch; the user may have chosen another model in the window.
     recipe = replace(
         cells.recipe,
         model_sha256=segmented.model.sha256,
@@ -73,8 +73,8 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
     )
     digest = recipe.digest(segmented.model)
     settings = {**result.metadata["recipe"], **recipe.to_dict()}
-    ours = {"recipe": settings, "recipe_sha256": digest, "corrected": True, exchange.KEY: record}
-    result = replace(result, metadata={**result.metadata, **ours})
+    about = {"recipe": settings, "recipe_sha256": digest, "corrected": True, exchange.KEY: record}
+    result = replace(result, metadata={**result.metadata, **about})
     outputs = outputs_of(row)
     with one_at_a_time:
         if stacked:
@@ -100,12 +100,12 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
 
 
 def outputs_of(row: BatchRow | None) -> tuple[str, ...]:
-    """Return what is written for an image: labels, and what else the folder of results has of it."""
+    """Return the outputs to write for an image: labels, and those that the folder of results has of it."""
     return tuple(name for name in OUTPUTS if name == "labels" or (row is not None and name in row.files))
 
 
 def put_in_tables(out: Path, row: BatchRow) -> Path:
-    """Note one result in all tables that the images of a folder share; return that of counts.
+    """Enter one result in all tables that the images of a folder share; return the path of the table of counts.
 
     Raises
     ------
@@ -124,7 +124,7 @@ def in_stack(row: BatchRow) -> bool:
 
 
 def _write_plane(path: Path, plane: str, result: SegmentResult, record: Mapping[str, Any]) -> None:
-    """Replace one plane in a file of labels, which is written anew as a whole, and note who made it."""
+    """Replace one plane in a file of labels, which is written anew as a whole, and mark the plane as corrected."""
     metadata, image = read_metadata(path), read_image(path)
     stack, axes = read_label_stack(path)
     place = position_in_stack(plane)
@@ -136,7 +136,7 @@ def _write_plane(path: Path, plane: str, result: SegmentResult, record: Mapping[
         stack = stack.astype(np.int32)
     stack[place] = result.labels
     counts = {**metadata.get("counts", {}), plane: int(result.count)}
-    ours = {
+    about = {
         "corrected": True,
         "counts": counts,
         "count": sum(counts.values()),
@@ -145,7 +145,7 @@ def _write_plane(path: Path, plane: str, result: SegmentResult, record: Mapping[
     write_labels(
         path,
         stack,
-        metadata={**metadata, **ours},
+        metadata={**metadata, **about},
         pixel_size=image.pixel_size,
         axes=axes,
         slice_spacing=image.slice_spacing,
@@ -154,13 +154,13 @@ def _write_plane(path: Path, plane: str, result: SegmentResult, record: Mapping[
 
 
 def known_rows(out: Path) -> list[BatchRow]:
-    """Return what a folder of results knows of its images; empty where there is nothing, or nothing to be read.
+    """Return the rows of a folder of results; empty where there are none, or none that can be read.
 
-    A result whose labels were thrown away is none any more.
+    A result whose labels were deleted is not returned.
     """
     try:
         rows = Ledger(out).rows() or read_counts(out / COUNTS_FILE) or ()
     except CellsegError:
-        # Running the batch says what is wrong with the folder.
+        # Running the batch reports what is wrong with the folder.
         return []
     return [row for row in rows if not row.has_result or (out / row.files.get("labels", "")).is_file()]

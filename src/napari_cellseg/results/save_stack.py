@@ -19,19 +19,19 @@ from .ledger import Ledger
 from .rows import BatchRow
 from .save_cells import row_of, stem_of
 from .save_corrected import one_at_a_time
-from .stack_of_labels import Settled, Stack
+from .stack_of_labels import LabelStack, PlaneDone
 
 
-class CorrectedStack(Stack):
-    """Labels of all planes, some of which a person may have corrected."""
+class CorrectedStack(LabelStack):
+    """Labels of all planes, some of which may have been manually corrected."""
 
-    def write_labels(self, settled: list[Settled], more: dict[str, Any]) -> None:
-        """Write the file of labels; it says when any plane was corrected."""
-        done = [page.metadata.get("corrections", {}) for page in settled]
+    def write_labels(self, planes: list[PlaneDone], more: dict[str, Any]) -> None:
+        """Write the file of labels, marked as corrected if any plane was."""
+        done = [page.metadata.get("corrections", {}) for page in planes]
         if any(done):
             sums = {what: sum(one.get(what, 0) for one in done) for what in ("changed", "erased")}
             more = {**more, "corrected": True, "corrections": sums}
-        super().write_labels(settled, more)
+        super().write_labels(planes, more)
 
 
 def save_stack(image: Image, planes: Sequence[tuple[Page, Cells]], folder: Path, stem: str) -> list[Path]:
@@ -59,7 +59,7 @@ def save_stack(image: Image, planes: Sequence[tuple[Page, Cells]], folder: Path,
     """
     with one_at_a_time:
         make_folder(folder)
-        # Before anything is written: a table there that is none of ours must not be met halfway.
+        # Opened before anything is written: a foreign table of that name must not be found halfway.
         ledger = open_ledger(folder)
         hashes = {page.name: cells.segmented.image_sha256 for page, cells in planes}
         return _save(image, planes, folder, stem_of(image.source, hashes, folder, stem, ledger), ledger)
@@ -71,7 +71,7 @@ def _save(image: Image, planes: Sequence[tuple[Page, Cells]], folder: Path, stem
         result = cells.result()
         tables.append(with_plane(result.table, page.index))
         row = replace(row_of(cells, result, {}, stem), page=page.name, n_pages=len(planes))
-        rows = stack.settle(page, row, result)
+        rows = stack.take(page, row, result)
     bad = next((row for row in rows if row.state == "failed"), None)
     if bad is not None:
         raise OutputError(bad.error)
@@ -88,7 +88,7 @@ def _save(image: Image, planes: Sequence[tuple[Page, Cells]], folder: Path, stem
 
 
 def with_plane(table: dict[str, np.ndarray], index: Iterable[tuple[str, int]]) -> dict[str, np.ndarray]:
-    """Put columns in front of a table of cells that say on which plane they are: ``t``, ``z``, counted from 0."""
+    """Put the plane of every cell in front of a table: columns ``t``, ``z``, counted from 0."""
     n = len(table["index"])
     return {**{axis.lower(): np.full(n, place) for axis, place in index}, **table}
 
@@ -100,5 +100,5 @@ def _of_all(planes: Sequence[tuple[Page, Cells]], rows: Sequence[BatchRow]) -> d
 
 
 def _column(table: dict[str, np.ndarray], name: str) -> np.ndarray:
-    """A column of one plane; empty where it was not measured there."""
+    """Return a column of one plane; NaN where it was not measured there."""
     return table[name] if name in table else np.full(len(table["index"]), np.nan)

@@ -1,4 +1,4 @@
-"""Labels of all pages of one image, gathered into one file."""
+"""Labels of all planes of one image, gathered into one file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..imaging.errors import ImageError
+from ..imaging.errors import CellsegError, ImageError
 from ..imaging.image import Image
 from ..imaging.memory import check_room
 from ..imaging.pages import Page, stack_axes, stack_shape
@@ -24,8 +24,8 @@ from .save import save_result
 
 
 @dataclass(frozen=True, eq=False)
-class Settled:
-    """What a stack keeps of a page besides its labels; no result where it failed."""
+class PlaneDone:
+    """What a stack keeps of a plane besides its labels; without a table and metadata where the plane failed."""
 
     page: Page
     row: BatchRow
@@ -33,8 +33,8 @@ class Settled:
     metadata: dict[str, Any]
 
 
-class Stack:
-    """Takes labels page by page, in any order and from any thread, and writes them when it has all.
+class LabelStack:
+    """Takes labels plane by plane, in any order and from any thread, and writes them when all are there.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Stack:
     Attributes
     ----------
     kept : callable
-        Returns the rows of the file that is there, if a person corrected it: then it stays.
+        Returns the rows of an existing file that a user corrected, which is kept; else an empty list.
     """
 
     keeps_tables = False
@@ -61,39 +61,42 @@ class Stack:
         shape = stack_shape(image)
         check_room(2 * math.prod(shape), f"{image.title}: its stack of labels", shape)
         self.labels = np.zeros(shape, np.uint16)
-        self._settled: dict[tuple[int, ...], Settled] = {}
+        self._taken: dict[tuple[int, ...], PlaneDone] = {}
 
     def cut(
         self, segmented: Segmented, outputs: Collection[str], image: Image, stem: str
     ) -> tuple[SegmentResult, dict[str, str]]:
-        """Cut the cells of a page and write what is its own; return its result and its files."""
+        """Cut the cells of a plane and write its own outputs; return its result and its files."""
         result = segmented.result()
-        # It may have been corrected since it was begun.
+        # A user may have corrected it since the batch began.
         self._is_kept = self._is_kept or bool(self.kept())
         own = [] if self._is_kept else [name for name in outputs if name != "labels"]
         return result, save_result(own, result, segmented.plane, image, self.out, stem)
 
-    def settle(self, page: Page, row: BatchRow, result: SegmentResult | None) -> list[BatchRow]:
-        """Take a page in, without a result if it failed; return all rows with the last page, and none before."""
+    def take(self, page: Page, row: BatchRow, result: SegmentResult | None) -> list[BatchRow]:
+        """Take a plane, without a result if it failed; return all rows with the last plane, and none before."""
         with self._lock:
-            if result is not None:
-                self.widen(result.labels.dtype)
-                self.labels[page.position] = result.labels
+            try:
+                if result is not None:
+                    self.widen(result.labels.dtype)
+                    self.labels[page.position] = result.labels
+            except (CellsegError, MemoryError) as error:
+                row, result = failed(row, error), None
             table = {} if result is None or not self.keeps_tables else result.table
-            self._settled[page.position] = Settled(page, row, table, {} if result is None else result.metadata)
-            if len(self._settled) < row.n_pages:
+            self._taken[page.position] = PlaneDone(page, row, table, {} if result is None else result.metadata)
+            if len(self._taken) < row.n_pages:
                 return []
-        settled = [page for _, page in sorted(self._settled.items())]
-        bad = next((page.row for page in settled if page.row.state == "failed"), None)
+        planes = [page for _, page in sorted(self._taken.items())]
+        bad = next((page.row for page in planes if page.row.state == "failed"), None)
         if bad is not None:
-            why = ImageError(f"The stack was not written, because its page {bad.page} failed: {bad.error}")
-            rows = [page.row for page in settled]
+            why = ImageError(f"The stack was not written, because its plane {bad.page} failed: {bad.error}")
+            rows = [page.row for page in planes]
             return self.all_failed([row if row.state == "failed" else failed(row, why) for row in rows])
         try:
-            # It may have been corrected while its pages were under way.
-            return self.kept() or self.write(settled)
-        except Exception as error:  # noqa: BLE001 - other people's readers, and one image must not stop the others
-            return self.all_failed([failed(page.row, error) for page in settled])
+            # A user may have corrected it meanwhile.
+            return self.kept() or self.write(planes)
+        except Exception as error:  # noqa: BLE001 - readers of other packages; one image must not stop the others
+            return self.all_failed([failed(page.row, error) for page in planes])
 
     @cached_property
     def image_sha256(self) -> str:
@@ -101,31 +104,39 @@ class Stack:
         return self.image.content_hash()
 
     def widen(self, dtype: np.dtype) -> None:
-        """Make room for greater ids."""
+        """Make room for greater ids.
+
+        Raises
+        ------
+        MemoryTooSmallError
+            There is no room for the wider labels, which lie beside the old ones for a moment.
+        """
         if dtype.itemsize > self.labels.dtype.itemsize:
+            shape = self.labels.shape
+            check_room(4 * self.labels.size, f"{self.image.title}: its stack of more than 65,535 labels", shape)
             self.labels = self.labels.astype(np.uint32)
 
     def all_failed(self, rows: list[BatchRow]) -> list[BatchRow]:
         """Return the rows of a stack that has failed."""
         return rows
 
-    def write(self, settled: list[Settled]) -> list[BatchRow]:
+    def write(self, planes: list[PlaneDone]) -> list[BatchRow]:
         """Write the file, and return the rows."""
-        rows = [page.row for page in settled]
+        rows = [page.row for page in planes]
         counts = {row.page: row.count for row in rows}
-        self.write_labels(settled, {"count": sum(row.count or 0 for row in rows), "counts": counts})
+        self.write_labels(planes, {"count": sum(row.count or 0 for row in rows), "counts": counts})
         name = self.path.relative_to(self.out).as_posix()
         return [replace(row, files={"labels": name, **row.files}) for row in rows]
 
-    def write_labels(self, settled: list[Settled], more: dict[str, Any]) -> None:
+    def write_labels(self, planes: list[PlaneDone], more: dict[str, Any]) -> None:
         """Write the file of labels with its provenance, and `more` of it."""
         image = self.image
         about = {"name": image.name, "size_yx": list(image.shape_yx), "sha256": self.image_sha256}
         about |= cut_from(image.origin)
         metadata = {
-            **settled[0].metadata,
+            **planes[0].metadata,
             "image": about,
-            "notes": list(dict.fromkeys(note for page in settled for note in page.metadata["notes"])),
+            "notes": list(dict.fromkeys(note for page in planes for note in page.metadata["notes"])),
             **more,
         }
         write_labels(

@@ -1,4 +1,4 @@
-"""Answer a request: the long work behind the Segment button, as a generator that knows no window."""
+"""Segment an image and measure its cells: the long work behind the Segment button, without a window."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SMALLER = "Or zoom in, and choose 'What is visible' in the menu beside Segment."
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What became of a request.
+    """Result of one press of Segment.
 
     Attributes
     ----------
@@ -34,12 +34,12 @@ class Answer:
 
 
 def prepare_to_answer(model: str, device: str) -> None:
-    """Load what the first answer would have to wait for: torch, and a model's network on its device.
+    """Load torch, and a model's network on its device, so that the first press of Segment does not wait for them.
 
     Raises
     ------
     CellsegError, ...
-        As answering would.
+        If the model or the device cannot be used.
     """
     importlib.import_module("pandas")
     from ..network.devices import resolve_device
@@ -51,7 +51,7 @@ def prepare_to_answer(model: str, device: str) -> None:
 
 
 def iter_answer(image: Image, recipe: Recipe, device: str = "auto") -> Generator[Progress, None, Answer]:
-    """Predict, split, and measure at the first sliders: everything that a press of Segment asks for.
+    """Predict the cells of an image, split them, and measure them at the first threshold and min_size.
 
     Parameters
     ----------
@@ -71,11 +71,11 @@ def iter_answer(image: Image, recipe: Recipe, device: str = "auto") -> Generator
     Raises
     ------
     CellsegError
-        Whatever went wrong with the work itself, and every RuntimeError: the window's workers would swallow those.
+        If the work fails in any way; a RuntimeError is turned into one, because napari's workers would swallow it.
     """
-    # napari makes tables with pandas, which it imports at the first need: better here than in the window's thread.
+    # napari needs pandas for tables; imported here, in a background thread, it does not hold up the window.
     importlib.import_module("pandas")
-    # Imported late, as it is the first thing that may need torch.
+    # Imported late, because it may import torch.
     from .familiar import unlike
     from .segment import iter_predict_image
 
@@ -86,7 +86,7 @@ def iter_answer(image: Image, recipe: Recipe, device: str = "auto") -> Generator
         if warning:
             notes = (*segmented.prediction.notes, warning)
             segmented = replace(segmented, prediction=replace(segmented.prediction, notes=notes))
-        # The first slider move and the first correction ask for these; here nobody waits for them.
+        # The first slider move and the first correction need these; computed here, they do not delay them.
         for name in ("centroids", "core_levels"):
             getattr(segmented.instances, name)
         return Answer(segmented, segmented.result())

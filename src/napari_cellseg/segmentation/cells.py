@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -48,12 +49,12 @@ class Cells:
 
     @property
     def n_changed(self) -> int:
-        """Number of cells that are the person's."""
+        """Number of cells that the user corrected."""
         return self.corrected.corrections.n_changed
 
     @property
     def n_erased(self) -> int:
-        """Number of cells that the person erased."""
+        """Number of cells that the user erased."""
         return self.corrected.corrections.n_erased
 
     def count(self) -> int:
@@ -66,12 +67,12 @@ class Cells:
         return areas[areas > 0]
 
     def n_left_out(self) -> int:
-        """Number of cells that the threshold leaves and `min_size` does not; none of the person's."""
+        """Number of cells that `min_size` drops; it never drops a cell that the user corrected."""
         with self.corrected.corrections.lock:
             return len(self.areas()) - self.count()
 
     def counted_areas(self) -> np.ndarray:
-        """Areas in pixels of the cells that are counted: `min_size` drops none of the person's."""
+        """Areas in pixels of the cells that are counted, those that the user corrected whatever their size."""
         with self.corrected.corrections.lock:
             return self.corrected.areas(self.threshold)[self.corrected.keep(self.threshold, self.min_size)]
 
@@ -93,19 +94,22 @@ class Cells:
         height, width = self.segmented.instances.shape
         return float(self.counted_areas().sum() / max(height * width, 1))
 
+    def about_corrections(self) -> dict[str, Any]:
+        """Return the entries of the provenance about corrections: whether there are any and, if so, how many."""
+        if not (self.n_changed or self.n_erased):
+            return {"corrected": False}
+        return {"corrected": True, "corrections": {"changed": self.n_changed, "erased": self.n_erased}}
+
     def result(self) -> SegmentResult:
         """Labels, count, table and provenance of what is on the screen; takes up to a second on large images."""
         corrections = self.corrected.corrections
         with corrections.lock:
             labels = self.corrected.labels(self.threshold, self.min_size)
-            n_changed, n_erased = corrections.n_changed, corrections.n_erased
+            about = self.about_corrections()
             yours = {id_: corrections.how(id_) for id_ in corrections.owned_ids.tolist()}
         table = self.segmented.table(labels)
         table["yours"] = np.array([yours.get(id_, "") for id_ in table["index"].tolist()], dtype=np.str_)
         count = len(table["index"])
-        metadata = {**self.segmented.metadata(self.threshold, self.min_size), "count": count}
-        if n_changed or n_erased:
-            metadata["corrected"] = True
-            metadata["corrections"] = {"changed": n_changed, "erased": n_erased}
+        metadata = {**self.segmented.metadata(self.threshold, self.min_size), "count": count, **about}
         probability = self.segmented.prediction.probability
         return SegmentResult(labels, probability, count, table, self.threshold, self.min_size, metadata)

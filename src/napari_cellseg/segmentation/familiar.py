@@ -1,4 +1,4 @@
-"""Whether an image looks like those that a model was trained on: quick, and told before anyone trusts the count."""
+"""Find out quickly whether an image looks like those that a model was trained on, before its count is trusted."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ..imaging.write.write import write_json
 from ..network.versions import FAMILIAR_FILE, ModelVersion
 from .image_features import FEATURES, image_features
 
-_MOST = 256  # images whose features are kept: those that lie furthest apart
+_MOST = 256  # images whose features are kept, those that lie furthest apart
 _LEAST_SCALE = np.array([0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.5, 0.03])
 _FAR = 1.5  # times as far as nearly all (99 %) images are from the one of the others that is most like them
-_LONE = 3.0  # the limit where there is one image only
+_LONE = 3.0  # the limit where there is only one image
 _WORDS = {
     "bright ground": ("its ground is darker", "its ground is brighter"),
     "background": ("its ground is darker", "its ground is brighter"),
@@ -64,7 +64,7 @@ class Familiar:
         nearest = np.array([_nearest(np.delete(points, i, axis=0), p)[1] for i, p in enumerate(points)])
         limit = _FAR * float(np.percentile(nearest, 99)) if len(points) > 1 else _LONE
         some = _furthest_apart(points, _MOST)
-        # Alike images would make a limit of nothing.
+        # Equal images would give a limit of 0.
         return cls(features[some], scale, max(limit, 1.0), len(features) if n_images is None else n_images)
 
     def distance(self, features: np.ndarray) -> float:
@@ -72,7 +72,7 @@ class Familiar:
         return _nearest(self.vectors / self.scale, features / self.scale)[1] / self.limit
 
     def differences(self, features: np.ndarray) -> list[str]:
-        """What sets an image off from the most similar one, in words, the greatest difference first, at most two."""
+        """Return up to two differences to the most similar image, in words, the greatest first."""
         place, _ = _nearest(self.vectors / self.scale, features / self.scale)
         off = (features - self.vectors[place]) / self.scale
         said = dict.fromkeys(
@@ -104,7 +104,7 @@ class Familiar:
 
 
 def remember_images(folder: Path, planes: Iterable[np.ndarray], parent: ModelVersion | None = None) -> Familiar | None:
-    """Write down in a version's folder what the images look like that it was trained on.
+    """Save the features of the images that a version was trained on in its folder.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ def remember_images(folder: Path, planes: Iterable[np.ndarray], parent: ModelVer
 
 
 def familiar_to(version: ModelVersion) -> Familiar | None:
-    """Read what is familiar to a version; None where that was never written down, or is damaged."""
+    """Read the features of a version's training images; None where there are none, or the file is damaged."""
     path = version.path / FAMILIAR_FILE
     try:
         stamp = path.stat()
@@ -154,12 +154,12 @@ def _read(path: Path, mtime_ns: int, size: int) -> Familiar | None:
     try:
         return Familiar.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
-        # A warning more or less: nothing that is worth stopping for.
+        # A missing warning is no reason to stop.
         return None
 
 
 def unlike(plane: np.ndarray, version: ModelVersion) -> str | None:
-    """Warn of an image that is unlike what a model was trained on.
+    """Return a warning for an image that differs from those that a model was trained on.
 
     Parameters
     ----------
@@ -170,7 +170,7 @@ def unlike(plane: np.ndarray, version: ModelVersion) -> str | None:
     Returns
     -------
     str or None
-        A sentence for the person; None where the image is like one of them, or nothing is known of them.
+        A sentence for the user; None where the image is like one of them, or nothing is known of them.
     """
     familiar = familiar_to(version)
     if familiar is None:
@@ -197,7 +197,7 @@ def _nearest(points: np.ndarray, point: np.ndarray) -> tuple[int, float]:
 
 
 def _furthest_apart(points: np.ndarray, n: int) -> np.ndarray:
-    """Places of n points, each the one furthest from those before it: outliers stay, near-duplicates go."""
+    """Return the places of n points, each the one furthest from those before it: outliers stay, near-duplicates go."""
     if len(points) <= n:
         return np.arange(len(points))
     chosen = [int(np.argmin(((points - points.mean(axis=0)) ** 2).sum(axis=1)))]

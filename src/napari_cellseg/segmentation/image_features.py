@@ -1,4 +1,4 @@
-"""What an image looks like, in a few numbers: for telling kinds of images apart. Fast, and without the network."""
+"""Describe the look of an image in a few numbers, quickly and without the network, to distinguish kinds of images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FEATURES = (
     "bright ground", "colour", "dark cells", "background", "spread", "saturation", "red to green", "green to blue",
     "detail", "noise",
 )  # fmt: skip
-# The first three part kinds; the others only shade them.
+# The first three separate kinds; the others only refine them.
 KIND_WEIGHTS = np.array([1.0, 1.0, 1.0, 0.3, 0.3, 0.3, 0.3, 0.3, 0.0, 0.0])
 _PIXELS = 65536
 _OCTAVES = 6

@@ -1,4 +1,4 @@
-"""How a segmentation runs and what it writes: nothing of it decides a label."""
+"""How a segmentation runs and which files it writes; the labels do not depend on it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 class RunOptions:
     """Where a recipe runs, in which way, and which files are written.
 
-    Two runs of one recipe give equal labels whatever these options are. In recipe files they stand beside the settings
-    of the recipe, under one key each.
+    Two runs of one recipe give equal labels whatever these options are. Recipe files hold them together with the
+    settings of the recipe.
 
     Parameters
     ----------

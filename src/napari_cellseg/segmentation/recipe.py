@@ -55,7 +55,7 @@ class Recipe:
         metadata={"help": "channel to segment: its number, counted from 0, its name, or a mix such as DAPI+GFP or 0+2"},
     )
     axes: str | None = field(
-        default=None, metadata={"help": "axes of the image, such as CYX, where its file does not say"}
+        default=None, metadata={"help": "axes of the image, such as CYX, where its file does not name them"}
     )
     model_sha256: str | None = field(default=None, metadata={"help": "hash of the model's weights, checked on use"})
     normalizer: NormalizerParams | None = field(
@@ -64,7 +64,7 @@ class Recipe:
     diameter: float | None = field(
         default=None,
         metadata={
-            "help": "typical diameter of the cells in pixels, which says how far the image is magnified for the "
+            "help": "typical diameter of the cells in pixels, by which the image is magnified for the "
             "network; 0 takes the image as it is; default: estimated"
         },
     )

@@ -1,4 +1,4 @@
-"""Segment one image: the one way from an image to labels, counts and a table, whoever asks."""
+"""Segment one image: window, command line and batch all get labels, counts and tables from here."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from ..instances.live import Instances
 from ..instances.prediction import Prediction
 from ..network.versions import ModelVersion
 from .options import RunOptions
+from .peak import peak_bytes
 from .recipe import Recipe
 from .segmented import Segmented, SegmentResult
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 
 NOT_FINITE = "It has no finite values: every pixel is NaN or infinite."
-# At the least: the normalised image, its padded copy, probability and distance, 32 bits each, are there at once.
-_BYTES_PER_PIXEL = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +54,7 @@ class Prepared:
     device: str = "auto"
 
     def separate(self, prediction: Prediction) -> Segmented:
-        """Split what the network said into cells."""
+        """Split the prediction into cells."""
         instances = Instances.from_prediction(prediction, self.model.split)
         return Segmented(self.image, self.plane, prediction, instances, self.model, self.recipe, self.device)
 
@@ -70,8 +69,8 @@ def prepare(image: Image, recipe: Recipe, model: ModelVersion | None = None, dev
     """
     model = recipe.load_model() if model is None else model
     plane = image.plane(recipe.channel)
-    height, width = plane.shape[:2]
-    check_room(_BYTES_PER_PIXEL * height * width, f"{image.title}: what finding its cells takes", (height, width))
+    shape = image.shape_yx
+    check_room(peak_bytes(shape), f"{image.title}: what finding its cells takes", shape)
     return Prepared(image, plane, normalize(plane, recipe.normalizer or model.normalizer), model, recipe, device)
 
 
@@ -111,7 +110,7 @@ def iter_predict_image(image: Image, recipe: Recipe, device: str = "auto") -> Ge
     Raises
     ------
     CellsegError
-        If the image, the channel, the model or the device cannot be used; the message says what to do.
+        If the image, the channel, the model or the device cannot be used; the message names the next step.
     """
     yield Progress(0, 0, "reading the image")
     prepared = prepare(image, recipe, device=device)
@@ -154,7 +153,7 @@ def segment(
     channel : int or str, optional
         Channel to segment where there are several: its number, its name, or a mix such as ``"DAPI+GFP"``.
     axes : str, optional
-        A letter of TZCYX per dimension where the image does not say.
+        A letter of TZCYX per dimension, needed where the image does not name its axes.
     device : {'auto', 'cpu', 'cuda', 'mps'}
     diameter : float, optional
         Typical diameter of the cells in pixels; None estimates it, 0 takes the image as it is.

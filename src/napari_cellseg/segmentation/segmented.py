@@ -114,7 +114,7 @@ class Segmented:
         return self.recipe.smallest(self.model, self.prediction.diameter)
 
     def recipe_at(self, threshold: float, min_size: int) -> Recipe:
-        """Return the recipe with the sliders elsewhere; a min_size that the recipe gives itself stays as it says."""
+        """Return the recipe with other sliders; a min_size that the recipe leaves open stays so unless it is moved."""
         recipe = replace(self.recipe, threshold=threshold)
         return recipe if min_size == self.min_size else replace(recipe, min_size=min_size, fit_min_size=False)
 
@@ -197,9 +197,9 @@ def provenance(
     diameter: float | None = None,
     zoom: float | None = None,
 ) -> dict[str, Any]:
-    """Return what every result file says of how it was made, as JSON-able values.
+    """Return the provenance that every result file carries, as JSON-able values.
 
-    Which files were written is no part of it: each of them is the same whatever the others are.
+    The list of written files is not part of it, so that each file is the same whatever the others are.
 
     Parameters
     ----------
@@ -242,7 +242,10 @@ def provenance(
 
 
 def cut_from(origin: Origin | None) -> dict[str, Any]:
-    """Say what a part was cut out of; add the offset to the places in its table to get those in the whole image."""
+    """Return what a part was cut out of, and where.
+
+    Positions in the table of a part become those in the whole image when the offset is added.
+    """
     if origin is None:
         return {}
     return {"cut_from": {"image": origin.title, "offset_yx": list(origin.offset_yx)}}

@@ -31,8 +31,8 @@ def test_figures_of_bland_and_altman_by_hand() -> None:
     assert agreement.limits == pytest.approx((2 - 1.96 * sd, 2 + 1.96 * sd))
     assert agreement.bias_interval == pytest.approx((2 - 2.776445 * sd / 5**0.5, 2 + 2.776445 * sd / 5**0.5))
     assert agreement.limits_interval == pytest.approx(2.776445 * sd * (3 / 5) ** 0.5)
-    assert "no bias can be told" in agreement.sentence()
-    assert "ours are lower by" in counted(30, 0, factor=0.7).sentence()
+    assert "no bias is significant" in agreement.sentence()
+    assert "automatic counts are lower by" in counted(30, 0, factor=0.7).sentence()
 
 
 @pytest.mark.parametrize("n", [5, 10, 30])
@@ -82,7 +82,7 @@ def test_several_people_are_averaged_and_their_spread_is_told() -> None:
     assert agreement.between_people == pytest.approx(8**0.5)
     again = Agreement.from_dict(json.loads(json.dumps(agreement.to_dict())))
     assert again.to_dict() == agreement.to_dict()
-    with pytest.raises(CellsegError, match="two counts"):
+    with pytest.raises(CellsegError, match="two automatic counts"):
         agreement_of([("a", 10, 12), ("a", 14, 13)])
 
 
@@ -167,7 +167,7 @@ def test_counts_that_are_not_ours_alone_are_left_out_and_told(
     tables = people_and_batch(tmp_path, people, batch)
     words = ["agreement", str(tables[0]), "--counts", str(tables[1]), "--out", str(tmp_path / "out")]
     assert main(words) == 0
-    told = "Left out: 2 corrected by a person and 2 that failed."
+    told = "Skipped: 2 corrected manually and 2 that failed."
     assert told in capsys.readouterr().out and told in (tmp_path / "out" / "agreement.html").read_text()
     saved = Agreement.from_dict(json.loads((tmp_path / "out" / AGREEMENT_FILE).read_text()))
     assert saved.images == ("a", "b") and saved.left_out == told

@@ -143,5 +143,5 @@ def test_rows_of_a_batch_that_can_be_compared(tmp_path: Path, tiny: ModelVersion
     found = read_batch(out)
     assert [one.id for one in found.counts] == [image_id(hash_of(1), 1), image_id(hash_of(1), 1, "t001")]
     assert [one.count for one in found.counts] == [7, 7] and found.counts[1].path == ""
-    assert found.left_out == "Left out: 1 corrected by you and 1 counted with other settings."
+    assert found.left_out == "Skipped: 1 corrected by you and 1 counted with other settings."
     assert found.settings == Settings.of(recipe, tiny)

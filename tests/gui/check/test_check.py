@@ -108,7 +108,7 @@ def test_typed_counts_give_bias_limits_and_from_five_on_an_interval(
     for row, ours in enumerate(five[:4]):
         type_count(agree, row, str(ours - 1), qtbot)
     # Two and more: bias and limits at once; but no interval.
-    assert "On 4 images ours are higher by 1.0 cells" in agree.verdict.text()
+    assert "On 4 images automatic counts are higher by 1.0 cells" in agree.verdict.text()
     assert "count 1 more by hand" in agree.worth.text() and interval.isHidden()
     type_count(agree, 4, str(five[4] - 1), qtbot)
     found = widget.bench.part(Agreements).agreement()

@@ -1,1 +1,1 @@
-"""The same on the workers of a Dask cluster."""
+"""A batch on the workers of a Dask cluster."""

@@ -1,4 +1,4 @@
-"""Send the images of a batch to a Dask cluster, and take back what became of them."""
+"""Send the images of a batch to a Dask cluster, and collect their rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RemoteEvent = tuple[Any, ...]
 TICK_SECONDS = 0.2
 CONNECT_SECONDS = 15
 RETRIES = 2
-# So many tasks wait at the scheduler: enough to make a growing cluster grow, and no load for it.
+# Number of tasks that wait at the scheduler: enough to make an adaptive cluster grow, and no load for it.
 MOST_WAITING = 1000
 _SILENT_SECONDS = 20.0
 
@@ -60,7 +60,7 @@ def iter_remote(
     overwrite, resume : bool
         See `item.segment_item`.
     previous : callable
-        Gives the rows that a stem had before.
+        Gives the rows of a stem in the ledger.
     retries : int
         How often a task that raised is tried again.
 
@@ -68,7 +68,7 @@ def iter_remote(
     ------
     tuple
         ``("running", item)`` when a worker begins, ``("rows", item, list of BatchRow)`` once for every item,
-        ``("note", text)`` for the person, and ``("tick", None)`` at least every 0.2 s, so that the caller may close:
+        ``("note", text)`` for the user, and ``("tick", None)`` at least every 0.2 s, so that the caller may close:
         that cancels what has not begun, and stops the rest within one batch of tiles.
 
     Raises
@@ -125,7 +125,7 @@ def _collect(
             yield ("rows", items[value], rows)
     finally:
         if futures:
-            # The scheduler may be gone: then there is nothing to cancel.
+            # Where the scheduler is gone, there is nothing to cancel.
             with contextlib.suppress(OSError, RuntimeError, TimeoutError):
                 client.cancel(list(futures.values()), force=True)
 
@@ -152,7 +152,7 @@ def _submit(
 
 
 def _outcome(client: Any, item: Item, future: Any) -> tuple[list[BatchRow], dict[str, str]]:
-    """Rows of a finished task and the versions of its worker, or the error that stops the batch."""
+    """Return the rows of a finished task and the versions of its worker; raises the error that stops the batch."""
     if future.status == "finished":
         answer = future.result()
         if "error" in answer:
@@ -177,11 +177,11 @@ def _outcome(client: Any, item: Item, future: Any) -> tuple[list[BatchRow], dict
 
 
 def _differences(theirs: dict[str, str]) -> Iterator[str]:
-    ours = versions()
+    own = versions()
     for name, version in theirs.items():
-        if ours.get(name, version) != version:
+        if own.get(name, version) != version:
             yield (
-                f"The cluster has {name} {version}, and this machine {ours[name]}: labels may differ from those made "
+                f"The cluster has {name} {version}, and this machine {own[name]}: labels may differ from those made "
                 "here in a few pixels. The versions stand in every result."
             )
 
@@ -212,7 +212,7 @@ def _connected(scheduler: str) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _token_file(path: Path) -> Iterator[None]:
-    """A file by which workers see that they share the folder, and, once it is gone, that the batch was stopped."""
+    """Keep a file by which workers see that they share the folder; once it is gone, the batch was stopped."""
     for left in path.parent.glob("alive-*"):
         left.unlink(missing_ok=True)
     try:

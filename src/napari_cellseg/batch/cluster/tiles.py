@@ -1,4 +1,4 @@
-"""Several workers of a cluster at one large image: others run the network on its tiles, one makes its cells.
+"""Let several workers of a cluster share one large image: all run the network on its tiles, one makes its cells.
 
 The network's maps of a tile are a file in the folder of results, which all workers see. Whoever makes one claims it
 first, by a file of its own that only one can create; so no tile is made twice but for one whose worker died.
@@ -22,7 +22,7 @@ from ...imaging.errors import CellsegError
 from ...imaging.lazy_plane import LazyPlane
 from ...imaging.pages import Page, page_image
 from ...imaging.progress import Progress
-from ...imaging.tiles import Region
+from ...imaging.regions import Region
 from ...segmentation.recipe import Recipe
 from ...segmentation.segment import open_image
 from ...segmentation.segmented import versions
@@ -30,19 +30,19 @@ from ...segmentation.segmented import versions
 if TYPE_CHECKING:
     from ...network.tile_maps import TileMaps
 
-# A tile takes seconds; one that was claimed so long ago is made again.
+# A tile takes seconds; one that was claimed longer ago than this is made again.
 PATIENCE_SECONDS = 300.0
-# So many tasks of so many tiles wait at the scheduler for each worker.
+# Number of tasks, and tiles of each, that wait at the scheduler for each worker.
 TASKS_PER_WORKER, TILES_PER_TASK = 2, 2
 _WAIT_SECONDS = 0.05
-# A worker of several threads does one thing at a time: memory and cores are those of one.
+# A worker with several threads does one thing at a time: its memory and cores suffice for one.
 ONE_AT_A_TIME = threading.Lock()
 _n_made = 0
 
 
 @dataclass(frozen=True)
 class TileOrder:
-    """What a worker has to know to make tiles of an image; small, and can be sent.
+    """Everything that a worker needs to make tiles of an image; small enough to be sent.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class TileOrder:
     recipe : Recipe
     device : str
     begun : str
-        What was found out about the whole plane, as JSON; see `mosaic_survey.iter_survey`.
+        Survey of the whole plane, as JSON; see `blocks.survey.iter_survey`.
     folder : Path
         Of the tiles.
     tile : int
@@ -106,12 +106,12 @@ class ClusterHelpers:
         self._futures: list[Any] = []
 
     def begin(self, begun: Mapping[str, Any], maps: TileMaps) -> None:
-        """Say which plane it is about."""
+        """Start with a plane, by its survey and its maps."""
         text = json.dumps(begun, sort_keys=True)
         self._order = TileOrder(*self._about, text, maps.folder, maps.tile, _versions(), self._token, self._alive)
 
     def ask(self, maps: TileMaps, indices: list[int]) -> None:
-        """Ask for tiles that will be needed soon, as far as there are others to make them."""
+        """Ask for tiles that will be needed soon, as far as there are other workers."""
         assert self._order is not None
         if self._order.tile != maps.tile:
             # Memory ran out here, and the tiles are smaller now.
@@ -125,7 +125,7 @@ class ClusterHelpers:
             part, wanted = wanted[:TILES_PER_TASK], wanted[TILES_PER_TASK:]
             self._asked.update(part)
             self._futures.append(
-                # Whole images go first: they need nobody to wait for them.
+                # Whole images go first: no other work waits for them.
                 self._client.submit(
                     make_tiles, order, tuple(part), self._own, workers=others, allow_other_workers=True, pure=False,
                     priority=-1,
@@ -133,7 +133,7 @@ class ClusterHelpers:
             )  # fmt: skip
 
     def iter_share(self, maps: TileMaps, region: Region) -> Generator[Progress, None, None]:
-        """Make the tiles of a region that nobody has claimed, then wait for those that others make.
+        """Make the tiles of a region that are not claimed, then wait for those of other workers.
 
         What is still missing afterwards is the caller's.
         """
@@ -155,13 +155,13 @@ class ClusterHelpers:
             time.sleep(_WAIT_SECONDS)
 
     def end(self) -> None:
-        """Ask for nothing any more."""
+        """Cancel the tiles that were asked for."""
         with contextlib.suppress(OSError, RuntimeError, TimeoutError):
             self._client.cancel(self._futures, force=True)
         self._futures = []
 
     def _made_elsewhere(self, maps: TileMaps, indices: list[int]) -> list[int]:
-        """Those of some tiles that a worker who is there is at work on."""
+        """Return those of some tiles that a worker that is still there has claimed."""
         others = set(self._others()) if indices else set()
         found = []
         for i in indices:
@@ -188,13 +188,13 @@ def make_tiles(order: TileOrder, indices: tuple[int, ...], asked_by: str) -> int
     Returns
     -------
     int
-        How many were made here. Nothing is raised: what is not made is made by the one who asked.
+        Number of tiles made here. Nothing is raised: the worker that asked makes the missing ones.
     """
     global _n_made
     from distributed import get_worker
 
     who = get_worker().address
-    # The one who asked makes its tiles itself; and other versions may draw other cells.
+    # The worker that asked makes its tiles itself; and other versions may draw other cells.
     if who == asked_by or order.versions != _versions():
         return 0
     n_made = 0
@@ -217,12 +217,12 @@ def make_tiles(order: TileOrder, indices: tuple[int, ...], asked_by: str) -> int
 
 
 def n_made_for_others() -> int:
-    """How many tiles this process has made for other workers."""
+    """Return the number of tiles that this process has made for other workers."""
     return _n_made
 
 
 def claim(folder: Path, tile: int, index: int, token: str, who: str = "") -> bool:
-    """Whether a tile is this caller's to make: the first one's, whose address is then in the file."""
+    """Claim a tile: True for the first caller, whose address is then in the file."""
     try:
         handle = os.open(_claim_path(folder, tile, index, token), os.O_CREAT | os.O_EXCL | os.O_WRONLY)
         try:
@@ -232,7 +232,7 @@ def claim(folder: Path, tile: int, index: int, token: str, who: str = "") -> boo
     except FileExistsError:
         return False
     except OSError:
-        # A folder that went away, or a full disk, which whoever writes the maps is told of.
+        # The folder is gone, or the disk full: writing the maps raises the error.
         return True
     return True
 
@@ -243,10 +243,10 @@ def _claim_path(folder: Path, tile: int, index: int, token: str) -> Path:
 
 @lru_cache(maxsize=1)
 def _maps(order: TileOrder) -> TileMaps:
-    """The plane of an order, opened; kept for the next tiles of it."""
+    """Open the plane of an order; it is kept for the next tiles."""
     image = page_image(open_image(order.path, order.recipe.axes), order.page)
     plane, model = LazyPlane(image, order.recipe.channel), order.recipe.load_model()
-    # Only the one who asked may take what cannot be read as empty, and say so.
+    # Only the worker that asked may take unreadable parts as empty, because it reports them.
     begun = json.loads(order.begun)
     return surveyed_maps(plane, begun, model, order.folder, order.device, strict=True, tile=order.tile)
 

@@ -1,4 +1,4 @@
-"""What a worker of a Dask cluster does with one image of a batch."""
+"""Segment one image of a batch on a worker of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from ...segmentation.segmented import versions
 from ..item import segment_item
 from .tiles import ONE_AT_A_TIME, ClusterHelpers
 
-# Network drives show a new file late.
+# Network drives show new files late.
 _SEEN_WITHIN_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
 class RemoteJob:
-    """What all images of a batch have in common.
+    """Settings that all images of a batch share, sent to the workers.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class RemoteJob:
     overwrite, resume : bool
         See `item.segment_item`.
     topic : str
-        Where a worker says which image it begins.
+        Topic under which a worker announces the image that it begins.
     retries : int
         How often a task that raised is tried again.
     """
@@ -55,16 +55,16 @@ class RemoteJob:
 def work(item: Item, rows: list[BatchRow], job: RemoteJob, place: int) -> dict[str, Any]:
     """Segment one image; the function that a worker runs.
 
-    Errors that another try would not mend are returned: only others are raised, and retried.
+    Errors that would come again are returned; all others are raised, and the task is retried.
 
     Parameters
     ----------
     item : Item
     rows : list of BatchRow
-        What the image had before.
+        Rows of the image in the ledger.
     job : RemoteJob
     place : int
-        What the coordinator calls the image.
+        Number of the image in the batch.
 
     Returns
     -------

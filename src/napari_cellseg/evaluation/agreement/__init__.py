@@ -1,1 +1,1 @@
-"""Counts of the software against counts by people."""
+"""Agreement of automatic counts with manual ones."""

@@ -1,4 +1,4 @@
-"""How well automatic counts agree with those of people, and what a new count is worth.
+"""Agreement of automatic counts with manual ones, and the interval of a new count.
 
 Limits of agreement follow Bland & Altman (Statistical methods for assessing agreement between two methods of clinical
 measurement, Lancet 1986). Errors of a count grow with the count, so the interval is made on square roots, where they
@@ -21,23 +21,23 @@ from ...imaging.errors import CellsegError
 ENOUGH = 5
 COVERAGE = 0.95
 _SHIFT = 3 / 8
-_FAR = 1.5  # times the largest count that people gave: beyond it nothing is known
+_FAR = 1.5  # times the largest manual count: beyond it nothing is known
 
 
 @dataclass(frozen=True)
 class CountInterval:
-    """What a count of ours says about the true one.
+    """Interval of the manual count for an automatic one.
 
     Parameters
     ----------
     count : int
-        Ours.
+        The automatic count.
     low, high : int
-        The count of people lies here with a chance of 95 %.
+        The manual count lies in this interval with a chance of 95 %.
     best : float
-        Most likely count, ours less the bias.
+        Most likely manual count: the automatic one less the bias.
     note : str
-        What is to be kept in mind; may be empty.
+        A reservation; may be empty.
     """
 
     count: int
@@ -52,7 +52,7 @@ class CountInterval:
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """Counts of people and ours for the same images.
+    """Manual and automatic counts of the same images.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ class Agreement:
     people, ours : ndarray
         float64 (n,); where several people counted an image, their mean.
     between_people : float, optional
-        Mean standard deviation between people on one image, in cells; None where nobody counted twice.
+        Mean standard deviation between observers on one image, in cells; None where no image was counted twice.
     left_out : str
         A sentence on images that were counted and are not compared; empty where there are none.
 
@@ -82,14 +82,14 @@ class Agreement:
         n = len(self.images)
         if not n == len(self.people) == len(self.ours):
             raise CellsegError(
-                f"There are {n} images but {len(self.people)} counts of people and {len(self.ours)} of ours. "
+                f"There are {n} images but {len(self.people)} manual counts and {len(self.ours)} automatic ones. "
                 "Give both counts for every image."
             )
         if n < 2:
-            raise CellsegError(f"{n} image(s) were counted by a person; agreement takes 2 or more, better 10.")
+            raise CellsegError(f"{n} image(s) were counted manually; agreement needs 2 or more, better 10.")
         both = np.concatenate([self.people, self.ours])
         if not np.isfinite(both).all() or both.min() < 0:
-            raise CellsegError("A count is missing, negative or no number. Correct it, or leave the image out.")
+            raise CellsegError("A count is missing, negative or no number. Correct it, or remove the image.")
 
     @property
     def n(self) -> int:
@@ -98,7 +98,7 @@ class Agreement:
 
     @property
     def too_few(self) -> str:
-        """A sentence that says that there are too few images for an interval; empty when there are enough."""
+        """A sentence on how many images an interval still needs; empty when there are enough."""
         if self.n >= ENOUGH:
             return ""
         return (
@@ -108,7 +108,7 @@ class Agreement:
 
     @cached_property
     def differences(self) -> np.ndarray:
-        """Ours less people's, in cells."""
+        """Automatic minus manual counts, in cells."""
         return self.ours - self.people
 
     @cached_property
@@ -135,27 +135,27 @@ class Agreement:
 
     @cached_property
     def roots(self) -> tuple[float, float]:
-        """Slope and standard deviation of people's square roots over ours, a line through the origin.
+        """Slope and standard deviation of manual over automatic square roots, a line through the origin.
 
         A slope of 1 is no bias: what is missed or seen twice is a share of the cells.
         """
         x, y = _root(self.ours), _root(self.people)
         slope = float(x @ y / (x @ x))
-        # Whole counts that all agree still differ by up to half a cell from what they stand for.
+        # Whole numbers that all agree may still be off by half a cell.
         least = 0.5 / math.sqrt(12) / float(y.mean())
         return slope, max(math.sqrt(float(((y - slope * x) ** 2).sum()) / (self.n - 1)), least)
 
     def interval(self, count: int) -> CountInterval | None:
-        """Give a count with an interval in which the count of people lies with a chance of 95 %.
+        """Return the interval in which the manual count lies with a chance of 95 %.
 
-        The prediction interval of the line through the origin that fits people's square roots to ours, by Student's
+        The prediction interval of the line through the origin that fits manual to automatic square roots, by Student's
         t with n - 1 degrees of freedom, squared again and rounded outwards. It holds for images like those that people
         counted.
 
         Parameters
         ----------
         count : int
-            Ours.
+            The automatic count.
 
         Returns
         -------
@@ -175,14 +175,14 @@ class Agreement:
         return CountInterval(int(count), math.floor(low + 1e-9), math.ceil(high - 1e-9), best, note)
 
     def sentence(self) -> str:
-        """Say in words whether counts are too high or too low."""
+        """Return a sentence on whether automatic counts are too high or too low."""
         low, high = self.bias_interval
         share = self.differences.sum() / max(self.people.sum(), 1)
         side = "higher" if self.bias > 0 else "lower"
         if low <= 0 <= high:
-            said = f"no bias can be told (mean difference {self.bias:+.1f} cells, 95 %: {low:+.1f} to {high:+.1f})"
+            said = f"no bias is significant (mean difference {self.bias:+.1f} cells, 95 %: {low:+.1f} to {high:+.1f})"
         else:
-            said = f"ours are {side} by {abs(self.bias):.1f} cells on average ({abs(share):.1%})"
+            said = f"automatic counts are {side} by {abs(self.bias):.1f} cells on average ({abs(share):.1%})"
         limits = f"95 % of the differences lie between {self.limits[0]:+.1f} and {self.limits[1]:+.1f} cells"
         return f"On {self.n} images {said}; {limits}."
 
@@ -211,18 +211,18 @@ class Agreement:
 
 
 def agreement_of(rows: Sequence[tuple[str, float, float]]) -> Agreement:
-    """Build an agreement from rows of (image, people's count, our count); an image may come up once per person.
+    """Build an agreement from rows of (image, manual count, automatic count); one row per image and observer.
 
     Raises
     ------
     CellsegError
-        As `Agreement`, or one image has two different counts of ours.
+        As `Agreement`, or one image has two different automatic counts.
     """
     people: dict[str, list[float]] = {}
     ours: dict[str, float] = {}
     for image, person, our in rows:
         if ours.setdefault(image, our) != our:
-            raise CellsegError(f"{image} has two counts of ours, {ours[image]:g} and {our:g}. Keep one of them.")
+            raise CellsegError(f"{image} has two automatic counts, {ours[image]:g} and {our:g}. Keep one of them.")
         people.setdefault(image, []).append(person)
     twice = [np.std(counts, ddof=1) for counts in people.values() if len(counts) > 1]
     between = float(np.mean(twice)) if twice else None
@@ -231,7 +231,7 @@ def agreement_of(rows: Sequence[tuple[str, float, float]]) -> Agreement:
 
 
 def band(agreement: Agreement, n: int = 60) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Limits as they grow with the count: mean count, lower limit, bias and upper limit of the difference.
+    """Return limits, which grow with the count: mean count, lower limit, bias and upper limit of the difference.
 
     From the square roots; to be drawn into the plot of differences over means.
     """

@@ -1,4 +1,4 @@
-"""Our counts of a batch, to be compared with those of people."""
+"""Read the counts of a batch, to be compared with manual ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class BatchCount:
     Parameters
     ----------
     id : str
-        See `agreement_store.image_id`.
+        See `store.image_id`.
     image : str
         Its name, with its page.
     count : int
@@ -39,7 +39,7 @@ class BatchCount:
 
 @dataclass(frozen=True)
 class BatchCounts:
-    """What a batch counted with the settings of its last run.
+    """Counts of a batch with the settings of its last run.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ class BatchCounts:
     recipe : Recipe
     counts : tuple of BatchCount
     n_corrected, n_others : int
-        Images that were left out: corrected by a person, or counted with other settings or by an older version.
+        Images that were skipped: manually corrected, or counted with other settings or by an older version.
     """
 
     folder: Path
@@ -61,24 +61,24 @@ class BatchCounts:
 
     @property
     def left_out(self) -> str:
-        """A sentence on what was left out; empty where that is nothing."""
+        """A sentence on the skipped images; empty where there are none."""
         return left_out_in_words({"corrected by you": self.n_corrected, "counted with other settings": self.n_others})
 
 
 def left_out_in_words(numbers: Mapping[str, int]) -> str:
-    """Return a sentence on how many images were left out, and why; empty where none was."""
+    """Return a sentence on how many images were skipped, and why; empty where none was."""
     parts = [f"{n:,} {why}" for why, n in numbers.items() if n]
-    return f"Left out: {' and '.join(parts)}." if parts else ""
+    return f"Skipped: {' and '.join(parts)}." if parts else ""
 
 
-def counted_by_us(rows: Iterable[BatchRow]) -> tuple[list[BatchRow], list[BatchRow]]:
-    """Return the rows that hold a count of ours, and those with one that a person corrected; others hold none."""
+def counted_rows(rows: Iterable[BatchRow]) -> tuple[list[BatchRow], list[BatchRow]]:
+    """Return the rows with an automatic count, and those whose labels were manually corrected."""
     counted = [row for row in rows if row.has_result and row.count is not None]
     return [row for row in counted if not row.corrected], [row for row in counted if row.corrected]
 
 
 def read_batch(path: str | Path) -> BatchCounts:
-    """Read what a batch counted.
+    """Read the counts of a batch.
 
     Parameters
     ----------
@@ -102,12 +102,12 @@ def read_batch(path: str | Path) -> BatchCounts:
     model = recipe.load_model()
     recipe = recipe.resolved(model)
     digest = recipe.digest(model)
-    by_us, corrected = counted_by_us(in_order(rows))
+    by_us, corrected = counted_rows(in_order(rows))
     same = [row for row in by_us if row.recipe == digest and row.image_sha256]
     if not same:
         raise CellsegError(
             f"None of the {len(by_us) + len(corrected)} results in {folder} is a count by {model.name} with its last "
-            "settings that nobody corrected. Run the batch again, or choose another folder."
+            "settings that was not corrected. Run the batch again, or choose another folder."
         )
     found = [
         BatchCount(

@@ -25,7 +25,7 @@ from .agreement import Agreement
 
 FOLDER, PEOPLE, OURS = "agreement", "people", "ours"
 FORMAT = 1
-# Settings whose counts are kept; the oldest go first. They can be had again by segmenting.
+# Number of settings whose counts are kept; the oldest are dropped first, and can be made again by segmenting.
 MOST_SETTINGS = 200
 LARGEST_COUNT = 10_000_000
 _PLAIN = re.compile(r"[0-9a-z_.-]{1,120}")
@@ -33,12 +33,12 @@ _PLAIN = re.compile(r"[0-9a-z_.-]{1,120}")
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides our counts: model, sliders and the rest of a recipe.
+    """What decides automatic counts: model, sliders and the rest of a recipe.
 
     Parameters
     ----------
     model : str
-        Its name, for the person.
+        Its name, for display.
     model_sha256, recipe_sha256 : str
     threshold : float
     min_size : int
@@ -56,7 +56,7 @@ class Settings:
     @classmethod
     def of(cls, recipe: Recipe, model: ModelVersion) -> Settings:
         """Return those of a recipe, whose model is loaded already."""
-        # How a file names its axes and planes decides which image is meant, and not how it is counted.
+        # Axes and planes decide which image is counted, and not how.
         plain = replace(recipe.resolved(model), axes=None, pages="one", link="none")
         assert plain.threshold is not None and plain.min_size is not None
         return cls(model.name, model.sha256, plain.digest(model), plain.threshold, plain.min_size, plain.fit_min_size)
@@ -73,18 +73,18 @@ class Settings:
 
 @dataclass(frozen=True)
 class PersonCount:
-    """What a person counted in one image.
+    """Manual count of one image.
 
     Parameters
     ----------
     id : str
         See `image_id`.
     image : str
-        Its name, for the person.
+        Its name, for display.
     people : int or None
         Number of cells; None while the clicking is not finished.
     points : tuple of tuple of float, optional
-        Where the person clicked, (y, x) in pixels.
+        Positions of the user's clicks, (y, x) in pixels.
     used : bool
         Whether it counts for the agreement.
 
@@ -135,15 +135,15 @@ class PersonCount:
 
 
 def image_id(sha256: str, channel: Channel | None = None, page: str = "") -> str:
-    """Return what an image is known by, under whatever name: its values, and which channel or page is counted."""
+    """Return the id of an image, whatever its name: by its values, and the channel and page that are counted."""
     if isinstance(channel, str):
-        # A name may hold what a file's name must not.
+        # A page's name may hold characters that a file's name must not.
         channel = hashlib.sha256(channel.encode()).hexdigest()[:12]
     return sha256 + ("" if channel is None else f"-c{channel}") + (f"-{page}".lower() if page else "")
 
 
 class AgreementStore:
-    """Counts by people and ours, in the user folder; read once, then kept in mind.
+    """Manual and automatic counts in the user folder; read once, then kept in memory.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ class AgreementStore:
         self._ours: dict[str, dict[str, int]] = {}
 
     def people(self) -> dict[str, PersonCount]:
-        """All that was counted by a person, by the image's id; what cannot be read is in `unread`."""
+        """All manual counts by the image's id; files that cannot be read are in `unread`."""
         if self._people is None:
             found, self.unread = {}, []
             for path in sorted((self.folder / PEOPLE).glob("*.json")):
@@ -172,7 +172,7 @@ class AgreementStore:
         return self._people
 
     def put(self, count: PersonCount) -> None:
-        """Keep what a person counted; what was counted in the image before is replaced.
+        """Save a manual count; an earlier one of the image is replaced.
 
         Raises
         ------
@@ -184,7 +184,7 @@ class AgreementStore:
         known[count.id] = count
 
     def forget(self, id_: str) -> None:
-        """Throw away what a person counted in an image.
+        """Delete the manual count of an image.
 
         Raises
         ------
@@ -198,13 +198,13 @@ class AgreementStore:
         self.people().pop(id_, None)
 
     def ours(self, settings: Settings) -> dict[str, int]:
-        """What we counted with these settings, by the image's id, as far as that was kept."""
+        """Return the saved automatic counts with these settings, by the image's id."""
         if settings.name not in self._ours:
             self._ours[settings.name] = self._read_ours(settings)
         return self._ours[settings.name]
 
     def put_ours(self, settings: Settings, counts: Mapping[str, int]) -> None:
-        """Keep what we counted, beside what was kept before.
+        """Save automatic counts, in addition to earlier ones.
 
         Raises
         ------
@@ -228,7 +228,7 @@ class AgreementStore:
         self._prune()
 
     def agreement(self, settings: Settings, ours: Mapping[str, int] | None = None) -> Agreement | None:
-        """Compare people's counts with ours.
+        """Compare manual counts with automatic ones.
 
         Parameters
         ----------
@@ -259,7 +259,7 @@ class AgreementStore:
                 return {}
             return {str(id_): int(count) for id_, count in values["counts"].items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            # It is counted again from the images; only people's counts can't be had again.
+            # Automatic counts can be made again from the images; manual ones cannot.
             return {}
 
     def _prune(self) -> None:

@@ -1,4 +1,4 @@
-"""Counts by people, read from a table that the user wrote."""
+"""Read manual counts from a table that the user wrote."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from ...imaging.errors import CellsegError
 from ...results.rows import BatchRow
 from .agreement import Agreement, agreement_of
-from .of_batch import counted_by_us, left_out_in_words
+from .of_batch import counted_rows, left_out_in_words
 
 _PEOPLE = ("people", "person_count", "manual", "true", "count_true")
 _OURS = ("ours", "count")
@@ -20,7 +20,7 @@ _Key = tuple[str, str]  # image and page
 
 
 def read_agreement(path: str | Path, counts: str | Path | None = None) -> Agreement:
-    """Read counts by people, and ours.
+    """Read manual counts, and automatic ones.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ def read_agreement(path: str | Path, counts: str | Path | None = None) -> Agreem
         digits a comma parts thousands where commas part the columns; where they do not, the other numbers of the
         column tell (``1.200`` is 1200 beside ``1,5``, and 1.2 beside ``1.5``).
     counts : path, optional
-        The ``counts.csv`` of a batch: our counts are taken from there, by the image's name, and its page where `path`
-        has a column for it. What a person corrected there, or what failed, is left out.
+        The ``counts.csv`` of a batch: automatic counts are taken from there, by the image's name, and its page where
+        `path` has a column for it. Images that were corrected there, or failed, are skipped.
 
     Raises
     ------
@@ -87,7 +87,7 @@ class _Table:
             return float(text.replace(",", "."))
         except ValueError:
             raise CellsegError(
-                f"{self.path} has '{text}' as the count of {row['image']}; give a number, or leave the image out."
+                f"{self.path} has '{text}' as the count of {row['image']}; give a number, or remove the image."
             ) from None
 
 
@@ -103,18 +103,18 @@ def _read(path: str | Path) -> _Table:
             ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CellsegError(f"The table {path} cannot be read ({error}). Save it as CSV in UTF-8.") from error
-    # Spreadsheets write lines of commas for rows that somebody emptied.
+    # Spreadsheets write lines of commas for emptied rows.
     rows = [row for row in lines if any(row.values())]
     if not rows or "image" not in rows[0]:
         columns = ", ".join(rows[0]) if rows else "no row"
         raise CellsegError(f"The table {path} has {columns}; it needs a column image, and a row for each image.")
-    # A program that parts columns by commas has another sign for decimals.
+    # A program that separates columns by commas has another decimal sign.
     signs = {name: {"."} if delimiter == "," else _decimal_signs(row[name] for row in rows) for name in rows[0]}
     return _Table(path, rows, signs, "page" in rows[0])
 
 
 def _decimal_signs(texts: Iterable[str]) -> set[str]:
-    """The signs that part decimals in numbers where they cannot part thousands."""
+    """Return the decimal signs of the numbers in which they cannot separate thousands."""
     found = (re.fullmatch(r"\d*([.,])\d+", text) for text in texts if not re.fullmatch(_THOUSANDS, text))
     return {number[1] for number in found if number}
 
@@ -124,7 +124,7 @@ def _title(key: _Key) -> str:
 
 
 def _counts_of(ours: _Table, people: _Table) -> tuple[dict[_Key, float], str]:
-    """Our counts of what people counted, and a sentence on those that are none to compare."""
+    """Return the automatic counts of manually counted images, and a sentence on the skipped ones."""
     column = ours.column(_OURS)
     rows: dict[_Key, list[BatchRow]] = {people.key(row): [] for row in people.rows}
     for line in ours.rows:
@@ -134,7 +134,7 @@ def _counts_of(ours: _Table, people: _Table) -> tuple[dict[_Key, float], str]:
     for key, found in rows.items():
         if len(found) > 1:
             raise _several(ours, people, key, found)
-    by_us, corrected = counted_by_us(row for found in rows.values() for row in found)
+    by_us, corrected = counted_rows(row for found in rows.values() for row in found)
     n_failed = sum(bool(row.error) for found in rows.values() for row in found)
     known = {key for key, found in rows.items() if any(row.error or row.count is not None for row in found)}
     absent = sorted(_title(key) for key in rows.keys() - known)
@@ -147,9 +147,9 @@ def _counts_of(ours: _Table, people: _Table) -> tuple[dict[_Key, float], str]:
     if len(recipes) > 1:
         raise CellsegError(
             f"{ours.path} has counts of {len(recipes)} recipes (models or settings) for these images, and each agrees "
-            "with people in its own way. Segment all of them again with one recipe, or leave the others out."
+            "with people in its own way. Segment all of them again with one recipe, or remove the others."
         )
-    said = left_out_in_words({"corrected by a person": len(corrected), "that failed": n_failed})
+    said = left_out_in_words({"corrected manually": len(corrected), "that failed": n_failed})
     return {(row.image, row.page if people.by_page else ""): float(row.count or 0) for row in by_us}, said
 
 
@@ -178,6 +178,6 @@ def _several(ours: _Table, people: _Table, key: _Key, found: list[BatchRow]) -> 
             f"{people.path} a column page, and a row for each page that was counted."
         )
     return CellsegError(
-        f"{ours.path} has {len(found)} counts of {_title(key)}, and which of them is meant is not plain. Keep one of "
+        f"{ours.path} has {len(found)} counts of {_title(key)}, and it is unknown which of them is meant. Keep one of "
         "these rows, or segment images of one name into folders of their own."
     )

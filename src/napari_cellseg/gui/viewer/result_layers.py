@@ -137,8 +137,7 @@ class ResultLayers:
         if METADATA_KEY in self.labels.metadata:
             known = {**self.labels.metadata[METADATA_KEY], "count": cells.count()}
             known.pop("corrections", None)
-            if cells.n_changed or cells.n_erased:
-                known["corrections"] = {"changed": cells.n_changed, "erased": cells.n_erased}
+            known |= cells.about_corrections()
             self.labels.metadata = {**self.labels.metadata, METADATA_KEY: known}
         if not self._widened(cells):
             self.labels.redraw(region, cells.corrected.labels(cells.threshold, cells.min_size, region=region))

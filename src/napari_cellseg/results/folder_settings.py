@@ -1,4 +1,4 @@
-"""What all images of a batch have in common."""
+"""Settings that all images of a folder of results share."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .outputs import check_outputs
 
 
 @dataclass(frozen=True, eq=False)
-class Job:
-    """What all images of a batch have in common.
+class FolderSettings:
+    """Settings that all images of a folder of results share.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Job:
     out : Path
         Folder of the results.
     overwrite : bool
-        Also replace what a person corrected, or made.
+        Also replace labels that a user corrected or made.
     resume : bool
         Leave pages as they are whose values and recipe are those of an earlier run.
     """
@@ -47,7 +47,7 @@ class Job:
         options: RunOptions = DEFAULT_OPTIONS,
         overwrite: bool = False,
         resume: bool = False,
-    ) -> Job:
+    ) -> FolderSettings:
         """Load the recipe's model.
 
         Raises
