@@ -6,7 +6,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..imaging.progress import Progress, relay
 from ..imaging.write.write import write_json
@@ -19,12 +19,14 @@ from ..training.data.sample import Sample
 from ..training.data.splitting import SPLIT_FILE, Split, write_split
 from ..training.events import Event, Note, Phase, Started
 from ..training.finetune_params import FineTuneParams
-from ..training.fit.trainer import Trained, iter_finetune, iter_train_events
 from ..training.params import TrainParams
 from .calibration import calibrate, iter_calibrate_version
 from .calibration_map import CalibrationMap, iter_calibration_map
 from .compare import Comparison, iter_compare, write_comparison
 from .evaluate import Evaluation, as_default, iter_predict_samples, score
+
+if TYPE_CHECKING:
+    from ..training.fit.trainer import Trained
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +111,8 @@ def iter_train_version(
     -------
     Made
     """
+    from ..training.fit.trainer import iter_train_events
+
     params, out = params or TrainParams(), Path(out)
 
     def hear(event: Event) -> Event:
@@ -162,6 +166,8 @@ def iter_finetune_version(
     -------
     Made
     """
+    from ..training.fit.trainer import iter_finetune
+
     params, out = params or FineTuneParams(), Path(out)
 
     def choose(made: Made, version: ModelVersion) -> Generator[MakeEvent, None, Made]:
