@@ -134,7 +134,7 @@ def read_parts(
         ignored = [option_of(name) for name in ("validation", "split_by") if getattr(args, name) is not None]
         if ignored:
             report.send(
-                {"event": "note", "text": f"{', '.join(ignored)} is not used: {given} says which images are held out."}
+                {"event": "note", "text": f"{', '.join(ignored)} is not used: {given} names the images held out."}
             )
     else:
         part = 0.1 if args.validation is None else args.validation

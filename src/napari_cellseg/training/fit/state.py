@@ -113,7 +113,7 @@ class RunState:
         self.clock.checkpointed()
 
     def restore(self, state: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint, and from what the run's file says was reached after it.
+        """Go on from a checkpoint, and from the best look in the run's file, which may be a later one.
 
         Raises
         ------
