@@ -21,7 +21,7 @@ from napari_cellseg.imaging.progress import drain
 from napari_cellseg.network.config import UNetConfig
 from napari_cellseg.network.versions import bundled_models_dir, load_model
 from napari_cellseg.training.comparing import run_table, summarize_run
-from napari_cellseg.training.curves import History, draw_curves, smooth
+from napari_cellseg.training.curves import HistoryTable, draw_curves, smooth
 from napari_cellseg.training.data.sample import Sample
 from napari_cellseg.training.fit.augment import prepare, random_batch
 from napari_cellseg.training.fit.looking import foreground_overlap
@@ -230,7 +230,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 
 def test_a_run_leaves_its_curves(runs: list[Path]) -> None:
-    history = History.read(runs[1] / "history.csv")
+    history = HistoryTable.read(runs[1] / "history.csv")
     assert len(history.step) == 30 and np.isfinite(history.validation_loss).sum() == 6
     assert np.array_equal(np.isfinite(history.iou), np.isfinite(history.dice))
     with PILImage.open(runs[1] / "curves.png") as picture:

@@ -42,7 +42,7 @@ def add_evaluate(commands: Any) -> None:
     add_recipe_options(sub, image=False)
     sub.add_argument(
         "--only", choices=("all", "validation"), default="all",
-        help="validation: only the images that the model's training record says were held out",
+        help="validation: only the images that the model's training record names as held out",
     )  # fmt: skip
     _add_counting(sub)
     _add_squares(sub)

@@ -101,7 +101,7 @@ def run_segment(args: argparse.Namespace) -> int:
         wish.forget()
 
 
-def _run(args: argparse.Namespace, say: Callable[[Any], None], stop: Callable[[], bool] | None) -> int:
+def _run(args: argparse.Namespace, send: Callable[[Any], None], stop: Callable[[], bool] | None) -> int:
     from ..batch.run import iter_batch
 
     files, (recipe, options), out = _files(args), _recipe(args), Path(args.out)
@@ -111,7 +111,7 @@ def _run(args: argparse.Namespace, say: Callable[[Any], None], stop: Callable[[]
     try:
         while True:
             try:
-                say(next(steps))
+                send(next(steps))
             except StopIteration as end:
                 summary: BatchSummary = end.value
                 break
@@ -119,7 +119,7 @@ def _run(args: argparse.Namespace, say: Callable[[Any], None], stop: Callable[[]
         steps.close()
     if args.html:
         _write_report(out)
-    say(summary)
+    send(summary)
     return 1 if summary.n_failed else 0
 
 

@@ -114,17 +114,17 @@ def _remember(model: str, images: list[_Source]) -> None:
 
 
 def add_agreement(commands: Any) -> None:
-    sub = commands.add_parser("agreement", help="compare counts by people with ours: bias, limits, intervals")
+    sub = commands.add_parser("agreement", help="compare counts by people with automatic ones: bias, limits, intervals")
     sub.add_argument(
         "table", metavar="CSV",
         help="columns image, people and ours, and page for stacks; several rows for several people",
     )  # fmt: skip
     sub.add_argument(
-        "--counts", metavar="CSV", help="take our counts from this counts.csv of a batch, by image (and page)"
+        "--counts", metavar="CSV", help="take automatic counts from this counts.csv of a batch, by image (and page)"
     )
     sub.add_argument(
         "--count", type=int, action="append", default=[], metavar="N",
-        help="say what this count of ours is worth (repeatable)",
+        help="report which counts by people belong to this automatic count (repeatable)",
     )  # fmt: skip
     sub.add_argument("--out", metavar="DIR", help="folder for agreement.json and agreement.html")
     sub.set_defaults(run=run_agreement)

@@ -134,7 +134,7 @@ def read_parts(
         ignored = [option_of(name) for name in ("validation", "split_by") if getattr(args, name) is not None]
         if ignored:
             report.send(
-                {"event": "note", "text": f"{', '.join(ignored)} is not used: {given} says which images are held out."}
+                {"event": "note", "text": f"{', '.join(ignored)} is not used: {given} names the images held out."}
             )
     else:
         part = 0.1 if args.validation is None else args.validation
@@ -182,6 +182,7 @@ class TrainText(Report):
 
     def __init__(self) -> None:
         self._bar: Any = None
+        self._unit = ""
         self._step: dict[str, Any] = {}
 
     def send(self, event: dict[str, Any]) -> None:
@@ -200,9 +201,9 @@ class TrainText(Report):
                 print(line, flush=True) if self._bar is None else self._bar.write(line)
 
     def _advance(self, done: int, total: int, unit: str) -> None:
-        if self._bar is None or self._bar.unit != unit:
+        if self._bar is None or self._unit != unit:
             self._close()
-            self._bar = bar_of(total, unit)
+            self._bar, self._unit = bar_of(total, unit), unit
         self._bar.update(done - self._bar.n)
 
     def _close(self) -> None:

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ..imaging.errors import CellsegError, ModelError
-from .curves import History
+from .curves import HISTORY_FILE, HistoryTable
 from .params import TrainParams
 
-HISTORY = "history.csv"
 FIGURES = (
     ("val loss", "training", "best_validation_loss"),
     ("val IoU", "training", "best_validation_iou"),
@@ -40,7 +39,7 @@ class RunSummary:
         By the names of `FIGURES`; NaN where it was not measured.
     parameters : dict
         Settings, flattened: ``augment.zoom``.
-    history : History, optional
+    history : HistoryTable, optional
         None where it was not kept.
     held_out : tuple of str
     """
@@ -51,7 +50,7 @@ class RunSummary:
     minutes: float
     figures: Mapping[str, float]
     parameters: Mapping[str, Any]
-    history: History | None
+    history: HistoryTable | None
     held_out: tuple[str, ...]
 
 
@@ -76,7 +75,7 @@ def summarize_run(folder: str | Path) -> RunSummary:
         60 * float(training.get("hours", 0)),
         {title: _figure(values[source], key) for title, source, key in FIGURES},
         _flat(_completed(training.get("parameters", {}))),
-        History.read(folder / HISTORY) if (folder / HISTORY).is_file() else None,
+        HistoryTable.read(folder / HISTORY_FILE) if (folder / HISTORY_FILE).is_file() else None,
         tuple(training.get("validation_images", ())),
     )
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .events import TrainProgress
 
 CURVES_FILE = "curves.png"
+HISTORY_FILE = "history.csv"
 # Okabe and Ito's colours can be distinguished with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 INK, FAINT = "#333333", "#dddddd"
@@ -26,7 +27,7 @@ PANEL, MARGIN, GAP = (420, 260), (58, 34), 20
 
 
 @dataclass(frozen=True, eq=False)
-class History:
+class HistoryTable:
     """Columns of a run's table as arrays of one length; what was not looked at is NaN.
 
     Parameters
@@ -43,13 +44,13 @@ class History:
     rate: np.ndarray
 
     @classmethod
-    def of(cls, history: Sequence[TrainProgress]) -> History:
+    def of(cls, history: Sequence[TrainProgress]) -> HistoryTable:
         """Take the columns from a run under way."""
         names = ("step", "seconds", "loss", "validation_loss", "iou", "dice", "rate")
         return cls(*(np.array([getattr(p, name) for p in history], float) for name in names))
 
     @classmethod
-    def read(cls, path: Path) -> History:
+    def read(cls, path: Path) -> HistoryTable:
         """Read ``history.csv``; columns that an older version did not write are NaN.
 
         Raises
@@ -75,12 +76,12 @@ def smooth(values: np.ndarray, width: int) -> np.ndarray:
     return mean
 
 
-def draw_curves(runs: Mapping[str, History]) -> Image.Image:
+def draw_curves(runs: Mapping[str, HistoryTable]) -> Image.Image:
     """Draw loss, and IoU and Dice of the foreground, over the steps: one run with all its curves, or several alike.
 
     Parameters
     ----------
-    runs : mapping of str to History
+    runs : mapping of str to HistoryTable
         By the name to show.
     """
     if not runs:
@@ -108,7 +109,7 @@ def draw_curves(runs: Mapping[str, History]) -> Image.Image:
     return picture
 
 
-def write_curves(path: Path, runs: Mapping[str, History]) -> None:
+def write_curves(path: Path, runs: Mapping[str, HistoryTable]) -> None:
     """Draw curves into a PNG file, whole or not at all."""
     with atomic_path(path) as temporary:
         draw_curves(runs).save(temporary, "PNG")

@@ -23,7 +23,7 @@ from napari_cellseg.imaging.progress import drain
 from napari_cellseg.network.config import UNetConfig
 from napari_cellseg.network.predict import load_network
 from napari_cellseg.network.versions import load_model
-from napari_cellseg.training.curves import History
+from napari_cellseg.training.curves import HistoryTable
 from napari_cellseg.training.events import Looked, Note, Started
 from napari_cellseg.training.fit.trainer import iter_train, iter_train_events
 from napari_cellseg.training.params import TrainParams
@@ -59,7 +59,7 @@ def test_a_resumed_run_ends_where_it_would_have_ended(changes: dict[str, Any], t
     resumed = [p.step for p in iter_train(TRAINING, VALIDATION, tmp_path / "parts", params, resume=True)]
     assert resumed == list(range(7, 17))
     assert same_weights(tmp_path / "whole", tmp_path / "parts")
-    whole, parts = (History.read(tmp_path / name / "history.csv") for name in ("whole", "parts"))
+    whole, parts = (HistoryTable.read(tmp_path / name / "history.csv") for name in ("whole", "parts"))
     for column in ("step", "loss", "validation_loss", "iou", "dice", "rate"):
         np.testing.assert_array_equal(getattr(whole, column), getattr(parts, column), column)
     records = [load_model(tmp_path / name).training for name in ("whole", "parts")]

@@ -127,17 +127,15 @@ def adopt_state(
         raise ModelError(f"The weights in {name} are of no network that can be rebuilt here.{odd} {_HINT}.")
     if head.ndim != 4 or len(head) != 1:
         n_classes = len(head) if head.ndim else 0
-        raise ModelError(
-            f"The network in {name} predicts {n_classes} classes; one for cells and background has 1. {_HINT}."
-        )
+        raise ModelError(f"The network in {name} predicts {n_classes} classes; a network for cells has 1. {_HINT}.")
     config = _encoder_config(renamed, name, architecture, imagenet_input)
     return Adopted(config, renamed)
 
 
 def _renamed(key: str) -> str:
-    for theirs, ours in _RENAMED.items():
+    for theirs, own in _RENAMED.items():
         if key.startswith(theirs):
-            return ours + key.removeprefix(theirs)
+            return own + key.removeprefix(theirs)
     return key
 
 

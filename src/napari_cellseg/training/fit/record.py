@@ -15,8 +15,6 @@ from ...imaging.write.write import atomic_path, write_table
 from ...network.versions import CONFIG_FILE, WEIGHTS_FILE, announce_weights, write_config
 from ..events import TrainProgress
 
-HISTORY_FILE = "history.csv"
-
 
 def _packed(state: Mapping[str, Tensor]) -> bytes:
     """Return weights as safetensors: matrices in float16, everything small in float32."""

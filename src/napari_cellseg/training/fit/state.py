@@ -17,7 +17,7 @@ from ...network.building import build_network
 from ...network.predict import load_network
 from ...network.unet import n_parameters
 from ...network.versions import CONFIG_FILE, TRAINING_FILE
-from ..curves import CURVES_FILE, History, write_curves
+from ..curves import CURVES_FILE, HISTORY_FILE, HistoryTable, write_curves
 from ..data.hold_out import count_cells
 from ..events import Looked, TrainProgress
 from ..runs import CHECKPOINT_FILE, SILENT_SECONDS, discard, write_run
@@ -25,7 +25,7 @@ from .checkpoint import Clock, delete_checkpoint, fingerprint, write_checkpoint
 from .drawing import Drawer
 from .learner import Learner
 from .plan import Plan, choose_device
-from .record import HISTORY_FILE, pack_history, save_version, unpack_history, write_history
+from .record import pack_history, save_version, unpack_history, write_history
 from .schedule import Looks
 
 
@@ -113,7 +113,7 @@ class RunState:
         self.clock.checkpointed()
 
     def restore(self, state: Mapping[str, Any], asked: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint, and from what the run's file says was reached after it.
+        """Go on from a checkpoint, and from the best look in the run's file, which may be a later one.
 
         Raises
         ------
@@ -177,7 +177,7 @@ class RunState:
         if self.is_whole:
             if self.history:
                 write_history(self.out / HISTORY_FILE, self.history)
-                write_curves(self.out / CURVES_FILE, {self.out.name: History.of(self.history)})
+                write_curves(self.out / CURVES_FILE, {self.out.name: HistoryTable.of(self.history)})
                 write_json(self.out / TRAINING_FILE, self.training_record())
         elif not learned or not (self.out / CHECKPOINT_FILE).exists():
             discard(self.out)
