@@ -10,7 +10,7 @@ from napari_cellseg.imaging.image import as_image
 from napari_cellseg.instances import Instances, Prediction
 from napari_cellseg.network.versions import ModelVersion, load_model
 from napari_cellseg.segmentation.recipe import Recipe
-from napari_cellseg.segmentation.segment import Segmented
+from napari_cellseg.segmentation.segmented import Segmented
 from napari_cellseg.training.data.datasets import Sample
 
 

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from .instances.live import Instances
     from .network.versions import ModelVersion, list_models, load_model
     from .segmentation.recipe import Recipe
-    from .segmentation.segment import SegmentResult, segment
+    from .segmentation.segment import segment
+    from .segmentation.segmented import SegmentResult
 
 __version__ = "0.1.0"
 

@@ -36,18 +36,24 @@ from napari_cellseg.results.outputs import rle_decode
 from napari_cellseg.results.plan import Item
 from napari_cellseg.results.rows import BatchRow
 from napari_cellseg.results.save import mean_doubt
+from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.segment import iter_predict_image, open_image, segment
 from tests.blobs import blobs
 from tests.models import make_model
 
 N = 4
+ON_CPU = RunOptions("cpu")
 SAMPLES = Path(napari_cellseg.__file__).parent / "samples"
 
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
-    return Recipe(str(make_model(tmp_path_factory.mktemp("models") / "tiny").path), device="cpu")
+    return Recipe(str(make_model(tmp_path_factory.mktemp("models") / "tiny").path))
+
+
+def saving(*outputs: str) -> RunOptions:
+    return replace(ON_CPU, outputs=outputs)
 
 
 @pytest.fixture
@@ -59,8 +65,10 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
-def run(images: Path, out: Path, recipe: Recipe, **options: Any) -> tuple[list[BatchRow], BatchSummary]:
-    return drain_rows(iter_batch(find_images(images, recursive=True), out, recipe, **options))
+def run(
+    images: Path, out: Path, recipe: Recipe, options: RunOptions = ON_CPU, **more: Any
+) -> tuple[list[BatchRow], BatchSummary]:
+    return drain_rows(iter_batch(find_images(images, recursive=True), out, recipe, options, **more))
 
 
 def drain_rows(steps: Generator[BatchEvent, None, BatchSummary]) -> tuple[list[BatchRow], BatchSummary]:
@@ -97,8 +105,8 @@ def files(out: Path) -> dict[str, bytes]:
 
 
 def test_labels_counts_and_bytes_are_those_of_one_image_by_itself(images: Path, recipe: Recipe, tmp_path: Path) -> None:
-    outputs = replace(recipe, outputs=("labels", "cells", "probability", "rle"))
-    rows, summary = run(images, tmp_path / "out", outputs)
+    options = saving("labels", "cells", "probability", "rle")
+    rows, summary = run(images, tmp_path / "out", recipe, options)
     assert states(rows) == "done done done done" and summary.n_done == N and not summary.stopped
     assert summary.n_cells == sum(row.count or 0 for row in rows) > 20
     for row, line in zip(rows, counts(tmp_path / "out"), strict=True):
@@ -108,7 +116,7 @@ def test_labels_counts_and_bytes_are_those_of_one_image_by_itself(images: Path, 
         assert row.median_area_px == np.median(alone.table["area_px"]) == float(line["median_area_px"])
         assert row.doubt is not None and 0 < row.doubt < 1
         item = Item(images / row.image, row.image, row.stem)
-        (again,) = drain(segment_item(item, outputs, tmp_path / "alone"))
+        (again,) = drain(segment_item(item, recipe, tmp_path / "alone", options))
         assert replace(again, seconds=None) == replace(row, seconds=None)
         for name in row.files.values():
             assert (tmp_path / "alone" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
@@ -148,10 +156,10 @@ def test_resuming_does_what_is_missing_and_nothing_else(images: Path, recipe: Re
     assert states(run(images, out, recipe, resume=True)[0]) == "skipped " * 4 + "skipped"
 
     assert states(run(images, out, replace(recipe, min_size=30), resume=True)[0]) == "done " * 4 + "done"
-    more = replace(recipe, min_size=30, outputs=("labels", "overlay"))
-    assert states(run(images, out, more, resume=True)[0]) == "done " * 4 + "done"
-    less = replace(recipe, min_size=30, device="auto")
-    assert states(run(images, out, less, resume=True)[0]) == "skipped " * 4 + "skipped"
+    larger, more = replace(recipe, min_size=30), saving("labels", "overlay")
+    assert states(run(images, out, larger, more, resume=True)[0]) == "done " * 4 + "done"
+    less = RunOptions("auto")
+    assert states(run(images, out, larger, less, resume=True)[0]) == "skipped " * 4 + "skipped"
 
 
 def files_of_a_fresh_run(images: Path, recipe: Recipe, tmp_path: Path) -> dict[str, bytes]:
@@ -208,7 +216,7 @@ def test_finding_moved_images_again_reads_no_more_than_it_must_and_can_be_stoppe
     assert planning.plan([(path, "A01.tif")], known(size + 1))[0].stem == "A01" and read == [path]
     for row in known(size):
         put_row(tmp_path / "out", row)
-    steps = iter_batch([(path, "A01.tif")], tmp_path / "out", recipe, stop=lambda: True)
+    steps = iter_batch([(path, "A01.tif")], tmp_path / "out", recipe, ON_CPU, stop=lambda: True)
     assert next(steps) == Planned(("A01.tif",))
     rows, summary = drain_rows(steps)
     assert summary.stopped and not rows and read == [path]
@@ -218,10 +226,10 @@ def test_another_plate_with_equal_names_never_takes_the_place_of_the_first(recip
     for plate, seed in (("p1", 1), ("p2", 2)):
         (tmp_path / plate).mkdir()
         tifffile.imwrite(tmp_path / plate / "A01.tif", blobs(seed).image.astype(np.uint16))
-    out, wanted = tmp_path / "out", replace(recipe, outputs=("labels", "cells", "rle", "submission"))
-    (first,), _ = run(tmp_path / "p1", out, wanted)
+    out, wanted = tmp_path / "out", saving("labels", "cells", "rle", "submission")
+    (first,), _ = run(tmp_path / "p1", out, recipe, wanted)
     before = (out / first.files["labels"]).read_bytes()
-    (second,), _ = run(tmp_path / "p2", out, wanted)
+    (second,), _ = run(tmp_path / "p2", out, recipe, wanted)
     assert second.stem != first.stem and (out / first.files["labels"]).read_bytes() == before
     # The tables tell them apart, each by the same name.
     found = {"p1/A01.tif": first.count, "p2/A01.tif": second.count}
@@ -239,11 +247,11 @@ def test_labels_of_a_person_outlive_an_image_that_is_away(images: Path, recipe: 
     put_row(out, replace(row, corrected=True, count=1))
     listed = find_images(images)
     (images / "0.tif").rename(tmp_path / "away.tif")
-    rows, _ = drain_rows(iter_batch(listed, out, recipe, resume=True))
+    rows, _ = drain_rows(iter_batch(listed, out, recipe, ON_CPU, resume=True))
     assert rows[0].state == "failed" and "does not exist" in rows[0].error
     assert (counts(out)[0]["count"], counts(out)[0]["corrected"], counts(out)[0]["error"]) == ("1", "yes", "")
     (tmp_path / "away.tif").rename(images / "0.tif")
-    (again, *_), _ = run(images, out, replace(recipe, outputs=("labels", "cells")), resume=True)
+    (again, *_), _ = run(images, out, recipe, saving("labels", "cells"), resume=True)
     assert (again.state, again.count) == ("kept", 1) and "without cells" in again.notes[0]
 
 
@@ -277,11 +285,11 @@ def test_corrected_images_of_a_copied_folder_are_looked_into_once(
 
 
 def test_files_of_an_earlier_recipe_are_told(images: Path, recipe: Recipe, tmp_path: Path) -> None:
-    run(images, tmp_path / "out", replace(recipe, outputs=("labels", "overlay")))
-    events = list(iter_batch(find_images(images), tmp_path / "out", replace(recipe, threshold=0.8)))
+    run(images, tmp_path / "out", recipe, saving("labels", "overlay"))
+    events = list(iter_batch(find_images(images), tmp_path / "out", replace(recipe, threshold=0.8), ON_CPU))
     (note,) = [event for event in events if isinstance(event, Note)]
     assert "Pictures with outlines" in note.text
-    same = list(iter_batch(find_images(images), tmp_path / "out", replace(recipe, threshold=0.8)))
+    same = list(iter_batch(find_images(images), tmp_path / "out", replace(recipe, threshold=0.8), ON_CPU))
     assert not [event for event in same if isinstance(event, Note)]
 
 
@@ -290,7 +298,7 @@ def test_an_image_is_never_replaced_by_a_result(recipe: Recipe, tmp_path: Path) 
         skimage.io.imsave(tmp_path / name, blobs(0).image.astype(np.uint8), check_contrast=False)
     before = (tmp_path / "a_overlay.png").read_bytes()
     with pytest.raises(OutputError, match="is one of the images"):
-        run(tmp_path, tmp_path, replace(recipe, outputs=("labels", "overlay")))
+        run(tmp_path, tmp_path, recipe, saving("labels", "overlay"))
     assert (tmp_path / "a_overlay.png").read_bytes() == before
 
 
@@ -300,7 +308,7 @@ def test_an_absurd_pixel_size_is_not_believed(recipe: Recipe, tmp_path: Path) ->
     for i, size in enumerate((1e200, 1e-200, 3e-6, 1e9)):
         scale = {"axes": "YX", "PhysicalSizeX": size, "PhysicalSizeY": size}
         tifffile.imwrite(tmp_path / "in" / f"{i}.ome.tif", image, metadata=scale)
-    rows, _ = run(tmp_path / "in", tmp_path / "out", replace(recipe, outputs=("labels", "cells", "geojson")))
+    rows, _ = run(tmp_path / "in", tmp_path / "out", recipe, saving("labels", "cells", "geojson"))
     assert states(rows) == "done done done done"
     assert [row.pixel_area_um2 is None for row in rows] == [True, True, False, False]
 
@@ -343,8 +351,8 @@ def test_labels_that_another_program_corrected_are_counted_as_they_are(recipe: R
     path, out = tmp_path / "a.tif", tmp_path / "out"
     scale = {"axes": "YX", "unit": "um"}
     tifffile.imwrite(path, blobs(1).image.astype(np.uint16), imagej=True, resolution=(2, 4), metadata=scale)
-    wanted = replace(recipe, outputs=("labels", "cells"))
-    (row,), _ = run(path, out, wanted)
+    wanted = saving("labels", "cells")
+    (row,), _ = run(path, out, recipe, wanted)
     labels, about = read_labels(out / "a_labels.tif"), read_metadata(out / "a_labels.tif")
     labels[labels != 1] = 0
     write_labels(out / "a_labels.tif", labels, metadata={**about, "corrected": True}, pixel_size=(0.25, 0.5))
@@ -353,7 +361,7 @@ def test_labels_that_another_program_corrected_are_counted_as_they_are(recipe: R
         if not known:
             shutil.rmtree(out / ".cellseg")
             (out / "counts.csv").unlink()
-        (kept,), _ = run(path, out, wanted)
+        (kept,), _ = run(path, out, recipe, wanted)
         assert (kept.state, kept.count, kept.doubt) == ("kept", 1, None) and row.count != 1
         (line,) = counts(out)
         assert (line["count"], float(line["median_area_px"]), line["corrected"]) == ("1", area, "yes")
@@ -422,7 +430,7 @@ def test_pages_become_a_result_each_or_one_stack_or_are_refused(recipe: Recipe, 
     rows, _ = run(folder, tmp_path / "one", recipe)
     assert states(rows) == "failed done" and "--pages" in rows[0].error
 
-    rows, _ = run(folder, tmp_path / "each", replace(recipe, pages="each", outputs=("labels", "cells", "rle")))
+    rows, _ = run(folder, tmp_path / "each", replace(recipe, pages="each"), saving("labels", "cells", "rle"))
     assert [row.page for row in rows] == ["z000", "z001", "z002", ""] and states(rows) == "done done done done"
     assert len({row.files["labels"] for row in rows}) == 4  # a_z001.tif is not taken for a page of a.tif
     for row, labels in zip(rows, [*expected, expected[0]], strict=True):
@@ -461,7 +469,7 @@ def test_stopping_keeps_what_is_done_and_resuming_gives_what_an_unbroken_run_giv
 ) -> None:
     out = tmp_path / "out"
     seen: list[BatchRow] = []
-    steps = iter_batch(find_images(images), out, recipe, stop=lambda: bool(seen))
+    steps = iter_batch(find_images(images), out, recipe, ON_CPU, stop=lambda: bool(seen))
     while True:
         try:
             event = next(steps)
@@ -478,7 +486,7 @@ def test_stopping_keeps_what_is_done_and_resuming_gives_what_an_unbroken_run_giv
 def test_closing_cancels_before_the_next_batch_of_tiles(recipe: Recipe, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     tifffile.imwrite(tmp_path / "in" / "large.tif", np.tile(blobs(1).image.astype(np.uint16), (30, 30)))
-    steps = iter_batch(find_images(tmp_path / "in"), tmp_path / "out", recipe)
+    steps = iter_batch(find_images(tmp_path / "in"), tmp_path / "out", recipe, ON_CPU)
     for event in steps:
         if getattr(event, "total", 0) > 1:
             break
@@ -489,7 +497,7 @@ def test_closing_cancels_before_the_next_batch_of_tiles(recipe: Recipe, tmp_path
 
 def test_a_second_batch_into_one_folder_is_refused_in_words(images: Path, recipe: Recipe, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    steps = iter_batch(find_images(images), out, recipe)
+    steps = iter_batch(find_images(images), out, recipe, ON_CPU)
     next(steps)
     with pytest.raises(OutputError, match=f"Another batch.*process {os.getpid()}"):
         run(images, out, recipe)
@@ -503,9 +511,9 @@ def test_combined_tables_hold_all_images_of_the_folder(images: Path, recipe: Rec
     tifffile.imwrite(images / "empty.tif", np.zeros((96, 96), np.uint8))
     tifffile.imwrite(images / "sized.tif", blobs(5).image, resolution=(2, 2), metadata={"unit": "um"}, imagej=True)
     (images / "bad.tif").write_bytes(b"no image")
-    wanted = replace(recipe, outputs=("labels", "cells", "rle", "submission"))
-    run(tmp_path / "first.tif", out, wanted)
-    rows, _ = run(images, out, wanted)
+    wanted = saving("labels", "cells", "rle", "submission")
+    run(tmp_path / "first.tif", out, recipe, wanted)
+    rows, _ = run(images, out, recipe, wanted)
     assert [row.image for row in rows if row.state == "failed"] == ["bad.tif"]
     all_rows = {row.image: row for row in Ledger(out).rows()}
     assert len(all_rows) == N + 4
@@ -532,7 +540,7 @@ def test_combined_tables_hold_all_images_of_the_folder(images: Path, recipe: Rec
 
 
 def test_events_tell_the_story_in_order(images: Path, recipe: Recipe, tmp_path: Path) -> None:
-    events = list(iter_batch(find_images(images), tmp_path / "out", recipe))
+    events = list(iter_batch(find_images(images), tmp_path / "out", recipe, ON_CPU))
     assert events[0] == Planned(tuple(f"{i}.tif" for i in range(N)))
     kinds = [type(event) for event in events]
     assert kinds.count(Running) == kinds.count(RowDone) == N and Note not in kinds
@@ -563,7 +571,7 @@ def test_every_image_has_the_smallest_size_that_suits_it(tmp_path: Path) -> None
     large = read_image(SAMPLES / "fluorescence.png").plane()[:200, :200]
     skimage.io.imsave(folder / "large.png", large)
     skimage.io.imsave(folder / "small.png", large.reshape(50, 4, 50, 4).mean(axis=(1, 3)).astype(np.uint8))
-    recipe = Recipe("cells", device="cpu", outputs=("labels",))
+    recipe = Recipe("cells")
     rows, _ = run(folder, out, recipe)
     sizes = {row.title: row.min_size for row in rows}
     assert sizes["large.png"] == recipe.load_model().min_size and 4 <= (sizes["small.png"] or 0) < 20
@@ -576,7 +584,7 @@ def test_every_image_has_the_smallest_size_that_suits_it(tmp_path: Path) -> None
         same = drain(iter_predict_image(read_image(folder / row.title), Recipe.from_dict(about["recipe"]))).result()
         assert np.array_equal(same.labels, alone.labels)
     assert states(run(folder, out, recipe, resume=True)[0]) == "skipped skipped"
-    in_blocks, _ = run(folder, tmp_path / "blocks", replace(recipe, blocks=True))
+    in_blocks, _ = run(folder, tmp_path / "blocks", recipe, RunOptions(blocks=True))
     assert [(row.count, row.min_size) for row in in_blocks] == [(row.count, row.min_size) for row in rows]
 
 
@@ -610,8 +618,6 @@ def test_the_digest_is_about_what_decides_labels(recipe: Recipe, tmp_path: Path)
     shutil.copytree(model.path, tmp_path / "copied")
     same = [
         recipe.resolved(),
-        replace(recipe, device="auto"),
-        replace(recipe, outputs=("overlay",)),
         replace(recipe, model=str(tmp_path / "copied")),
         replace(recipe, normalizer=model.normalizer),
         replace(recipe, threshold=model.threshold, min_size=model.min_size),
@@ -640,22 +646,24 @@ def test_the_normaliser_of_the_recipe_is_used(recipe: Recipe) -> None:
 
 
 def test_recipes_survive_the_disk_and_old_ones_are_read(recipe: Recipe, tmp_path: Path) -> None:
-    full = replace(
-        recipe.resolved(), normalizer=NormalizerParams(2, 99), pages="stack", outputs=("labels", "rle"), axes="ZYX"
-    )
-    full.write(tmp_path / "r.json")
-    assert Recipe.read(tmp_path / "r.json") == full
+    full = replace(recipe.resolved(), normalizer=NormalizerParams(2, 99), pages="stack", axes="ZYX")
+    options = RunOptions("cpu", ("labels", "rle"))
+    full.write(tmp_path / "r.json", options)
+    assert Recipe.read(tmp_path / "r.json") == full and RunOptions.read(tmp_path / "r.json") == options
     old = {"model": "cells", "threshold": 0.5, "min_size": 20, "channel": None, "axes": None, "device": "auto"}
     (tmp_path / "old.json").write_text(json.dumps({"recipe": old, "model_sha256": "0" * 64, "versions": {}}))
     assert Recipe.read(tmp_path / "old.json") == Recipe("cells", 0.5, 20)
+    assert RunOptions.read(tmp_path / "old.json") == RunOptions()
     for wrong in (
         {"pages": "all"},
-        {"outputs": "labels"},
         {"model_sha256": "abc"},
         {"normalizer": {"low": 9, "high": 1}},
     ):
         with pytest.raises(ParamsError):
             Recipe.from_dict(wrong)
+    for wrong_option in ({"outputs": "labels"}, {"device": "tpu"}, {"blocks": 1}):
+        with pytest.raises(ParamsError):
+            RunOptions.from_dict(wrong_option)
 
 
 def test_one_bug_in_one_image_does_not_stop_the_others(
@@ -689,11 +697,11 @@ def test_rows_survive_json() -> None:
 
 def test_the_doubt_of_an_image_may_be_that_of_a_part_of_its_cells() -> None:
     image = read_image(Path(napari_cellseg.__file__).parent / "samples" / "fluorescence_dense.png")
-    found = drain(iter_predict_image(image, Recipe(device="cpu")))
+    found = drain(iter_predict_image(image, Recipe()))
     every, some = mean_doubt(found, 10**6), mean_doubt(found, 30)
     assert found.result().count > 60 and every is not None and some is not None
     assert 0 < every < 1 and some == pytest.approx(every, abs=0.1)
-    blank = drain(iter_predict_image(as_image(np.zeros((40, 40))), Recipe(device="cpu")))
+    blank = drain(iter_predict_image(as_image(np.zeros((40, 40))), Recipe()))
     assert mean_doubt(blank) is None
 
 
@@ -705,9 +713,9 @@ def test_a_stack_that_is_corrected_while_it_is_segmented_again_stays(
     film = np.stack([blobs(seed, 64).image for seed in range(3)]).astype(np.uint8)
     path, out = tmp_path / "f.tif", tmp_path / "out"
     tifffile.imwrite(path, film, imagej=True, metadata={"axes": "TYX"})
-    stacked = replace(recipe, pages="stack", outputs=("labels", "cells"))
+    stacked, options = replace(recipe, pages="stack"), saving("labels", "cells")
     images = find_images([path])
-    drain(iter_batch(images, out, stacked))
+    drain(iter_batch(images, out, stacked, options))
     labels = out / "f_labels.tif"
     tables = {p.name: p.read_bytes() for p in (out / ".cellseg" / "parts").glob("*t001*.csv")}
     prepare, seen = item.prepare, []
@@ -723,7 +731,7 @@ def test_a_stack_that_is_corrected_while_it_is_segmented_again_stays(
         return prepare(image, *more)
 
     monkeypatch.setattr(item, "prepare", correcting)
-    summary = drain(iter_batch(images, out, replace(stacked, threshold=0.7), resume=False))
+    summary = drain(iter_batch(images, out, replace(stacked, threshold=0.7), options, resume=False))
     assert len(seen) == 3 and summary.n_failed == 0
     assert not read_label_stack(labels)[0][1].any() and read_metadata(labels)["corrected"]
     rows = {row.page: row for row in Ledger(out).rows()}

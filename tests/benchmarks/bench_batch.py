@@ -26,8 +26,9 @@ from napari_cellseg.batch.run import iter_batch
 from napari_cellseg.imaging import drain, normalize, read_image, write_table
 from napari_cellseg.network.sizing import predict_sized
 from napari_cellseg.network.versions import load_model
+from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
-from napari_cellseg.segmentation.segment import save_labels, segment
+from napari_cellseg.segmentation.segment import segment
 from tests.benchmarks.harness import Row, draw_maps, median_ratio
 from tests.models import make_model
 
@@ -60,8 +61,8 @@ def _speed(folder: Path, paths: list[Path], outputs: tuple[str, ...]) -> list[Ro
     out = (folder / f"out {len(outputs)} {i}" for i in itertools.count())
 
     def ours(part: slice) -> None:
-        recipe = Recipe(outputs=outputs)
-        summary = drain(iter_batch([(path, path.name) for path in paths[part]], next(out), recipe))
+        options = RunOptions(outputs=outputs)
+        summary = drain(iter_batch([(path, path.name) for path in paths[part]], next(out), Recipe(), options))
         assert summary.n_done == len(paths[part])
 
     def loop(part: slice) -> None:
@@ -70,7 +71,7 @@ def _speed(folder: Path, paths: list[Path], outputs: tuple[str, ...]) -> list[Ro
         for path in paths[part]:
             image = read_image(path)
             result = segment(image)
-            save_labels(result, target / f"{path.stem}_labels.tif")
+            result.save(target / f"{path.stem}_labels.tif")
             if "cells" in outputs:
                 table = regionprops_table(result.labels, image.plane(), properties=PROPERTIES)
                 write_table(target / f"{path.stem}_cells.csv", table)
@@ -120,10 +121,10 @@ def _in_turns(functions: list[Callable[[slice], None]], n_images: int) -> list[l
 def _memory(folder: Path) -> Row:
     paths = _write_images(folder / "small", N_SMALL, SMALL, 12)
     model = make_model(folder / "model")
-    recipe = Recipe(str(model.path), outputs=("labels", "cells", "rle"))
+    recipe, options = Recipe(str(model.path)), RunOptions(outputs=("labels", "cells", "rle"))
     process = psutil.Process()
     early = late = n_done = 0
-    for event in iter_batch([(path, path.name) for path in paths], folder / "out small", recipe):
+    for event in iter_batch([(path, path.name) for path in paths], folder / "out small", recipe, options):
         if not isinstance(event, RowDone):
             continue
         n_done += 1

@@ -158,7 +158,7 @@ def _show_large_result(viewer: Any, widget: Any) -> int:
     from napari_cellseg.network.versions import ModelVersion
     from napari_cellseg.segmentation.answer import Answer
     from napari_cellseg.segmentation.recipe import Recipe
-    from napari_cellseg.segmentation.segment import Segmented
+    from napari_cellseg.segmentation.segmented import Segmented
 
     maps = draw_maps(SIZE, N_CELLS)
     picture = (maps.probability * 255).astype(np.uint8)

@@ -20,7 +20,7 @@ from napari_cellseg.corrections.doubt import WEIGHTS_FILE, hidden, standardized
 from napari_cellseg.evaluation.doubt_order import ERROR_IOUS, best_overlap, lost_cells
 from napari_cellseg.evaluation.evaluate import iter_predict_samples
 from napari_cellseg.segmentation.recipe import Recipe
-from napari_cellseg.segmentation.segment import Segmented
+from napari_cellseg.segmentation.segmented import Segmented
 from napari_cellseg.training.data.datasets import Sample, iter_dataset
 
 FREE_SIGN = ("edge",)  # the others may only speak against a cell, so that reasons make sense

@@ -37,6 +37,7 @@ from napari_cellseg.network.tile_maps import TileMaps
 from napari_cellseg.network.versions import ModelVersion, load_model
 from napari_cellseg.results.ledger import Ledger
 from napari_cellseg.results.save import names_of_channels
+from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.segment import segment
 from tests.blobs import blobs
@@ -57,9 +58,17 @@ def bundled() -> ModelVersion:
     return load_model("cells")
 
 
-def mosaic_of(image: Any, model: ModelVersion, out: Path, side: int, **recipe: Any) -> Mosaic:
-    settings = {"diameter": 0, "device": "cpu", "outputs": ("labels", "cells"), **recipe}
-    return Mosaic(as_image(image), Recipe(str(model.path), **settings).resolved(model), model, out, "a", side=side)
+def mosaic_of(
+    image: Any,
+    model: ModelVersion,
+    out: Path,
+    side: int,
+    outputs: tuple[str, ...] = ("labels", "cells"),
+    **recipe: Any,
+) -> Mosaic:
+    options = RunOptions("cpu", outputs)
+    made = Recipe(str(model.path), **{"diameter": 0, **recipe}).resolved(model)
+    return Mosaic(as_image(image), made, model, out, "a", options=options, side=side)
 
 
 def labels_of(out: Path, name: str = "a_labels.ome.zarr") -> np.ndarray:
@@ -326,8 +335,8 @@ def test_what_does_not_fit_is_done_in_blocks_by_itself(tiny, tmp_path, monkeypat
 
 def test_only_large_images_are_done_in_blocks():
     small, large = np.zeros((100, 100), np.uint8), np.broadcast_to(np.uint8(0), (20_000, 20_000))
-    assert not in_blocks(as_image(small), Recipe()) and in_blocks(as_image(small), Recipe(blocks=True))
-    assert in_blocks(as_image(large), Recipe())
+    assert not in_blocks(as_image(small), RunOptions()) and in_blocks(as_image(small), RunOptions(blocks=True))
+    assert in_blocks(as_image(large), RunOptions())
 
 
 def test_pages_and_pictures(tiny, tmp_path):

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from npe2 import PluginManager, PluginManifest
 
-import napari_cellseg.segmentation.segment  # noqa: F401
+import napari_cellseg.segmentation.segment
 from napari_cellseg.gui.segment.segment_widget import SegmentWidget
+from napari_cellseg.gui.viewer.dock import PLUGIN
 from napari_cellseg.imaging.image import Image
 from napari_cellseg.imaging.normalize import NormalizerParams
 from napari_cellseg.imaging.progress import Progress
@@ -23,7 +25,7 @@ from napari_cellseg.instances.prediction import Prediction
 from napari_cellseg.network.config import UNetConfig
 from napari_cellseg.network.versions import ModelVersion
 from napari_cellseg.segmentation.recipe import Recipe
-from napari_cellseg.segmentation.segment import Segmented
+from napari_cellseg.segmentation.segmented import Segmented
 
 
 def draw_discs(n: int = 16, size: int = 160) -> np.ndarray:
@@ -49,7 +51,7 @@ class BrightnessNetwork:
         self.runs = 0
         self.error: Exception | None = None
 
-    def __call__(self, image: Image, recipe: Recipe) -> Iterator[Any]:
+    def __call__(self, image: Image, recipe: Recipe, device: str = "auto") -> Iterator[Any]:
         self.runs += 1
         plane = image.plane(recipe.channel).astype(np.float32)
         for step in range(3):
@@ -86,6 +88,14 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[BrightnessNetwork]:
     monkeypatch.setattr(sys.modules["napari_cellseg.segmentation.segment"], "iter_predict_image", network)
     yield network
     network.go.set()
+
+
+@pytest.fixture
+def plugin() -> None:
+    """The plugin, as if it were installed, where it is not; npe2 can't take it back without leaving traces."""
+    manager = PluginManager.instance()
+    if PLUGIN not in manager:
+        manager.register(PluginManifest.from_file(Path(napari_cellseg.__file__).parent / "napari.yaml"))
 
 
 @pytest.fixture

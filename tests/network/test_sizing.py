@@ -95,7 +95,7 @@ def test_small_cells_are_not_left_out_for_being_small(
     image, labels = nuclei
     shape = zoomed_shape(image.shape, 0.25)
     small, true = resized(image, shape), nearest(labels, shape)
-    recipe = Recipe("cells", device="cpu")
+    recipe = Recipe("cells")
     found, fixed = (
         drain(iter_predict_image(as_image(small), one)).result()
         for one in (recipe, replace(recipe, min_size=bundled.min_size))

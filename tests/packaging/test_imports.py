@@ -8,11 +8,21 @@ import sys
 import textwrap
 from pathlib import Path
 
+import grimp
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "napari_cellseg"
 # Rooms, and single modules of the other rooms, that may not load torch when they are imported.
-ROOMS_WITHOUT_TORCH = ("", "imaging", "instances", "batch", "session", "cli")
-MODULES_WITHOUT_TORCH = ("network", "network.config", "network.importing", "network.versions")
+ROOMS_WITHOUT_TORCH = (
+    *("", "imaging", "instances", "corrections", "segmentation", "results", "blocks", "batch", "evaluation", "reports"),
+    *("session", "cli"),
+)
+MODULES_WITHOUT_TORCH = ("network", "network.config", "network.exchange.import_model", "network.versions")
+# Modules under these may import each other in a circle.
+CIRCLES_ALLOWED_IN = ("napari_cellseg.gui",)
 
 
 def modules_below_gui() -> list[str]:
@@ -48,6 +58,33 @@ def test_import_contract_holds():
         text=True,
     )
     assert completed.returncode == 0, completed.stdout + completed.stderr
+
+
+def circles() -> list[list[str]]:
+    """Find the modules that know each other: strongly connected by imports, those for type checking included.
+
+    The ``__init__`` of a package only gathers names of its own modules, so packages are no modules here.
+    """
+    graph = grimp.build_graph("napari_cellseg", cache_dir=None, exclude_type_checking_imports=False)
+    modules = sorted(name for name in graph.modules if not graph.find_children(name))
+    place = {name: i for i, name in enumerate(modules)}
+    arrows = [
+        (i, place[to])
+        for name, i in place.items()
+        for to in graph.find_modules_directly_imported_by(name)
+        if to in place
+    ]
+    rows, columns = zip(*arrows, strict=True)
+    matrix = coo_array((np.ones(len(arrows)), (rows, columns)), shape=(len(modules),) * 2)
+    _, groups = connected_components(matrix, connection="strong")
+    found = [[name for name, group in zip(modules, groups, strict=True) if group == g] for g in np.unique(groups)]
+    return [circle for circle in found if len(circle) > 1]
+
+
+def test_no_modules_know_each_other():
+    for circle in circles():
+        outside = [name for name in circle if not name.startswith(CIRCLES_ALLOWED_IN)]
+        assert not outside, f"{', '.join(circle)} import each other in a circle"
 
 
 def test_everything_below_gui_imports_without_qt_and_napari():

@@ -29,6 +29,7 @@ from napari_cellseg.instances.volumes import Volumes
 from napari_cellseg.results.counts import put_row, read_counts
 from napari_cellseg.results.plan import Item
 from napari_cellseg.results.rows import BatchRow
+from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.segment import iter_predict_image
 from tests.models import make_model
@@ -36,6 +37,8 @@ from tests.models import make_model
 # Centre (slice, y, x) and radius in pixels; slices lie 4 pixels apart.
 BALLS = [(2.5, 30, 30, 14), (4, 30, 80, 16), (4.5, 80, 40, 15), (2, 90, 95, 13), (6, 110, 20, 14)]
 SPACING = 4
+ON_CPU = RunOptions("cpu")
+CELLS = RunOptions("cpu", ("labels", "cells"))
 
 
 def balls(n_slices: int = 10, seed: int = 0) -> np.ndarray:
@@ -63,7 +66,7 @@ def film() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
-    return Recipe(str(make_model(tmp_path_factory.mktemp("models") / "tiny").path), device="cpu")
+    return Recipe(str(make_model(tmp_path_factory.mktemp("models") / "tiny").path))
 
 
 def write(path: Path, image: np.ndarray, axes: str, **about: Any) -> Path:
@@ -81,8 +84,8 @@ def run(*arguments: Any) -> int:
     return main(["segment", *map(str, arguments)])
 
 
-def rows_of(source: Path, out: Path, recipe: Recipe, **options: Any) -> list[BatchRow]:
-    steps = iter_batch([(source, source.name)], out, recipe, **options)
+def rows_of(source: Path, out: Path, recipe: Recipe, options: RunOptions = ON_CPU, **more: Any) -> list[BatchRow]:
+    steps = iter_batch([(source, source.name)], out, recipe, options, **more)
     found = [event.row for event in steps if hasattr(event, "row")]
     return sorted(found, key=lambda row: row.key)
 
@@ -171,19 +174,20 @@ def test_a_film_gives_tracks_divisions_and_counts_per_frame(tmp_path: Path) -> N
         (f"t{int(line['t']):03d}", line["track"]) for line in tracks
     )
     assert run(path, "--out", out, "--link", "t", "--save", "labels,cells,rle", "--diameter", 24, "--resume") == 0
-    assert {row.state for row in rows_of(path, out, Recipe.read(out / "recipe.json"), resume=True)} == {"skipped"}
+    made = Recipe.read(out / "recipe.json"), RunOptions.read(out / "recipe.json")
+    assert {row.state for row in rows_of(path, out, *made, resume=True)} == {"skipped"}
     (out / "film.ome_tracks.csv").unlink()
-    assert {row.state for row in rows_of(path, out, Recipe.read(out / "recipe.json"), resume=True)} == {"done"}
+    assert {row.state for row in rows_of(path, out, *made, resume=True)} == {"done"}
     assert lines(out / "film.ome_tracks.csv") == tracks
 
 
 def test_a_films_cells_are_those_of_its_frames(tiny: Recipe, tmp_path: Path) -> None:
     """Linking changes the ids, and nothing else: not which cells there are, nor what is measured."""
     path = write(tmp_path / "in" / "a.tif", film(), "TYX")
-    outputs = ("labels", "cells", "rois", "geojson", "probability", "rle", "overlay")
-    recipe = replace(tiny, pages="stack", outputs=outputs, min_size=20)
-    plain = rows_of(path, tmp_path / "plain", recipe)
-    linked = rows_of(path, tmp_path / "linked", replace(recipe, link="t"))
+    options = RunOptions("cpu", ("labels", "cells", "rois", "geojson", "probability", "rle", "overlay"))
+    recipe = replace(tiny, pages="stack", min_size=20)
+    plain = rows_of(path, tmp_path / "plain", recipe, options)
+    linked = rows_of(path, tmp_path / "linked", replace(recipe, link="t"), options)
     for one, other in zip(plain, linked, strict=True):
         assert replace(one, files={}, recipe="", seconds=None) == replace(other, files={}, recipe="", seconds=None)
         assert set(other.files) == {*one.files, "tracks", "frames"}
@@ -204,21 +208,21 @@ def test_a_films_cells_are_those_of_its_frames(tiny: Recipe, tmp_path: Path) -> 
 def test_slices_are_linked_inside_each_time_point_only(tiny: Recipe, tmp_path: Path) -> None:
     stack = np.stack([balls(4), balls(4, seed=1)])
     path = write(tmp_path / "in" / "a.tif", stack, "TZYX")
-    recipe = replace(tiny, pages="stack", link="z", outputs=("labels", "cells"), min_size=20)
-    rows = rows_of(path, tmp_path / "out", recipe)
+    recipe = replace(tiny, pages="stack", link="z", min_size=20)
+    rows = rows_of(path, tmp_path / "out", recipe, CELLS)
     labels, axes = read_label_stack(tmp_path / "out" / "a_labels.tif")
     assert axes == "TZYX" and [row.page for row in rows] == ["t000", "t001"] and {row.n_pages for row in rows} == {2}
     ids = [set(np.unique(volume)) - {0} for volume in labels]
     assert not ids[0] & ids[1] and [len(one) for one in ids] == [row.count for row in rows]
     for t, row in enumerate(rows):
         single = write(tmp_path / f"{t}" / "a.tif", stack[t], "ZYX")
-        (alone,) = rows_of(single, tmp_path / f"out{t}", recipe)
+        (alone,) = rows_of(single, tmp_path / f"out{t}", recipe, CELLS)
         assert (alone.count, alone.median_volume_vox) == (row.count, row.median_volume_vox)
         assert alone.page == ""
     assert [line["page"] for line in lines(tmp_path / "out" / "cells.csv")] == [
         f"t00{t}" for t, one in enumerate(ids) for _ in one
     ]
-    assert {row.state for row in rows_of(path, tmp_path / "out", recipe, resume=True)} == {"skipped"}
+    assert {row.state for row in rows_of(path, tmp_path / "out", recipe, CELLS, resume=True)} == {"skipped"}
     assert [row.median_volume_vox for row in read_counts(tmp_path / "out" / "counts.csv")] == [
         row.median_volume_vox for row in rows
     ]
@@ -227,8 +231,8 @@ def test_slices_are_linked_inside_each_time_point_only(tiny: Recipe, tmp_path: P
 def test_all_channels_are_measured(tiny: Recipe, tmp_path: Path) -> None:
     stack = np.stack([balls(3), 1000 - balls(3)], axis=1)
     path = write(tmp_path / "in" / "a.tif", stack, "ZCYX", Labels=["DAPI", "GFP"] * 3)
-    recipe = replace(tiny, pages="stack", link="z", outputs=("labels", "cells"), channel=1)
-    (row,) = rows_of(path, tmp_path / "out", recipe)
+    recipe = replace(tiny, pages="stack", link="z", channel=1)
+    (row,) = rows_of(path, tmp_path / "out", recipe, CELLS)
     labels, _ = read_label_stack(tmp_path / "out" / "a_labels.tif")
     names = read_image(path).channel_names or ("channel 0", "channel 1")
     cells = lines(tmp_path / "out" / "cells.csv")
@@ -243,9 +247,10 @@ def test_all_channels_are_measured(tiny: Recipe, tmp_path: Path) -> None:
 @pytest.mark.parametrize("link", ["z", "t"])
 def test_a_worker_of_a_cluster_writes_the_same_bytes(link: str, tiny: Recipe, tmp_path: Path) -> None:
     path = write(tmp_path / "in" / "a.tif", balls(3), f"{link.upper()}YX")
-    recipe = replace(tiny, pages="stack", link=link, outputs=("labels", "cells", "rois", "probability"))
-    rows = rows_of(path, tmp_path / "out", recipe)
-    theirs = drain(segment_item(Item(path, path.name, rows[0].stem), recipe, tmp_path / "theirs"))
+    options = RunOptions("cpu", ("labels", "cells", "rois", "probability"))
+    recipe = replace(tiny, pages="stack", link=link)
+    rows = rows_of(path, tmp_path / "out", recipe, options)
+    theirs = drain(segment_item(Item(path, path.name, rows[0].stem), recipe, tmp_path / "theirs", options))
     assert [replace(row, seconds=None) for row in theirs] == [replace(row, seconds=None) for row in rows]
     for row in rows:
         for name in row.files.values():
@@ -255,9 +260,9 @@ def test_a_worker_of_a_cluster_writes_the_same_bytes(link: str, tiny: Recipe, tm
 @pytest.mark.parametrize("link", ["z", "t"])
 def test_nothing_in_a_stack_is_a_count_of_0(link: str, tiny: Recipe, tmp_path: Path) -> None:
     path = write(tmp_path / "in" / "a.tif", balls(3), f"{link.upper()}YX")
-    outputs = ("labels", "cells", "overlay")
-    recipe = replace(tiny, pages="stack", link=link, outputs=outputs, min_size=10**6)
-    rows = rows_of(path, tmp_path / "out", recipe)
+    options = RunOptions("cpu", ("labels", "cells", "overlay"))
+    recipe = replace(tiny, pages="stack", link=link, min_size=10**6)
+    rows = rows_of(path, tmp_path / "out", recipe, options)
     assert {(row.state, row.count) for row in rows} == {("done", 0)}
     assert not read_label_stack(tmp_path / "out" / "a_labels.tif")[0].any() and not lines(
         tmp_path / "out" / "cells.csv"
@@ -271,9 +276,9 @@ def test_slices_without_colours_in_a_stack_of_colours(tiny: Recipe, tmp_path: Pa
     stack = np.repeat(balls(3)[..., None] // 2, 3, axis=3).astype(np.uint8)
     stack[1, ..., 2] = 9
     tifffile.imwrite(tmp_path / "a.ome.tif", stack, photometric="rgb", metadata={"axes": "ZYXS"})
-    three = Recipe(str(make_model(tmp_path / "three", in_channels=3).path), device="cpu")
-    recipe = replace(three, pages="stack", link="z", outputs=("labels", "cells"), min_size=1)
-    (row,) = rows_of(tmp_path / "a.ome.tif", tmp_path / "out", recipe)
+    three = Recipe(str(make_model(tmp_path / "three", in_channels=3).path))
+    recipe = replace(three, pages="stack", link="z", min_size=1)
+    (row,) = rows_of(tmp_path / "a.ome.tif", tmp_path / "out", recipe, CELLS)
     assert row.state == "done", row.error
     labels, _ = read_label_stack(tmp_path / "out" / "a.ome_labels.tif")
     for cell in lines(tmp_path / "out" / "cells.csv"):
@@ -333,10 +338,11 @@ def test_recipes_say_what_they_link_and_others_keep_their_digest(tiny: Recipe, t
         ({"link": "x", "pages": "stack"}, "none, z, t"),
         ({"link_iou": 0.0}, "above 0"),
         ({"link_iou": None}, "link_iou"),
-        ({"link": "z", "pages": "stack", "outputs": ("rle",)}, "rle"),
     ):
         with pytest.raises(ParamsError, match=said):
             replace(tiny, **wrong)
+    with pytest.raises(ParamsError, match="rle"):
+        next(iter_batch([], tmp_path / "out", linked, RunOptions(outputs=("rle",))))
 
 
 def test_pages_of_another_kind_are_not_linked_in_silence(tiny: Recipe, tmp_path: Path, capsys: Any) -> None:
@@ -352,7 +358,7 @@ def test_a_page_that_fails_fails_its_stack_and_nothing_is_half_written(
     from napari_cellseg.batch import item
 
     path = write(tmp_path / "in" / "a.tif", balls(3), "TYX" if link == "t" else "ZYX")
-    recipe = replace(tiny, pages="stack", link=link, outputs=("labels", "cells"))
+    recipe = replace(tiny, pages="stack", link=link)
     prepare = item.prepare
 
     def damaged(image: Any, *more: Any) -> Any:
@@ -361,7 +367,7 @@ def test_a_page_that_fails_fails_its_stack_and_nothing_is_half_written(
         return prepare(image, *more)
 
     monkeypatch.setattr(item, "prepare", damaged)
-    rows = rows_of(path, tmp_path / "out", recipe)
+    rows = rows_of(path, tmp_path / "out", recipe, CELLS)
     assert len(rows) == (1 if link == "z" else 3) and {row.state for row in rows} == {"failed"}
     assert all("bad sector" in row.error for row in rows)
     # The numbers of a page are not those of its stack.
@@ -369,7 +375,7 @@ def test_a_page_that_fails_fails_its_stack_and_nothing_is_half_written(
     assert BatchSummary.of([*rows, replace(rows[0], count=5)], False, 0.0).n_cells == 0
     assert not list((tmp_path / "out").glob("a_*"))
     monkeypatch.undo()
-    assert {row.state for row in rows_of(path, tmp_path / "out", recipe, resume=True)} == {"done"}
+    assert {row.state for row in rows_of(path, tmp_path / "out", recipe, CELLS, resume=True)} == {"done"}
 
 
 def test_a_full_disk_is_told(tiny: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -426,15 +432,15 @@ def test_linked_labels_that_are_corrected_while_they_are_made_again_stay(
 
 def test_volumes_of_a_corrected_stack_are_those_of_its_file(tiny: Recipe, tmp_path: Path) -> None:
     path, out = write(tmp_path / "in" / "a.tif", np.stack([balls(3), balls(3, 1)]), "TZYX"), tmp_path / "out"
-    recipe = replace(tiny, pages="stack", link="z", outputs=("labels", "cells"))
-    first = rows_of(path, out, recipe)
+    recipe = replace(tiny, pages="stack", link="z")
+    first = rows_of(path, out, recipe, CELLS)
     labels, axes = read_label_stack(out / "a_labels.tif")
     labels[1] = 0
     labels[1, :2, 5:9, 5:9] = 9
     write_labels(
         out / "a_labels.tif", labels, axes=axes, metadata={**read_metadata(out / "a_labels.tif"), "corrected": 1}
     )
-    rows = rows_of(path, out, recipe)
+    rows = rows_of(path, out, recipe, CELLS)
     assert [(row.state, row.count) for row in rows] == [("kept", first[0].count), ("kept", 1)]
     assert rows[0].median_volume_vox == first[0].median_volume_vox and rows[1].median_volume_vox == 32
     assert "cells" in rows[0].files and "cells" not in rows[1].files, "what is unchanged keeps its table"

@@ -27,7 +27,7 @@ from napari_cellseg.results.formats.rle import image_ids, rle_decode, rle_encode
 from napari_cellseg.results.formats.rois import LARGEST, write_rois
 from napari_cellseg.results.outputs import OUTPUTS, cells_table, check_outputs, output_path, write_outputs
 from napari_cellseg.results.overlay import outline_pixels, picture, thumbnail, write_thumbnail
-from napari_cellseg.segmentation.segment import SegmentResult
+from napari_cellseg.segmentation.segmented import SegmentResult
 from tests.blobs import blobs
 from tests.models import make_model
 

@@ -26,6 +26,7 @@ from napari_cellseg.instances.metrics import match
 from napari_cellseg.network.versions import ModelVersion
 from napari_cellseg.results.counts import put_row
 from napari_cellseg.results.rows import BatchRow
+from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.segment import NOT_FINITE, iter_predict_image, open_image
 from tests.models import make_model
@@ -138,15 +139,19 @@ def test_errors_name_the_thing(tmp_path: Path) -> None:
     for bad in (np.zeros(5), np.zeros((0, 5)), np.array([["a"]])):
         with pytest.raises(ImageError):
             segment(bad)
-    for setting in ({"threshold": 1.5}, {"min_size": -1}, {"device": "tpu"}, {"channel": -1}):
+    for setting in ({"threshold": 1.5}, {"min_size": -1}, {"channel": -1}):
         with pytest.raises(ParamsError):
             Recipe(**setting)
+    with pytest.raises(ParamsError, match="tpu"):
+        RunOptions("tpu")
 
 
 def test_recipe_survives_json_and_refuses_what_it_does_not_know(tmp_path: Path) -> None:
-    recipe = Recipe("cells", 0.4, 12, 1, "CYX", "cpu")
-    (tmp_path / "r.json").write_text(json.dumps({"recipe": recipe.to_dict()}))
-    assert Recipe.read(tmp_path / "r.json") == recipe
+    recipe, options = Recipe("cells", 0.4, 12, 1, "CYX"), RunOptions("cpu", ("labels", "rle"), True)
+    recipe.write(tmp_path / "r.json", options)
+    assert Recipe.read(tmp_path / "r.json") == recipe and RunOptions.read(tmp_path / "r.json") == options
+    written = json.loads((tmp_path / "r.json").read_text())["recipe"]
+    assert (written["device"], written["outputs"], written["blocks"]) == ("cpu", ["labels", "rle"], True)
     with pytest.raises(ParamsError, match="gain"):
         Recipe.from_dict({"gain": 2})
     (tmp_path / "r.json").write_text("nonsense")

@@ -24,7 +24,7 @@ from napari_cellseg.training.comparing import run_table, summarize_run
 from napari_cellseg.training.curves import History, draw_curves, smooth
 from napari_cellseg.training.data.sample import Sample
 from napari_cellseg.training.fit.augment import prepare, random_batch
-from napari_cellseg.training.fit.learner import foreground_overlap
+from napari_cellseg.training.fit.looking import foreground_overlap
 from napari_cellseg.training.fit.losses import total_loss
 from napari_cellseg.training.fit.schedule import scheduled_rate
 from napari_cellseg.training.fit.targets import OFFSET_SCALE, gap_map

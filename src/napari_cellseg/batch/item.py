@@ -7,8 +7,9 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeAlias
 
+from ..blocks.plan import TileHelpers
 from ..blocks.segment_mosaic import Mosaic, MosaicResult, in_blocks, iter_mosaic
 from ..imaging.errors import CellsegError, ImageError, OutputError
 from ..imaging.image import Image
@@ -23,11 +24,13 @@ from ..results.plan import Item
 from ..results.rows import BatchRow, failed
 from ..results.save import mean_doubt, numbers, save_result
 from ..results.stack_of_labels import Stack
+from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ..segmentation.recipe import Recipe
-from ..segmentation.segment import Prepared, SegmentResult, iter_predict_prepared, open_image, prepare
+from ..segmentation.segment import Prepared, iter_predict_prepared, open_image, prepare
+from ..segmentation.segmented import SegmentResult
 
-if TYPE_CHECKING:
-    from .cluster.tiles import TileHelpers
+# Who helps with a plane that is segmented block by block.
+Helpers: TypeAlias = Callable[[Item, Page], TileHelpers]
 
 
 @dataclass(eq=False)
@@ -60,11 +63,12 @@ def segment_item(
     item: Item,
     recipe: Recipe,
     out: Path,
+    options: RunOptions = DEFAULT_OPTIONS,
     *,
     overwrite: bool = False,
     resume: bool = True,
     previous: Sequence[BatchRow] = (),
-    helpers: Callable[[Item, Page], TileHelpers] | None = None,
+    helpers: Helpers | None = None,
 ) -> Generator[Progress, None, list[BatchRow]]:
     """Segment one image and write its results.
 
@@ -74,6 +78,7 @@ def segment_item(
     recipe : Recipe
     out : Path
         Folder of the results.
+    options : RunOptions, optional
     overwrite : bool
         Also replace what a person corrected, or made.
     resume : bool
@@ -98,10 +103,10 @@ def segment_item(
     ModelError
         The model cannot be used.
     """
-    job = Job.of(recipe, out, overwrite, resume, helpers)
+    job = Job.of(recipe, out, options, overwrite, resume)
     rows: list[BatchRow] = []
     yield Progress(0, 0, "reading the image")
-    for task in iter_tasks(item, job, previous):
+    for task in iter_tasks(item, job, previous, helpers):
         if task.waits:
             prediction = yield from iter_predict_task(task)
             if prediction is not None:
@@ -111,7 +116,9 @@ def segment_item(
     return rows
 
 
-def iter_tasks(item: Item, job: Job, previous: Sequence[BatchRow] = ()) -> Iterator[Task]:
+def iter_tasks(
+    item: Item, job: Job, previous: Sequence[BatchRow] = (), helpers: Helpers | None = None
+) -> Iterator[Task]:
     """Read an image and make its pages ready for the network, one after the other.
 
     Closing it stops between two pages. What is wrong with an image or a page is in the rows of its task.
@@ -138,7 +145,7 @@ def iter_tasks(item: Item, job: Job, previous: Sequence[BatchRow] = ()) -> Itera
         pages = pages_of(image)
         stack: Stack | None = None
         if job.recipe.link != "none":
-            stack = LinkedStack(image, job.recipe, job.out, item.stem)
+            stack = LinkedStack(image, job.recipe, job.out, item.stem, job.options.outputs)
         elif job.recipe.pages == "stack" and len(pages) > 1:
             stack = Stack(image, job.out, item.stem)
         if stack is not None:
@@ -150,7 +157,7 @@ def iter_tasks(item: Item, job: Job, previous: Sequence[BatchRow] = ()) -> Itera
     for page in pages:
         task = Task(item, replace(row, page=page.name), stack=stack, page=page)
         try:
-            _fill(task, image, job, previous)
+            _fill(task, image, job, previous, helpers)
         except Exception as error:  # noqa: BLE001
             _settle(task, failed(task.row, error))
         task.seconds = time.monotonic() - began
@@ -199,7 +206,7 @@ def finish(task: Task, prediction: Prediction, job: Job) -> None:
         if task.stack is None and (kept := kept_rows(task.row, job, ())):
             task.rows = kept
             return
-        outputs, stem = job.recipe.outputs, result_stem(task.row)
+        outputs, stem = job.options.outputs, result_stem(task.row)
         if task.stack is None:
             result = segmented.result()
             files = save_result(outputs, result, prepared.plane, prepared.image, job.out, stem)
@@ -222,24 +229,22 @@ def finish(task: Task, prediction: Prediction, job: Job) -> None:
         _settle(task, row, result)
 
 
-def _fill(task: Task, image: Image, job: Job, previous: Sequence[BatchRow]) -> None:
+def _fill(task: Task, image: Image, job: Job, previous: Sequence[BatchRow], helpers: Helpers | None) -> None:
     assert task.page is not None
     if task.stack is None and (kept := kept_rows(task.row, job, previous)):
         task.rows = kept
         return
     page = page_image(image, task.page)
-    if task.stack is None and in_blocks(page, job.recipe):
+    if task.stack is None and in_blocks(page, job.options):
         stem, source = result_stem(task.row), task.row.source
-        helpers = job.helpers(task.item, task.page) if job.helpers is not None else None
-        task.mosaic = Mosaic(
-            page, job.recipe, job.model, job.out, stem, job.digest, source, job.overwrite, helpers=helpers
-        )
+        about = page, job.recipe, job.model, job.out, stem, job.digest, source, job.overwrite, job.options
+        task.mosaic = Mosaic(*about, helpers=None if helpers is None else helpers(task.item, task.page))
         return
     old = next((old for old in previous if old.page == task.page.name), None) if job.resume else None
     if task.stack is None and old is not None and has_files(old, job) and old.image_sha256 == page.content_hash():
         task.rows = [replace(old, state="skipped", source=task.row.source, n_pages=task.row.n_pages)]
         return
-    task.prepared = prepare(page, job.recipe, job.model)
+    task.prepared = prepare(page, job.recipe, job.model, job.options.device)
 
 
 def _row_of_blocks(row: BatchRow, found: MosaicResult, mosaic: Mosaic, seconds: float) -> BatchRow:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..imaging.errors import OutputError
-from ..imaging.write.leftovers import YOUNG_SECONDS, sweep
+from ..imaging.write.atomic import YOUNG_SECONDS, sweep
 from ..imaging.write.write import make_folder, write_json
 from ..results.combine import write_combined
 from ..results.counts import COUNTS_FILE, CountsWriter, open_ledger
@@ -19,11 +19,12 @@ from ..results.job import Job
 from ..results.kept import is_current
 from ..results.ledger import FOLDER, Ledger
 from ..results.locks import FolderLock
-from ..results.outputs import OUTPUTS, Output, check_outputs, output_path
+from ..results.outputs import OUTPUTS, Output, output_path
 from ..results.plan import Item, plan
 from ..results.rows import BatchRow
+from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ..segmentation.recipe import Recipe
-from ..segmentation.segment import versions
+from ..segmentation.segmented import versions
 from .events import BatchEvent, BatchSummary, Note, Planned, RowDone, Running, Step
 from .pipeline import iter_local
 
@@ -35,6 +36,7 @@ def iter_batch(
     files: Sequence[tuple[Path, str]],
     out: Path,
     recipe: Recipe,
+    options: RunOptions = DEFAULT_OPTIONS,
     *,
     resume: bool = False,
     overwrite: bool = False,
@@ -52,6 +54,8 @@ def iter_batch(
     out : Path
         Folder for the results; made if missing. What is there of other images stays.
     recipe : Recipe
+    options : RunOptions, optional
+        Where it runs, and what is written.
     resume : bool
         Skip images that were done with the same recipe, did not change since, and have all their results.
     overwrite : bool
@@ -81,8 +85,7 @@ def iter_batch(
     A bad image, or one result that cannot be written, does not raise: it becomes a row with an error.
     """
     began = time.monotonic()
-    recipe = replace(recipe, outputs=check_outputs(recipe.outputs))
-    job = Job.of(recipe, out, overwrite, resume)
+    job = Job.of(recipe, out, options, overwrite, resume)
     make_folder(job.out)
     with contextlib.closing(FolderLock(job.out / FOLDER)) as lock:
         if lock.after_crash:
@@ -186,7 +189,7 @@ class _Book:
             self.ledger.close()
         finally:
             self._counts.close()
-        write_combined(self.ledger.rows(), self._job.out, self._job.recipe.outputs)
+        write_combined(self.ledger.rows(), self._job.out, self._job.options.outputs)
 
 
 def _iter_skip(items: Sequence[Item], job: Job, book: _Book) -> Generator[BatchEvent, None, list[Item]]:
@@ -217,8 +220,8 @@ def _steps(
         return
     from .cluster.run import iter_remote
 
-    options = {"overwrite": job.overwrite, "resume": job.resume}
-    for event in iter_remote(items, job.recipe, job.out, scheduler, **options, previous=book.ledger.of):
+    how = {"overwrite": job.overwrite, "resume": job.resume}
+    for event in iter_remote(items, job.recipe, job.out, scheduler, job.options, **how, previous=book.ledger.of):
         if event[0] == "rows":
             book.record(event[2])
         if event[0] == "running":
@@ -245,7 +248,7 @@ def _is_there(out: Path, output: Output, name: str) -> bool:
 def _refuse_to_replace(items: Sequence[Item], job: Job) -> None:
     images = {str(item.path): item for item in items}
     for item in items:
-        for name in job.recipe.outputs:
+        for name in job.options.outputs:
             path = output_path(name, job.out / item.stem)
             if not OUTPUTS[name].combined and str(path) in images:
                 raise OutputError(
@@ -258,7 +261,7 @@ def _write_recipe(job: Job) -> None:
     write_json(
         job.out / RECIPE_FILE,
         {
-            "recipe": job.recipe.to_dict(),
+            "recipe": {**job.recipe.to_dict(), **job.options.to_dict()},
             "recipe_sha256": job.digest,
             "model_sha256": job.model.sha256,
             "versions": versions(),

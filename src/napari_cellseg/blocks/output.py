@@ -16,13 +16,13 @@ from ..imaging.write.atomic import atomic_path
 from ..imaging.write.write import table_text
 from ..imaging.write.zarr_labels import SMALLEST_LEVEL, ZarrLabels, replace_folder
 from ..instances.blocks import Owned
-from ..instances.live import at_least
+from ..instances.levels import at_least
 from ..instances.measure import measure
 from ..instances.prediction import Prediction
 from ..results.outputs import cells_table
 from ..results.overlay import write_thumbnail
 from ..results.save import PARTS, THUMBNAIL, names_of_channels
-from ..segmentation.segment import SegmentResult, versions
+from ..segmentation.segmented import SegmentResult, provenance
 from .plan import Mosaic, MosaicResult
 from .work import MosaicWork
 
@@ -59,7 +59,7 @@ def settle(
         region = tuple(slice(b.start + w.start, b.stop + w.start) for b, w in zip(box, window, strict=True))
         ids = mine[box] + np.int32(work.n_cells)
         labels.write((region[0], region[1]), np.where(mine[box] > 0, ids, before[box]))
-    rows = _rows(mosaic, work, seen, window, prediction, mine) if "cells" in mosaic.recipe.outputs else ""
+    rows = _rows(mosaic, work, seen, window, prediction, mine) if "cells" in mosaic.options.outputs else ""
     work.finish_block(areas[kept], rows)
 
 
@@ -78,7 +78,7 @@ def publish(
     labels.finish(metadata, image.pixel_size, image.title)
     files = {"labels": mosaic.labels.relative_to(out).as_posix(), THUMBNAIL: f"{PARTS}/{stem}.jpg"}
     write_thumbnail(out / files[THUMBNAIL], overview, labels.overview())
-    if "cells" in mosaic.recipe.outputs:
+    if "cells" in mosaic.options.outputs:
         files["cells"] = f"{PARTS}/{stem}.cells.csv"
         with atomic_path(out / files["cells"]) as temporary:
             shutil.copyfile(work.cells, temporary)
@@ -138,20 +138,19 @@ def _rows(
 def _metadata(
     mosaic: Mosaic, work: MosaicWork, plane: LazyPlane, maps: TileMaps, notes: Sequence[str]
 ) -> dict[str, Any]:
-    recipe, model, begun = mosaic.recipe, mosaic.model, work.begun or {}
-    return {
-        "recipe": {name: value for name, value in recipe.to_dict().items() if name != "outputs"},
-        "recipe_sha256": recipe.digest(model),
-        "min_size": mosaic.smallest,
-        "model": {"name": model.name, "sha256": model.sha256},
-        "device": maps.device,
-        "notes": list(notes),
-        "diameter": begun.get("diameter"),
-        "zoom": begun.get("zoom"),
-        "image": {"name": mosaic.image.name, "size_yx": list(plane.shape[:2])},
-        "count": work.n_cells,
-        "corrected": False,
-        "block": mosaic.side,
-        "holes": [[[p.start, p.stop] for p in hole] for hole in plane.holes],
-        "versions": versions(),
-    }
+    begun = work.begun or {}
+    made = provenance(
+        mosaic.recipe,
+        mosaic.model,
+        mosaic.image,
+        size_yx=plane.shape[:2],
+        min_size=mosaic.smallest,
+        count=work.n_cells,
+        device=mosaic.options.device,
+        blocks=mosaic.options.blocks,
+        ran_on=maps.device,
+        notes=notes,
+        diameter=begun.get("diameter"),
+        zoom=begun.get("zoom"),
+    )
+    return {**made, "block": mosaic.side, "holes": [[[p.start, p.stop] for p in hole] for hole in plane.holes]}

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from ..imaging.errors import ImageError, OutputError
 from ..imaging.image import Image, as_image
 from ..imaging.memory import free_bytes
+from ..imaging.progress import Progress
 from ..imaging.read.finding import LABELS_ZARR_SUFFIX
 from ..imaging.tiles import Region
 from ..imaging.write.zarr_labels import read_zarr_metadata
 from ..network.versions import ModelVersion
+from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ..segmentation.recipe import Recipe
 
 if TYPE_CHECKING:
-    from ..batch.cluster.tiles import TileHelpers
+    from ..network.tile_maps import TileMaps
 
 BLOCK = 2048
 # Below this blocks need no less memory than one piece.
@@ -30,6 +32,22 @@ MOST_PIXELS = 150_000_000
 # What finding cells in one piece takes at its peak.
 BYTES_PER_PIXEL = 100
 OUTPUTS = ("labels", "cells", "submission")
+
+
+class TileHelpers(Protocol):
+    """Others who make tiles of a plane, such as the workers of a cluster."""
+
+    def begin(self, begun: Mapping[str, Any], maps: TileMaps) -> None:
+        """Start to help with a plane, of which `survey.iter_survey` found out `begun`."""
+
+    def ask(self, maps: TileMaps, indices: list[int]) -> None:
+        """Ask for tiles that will be needed soon."""
+
+    def iter_share(self, maps: TileMaps, region: Region) -> Generator[Progress, None, None]:
+        """Make the tiles of a region together; the caller makes those that are missing afterwards."""
+
+    def end(self) -> None:
+        """Ask for no more tiles."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,10 +72,11 @@ class Mosaic:
         array, of which nothing is resumed then.
     overwrite : bool
         Also replace a folder in the place of the labels that no run of ours wrote.
+    options : RunOptions
     side : int
         Of the blocks, in pixels.
     helpers : TileHelpers, optional
-        Other workers of a cluster, who make tiles too.
+        Others who make tiles too.
     smallest : int
         Smallest area in pixels, once the typical diameter of the cells is known.
     """
@@ -70,6 +89,7 @@ class Mosaic:
     digest: str = ""
     source: Mapping[str, Any] = field(default_factory=dict)
     overwrite: bool = False
+    options: RunOptions = DEFAULT_OPTIONS
     side: int = BLOCK
     helpers: TileHelpers | None = None
     smallest: int = 0
@@ -126,10 +146,10 @@ class MosaicResult:
         return len(self.areas)
 
 
-def in_blocks(image: Image, recipe: Recipe) -> bool:
+def in_blocks(image: Image, options: RunOptions) -> bool:
     """Whether a plane is to be done block by block: on demand, or because it is too large for one piece."""
     n_pixels = math.prod(image.shape_yx)
-    if recipe.blocks or n_pixels > MOST_PIXELS:
+    if options.blocks or n_pixels > MOST_PIXELS:
         return True
     return n_pixels > FEWEST_PIXELS and n_pixels * BYTES_PER_PIXEL > free_bytes()
 
@@ -145,7 +165,7 @@ def check_possible(mosaic: Mosaic) -> None:
         There is a folder in the place of the labels that is none of ours.
     """
     title, recipe = mosaic.image.title, mosaic.recipe
-    others = [name for name in recipe.outputs if name not in OUTPUTS]
+    others = [name for name in mosaic.options.outputs if name not in OUTPUTS]
     if others:
         raise ImageError(
             f"{title} is segmented block by block, and then only {', '.join(OUTPUTS)} can be saved, but "

@@ -72,7 +72,7 @@ def iter_mosaic(mosaic: Mosaic) -> Generator[Progress, None, MosaicResult]:
     begun = work.begun
     assert begun is not None
     mosaic = replace(mosaic, smallest=mosaic.recipe.smallest(mosaic.model, begun["diameter"]))
-    maps = surveyed_maps(plane, begun, mosaic.model, work.tiles, mosaic.recipe.device)
+    maps = surveyed_maps(plane, begun, mosaic.model, work.tiles, mosaic.options.device)
     seen = maps.plane
     labels = ZarrLabels(work.labels, maps.shape)
     blocks = plan_blocks(maps.shape, mosaic.side)
@@ -144,7 +144,7 @@ def _key(mosaic: Mosaic, plane: LazyPlane) -> dict[str, Any]:
         "shape": list(plane.shape),
         "dtype": plane.dtype.str,
         "side": mosaic.side,
-        "cells": "cells" in mosaic.recipe.outputs,
+        "cells": "cells" in mosaic.options.outputs,
     }
 
 

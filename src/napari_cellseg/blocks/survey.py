@@ -54,7 +54,7 @@ def iter_survey(mosaic: Mosaic, plane: LazyPlane) -> Generator[Progress, None, d
         diameter = recipe.diameter
         if diameter is None:
             seen = NormalizedPlane(plane, scale, is_grey)
-            diameter, _ = yield from iter_estimate_diameter(seen, model, recipe.device, WINDOWS)  # type: ignore[arg-type]
+            diameter, _ = yield from iter_estimate_diameter(seen, model, mosaic.options.device, WINDOWS)  # type: ignore[arg-type]
         if diameter is not None:
             zoom = zoom_for(diameter, model.diameter, (1, 1))
     return {

@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Collection, Generator
-from typing import Any, TypeVar
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..imaging.errors import CellsegError
 from ..imaging.progress import Progress, drain
+
+if TYPE_CHECKING:
+    from ..segmentation.options import RunOptions
+    from ..segmentation.recipe import Recipe
 
 Result = TypeVar("Result")
 # A resumed run goes on as it began; only where its data lie, where it runs and how it reports may have changed.
@@ -16,9 +21,10 @@ _WITH_RESUME = {"out", "resume", "device", "report", "stop_on_eof", "command", "
 
 
 def add_recipe_options(sub: argparse.ArgumentParser, image: bool = True) -> None:
-    from ..segmentation.recipe import DEVICES, Recipe
+    from ..segmentation.options import DEVICES, RunOptions
+    from ..segmentation.recipe import Recipe
 
-    helps = {name: f.metadata["help"] for name, f in Recipe.__dataclass_fields__.items()}
+    helps = {f.name: f.metadata["help"] for f in (*fields(Recipe), *fields(RunOptions))}
     sub.add_argument("--model", metavar="NAME_OR_DIR", help=f"{helps['model']}; default: cells")
     sub.add_argument("--threshold", type=float, metavar="T", help=f"{helps['threshold']}; default: the model's")
     sub.add_argument("--min-size", type=int, metavar="N", help=helps["min_size"])
@@ -30,18 +36,21 @@ def add_recipe_options(sub: argparse.ArgumentParser, image: bool = True) -> None
     sub.add_argument("--accurate", action="store_true", default=None, help=helps["accurate"])
 
 
-def recipe_of(args: argparse.Namespace) -> Any:
+def recipe_of(args: argparse.Namespace) -> tuple[Recipe, RunOptions]:
+    """Return what the options, and a recipe file where one is given, ask for: the recipe, and how it runs."""
+    from ..segmentation.options import RunOptions, read_settings
     from ..segmentation.recipe import Recipe
 
-    base = Recipe.read(args.recipe).to_dict() if getattr(args, "recipe", None) else {}
-    given = {name: getattr(args, name, None) for name in Recipe.__dataclass_fields__}
+    base = read_settings(args.recipe) if getattr(args, "recipe", None) else {}
+    given = {f.name: getattr(args, f.name, None) for f in (*fields(Recipe), *fields(RunOptions))}
     if given["model"] is not None:
         # The recipe's own model was left for another one: its hash is about the first.
         base.pop("model_sha256", None)
     if given["min_size"] is not None:
         # A number that was asked for is meant.
         base.pop("fit_min_size", None)
-    return Recipe.from_dict({**base, **{name: value for name, value in given.items() if value is not None}})
+    settings = {**base, **{name: value for name, value in given.items() if value is not None}}
+    return Recipe.from_dict(settings), RunOptions.from_dict(settings)
 
 
 def option_of(name: str) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..evaluation.evaluate import Evaluation
     from ..network.versions import ModelVersion
     from ..segmentation.recipe import Recipe
-    from ..segmentation.segment import Segmented
+    from ..segmentation.segmented import Segmented
     from ..training.data.datasets import Sample
 
 Result = TypeVar("Result")
@@ -64,10 +64,10 @@ def run_evaluate(args: argparse.Namespace) -> int:
     from ..network.versions import METRICS_FILE
     from ..reports.metrics_report import write_report
 
-    recipe = recipe_of(args)
+    recipe, options = recipe_of(args)
     model = recipe.load_model()
     samples = _chosen(read_samples(args), args, args.only == "validation", recipe, model)
-    predicted: list[Segmented] = drain_with_bar("predicting", iter_predict_samples(samples, recipe))
+    predicted: list[Segmented] = drain_with_bar("predicting", iter_predict_samples(samples, recipe, options.device))
     evaluation = score(samples, predicted, counting=args.counting)
     out = Path(args.out)
     write_json(out / METRICS_FILE, evaluation.to_dict())
@@ -144,7 +144,7 @@ def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     from ..evaluation.evaluate import as_default, iter_predict_samples, score
     from ..reports.metrics_report import write_report
 
-    recipe = recipe_of(args)
+    recipe, options = recipe_of(args)
     model = recipe.load_model()
     if args.set_defaults:
         _check_settable(args, model)
@@ -159,7 +159,9 @@ def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
         text = "Some of these images were learned from: the figures flatter. --only validation leaves them out."
         report.say({"event": "note", "text": text, "learned_from": True})
     samples = _chosen(samples, args, only_held_out, recipe, model)
-    predicted: list[Segmented] = _drain("predicting", iter_predict_samples(samples, recipe), report, wish)
+    predicted: list[Segmented] = _drain(
+        "predicting", iter_predict_samples(samples, recipe, options.device), report, wish
+    )
     steps = iter_calibration_map(samples, predicted, args.goal, args.counting)
     found: CalibrationMap = _drain("calibrating", steps, report, wish)
     out = Path(args.out)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..network.versions import ModelVersion
     from ..training.data.datasets import Sample
     from ..training.events import Event
-    from ..training.fit.finetune import FineTuned
+    from ..training.fit.trainer import Trained
 
 
 def add_finetune(commands: Any) -> None:
@@ -61,7 +61,7 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     from ..segmentation.familiar import remember_images
     from ..training.data.general import general_samples
     from ..training.finetune_params import FineTuneParams
-    from ..training.fit.finetune import iter_finetune
+    from ..training.fit.trainer import iter_finetune
     from ..training.runs import CHECKPOINT_FILE, next_version_dir, read_run
 
     given = {f.name: getattr(args, f.name) for f in fields(FineTuneParams)}
@@ -84,7 +84,7 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     record = {"command": args.command, "training_set": str(training_set)}
     samples = yield_all(_read(Path(training_set)), report, wish)
     steps = iter_finetune(samples, out, parent, params, resume=args.resume, stop=wish.given, record=record)
-    result: FineTuned = yield_all(steps, report, wish)
+    result: Trained = yield_all(steps, report, wish)
     if result.version is not None:
         remember_images(out, (sample.image for sample in result.parts.learned), parent)
     if result.version is not None and not wish.at_once():

@@ -71,7 +71,7 @@ def _drain(
 ) -> list[Trial]:  # fmt: skip
     """Tell what a search says; return its ranking."""
     from ..training.events import Note, TrainProgress
-    from ..training.halving import rounds_of
+    from ..training.params import rounds_of
     from ..training.search import Trial, ranking, tried_values, vary
 
     done: list[Trial] = []

@@ -16,6 +16,8 @@ from .reporting import JsonReport, StopWish
 if TYPE_CHECKING:
     from ..batch.events import BatchEvent, BatchSummary
     from ..results.rows import BatchRow
+    from ..segmentation.options import RunOptions
+    from ..segmentation.recipe import Recipe
 
 
 def add_segment(commands: Any) -> None:
@@ -101,9 +103,9 @@ def run_segment(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace, say: Callable[[Any], None], stop: Callable[[], bool] | None) -> int:
     from ..batch.run import iter_batch
 
-    files, recipe, out = _files(args), _recipe(args), Path(args.out)
+    files, (recipe, options), out = _files(args), _recipe(args), Path(args.out)
     steps = iter_batch(
-        files, out, recipe, resume=args.resume, overwrite=args.overwrite, scheduler=args.scheduler, stop=stop
+        files, out, recipe, options, resume=args.resume, overwrite=args.overwrite, scheduler=args.scheduler, stop=stop
     )
     try:
         while True:
@@ -153,7 +155,7 @@ def _text(value: Any) -> str:
     return value
 
 
-def _recipe(args: argparse.Namespace) -> Any:
+def _recipe(args: argparse.Namespace) -> tuple[Recipe, RunOptions]:
     from dataclasses import replace
 
     from ..imaging.normalize import NormalizerParams
@@ -161,7 +163,7 @@ def _recipe(args: argparse.Namespace) -> Any:
 
     if args.link in ("z", "t") and args.pages is None:
         args.pages = "stack"
-    recipe = recipe_of(args)
+    recipe, options = recipe_of(args)
     if args.link_iou is not None and recipe.link == "none":
         raise CellsegError(
             "--link-iou says from which overlap on cells are linked, and nothing is linked. Give --link z or --link t "
@@ -169,8 +171,8 @@ def _recipe(args: argparse.Namespace) -> Any:
         )
     if args.percentiles:
         recipe = replace(recipe, normalizer=NormalizerParams(*args.percentiles))
-    names = recipe.outputs if args.save is None else [name.strip() for name in args.save.split(",") if name.strip()]
-    return replace(recipe, outputs=check_outputs([*names, *(["cells"] if args.cells else [])]))
+    names = options.outputs if args.save is None else [name.strip() for name in args.save.split(",") if name.strip()]
+    return recipe, replace(options, outputs=check_outputs([*names, *(["cells"] if args.cells else [])]))
 
 
 def _write_report(out: Path) -> None:

@@ -36,14 +36,8 @@ def add_kinds(commands: Any) -> None:
 
 def run_kinds(args: argparse.Namespace) -> int:
     """``napari-cellseg kinds``."""
-    from ..evaluation.kinds import (
-        compare_kinds,
-        iter_kinds,
-        read_kinds,
-        sample_of_each,
-        small_picture,
-        write_kinds_page,
-    )
+    from ..evaluation.kinds import compare_kinds, iter_kinds, read_kinds
+    from ..reports.kinds_page import sample_of_each, small_picture, write_kinds_page
 
     source = Path(args.dataset)
     images = _images(source)
@@ -138,7 +132,8 @@ def add_agreement(commands: Any) -> None:
 
 def run_agreement(args: argparse.Namespace) -> int:
     """``napari-cellseg agreement``."""
-    from ..evaluation.agreement.table import read_agreement, write_agreement
+    from ..evaluation.agreement.table import read_agreement
+    from ..reports.agreement_report import write_agreement
 
     if any(count < 0 for count in args.count):
         raise CellsegError("A count is 0 or more.")

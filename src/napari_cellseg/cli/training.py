@@ -199,8 +199,8 @@ def _finish(validation: Sequence[Sample], out: Path, device: str, report: Report
     from ..reports.metrics_report import write_report
     from ..segmentation.recipe import Recipe
 
-    recipe = Recipe(model=str(out), device=device)
-    predicted = drain_with_bar("predicting", _told(iter_predict_samples(validation, recipe), report))
+    recipe = Recipe(model=str(out))
+    predicted = drain_with_bar("predicting", _told(iter_predict_samples(validation, recipe, device), report))
     threshold, min_size = calibrate(validation, predicted)
     set_defaults(read_version(out), threshold, min_size)
     predicted = as_default(predicted, threshold, min_size)

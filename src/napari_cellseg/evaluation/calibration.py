@@ -12,7 +12,8 @@ from ..imaging.progress import Progress, drain
 from ..instances.metrics import MatchResult, match
 from ..network.versions import ModelVersion, set_defaults, usual_min_size
 from ..segmentation.recipe import Recipe
-from ..segmentation.segment import Segmented, iter_predict_image
+from ..segmentation.segment import iter_predict_image
+from ..segmentation.segmented import Segmented
 from ..training.data.datasets import Sample
 from ..training.data.hold_out import count_cells, keep_inside, reviewed_area
 from .evaluate import STANDARD_IOUS
@@ -110,8 +111,8 @@ def iter_calibrate_version(
     predicted, n_total = [], len(chosen) + len(general)
     for i, sample in enumerate((*chosen, *general)):
         yield Progress(i, n_total, "calibrating")
-        recipe = Recipe(model=str(version.path), device=device)
-        predicted.append(drain(iter_predict_image(as_image(sample.image, name=sample.name), recipe)))
+        recipe = Recipe(model=str(version.path))
+        predicted.append(drain(iter_predict_image(as_image(sample.image, name=sample.name), recipe, device)))
     own, others = predicted[: len(chosen)], predicted[len(chosen) :]
 
     known = _ap50(general, others, version.threshold, version.min_size)

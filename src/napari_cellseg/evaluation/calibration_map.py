@@ -16,10 +16,10 @@ from ..imaging.errors import DatasetError, ModelError, ParamsError
 from ..imaging.progress import Progress
 from ..imaging.write.write import write_json
 from ..instances.components import component_counts
-from ..instances.live import threshold_level
+from ..instances.levels import threshold_level
 from ..instances.surface import count_surface, overlaps, precision_surface
 from ..network.versions import CALIBRATION_FILE, ModelVersion, set_defaults, usual_min_size
-from ..segmentation.segment import Segmented
+from ..segmentation.segmented import Segmented
 from ..training.data.datasets import Sample
 from ..training.data.hold_out import keep_inside, reviewed_area
 from .evaluate import COUNTINGS, STANDARD_IOUS

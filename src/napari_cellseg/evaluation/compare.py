@@ -148,7 +148,7 @@ def iter_compare(
             for side, model in (("old", old), ("new", new)):
                 yield Progress(n_done, n_total, "comparing")
                 image = as_image(sample.image, "YXC"[: sample.image.ndim], rgb=sample.image.ndim == 3, name=sample.name)
-                segmented = drain(iter_predict_image(image, Recipe(model=str(model.path), device=device)))
+                segmented = drain(iter_predict_image(image, Recipe(model=str(model.path)), device))
                 found[side] = keep_inside(segmented.labels().astype(np.int32), area)
                 matches.setdefault((part, side), []).append(match(true, found[side], IOUS))
                 n_done += 1

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..corrections.doubt import Doubt, doubt
 from ..instances.metrics import iou_matrix
-from ..segmentation.segment import Segmented
+from ..segmentation.segmented import Segmented
 from ..training.data.datasets import Sample
 
 REVIEW_FILE = "review.json"

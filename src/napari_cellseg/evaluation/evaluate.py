@@ -19,7 +19,8 @@ from ..instances.metrics import MatchResult, match, summarize
 from ..instances.pixels import CLASSES, PixelCounts, thinned
 from ..network.versions import smallest_in_words
 from ..segmentation.recipe import Recipe
-from ..segmentation.segment import Segmented, iter_predict_image
+from ..segmentation.segment import iter_predict_image
+from ..segmentation.segmented import Segmented
 from ..training.data.datasets import Sample
 from ..training.data.hold_out import keep_inside, reviewed_area
 
@@ -178,13 +179,15 @@ def in_squares(samples: Sequence[Sample], side: int) -> list[Sample]:
     return squares
 
 
-def iter_predict_samples(samples: Sequence[Sample], recipe: Recipe) -> Generator[Progress, None, list[Segmented]]:
+def iter_predict_samples(
+    samples: Sequence[Sample], recipe: Recipe, device: str = "auto"
+) -> Generator[Progress, None, list[Segmented]]:
     """Predict every sample once; thresholds can then be tried at no cost."""
     if not samples:
         raise DatasetError("There is no image to evaluate on. Give a dataset, or a split that leaves some out.")
     results = []
     for i, sample in enumerate(samples):
-        results.append(drain(iter_predict_image(as_image(sample.image, name=sample.name), recipe)))
+        results.append(drain(iter_predict_image(as_image(sample.image, name=sample.name), recipe, device)))
         yield Progress(i + 1, len(samples), f"predicting {sample.name[:12]}")
     return results
 

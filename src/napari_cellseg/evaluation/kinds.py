@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,11 +12,9 @@ import numpy as np
 from ..imaging.errors import DatasetError, ParamsError
 from ..imaging.progress import Progress
 from ..imaging.write.write import write_table
-from ..reports.html import Html, figure, gallery, paragraph, section, table, write_page
 from ..segmentation.image_features import FEATURES, KIND_WEIGHTS, image_features
 
 _BRIGHT, _COLOUR = FEATURES.index("bright ground"), FEATURES.index("colour")
-_THUMBNAIL = 160
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,56 +175,3 @@ def read_kinds(path: str | Path) -> dict[str, str]:
             return {row["image_id"]: row["kind"] for row in csv.DictReader(file)}
     except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
         raise DatasetError(f"{path} is no table of kinds ({error!r}). Give a CSV with image_id and kind.") from error
-
-
-def write_kinds_page(
-    path: Path, kinds: Kinds, thumbnails: Mapping[str, np.ndarray], agreement: KindAgreement | None = None
-) -> Path:
-    """Write a page with the images of every kind; thumbnails are uint8, by the image's name.
-
-    Raises
-    ------
-    OutputError
-        The system refused to write.
-    """
-    said = []
-    if agreement is not None:
-        ours = sorted({name for row in agreement.crossed.values() for name in row})
-        said = [
-            paragraph(
-                f"Against the kinds that people gave {agreement.n_images} images: adjusted Rand index "
-                f"{agreement.adjusted_rand:.3f}, {agreement.accuracy:.1%} in the right kind."
-            ),
-            table(("given", *ours), [(row, *counts.values()) for row, counts in agreement.crossed.items()]),
-        ]
-    parts: list[Html] = []
-    for kind, n in kinds.counts().items():
-        names = [name for name, one in zip(kinds.images, kinds.kinds, strict=True) if one == kind]
-        shown = [figure(thumbnails[name], name, alt=name) for name in names if name in thumbnails]
-        more = [paragraph(f"and {n - len(shown)} more", quiet=True)] if n > len(shown) else []
-        parts.append(section(f"{kind}: {n} images", gallery(shown), *more))
-    return write_page(path, "Kinds of images", *said, *parts)
-
-
-def small_picture(plane: np.ndarray, side: int = _THUMBNAIL) -> np.ndarray:
-    """Shrink an image to a thumbnail, uint8 (Y, X) or (Y, X, 3)."""
-    from PIL import Image as PillowImage
-
-    from ..imaging.normalize import normalize
-
-    step = max(1, min(plane.shape[:2]) // (2 * side))
-    shown = (255 * np.clip(normalize(plane[::step, ::step]), 0, 1)).astype(np.uint8)
-    picture = PillowImage.fromarray(shown)
-    picture.thumbnail((side, side))
-    return np.array(picture)
-
-
-def sample_of_each(kinds: Sequence[str], n: int) -> list[int]:
-    """Places of the first n images of each kind."""
-    taken: dict[str, int] = {}
-    places = []
-    for i, kind in enumerate(kinds):
-        taken[kind] = taken.get(kind, 0) + 1
-        if taken[kind] <= n:
-            places.append(i)
-    return places

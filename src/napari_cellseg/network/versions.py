@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -292,3 +292,17 @@ def set_defaults(
         diameter=version.diameter,
     )
     return read_version(version.path)
+
+
+def lineage(version: ModelVersion, known: Iterable[ModelVersion]) -> list[str]:
+    """Return the names from the first ancestor to this version; one that is gone is marked so, and ends the chain."""
+    by_name: Mapping[str, ModelVersion] = {model.name: model for model in known}
+    names = [version.name]
+    parent = version.parent
+    while parent and parent not in names:
+        if parent not in by_name:
+            names.append(f"{parent} (gone)")
+            break
+        names.append(parent)
+        parent = by_name[parent].parent
+    return names[::-1]

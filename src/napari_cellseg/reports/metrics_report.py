@@ -15,7 +15,7 @@ from ..evaluation.evaluate import Evaluation, ImageScore, pixels_of
 from ..imaging.normalize import normalize
 from ..instances.metrics import IOU_THRESHOLDS
 from ..instances.pixels import CLASSES, thinned
-from ..segmentation.segment import Segmented
+from ..segmentation.segmented import Segmented
 from ..training.data.datasets import Sample
 from .diagrams import heat_map_svg, points_svg
 from .html import Html, facts, figure, paragraph, section, table, tag, write_page

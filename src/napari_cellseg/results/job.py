@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ..imaging.pages import Page
 from ..network.versions import ModelVersion
+from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ..segmentation.recipe import Recipe
-from .plan import Item
-
-if TYPE_CHECKING:
-    from ..batch.cluster.tiles import TileHelpers
+from .outputs import check_outputs
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +19,7 @@ class Job:
     ----------
     recipe : Recipe
         With all that it leaves to the model filled in.
+    options : RunOptions
     model : ModelVersion
     digest : str
         The recipe's.
@@ -33,34 +29,35 @@ class Job:
         Also replace what a person corrected, or made.
     resume : bool
         Leave pages as they are whose values and recipe are those of an earlier run.
-    helpers : callable, optional
-        Who helps with a page that is done block by block.
     """
 
     recipe: Recipe
+    options: RunOptions
     model: ModelVersion
     digest: str
     out: Path
     overwrite: bool = False
     resume: bool = False
-    helpers: Callable[[Item, Page], TileHelpers] | None = None
 
     @classmethod
     def of(
         cls,
         recipe: Recipe,
         out: Path,
+        options: RunOptions = DEFAULT_OPTIONS,
         overwrite: bool = False,
         resume: bool = False,
-        helpers: Callable[[Item, Page], TileHelpers] | None = None,
     ) -> Job:
         """Load the recipe's model.
 
         Raises
         ------
+        ParamsError
+            An output is unknown, or makes no sense with the recipe.
         ModelError
             There is no such model, or it is not the one that the recipe was made with.
         """
+        options = replace(options, outputs=check_outputs(options.outputs, recipe))
         model = recipe.load_model()
         out = Path(out).absolute()
-        return cls(recipe.resolved(model), model, recipe.digest(model), out, overwrite, resume, helpers)
+        return cls(recipe.resolved(model), options, model, recipe.digest(model), out, overwrite, resume)

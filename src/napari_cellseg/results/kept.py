@@ -74,7 +74,7 @@ def kept_now(row: BatchRow, job: Job) -> list[BatchRow]:
 
 def _corrected(path: Path, job: Job) -> dict[str, Any] | None:
     """Metadata of a label file that stays, because a person corrected it."""
-    return None if job.overwrite else corrected_by_hand(path, "labels" in job.recipe.outputs)
+    return None if job.overwrite else corrected_by_hand(path, "labels" in job.options.outputs)
 
 
 def _found(row: BatchRow, name: str, metadata: dict[str, Any]) -> BatchRow:
@@ -119,7 +119,7 @@ def _missing_notes(row: BatchRow, job: Job) -> tuple[str, ...]:
 def _written(job: Job) -> list[str]:
     """What is wanted of every image; the table of counts is not made of pieces."""
     linked = (TRACKS, FRAMES) if job.recipe.link == "t" else ()
-    return [name for name in (*job.recipe.outputs, *linked) if name != "submission"]
+    return [name for name in (*job.options.outputs, *linked) if name != "submission"]
 
 
 def is_current(rows: Sequence[BatchRow], item: Item, job: Job) -> bool:

@@ -14,12 +14,12 @@ from ..imaging.errors import AxesError
 from ..imaging.image import Image
 from ..imaging.pages import page_image, stack_axes
 from ..imaging.write.write import write_table
+from ..instances.levels import at_least
 from ..instances.linking import Linker, tracks_table
-from ..instances.live import at_least
 from ..instances.measure import intensity_columns
 from ..instances.volumes import volume_table
 from ..segmentation.recipe import Recipe
-from ..segmentation.segment import Segmented, SegmentResult
+from ..segmentation.segmented import Segmented, SegmentResult
 from .outputs import write_outputs
 from .rows import BatchRow
 from .save import PARTS, channels_of, numbers, save_result
@@ -43,6 +43,8 @@ class LinkedStack(Stack):
         Resolved, and one that links.
     out : Path
     stem : str
+    outputs : collection of str
+        What is written for each image.
 
     Raises
     ------
@@ -52,10 +54,10 @@ class LinkedStack(Stack):
 
     keeps_tables = True
 
-    def __init__(self, image: Image, recipe: Recipe, out: Path, stem: str) -> None:
+    def __init__(self, image: Image, recipe: Recipe, out: Path, stem: str, outputs: Collection[str]) -> None:
         _check_axes(image, recipe.link)
         super().__init__(image, out, stem)
-        self._recipe = recipe
+        self._recipe, self._outputs = recipe, outputs
         self._min_size = int(recipe.min_size or 0)
         self._slices = recipe.link == "z"
 
@@ -101,7 +103,7 @@ class LinkedStack(Stack):
         return linker, lookups
 
     def _volumes(self, settled: list[Settled], lookups: list[np.ndarray]) -> list[BatchRow]:
-        image, recipe = self.image, self._recipe
+        image = self.image
         total = np.zeros(1 + max((int(lookup.max()) for lookup in lookups), default=0), np.int64)
         for page, lookup in zip(settled, lookups, strict=True):
             total[lookup[page.table["index"]]] += page.table["area_px"]
@@ -124,7 +126,7 @@ class LinkedStack(Stack):
             files: dict[str, str] = {}
             middle = group[len(group) // 2]
             for i in group:
-                own = [name for name in recipe.outputs if name not in ("labels", "cells", "probability")]
+                own = [name for name in self._outputs if name not in ("labels", "cells", "probability")]
                 if own or i == middle:
                     saved = self._save_page(settled[i], own, lookups[i])
                     files = {**saved, **settled[i].row.files} if i == middle else files
@@ -146,7 +148,7 @@ class LinkedStack(Stack):
         self, rows: Sequence[BatchRow], table: dict[str, np.ndarray], files: dict[str, str], n_volumes: int
     ) -> BatchRow:
         page = _volume_name(rows[0].page)
-        if "cells" in self._recipe.outputs:
+        if "cells" in self._outputs:
             files["cells"] = f"{PARTS}/{self.stem}{f'_{page}' if page else ''}.cells.csv"
             write_table(self.out / files["cells"], table)
         image, volume = self.image, table["volume_vox"]
@@ -185,7 +187,7 @@ class LinkedStack(Stack):
             lookups,
             linker.parents,
         )
-        own = [name for name in self._recipe.outputs if name not in ("labels", "probability")]
+        own = [name for name in self._outputs if name not in ("labels", "probability")]
         rows = []
         for page, lookup, keep in zip(settled, shown, kept, strict=True):
             files = {**self._save_page(page, own, lookup, keep), **page.row.files}

@@ -12,7 +12,8 @@ import numpy as np
 from ..imaging.errors import ParamsError
 from ..imaging.write.write import write_labels
 from ..instances.measure import intensity_columns, shape_columns
-from ..segmentation.segment import SegmentResult
+from ..segmentation.recipe import Recipe
+from ..segmentation.segmented import SegmentResult
 from .formats.geojson import write_geojson
 from .formats.probability import write_probability
 from .formats.rle import image_ids, rle_decode, rle_encode, rle_rows
@@ -83,18 +84,23 @@ OUTPUTS: dict[str, Output] = {
 }
 
 
-def check_outputs(names: Collection[str]) -> tuple[str, ...]:
+def check_outputs(names: Collection[str], recipe: Recipe | None = None) -> tuple[str, ...]:
     """Return names of outputs, each once and in the order of `OUTPUTS`.
 
     Raises
     ------
     ParamsError
-        If one is unknown.
+        If one is unknown, or can't be made of what the recipe gives.
     """
     unknown = [name for name in names if name not in OUTPUTS]
     if unknown:
         raise ParamsError(
             f"There is nothing called {', '.join(map(repr, unknown))} to save. Choose from {', '.join(OUTPUTS)}."
+        )
+    if recipe is not None and recipe.link == "z" and "rle" in names:
+        raise ParamsError(
+            "Run lengths (rle) are of single planes, but the recipe links cells over slices. Don't save rle, or link "
+            "nothing (--link none)."
         )
     return tuple(name for name in OUTPUTS if name in names)
 

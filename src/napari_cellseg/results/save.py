@@ -19,7 +19,7 @@ from ..imaging.read.read import read_image
 from ..imaging.write.write import read_label_stack, read_metadata, write_table
 from ..instances.live import Instances
 from ..instances.measure import measure
-from ..segmentation.segment import Segmented, SegmentResult
+from ..segmentation.segmented import Segmented, SegmentResult
 from .ledger import FOLDER
 from .outputs import cells_table, plane_channels, rle_rows, write_outputs, write_thumbnail
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from ..imaging.errors import CellsegError, ImageError
 from ..imaging.read.read import source_stamp
-from ..imaging.write.write import make_folder, read_metadata, write_json
-from ..segmentation.segment import SegmentResult, save_table
-from ..session import Cells
+from ..imaging.write.write import make_folder, read_metadata, write_json, write_table
+from ..segmentation.cells import Cells
+from ..segmentation.segmented import SegmentResult
 from .counts import open_ledger
 from .ledger import Ledger
 from .rows import BatchRow
@@ -50,8 +50,8 @@ def save_cells(cells: Cells, folder: Path, stem: str, page: str = "") -> list[Pa
         stem = stem_of(segmented.image.source, {page: segmented.image_sha256}, folder, stem, ledger)
         own = f"{stem}_{page}" if page else stem
         files = save_result(outputs_of(ledger.get((stem, page))), result, segmented.plane, segmented.image, folder, own)
-        table = save_table(result, folder / f"{own}_cells.csv")
-        recipe = folder / f"{own}_recipe.json"
+        table, recipe = folder / f"{own}_cells.csv", folder / f"{own}_recipe.json"
+        write_table(table, result.table)
         write_json(recipe, result.metadata)
         row = replace(row_of(cells, result, files, stem), page=page)
         return [folder / files["labels"], table, put_in_tables(folder, row), recipe]
@@ -148,8 +148,8 @@ def command_line(cells: Cells) -> str:
         words += ["--diameter", _exact(recipe.diameter)]
     if recipe.accurate:
         words.append("--accurate")
-    if recipe.device != "auto":
-        words += ["--device", recipe.device]
+    if cells.segmented.device != "auto":
+        words += ["--device", cells.segmented.device]
     return shlex.join(words)
 
 

@@ -17,7 +17,7 @@ from ..imaging.read.read import read_image
 from ..imaging.write.write import read_label_stack, read_metadata, write_labels
 from ..segmentation.cells import Cells
 from ..segmentation.recipe import Recipe
-from ..segmentation.segment import SegmentResult
+from ..segmentation.segmented import SegmentResult
 from .combine import write_combined
 from .counts import COUNTS_FILE, put_row, read_counts
 from .ledger import Ledger
@@ -70,16 +70,16 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
         link=made.link,
         link_iou=made.link_iou,
         axes=made.axes,
-        outputs=made.outputs,
     )
     digest = recipe.digest(segmented.model)
-    ours = {"recipe": recipe.to_dict(), "recipe_sha256": digest, "corrected": True, exchange.KEY: record}
+    settings = {**result.metadata["recipe"], **recipe.to_dict()}
+    ours = {"recipe": settings, "recipe_sha256": digest, "corrected": True, exchange.KEY: record}
     result = replace(result, metadata={**result.metadata, **ours})
     outputs = outputs_of(row)
     with one_at_a_time:
         if stacked:
             outputs = tuple(name for name in outputs if name != "labels")
-            _write_plane(out / row.files["labels"], row.page, result, {**record, "recipe": recipe.to_dict()})
+            _write_plane(out / row.files["labels"], row.page, result, {**record, "recipe": settings})
         files = save_result(outputs, result, segmented.plane, segmented.image, out, stem)
         corrected = replace(
             row,

@@ -13,7 +13,7 @@ from ..imaging.errors import OutputError
 from ..imaging.image import Image
 from ..imaging.pages import Page
 from ..imaging.write.write import make_folder, write_json, write_table
-from ..session import Cells
+from ..segmentation.cells import Cells
 from .counts import COUNTS_FILE, open_ledger, write_counts
 from .ledger import Ledger
 from .rows import BatchRow

@@ -17,7 +17,7 @@ from ..imaging.image import Image
 from ..imaging.memory import check_room
 from ..imaging.pages import Page, stack_axes, stack_shape
 from ..imaging.write.write import write_labels
-from ..segmentation.segment import Segmented, SegmentResult, cut_from
+from ..segmentation.segmented import Segmented, SegmentResult, cut_from
 from .outputs import output_path
 from .rows import BatchRow, failed
 from .save import save_result

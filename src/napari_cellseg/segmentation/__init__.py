@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from .options import RunOptions
 from .recipe import Recipe
-from .segment import Segmented, SegmentResult, iter_predict_image, segment
+from .segment import iter_predict_image, segment
+from .segmented import Segmented, SegmentResult
 
-__all__ = ["Recipe", "SegmentResult", "Segmented", "iter_predict_image", "segment"]
+__all__ = ["Recipe", "RunOptions", "SegmentResult", "Segmented", "iter_predict_image", "segment"]

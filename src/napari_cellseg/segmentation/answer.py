@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from ..imaging.errors import CellsegError, MemoryTooSmallError
 from ..imaging.progress import Progress
-from ..session import Request
 
 if TYPE_CHECKING:
-    from .segment import Segmented, SegmentResult
+    from ..imaging.image import Image
+    from .recipe import Recipe
+    from .segmented import Segmented, SegmentResult
 
 SMALLER = "Or zoom in, and choose 'What is visible' in the menu beside Segment."
 
@@ -49,8 +50,15 @@ def prepare_to_answer(model: str, device: str) -> None:
     network_for_maps(load_model(model), resolve_device(device))
 
 
-def iter_answer(request: Request) -> Generator[Progress, None, Answer]:
-    """Answer a request: predict, split, and measure at the first sliders.
+def iter_answer(image: Image, recipe: Recipe, device: str = "auto") -> Generator[Progress, None, Answer]:
+    """Predict, split, and measure at the first sliders: everything that a press of Segment asks for.
+
+    Parameters
+    ----------
+    image : Image
+    recipe : Recipe
+    device : str
+        One of :data:`~napari_cellseg.segmentation.options.DEVICES`.
 
     Yields
     ------
@@ -72,7 +80,7 @@ def iter_answer(request: Request) -> Generator[Progress, None, Answer]:
     from .segment import iter_predict_image
 
     try:
-        segmented = yield from iter_predict_image(request.image, request.recipe)
+        segmented = yield from iter_predict_image(image, recipe, device)
         yield Progress(1, 1, "measuring cells")
         warning = unlike(segmented.plane, segmented.model)
         if warning:
@@ -86,11 +94,10 @@ def iter_answer(request: Request) -> Generator[Progress, None, Answer]:
         raise CellsegError(f"{error} {SMALLER}") from error
     except MemoryError as error:
         raise CellsegError(
-            f"{request.image.title} needs more memory than there is. Close other programs, or give a smaller image. "
-            f"{SMALLER}"
+            f"{image.title} needs more memory than there is. Close other programs, or give a smaller image. {SMALLER}"
         ) from error
     except RuntimeError as error:
         raise CellsegError(
-            f"Segmenting {request.image.title} with model {request.recipe.model} failed: {error}. "
+            f"Segmenting {image.title} with model {recipe.model} failed: {error}. "
             "Try the device 'cpu', or another model."
         ) from error

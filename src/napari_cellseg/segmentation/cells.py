@@ -8,9 +8,9 @@ import numpy as np
 
 from ..corrections.corrected import CorrectedInstances
 from ..corrections.view import CellView
-from ..instances.live import stable_stretch
+from ..instances.levels import stable_stretch
 from .recipe import Recipe
-from .segment import Segmented, SegmentResult
+from .segmented import Segmented, SegmentResult
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-import numbers
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..imaging.channels import Channel, plain_channel
-from ..imaging.errors import CellsegError, ModelError, ParamsError
+from ..imaging.errors import ModelError, ParamsError
 from ..imaging.normalize import NormalizerParams
 from ..imaging.pages import PAGES
 from ..imaging.write.write import write_json
 from ..instances.linking import MIN_IOU
+from .options import DEFAULT_OPTIONS, OPTIONS, RunOptions, read_settings
 
 if TYPE_CHECKING:
     from ..network.versions import ModelVersion
 
 # "z": slices become 3D cells; "t": time points become tracks.
 LINKS = ("none", "z", "t")
-DEVICES = ("auto", "cpu", "cuda", "mps")
-# Where a recipe runs, where its model lies and what is written besides: none of it decides a label.
-_NOT_IN_DIGEST = ("model", "device", "outputs", "blocks")
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,8 @@ class Recipe:
     The model's own defaults stand in for a `threshold`, `min_size` or `normalizer` of None; `fit_min_size` is then set,
     but for stacks, whose planes have one smallest size. With a `model_sha256` another model of the same name is
     refused.
+
+    Where it runs and what is written is up to :class:`~napari_cellseg.segmentation.options.RunOptions`.
 
     Raises
     ------
@@ -57,7 +57,6 @@ class Recipe:
     axes: str | None = field(
         default=None, metadata={"help": "axes of the image, such as CYX, where its file does not say"}
     )
-    device: str = field(default="auto", metadata={"help": "where the network runs"})
     model_sha256: str | None = field(default=None, metadata={"help": "hash of the model's weights, checked on use"})
     normalizer: NormalizerParams | None = field(
         default=None, metadata={"help": "percentiles of the image that become 0 and 1"}
@@ -92,87 +91,32 @@ class Recipe:
         default=MIN_IOU,
         metadata={"help": "overlap (intersection over union) from which they are one, above 0 and up to 1"},
     )
-    blocks: bool = field(
-        default=False,
-        metadata={
-            "help": "block by block, in little memory, into OME-Zarr labels; an image that is too large is done so "
-            "by itself"
-        },
-    )
-    outputs: tuple[str, ...] = field(default=("labels",), metadata={"help": "what is written for each image"})
     fit_min_size: bool = field(
         default=False, metadata={"help": "whether min_size is less where an image's cells are small"}
     )
 
     def __post_init__(self) -> None:
-        for name, kinds, meant in (
-            ("model", str, "a name or folder"),
-            ("threshold", numbers.Real, "a number"),
-            ("min_size", numbers.Real, "a number"),
-            ("channel", (numbers.Real, str), "a number, a name, or a mix such as 0+2"),
-            ("diameter", numbers.Real, "a number"),
-            ("link_iou", numbers.Real, "a number"),
-            ("axes", str, "a text such as CYX"),
-            ("model_sha256", str, "a hash"),
-            ("normalizer", NormalizerParams, "two percentiles"),
-        ):
-            value = getattr(self, name)
-            left_out = value is None and name not in ("model", "link_iou")
-            if not left_out and (not isinstance(value, kinds) or isinstance(value, bool) or value != value):
-                raise ParamsError(f"The recipe's {name} is {value!r}; it must be {meant}.")
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise ParamsError(f"The threshold is {self.threshold}; it is a probability and must lie from 0 to 1.")
-        if self.min_size is not None and (not 0 <= self.min_size < 2**53 or self.min_size % 1):
-            raise ParamsError(f"min_size is {self.min_size}; it must be a whole number of pixels, 0 or more.")
         if isinstance(self.channel, str):
             object.__setattr__(self, "channel", plain_channel(self.channel))
-        if isinstance(self.channel, str):
-            if not self.channel or _is_number(self.channel):
-                raise ParamsError(
-                    f"The channel is {self.channel!r}; channels are counted 0, 1, 2, ... Give a number, a name, or a "
-                    "mix such as DAPI+GFP."
-                )
-        elif self.channel is not None and (not 0 <= self.channel < 2**31 or self.channel % 1):
-            raise ParamsError(f"The channel is {self.channel}; channels are counted 0, 1, 2, ...")
-        if self.diameter is not None and not (self.diameter == 0 or 1 <= self.diameter <= 5000):
-            raise ParamsError(
-                f"The diameter is {self.diameter}; give the size of a typical cell from 1 to 5000 pixels, or 0 to take "
-                "the image as it is."
-            )
-        if not isinstance(self.accurate, bool):
-            raise ParamsError(f"The recipe's accurate is {self.accurate!r}; it must be true or false.")
-        for name in ("blocks", "fit_min_size"):
-            if not isinstance(getattr(self, name), bool):
-                raise ParamsError(f"The recipe's {name} is {getattr(self, name)!r}; it must be true or false.")
-        if self.device not in DEVICES:
-            raise ParamsError(f"Device '{self.device}' is unknown. Choose one of {', '.join(DEVICES)}.")
-        if self.pages not in PAGES:
-            raise ParamsError(f"The recipe's pages are {self.pages!r}; choose one of {', '.join(PAGES)}.")
-        if self.link not in LINKS:
-            raise ParamsError(f"The recipe's link is {self.link!r}; choose one of {', '.join(LINKS)}.")
-        if not 0 < self.link_iou <= 1:
-            raise ParamsError(f"link_iou is {self.link_iou}; it is an overlap and must lie above 0 and not above 1.")
+        for setting in fields(self):
+            value = getattr(self, setting.name)
+            kinds, allowed, meant = _RULES[setting.name]
+            if value is None and setting.default is None:
+                continue
+            # Python takes True for a number.
+            strange = isinstance(value, bool) and kinds is not bool
+            if strange or not isinstance(value, kinds) or not allowed(value):
+                raise ParamsError(f"The recipe's {setting.name} is {value!r}; it must be {meant}.")
         if self.link != "none" and self.pages != "stack":
             raise ParamsError(
                 f"Cells are linked over {self.link.upper()} in stacks, but pages are {self.pages!r}. Choose a stack of "
                 "labels (--pages stack), or no linking (--link none)."
             )
-        if self.model_sha256 is not None and not re.fullmatch(r"[0-9a-f]{64}", self.model_sha256):
-            raise ParamsError(f"The recipe's model_sha256 is '{self.model_sha256}'; it must be 64 digits, 0 to f.")
-        if not isinstance(self.outputs, (tuple, list)) or not all(isinstance(name, str) for name in self.outputs):
-            raise ParamsError(f"The recipe's outputs are {self.outputs!r}; they must be a list of names.")
-        if self.link == "z" and "rle" in self.outputs:
-            raise ParamsError(
-                "Run lengths (rle) are of single planes, but cells are linked over slices. Leave out rle, or link "
-                "nothing (--link none)."
-            )
-        object.__setattr__(self, "outputs", tuple(dict.fromkeys(self.outputs)))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as JSON-able values."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        normalizer = None if self.normalizer is None else self.normalizer.to_dict()
-        return {**values, "normalizer": normalizer, "outputs": list(self.outputs)}
+        return {**values, "normalizer": None if self.normalizer is None else self.normalizer.to_dict()}
 
     def resolved(self, model: ModelVersion | None = None) -> Recipe:
         """Fill in what is left to the model: its hash, threshold and min_size.
@@ -239,8 +183,7 @@ class Recipe:
     def digest(self, model: ModelVersion | None = None) -> str:
         """SHA-256 (hex) of everything that decides labels: equal for recipes that give equal labels of every image.
 
-        The model counts by its weights, its way of splitting and its diameter, and not by its name; device and outputs
-        do not count.
+        The model counts by its weights, its way of splitting and its diameter, and not by its name.
 
         Raises
         ------
@@ -248,8 +191,8 @@ class Recipe:
             See :meth:`resolved`.
         """
         model = self.load_model() if model is None else model
-        values = replace(self.resolved(model), normalizer=self.normalizer or model.normalizer).to_dict()
-        decisive = {name: value for name, value in values.items() if name not in _NOT_IN_DIGEST}
+        decisive = replace(self.resolved(model), normalizer=self.normalizer or model.normalizer).to_dict()
+        del decisive["model"]
         decisive["threshold"], decisive["min_size"] = float(decisive["threshold"]), int(decisive["min_size"])
         # Recipes with one size for all images keep the digest that they had before there were others.
         if not decisive["fit_min_size"]:
@@ -267,42 +210,53 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
-        """Rebuild a recipe; unknown entries are refused, so that none is silently ignored."""
+        """Rebuild a recipe from the settings of a recipe file; those of :class:`RunOptions` are only checked.
+
+        Raises
+        ------
+        ParamsError
+            A value is out of its range, or an entry is unknown: none is silently ignored.
+        """
         known = [f.name for f in fields(cls)]
-        unknown = sorted(set(values) - set(known))
+        unknown = sorted(set(values) - {*known, *OPTIONS})
         if unknown:
             raise ParamsError(f"The recipe has unknown entries: {', '.join(unknown)}. Known ones: {', '.join(known)}.")
-        given = dict(values)
+        RunOptions.from_dict(values)
+        given = {name: values[name] for name in known if name in values}
         if isinstance(given.get("normalizer"), Mapping):
             given["normalizer"] = NormalizerParams.from_dict(given["normalizer"])
-        if isinstance(given.get("outputs"), list):
-            given["outputs"] = tuple(given["outputs"])
         return cls(**given)
 
-    def write(self, path: str | Path) -> None:
-        """Write the recipe as JSON, for `read`.
+    def write(self, path: str | Path, options: RunOptions = DEFAULT_OPTIONS) -> None:
+        """Write the recipe as JSON, for `read`, with the options that it is to run with.
 
         Raises
         ------
         OutputError
             The system refused to write.
         """
-        write_json(path, {"recipe": self.to_dict()})
+        write_json(path, {"recipe": {**self.to_dict(), **options.to_dict()}})
 
     @classmethod
     def read(cls, path: str | Path) -> Recipe:
-        """Read a recipe from a JSON file: one that was saved, or that a run left beside its results."""
-        try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise CellsegError(
-                f"The recipe {path} cannot be read ({error}). Give a recipe.json of an earlier run."
-            ) from error
-        if isinstance(values, dict) and "recipe" in values:
-            values = values["recipe"]
-        if not isinstance(values, dict):
-            raise CellsegError(f"The recipe {path} holds no settings by name. Give a recipe.json of an earlier run.")
-        return cls.from_dict(values)
+        """Read a recipe from a JSON file: one that was saved, or that a run left beside its results.
+
+        Raises
+        ------
+        CellsegError
+            The file cannot be read, or its settings are not those of a recipe.
+        """
+        return cls.from_dict(read_settings(path))
+
+
+def _anything(value: Any) -> bool:
+    return True
+
+
+def _counts_a_channel(channel: Channel) -> bool:
+    if not isinstance(channel, str):
+        return 0 <= channel < 2**31 and channel % 1 == 0
+    return bool(channel) and not _is_number(channel)
 
 
 def _is_number(text: str) -> bool:
@@ -312,3 +266,25 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return not text.isdecimal()
+
+
+# Of each setting: its types, the values of them that are allowed, and these in words.
+_RULES: dict[str, tuple[type | tuple[type, ...], Callable[[Any], bool], str]] = {
+    "model": (str, _anything, "a name or folder"),
+    "threshold": (Real, lambda t: 0 <= t <= 1, "a probability, a number from 0 to 1"),
+    "min_size": (Real, lambda n: 0 <= n < 2**53 and n % 1 == 0, "a whole number of pixels, 0 or more"),
+    "channel": ((Real, str), _counts_a_channel, "a number (0, 1, 2, ...), a name, or a mix such as DAPI+GFP or 0+2"),
+    "axes": (str, _anything, "a text such as CYX"),
+    "model_sha256": (str, lambda text: bool(re.fullmatch(r"[0-9a-f]{64}", text)), "a hash, 64 digits from 0 to f"),
+    "normalizer": (NormalizerParams, _anything, "two percentiles"),
+    "diameter": (
+        Real,
+        lambda d: d == 0 or 1 <= d <= 5000,
+        "the size of a typical cell from 1 to 5000 pixels, or 0 to take the image as it is",
+    ),
+    "accurate": (bool, _anything, "true or false"),
+    "pages": (str, PAGES.__contains__, f"one of {', '.join(PAGES)}"),
+    "link": (str, LINKS.__contains__, f"one of {', '.join(LINKS)}"),
+    "link_iou": (Real, lambda share: 0 < share <= 1, "an overlap, a number above 0 and up to 1"),
+    "fit_min_size": (bool, _anything, "true or false"),
+}

@@ -16,7 +16,7 @@ from ..imaging.errors import DatasetError
 from ..imaging.write.atomic import atomic_path
 
 if TYPE_CHECKING:
-    from .fit.record import TrainProgress
+    from .events import TrainProgress
 
 CURVES_FILE = "curves.png"
 # Okabe and Ito's colours can be told apart by everybody.

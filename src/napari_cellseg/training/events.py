@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-from .fit.record import TrainProgress
 
 EARLIER_POINTS = 600
 
@@ -29,6 +27,26 @@ class Started:
     resumed: bool = False
     step: int = 0
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TrainProgress:
+    """Where a training run stands; `validation_loss`, `iou` and `dice` of the foreground are NaN between looks."""
+
+    step: int
+    done: float
+    seconds: float
+    loss: float
+    validation_loss: float
+    parts: Mapping[str, float]
+    iou: float = math.nan
+    dice: float = math.nan
+    rate: float = math.nan
+
+    @property
+    def seconds_left(self) -> float:
+        """Time left at the present pace."""
+        return self.seconds * (1 / self.done - 1) if self.done > 0 else math.inf
 
 
 @dataclass(frozen=True)

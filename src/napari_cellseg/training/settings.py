@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, field, fields
+from dataclasses import Field, field, fields
 from typing import Any, TypeVar
 
 from ..imaging.errors import ParamsError
@@ -96,8 +96,3 @@ def settings_from_dict(cls: type[Settings], values: Mapping[str, Any], what: str
     if unknown:
         raise ParamsError(f"{what} has no setting {', '.join(unknown)}. Known ones: {', '.join(known)}.")
     return cls(**dict(values))
-
-
-def has_default(entry: Field[Any]) -> bool:
-    """Whether a setting may be left out."""
-    return entry.default is not MISSING

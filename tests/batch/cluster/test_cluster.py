@@ -14,6 +14,7 @@ import tifffile
 from napari_cellseg.batch.run import iter_batch
 from napari_cellseg.imaging import CellsegError, ModelError, drain, find_images, write_labels
 from napari_cellseg.results.plan import Item, plan
+from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
 
 from ...blobs import blobs
@@ -27,11 +28,13 @@ from .cluster import cluster_of
 
 N_IMAGES = 10
 
+OPTIONS = RunOptions("cpu", ("labels", "cells", "rle", "submission"))
+
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
     model = make_model(tmp_path_factory.mktemp("models") / "small")
-    return Recipe(str(model.path), device="cpu", outputs=("labels", "cells", "rle", "submission")).resolved()
+    return Recipe(str(model.path)).resolved()
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +51,7 @@ def images(tmp_path_factory):
 @pytest.fixture(scope="module")
 def local(images, recipe, tmp_path_factory):
     out = tmp_path_factory.mktemp("local")
-    summary = drain(iter_batch(images, out, recipe))
+    summary = drain(iter_batch(images, out, recipe, OPTIONS))
     assert (summary.n_done, summary.n_failed) == (N_IMAGES - 1, 1)
     return out
 
@@ -98,7 +101,7 @@ def test_a_worker_is_killed_in_the_middle(images, recipe, local, tmp_path):
 
         out = tmp_path / "out"
         items = plan(images, ())
-        events = listen(iter_remote(items, recipe, out, cluster.address), hear)
+        events = listen(iter_remote(items, recipe, out, cluster.address, OPTIONS), hear)
         assert cluster.workers[0].poll() is not None and cluster.workers[1].poll() is None
     told = [item.stem for kind, item, *_ in events if kind == "rows"]
     assert sorted(told) == sorted(item.stem for item in items)
@@ -112,27 +115,27 @@ def test_a_worker_is_killed_in_the_middle(images, recipe, local, tmp_path):
 
 def test_the_whole_batch_on_a_cluster_is_the_local_one(images, recipe, local, cluster, tmp_path):
     out = tmp_path / "out"
-    summary = drain(iter_batch(images, out, recipe, scheduler=str(cluster.file)))
+    summary = drain(iter_batch(images, out, recipe, OPTIONS, scheduler=str(cluster.file)))
     assert (summary.n_done, summary.n_failed, summary.stopped) == (N_IMAGES - 1, 1, False)
     assert results(out) == results(local)
 
 
 def test_resume_and_corrections_hold_on_a_cluster(images, recipe, cluster, tmp_path):
     out, few = tmp_path / "out", images[1:5]
-    drain(iter_batch(few[:2], out, recipe, scheduler=cluster.address))
+    drain(iter_batch(few[:2], out, recipe, OPTIONS, scheduler=cluster.address))
     corrected = next(out.rglob("*_labels.tif"))
     write_labels(corrected, np.ones((256, 256), int), metadata={"corrections": {"changed": 1}})
     before = corrected.read_bytes()
-    summary = drain(iter_batch(few, out, recipe, scheduler=cluster.address))
+    summary = drain(iter_batch(few, out, recipe, OPTIONS, scheduler=cluster.address))
     assert (summary.n_kept, summary.n_done, summary.n_failed) == (1, 3, 0)
-    summary = drain(iter_batch(few, out, recipe, scheduler=cluster.address, resume=True))
+    summary = drain(iter_batch(few, out, recipe, OPTIONS, scheduler=cluster.address, resume=True))
     assert (summary.n_done, summary.n_kept + summary.n_skipped) == (0, 4)
     assert corrected.read_bytes() == before
 
 
 def test_closing_stops_the_workers(images, recipe, cluster, tmp_path):
     items = [replace(item, stem=f"{i}/{item.stem}") for i in range(20) for item in plan(images, ())]
-    steps = iter_remote(items, recipe, tmp_path, cluster.address)
+    steps = iter_remote(items, recipe, tmp_path, cluster.address, OPTIONS)
     while next(steps)[0] != "rows":
         pass
     steps.close()
@@ -145,14 +148,16 @@ def test_closing_stops_the_workers(images, recipe, cluster, tmp_path):
 
 def test_what_a_cluster_cannot_do_is_told(images, recipe, cluster, tmp_path):
     lost = Item(tmp_path / "gone.tif", "gone.tif", "gone")
-    events = listen(iter_remote([lost], recipe, tmp_path, cluster.address))
+    events = listen(iter_remote([lost], recipe, tmp_path, cluster.address, OPTIONS))
     assert events[-1][0] == "rows" and "gone.tif does not exist" in events[-1][2][0].error
     with pytest.raises(ModelError, match=r"Worker .*no such model"):
-        listen(iter_remote(plan(images, ()), replace(recipe, model="no such model"), tmp_path, cluster.address))
+        listen(
+            iter_remote(plan(images, ()), replace(recipe, model="no such model"), tmp_path, cluster.address, OPTIONS)
+        )
     with pytest.raises(CellsegError, match=r"No Dask scheduler answers at tcp://127\.0\.0\.1:9"):
-        listen(iter_remote(plan(images, ()), recipe, tmp_path, "tcp://127.0.0.1:9"))
+        listen(iter_remote(plan(images, ()), recipe, tmp_path, "tcp://127.0.0.1:9", OPTIONS))
     with pytest.raises(CellsegError, match="No Dask scheduler answers"):
-        listen(iter_remote(plan(images, ()), recipe, tmp_path, "nonsense://1"))
+        listen(iter_remote(plan(images, ()), recipe, tmp_path, "nonsense://1", OPTIONS))
     assert not appears(tmp_path / "not" / "there" / "alive")
 
 
@@ -166,7 +171,7 @@ def test_an_image_that_kills_workers_is_given_up(images, recipe, tmp_path):
             if n_done == 2:
                 cluster.workers[0].kill()
 
-        events = listen(iter_remote(plan(images, ()), recipe, tmp_path / "out", cluster.address), hear)
+        events = listen(iter_remote(plan(images, ()), recipe, tmp_path / "out", cluster.address, OPTIONS), hear)
     rows = [row for kind, _, *rest in events if kind == "rows" for row in rest[0]]
     assert len(rows) == N_IMAGES
     given_up = [row for row in rows if "died one after the other" in row.error]
@@ -185,14 +190,14 @@ def test_the_scheduler_goes_away(images, recipe, tmp_path):
                 cluster.scheduler.kill()
 
         with pytest.raises(CellsegError, match=r"went away.*--resume"):
-            listen(iter_remote(plan(images, ()), recipe, tmp_path / "out", cluster.address), hear)
+            listen(iter_remote(plan(images, ()), recipe, tmp_path / "out", cluster.address, OPTIONS), hear)
         assert n_done < N_IMAGES
 
 
 def test_without_workers_it_says_so(images, recipe, tmp_path, monkeypatch):
     monkeypatch.setattr("napari_cellseg.batch.cluster.run._SILENT_SECONDS", 0.5)
     with cluster_of(tmp_path / "cluster", 0) as cluster:
-        steps = iter_remote(plan(images, ()), recipe, tmp_path / "out", cluster.address)
+        steps = iter_remote(plan(images, ()), recipe, tmp_path / "out", cluster.address, OPTIONS)
         notes = (event for event in steps if event[0] == "note")
         assert "no workers" in next(notes)[1]
         steps.close()

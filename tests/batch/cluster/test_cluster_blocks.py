@@ -12,6 +12,7 @@ import tifffile
 from napari_cellseg.imaging import drain, find_images
 from napari_cellseg.imaging.write.zarr_labels import read_pyramid
 from napari_cellseg.results.plan import plan
+from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
 
 from ...blobs import blobs
@@ -20,18 +21,19 @@ from ...models import make_model
 pytest.importorskip("distributed")
 from napari_cellseg.batch.cluster.run import iter_remote
 from napari_cellseg.batch.cluster.tiles import claim, n_made_for_others
-
 from napari_cellseg.batch.run import iter_batch
 
 from .cluster import cluster_of
 
 SHAPE = (2600, 3100)
 
+OPTIONS = RunOptions("cpu", ("labels", "cells"), blocks=True)
+
 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory):
     model = make_model(tmp_path_factory.mktemp("models") / "small", base_channels=8)
-    return Recipe(str(model.path), device="cpu", outputs=("labels", "cells"), blocks=True).resolved()
+    return Recipe(str(model.path)).resolved()
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +47,7 @@ def images(tmp_path_factory):
 @pytest.fixture(scope="module")
 def local(images, recipe, tmp_path_factory):
     out = tmp_path_factory.mktemp("local")
-    assert drain(iter_batch(images, out, recipe)).n_done == 1
+    assert drain(iter_batch(images, out, recipe, OPTIONS)).n_done == 1
     return out
 
 
@@ -58,7 +60,7 @@ def cells(out):
 
 def run(images, recipe, out, cluster, hear=lambda kind: None):
     rows = []
-    for event in iter_remote(plan(images, ()), recipe, out, cluster.address):
+    for event in iter_remote(plan(images, ()), recipe, out, cluster.address, OPTIONS):
         hear(event[0])
         if event[0] == "rows":
             rows += event[2]

@@ -10,8 +10,9 @@ import pytest
 
 from napari_cellseg.cli import main
 from napari_cellseg.evaluation.agreement.agreement import Agreement, agreement_of, band
-from napari_cellseg.evaluation.agreement.table import AGREEMENT_FILE, read_agreement, write_agreement
+from napari_cellseg.evaluation.agreement.table import read_agreement
 from napari_cellseg.imaging.errors import CellsegError
+from napari_cellseg.reports.agreement_report import AGREEMENT_FILE, write_agreement
 
 
 def counted(n: int, seed: int, factor: float = 1.0, spread: float = 0.5) -> Agreement:

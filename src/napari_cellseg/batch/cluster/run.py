@@ -14,8 +14,9 @@ from ...imaging.errors import CellsegError, ModelError, OutputError
 from ...imaging.write.write import make_folder
 from ...results.plan import Item
 from ...results.rows import BatchRow
+from ...segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ...segmentation.recipe import Recipe
-from ...segmentation.segment import versions
+from ...segmentation.segmented import versions
 from .worker import RemoteJob, work
 
 # One of: ("running", item), ("rows", item, rows), ("note", text), ("tick", None).
@@ -34,6 +35,7 @@ def iter_remote(
     recipe: Recipe,
     out: Path,
     scheduler: str,
+    options: RunOptions = DEFAULT_OPTIONS,
     *,
     overwrite: bool = False,
     resume: bool = True,
@@ -54,6 +56,7 @@ def iter_remote(
         Folder of results, on a drive that this machine and all workers have under one name.
     scheduler : str
         Such as ``tcp://10.0.0.1:8786``, or the scheduler's ``.json`` file.
+    options : RunOptions, optional
     overwrite, resume : bool
         See `item.segment_item`.
     previous : callable
@@ -79,7 +82,7 @@ def iter_remote(
     make_folder(out / ".cellseg")
     token = secrets.token_hex(4)
     alive = out / ".cellseg" / f"alive-{token}"
-    job = RemoteJob(recipe, out, alive, overwrite, resume, f"cellseg-{token}", retries)
+    job = RemoteJob(recipe, options, out, alive, overwrite, resume, f"cellseg-{token}", retries)
     with _connected(scheduler) as client, _token_file(alive):
         yield from _collect(client, items, job, previous)
 

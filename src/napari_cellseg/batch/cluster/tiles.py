@@ -24,7 +24,8 @@ from ...imaging.pages import Page, page_image
 from ...imaging.progress import Progress
 from ...imaging.tiles import Region
 from ...segmentation.recipe import Recipe
-from ...segmentation.segment import open_image, versions
+from ...segmentation.segment import open_image
+from ...segmentation.segmented import versions
 
 if TYPE_CHECKING:
     from ...network.tile_maps import TileMaps
@@ -49,6 +50,7 @@ class TileOrder:
         Of the image.
     page : Page
     recipe : Recipe
+    device : str
     begun : str
         What was found out about the whole plane, as JSON; see `mosaic_survey.iter_survey`.
     folder : Path
@@ -66,6 +68,7 @@ class TileOrder:
     path: Path
     page: Page
     recipe: Recipe
+    device: str
     begun: str
     folder: Path
     tile: int
@@ -74,7 +77,7 @@ class TileOrder:
     alive: Path
 
 
-class TileHelpers:
+class ClusterHelpers:
     """Asks the other workers for the tiles of one plane.
 
     Parameters
@@ -86,14 +89,17 @@ class TileHelpers:
     path : Path
     page : Page
     recipe : Recipe
+    device : str
     token : str
     alive : Path
         See :class:`TileOrder`.
     """
 
-    def __init__(self, client: Any, own: str, path: Path, page: Page, recipe: Recipe, token: str, alive: Path) -> None:
+    def __init__(
+        self, client: Any, own: str, path: Path, page: Page, recipe: Recipe, device: str, token: str, alive: Path
+    ) -> None:
         self._client, self._own = client, own
-        self._about = (path, page, recipe)
+        self._about = (path, page, recipe, device)
         self._token, self._alive = token, alive
         self._order: TileOrder | None = None
         self._asked: set[int] = set()
@@ -101,9 +107,8 @@ class TileHelpers:
 
     def begin(self, begun: Mapping[str, Any], maps: TileMaps) -> None:
         """Say which plane it is about."""
-        path, page, recipe = self._about
         text = json.dumps(begun, sort_keys=True)
-        self._order = TileOrder(path, page, recipe, text, maps.folder, maps.tile, _versions(), self._token, self._alive)
+        self._order = TileOrder(*self._about, text, maps.folder, maps.tile, _versions(), self._token, self._alive)
 
     def ask(self, maps: TileMaps, indices: list[int]) -> None:
         """Ask for tiles that will be needed soon, as far as there are others to make them."""
@@ -243,7 +248,7 @@ def _maps(order: TileOrder) -> TileMaps:
     plane, model = LazyPlane(image, order.recipe.channel), order.recipe.load_model()
     # Only the one who asked may take what cannot be read as empty, and say so.
     begun = json.loads(order.begun)
-    return surveyed_maps(plane, begun, model, order.folder, order.recipe.device, strict=True, tile=order.tile)
+    return surveyed_maps(plane, begun, model, order.folder, order.device, strict=True, tile=order.tile)
 
 
 def _versions() -> tuple[tuple[str, str], ...]:

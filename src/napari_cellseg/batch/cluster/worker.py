@@ -11,10 +11,11 @@ from ...imaging.errors import CellsegError
 from ...imaging.pages import Page
 from ...results.plan import Item
 from ...results.rows import BatchRow
+from ...segmentation.options import RunOptions
 from ...segmentation.recipe import Recipe
-from ...segmentation.segment import versions
+from ...segmentation.segmented import versions
 from ..item import segment_item
-from .tiles import ONE_AT_A_TIME, TileHelpers
+from .tiles import ONE_AT_A_TIME, ClusterHelpers
 
 # Network drives show a new file late.
 _SEEN_WITHIN_SECONDS = 20.0
@@ -28,6 +29,7 @@ class RemoteJob:
     ----------
     recipe : Recipe
         Resolved.
+    options : RunOptions
     out : Path
         Folder of results.
     alive : Path
@@ -41,6 +43,7 @@ class RemoteJob:
     """
 
     recipe: Recipe
+    options: RunOptions
     out: Path
     alive: Path
     overwrite: bool
@@ -82,13 +85,22 @@ def work(item: Item, rows: list[BatchRow], job: RemoteJob, place: int) -> dict[s
             "shared drive under one name: give a folder there (--out).",
         )
 
-    def helpers(item: Item, page: Page) -> TileHelpers:
-        return TileHelpers(get_client(), worker.address, item.path, page, job.recipe, job.topic, job.alive)
+    def helpers(item: Item, page: Page) -> ClusterHelpers:
+        return ClusterHelpers(
+            get_client(), worker.address, item.path, page, job.recipe, job.options.device, job.topic, job.alive
+        )
 
     with ONE_AT_A_TIME:
         worker.log_event(job.topic, place)
         steps = segment_item(
-            item, job.recipe, job.out, overwrite=job.overwrite, resume=job.resume, previous=rows, helpers=helpers
+            item,
+            job.recipe,
+            job.out,
+            job.options,
+            overwrite=job.overwrite,
+            resume=job.resume,
+            previous=rows,
+            helpers=helpers,
         )
         try:
             while True:

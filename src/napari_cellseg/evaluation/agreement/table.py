@@ -1,4 +1,4 @@
-"""Counts by people from a table, and the report on how ours agree with them."""
+"""Counts by people, read from a table that the user wrote."""
 
 from __future__ import annotations
 
@@ -8,18 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from ...imaging.errors import CellsegError
-from ...imaging.write.write import write_json
-from ...reports.diagrams import points_svg
-from ...reports.html import Html, facts, paragraph, section, table, write_page
 from ...results.rows import BatchRow
-from .agreement import Agreement, agreement_of, band
+from .agreement import Agreement, agreement_of
 from .of_batch import counted_by_us, left_out_in_words
 
-AGREEMENT_FILE = "agreement.json"
-REPORT_FILE = "agreement.html"
 _PEOPLE = ("people", "person_count", "manual", "true", "count_true")
 _OURS = ("ours", "count")
 _THOUSANDS = r"[1-9]\d{0,2}([.,])\d{3}(\1\d{3})*"
@@ -57,67 +50,6 @@ def read_agreement(path: str | Path, counts: str | Path | None = None) -> Agreem
     if len(found) < 2 and said:
         raise CellsegError(f"{counts} leaves {len(found)} image(s) of {path} to compare. {said} Take other images.")
     return replace(agreement_of([(_title(key), n, found[key]) for key, n in pairs]), left_out=said)
-
-
-def write_agreement(out: Path, agreement: Agreement) -> Path:
-    """Write ``agreement.json`` and ``agreement.html`` into a folder; return the latter.
-
-    Raises
-    ------
-    OutputError
-        The system refused to write.
-    """
-    write_json(out / AGREEMENT_FILE, agreement.to_dict())
-    low, high = agreement.limits
-    return write_page(
-        out / REPORT_FILE,
-        "Counts of people and ours",
-        paragraph(agreement.sentence()),
-        *(paragraph(text) for text in (agreement.left_out, agreement.too_few) if text),
-        facts(
-            [
-                ("images", agreement.n),
-                ("bias, cells", f"{agreement.bias:+.1f}"),
-                ("95 % limits of agreement, cells", f"{low:+.1f} to {high:+.1f}"),
-                *([("between people, cells", f"{agreement.between_people:.1f}")] if agreement.between_people else []),
-            ]
-        ),
-        section("Difference by count (Bland & Altman)", agreement_svg(agreement)),
-        section("A new count", *_examples(agreement)),
-        section("Images", _images(agreement)),
-    )
-
-
-def agreement_svg(agreement: Agreement) -> Html:
-    """Draw the differences over the means, with bias and limits as they grow with the count."""
-    means, low, middle, high = band(agreement)
-    points = {"": ((agreement.people + agreement.ours) / 2, agreement.differences)}
-    curves = [(means, low, "lower limit"), (means, middle, "bias"), (means, high, "upper limit")]
-    names = {"": agreement.images}
-    return points_svg(points, "mean of both counts", "ours − people's", names, curves)
-
-
-def _examples(agreement: Agreement) -> list[Html]:
-    if agreement.too_few:
-        return [paragraph(agreement.too_few)]
-    typical = sorted({round(float(q)) for q in (agreement.ours.min(), *_quartiles(agreement), agreement.ours.max())})
-    found = [agreement.interval(count) for count in typical]
-    rows = [(i.count, f"{i.low} to {i.high}", f"{i.best:.1f}") for i in found if i is not None]
-    return [
-        table(("our count", "people's count, 95 %", "most likely"), rows),
-        paragraph("Holds for images like these.", quiet=True),
-    ]
-
-
-def _quartiles(agreement: Agreement) -> list[float]:
-    return [float(q) for q in np.percentile(agreement.ours, [25, 50, 75])]
-
-
-def _images(agreement: Agreement) -> Html:
-    order = np.argsort(-np.abs(agreement.differences), kind="stable")
-    columns = (agreement.people, agreement.ours, agreement.differences)
-    rows = [(agreement.images[i], *(float(column[i]) for column in columns)) for i in order]
-    return table(("image", "people", "ours", "difference"), rows)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari.layers import Image, Layer
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent, QShowEvent
 from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
@@ -13,6 +14,7 @@ from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 from ...evaluation.outliers import stand_out
 from ...imaging.errors import CellsegError
 from ...reports.batch_report import write_report
+from ...results.outputs import check_outputs
 from ...results.rows import FINISHED, BatchRow
 from ...results.save_corrected import known_rows
 from ..jobs.batch_job import BatchOutcome, BatchRequest, batch_of
@@ -23,9 +25,10 @@ from ..shared.fold import Fold
 from ..shared.layout import in_column
 from ..shared.workers import Latest
 from ..viewer.dock import Dock
+from ..viewer.layer_image import layer_path
 from .done_section import BatchDoneSection
 from .input_section import BatchInputSection
-from .opening import opening_of
+from .opening import BatchOpening
 from .output_section import BatchOutputSection
 from .recipe_section import BatchRecipeSection
 from .run_section import READY, BatchRunSection
@@ -47,7 +50,7 @@ class BatchWidget(Dock):
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, "batch", parent)
         self.job = batch_of(self.bench)
-        self.opening = opening_of(self.bench)
+        self.opening = self.bench.part(BatchOpening)
         self.sheet: BatchSheet | None = None
         self.input_section = BatchInputSection()
         self.recipe_section = BatchRecipeSection(self.bench)
@@ -85,6 +88,12 @@ class BatchWidget(Dock):
         """Choose a folder, or files."""
         self.input_section.choose(paths)
 
+    def offer(self, layer: Layer | None) -> None:
+        """Take the folder that an image layer came from, unless images are chosen already or a batch runs."""
+        path = layer_path(layer) if isinstance(layer, Image) else None
+        if path is not None and not self.input_section.paths and not self.job.running:
+            self.choose([Path(path).parent])
+
     def run(self, resume: bool = False) -> None:
         """Start the batch, or go on with it; show what is missing."""
         try:
@@ -106,9 +115,10 @@ class BatchWidget(Dock):
         files, out = self.input_section.files, self.output_section.out
         if not files or out is None:
             raise CellsegError(self.input_section.problem)
-        recipe = replace(self.recipe_section.recipe(), outputs=self.output_section.outputs)
-        more = self.output_section.more.value
-        return BatchRequest(files, out, recipe, resume, more.scheduler.strip(), more.overwrite)
+        recipe, more = self.recipe_section.recipe(), self.output_section.more.value
+        outputs = check_outputs(self.output_section.outputs, recipe)
+        options = replace(self.recipe_section.options(), outputs=outputs)
+        return BatchRequest(files, out, recipe, options, resume, more.scheduler.strip(), more.overwrite)
 
     def load(self) -> None:
         """Show the images, with what an earlier batch left in the folder of the results."""
@@ -173,12 +183,6 @@ class BatchWidget(Dock):
         if self.sheet is not None:
             self.sheet.set_colors(colors)
 
-    def window_seen(self, window: QWidget) -> None:
-        """Stop all work when the window closes."""
-        super().window_seen(window)
-        window.destroyed.connect(self.job.close)
-        window.destroyed.connect(self.opening.close)
-
     def showEvent(self, event: QShowEvent) -> None:
         """Follow the Segment widget."""
         super().showEvent(event)
@@ -200,7 +204,7 @@ class BatchWidget(Dock):
         if request is not None:
             self.input_section.files, self.input_section.problem = request.files, ""
             self.output_section.choose(request.out)
-            self.output_section.tick(request.recipe.outputs)
+            self.output_section.tick(request.options.outputs)
             self.settings.unfold(False)
             self._count()
 

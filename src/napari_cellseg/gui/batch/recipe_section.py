@@ -11,13 +11,12 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QLabel, QPushBut
 
 from ...imaging.errors import CellsegError
 from ...network.versions import load_model, smallest_in_words
+from ...segmentation.options import RunOptions
 from ...segmentation.recipe import Recipe
-from ..segment.segment_widget import SegmentWidget
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
-from ..shared.layout import label, shrinkable
-from ..viewer.bench import Workbench
-from ..viewer.recipes import RECIPE_FILTER, present_recipe
+from ..shared.layout import RECIPE_FILTER, label, shrinkable
+from ..viewer.bench import Bench
 
 NOW = "as in Segment now"
 FROM_FILE = "From a file …"
@@ -46,19 +45,21 @@ class BatchRecipeSection(QWidget):
 
     changed = Signal()
 
-    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+    def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._bench = bench
         self._colors: Colors | None = None
         # Recipes by the file that they were read from; None: that of the Segment widget.
         self._read: dict[str, Recipe] = {}
+        self._options: dict[str, RunOptions] = {}
         self._shown: Recipe | None = None
         self.problem = ""
         self._build()
         session = bench.session
         self._bindings = Bindings(self)
-        for signal in (session.chosen_changed, session.cells_changed, session.sliders_changed):
+        for signal in (session.chosen_changed, session.cells_changed, session.choices.changed):
             self._bindings.bind(signal, self.refresh)
+        self._bindings.bind_at_rest(session.sliders_changed, self.refresh)
         self.refresh()
 
     def recipe(self) -> Recipe:
@@ -70,31 +71,33 @@ class BatchRecipeSection(QWidget):
             The Segment widget's present settings are no recipe, or its model is gone.
         """
         read = self._read.get(self.source.currentData() or "")
-        recipe = self._present_recipe() if read is None else read
+        recipe = self._bench.session.recipe_shown() if read is None else read
         pages = self.pages.currentData()
         links = {"pages": "stack", "link": pages} if pages in LINKED else {"pages": pages, "link": "none"}
         return replace(recipe, **links).resolved()
 
+    def options(self) -> RunOptions:
+        """Return where the recipe runs: as its file says, or else as the Segment widget does."""
+        return self._options.get(self.source.currentData() or "") or RunOptions(
+            self._bench.session.choices.viewer.device
+        )
+
     def read(self, path: str | Path) -> bool:
         """Use the recipe in a file; what is wrong with it is said."""
         try:
-            recipe = Recipe.read(path)
+            recipe, options = Recipe.read(path), RunOptions.read(path)
         except CellsegError as error:
             self._choose(self._present)
             self._say(str(error), True)
             return False
         name = str(path)
-        self._read[name] = recipe
+        self._read[name], self._options[name] = recipe, options
         with QSignalBlocker(self.source):
             if self.source.findData(name) < 0:
                 self.source.insertItem(1, Path(path).name, name)
         self.pages.setCurrentIndex(self.pages.findData(recipe.pages if recipe.link == "none" else recipe.link))
         self._choose(name)
         return True
-
-    def use_present(self) -> None:
-        """Use what the Segment widget says."""
-        self._choose("")
 
     def refresh(self, _: Any = None) -> None:
         """Say again what the recipe is."""
@@ -105,7 +108,7 @@ class BatchRecipeSection(QWidget):
             self._say(str(error), True)
             return
         self.problem = ""
-        self._say(in_words(recipe))
+        self._say(in_words(recipe, self.options().device))
         if recipe != self._shown:
             self._shown = recipe
             self.changed.emit()
@@ -118,7 +121,7 @@ class BatchRecipeSection(QWidget):
     def save_to(self, path: str | Path) -> None:
         """Save the recipe into a file."""
         try:
-            self.recipe().write(path)
+            self.recipe().write(path, self.options())
         except CellsegError as error:
             self._say(str(error), True)
         else:
@@ -161,10 +164,6 @@ class BatchRecipeSection(QWidget):
         grid.addWidget(label("Stacks"), 2, 0)
         grid.addWidget(self.pages, 2, 1, 1, 2)
 
-    def _present_recipe(self) -> Recipe:
-        segment = self.window().findChild(SegmentWidget)
-        return present_recipe(self._bench, None if segment is None else segment.recipe())
-
     def _choose(self, data: str) -> None:
         self._present = data
         with QSignalBlocker(self.source):
@@ -194,7 +193,7 @@ class BatchRecipeSection(QWidget):
             self.words.setStyleSheet(f"color: {(self._colors.warning if warning else self._colors.faint).name()};")
 
 
-def in_words(recipe: Recipe) -> str:
+def in_words(recipe: Recipe, device: str = "auto") -> str:
     """Say what a resolved recipe is."""
     try:
         model = load_model(recipe.model).name
@@ -206,5 +205,5 @@ def in_words(recipe: Recipe) -> str:
     parts += [] if recipe.axes is None else [f"axes {recipe.axes}"]
     parts += [] if recipe.diameter is None else [f"cells of {recipe.diameter:g} px"]
     parts += ["accurate"] if recipe.accurate else []
-    parts += [] if recipe.device == "auto" else [f"on {recipe.device}"]
+    parts += [] if device == "auto" else [f"on {device}"]
     return ", ".join(parts)

@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from ...imaging.errors import CellsegError
 from ...results.rows import FINISHED, BatchRow
+from ...segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ...segmentation.recipe import Recipe
 from ..shared.progress_bar import in_words
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
 from .batch_rows import BatchRows
 from .child_job import ChildJob
 from .child_process import ChildProcess
@@ -33,6 +33,7 @@ class BatchRequest:
     out : Path
         Folder of the results.
     recipe : Recipe
+    options : RunOptions
     resume : bool
         Skip images that are done already with this recipe.
     scheduler : str
@@ -44,6 +45,7 @@ class BatchRequest:
     files: tuple[tuple[str, str], ...]
     out: Path
     recipe: Recipe
+    options: RunOptions = DEFAULT_OPTIONS
     resume: bool = False
     scheduler: str = ""
     overwrite: bool = False
@@ -51,7 +53,7 @@ class BatchRequest:
     def words(self, folder: Path) -> list[str]:
         """Return the command line that carries this out, and write the files that it reads into a folder."""
         recipe, files = folder / "recipe.json", folder / "files.json"
-        self.recipe.write(recipe)
+        self.recipe.write(recipe, self.options)
         files.write_text(json.dumps(self.files), encoding="utf-8")
         words = ["segment", "--files-from", str(files), "--out", str(self.out), "--recipe", str(recipe)]
         words += ["--resume"] if self.resume else []
@@ -236,11 +238,6 @@ class BatchJob(ChildJob):
             self._folder = None
 
 
-_jobs: WeakKeyDictionary[Workbench, BatchJob] = WeakKeyDictionary()
-
-
-def batch_of(bench: Workbench) -> BatchJob:
+def batch_of(bench: Bench) -> BatchJob:
     """Return the batch of a viewer, which goes on when the widget's dock is closed."""
-    if bench not in _jobs:
-        _jobs[bench] = BatchJob()
-    return _jobs[bench]
+    return bench.part(BatchJob, lambda _: BatchJob())

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from qtpy.QtCore import QAbstractItemModel, QSize
 from qtpy.QtGui import QColor, QImage, QPixmap
 from qtpy.QtWidgets import QListView
-from scipy import ndimage
 
 from ...evaluation.changes import ChangePicture
 from ...imaging.normalize import normalize
@@ -36,7 +36,7 @@ def paint_change(picture: ChangePicture, side: int = SIDE) -> np.ndarray:
 
     canvas = enlarged(_grey(picture.image)).astype(np.uint8)
     old, new = _outline(enlarged(picture.old)), _outline(enlarged(picture.new))
-    near_old, near_new = (ndimage.binary_dilation(outline) for outline in (old, new))
+    near_old, near_new = (scipy.ndimage.binary_dilation(outline) for outline in (old, new))
     canvas[old] = OLD
     canvas[new] = NEW
     canvas[(old & near_new) | (new & near_old)] = BOTH

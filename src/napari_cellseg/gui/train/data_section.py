@@ -22,7 +22,7 @@ from ..shared.layout import in_column, in_row, small_button
 from ..shared.message import Message
 from ..shared.rows import Rows
 from ..shared.workers import Latest, start_run
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
 from .job import TrainJob
 from .pair_layers import PairLayers
 
@@ -36,7 +36,7 @@ class TrainDataSection(QWidget):
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Bench
     job : TrainJob
         Knows which dataset is chosen.
     report : callable
@@ -58,7 +58,7 @@ class TrainDataSection(QWidget):
 
     def __init__(
         self,
-        bench: Workbench,
+        bench: Bench,
         job: TrainJob,
         report: Callable[[str, bool], object],
         augment: Callable[[], AugmentParams],

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from psygnal import Signal
 
@@ -23,7 +22,7 @@ from ..jobs.child_process import ChildProcess
 from ..jobs.reports import columns, number, texts
 from ..shared.progress_bar import in_words
 from ..shared.workers import Latest
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
 
 
 @dataclass(frozen=True)
@@ -280,14 +279,9 @@ class TrainJob(ChildJob):
         return Outcome(request, version, self._comparison, True, True, f"{sentence} Press Start to try again.")
 
 
-_jobs: WeakKeyDictionary[Workbench, TrainJob] = WeakKeyDictionary()
-
-
-def job_of(bench: Workbench) -> TrainJob:
+def job_of(bench: Bench) -> TrainJob:
     """Return the training of a viewer, which goes on when the widget's dock is closed."""
-    if bench not in _jobs:
-        _jobs[bench] = TrainJob()
-    return _jobs[bench]
+    return bench.part(TrainJob, lambda _: TrainJob())
 
 
 def _version(folder: Path) -> ModelVersion | None:

@@ -10,8 +10,8 @@ import numpy as np
 from qtpy.QtCore import QAbstractListModel, QModelIndex, QSize, Qt
 from qtpy.QtGui import QPixmap
 
-from ...evaluation.kinds import small_picture
 from ...imaging.errors import CellsegError
+from ...reports.kinds_page import small_picture
 from ...training.data.sample import Sample
 from ..shared.pictures import pixmap
 

@@ -19,7 +19,7 @@ from ..shared.fold import Fold
 from ..shared.layout import heading, in_column, in_row, small_button
 from ..shared.rows import Rows
 from ..shared.workers import Latest
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
 from .pair_layers import PairLayers
 
 ROWS = (
@@ -52,7 +52,7 @@ class TrainResultSection(Widget):
     closed = Signal()
     compare_asked = Signal(object)
 
-    def __init__(self, bench: Workbench, report: Callable[[str, bool], object], layers: PairLayers) -> None:
+    def __init__(self, bench: Bench, report: Callable[[str, bool], object], layers: PairLayers) -> None:
         super().__init__()
         self._bench, self._report = bench, report
         self.version: ModelVersion | None = None

@@ -9,7 +9,7 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QTreeWidgetItem, QWidget
 
 from ...imaging.errors import CellsegError
-from ...training.halving import first_minutes
+from ...training.params import first_minutes
 from ...training.settings import setting
 from ..jobs.job_parts import CancelButton, JobBar
 from ..shared.bindings import Bindings

@@ -18,7 +18,7 @@ from ..shared.fold import Fold
 from ..shared.layout import in_column, in_row, small_button
 from ..shared.message import Message
 from ..shared.workers import Latest
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
 from .add_entry import Ask, add_current
 from .entry_layers import EntryLayers
 from .entry_list import EntryList
@@ -33,7 +33,7 @@ class TrainSetSection(QWidget):
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Bench
     job : TrainJob
         Knows which folder is chosen.
     ask : callable
@@ -49,7 +49,7 @@ class TrainSetSection(QWidget):
 
     listed = Signal()
 
-    def __init__(self, bench: Workbench, job: TrainJob, ask: Ask, report: Callable[[str, bool], object]) -> None:
+    def __init__(self, bench: Bench, job: TrainJob, ask: Ask, report: Callable[[str, bool], object]) -> None:
         super().__init__()
         self._bench, self._job, self._ask, self._report = bench, job, ask, report
         self.entries: list[Entry] = []

@@ -8,8 +8,7 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QToolButton, QWidget
 from superqt import QElidingLabel
 
-from ...network.lineage import lineage
-from ...network.versions import ModelVersion, list_models, load_model
+from ...network.versions import ModelVersion, lineage, list_models, load_model
 from ...training.finetune_params import FineTuneParams
 from ..jobs.job_parts import CancelButton, JobBar
 from ..shared import preferences

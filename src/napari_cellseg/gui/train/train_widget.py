@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,14 +16,14 @@ from ...imaging.errors import CellsegError
 from ...network.versions import ModelVersion, load_model, user_models_dir
 from ...training.data.choice import DataChoice, scratch_version_dir
 from ...training.runs import next_version_dir
-from ..menus.commands import segment_widget
-from ..segment.segment_widget import SegmentWidget
+from ..planes.plane_run import PlaneRun
 from ..shared.bindings import Bindings
 from ..shared.colors import theme_colors
 from ..shared.fold import Fold
 from ..shared.layout import in_column
 from ..shared.question import Question
 from ..viewer.dock import Dock
+from .add_entry import add_current
 from .data_section import TrainDataSection
 from .expert_section import TrainDataExpertSection, TrainExpertSection
 from .guard_section import TrainGuardSection
@@ -110,6 +111,16 @@ class TrainWidget(Dock):
         if self.job.outcome is not None:
             self._on_ended(self.job.outcome)
 
+    def add_chosen(self, report: Callable[[str, bool], object]) -> None:
+        """Add the chosen image to the training set in the background; `report` shows the outcome.
+
+        Raises
+        ------
+        CellsegError
+            If there is no image, or it was not segmented yet.
+        """
+        add_current(self.bench, report=report)
+
     def start(self) -> None:
         """Start to train, or show what is missing."""
         problem = SEARCHING if self.search_job.running else self._problem()
@@ -142,12 +153,11 @@ class TrainWidget(Dock):
         listed = version.bundled or version.path.parent == user_models_dir().resolve()
         wanted = version.name if listed else str(version.path)
         self._show_expert()
-        segment = self._segment_widget()
-        segment.model_section.refresh(wanted)
+        self.session.choose_model(wanted)
         self.start_section.refresh(wanted)
         again = self.bench.session.cells is not None and self.bench.session.running is None
         if again:
-            segment.segment()
+            self.bench.part(PlaneRun).segment_chosen()
         done = "The current image is being segmented again; your corrections stay." if again else ""
         self.start_section.report(f"{version.name} is used from now on. {done}".strip())
 
@@ -266,14 +276,7 @@ class TrainWidget(Dock):
     def _on_models(self, *_: object) -> None:
         # The choice stays; the defaults of a model, or the list of models, have changed.
         self.start_section.refresh()
-        segment = self.window().findChild(SegmentWidget)
-        if segment is not None:
-            segment.model_section.refresh()
-
-    def _segment_widget(self) -> SegmentWidget:
-        """Return the viewer's Segment widget, docked by whatever means; opened if there is none."""
-        found = self.window().findChild(SegmentWidget)
-        return found if found is not None else segment_widget(self.bench.viewer)
+        self.session.models_changed.emit()
 
     def _on_changed(self) -> None:
         for section in (self.expert_section, self.data_expert):

@@ -15,7 +15,7 @@ from .layer_image import METADATA_KEY, placement
 if TYPE_CHECKING:
     from napari import Viewer
 
-    from ...segmentation.segment import SegmentResult
+    from ...segmentation.segmented import SegmentResult
 
 # Outlines of more pixels than this take too long to be found while a slider moves.
 MAX_OUTLINE_PIXELS = 1_500_000

@@ -11,8 +11,8 @@ from ..shared.activity import Activity
 from ..shared.workers import start_run
 
 
-class Run:
-    """Answers a request beside the window's thread; the callbacks come in the window's thread.
+class SegmentRun:
+    """Answers a request in a background thread; the callbacks come in the main thread.
 
     Parameters
     ----------
@@ -40,7 +40,9 @@ class Run:
         self._activity = activity or Activity(f"Segmenting {request.image.title}", cancel)
         self._worker = start_run(
             iter_answer,
-            request,
+            request.image,
+            request.recipe,
+            request.device,
             yielded=lambda progress: self._on_progress(request, progress),
             returned=lambda answer: answered(request, answer),
             failed=lambda error: failed(error, request),

@@ -23,7 +23,7 @@ from napari_cellseg.network.config import UNetConfig
 from napari_cellseg.network.versions import ModelVersion
 from napari_cellseg.segmentation.answer import iter_answer
 from napari_cellseg.segmentation.recipe import Recipe
-from napari_cellseg.segmentation.segment import Segmented
+from napari_cellseg.segmentation.segmented import Segmented
 from napari_cellseg.session import DRAG, OPEN_AN_IMAGE, PRESS_SEGMENT, Session
 
 
@@ -224,12 +224,12 @@ def test_answer_carries_result_and_centroids(monkeypatch: pytest.MonkeyPatch) ->
     request = session.request("a", discs(), Recipe("mine"))
     assert request is not None
 
-    def predict(image: Image, recipe: Recipe):  # type: ignore[no-untyped-def]
+    def predict(image: Image, recipe: Recipe, device: str = "auto"):  # type: ignore[no-untyped-def]
         yield Progress(1, 2, "half")
         return segmented(image, recipe)
 
     monkeypatch.setattr(sys.modules["napari_cellseg.segmentation.segment"], "iter_predict_image", predict)
-    steps = iter_answer(request)
+    steps = iter_answer(request.image, request.recipe)
     seen = [next(steps), next(steps)]
     with pytest.raises(StopIteration) as stop:
         next(steps)
@@ -241,7 +241,7 @@ def test_answer_carries_result_and_centroids(monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("error", [RuntimeError("CUDA error: device lost"), MemoryError()])
 def test_errors_that_workers_would_swallow_become_ours(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    def predict(image: Image, recipe: Recipe):  # type: ignore[no-untyped-def]
+    def predict(image: Image, recipe: Recipe, device: str = "auto"):  # type: ignore[no-untyped-def]
         yield Progress(0, 1)
         raise error
 
@@ -249,7 +249,7 @@ def test_errors_that_workers_would_swallow_become_ours(monkeypatch: pytest.Monke
     request = Session().request("a", discs(), Recipe("mine"))
     assert request is not None
     with pytest.raises(CellsegError, match="discs") as caught:
-        list(iter_answer(request))
+        list(iter_answer(request.image, request.recipe))
     assert not isinstance(caught.value, RuntimeError)
 
 

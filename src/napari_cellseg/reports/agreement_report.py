@@ -1,0 +1,76 @@
+"""The report on how counts of the model agree with counts of people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..evaluation.agreement.agreement import Agreement, band
+from ..imaging.write.write import write_json
+from .diagrams import points_svg
+from .html import Html, facts, paragraph, section, table, write_page
+
+AGREEMENT_FILE = "agreement.json"
+REPORT_FILE = "agreement.html"
+
+
+def write_agreement(out: Path, agreement: Agreement) -> Path:
+    """Write ``agreement.json`` and ``agreement.html`` into a folder; return the latter.
+
+    Raises
+    ------
+    OutputError
+        The system refused to write.
+    """
+    write_json(out / AGREEMENT_FILE, agreement.to_dict())
+    low, high = agreement.limits
+    return write_page(
+        out / REPORT_FILE,
+        "Counts of people and ours",
+        paragraph(agreement.sentence()),
+        *(paragraph(text) for text in (agreement.left_out, agreement.too_few) if text),
+        facts(
+            [
+                ("images", agreement.n),
+                ("bias, cells", f"{agreement.bias:+.1f}"),
+                ("95 % limits of agreement, cells", f"{low:+.1f} to {high:+.1f}"),
+                *([("between people, cells", f"{agreement.between_people:.1f}")] if agreement.between_people else []),
+            ]
+        ),
+        section("Difference by count (Bland & Altman)", agreement_svg(agreement)),
+        section("A new count", *_examples(agreement)),
+        section("Images", _images(agreement)),
+    )
+
+
+def agreement_svg(agreement: Agreement) -> Html:
+    """Draw the differences over the means, with bias and limits as they grow with the count."""
+    means, low, middle, high = band(agreement)
+    points = {"": ((agreement.people + agreement.ours) / 2, agreement.differences)}
+    curves = [(means, low, "lower limit"), (means, middle, "bias"), (means, high, "upper limit")]
+    names = {"": agreement.images}
+    return points_svg(points, "mean of both counts", "ours − people's", names, curves)
+
+
+def _examples(agreement: Agreement) -> list[Html]:
+    if agreement.too_few:
+        return [paragraph(agreement.too_few)]
+    typical = sorted({round(float(q)) for q in (agreement.ours.min(), *_quartiles(agreement), agreement.ours.max())})
+    found = [agreement.interval(count) for count in typical]
+    rows = [(i.count, f"{i.low} to {i.high}", f"{i.best:.1f}") for i in found if i is not None]
+    return [
+        table(("our count", "people's count, 95 %", "most likely"), rows),
+        paragraph("Holds for images like these.", quiet=True),
+    ]
+
+
+def _quartiles(agreement: Agreement) -> list[float]:
+    return [float(q) for q in np.percentile(agreement.ours, [25, 50, 75])]
+
+
+def _images(agreement: Agreement) -> Html:
+    order = np.argsort(-np.abs(agreement.differences), kind="stable")
+    columns = (agreement.people, agreement.ours, agreement.differences)
+    rows = [(agreement.images[i], *(float(column[i]) for column in columns)) for i in order]
+    return table(("image", "people", "ours", "difference"), rows)

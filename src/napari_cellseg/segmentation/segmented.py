@@ -1,0 +1,259 @@
+"""Values of one segmented image: everything that the sliders need, and the cells at one place of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
+from os import PathLike
+from typing import Any
+
+import numpy as np
+
+from ..imaging.image import Image, Origin
+from ..imaging.normalize import NormalizerParams
+from ..imaging.write.write import write_labels, write_table
+from ..instances.live import Instances
+from ..instances.measure import measure
+from ..instances.prediction import Prediction
+from ..network.versions import ModelVersion
+from .recipe import Recipe
+
+
+@dataclass(frozen=True, eq=False)
+class SegmentResult:
+    """Cells of one image at one threshold and min_size.
+
+    Parameters
+    ----------
+    labels : ndarray
+        ``(Y, X)``, uint16 (int32 beyond 65,535 cells), 0 is background. Ids are those of the slider: stable, with gaps.
+    probability : ndarray of float32
+        ``(Y, X)``, 0 to 1.
+    count : int
+    table : dict of str to ndarray
+        One entry per cell in every column; `index` is the id in `labels`, areas and positions are in pixels, and in
+        micrometres too where the pixel size is known.
+    threshold : float
+    min_size : int
+        In pixels.
+    metadata : dict
+        Recipe, model, versions and image that made this.
+    """
+
+    labels: np.ndarray
+    probability: np.ndarray
+    count: int
+    table: dict[str, np.ndarray]
+    threshold: float
+    min_size: int
+    metadata: dict[str, Any]
+
+    def save(
+        self,
+        path: str | PathLike[str],
+        table: str | PathLike[str] | None = None,
+        pixel_size: tuple[float, float] | None = None,
+    ) -> None:
+        """Write the label image with its provenance and, on demand, the table with one row per cell.
+
+        Parameters
+        ----------
+        path : path
+            Of the labels; see :func:`napari_cellseg.imaging.write.write.write_labels`.
+        table : path, optional
+            Of the table, a CSV file.
+        pixel_size : tuple of float, optional
+            Height and width of a pixel in micrometres.
+
+        Raises
+        ------
+        OutputError
+            The system refused to write.
+        """
+        write_labels(path, self.labels, metadata=self.metadata, pixel_size=pixel_size)
+        if table is not None:
+            write_table(table, self.table)
+
+
+@dataclass(frozen=True, eq=False)
+class Segmented:
+    """An image with its prediction and instances: everything that the two sliders need.
+
+    Parameters
+    ----------
+    image : Image
+    plane : ndarray
+        ``(Y, X)`` or ``(Y, X, 3)``, raw: what was given to the normaliser.
+    prediction : Prediction
+    instances : Instances
+    model : ModelVersion
+    recipe : Recipe
+        What it leaves open is up to the model and, for min_size, the image.
+    device : str
+        Where the network was asked to run; see :class:`~napari_cellseg.segmentation.options.RunOptions`.
+    """
+
+    image: Image
+    plane: np.ndarray
+    prediction: Prediction
+    instances: Instances
+    model: ModelVersion
+    recipe: Recipe
+    device: str = "auto"
+
+    @property
+    def threshold(self) -> float:
+        """The recipe's threshold, or the model's where it has none."""
+        return self.model.threshold if self.recipe.threshold is None else self.recipe.threshold
+
+    @property
+    def min_size(self) -> int:
+        """The recipe's min_size, or the model's where it has none; less where that fits the image's small cells."""
+        return self.recipe.smallest(self.model, self.prediction.diameter)
+
+    def recipe_at(self, threshold: float, min_size: int) -> Recipe:
+        """Return the recipe with the sliders elsewhere; a min_size that the recipe gives itself stays as it says."""
+        recipe = replace(self.recipe, threshold=threshold)
+        return recipe if min_size == self.min_size else replace(recipe, min_size=min_size, fit_min_size=False)
+
+    @property
+    def normalizer(self) -> NormalizerParams:
+        """The recipe's normaliser, or the model's where it has none."""
+        return self.recipe.normalizer or self.model.normalizer
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Which of the image's channels the cells are of, counted from 0; none for the only one and for all colours."""
+        several = self.image.rgb or self.image.n_channels > 1
+        return self.image.channel_places(self.recipe.channel) if several else ()
+
+    @cached_property
+    def image_sha256(self) -> str:
+        """Hash of the image's values, which knows it again under another name."""
+        return self.image.content_hash()
+
+    def labels(self, threshold: float | None = None, min_size: int | None = None) -> np.ndarray:
+        """Return the label image; None stands for the recipe's value."""
+        return self.instances.labels(*self._settings(threshold, min_size))
+
+    def table(self, labels: np.ndarray) -> dict[str, np.ndarray]:
+        """Measure the cells of a label image of this image."""
+        return measure(labels, self.prediction.probability, self.plane, self.image.pixel_size)
+
+    def result(self, threshold: float | None = None, min_size: int | None = None) -> SegmentResult:
+        """Return labels, count and table; None stands for the recipe's value."""
+        threshold, min_size = self._settings(threshold, min_size)
+        labels = self.instances.labels(threshold, min_size)
+        return SegmentResult(
+            labels,
+            self.prediction.probability,
+            self.instances.count(threshold, min_size),
+            self.table(labels),
+            threshold,
+            min_size,
+            self.metadata(threshold, min_size),
+        )
+
+    def metadata(self, threshold: float | None = None, min_size: int | None = None) -> dict[str, Any]:
+        """Return the provenance that every result file and layer carries, as JSON-able values."""
+        threshold, min_size = self._settings(threshold, min_size)
+        return provenance(
+            self.recipe_at(threshold, min_size).resolved(self.model),
+            self.model,
+            self.image,
+            size_yx=self.plane.shape[:2],
+            image_sha256=self.image_sha256,
+            min_size=min_size,
+            count=self.instances.count(threshold, min_size),
+            device=self.device,
+            ran_on=self.prediction.device,
+            notes=self.prediction.notes,
+            diameter=self.prediction.diameter,
+            zoom=self.prediction.zoom,
+        )
+
+    def _settings(self, threshold: float | None, min_size: int | None) -> tuple[float, int]:
+        return (
+            self.threshold if threshold is None else threshold,
+            self.min_size if min_size is None else min_size,
+        )
+
+
+def provenance(
+    recipe: Recipe,
+    model: ModelVersion,
+    image: Image,
+    *,
+    size_yx: Sequence[int],
+    min_size: int,
+    count: int,
+    ran_on: str,
+    device: str = "auto",
+    blocks: bool = False,
+    image_sha256: str | None = None,
+    notes: Sequence[str] = (),
+    diameter: float | None = None,
+    zoom: float | None = None,
+) -> dict[str, Any]:
+    """Return what every result file says of how it was made, as JSON-able values.
+
+    Which files were written is no part of it: each of them is the same whatever the others are.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Resolved, with the threshold and min_size of the result.
+    model : ModelVersion
+    image : Image
+    size_yx : sequence of int
+        Height and width of the plane in pixels.
+    min_size : int
+        Smallest area in pixels in this image.
+    count : int
+        Number of cells.
+    ran_on : str
+        Where the network ran, such as ``"CPU (bfloat16)"``.
+    device, blocks
+        See :class:`~napari_cellseg.segmentation.options.RunOptions`.
+    image_sha256 : str, optional
+        Hash of the image's values.
+    notes : sequence of str
+        What the user should know about how it was computed.
+    diameter, zoom : float, optional
+        Those of the prediction.
+    """
+    hashed = {} if image_sha256 is None else {"sha256": image_sha256}
+    return {
+        "recipe": {**recipe.to_dict(), "device": device, "blocks": blocks},
+        "recipe_sha256": recipe.digest(model),
+        "min_size": min_size,
+        "model": {"name": model.name, "sha256": model.sha256},
+        "device": ran_on,
+        "notes": list(notes),
+        "diameter": diameter,
+        "zoom": zoom,
+        "image": {"name": image.name, "size_yx": list(size_yx), **hashed, **cut_from(image.origin)},
+        "count": count,
+        "corrected": False,
+        "versions": versions(),
+    }
+
+
+def cut_from(origin: Origin | None) -> dict[str, Any]:
+    """Say what a part was cut out of; add the offset to the places in its table to get those in the whole image."""
+    if origin is None:
+        return {}
+    return {"cut_from": {"image": origin.title, "offset_yx": list(origin.offset_yx)}}
+
+
+def versions() -> dict[str, str]:
+    """Return the versions that a result depends on, without importing torch."""
+    found = {}
+    for name in ("napari-cellseg", "torch", "numpy", "scikit-image"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
