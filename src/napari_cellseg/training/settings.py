@@ -22,8 +22,9 @@ def setting(default: Any, label: str, help: str, low: Any = None, high: Any = No
     label, help : str
     low, high : number, optional
     **more
-        ``choices``: the words allowed; ``expert=False``: shown among the first settings; ``group``:
-        heading on the command line.
+        ``choices``: the words allowed; ``expert=False``: shown to everybody; ``group``: heading on the command line.
+        For forms also ``unit``, ``none`` (the text that stands for None), ``words`` (texts of the choices),
+        ``suggestions`` and ``placeholder``.
     """
     return field(default=default, metadata={"label": label, "help": help, "min": low, "max": high, **more})
 

@@ -54,7 +54,7 @@ def told() -> Told:
 
 
 def add(widget: Any, told: Told, qtbot: Any, **options: Any) -> None:
-    work = add_current(widget.bench, ask=told.ask, tell=told.tell, **options)
+    work = add_current(widget.bench, ask=told.ask, report=told.tell, **options)
     qtbot.waitUntil(lambda: not work.busy, timeout=20_000)
 
 

@@ -239,5 +239,5 @@ class BatchJob(ChildJob):
 
 
 def batch_of(bench: Bench) -> BatchJob:
-    """Return the one batch of a viewer: it goes on when the widget's dock is closed."""
+    """Return the batch of a viewer, which goes on when the widget's dock is closed."""
     return bench.part(BatchJob, lambda _: BatchJob())

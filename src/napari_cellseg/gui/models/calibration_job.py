@@ -131,5 +131,5 @@ def _verdict(found: CalibrationMap, last: Mapping[str, Any]) -> str:
 
 
 def calibration_job_of(bench: Bench) -> CalibrationJob:
-    """Return the one calibration of a viewer."""
+    """Return the calibration of a viewer."""
     return bench.part(CalibrationJob, lambda _: CalibrationJob())

@@ -29,7 +29,7 @@ class NumberBox(QDoubleSpinBox):
         # Numbers are shown with a decimal point everywhere, so they are read with one everywhere.
         self.setLocale(QLocale.c())
         leave_wheel(self)
-        self.editingFinished.connect(lambda: self.setValue(self.asked() or 0))
+        self.editingFinished.connect(self._keep_to_least)
 
     def textFromValue(self, value: float) -> str:
         """Return the shortest text of a number."""
@@ -44,6 +44,10 @@ class NumberBox(QDoubleSpinBox):
         super().stepBy(steps)
         if 0 < self.value() < self.least:
             self.setValue(self.least if steps > 0 else 0)
+
+    def _keep_to_least(self) -> None:
+        # A number below the least is replaced once the control is left.
+        self.setValue(self.asked() or 0)
 
     def asked(self) -> float | None:
         """Return the number that is used; None where none is set."""

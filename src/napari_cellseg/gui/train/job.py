@@ -280,7 +280,7 @@ class TrainJob(ChildJob):
 
 
 def job_of(bench: Bench) -> TrainJob:
-    """Return the one training of a viewer: it goes on when the widget's dock is closed."""
+    """Return the training of a viewer, which goes on when the widget's dock is closed."""
     return bench.part(TrainJob, lambda _: TrainJob())
 
 

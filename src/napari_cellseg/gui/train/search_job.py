@@ -161,7 +161,7 @@ class SearchJob(ChildJob):
 
 
 def search_job_of(bench: Bench) -> SearchJob:
-    """Return the one search of a viewer."""
+    """Return the search of a viewer."""
     return bench.part(SearchJob, lambda _: SearchJob())
 
 

@@ -111,15 +111,15 @@ class TrainWidget(Dock):
         if self.job.outcome is not None:
             self._on_ended(self.job.outcome)
 
-    def add_chosen(self, tell: Callable[[str, bool], object]) -> None:
-        """Add the chosen image to the training set in the background; `tell` shows what came of it.
+    def add_chosen(self, report: Callable[[str, bool], object]) -> None:
+        """Add the chosen image to the training set in the background; `report` shows the outcome.
 
         Raises
         ------
         CellsegError
-            There is no image, or it was not segmented yet.
+            If there is no image, or it was not segmented yet.
         """
-        add_current(self.bench, report=tell)
+        add_current(self.bench, report=report)
 
     def start(self) -> None:
         """Start to train, or show what is missing."""
