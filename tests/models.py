@@ -11,8 +11,8 @@ from napari_cellseg.imaging.normalize import NormalizerParams
 from napari_cellseg.instances.params import SplitParams
 from napari_cellseg.network.building import build_network
 from napari_cellseg.network.config import UNetConfig
-from napari_cellseg.network.versions import WEIGHTS_FILE, ModelVersion, read_version, write_config
-from napari_cellseg.training.fit.record import save_weights
+from napari_cellseg.network.versions import ModelVersion, read_version
+from napari_cellseg.training.fit.record import save_version
 
 
 def make_model(folder: Path, seed: int = 0, threshold: float = 0.5, min_size: int = 5, **config: Any) -> ModelVersion:
@@ -30,9 +30,9 @@ def make_model(folder: Path, seed: int = 0, threshold: float = 0.5, min_size: in
             scale = 2 / values.std()
             head.weight.mul_(scale)
             head.bias.sub_(values.mean()).mul_(scale)
-    save_weights(network.state_dict(), folder / WEIGHTS_FILE)
-    write_config(
+    save_version(
         folder,
+        network.state_dict(),
         config=network.config,
         normalizer=NormalizerParams(),
         split=SplitParams(),

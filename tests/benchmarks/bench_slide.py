@@ -130,7 +130,7 @@ def _measure(path: str) -> None:
     found: dict[str, float] = {"open": until(lambda: len(viewer.layers) == 1)}
     layer = viewer.layers[0]
     side = (layer.data[0] if layer.multiscale else layer.data).shape[0]
-    widget.bench.regions.choose(widget.session.chosen, "visible")
+    widget.session.choices.choose_for(widget.session.chosen, where="visible")
     # As long as a person needs to look and zoom in.
     wait(3000)
     for name, place in (("first", 0.5), ("next", 0.25)):

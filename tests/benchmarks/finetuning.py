@@ -23,7 +23,7 @@ from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.training.data.datasets import Sample
 from napari_cellseg.training.data.general import general_samples
 from napari_cellseg.training.finetune_params import FineTuneParams
-from napari_cellseg.training.fit.finetune import FineTuned, iter_finetune
+from napari_cellseg.training.fit.trainer import Trained, iter_finetune
 
 BUNDLED = Path(napari_cellseg.__file__).parent / "models" / "cells" / "training.json"
 
@@ -91,7 +91,7 @@ def figures_on(
 
 def finetune(
     samples: Sequence[Sample], base: ModelVersion, out: Path, params: FineTuneParams, general_kinds: Sequence[str]
-) -> tuple[FineTuned, float]:
+) -> tuple[Trained, float]:
     """Fine-tune and calibrate, with general samples of the kinds that the base knows; return it and the minutes."""
     general = [s for s in general_samples("learn") if s.kind in general_kinds]
     started = time.monotonic()

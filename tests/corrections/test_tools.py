@@ -310,7 +310,7 @@ def test_marks_are_a_step_of_their_own() -> None:
     corrections, labels = view.corrected.corrections, view.labels()
     assert np.array_equal(do(view, edits.mark_reviewed(view, (slice(2, 5), slice(3, 9)), True)), labels)
     assert corrections.marks().sum() == 18
-    with pytest.raises(EditError, match="marked so already"):
+    with pytest.raises(EditError, match="marked like that already"):
         edits.mark_reviewed(view, (slice(2, 5), slice(3, 9)), np.ones((3, 6), bool))
     with pytest.raises(EditError, match="shape"):
         edits.mark_reviewed(view, (slice(2, 5), slice(3, 9)), np.ones((6, 3), bool))

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from npe2 import PluginManager, PluginManifest
 
-import napari_cellseg.segmentation.segment  # noqa: F401
+import napari_cellseg.segmentation.segment
 from napari_cellseg.gui.segment.segment_widget import SegmentWidget
+from napari_cellseg.gui.viewer.dock import PLUGIN
 from napari_cellseg.imaging.image import Image
 from napari_cellseg.imaging.normalize import NormalizerParams
 from napari_cellseg.imaging.progress import Progress
@@ -86,6 +88,14 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[BrightnessNetwork]:
     monkeypatch.setattr(sys.modules["napari_cellseg.segmentation.segment"], "iter_predict_image", network)
     yield network
     network.go.set()
+
+
+@pytest.fixture
+def plugin() -> None:
+    """The plugin, as if it were installed, where it is not; npe2 can't take it back without leaving traces."""
+    manager = PluginManager.instance()
+    if PLUGIN not in manager:
+        manager.register(PluginManifest.from_file(Path(napari_cellseg.__file__).parent / "napari.yaml"))
 
 
 @pytest.fixture

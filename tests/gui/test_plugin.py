@@ -9,37 +9,21 @@ import numpy as np
 import pytest
 import tifffile
 from napari.utils.notifications import notification_manager
-from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QScrollArea
 
-import napari_cellseg
 from napari_cellseg.gui.menus import demo, samples
-from napari_cellseg.gui.menus.commands import (
-    CORRECT_WIDGET,
-    PLUGIN,
-    WIDGET,
-    correct_active_layer,
-    measure_active_layer,
-    segment_active_layer,
-)
+from napari_cellseg.gui.menus.commands import correct_active_layer, measure_active_layer, segment_active_layer
 from napari_cellseg.gui.segment.segment_widget import SegmentWidget
 from napari_cellseg.gui.shared import preferences
 from napari_cellseg.gui.shared.colors import theme_colors
+from napari_cellseg.gui.viewer.dock import DOCKS, PLUGIN, open_dock
 
 from .conftest import draw_discs, layers_of, press_segment
 
 
-@pytest.fixture
-def plugin() -> None:
-    """The plugin, as if it were installed, where it is not; npe2 can't take it back without leaving traces."""
-    manager = PluginManager.instance()
-    if PLUGIN not in manager:
-        manager.register(PluginManifest.from_file(Path(napari_cellseg.__file__).parent / "napari.yaml"))
-
-
 def test_from_the_plugins_menu(plugin: None, viewer: Any, network: Any, qtbot: Any) -> None:
-    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
+    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, DOCKS["segment"])
     assert isinstance(widget, SegmentWidget)
     viewer.add_image(draw_discs(), name="discs")
     press_segment(widget, qtbot)
@@ -49,7 +33,7 @@ def test_from_the_plugins_menu(plugin: None, viewer: Any, network: Any, qtbot: A
 def test_menu_entry_segments_the_selected_image(plugin: None, viewer: Any, network: Any, qtbot: Any) -> None:
     viewer.add_image(draw_discs(), name="discs")
     segment_active_layer(viewer)
-    _, widget = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
+    widget = open_dock(viewer, "segment")
     qtbot.waitUntil(lambda: widget.session.cells is not None, timeout=10_000)
     assert [layer.name for layer in viewer.layers] == ["discs", "discs cells", "discs counts"]
     viewer.layers.selection.active = viewer.layers["discs cells"]
@@ -60,11 +44,28 @@ def test_menu_entry_segments_the_selected_image(plugin: None, viewer: Any, netwo
 
 def test_both_widgets_stand_on_one_place_as_tabs(plugin: None, viewer: Any, qtbot: Any) -> None:
     viewer.add_image(draw_discs(), name="discs")
-    dock, _ = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
+    dock, _ = viewer.window.add_plugin_dock_widget(PLUGIN, DOCKS["segment"])
     correct_active_layer(viewer)
-    other, widget = viewer.window.add_plugin_dock_widget(PLUGIN, CORRECT_WIDGET)
+    other, widget = viewer.window.add_plugin_dock_widget(PLUGIN, DOCKS["correct"])
     qtbot.waitUntil(lambda: dock in dock.parent().tabifiedDockWidgets(other), timeout=5000)
     assert "discs" in widget.title.text() and not widget.tools_section.isEnabled()
+
+
+@pytest.mark.parametrize("name", list(DOCKS))
+def test_every_dock_opens_once_by_its_name(plugin: None, viewer: Any, name: str) -> None:
+    dock = open_dock(viewer, name)
+    assert dock.objectName() == f"napari_cellseg_{name}" and open_dock(viewer, name) is dock
+
+
+def test_a_dock_is_opened_behind_the_one_in_front(plugin: None, viewer: Any, qtbot: Any) -> None:
+    front = open_dock(viewer, "segment")
+    qtbot.waitUntil(lambda: not front.visibleRegion().isEmpty(), timeout=5000)
+    behind = open_dock(viewer, "train", raised=False)
+    qtbot.wait(300)
+    assert not front.visibleRegion().isEmpty() and behind.visibleRegion().isEmpty()
+    open_dock(viewer, "train")
+    qtbot.waitUntil(lambda: front.visibleRegion().isEmpty(), timeout=5000)
+    assert not behind.visibleRegion().isEmpty()
 
 
 def test_menu_entry_measures_the_selected_labels(viewer: Any, qtbot: Any) -> None:

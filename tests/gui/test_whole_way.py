@@ -14,6 +14,7 @@ from napari_cellseg.gui.correct.correct_widget import CorrectWidget
 from napari_cellseg.gui.menus.samples import sample_path
 from napari_cellseg.gui.segment.segment_widget import SegmentWidget
 from napari_cellseg.gui.train.train_widget import TrainWidget
+from napari_cellseg.gui.viewer.doubting import Doubting
 from napari_cellseg.gui.viewer.opening import add_image
 from napari_cellseg.imaging.read.read import read_image
 
@@ -95,7 +96,7 @@ def test_the_whole_way(make_napari_viewer: Callable[..., Any], home: Path, qtbot
     assert session.cells.count() == n_before - 4 + 1
 
     # Review two more, and vouch for the whole image.
-    qtbot.waitUntil(lambda: correct.bench.doubting.of(session.chosen) is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: correct.bench.part(Doubting).of(session.chosen) is not None, timeout=30_000)
     press(correct.review_section.next, qtbot)
     for _ in range(2):
         press_key(viewer, qtbot, Qt.Key.Key_Y)
@@ -109,7 +110,7 @@ def test_the_whole_way(make_napari_viewer: Callable[..., Any], home: Path, qtbot
     # Fine-tune, and take the new model over, worse or not.
     front(train, qtbot)
     for name, value in SHORT.items():
-        train.expert_section.controls[name].setValue(value)
+        train.expert_section.form[name].value = value
     qtbot.waitUntil(lambda: "1 image" in train.set_section.fold.title.text(), timeout=30_000)
     press(train.start_section.start, qtbot)
     qtbot.waitUntil(lambda: not train.job.running, timeout=PATIENCE)

@@ -24,7 +24,7 @@ from napari_cellseg.training.comparing import run_table, summarize_run
 from napari_cellseg.training.curves import History, draw_curves, smooth
 from napari_cellseg.training.data.sample import Sample
 from napari_cellseg.training.fit.augment import prepare, random_batch
-from napari_cellseg.training.fit.learner import foreground_overlap
+from napari_cellseg.training.fit.looking import foreground_overlap
 from napari_cellseg.training.fit.losses import total_loss
 from napari_cellseg.training.fit.schedule import scheduled_rate
 from napari_cellseg.training.fit.targets import OFFSET_SCALE, gap_map
@@ -285,6 +285,16 @@ def test_better_settings_win_the_search(tmp_path: Path) -> None:
     load_model(tmp_path / "search" / ranked[0].folder)
     with pytest.raises(CellsegError, match="holds a search already"):
         next(iter_search([blobs(1)], [blobs(2)], tmp_path / "search", params))
+
+
+def test_a_search_may_weigh_the_gaps_between_cells(tmp_path: Path) -> None:
+    params = TrainParams(
+        batch_size=1, crop=32, device="cpu", network=UNetConfig(base_channels=2, levels=1),
+        loss=LossParams(border_weight=5),
+    )  # fmt: skip
+    steps = iter_search([blobs(0)], [blobs(9)], tmp_path / "search", params, minutes=0.005, n_trials=1)
+    (trial,) = drain(steps)
+    assert trial.problem == "" and math.isfinite(trial.f1) and math.isfinite(trial.loss)
 
 
 def npz(path: Path) -> Path:

@@ -17,13 +17,10 @@ from napari_cellseg.cli import main
 from napari_cellseg.cli.train_options import kind_weights
 from napari_cellseg.imaging.errors import CellsegError
 from napari_cellseg.network.config import UNetConfig
-from napari_cellseg.training.events import EARLIER_POINTS, Earlier, Looked, earlier, event_dict
+from napari_cellseg.training.events import EARLIER_POINTS, Earlier, Looked, TrainProgress, earlier, event_dict
 from napari_cellseg.training.finetune_params import FineTuneParams
-from napari_cellseg.training.fit.finetune import iter_finetune
-from napari_cellseg.training.fit.record import TrainProgress
-from napari_cellseg.training.fit.trainer import iter_train_events
-from napari_cellseg.training.halving import first_minutes, rounds_of
-from napari_cellseg.training.params import LOSSES, LossParams, TrainParams
+from napari_cellseg.training.fit.trainer import iter_finetune, iter_train_events
+from napari_cellseg.training.params import LOSSES, LossParams, TrainParams, first_minutes, rounds_of
 from napari_cellseg.training.search import propose, tried_values, vary
 from tests.blobs import blobs
 from tests.models import make_model

@@ -11,12 +11,12 @@ import numpy as np
 
 from ..imaging.errors import OutputError
 from ..imaging.lazy_plane import LazyPlane
-from ..imaging.tiles import Region
+from ..imaging.regions import Region
 from ..imaging.write.atomic import atomic_path
 from ..imaging.write.write import table_text
 from ..imaging.write.zarr_labels import SMALLEST_LEVEL, ZarrLabels, replace_folder
 from ..instances.blocks import Owned
-from ..instances.live import at_least
+from ..instances.levels import at_least
 from ..instances.measure import measure
 from ..instances.prediction import Prediction
 from ..results.outputs import cells_table

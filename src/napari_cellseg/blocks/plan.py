@@ -15,7 +15,7 @@ from ..imaging.image import Image, as_image
 from ..imaging.memory import has_room
 from ..imaging.progress import Progress
 from ..imaging.read.finding import LABELS_ZARR_SUFFIX
-from ..imaging.tiles import Region
+from ..imaging.regions import Region
 from ..imaging.write.zarr_labels import read_zarr_metadata
 from ..network.versions import ModelVersion
 from ..segmentation.options import DEFAULT_OPTIONS, RunOptions

@@ -16,7 +16,7 @@ from ..imaging.errors import CellsegError, ImageError
 from ..imaging.lazy_plane import LazyPlane
 from ..imaging.progress import Progress
 from ..imaging.read.read import source_stamp
-from ..imaging.tiles import Region
+from ..imaging.regions import Region
 from ..imaging.write.zarr_labels import ZarrLabels
 from ..instances.blocks import Block, Owned, owned_cells, plan_blocks
 from ..instances.prediction import Prediction

@@ -32,9 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     args = build_parser().parse_args(words)
     args.command = shlex.join(["napari-cellseg", *words])
-    # It reports every oddity of a damaged file by itself; the error that follows says it once, in our words.
+    # It reports every oddity of a damaged file by itself; the error that follows reports it once.
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-    # Pillow's word about large pictures; those that are too large it refuses.
+    # Pillow's warning about large pictures; it refuses those that are too large.
     warnings.filterwarnings("ignore", "Image size .* exceeds limit")
     try:
         if getattr(args, "out", None) == "":
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"napari-cellseg: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # Whoever read our output has seen enough; the exit must not try to write the rest.
+        # The reader of the output has closed it; the exit must not try to write the rest.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:

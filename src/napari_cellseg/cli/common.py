@@ -66,7 +66,7 @@ def check_resumed(args: argparse.Namespace, may_change: Collection[str]) -> None
     changed = [name for name, v in vars(args).items() if name not in allowed and v is not None and v != []]
     if changed:
         options = ", ".join(map(option_of, changed))
-        raise CellsegError(f"A resumed run goes on as it began, so {options} can't be given. Leave it out.")
+        raise CellsegError(f"A resumed run goes on as it began, so {options} can't be given. Omit it.")
 
 
 def bar_of(total: int, unit: str) -> Any:

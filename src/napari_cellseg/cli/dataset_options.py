@@ -34,7 +34,7 @@ def add_dataset_options(sub: argparse.ArgumentParser, out: bool = True, optional
 
 
 def read_samples(args: argparse.Namespace) -> list[Sample]:
-    """Read the dataset that was asked for, or its images of some kinds; say what was left out and what is odd."""
+    """Read the dataset that was asked for, or its images of some kinds; report what was skipped and what is odd."""
     loaded = load(dataset_values(args))
     if loaded.report.odd or loaded.report.notes:
         print("\n".join(loaded.report.lines()), flush=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,10 +11,9 @@ from ..imaging.errors import CellsegError
 from ..imaging.progress import Progress, drain
 from .common import add_recipe_options, bar_of, drain_with_bar, recipe_of
 from .dataset_options import add_dataset_options, dataset_values, load, read_samples
-from .reporting import Report, StopWish, run_reported
+from .reporting import Report, StopWish, add_report_options, run_reported
 
 if TYPE_CHECKING:
-    from ..evaluation.calibration_map import CalibrationMap
     from ..evaluation.evaluate import Evaluation
     from ..network.versions import ModelVersion
     from ..segmentation.recipe import Recipe
@@ -84,28 +82,15 @@ def run_evaluate(args: argparse.Namespace) -> int:
     return 0
 
 
-def _learned_from(model: ModelVersion) -> set[str]:
-    """Names of the images that a model was trained on."""
-    names = set(map(str, model.training.get("training_images", ())))
-    if (model.training.get("data") or {}).get("size"):
-        # It saw windows of them, numbered.
-        names |= {re.sub(r"_\d+$", "", name) for name in names}
-    return names
-
-
-def _held_out(model: ModelVersion) -> set[str]:
-    """Names of the images that a model never saw: of others parts may have been held out, and parts learned from."""
-    return set(map(str, model.training.get("validation_images", ()))) - _learned_from(model)
-
-
 def _chosen(
     samples: list[Sample], args: argparse.Namespace, held_out_only: bool, recipe: Recipe, model: ModelVersion
 ) -> list[Sample]:
     """Return the images that were held out, or all, in squares where that was asked for."""
     from ..evaluation.evaluate import in_squares
+    from ..evaluation.held_out import held_out_names
 
     if held_out_only:
-        held_out = _held_out(model)
+        held_out = held_out_names(model)
         samples = [s for s in samples if s.name in held_out]
         if not samples:
             raise CellsegError(
@@ -129,8 +114,7 @@ def add_calibrate(commands: Any) -> None:
     _add_counting(sub)
     _add_squares(sub)
     sub.add_argument("--set-defaults", action="store_true", help="store what was chosen as the model's defaults")
-    sub.add_argument("--report", choices=("text", "jsonl"), default="text", help="jsonl: one JSON object per line")
-    sub.add_argument("--stop-on-eof", action="store_true", help="stop when the standard input ends")
+    add_report_options(sub, "stop")
     sub.set_defaults(run=run_calibrate)
 
 
@@ -140,8 +124,9 @@ def run_calibrate(args: argparse.Namespace) -> int:
 
 
 def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
-    from ..evaluation.calibration_map import iter_calibration_map, store_calibration
-    from ..evaluation.evaluate import as_default, iter_predict_samples, score
+    from ..evaluation.calibration_map import store_calibration
+    from ..evaluation.held_out import held_out_names, learned_from
+    from ..evaluation.make_version import iter_calibrated
     from ..reports.metrics_report import write_report
 
     recipe, options = recipe_of(args)
@@ -150,27 +135,21 @@ def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
         _check_settable(args, model)
     loaded = load(dataset_values(args))
     if loaded.report.odd or loaded.report.notes:
-        report.say({"event": "note", "text": "\n".join(loaded.report.lines())})
+        report.send({"event": "note", "text": "\n".join(loaded.report.lines())})
     samples = list(loaded.samples)
-    held_out, learned = _held_out(model), _learned_from(model)
+    held_out, learned = held_out_names(model), learned_from(model)
     only_held_out = args.only == "validation" or (args.only is None and any(s.name in held_out for s in samples))
     flatters = not only_held_out and any(s.name in learned for s in samples)
     if flatters:
-        text = "Some of these images were learned from: the figures flatter. --only validation leaves them out."
-        report.say({"event": "note", "text": text, "learned_from": True})
+        text = "Some of these images were learned from: the figures flatter. --only validation skips them."
+        report.send({"event": "note", "text": text, "learned_from": True})
     samples = _chosen(samples, args, only_held_out, recipe, model)
-    predicted: list[Segmented] = _drain(
-        "predicting", iter_predict_samples(samples, recipe, options.device), report, wish
-    )
-    steps = iter_calibration_map(samples, predicted, args.goal, args.counting)
-    found: CalibrationMap = _drain("calibrating", steps, report, wish)
+    found, measured = _drain(iter_calibrated(samples, recipe, args.goal, args.counting, options.device), report, wish)
     out = Path(args.out)
     path = found.write(out)
-    chosen = as_default(predicted, found.threshold, found.min_size)
-    evaluation = score(samples, chosen, counting=args.counting)
-    page = write_report(out, evaluation, samples, chosen, calibration=found)
+    page = write_report(out, measured.evaluation, samples, measured.predicted, calibration=found)
     lines = [
-        *evaluation_lines(evaluation),
+        *evaluation_lines(measured.evaluation),
         f"{found.figure} on {len(samples)} images, {found.n_cells} cells",
         f"  before  threshold {found.before[0]:g}, {found.before[1]} px: {found.before[2]:.3f}",
         f"  chosen  threshold {found.threshold:g}, {found.min_size} px: {found.value:.3f}",
@@ -179,7 +158,7 @@ def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
         store_calibration(found, model)
         lines.append(f"these are now the defaults of {model.name}; labels that it made before stay as they are")
     lines.append(f"heat map in {page}")
-    report.say(
+    report.send(
         {
             "event": "done",
             "file": str(path),
@@ -192,11 +171,11 @@ def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     return 0
 
 
-def _drain(verb: str, steps: Generator[Progress, None, Result], report: Report, wish: StopWish) -> Result:
-    """Drain a generator; tell how far it is, and stop where that is wished for."""
+def _drain(steps: Generator[Progress, None, Result], report: Report, wish: StopWish) -> Result:
+    """Drain a generator; report how far it is, and stop where that is wished for."""
 
     def hear(progress: Progress) -> None:
-        report.say({"event": "progress", "done": progress.done, "total": progress.total, "message": verb})
+        report.send({"event": "progress", "done": progress.done, "total": progress.total, "message": progress.message})
         if wish.given() or report.unheard:
             steps.close()
             raise CellsegError("Calibration was stopped. Nothing was changed.")
@@ -205,14 +184,14 @@ def _drain(verb: str, steps: Generator[Progress, None, Result], report: Report, 
 
 
 class CalibrationText(Report):
-    """Lines and progress bars for a person."""
+    """Lines of text and progress bars."""
 
     def __init__(self) -> None:
         self._bar: Any = None
         self._verb = ""
 
-    def say(self, event: dict[str, Any]) -> None:
-        """Tell one event."""
+    def send(self, event: dict[str, Any]) -> None:
+        """Report one event."""
         if event["event"] == "progress":
             if event["message"] != self._verb:
                 self._close()
@@ -233,13 +212,13 @@ class CalibrationText(Report):
 def _check_settable(args: argparse.Namespace, model: ModelVersion) -> None:
     if model.bundled:
         raise CellsegError(
-            f"{model.name} came with the package and is not changed. Make a copy of your own, "
+            f"{model.name} came with the package and cannot be changed. Make a copy of your own, "
             f"napari-cellseg models NEW_NAME --import {model.path}, and calibrate that with --model NEW_NAME."
         )
     if args.counting != "cells":
         raise CellsegError(
             "A model's defaults are those of cells that are split; what suits components does not suit them. "
-            "Leave out --counting or --set-defaults."
+            "Omit --counting or --set-defaults."
         )
 
 

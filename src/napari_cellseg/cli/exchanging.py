@@ -35,7 +35,9 @@ def run_models(args: argparse.Namespace) -> int:
     if args.source:
         return _import(args)
     if args.architecture or args.normalisation:
-        raise CellsegError("--architecture and --normalisation say something about a model to --import. Name its file.")
+        raise CellsegError(
+            "--architecture and --normalisation describe a model to --import. Name its file with --import."
+        )
     return _show(args.name) if args.name else _list()
 
 
@@ -86,7 +88,7 @@ def add_export(commands: Any) -> None:
     sub.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="kind of package (default bioimageio)")
     sub.add_argument("--author", action="append", default=[], metavar="NAME", help="who made the model (repeatable)")
     sub.add_argument("--license", default="", metavar="ID", help="what others may do with it, such as CC-BY-4.0")
-    sub.add_argument("--name", default="", help="name that people see; default: the model's")
+    sub.add_argument("--name", default="", help="name to show; default: the model's")
     sub.add_argument("--description", default="", metavar="TEXT", help="one sentence; default: the model's")
     sub.set_defaults(run=run_export)
 

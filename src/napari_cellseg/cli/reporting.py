@@ -1,4 +1,4 @@
-"""How a long command says what it does, line by line or in words, and hears that it should stop."""
+"""How a long command reports what it does, in text or as JSON lines, and notices that it should stop."""
 
 from __future__ import annotations
 
@@ -11,24 +11,23 @@ import sys
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Generator
 from typing import Any
 
-import numpy as np
-
 from ..imaging.errors import CellsegError
+from ..imaging.progress import drain
+from ..imaging.write.jsonable import jsonable
 
 STEPS_PER_SECOND = 5
 
 
 class StopWish:
-    """Whether somebody wants the run to end: the input ended, or the system asked.
+    """Whether the run should end: its input ended, or the system sent a signal.
 
     Parameters
     ----------
     on_eof : bool
-        Whether the end of the input is such a wish.
+        Whether the end of the input ends the run.
     """
 
     def __init__(self, on_eof: bool) -> None:
@@ -45,7 +44,7 @@ class StopWish:
         return self._given.is_set()
 
     def at_once(self) -> bool:
-        """Whether to leave out the comparison too."""
+        """Whether to skip the comparison too."""
         return self._at_once.is_set()
 
     def give(self) -> None:
@@ -53,7 +52,7 @@ class StopWish:
         self._given.set()
 
     def forget(self) -> None:
-        """Hear the system's signals no more."""
+        """Restore the signal handlers that were there before."""
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
@@ -76,14 +75,20 @@ class StopWish:
         self._given.set()
 
 
+def add_report_options(sub: argparse.ArgumentParser, on_eof: str) -> None:
+    """Add how a long command reports and when it stops; `on_eof`: what it does when its input ends."""
+    sub.add_argument("--report", choices=("text", "jsonl"), default="text", help="jsonl: one JSON object per line")
+    sub.add_argument("--stop-on-eof", action="store_true", help=f"{on_eof} when the input ends")
+
+
 class Report(ABC):
     """Where events go."""
 
     unheard = False
 
     @abstractmethod
-    def say(self, event: dict[str, Any]) -> None:
-        """Tell one event."""
+    def send(self, event: dict[str, Any]) -> None:
+        """Report one event."""
 
 
 def run_reported(
@@ -91,14 +96,14 @@ def run_reported(
     text: Callable[[], Report],
     run: Callable[[argparse.Namespace, Report, StopWish], int],
 ) -> int:
-    """Run a long command with a report as it was asked for, which also tells what went wrong; return its status.
+    """Run a long command with the report that was asked for, errors included; return its exit status.
 
     Parameters
     ----------
     args : argparse.Namespace
         With ``report`` (``'text'`` or ``'jsonl'``) and ``stop_on_eof``.
     text : callable
-        Makes the report for a person.
+        Makes the report in text.
     run : callable
         The command itself.
     """
@@ -109,10 +114,47 @@ def run_reported(
     except CellsegError as error:
         if args.report != "jsonl":
             raise
-        report.say({"event": "error", "message": str(error)})
+        report.send({"event": "error", "message": str(error)})
         return 1
     finally:
         wish.forget()
+
+
+def send_all(
+    steps: Generator[Any, None, Any],
+    report: Report,
+    wish: StopWish,
+    send: Callable[[Report, Any], None] | None = None,
+) -> Any:
+    """Drain a generator of events, report them, and return its result.
+
+    Parameters
+    ----------
+    steps : generator
+    report : Report
+    wish : StopWish
+        Given when the report is not read any more.
+    send : callable, optional
+        Reports one event; see :func:`send_event`.
+    """
+
+    def hear(event: Any) -> None:
+        (send or send_event)(report, event)
+        if report.unheard:
+            wish.give()
+
+    return drain(steps, hear)
+
+
+def send_event(report: Report, event: Any) -> None:
+    """Report an event of a training, or a comparison."""
+    from ..evaluation.compare import Comparison
+    from ..training.events import event_dict
+
+    if isinstance(event, Comparison):
+        report.send({"event": "comparison", **event.to_dict()})
+    else:
+        report.send(event_dict(event))
 
 
 class JsonReport(Report):
@@ -121,7 +163,7 @@ class JsonReport(Report):
     def __init__(self) -> None:
         self._last_step = -math.inf
 
-    def say(self, event: dict[str, Any]) -> None:
+    def send(self, event: dict[str, Any]) -> None:
         if event["event"] in ("step", "progress"):
             whole = event.get("total", 1) or math.inf
             if time.monotonic() - self._last_step < 1 / STEPS_PER_SECOND and event["done"] < whole:
@@ -130,22 +172,22 @@ class JsonReport(Report):
         if self.unheard:
             return
         try:
-            print(json.dumps(_plain(event), allow_nan=False), flush=True)
+            print(json.dumps(jsonable(event), allow_nan=False), flush=True)
         except BrokenPipeError:
-            # Whoever listened is gone: what was learned is kept all the same.
+            # The reader is gone: what was learned is kept all the same.
             self.unheard = True
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class TextReport(Report):
-    """Lines and a progress bar for a person."""
+    """Lines of text and a progress bar."""
 
     def __init__(self) -> None:
         from .common import bar_of
 
         self._bar = bar_of(1000, "per mille")
 
-    def say(self, event: dict[str, Any]) -> None:
+    def send(self, event: dict[str, Any]) -> None:
         kind = event["event"]
         if kind == "step":
             self._bar.update(round(1000 * event["done"]) - self._bar.n)
@@ -192,15 +234,3 @@ def _comparison_lines(event: dict[str, Any]) -> str:
             lines.append(f"{part.replace('_', ' ') + ' ' + title:22}{figures}")
     verdict = "The new version is not worse." if event["not_worse"] else "The new version is worse:"
     return "\n".join([*lines, verdict, *event["reasons"]])
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, Path) else value

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from ..imaging.errors import CellsegError
 from .common import bar_of
 from .dataset_options import add_dataset_options, dataset_values
-from .reporting import Report, StopWish, run_reported
+from .reporting import Report, StopWish, add_report_options, run_reported
 from .train_options import add_train_options, train_params
-from .training import TrainText, add_data_choices, parent_of, read_parts
+from .training import TrainText, add_data_choices, parent_model, read_parts
 
 if TYPE_CHECKING:
     from ..training.events import Event
@@ -28,14 +28,13 @@ def add_search(commands: Any) -> None:
     sub.add_argument("--parent", metavar="MODEL", help="start from this model's weights")
     add_data_choices(sub)
     sub.add_argument("--kind-weight", action="append", default=[], metavar="KIND=W", help="how often a kind is drawn")
-    sub.add_argument("--report", choices=("text", "jsonl"), default="text", help="jsonl: one JSON object per line")
-    sub.add_argument("--stop-on-eof", action="store_true", help="stop, and keep the ranking, when the input ends")
+    add_report_options(sub, "stop, and keep the ranking,")
     add_train_options(sub)
     sub.set_defaults(run=run_search, minutes=20.0, resume=False)
 
 
 def run_search(args: argparse.Namespace) -> int:
-    """``napari-cellseg search``: train a few times, tell a ranked table, leave search.json."""
+    """``napari-cellseg search``: train a few times, report a ranked table, write search.json."""
     return run_reported(args, SearchText, _run)
 
 
@@ -43,7 +42,7 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     from ..training.search import SEARCH_FILE, iter_search
 
     params = train_params(args)
-    parent = parent_of(args, report)
+    parent = parent_model(args, report)
     data = {**dataset_values(args), "size": args.size, "fit": args.fit or "crop"}
     training, validation, _ = read_parts(args, data, params.seed, report)
     if not args.trials > 0:
@@ -52,7 +51,7 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
         training, validation, args.out, params, parent, minutes=args.minutes, n_trials=args.trials, stop=wish.given
     )
     ranked = _drain(steps, params, args.trials, report, wish)
-    report.say(
+    report.send(
         {
             "event": "done",
             "ranking": [trial.number for trial in ranked],
@@ -69,14 +68,14 @@ def _drain(
     steps: Generator[Event | Trial, None, list[Trial]], params: TrainParams, n_trials: int, report: Report,
     wish: StopWish,
 ) -> list[Trial]:  # fmt: skip
-    """Tell what a search says; return its ranking."""
+    """Report the events of a search; return its ranking."""
     from ..training.events import Note, TrainProgress
-    from ..training.halving import rounds_of
+    from ..training.params import rounds_of
     from ..training.search import Trial, ranking, tried_values, vary
 
     done: list[Trial] = []
     n_total = sum(rounds_of(n_trials))
-    report.say({"event": "search", "trials": n_trials, "trainings": n_total})
+    report.send({"event": "search", "trials": n_trials, "trainings": n_total})
     while True:
         try:
             event = next(steps)
@@ -85,12 +84,12 @@ def _drain(
             return ranked
         if isinstance(event, TrainProgress):
             part = round(1000 * (len(done) + event.done))
-            report.say({"event": "progress", "done": part, "total": 1000 * n_total})
+            report.send({"event": "progress", "done": part, "total": 1000 * n_total})
         elif isinstance(event, Note):
-            report.say({"event": "note", "text": event.text})
+            report.send({"event": "note", "text": event.text})
         elif isinstance(event, Trial):
             done.append(event)
-            report.say(
+            report.send(
                 {
                     "event": "trial",
                     **asdict(event),
@@ -106,10 +105,10 @@ def _drain(
 
 
 class SearchText(TrainText):
-    """Lines and a progress bar for a person."""
+    """Lines of text and a progress bar."""
 
-    def say(self, event: dict[str, Any]) -> None:
-        """Tell one event."""
+    def send(self, event: dict[str, Any]) -> None:
+        """Report one event."""
         kind = event["event"]
         if kind == "search":
             self._bar = bar_of(1000 * event["trainings"], "per mille")
@@ -123,7 +122,7 @@ class SearchText(TrainText):
             print(f"ranking in {event['file']}; the best version in {event['best']}"
                   if event["best"] else "no trial came to its end")  # fmt: skip
         else:
-            super().say(event)
+            super().send(event)
 
 
 def changes(trial: Trial) -> str:

@@ -1,4 +1,4 @@
-"""The command ``segment``: images or folders of images, in words for a person or line by line for a program."""
+"""The command ``segment``: images or folders of images, reported in text, or as JSON lines for a program."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def add_segment(commands: Any) -> None:
     sub.add_argument("--no-subfolders", action="store_true", help="do not look in the folders of a folder")
     sub.add_argument("--files-from", metavar="JSON", help="file with a list of images, or of [image, name]")
     sub.add_argument("--resume", action="store_true", help="skip what was done before with the same recipe")
-    sub.add_argument("--overwrite", action="store_true", help="also replace label files that a person made")
+    sub.add_argument("--overwrite", action="store_true", help="also replace label files that were edited manually")
     sub.add_argument("--scheduler", metavar="ADDRESS", help="let a Dask cluster do it, such as tcp://node1:8786")
     sub.add_argument("--html", action="store_true", help="also write report.html: pictures, counts, what stands out")
     sub.add_argument("--report", choices=("text", "jsonl"), default="text", help="jsonl: one JSON object per line")
@@ -80,7 +80,7 @@ def run_segment(args: argparse.Namespace) -> int:
     """``napari-cellseg segment``: 1 if any image failed, after doing the others; 0 also when it was stopped."""
     if args.report == "text" and not args.stop_on_eof:
         with _Words(args.out) as words:
-            return _run(args, words.say, None)
+            return _run(args, words.send, None)
     report, wish = JsonReport(), StopWish(args.stop_on_eof)
 
     def stop() -> bool:
@@ -89,12 +89,12 @@ def run_segment(args: argparse.Namespace) -> int:
     try:
         if args.report == "text":
             with _Words(args.out) as words:
-                return _run(args, words.say, stop)
-        return _run(args, lambda event: report.say(_as_dict(event, args.out)), stop)
+                return _run(args, words.send, stop)
+        return _run(args, lambda event: report.send(_as_dict(event, args.out)), stop)
     except CellsegError as error:
         if args.report == "text":
             raise
-        report.say({"event": "error", "message": str(error)})
+        report.send({"event": "error", "message": str(error)})
         return 1
     finally:
         wish.forget()
@@ -128,7 +128,7 @@ def _files(args: argparse.Namespace) -> list[tuple[Path, str]]:
     folders = [path for path in args.input if Path(path).is_dir() and not is_zarr(Path(path))]
     if args.pattern is not None and not folders and all(Path(path).exists() for path in args.input):
         raise CellsegError(
-            f"--pattern {args.pattern} chooses images of a folder, and no folder was given. Give one, or leave it out."
+            f"--pattern {args.pattern} chooses images of a folder, and no folder was given. Give one, or omit it."
         )
     if not args.files_from:
         if not args.input:
@@ -166,8 +166,8 @@ def _recipe(args: argparse.Namespace) -> tuple[Recipe, RunOptions]:
     recipe, options = recipe_of(args)
     if args.link_iou is not None and recipe.link == "none":
         raise CellsegError(
-            "--link-iou says from which overlap on cells are linked, and nothing is linked. Give --link z or --link t "
-            "too, or leave it out."
+            "--link-iou sets the overlap from which cells are linked, but nothing is linked. Give --link z or --link t "
+            "too, or omit it."
         )
     if args.percentiles:
         recipe = replace(recipe, normalizer=NormalizerParams(*args.percentiles))
@@ -191,7 +191,7 @@ def _as_dict(event: BatchEvent | BatchSummary, out: str) -> dict[str, Any]:
 
 
 class _Words:
-    """Lines and a progress bar for a person."""
+    """Lines of text and a progress bar."""
 
     def __init__(self, out: str) -> None:
         self._out = out
@@ -204,8 +204,8 @@ class _Words:
     def __exit__(self, *_: object) -> None:
         self._bar.close()
 
-    def say(self, event: Any) -> None:
-        """Tell one event."""
+    def send(self, event: Any) -> None:
+        """Report one event."""
         from ..batch import events
 
         bar = self._bar
@@ -231,13 +231,13 @@ class _Words:
         if row.error:
             self._bar.write(f"{row.title}: {row.error}", file=sys.stderr)
         else:
-            how = {"skipped": " (done before)", "kept": " (corrected by a person, left as it is)"}.get(row.state, "")
+            how = {"skipped": " (done before)", "kept": " (edited manually, left as it is)"}.get(row.state, "")
             self._bar.write(f"{row.title}: {row.count} cells{how}")
 
     def _end(self, summary: BatchSummary) -> None:
         n_good = summary.n_done + summary.n_skipped + summary.n_kept
         parts = [f"{n_good} of {n_good + summary.n_failed} images", f"{summary.n_cells} cells"]
         parts += [f"{summary.n_skipped} done before"] if summary.n_skipped else []
-        parts += [f"{summary.n_kept} corrected by a person and left as they are"] if summary.n_kept else []
+        parts += [f"{summary.n_kept} edited manually and left as they are"] if summary.n_kept else []
         stopped = "stopped; " if summary.stopped else ""
         print(f"{stopped}{', '.join(parts)}; results in {self._out}")

@@ -26,7 +26,7 @@ def add_kinds(commands: Any) -> None:
     sub.add_argument("--seed", type=int, default=0, help="of k-means (default 0)")
     sub.add_argument("--out", metavar="CSV", help="table to write, for --groups of train and evaluate; edit it freely")
     sub.add_argument("--html", metavar="FILE", help="page with the images of each kind")
-    sub.add_argument("--groups", metavar="CSV", help="kinds that a person gave, to compare with; default: groups.csv")
+    sub.add_argument("--groups", metavar="CSV", help="manually assigned kinds to compare with; default: groups.csv")
     sub.add_argument(
         "--remember", metavar="MODEL",
         help="write into this model what the images look like that it was trained on, so that it warns of others",
@@ -58,7 +58,7 @@ def run_kinds(args: argparse.Namespace) -> int:
             print(f"  {row:22}" + ", ".join(f"{name} {n}" for name, n in counts.items() if n))
     if args.out:
         if given is not None and given.resolve() == Path(args.out).resolve():
-            raise CellsegError(f"{args.out} holds kinds that a person gave and is not overwritten. Give another name.")
+            raise CellsegError(f"{args.out} holds manually assigned kinds and is not overwritten. Give another name.")
         kinds.write(args.out)
         print(f"table in {args.out}")
     if args.html:

@@ -61,10 +61,11 @@ def add_train_options(sub: argparse.ArgumentParser) -> None:
 def _add_settings(group: Any, cls: type, leave_out: Sequence[str] = (), names: Mapping[str, str] | None = None) -> None:
     for entry in fields(cls):
         if entry.metadata and entry.name not in leave_out:
-            _add_setting(group, entry, (names or {}).get(entry.name, entry.name))
+            add_setting(group, entry, (names or {}).get(entry.name, entry.name))
 
 
-def _add_setting(group: Any, entry: Field[Any], name: str) -> None:
+def add_setting(group: Any, entry: Field[Any], name: str) -> None:
+    """Add a setting as an option that is called `name`, from its own help, choices and type."""
     kind, meta = kind_of(entry), entry.metadata
     default: Any = entry.default
     shown = "{:g} {:g}".format(*default) if kind is tuple else default
@@ -94,7 +95,7 @@ def train_params(args: argparse.Namespace) -> TrainParams:
         If two of them contradict each other, or one is out of its range.
     """
     if args.steps is not None and args.epochs is not None:
-        raise CellsegError("--steps and --epochs both say how long to train. Give one of them.")
+        raise CellsegError("--steps and --epochs both set how long to train. Give one of them.")
     # `bce` and `dice` are weights that the name of a loss stands for.
     loss = {k: v for k, v in given_settings(args, LossParams, LOSS_NAMES).items() if k not in ("bce", "dice")}
     normalizer = {name: getattr(args, f"{name}_percentile") for name in PERCENTILES} | {"method": args.normalization}

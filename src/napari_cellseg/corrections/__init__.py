@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..imaging.tiles import Region
+from ..imaging.regions import Region
 from .claims import Corrections
 from .corrected import CorrectedInstances
 from .run_lengths import Cell, Patch

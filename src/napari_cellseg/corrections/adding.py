@@ -1,33 +1,32 @@
-"""Propose a cell around a click from what the prediction says there."""
+"""Propose a cell around a click from the prediction."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-from scipy import ndimage as ndi
+import scipy
 
-from ..imaging.tiles import Region
-from ..instances.live import N_LEVELS, quantize, threshold_level
+from ..imaging.regions import Region, grown, mask_of_pixels
+from ..instances.levels import N_LEVELS, quantize, threshold_level
 from .patching import EditError
-from .run_lengths import box_of_pixels, grown
 from .view import CellView
 
 _LEAST_AREA = 4  # pixels
-_STEP = 8  # levels up and down over which an area is to stay the same
-_RADIUS = 8.0  # pixels, where no cell says how large cells are
-_SMALLEST, _LARGEST = 0.15, 4.0  # of the median area: what else is no cell
-_RELATIVE = 0.5  # of the probability at the click belongs to its cell
+_STEP = 8  # levels up and down over which an area should stay the same
+_RADIUS = 8.0  # pixels, if no cell is shown to take the size from
+_SMALLEST, _LARGEST = 0.15, 4.0  # of the median area: anything else is not a cell
+_RELATIVE = 0.5  # of the probability at the click: pixels above it belong to its cell
 
 
 def proposed_cell(
     view: CellView, row: int, column: int, probability: np.ndarray | None = None
 ) -> tuple[Region, np.ndarray, int]:
-    """Pixels of a cell at a click where none is shown; never pixels of a cell that is.
+    """Return the pixels of a cell at a click where none is shown; pixels of shown cells are never included.
 
-    A basin that no cell shows of is taken at its most stable lower threshold: the one around which its area changes
-    least (after Matas et al., Robust wide-baseline stereo from maximally stable extremal regions, 2004). Else the
-    region around the click of at least half its probability; else a disc as large as the median cell.
+    A basin that is not shown is taken at its most stable lower threshold: the one around which its area changes least
+    (after Matas et al., Robust wide-baseline stereo from maximally stable extremal regions, 2004). Otherwise it is the
+    region around the click of at least half its probability, or a disc as large as the median cell.
 
     Returns
     -------
@@ -35,7 +34,7 @@ def proposed_cell(
     mask : numpy.ndarray
         Bool, of the region's shape.
     basin : int
-        The automatic cell that it is, or 0.
+        Id of the automatic cell, or 0.
 
     Raises
     ------
@@ -59,7 +58,7 @@ def proposed_cell(
     if here >= threshold_level(0.05):
         mask = _around(room & (levels >= max(1, math.ceil(_RELATIVE * here))), click)
         if _SMALLEST <= np.count_nonzero(mask) / (math.pi * radius**2) <= _LARGEST and not _cut_off(mask, region, view):
-            return region, ndi.binary_fill_holes(mask) & room, 0
+            return region, scipy.ndimage.binary_fill_holes(mask) & room, 0
     y, x = np.ogrid[: room.shape[0], : room.shape[1]]
     mask = _around(room & ((y - click[0]) ** 2 + (x - click[1]) ** 2 <= radius**2), click)
     if np.count_nonzero(mask) < _LEAST_AREA:
@@ -68,7 +67,7 @@ def proposed_cell(
 
 
 def _stable(view: CellView, basin: int, row: int, column: int) -> tuple[Region, np.ndarray]:
-    """Unshown pixels of a basin that hang together with the click, at its most stable threshold."""
+    """Hidden pixels of a basin that are connected to the click, at its most stable threshold."""
     instances = view.corrected.instances
     areas = instances.areas_by_level(np.array([basin]))[:, 0].astype(np.float64)
     highest = int(instances.levels[row, column])
@@ -78,22 +77,19 @@ def _stable(view: CellView, basin: int, row: int, column: int) -> tuple[Region, 
     level = wanted[np.argmin(change / np.maximum(areas[wanted], 1))]
     rows, columns = instances.pixels_of(basin)
     inside = instances.levels[rows, columns] >= level
-    rows, columns = rows[inside], columns[inside]
-    region = box_of_pixels(rows, columns)
-    mask = np.zeros((region[0].stop - region[0].start, region[1].stop - region[1].start), dtype=bool)
-    mask[rows - region[0].start, columns - region[1].start] = True
+    region, mask = mask_of_pixels(rows[inside], columns[inside])
     mask &= view.labels(region) == 0
     return region, _around(mask, (row - region[0].start, column - region[1].start))
 
 
 def _around(mask: np.ndarray, click: tuple[int, int]) -> np.ndarray:
-    """Part of a mask that hangs together with a pixel."""
-    parts, _n = ndi.label(mask)
+    """Part of a mask that is connected to a pixel."""
+    parts, _n = scipy.ndimage.label(mask)
     return (parts == parts[click]) & mask
 
 
 def _cut_off(mask: np.ndarray, region: Region, view: CellView) -> bool:
-    """Whether a mask goes on beyond the region that it was looked for in."""
+    """Whether a mask continues beyond the region that was searched."""
     rows, columns = region
     return bool(
         (rows.start > 0 and mask[0].any())

@@ -1,4 +1,4 @@
-"""What can be measured about how sure a predicted cell is, one number per cell; `doubt` weighs them."""
+"""Measures of how certain a predicted cell is, one number per cell; `doubt` weighs them."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def cell_parts(
     Parameters
     ----------
     instances : Instances
-        Level tables: areas of every basin at any threshold.
+        Areas of every basin at any threshold.
     prediction : Prediction
     params : SplitParams, optional
         How `instances` was split.
     threshold, min_size
-        Of the sliders.
+        Values of the sliders.
     labels : numpy.ndarray
         Whole numbers (Y, X), as shown; may hold other ids too, which count as neighbours.
     ids : numpy.ndarray
@@ -184,7 +184,7 @@ def _from_pixels(prediction: Prediction, labels: np.ndarray, ids: np.ndarray) ->
 def _from_splits(
     prediction: Prediction, params: SplitParams, labels: np.ndarray, ids: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """How a cell fares when the dip that makes two cells of one may be shallower, or must be deeper."""
+    """Compare a cell with the basins at smaller and larger prominences."""
     p = params.prominence
     steps = (p / 4, p / 2, min(2 * p, 1.0), min(4 * p, 1.0))
     basins = split_at(prediction.probability, prediction.distance, params, steps)

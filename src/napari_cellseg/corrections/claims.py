@@ -1,7 +1,7 @@
-"""What a person did to the cells of one image, step by step; nothing else ever changes it.
+"""The manual edits of one image's cells, step by step; nothing else ever changes them.
 
-Every pixel that a person decided on is *claimed*: it belongs to a cell of the person's, or was erased from one. No
-slider, prediction or model is known here, so none can alter a claim. One edit is one `Patch` and one undo step.
+Every pixel that the user decided on is *claimed*: it belongs to an edited cell, or was erased from one. No slider,
+prediction or model is known here, so none can alter a claim. One edit is one `Patch` and one undo step.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from weakref import WeakSet
 
 import numpy as np
 
-from ..imaging.tiles import Region
+from ..imaging.regions import Region, is_empty, plain_region, union, whole
 from ..instances.measure import number_ids
-from .run_lengths import Cell, Patch, Runs, is_empty, plain_region, union, whole
+from .run_lengths import Cell, Patch, Runs
 
 ERASED = "erased"
-TILE = 256  # pixels: claims are looked for only in the tiles that have had some
+TILE = 256  # pixels: only tiles that ever held claims are searched
 
 
 class Watcher(Protocol):
-    """What is told of every change, while the lock is held."""
+    """Receives every change, while the lock is held."""
 
     def on_claims(self, region: Region, claims: np.ndarray, footprint: np.ndarray) -> None:
-        """Claims and footprint of a region have changed; given are those of before."""
+        """Called when a region has changed, with its claims and footprint before the change."""
 
 
 @dataclass
 class _Tally:
-    """Pixels of a cell of the person's, kept up to date with every patch."""
+    """Pixels of an edited cell, kept up to date with every patch."""
 
     area: int = 0
     sum_y: int = 0
@@ -60,7 +60,7 @@ class Corrections:
         self.last_region: Region = (slice(0, 0), slice(0, 0))
         self.lock = threading.RLock()
         self.renamed: dict[int, int] = {}
-        # Zeros that nobody wrote to take no memory.
+        # Zeros that were never written take no memory.
         self._claims = np.zeros(self.shape, dtype=np.int32)
         self._cores = np.zeros(self.shape, dtype=np.uint16)
         self._marks: np.ndarray | None = None
@@ -71,43 +71,43 @@ class Corrections:
         self._areas: tuple[np.ndarray, np.ndarray] | None = None
         self._reserved: set[int] = set()
         self._top_id = 0
-        self._done: list[tuple[Patch, Patch]] = []  # what was before, what came
+        self._done: list[tuple[Patch, Patch]] = []  # (reverting patch, applied patch)
         self._undone: list[tuple[Patch, Patch]] = []
         self._watchers: WeakSet[Watcher] = WeakSet()
 
     @property
     def owned_ids(self) -> np.ndarray:
-        """Ids of the person's cells, rising, int64."""
+        """Ids of the edited cells, ascending, int64."""
         with self.lock:
             return np.array(sorted(id_ for id_, cell in self._cells.items() if cell.how != ERASED), dtype=np.int64)
 
     @property
     def erased_ids(self) -> np.ndarray:
-        """Ids of the cells that the person erased altogether, rising, int64."""
+        """Ids of the cells that the user erased completely, ascending, int64."""
         with self.lock:
             return np.array(sorted(id_ for id_, cell in self._cells.items() if cell.how == ERASED), dtype=np.int64)
 
     @property
     def n_changed(self) -> int:
-        """Number of cells that are the person's."""
+        """Number of edited cells, without erased ones."""
         with self.lock:
             return sum(cell.how != ERASED for cell in self._cells.values())
 
     @property
     def n_erased(self) -> int:
-        """Number of cells that the person erased."""
+        """Number of cells that the user erased."""
         with self.lock:
             return sum(cell.how == ERASED for cell in self._cells.values())
 
     @property
     def taken_ids(self) -> frozenset[int]:
-        """Ids that undo, redo or the cells themselves may show: no automatic cell of a new prediction gets one."""
+        """Ids that the cells use now or may use again after undo or redo; automatic cells never get one of them."""
         with self.lock:
             return frozenset(self._reserved)
 
     @property
     def top_id(self) -> int:
-        """Highest id that a cell of the person's ever had here; 0 without any."""
+        """Highest id that an edited cell ever had here; 0 if there was none."""
         return self._top_id
 
     @property
@@ -116,25 +116,25 @@ class Corrections:
         return self._marks is not None
 
     def __contains__(self, id_: object) -> bool:
-        """Whether an id is that of a cell of the person's, erased ones included."""
+        """Whether an id belongs to an edited or erased cell."""
         return id_ in self._cells
 
     def cell(self, id_: int) -> Cell | None:
-        """Entry of a cell of the person's, erased ones included."""
+        """Entry of an edited or erased cell; None for any other."""
         return self._cells.get(id_)
 
     def how(self, id_: int) -> str:
-        """What the person did last to a cell, such as "drawn"; empty where the cell is not the person's."""
+        """Last edit of a cell, such as "drawn"; empty for a cell that was not edited."""
         cell = self._cells.get(id_)
         return "" if cell is None or cell.how == ERASED else cell.how
 
     def area(self, id_: int) -> int:
-        """Pixels of a cell of the person's; 0 for any other."""
+        """Pixels of an edited cell; 0 for any other."""
         tally = self._tallies.get(id_)
         return 0 if tally is None else tally.area
 
     def areas(self) -> tuple[np.ndarray, np.ndarray]:
-        """Ids of the person's cells, rising, and their areas in pixels; int64 both."""
+        """Ids of the edited cells, ascending, and their areas in pixels; both int64."""
         with self.lock:
             if self._areas is None:
                 ids = self.owned_ids
@@ -142,20 +142,20 @@ class Corrections:
             return self._areas
 
     def centroid(self, id_: int) -> tuple[float, float]:
-        """Centre (Y, X) in pixels of a cell of the person's; NaN for any other."""
+        """Centre (Y, X) in pixels of an edited cell; NaN for any other."""
         tally = self._tallies.get(id_)
         if tally is None or tally.area == 0:
             return float("nan"), float("nan")
         return tally.sum_y / tally.area, tally.sum_x / tally.area
 
     def box(self, id_: int) -> Region | None:
-        """Region that holds all pixels claimed for a cell or erased from it; may be larger. None without any."""
+        """Region that holds all pixels claimed for a cell or erased from it; may be larger. None if there are none."""
         return self._boxes.get(id_)
 
     def claims(self, region: Region | None = None) -> np.ndarray:
         """Claims of a region, int32, not to be written to.
 
-        0: free, automatic cells show. Above 0: id of the person's cell. Below 0: erased, minus the id of the cell
+        0: free, automatic cells show. Above 0: id of the edited cell. Below 0: erased, minus the id of the cell
         that it was erased from.
         """
         view = self._claims[plain_region(region, self.shape)]
@@ -163,7 +163,7 @@ class Corrections:
         return view
 
     def marks(self, region: Region | None = None) -> np.ndarray:
-        """Reviewed marks of a region, uint8: 1 where the person marked it."""
+        """Reviewed marks of a region, uint8: 1 where the user marked it."""
         part = plain_region(region, self.shape)
         if self._marks is None:
             return np.zeros(self._claims[part].shape, dtype=np.uint8)
@@ -188,31 +188,31 @@ class Corrections:
             )
 
     def watch(self, watcher: Watcher) -> None:
-        """Tell someone of every change from now on, for as long as they live."""
+        """Call a watcher at every change from now on, for as long as it exists."""
         self._watchers.add(watcher)
 
     @property
     def can_undo(self) -> bool:
-        """Whether there is a step to take back."""
+        """Whether there is a step to undo."""
         return bool(self._done)
 
     @property
     def can_redo(self) -> bool:
-        """Whether a step was taken back and nothing was done since."""
+        """Whether there is a step to redo."""
         return bool(self._undone)
 
     @property
     def undo_name(self) -> str:
-        """What `undo` would take back, in a word."""
+        """Name of the step that `undo` reverts."""
         return self._done[-1][1].name if self._done else ""
 
     @property
     def redo_name(self) -> str:
-        """What `redo` would do again, in a word."""
+        """Name of the step that `redo` repeats."""
         return self._undone[-1][1].name if self._undone else ""
 
     def apply(self, patch: Patch) -> Region:
-        """Take an edit in, as one undo step; return the region that it touched."""
+        """Apply an edit as one undo step; return the region that it touched."""
         with self.lock:
             self._done.append((self._as_now(patch), patch))
             self._undone.clear()
@@ -220,7 +220,7 @@ class Corrections:
             return self._set(patch)
 
     def undo(self) -> Region | None:
-        """Take the last step back; return the region that it touched, or None without one."""
+        """Revert the last step; return the region that it touched, or None if there is no step."""
         with self.lock:
             if not self._done:
                 return None
@@ -229,7 +229,7 @@ class Corrections:
             return self._set(self._undone[-1][0])
 
     def redo(self) -> Region | None:
-        """Do again what was taken back; return the region that it touched, or None without one."""
+        """Repeat the step that was reverted; return the region that it touched, or None if there is no step."""
         with self.lock:
             if not self._undone:
                 return None
@@ -238,7 +238,7 @@ class Corrections:
             return self._set(self._done[-1][1])
 
     def snapshot(self) -> Patch:
-        """Everything as one patch, from which an empty `Corrections` becomes the same, but for its history."""
+        """Return everything as one patch that turns an empty `Corrections` into this one, without history."""
         with self.lock:
             claimed = union(*self.claimed_tiles())
             marked = whole(self.shape)
@@ -250,13 +250,13 @@ class Corrections:
             )
 
     def forget_history(self) -> None:
-        """Make what is there now the beginning: nothing to undo or redo."""
+        """Clear the undo and redo steps."""
         with self.lock:
             self._done.clear()
             self._undone.clear()
 
     def _as_now(self, patch: Patch) -> Patch:
-        """The patch that brings back what `patch` is about to change."""
+        """Return the patch that restores what `patch` is about to change."""
         claims, marks = patch.claims, patch.marks
         return Patch(
             patch.name,
@@ -308,7 +308,7 @@ class Corrections:
         self._tiles[(rows + top) // TILE, (columns + left) // TILE] = True
 
     def _tally(self, claims: np.ndarray, rows: np.ndarray, columns: np.ndarray, sign: int) -> None:
-        """Count pixels of each cell that come (1) or go (-1), and let the boxes grow."""
+        """Count the pixels that each cell gains (1) or loses (-1), and grow the boxes."""
         known = claims != 0
         claims, rows, columns = claims[known], rows[known], columns[known]
         ids, place = number_ids(np.abs(claims))

@@ -1,41 +1,52 @@
 """Cells as they are shown: corrections over automatic cells.
 
-Two rules. A pixel that a person decided on is shown as the person left it. And an automatic cell whose core (the
-brighter half of its basin) is covered for more than half by the footprint of corrections is not shown, at any
-threshold: else a ring would appear around a corrected or erased cell as the threshold falls. Neither depends on the
-sliders, so that counts still only fall as either slider rises.
+There are two rules. A pixel that the user decided on is shown as the user left it. An automatic cell whose core (the
+brighter half of its basin) is covered by the footprint of corrections by more than half is not shown, at any threshold:
+else a ring would appear around an edited or erased cell as the threshold falls. Neither rule depends on the sliders,
+so counts still only fall as either slider rises.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage as ndi
+import scipy
 
-from ..imaging.tiles import Region
-from ..instances.live import N_LEVELS, Instances, at_least, threshold_level
+from ..imaging.regions import (
+    Region,
+    box_of_pixels,
+    grown,
+    is_empty,
+    mask_of_pixels,
+    plain_region,
+    shape_of,
+    union,
+    within,
+)
+from ..instances.levels import N_LEVELS, at_least, threshold_level
+from ..instances.live import Instances, array_for_labels
 from ..instances.measure import number_ids
 from .claims import Corrections
-from .run_lengths import Runs, box_of_pixels, grown, is_empty, plain_region, shape_of, union, within
+from .run_lengths import Runs
 
 _SPARE_IDS = 5_000
 
 
 class CorrectedInstances:
-    """Automatic cells and a person's corrections of them, read like `Instances`.
+    """Automatic cells with the user's corrections over them, read like `Instances`.
 
-    It follows the corrections as they change, at a cost that depends on the size of the change alone. Safe to read
-    from several threads.
+    The object follows the corrections as they change, at a cost that depends on the size of the change only. It can be
+    read from several threads.
 
     Parameters
     ----------
     instances : Instances
-        Basins whose ids clash with cells of the person's get new ids: read `instances` from here afterwards.
+        Basins whose ids clash with edited cells get new ids: read `instances` from this object afterwards.
     corrections : Corrections
 
     Raises
     ------
     ValueError
-        When they are of two shapes.
+        When the shapes differ.
     """
 
     def __init__(self, instances: Instances, corrections: Corrections) -> None:
@@ -79,7 +90,7 @@ class CorrectedInstances:
         return np.dtype(np.uint16 if max(self._spare, self.top_id) <= 65535 else np.int32)
 
     def fresh_id(self) -> int:
-        """An id that no cell has or had."""
+        """Return an id that no cell has or had."""
         return self.top_id + 1
 
     def areas(self, threshold: float) -> np.ndarray:
@@ -92,7 +103,7 @@ class CorrectedInstances:
             return areas
 
     def keep(self, threshold: float, min_size: int = 0) -> np.ndarray:
-        """Which cells are shown, bool (top_id,); entry i is the cell of id i + 1. No size drops the person's."""
+        """Which cells are shown, bool (top_id,); entry i is the cell of id i + 1. Edited cells are always kept."""
         with self.corrections.lock:
             keep = np.zeros(self.top_id, dtype=bool)
             keep[: self.n_basins] = self._automatic(threshold, min_size)
@@ -101,7 +112,7 @@ class CorrectedInstances:
             return keep
 
     def is_shown(self, ids: np.ndarray, threshold: float, min_size: int = 0) -> np.ndarray:
-        """Which of some ids are those of shown cells, bool; reads no table of all cells."""
+        """Which of these ids are shown, bool; no table of all cells is read."""
         with self.corrections.lock:
             level, least = threshold_level(threshold), at_least(min_size)
             shown = np.zeros(len(ids), dtype=bool)
@@ -115,7 +126,7 @@ class CorrectedInstances:
             return shown
 
     def ids(self, threshold: float, min_size: int = 0) -> np.ndarray:
-        """Ids of the shown cells, rising, int64."""
+        """Ids of the shown cells, ascending, int64."""
         return np.flatnonzero(self.keep(threshold, min_size)) + 1
 
     def count(self, threshold: float, min_size: int = 0) -> int:
@@ -142,31 +153,11 @@ class CorrectedInstances:
     ) -> np.ndarray:
         """Label image: the id of its cell at every pixel, 0 elsewhere.
 
-        Parameters
-        ----------
-        threshold : float
-            Probability, 0 to 1.
-        min_size : int
-            Smallest area in pixels of an automatic cell, measured on the whole cell.
-        region : tuple of slice, optional
-            (rows, columns) to compute; default the whole image.
-        out : numpy.ndarray, optional
-            Array of the region's shape and of `dtype` that is filled and returned.
-
-        Raises
-        ------
-        ValueError
-            For a threshold outside 0 to 1, a negative min_size, or an `out` of another shape or type.
+        Parameters and errors are those of `Instances.labels`.
         """
         with self.corrections.lock:
             part = plain_region(region, self.shape)
-            if out is None:
-                out = np.empty(shape_of(part), dtype=self.dtype)
-            elif out.shape != shape_of(part) or out.dtype != self.dtype:
-                raise ValueError(
-                    f"out is {out.dtype} {out.shape} but the labels are {self.dtype} {shape_of(part)}; "
-                    "give a matching array."
-                )
+            out = array_for_labels(shape_of(part), self.dtype, out)
             keep = self._automatic(threshold, min_size)
             self.instances.labels(threshold, min_size, None if region is None else part, out, keep)
             for tile in self.corrections.claimed_tiles(part):
@@ -175,11 +166,11 @@ class CorrectedInstances:
             return out
 
     def is_owned(self, ids: np.ndarray) -> np.ndarray:
-        """Which of some ids are cells of the person's, bool."""
+        """Which of these ids belong to edited cells, bool."""
         return np.isin(np.asarray(ids), self.corrections.areas()[0])
 
     def centroids(self, ids: np.ndarray) -> np.ndarray:
-        """Where the numbers of some cells stand, float64 (n, 2): centre of a basin, or of the person's cell."""
+        """Centres (Y, X) of these cells for their numbers, float64 (n, 2): of the basin, or of the edited cell."""
         ids = np.asarray(ids, dtype=np.int64)
         with self.corrections.lock:
             centres = np.full((len(ids), 2), np.nan)
@@ -190,7 +181,7 @@ class CorrectedInstances:
             return centres
 
     def mask_of(self, id_: int, threshold: float) -> tuple[Region, np.ndarray]:
-        """Pixels of a cell at a threshold: its region and a bool mask of that; both empty where there is none."""
+        """Region of a cell at a threshold and a bool mask of its pixels; both empty if there is no such cell."""
         with self.corrections.lock:
             if id_ in self.corrections:
                 box = self.corrections.box(id_) or (slice(0, 0), slice(0, 0))
@@ -203,15 +194,15 @@ class CorrectedInstances:
                 shown = self.instances.levels[rows, columns] >= threshold_level(threshold)
                 shown &= self.corrections.claims()[rows, columns] == 0
                 rows, columns = rows[shown], columns[shown]
-            return _mask(rows, columns)
+            return mask_of_pixels(rows, columns)
 
     def box_of(self, id_: int, threshold: float) -> Region | None:
-        """Smallest region around a cell at a threshold; None where there is none."""
+        """Smallest region around a cell at a threshold; None if there is no such cell."""
         region = self.mask_of(id_, threshold)[0]
         return None if is_empty(region) else region
 
     def at(self, y: int, x: int, threshold: float, min_size: int = 0) -> int:
-        """Id of the cell that is shown at a pixel; 0 for none or outside the image."""
+        """Id of the cell shown at a pixel; 0 for no cell or outside the image."""
         if not (0 <= y < self.shape[0] and 0 <= x < self.shape[1]):
             return 0
         return int(self.labels(threshold, min_size, (slice(int(y), int(y) + 1), slice(int(x), int(x) + 1)))[0, 0])
@@ -220,15 +211,15 @@ class CorrectedInstances:
         """Core of an automatic cell: the brighter half of its basin."""
         rows, columns = self.instances.pixels_of(basin)
         inside = self.instances.levels[rows, columns] >= self.instances.core_levels[basin - 1]
-        return Runs.of(*_mask(rows[inside], columns[inside]))
+        return Runs.of(*mask_of_pixels(rows[inside], columns[inside]))
 
     def reviewed_area(
         self, threshold: float, min_size: int = 0, region: Region | None = None, margin: int = 8
     ) -> np.ndarray:
-        """Where a person vouches for what is shown, bool.
+        """Where the user confirmed what is shown, bool.
 
-        That is what was marked as reviewed, and everything within `margin` pixels of a cell that the person changed
-        or erased; of the latter the pixels of automatic cells are left out, for which nobody vouched.
+        The area consists of what was marked as reviewed, and of everything within `margin` pixels of an edited or
+        erased cell, without the pixels of automatic cells, which nobody confirmed.
         """
         with self.corrections.lock:
             part = plain_region(region, self.shape)
@@ -243,16 +234,16 @@ class CorrectedInstances:
                 if free.all():
                     continue
                 inside = within(near, around)
-                unvouched = (self.labels(threshold, min_size, near) > 0) & free[inside]
-                pieces.append((within(near, part), inside, free, unvouched))
-        # Distances take long on large images, and nobody is to wait for them to correct a cell.
-        for place, inside, free, unvouched in pieces:
-            close = ndi.distance_transform_edt(free)[inside] <= margin
-            area[place] |= close & ~unvouched
+                unconfirmed = (self.labels(threshold, min_size, near) > 0) & free[inside]
+                pieces.append((within(near, part), inside, free, unconfirmed))
+        # Distances take long on large images; outside the lock they do not delay the next edit.
+        for place, inside, free, unconfirmed in pieces:
+            close = scipy.ndimage.distance_transform_edt(free)[inside] <= margin
+            area[place] |= close & ~unconfirmed
         return area
 
     def on_claims(self, region: Region, claims: np.ndarray, footprint: np.ndarray) -> None:
-        """Follow a change of the corrections; called by them."""
+        """Follow a change of the corrections; see `Watcher`."""
         basins, levels = self.instances.basins[region], self.instances.levels[region]
         new_claims, new_footprint = self.corrections.claims(region), self.corrections.footprint(region)
         touched: set[int] = set()
@@ -282,18 +273,18 @@ class CorrectedInstances:
         return found[before != self._hidden[rows]].tolist()
 
     def core_areas(self, basins: np.ndarray) -> np.ndarray:
-        """Pixels in the cores of some basins, int64."""
+        """Number of pixels in the cores of these basins, int64."""
         basins = np.asarray(basins, dtype=np.intp)
         table = self.instances.areas_by_level(basins)
         return table[self.instances.core_levels[basins - 1], np.arange(len(basins))]
 
     def covered(self, basin: int) -> int:
-        """Pixels of a basin's core that lie in the footprint of corrections."""
+        """Number of pixels of a basin's core in the footprint of corrections."""
         row = self._row.get(basin)
         return 0 if row is None else int(self._covered[row])
 
     def _rows_of(self, basins: np.ndarray) -> np.ndarray:
-        """Rows of the tables that belong to some basins; new ones where there is none yet."""
+        """Return the rows of the tables for these basins; rows are added for new basins."""
         for basin in basins.tolist():
             if basin not in self._row:
                 row = self._row[basin] = len(self._row)
@@ -305,7 +296,7 @@ class CorrectedInstances:
         return np.array([self._row[basin] for basin in basins.tolist()], dtype=np.intp)
 
     def _automatic_areas(self, level: int) -> np.ndarray:
-        """Area of every automatic cell without what is claimed of it; 0 for the hidden ones."""
+        """Area of every automatic cell without its claimed pixels; 0 for hidden cells."""
         areas = self.instances.areas_at(level)
         n = len(self._row)
         places = self._basins[:n] - 1
@@ -324,23 +315,15 @@ class CorrectedInstances:
         return int(np.count_nonzero(self.corrections.areas()[1]))
 
     def _footprint_regions(self) -> list[Region]:
-        """Regions outside which no correction lies, each pixel in one of them only."""
+        """Disjoint regions that hold all corrections."""
         ids = [*self.corrections.owned_ids.tolist(), *self.corrections.erased_ids.tolist()]
         cores = [core.region for id_ in ids for core in self.corrections.cell(id_).cores]  # type: ignore[union-attr]
         around = union(*self.corrections.claimed_tiles(), *cores)
         return [] if is_empty(around) else [around]
 
 
-def _mask(rows: np.ndarray, columns: np.ndarray) -> tuple[Region, np.ndarray]:
-    """Smallest region around some pixels, and a mask of them in it."""
-    region = box_of_pixels(rows, columns)
-    mask = np.zeros(shape_of(region), dtype=bool)
-    mask[rows - region[0].start, columns - region[1].start] = True
-    return region, mask
-
-
 def _common(first: Region, second: Region) -> Region:
-    """What two regions share."""
+    """Intersection of two regions."""
     rows, columns = (
         slice(max(a.start, b.start), max(a.start, b.start, min(a.stop, b.stop)))
         for a, b in zip(first, second, strict=True)

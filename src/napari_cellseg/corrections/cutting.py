@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-from scipy import ndimage as ndi
-from skimage.segmentation import watershed
+from typing import Any
 
-_LEAST_AREA = 4  # pixels of a part; smaller crumbs go to their neighbours
+import numpy as np
+import scipy
+
+_LEAST_AREA = 4  # pixels of a part; smaller parts go to their neighbours
 _EIGHT = np.ones((3, 3), dtype=bool)
 _LEAST_DEPTH = 0.25  # of the cell's diameter that a stroke must reach into it to cut it
 
@@ -23,17 +24,17 @@ def line(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def cut(mask: np.ndarray, points: np.ndarray, width: float) -> list[np.ndarray]:
-    """Parts of a cell on the sides of a stroke.
+    """Cut a cell into its parts on the sides of a stroke.
 
-    Where the stroke leaves the cell whole, the two sides of it grow around its ends at one speed (a watershed on a flat
-    landscape, whose distance is geodesic), which continues the cut midway between them.
+    If the stroke does not cross the cell completely, its two sides grow around its ends at the same speed (a watershed
+    on a flat landscape, whose distance is geodesic), which continues the cut midway between them.
 
     Parameters
     ----------
     mask : numpy.ndarray
         The cell, bool (Y, X).
     points : numpy.ndarray
-        The stroke, float (n, 2), in pixels of `mask`; may lie outside.
+        The stroke, float (n, 2), in pixels of `mask`; it may leave the mask.
     width : float
         Its width in pixels.
 
@@ -43,7 +44,7 @@ def cut(mask: np.ndarray, points: np.ndarray, width: float) -> list[np.ndarray]:
         Bool masks that together are `mask`, the largest first; `mask` alone where the stroke does not cut it.
     """
     stroke = _stroke(mask.shape, points, width)
-    pieces, n = ndi.label(mask, _EIGHT)
+    pieces, n = scipy.ndimage.label(mask, _EIGHT)
     crossed = np.unique(pieces[stroke & mask])
     parts: list[np.ndarray] = []
     for piece in crossed[crossed > 0].tolist():
@@ -57,7 +58,7 @@ def cut(mask: np.ndarray, points: np.ndarray, width: float) -> list[np.ndarray]:
 
 
 def _stroke(shape: tuple[int, ...], points: np.ndarray, width: float) -> np.ndarray:
-    """Pixels within half a width of the line, and at least those under it, without diagonal leaks."""
+    """Pixels within half a width of the line, and at least those under it, without diagonal gaps."""
     stroke = np.zeros(shape, dtype=bool)
     reach = max(width / 2, 0.75)
     around = int(np.ceil(reach))
@@ -77,7 +78,7 @@ def _cut_piece(mask: np.ndarray, stroke: np.ndarray, points: np.ndarray) -> list
     inside = (rows >= 0) & (rows < mask.shape[0]) & (columns >= 0) & (columns < mask.shape[1])
     depth = np.count_nonzero(mask[rows[inside], columns[inside]])
     left = mask & ~stroke
-    parts, n = ndi.label(left)
+    parts, n = scipy.ndimage.label(left)
     sizes = np.bincount(parts.ravel(), minlength=n + 1)
     large = [part for part in range(1, n + 1) if sizes[part] >= _LEAST_AREA]
     if len(large) >= 2:
@@ -88,16 +89,16 @@ def _cut_piece(mask: np.ndarray, stroke: np.ndarray, points: np.ndarray) -> list
         seeds = _sides(left, stroke, points)
         if seeds.max(initial=0) < 2:
             return [mask]
-        seeds = watershed(np.zeros(mask.shape, dtype=np.uint8), seeds, mask=left)
-    # What lies under the stroke goes to the nearest part.
-    nearest = watershed(np.zeros(mask.shape, dtype=np.uint8), seeds.astype(np.int32), mask=mask, connectivity=2)
+        seeds = _watershed(np.zeros(mask.shape, dtype=np.uint8), seeds, mask=left)
+    # Pixels under the stroke go to the nearest part.
+    nearest = _watershed(np.zeros(mask.shape, dtype=np.uint8), seeds.astype(np.int32), mask=mask, connectivity=2)
     found = [nearest == part for part in np.unique(nearest[nearest > 0])]
     return found if len(found) > 1 and min(map(np.count_nonzero, found)) >= _LEAST_AREA else [mask]
 
 
 def _sides(left: np.ndarray, stroke: np.ndarray, points: np.ndarray) -> np.ndarray:
-    """Pixels beside the stroke, 1 on its one side and 2 on the other."""
-    beside = ndi.binary_dilation(stroke, _EIGHT) & left
+    """Pixels next to the stroke, 1 on one side and 2 on the other."""
+    beside = scipy.ndimage.binary_dilation(stroke, _EIGHT) & left
     rows, columns = np.nonzero(beside)
     seeds = np.zeros(left.shape, dtype=np.int32)
     if not len(rows):
@@ -118,3 +119,10 @@ def _sides(left: np.ndarray, stroke: np.ndarray, points: np.ndarray) -> np.ndarr
     within = (along[number, nearest] >= 0) & (along[number, nearest] <= 1) & (side != 0)
     seeds[rows[within], columns[within]] = np.where(side[within] > 0, 1, 2)
     return seeds
+
+
+def _watershed(image: np.ndarray, seeds: np.ndarray, **options: Any) -> np.ndarray:
+    # Imported late: it takes a tenth of a second, which a window that opens has no need of.
+    from skimage.segmentation import watershed
+
+    return np.asarray(watershed(image, seeds, **options))

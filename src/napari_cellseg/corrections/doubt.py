@@ -1,8 +1,8 @@
-"""How doubtful each cell is, so that a person looks at the likely errors first.
+"""How doubtful each cell is, so that the user checks the likely errors first.
 
 The doubt is an estimate of the chance that a cell is wrong: a logistic regression on `cell_parts`, fitted on images
-the network was trained on (``doubt.json`` holds the weights and the command that fitted them). What a person touched is
-beyond doubt.
+the network was trained on (``doubt.json`` holds the weights and the command that fitted them). Edited cells have no
+doubt.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ WEIGHTS_FILE = Path(__file__).with_name("doubt.json")
 YOURS = "yours"
 SURE = "looks sure"
 NO_DOUBT = 0.05
-LOWER = 0.3  # how far below the threshold a missed cell is looked for
+LOWER = 0.3  # missed cells are searched this far below the threshold
 REASONS = {
     "unstable": "its size changes much with the threshold",
     "unsure": "the model is unsure of its pixels",
@@ -41,29 +41,29 @@ REASONS = {
     "two_peaks": "could be two cells",
     "joins": "could be part of a neighbour",
 }
-_LIMIT = 4.0  # standard deviations: no single part may shout down all the others
+_LIMIT = 4.0  # standard deviations: no single part may outweigh all the others
 
 
 @dataclass(frozen=True, eq=False)
 class Doubt:
-    """Doubt about every cell that is shown, and where cells may have been missed.
+    """Doubt about every shown cell, and where cells may have been missed.
 
     Attributes
     ----------
     ids : numpy.ndarray
-        int64 (n,), rising: the cells that are shown.
+        int64 (n,), ascending: the shown cells.
     score : numpy.ndarray
-        float64 (n,), 0 to 1: estimated chance that the cell is wrong. 0 for a person's own cells.
+        float64 (n,), 0 to 1: estimated chance that the cell is wrong. 0 for edited cells.
     reason : tuple of str
-        (n,), in plain words: what speaks most against the cell.
+        (n,), in words: the strongest reason to doubt the cell.
     parts : dict of str to numpy.ndarray
-        float64 (n,) each: see `cell_parts`; NaN for a person's own cells.
+        float64 (n,) each: see `cell_parts`; NaN for edited cells.
     missed_ids : numpy.ndarray
         int64 (m,): cells that would appear at a lower threshold or minimum size, the likeliest first.
     missed_score : numpy.ndarray
-        float64 (m,), 0 to 1, falling: estimated chance that it is a cell.
+        float64 (m,), 0 to 1, descending: estimated chance that it is a cell.
     missed_yx : numpy.ndarray
-        float64 (m, 2): where.
+        float64 (m, 2): their centres.
     """
 
     ids: np.ndarray
@@ -75,11 +75,11 @@ class Doubt:
     missed_yx: np.ndarray
 
     def order(self) -> np.ndarray:
-        """Ids, the most doubtful first; of equals the lower id first."""
+        """Ids, the most doubtful first; the lower id first among equals."""
         return self.ids[np.argsort(-self.score, kind="stable")]
 
     def next(self, seen: Collection[int] = ()) -> int | None:
-        """The most doubtful cell that is neither seen nor a person's own; None when there is none left."""
+        """Return the most doubtful cell that was neither seen nor edited; None if there is none."""
         done = {int(id_) for id_ in seen}
         for id_ in self.order().tolist():
             if id_ not in done and self.reason_of(id_) != YOURS:
@@ -87,16 +87,16 @@ class Doubt:
         return None
 
     def score_of(self, id_: int) -> float:
-        """Doubt about one cell; NaN for one that is not shown."""
+        """Doubt about one cell; NaN for a cell that is not shown."""
         return float(self.column(np.array([id_]))[0])
 
     def reason_of(self, id_: int) -> str:
-        """Why; empty for a cell that is not shown."""
+        """Reason for the doubt; empty for a cell that is not shown."""
         place = int(np.searchsorted(self.ids, id_))
         return self.reason[place] if place < len(self.ids) and self.ids[place] == id_ else ""
 
     def column(self, ids: np.ndarray) -> np.ndarray:
-        """Doubt about each of `ids`, for a table or for colours; NaN for one that is not shown."""
+        """Doubt about each of `ids`, for a table or for colours; NaN for a cell that is not shown."""
         ids = np.asarray(ids)
         if not len(self.ids):
             return np.full(len(ids), np.nan)
@@ -113,13 +113,13 @@ def doubt(
 ) -> Doubt:
     """Estimate for every shown cell the chance that it is wrong.
 
-    Nothing is changed; may run in any thread. Under half a second for 1024 x 1024.
+    It changes nothing and may run in any thread. It takes under half a second for 1024 x 1024.
 
     Parameters
     ----------
     cells : Instances or CorrectedInstances
     prediction : Prediction
-        From which they were split.
+        Prediction from which they were split.
     split_params : SplitParams, optional
         How they were split.
     threshold : float
@@ -138,7 +138,7 @@ def doubt(
     labels = cells.labels(threshold, min_size)
     owned = _owned(cells, ids)
     automatic = ids[~owned]
-    # A basin may be shown only in part, where corrections cover the rest.
+    # A basin may be shown in part only, if corrections cover the rest.
     automatic = automatic[np.isin(automatic, labels)] if owned.any() else automatic
     parts = cell_parts(instances, prediction, split_params, threshold, min_size, labels, automatic)
     weights = _weights()
@@ -163,7 +163,7 @@ def doubt(
 
 
 def hidden(cells: Instances | CorrectedInstances, threshold: float, min_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Ids of the cells that would appear at a threshold lower by `LOWER` and half the size, and the labels there."""
+    """Ids of the cells that would appear at a threshold lower by `LOWER` and half the size, and the labels at those."""
     lower, smaller = max(threshold - LOWER, 0.0), min_size // 2
     ids = np.setdiff1d(cells.ids(lower, smaller), cells.ids(threshold, min_size)).astype(np.int64)
     ids = ids[~_owned(cells, ids)]

@@ -1,4 +1,4 @@
-"""Corrections as a label TIFF: to keep, to pass on, and to read again here or anywhere."""
+"""Export corrections as a label TIFF, and read them again."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import numpy as np
 
 from ..imaging.errors import ImageError
 from ..imaging.pages import position_in_stack
+from ..imaging.regions import whole
 from ..imaging.write.write import read_label_stack, read_labels, read_metadata, write_labels
-from .run_lengths import Cell, Runs, whole
+from .run_lengths import Cell, Runs
 from .view import CellView
 
 KEY = "corrected cells"
-# Of a stack of labels: what is known of each of its planes that a person corrected, by name of the plane.
+# Of a stack of labels: the record of every corrected plane, by the name of the plane.
 PLANES_KEY = "corrected planes"
 FORMAT = 1
 
@@ -26,9 +27,9 @@ def export_corrections(
     metadata: Mapping[str, Any] | None = None,
     pixel_size: tuple[float, float] | None = None,
 ) -> None:
-    """Write the cells as they are shown, with what is known of the person's among them.
+    """Write the cells as they are shown, together with the record of the edited ones.
 
-    Any program reads the labels; `read_corrections` gets the corrections back.
+    Any program can read the labels; `read_corrections` restores the corrections.
 
     Raises
     ------
@@ -36,12 +37,12 @@ def export_corrections(
         The system refused to write.
     """
     with view.corrected.corrections.lock:
-        labels, ours = view.labels(), record_of(view)
-    write_labels(path, labels, metadata={**(metadata or {}), "corrected": True, KEY: ours}, pixel_size=pixel_size)
+        labels, record = view.labels(), record_of(view)
+    write_labels(path, labels, metadata={**(metadata or {}), "corrected": True, KEY: record}, pixel_size=pixel_size)
 
 
 def record_of(view: CellView) -> dict[str, Any]:
-    """Return what a label image does not say of the corrections in it, as JSON-able values: its entry `KEY`."""
+    """Return what a label image alone does not hold about its corrections, as JSON-able values: its entry `KEY`."""
     corrections = view.corrected.corrections
     with corrections.lock:
         ids = [*corrections.owned_ids.tolist(), *corrections.erased_ids.tolist()]
@@ -52,26 +53,26 @@ def record_of(view: CellView) -> dict[str, Any]:
 
 
 def read_corrections(path: str | os.PathLike[str], shape: tuple[int, int], plane: str = "") -> dict[str, Any]:
-    """Read what `import_labels` takes: from a file of `export_corrections`, or all cells of any label image.
+    """Read the arguments of `import_labels` from a file of `export_corrections`, or all cells of any label image.
 
     Parameters
     ----------
     path : path-like
         A label image.
     shape : tuple of int
-        (Y, X) of the image that it is for.
+        (Y, X) of the image.
     plane : str
-        Of a stack of labels: the name of the plane, such as ``t003``.
+        Name of the plane in a stack of labels, such as ``t003``.
 
     Returns
     -------
     dict
-        Keyword arguments of `edits.import_labels`.
+        Keyword arguments of `import_labels`.
 
     Raises
     ------
     ImageError
-        Not a label image, of another size, or its corrections are damaged.
+        The file is not a label image, has another size, or its corrections are damaged.
     """
     labels = _plane_of(path, plane) if plane else read_labels(path)
     if labels.shape != tuple(shape):
@@ -81,15 +82,15 @@ def read_corrections(path: str | os.PathLike[str], shape: tuple[int, int], plane
         )
     try:
         metadata = read_metadata(path)
-        ours = metadata.get(PLANES_KEY, {}).get(plane) if plane else metadata.get(KEY)
+        record = metadata.get(PLANES_KEY, {}).get(plane) if plane else metadata.get(KEY)
     except ImageError:  # labels come as PNG too
-        ours = None
-    if not isinstance(ours, dict):
+        record = None
+    if not isinstance(record, dict):
         return {"labels": labels}
     try:
-        cells = {int(id_): Cell.from_dict(cell, shape) for id_, cell in ours["cells"].items()}
-        erased = -Runs.from_list(ours["erased"], shape).array()
-        marks = None if ours["marks"] is None else Runs.from_list(ours["marks"], shape).array()
+        cells = {int(id_): Cell.from_dict(cell, shape) for id_, cell in record["cells"].items()}
+        erased = -Runs.from_list(record["erased"], shape).array()
+        marks = None if record["marks"] is None else Runs.from_list(record["marks"], shape).array()
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ImageError(
             f"The corrections in {path} are damaged ({error}). Save its labels from another program to import them."

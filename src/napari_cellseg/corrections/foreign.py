@@ -1,4 +1,4 @@
-"""Take over cells from a label image: labels from elsewhere, or corrections that were exported."""
+"""Import cells from a label image: labels of another program, or exported corrections."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from ..imaging.regions import whole
 from .claims import ERASED
 from .patching import LEAP, EditError, Wish, patch_from_labels, replaced
-from .run_lengths import Cell, Patch, Runs, distinct, pairs_of, whole
+from .run_lengths import Cell, Patch, Runs, distinct, pairs_of
 from .view import CellView
 
 
@@ -20,27 +21,27 @@ def import_labels(
     cells: Mapping[int, Cell] | None = None,
     marks: np.ndarray | None = None,
 ) -> Patch:
-    """Take over cells from a label image, as one edit; they win over what is shown.
+    """Import cells from a label image as one edit; they replace what is shown.
 
     Parameters
     ----------
     view : CellView
     labels : numpy.ndarray
-        Whole numbers (Y, X), 0 = no cell. Ids that are in use here are replaced by fresh ones.
+        Whole numbers (Y, X), 0 = no cell. Ids that are in use are replaced by new ones.
     owned_ids : iterable of int, optional
-        Which of them to take; default all.
+        Which of them to import; default all.
     erased : numpy.ndarray, optional
-        Whole numbers (Y, X), not 0 where something was erased: the id of the cell that it was erased from.
+        Whole numbers (Y, X): where pixels were erased, the id of the cell they were erased from.
     cells : mapping of int to Cell, optional
-        What else is known of the cells in `labels` and `erased`; with it the corrections become exactly those that
-        were exported.
+        Entries of the cells in `labels` and `erased`; with them the corrections become exactly those that were
+        exported.
     marks : numpy.ndarray, optional
-        (Y, X), not 0 where the person marked it as reviewed.
+        (Y, X), not 0 where the user marked it as reviewed.
 
     Raises
     ------
     EditError
-        Shapes differ, or there is nothing in it that is not so already.
+        The shapes differ, or everything in it is there already.
     """
     labels = np.asarray(labels)
     for what in (labels, erased, marks):
@@ -68,7 +69,7 @@ def import_labels(
 
 
 def _from_elsewhere(view: CellView, chosen: np.ndarray, gone: np.ndarray) -> tuple[np.ndarray, dict[int, Cell | None]]:
-    """Claims and entries after taking over labels of which nothing else is known."""
+    """Claims and entries after importing labels without entries."""
     shown, corrections = view.labels().astype(np.int64), view.corrected.corrections
     chosen = replaced(chosen, _fresh_ids(view, chosen, shown))
     after = np.where(chosen > 0, chosen, np.where(gone != 0, 0, shown))
@@ -83,7 +84,7 @@ def _from_elsewhere(view: CellView, chosen: np.ndarray, gone: np.ndarray) -> tup
 def _exported(
     view: CellView, theirs: np.ndarray, cells: Mapping[int, Cell]
 ) -> tuple[np.ndarray, dict[int, Cell | None]]:
-    """Claims and entries after laying exported claims over those that there are."""
+    """Claims and entries after laying exported claims over the present ones."""
     corrections = view.corrected.corrections
     mine = corrections.claims().astype(np.int64)
     given = _fresh_ids(view, theirs, mine, cells)
@@ -96,7 +97,7 @@ def _exported(
         here = corrections.cell(new)
         if (new in present or cell.how == ERASED) and (here is None or here.how != cell.how):
             entries[new] = cell
-    # Cells of before that they cover altogether are replaced by what covers most of them.
+    # Present cells that are covered completely are replaced by the cell that covers most of them.
     left = {*distinct(claims), *(-id_ for id_ in distinct(-claims))}
     for id_ in [id_ for id_ in corrections.owned_ids.tolist() if id_ not in left and id_ not in entries]:
         lost = corrections.cell(id_)
@@ -113,12 +114,12 @@ def _exported(
 def _fresh_ids(
     view: CellView, theirs: np.ndarray, mine: np.ndarray, cells: Mapping[int, Cell] | None = None
 ) -> dict[int, int]:
-    """New ids for imported cells whose ids are in use here, but for those that are here just so."""
+    """New ids for imported cells whose ids are in use by different cells."""
     corrections, cells = view.corrected.corrections, cells or {}
     ids = {*cells, *distinct(np.abs(theirs))}
     pairs = pairs_of(theirs, mine)[0]
     changed = set(distinct(np.abs(pairs[:, pairs[0] != pairs[1]])))
-    # A cell that was erased may have no pixel left to know it by.
+    # An erased cell may have no pixel left to recognize it by.
     known = {id_ for id_, cell in cells.items() if (here := corrections.cell(id_)) and here.to_dict() == cell.to_dict()}
     as_here = {*distinct(np.abs(pairs[1])), *known} - changed
     taken, given = corrections.taken_ids, {}

@@ -1,7 +1,7 @@
-"""The corrections journal: every edit on disk at once, in a file of its own per session and image.
+"""The corrections journal: every edit is written to disk at once, in one file per session and image.
 
-A file is lines of JSON. The first says which image it is about, each further one is an edit, an undo or a redo, with a
-checksum. Lines are only ever added, so that a crash at any moment costs the line that was being written at most.
+A file consists of lines of JSON. The first one identifies the image, each further one is an edit, an undo or a redo,
+with a checksum. Lines are only added, so that a crash at any moment costs at most the line that was being written.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ _TIME = "%Y%m%dT%H%M%SZ"
 
 
 class Journal:
-    """Write one session's corrections of one image; reading is `read_journal`'s.
+    """Write one session's corrections of one image; `read_journal` reads them.
 
-    Adding never raises: what the disk refuses is kept, tried again every second and with the next line, and told by
-    `error`.
+    Adding entries never raises: lines that could not be written are kept and tried again every second and with the next
+    line, and `error` reports why.
 
     Attributes
     ----------
     path : Path
     saved_at : datetime or None
-        When all that was added by then was safe on the disk for the last time.
+        When everything was last on the disk.
     error : OutputError or None
-        Why lines are not on the disk, in words; None while all is well.
+        Why lines are not on the disk; None if there is no error.
     """
 
     def __init__(self, path: Path, lines: list[bytes]) -> None:
         self.path = path
         self.saved_at: datetime | None = None
         self.error: OutputError | None = None
-        self._lines = lines  # all of them: should the file be lost, it is written anew
+        self._lines = lines  # all of them: if the file is lost, it is written again
         self._n_written = 0
         self._size = 0
         self._lock = threading.RLock()
@@ -56,14 +56,14 @@ class Journal:
 
     @classmethod
     def open_new(cls, folder: Path, header: Mapping[str, Any], snapshot: Patch | None = None) -> Journal:
-        """Begin a file in `folder`, with the corrections that there are already, if any.
+        """Start a file in `folder`, with the corrections that already exist.
 
         Parameters
         ----------
         folder : Path
-            See `folder_of`; made if it is missing.
+            See `folder_of`; created if it is missing.
         header : mapping
-            What `read_journal` is to know: image, its sha256 and shape, ...
+            What `read_journal` needs: image, its sha256 and shape, ...
         snapshot : Patch, optional
             From `Corrections.snapshot`.
         """
@@ -80,22 +80,22 @@ class Journal:
         return len(self._lines) - self._n_written
 
     def append(self, *entries: Mapping[str, Any]) -> None:
-        """Add entries, and write them at once; within half a second the system has put them on the disk."""
+        """Add entries and write them at once; within half a second the system has flushed them to the disk."""
         with self._lock:
-            # One window was closed, and the work went on in another.
+            # One window was closed, and the work continued in another.
             self._closed = False
             self._lines += [_line(entry) for entry in entries]
             self._write()
             self._plan(FLUSH_SECONDS)
 
     def flush(self) -> None:
-        """Write what is pending and have the system put everything on the disk, now."""
+        """Write pending entries and have the system flush the file to the disk."""
         with self._lock:
             asked = datetime.now(UTC)
             self._write()
             if self.pending:
                 return
-        # Outside the lock: a slow disk is not to hold up the next edit.
+        # Outside the lock: a slow disk must not delay the next edit.
         try:
             with open(self.path, "rb+") as file:
                 os.fsync(file.fileno())
@@ -104,7 +104,7 @@ class Journal:
             self._fail(error)
 
     def close(self) -> None:
-        """Put everything on the disk now; what is added later is still written."""
+        """Flush everything to the disk; entries added later are still written."""
         with self._lock:
             self._closed = True
             if self._timer is not None:
@@ -114,7 +114,7 @@ class Journal:
 
     def _write(self) -> None:
         if not self.pending:
-            # Somebody may have moved or cut the file meanwhile.
+            # The file may have been moved or truncated.
             with contextlib.suppress(OSError):
                 if self.path.stat().st_size == self._size:
                     return
@@ -130,7 +130,7 @@ class Journal:
         except OSError as error:
             self._fail(error)
         except OutputError as error:
-            self.error = _told(self.path, str(error.__cause__ or error))
+            self.error = _not_written(self.path, str(error.__cause__ or error))
 
     def _create(self) -> None:
         make_folder(self.path.parent)
@@ -153,7 +153,7 @@ class Journal:
         self._size = len(content)
 
     def _add(self, content: bytes) -> None:
-        """Add to the file, all or nothing."""
+        """Append to the file, all or nothing."""
         handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
         try:
             rest = memoryview(content)
@@ -161,7 +161,7 @@ class Journal:
                 rest = rest[os.write(handle, rest) :]
             self._size += len(content)
         except OSError:
-            # Half a line would hide what comes after it.
+            # Half a line would hide the lines after it.
             with contextlib.suppress(OSError):
                 os.ftruncate(handle, self._size)
             raise
@@ -169,7 +169,7 @@ class Journal:
             os.close(handle)
 
     def _fail(self, error: OSError) -> None:
-        self.error = _told(self.path, str(output_error(self.path, error)))
+        self.error = _not_written(self.path, str(output_error(self.path, error)))
 
     def _plan(self, seconds: float) -> None:
         if self._timer is None and not self._closed:
@@ -188,22 +188,22 @@ class Journal:
 
 
 def corrections_dir() -> Path:
-    """Folder of all journals of a person."""
+    """Folder of all journals of the user."""
     return user_home() / "corrections"
 
 
 def stem_now() -> str:
-    """Name of a journal that this process begins now: time in UTC, then the process id."""
+    """Name of a journal that this process starts now: time in UTC, then the process id."""
     return f"{datetime.now(UTC):{_TIME}}-{os.getpid()}"
 
 
 def folder_of(sha256: str) -> Path:
-    """Folder of the journals about an image, known by the hash of its values."""
+    """Folder of the journals of an image, by the hash of its values."""
     return corrections_dir() / sha256[:2] / sha256
 
 
 def encode(entry: Mapping[str, Any]) -> bytes:
-    """One line of a journal: JSON that begins with the CRC-32 of the rest."""
+    """Return one line of a journal: JSON that starts with the CRC-32 of the rest."""
     body = json.dumps(entry, separators=(",", ":"), ensure_ascii=True)[1:].encode("ascii")
     return b'{"crc":"%08x",' % zlib.crc32(body) + body + b"\n"
 
@@ -214,7 +214,7 @@ def decode(line: bytes) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        It is not whole.
+        The line is incomplete or damaged.
     """
     start, body = line[:17], line[17:].rstrip(b"\r\n")
     if not (start.startswith(b'{"crc":"') and start[16:] == b'"'):
@@ -232,7 +232,7 @@ def _line(entry: Mapping[str, Any]) -> bytes:
     return encode({"at": datetime.now(UTC).isoformat(timespec="seconds"), **entry})
 
 
-def _told(path: Path, reason: str) -> OutputError:
+def _not_written(path: Path, reason: str) -> OutputError:
     return OutputError(
         f"Your corrections could not be written to the journal: {reason} "
         f"They are kept in memory and written to {path.parent} as soon as that is possible."
@@ -240,4 +240,4 @@ def _told(path: Path, reason: str) -> OutputError:
 
 
 class JournalError(CellsegError):
-    """A journal cannot be read; it stays on the disk as it is."""
+    """A journal cannot be read; the file is not changed."""

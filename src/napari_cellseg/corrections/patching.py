@@ -1,4 +1,4 @@
-"""From labels as a person wants them to a patch: who owns what, what hides, which ids clash."""
+"""From edited labels to a patch: which cells are edited, which are hidden, which ids clash."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..imaging.errors import CellsegError
-from ..imaging.tiles import Region
-from ..instances.live import at_least
+from ..imaging.regions import Region, grown, is_empty, union, whole, within
+from ..instances.levels import at_least
 from ..instances.measure import number_ids
 from .claims import ERASED
-from .run_lengths import Cell, Patch, Runs, distinct, grown, is_empty, pairs_of, union, whole, within
+from .run_lengths import Cell, Patch, Runs, distinct, pairs_of
 from .view import CellView
 
-# A new id further above all others is replaced: tables of cells are as long as the highest id.
+# A new id that is further above all others is replaced: tables of cells are as long as the highest id.
 LEAP = 1000
 
 
 class EditError(CellsegError):
-    """There is nothing to correct there, or the correction makes no sense; nothing was changed."""
+    """There is nothing to correct, or the correction is not possible; nothing was changed."""
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What an edit asks for beside the labels themselves.
+    """What an edit requests besides the labels.
 
     Attributes
     ----------
     name : str
-        The edit in a word, for undo.
+        Name of the edit, for undo.
     how : str
-        What becomes of the cells that it changes, such as "merged".
+        State of the changed cells, such as "merged".
     own : collection of int
-        Ids that become the person's though no pixel of theirs changes.
+        Ids of cells that count as edited though none of their pixels changes.
     parents : mapping of int to int
-        For a new id, that of the cell it was cut from: nothing automatic of that cell shows under either.
+        For a new id, the id of the cell it was cut from: that automatic cell is not shown under either.
     hows : mapping of int to str
-        Where cells differ from `how`.
+        State of cells that differ from `how`.
     cores : mapping of int to tuple of Runs
         Cores to add to a cell's own.
     keep_rest : bool
-        What is left of an automatic cell that lost pixels must not vanish: it becomes the person's.
+        The rest of an automatic cell that lost pixels must not disappear: it counts as edited.
     """
 
     name: str
@@ -55,11 +55,11 @@ class Wish:
 
 
 def patch_from_labels(view: CellView, region: Region, after: np.ndarray, wish: Wish) -> Patch:
-    """Make the patch after which a region shows the labels `after`.
+    """Return the patch after which a region shows the labels `after`.
 
-    Cells with new or lost pixels, and those of ``wish.own``, become the person's with all their pixels. A cell that
-    only lost pixels to another stays automatic with what is left; should the rules hide that though it is large enough
-    to be counted, it becomes the person's too, so that nothing vanishes that the person left there.
+    Cells with new or lost pixels, and those of ``wish.own``, count as edited with all their pixels. A cell that only
+    lost pixels to another one stays automatic with the rest; if the rules would hide that although it is large enough
+    to be counted, it counts as edited too, so that nothing disappears that the user left there.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def patch_from_labels(view: CellView, region: Region, after: np.ndarray, wish: W
     changed = after != shown
     if not changed.any() and not own:
         raise EditError("Nothing was changed there.")
-    # Everything that is known of a cell that changes must lie within the region.
+    # The region must contain all pixels and cores of the cells that change.
     involved = own | set(distinct(shown[changed])) | set(distinct(after[changed]))
     region, shown, after = _around(view, region, shown, after, involved)
     changed = after != shown
@@ -108,12 +108,12 @@ def patch_from_labels(view: CellView, region: Region, after: np.ndarray, wish: W
 
 
 def check_ids(view: CellView, ids: int | Iterable[int], need: int = 1) -> list[int]:
-    """Return distinct ids of shown cells, rising.
+    """Return distinct ids of shown cells, ascending.
 
     Raises
     ------
     EditError
-        Fewer than `need`, or one that is not shown.
+        There are fewer than `need`, or one of them is not shown.
     """
     wanted = sorted({int(id_) for id_ in ([ids] if np.isscalar(ids) else ids)})  # type: ignore[arg-type, union-attr]
     if len(wanted) < need:
@@ -126,13 +126,13 @@ def check_ids(view: CellView, ids: int | Iterable[int], need: int = 1) -> list[i
 
 
 def labels_around(view: CellView, ids: Iterable[int], margin: int = 0) -> tuple[Region, np.ndarray]:
-    """Region around some shown cells, and its labels."""
+    """Region around these shown cells, and its labels."""
     region = grown(union(*(view.box(id_) for id_ in ids)), margin, view.shape)
     return region, view.labels(region).astype(np.int64)
 
 
 def replaced(labels: np.ndarray, ids: Mapping[int, int]) -> np.ndarray:
-    """Labels with some ids replaced by others."""
+    """Return labels with some ids replaced by others."""
     if not ids:
         return labels
     old = np.array(sorted(ids), dtype=np.int64)
@@ -144,7 +144,7 @@ def replaced(labels: np.ndarray, ids: Mapping[int, int]) -> np.ndarray:
 def _around(
     view: CellView, region: Region, shown: np.ndarray, after: np.ndarray, ids: Iterable[int]
 ) -> tuple[Region, np.ndarray, np.ndarray]:
-    """The region and its labels, grown until it holds all of some cells as they are shown."""
+    """Grow the region and its labels until it contains these shown cells."""
     larger = region
     if region != whole(view.shape):
         larger = union(region, *(view.box(id_) for id_ in ids))
@@ -166,7 +166,7 @@ def _with_claims(
 
 
 def _cores(view: CellView, id_: int) -> tuple[Runs, ...]:
-    """Cores that belong to a cell: those it has as the person's, or that of its basin."""
+    """Cores of a cell: those stored with an edited cell, or that of the basin."""
     entry = view.corrected.corrections.cell(id_)
     if entry is not None:
         return entry.cores
@@ -182,7 +182,7 @@ def _grown_cell(view: CellView, id_: int, wish: Wish) -> Cell:
 
 
 def _pass_on(view: CellView, id_: int, pairs: np.ndarray, counts: np.ndarray, cells: dict[int, Cell | None]) -> None:
-    """A cell lost all its pixels: it was erased, or its core goes with the cell that took most of them."""
+    """Handle a cell that lost all its pixels: it was erased, or its core goes to the cell that took most of them."""
     cores = _cores(view, id_)
     if (pairs[1] == 0).any():
         cells[id_] = Cell(ERASED, cores)
@@ -196,7 +196,7 @@ def _pass_on(view: CellView, id_: int, pairs: np.ndarray, counts: np.ndarray, ce
 
 
 def _vanishing(view: CellView, region: Region, claims: np.ndarray, cells: Mapping[int, Cell | None]) -> list[int]:
-    """Automatic cells of which something is left but which would be hidden by the claims and cells of a patch."""
+    """Automatic cells that keep pixels but would be hidden by the claims and cells of a patch."""
     corrected, corrections = view.corrected, view.corrected.corrections
     basins, levels = corrected.instances.basins[region], corrected.instances.levels[region]
     footprint = claims != 0
@@ -217,7 +217,7 @@ def _vanishing(view: CellView, region: Region, claims: np.ndarray, cells: Mappin
         if is_shown
         and id_ not in cells
         and id_ not in corrections
-        # A sliver that is too small to be counted goes, as it would by the slider.
+        # A rest that is too small to be counted disappears, as it would by the slider.
         and _left_of(view, id_, region, claims) >= at_least(view.min_size)
     ]
 
@@ -232,7 +232,7 @@ def _left_of(view: CellView, id_: int, region: Region, claims: np.ndarray) -> in
 
 
 def _add(mask: np.ndarray, core: Runs, region: Region) -> None:
-    """Set what a core covers of a region."""
+    """Set the part of a mask that a core covers."""
     if is_empty(core.region):
         return
     rows, columns = np.nonzero(core.mask())

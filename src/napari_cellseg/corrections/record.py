@@ -14,25 +14,25 @@ from .journal import Journal, folder_of
 from .recovery import JournalInfo, newest_journal, read_journal, remove_superseded
 from .run_lengths import Patch, Runs
 
-# What corrections are about: hash of the image's values; shape (Y, X), which is another one when its axes are read in
-# another order; and the channels that the cells are of, as what is right in one says nothing of another.
+# Identity of what is corrected: hash of the image's values; shape (Y, X), which differs when its axes are read in
+# another order; and the channels of the cells, because cells of one channel are not those of another.
 Content = tuple[str, tuple[int, int], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class Saved:
-    """How safe corrections are on the disk.
+    """State of the corrections on the disk.
 
     Attributes
     ----------
     path : Path
         The journal.
     time : datetime or None
-        When all that there was then was on the disk; None before the first time.
+        When everything was last on the disk; None before the first time.
     n_pending : int
         Edits that are not in the file yet.
     error : str
-        Why not, in words; empty while all is well.
+        Why they are not, in words; empty if there is no error.
     """
 
     path: Path
@@ -42,14 +42,14 @@ class Saved:
 
 
 class CorrectionsRecord:
-    """Corrections that are written down as they are made.
+    """Corrections that are written to a journal as they are made.
 
     Parameters
     ----------
     name : str
-        What the image is called.
+        Name of the image.
     source : str, optional
-        Its file.
+        File of the image.
     sha256 : str
         Hash of its values, by which the journal is found again.
     channels : tuple of int
@@ -61,7 +61,7 @@ class CorrectionsRecord:
     Attributes
     ----------
     shown : Runs or None
-        Labels that were shown last, while a part is marked as reviewed and another answer is awaited.
+        Labels that were shown last, while a part is marked as reviewed and a new prediction is awaited.
     """
 
     def __init__(
@@ -79,41 +79,41 @@ class CorrectionsRecord:
         self._continues = continues
         self._journal: Journal | None = None
         self._cells: dict[str, Any] = {}
-        self._told = ""
+        self._reported = ""
 
     @property
     def content(self) -> Content:
-        """What it is about."""
+        """Identity of the corrected image."""
         return self.sha256, self.corrections.shape, self.channels
 
     def is_of_another_channel(self, content: Content) -> bool:
-        """Whether there are corrections, and of the same image, but of other channels."""
+        """Whether there are corrections of the same image but of other channels."""
         done = self.corrections.n_changed or self.corrections.n_erased or self.corrections.marks().any()
         return bool(done) and self.content[:2] == content[:2] and self.channels != content[2]
 
     def note_cells(self, recipe: dict[str, Any], threshold: float, min_size: int) -> None:
-        """Note what the automatic cells are, for the first line of a journal."""
+        """Store how the automatic cells were made, for the first line of a journal."""
         self._cells = {"recipe": recipe, "threshold": threshold, "min_size": min_size}
 
     def apply(self, patch: Patch) -> None:
-        """Take an edit in, and write it down."""
+        """Apply an edit and write it to the journal."""
         with self.corrections.lock:
             journal = self._open()
             self.corrections.apply(patch)
             journal.append({"kind": "edit", **patch.to_dict()})
 
     def undo(self) -> bool:
-        """Take the last edit back, and write that down; False where there is none."""
+        """Undo the last edit and write that to the journal; False if there is none."""
         with self.corrections.lock:
             return self.corrections.undo() is not None and self._write("undo")
 
     def redo(self) -> bool:
-        """Do again what was taken back, and write that down; False where there is nothing."""
+        """Redo the edit that was undone and write that to the journal; False if there is none."""
         with self.corrections.lock:
             return self.corrections.redo() is not None and self._write("redo")
 
     def saved(self) -> Saved | None:
-        """How safe everything is; None where there is nothing to save."""
+        """State of the journal; None if there is nothing to save."""
         journal = self._journal
         if journal is None:
             return None
@@ -121,13 +121,13 @@ class CorrectionsRecord:
 
     @property
     def problem(self) -> str:
-        """Why corrections are not on the disk, in words; empty while all is well."""
+        """Why corrections are not on the disk, in words; empty if there is no error."""
         return "" if self._journal is None or self._journal.error is None else str(self._journal.error)
 
     def has_new_problem(self) -> bool:
-        """Whether `problem` is one that was not asked about before."""
-        told, self._told = self._told, self.problem
-        return bool(self._told) and self._told != told
+        """Whether `problem` changed since the last call."""
+        before, self._reported = self._reported, self.problem
+        return bool(self._reported) and self._reported != before
 
     def recoverable(self) -> JournalInfo | None:
         """Newest journal of another session about this image that was neither continued nor dismissed."""
@@ -151,14 +151,14 @@ class CorrectionsRecord:
         record._cells = self._cells
         journal = record._open(found.corrections.snapshot())
         journal.flush()
-        # While something is amiss, every file there is may still be of use.
+        # After an error, every file may still be useful.
         if not journal.pending and not found.notes:
             remove_superseded(journal.path)
         self.close()
         return record, found.notes
 
     def close(self) -> None:
-        """Put everything on the disk."""
+        """Write everything to the disk."""
         if self._journal is not None:
             self._journal.close()
 
@@ -167,7 +167,7 @@ class CorrectionsRecord:
         return True
 
     def _open(self, snapshot: Patch | None = None) -> Journal:
-        """The journal; it begins with the first edit, so that looking at images leaves no files."""
+        """The journal; it is created at the first edit, so that viewing images leaves no files."""
         if self._journal is None:
             header = {
                 "image": self.name,
@@ -183,18 +183,18 @@ class CorrectionsRecord:
 
 
 class CorrectionsRecords:
-    """The corrections of every image of a session; those of an image that went away wait for its return."""
+    """The corrections of every image of a session; those of a removed image are kept until it is opened again."""
 
     def __init__(self) -> None:
         self._of: dict[Hashable, CorrectionsRecord] = {}
         self._waiting: dict[Content, CorrectionsRecord] = {}
 
     def of(self, key: Hashable) -> CorrectionsRecord | None:
-        """Corrections of an image; None before it was segmented."""
+        """Corrections of an image; None before it is segmented."""
         return self._of.get(key)
 
     def take_up(self, key: Hashable, content: Content, name: str, source: str | None) -> CorrectionsRecord:
-        """Corrections of an image that was segmented: those there are of the same content, or new ones."""
+        """Return the corrections of a segmented image: existing ones of the same content, or new ones."""
         record = self._of.get(key)
         if record is None or record.content != content:
             self.put_aside(key)
@@ -206,16 +206,16 @@ class CorrectionsRecords:
         return record
 
     def journals(self) -> set[Path]:
-        """Journals that are written to here."""
+        """Paths of the journals of this session."""
         records = [*self._of.values(), *self._waiting.values()]
         return {saved.path for record in records if (saved := record.saved()) is not None}
 
     def replace(self, key: Hashable, record: CorrectionsRecord) -> None:
-        """Put others in the place of an image's corrections."""
+        """Replace the corrections of an image."""
         self._of[key] = record
 
     def put_aside(self, key: Hashable) -> None:
-        """Keep the corrections of an image that goes away for when the same values are segmented again."""
+        """Keep the corrections of a removed image until the same values are segmented again."""
         record = self._of.pop(key, None)
         if record is not None and record.corrections.revision:
             if (other := self._waiting.get(record.content)) is not None:
@@ -223,6 +223,6 @@ class CorrectionsRecords:
             self._waiting[record.content] = record
 
     def close(self) -> None:
-        """Put everything on the disk."""
+        """Write everything to the disk."""
         for record in [*self._of.values(), *self._waiting.values()]:
             record.close()

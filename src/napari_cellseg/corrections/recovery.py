@@ -1,4 +1,4 @@
-"""Read corrections journals: which there are for an image, and what is in them."""
+"""Find and read corrections journals."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _DAMAGE = (ValueError, KeyError, TypeError, AttributeError)
 
 @dataclass(frozen=True, eq=False)
 class JournalInfo:
-    """What a journal holds, in short.
+    """Summary of a journal.
 
     Attributes
     ----------
     path : Path
     image_name : str
-        What the image was called.
+        Name of the image.
     n_corrections : int
         Cells changed and erased by the end of it.
     time : datetime
@@ -33,9 +33,9 @@ class JournalInfo:
     header : mapping
         The file's first line.
     continued : bool
-        A later journal goes on from this one.
+        A later journal continues this one.
     dismissed : bool
-        The person does not want to be asked about it.
+        The user does not want to be asked about it.
     """
 
     path: Path
@@ -49,15 +49,15 @@ class JournalInfo:
 
 @dataclass(frozen=True, eq=False)
 class Recovered:
-    """Corrections as a journal has them.
+    """Corrections read from a journal.
 
     Attributes
     ----------
     corrections : Corrections
     notes : tuple of str
-        What was lost, in words; empty when all is well.
+        What was lost, in words; empty if nothing was.
     path : Path
-        The file that they come from: an older one than asked for, where that had more.
+        The file that they come from: an older one than requested, if that one has more corrections.
     header : mapping
         Its first line.
     time : datetime
@@ -72,7 +72,7 @@ class Recovered:
 
 
 def find_journals(sha256: str) -> list[JournalInfo]:
-    """Return the journals about an image that hold corrections, newest first; unreadable ones are left out."""
+    """Return the journals about an image that hold corrections, newest first; unreadable ones are skipped."""
     found = []
     for path in _files(folder_of(sha256)):
         with contextlib.suppress(JournalError, OSError):
@@ -93,22 +93,22 @@ def find_journals(sha256: str) -> list[JournalInfo]:
         )
         for path, n, recovered in found
     ]
-    # Of one second the later name is the longer one, which ends in a number.
+    # Of two names of the same second the later one is longer: it ends in a number.
     return sorted(infos, key=lambda info: (info.time, len(info.path.name), info.path.name), reverse=True)
 
 
 def newest_journal(
     sha256: str, own: Collection[Path] = (), channels: tuple[int, ...] | None = None
 ) -> JournalInfo | None:
-    """Return the newest journal about an image that was neither continued nor dismissed.
+    """Return the newest journal of an image that was neither continued nor dismissed.
 
     Parameters
     ----------
     sha256 : str
     own : collection of Path
-        Journals that are not meant.
+        Journals to skip.
     channels : tuple of int, optional
-        Which channels its cells must be of; None for any. Journals that do not say are about any.
+        Channels that its cells must be of; None for any. Journals without channels match any.
     """
     for info in find_journals(sha256):
         if not (info.continued or info.dismissed or info.path in own) and is_about(info, channels):
@@ -117,18 +117,18 @@ def newest_journal(
 
 
 def is_about(info: JournalInfo, channels: tuple[int, ...] | None) -> bool:
-    """Whether a journal's cells are of these channels, as far as it says so."""
-    said, recipe = info.header.get("channels"), info.header.get("recipe")
-    if not isinstance(said, list) and isinstance(recipe, Mapping) and isinstance(recipe.get("channel"), int):
-        said = [recipe["channel"]]
-    return not channels or not isinstance(said, list) or tuple(said) == channels
+    """Whether a journal's cells are of these channels, as far as the journal states them."""
+    stated, recipe = info.header.get("channels"), info.header.get("recipe")
+    if not isinstance(stated, list) and isinstance(recipe, Mapping) and isinstance(recipe.get("channel"), int):
+        stated = [recipe["channel"]]
+    return not channels or not isinstance(stated, list) or tuple(stated) == channels
 
 
 def read_journal(path: Path, shape: tuple[int, int] | None = None) -> Recovered:
     """Read a journal as far as it is whole.
 
-    A last line that was being written is dropped. Where a line within is damaged, reading ends there; if the journal
-    goes on from an older one that has more corrections, that is taken instead.
+    An incomplete last line is dropped. Reading stops at the first damaged line; if the journal continues an older one
+    that has more corrections, the older one is returned instead.
 
     Parameters
     ----------
@@ -139,7 +139,7 @@ def read_journal(path: Path, shape: tuple[int, int] | None = None) -> Recovered:
     Raises
     ------
     JournalError
-        It is not there, its first line is damaged, or it is about an image of another size.
+        The journal is missing, its first line is damaged, or it belongs to an image of another size.
     """
     header, entries, damaged = _read(Path(path))
     size = header["shape"]
@@ -171,13 +171,13 @@ def read_journal(path: Path, shape: tuple[int, int] | None = None) -> Recovered:
 
 
 def dismiss(path: Path) -> None:
-    """Remember that the person does not want a journal; it stays where it is."""
+    """Remember that the user does not want a journal; the file is kept."""
     with contextlib.suppress(OSError):
         Path(path).with_suffix(_DISMISSED).touch()
 
 
 def remove_superseded(path: Path) -> None:
-    """Of the chain of journals that one goes on from, keep the newest two: remove the rest."""
+    """Keep the newest two of the chain of journals that a journal continues, and remove the rest."""
     newest = _header(path)
     second = path.parent / str(newest.get("continues")) if newest.get("continues") else None
     third = _header(second).get("continues") if second is not None else None

@@ -1,4 +1,4 @@
-"""A piece of an image, run-length coded: small in memory and in a file, however large the piece."""
+"""Run-length coded regions of an image: small in memory and in a file, however large the region."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..imaging.tiles import Region
+from ..imaging.regions import Region, shape_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +31,7 @@ class Runs:
 
     @classmethod
     def of(cls, region: Region, array: np.ndarray) -> Runs:
-        """Code an array of the region's shape."""
+        """Encode an array of the region's shape."""
         (values,), lengths = run_values(array)
         return cls(region, values.astype(np.int32), lengths)
 
@@ -80,14 +80,14 @@ class Runs:
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """What is known of a cell of the person's beside its pixels.
+    """What is stored about an edited cell besides its pixels.
 
     Attributes
     ----------
     how : str
-        What the person did last, such as "drawn" or "merged"; "erased" for a cell that is gone.
+        Last edit, such as "drawn" or "merged"; "erased" for a cell that was removed.
     cores : tuple of Runs
-        Cores (not 0) of the automatic cells that it came from: nothing automatic shows there.
+        Cores (not 0) of the automatic cells that it came from: no automatic cell is shown there.
     """
 
     how: str
@@ -105,20 +105,20 @@ class Cell:
 
 @dataclass(frozen=True, eq=False)
 class Patch:
-    """One edit, one undo step: how a region is to look.
+    """One edit, one undo step: the state of a region after it.
 
     Attributes
     ----------
     name : str
-        What it is, in a word: "merge".
+        Name of the edit, such as "merge".
     claims : Runs, optional
-        Claims of a region after the edit; None where they stay.
+        Claims of a region after the edit; None if they do not change.
     cells : mapping of int to Cell or None
-        Cells whose entry changes, and what it becomes; None: no longer the person's.
+        Cells whose entry changes, and the new entry; None: automatic again.
     marks : Runs, optional
-        Reviewed marks of a region after the edit; None where they stay.
+        Reviewed marks of a region after the edit; None if they do not change.
     renamed : mapping of int to int
-        Ids that a person painted with and that meant another cell already, and the ids given in their place.
+        Painted ids that already belonged to another cell, and the ids that replace them.
     """
 
     name: str
@@ -148,69 +148,6 @@ class Patch:
         return cls(str(values["name"]), claims, cells, marks)
 
 
-def shape_of(region: Region) -> tuple[int, int]:
-    """Shape (Y, X) of a region."""
-    rows, columns = region
-    return rows.stop - rows.start, columns.stop - columns.start
-
-
-def whole(shape: tuple[int, int]) -> Region:
-    """Region of a whole image."""
-    return slice(0, shape[0]), slice(0, shape[1])
-
-
-def plain_region(region: Region | None, shape: tuple[int, int]) -> Region:
-    """Region with plain starts and stops within an image; None is the whole image."""
-    if region is None:
-        return whole(shape)
-    rows, columns = (slice(*part.indices(length)[:2]) for part, length in zip(region, shape, strict=True))
-    return slice(rows.start, max(rows.start, rows.stop)), slice(columns.start, max(columns.start, columns.stop))
-
-
-def is_empty(region: Region) -> bool:
-    """Whether a region holds no pixel."""
-    return 0 in shape_of(region)
-
-
-def union(*regions: Region | None) -> Region:
-    """Smallest region around all that hold a pixel; an empty one at the corner without any."""
-    found = [region for region in regions if region is not None and not is_empty(region)]
-    if not found:
-        return slice(0, 0), slice(0, 0)
-    rows, columns = zip(*found, strict=True)
-    return (
-        slice(min(part.start for part in rows), max(part.stop for part in rows)),
-        slice(min(part.start for part in columns), max(part.stop for part in columns)),
-    )
-
-
-def grown(region: Region, margin: int, shape: tuple[int, int]) -> Region:
-    """Region with a margin around it, within an image."""
-    rows, columns = region
-    return (
-        slice(max(0, rows.start - margin), min(shape[0], rows.stop + margin)),
-        slice(max(0, columns.start - margin), min(shape[1], columns.stop + margin)),
-    )
-
-
-def within(inner: Region, outer: Region) -> Region:
-    """`inner` as seen from the corner of `outer`."""
-    return (
-        slice(inner[0].start - outer[0].start, inner[0].stop - outer[0].start),
-        slice(inner[1].start - outer[1].start, inner[1].stop - outer[1].start),
-    )
-
-
-def box_of_pixels(rows: np.ndarray, columns: np.ndarray) -> Region:
-    """Smallest region around some pixels; empty without any."""
-    if not len(rows):
-        return slice(0, 0), slice(0, 0)
-    return (
-        slice(int(rows.min()), int(rows.max()) + 1),
-        slice(int(columns.min()), int(columns.max()) + 1),
-    )
-
-
 def run_values(*arrays: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
     """Values of each array at the start of every run over which none of them changes, and the runs' lengths."""
     flats = [np.ascontiguousarray(array).reshape(-1) for array in arrays]
@@ -226,13 +163,13 @@ def run_values(*arrays: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 def distinct(labels: np.ndarray) -> list[int]:
-    """Ids above 0 that occur in labels, rising."""
+    """Ids above 0 that occur in labels, ascending."""
     found = np.unique(run_values(labels)[0][0])
     return found[found > 0].tolist()
 
 
 def pairs_of(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of values that two arrays have at one place, (2, n), and how often, (n,); int64 both."""
+    """Pairs of values at the same pixel of two arrays, (2, n), and how often each occurs, (n,); both int64."""
     values, lengths = run_values(first, second)
     # Values are below 2 to the power of 31: two of them make one number.
     codes, place = np.unique((values[0].astype(np.int64) << 32) + values[1], return_inverse=True)

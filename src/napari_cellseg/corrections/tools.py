@@ -1,7 +1,7 @@
-"""The tools that a person corrects cells with: pure functions from the shown cells to a `Patch`.
+"""The tools for manual edits: pure functions from the shown cells to a `Patch`.
 
-Each takes a `CellView` first and changes nothing; `Corrections.apply` takes the patch in. `EditError` says in words why
-there is nothing to do.
+Each function takes a `CellView` first and changes nothing; `Corrections.apply` applies the patch. `EditError` explains
+why there is nothing to do.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy import ndimage as ndi
+import scipy
 
-from ..imaging.tiles import Region
+from ..imaging.regions import Region, box_of_pixels, is_empty, plain_region, shape_of, union
 from .adding import proposed_cell
 from .cutting import cut, line
 from .foreign import import_labels
 from .patching import LEAP, EditError, Wish, check_ids, labels_around, patch_from_labels, replaced
-from .run_lengths import Patch, Runs, box_of_pixels, is_empty, pairs_of, plain_region, shape_of, union
+from .run_lengths import Patch, Runs, pairs_of
 from .view import CellView
 
 if TYPE_CHECKING:
@@ -41,25 +41,25 @@ __all__ = [
 
 _BRIDGED = 2  # pixels from either cell: gaps of up to 4 are closed
 _MAX_ID = np.iinfo(np.int32).max
-SAME_IOU = 0.75  # cells of two answers that overlap by so much are the same one, seen again
+SAME_IOU = 0.75  # cells of two predictions that overlap at least this much are the same cell
 
 
 def painted(view: CellView, region: Region, after: np.ndarray) -> Patch:
-    """Take over what a person painted, erased or filled with any tool.
+    """Take over what the user painted, erased or filled with any tool.
 
     Parameters
     ----------
     view : CellView
     region : tuple of slice
-        Where it was.
+        Where the user painted.
     after : numpy.ndarray
-        Labels of the region as the person left them; compared with those that were shown. An id that belongs to a
-        cell that is not shown here now is replaced by a fresh one: see `Patch.renamed`.
+        Labels of the region as the user left them; compared with those that were shown. An id of a cell that is not
+        shown now is replaced by a new one: see `Patch.renamed`.
 
     Raises
     ------
     EditError
-        It is as it was, or `after` has another shape or holds no ids.
+        Nothing changed, or `after` has another shape or does not hold ids.
     """
     region = plain_region(region, view.shape)
     after = np.asarray(after)
@@ -74,7 +74,7 @@ def painted(view: CellView, region: Region, after: np.ndarray) -> Patch:
 
 
 def delete(view: CellView, ids: int | Iterable[int]) -> Patch:
-    """Erase cells; nothing automatic shows in their place again."""
+    """Erase cells; no automatic cell is shown in their place again."""
     wanted = check_ids(view, ids)
     region, labels = labels_around(view, wanted)
     after = np.where(np.isin(labels, wanted), 0, labels)
@@ -82,7 +82,7 @@ def delete(view: CellView, ids: int | Iterable[int]) -> Patch:
 
 
 def accept(view: CellView, ids: int | Iterable[int]) -> Patch:
-    """Take over cells as they are shown: no slider changes them any more."""
+    """Keep cells as they are shown: no slider changes them any more."""
     wanted = [id_ for id_ in check_ids(view, ids) if not view.corrected.corrections.how(id_)]
     if not wanted:
         raise EditError("These cells are yours already.")
@@ -91,19 +91,19 @@ def accept(view: CellView, ids: int | Iterable[int]) -> Patch:
 
 
 def fill_holes(view: CellView, ids: int | Iterable[int]) -> Patch:
-    """Fill the holes of cells where nothing else is shown."""
+    """Fill the holes of cells where no other cell is shown."""
     wanted = check_ids(view, ids)
     region, labels = labels_around(view, wanted)
     after = labels.copy()
     for id_ in wanted:
-        after[ndi.binary_fill_holes(labels == id_) & (after == 0)] = id_
+        after[scipy.ndimage.binary_fill_holes(labels == id_) & (after == 0)] = id_
     if np.array_equal(after, labels):
         raise EditError("There is no hole in these cells." if len(wanted) > 1 else "There is no hole in this cell.")
     return patch_from_labels(view, region, after, Wish("fill holes", "filled"))
 
 
 def merge(view: CellView, ids: int | Iterable[int]) -> Patch:
-    """Make one cell of several, with the id of the largest; a gap of up to 4 pixels between them is bridged."""
+    """Merge cells into one with the id of the largest; a gap of up to 4 pixels between them is closed."""
     wanted = check_ids(view, ids, need=2)
     region, labels = labels_around(view, wanted, margin=2 * _BRIDGED)
     sizes = [np.count_nonzero(labels == id_) for id_ in wanted]
@@ -112,10 +112,10 @@ def merge(view: CellView, ids: int | Iterable[int]) -> Patch:
     near = np.zeros(labels.shape, dtype=np.uint8)
     disc = np.hypot(*np.mgrid[-_BRIDGED : _BRIDGED + 1, -_BRIDGED : _BRIDGED + 1]) <= _BRIDGED + 0.5
     for id_ in wanted:
-        near += ndi.binary_dilation(labels == id_, disc)
+        near += scipy.ndimage.binary_dilation(labels == id_, disc)
     after = np.where(cells, target, labels)
     # The shallow bays that closing fills elsewhere are the cells' own shape.
-    after[ndi.binary_closing(cells, disc) & (near >= 2) & (labels == 0)] = target
+    after[scipy.ndimage.binary_closing(cells, disc) & (near >= 2) & (labels == 0)] = target
     return patch_from_labels(view, region, after, Wish("merge", "merged", own=[target]))
 
 
@@ -135,7 +135,7 @@ def split_by_stroke(view: CellView, points: np.ndarray, width: float = 2) -> Pat
     Raises
     ------
     EditError
-        It cuts no cell in two.
+        The stroke cuts no cell in two.
     """
     points = np.asarray(points, dtype=np.float64).reshape(-1, 2)
     points = points[np.isfinite(points).all(axis=1)]
@@ -160,12 +160,12 @@ def split_by_stroke(view: CellView, points: np.ndarray, width: float = 2) -> Pat
 
 
 def add_at(view: CellView, y: float, x: float, prediction: Prediction | None = None) -> Patch:
-    """Add a cell at a click: what the prediction suggests there, else a disc as large as the median cell.
+    """Add a cell at a click: the one that the prediction suggests, else a disc as large as the median cell.
 
     Raises
     ------
     EditError
-        There is a cell already, or no room for one.
+        A cell is there already, or there is no room for one.
     """
     row, column = round(y), round(x)
     if not (0 <= row < view.shape[0] and 0 <= column < view.shape[1]):
@@ -180,14 +180,14 @@ def add_at(view: CellView, y: float, x: float, prediction: Prediction | None = N
 
 
 def release(view: CellView, ids: int | Iterable[int]) -> Patch:
-    """Give cells back to the sliders, erased ones too, with what was erased of them.
+    """Make edited and erased cells automatic again, with the pixels that were erased from them.
 
-    The parts of a cell that was split are given back together: their automatic cell cannot show beside one of them.
+    The parts of a split cell are released together: their automatic cell cannot be shown beside one of them.
 
     Raises
     ------
     EditError
-        None of them is the person's.
+        None of them was edited.
     """
     corrections = view.corrected.corrections
     given = {int(id_) for id_ in ([ids] if np.isscalar(ids) else ids)}  # type: ignore[arg-type, union-attr]
@@ -201,12 +201,12 @@ def release(view: CellView, ids: int | Iterable[int]) -> Patch:
 
 
 def mark_reviewed(view: CellView, region: Region | None, marks: np.ndarray | bool) -> Patch:
-    """Say of a region what is reviewed in it: a bool map of its shape, or all or nothing.
+    """Set what is reviewed in a region: a bool map of its shape, or one value for all of it.
 
     Raises
     ------
     EditError
-        It is so already, or the shapes differ.
+        The marks are the same already, or the shapes differ.
     """
     region = plain_region(region, view.shape)
     before = view.corrected.corrections.marks(region)
@@ -215,19 +215,19 @@ def mark_reviewed(view: CellView, region: Region | None, marks: np.ndarray | boo
         raise EditError(f"The marks are {wanted.shape} but the region is {before.shape}. Give marks of its shape.")
     after = np.broadcast_to(wanted, before.shape).astype(np.uint8)
     if np.array_equal(before, after):
-        raise EditError("That is marked so already.")
+        raise EditError("This area is marked like that already.")
     return Patch("mark as reviewed", None, {}, Runs.of(region, after))
 
 
 def review_again(view: CellView, before: np.ndarray) -> Patch:
-    """Take the marks off what is no longer as it was when it was reviewed: cells that went, and cells that came.
+    """Remove the reviewed marks from cells that disappeared or appeared since the review.
 
     Parameters
     ----------
     view : CellView
     before : numpy.ndarray
-        Labels (Y, X) that were shown before another answer came; a cell that overlaps one of now by an intersection
-        over union of 0.75 or more is the same.
+        Labels (Y, X) that were shown before the new prediction; a cell that overlaps a present one with an
+        intersection over union of 0.75 or more is the same.
 
     Raises
     ------
@@ -252,7 +252,7 @@ def review_again(view: CellView, before: np.ndarray) -> Patch:
 
 
 def _without_clashes(view: CellView, after: np.ndarray) -> tuple[np.ndarray, dict[int, int]]:
-    """Labels in which no id means an automatic cell that is not shown now, and the ids that were replaced."""
+    """Labels without ids of automatic cells that are not shown now, and the ids that were replaced."""
     corrected, corrections = view.corrected, view.corrected.corrections
     renamed: dict[int, int] = {}
     fresh = corrected.fresh_id()
@@ -272,7 +272,7 @@ def _under(labels: np.ndarray, points: np.ndarray) -> list[int]:
 
 
 def _with_relatives(view: CellView, ids: set[int]) -> set[int]:
-    """Ids of the person's and all those that share a core with one of them."""
+    """These ids of edited cells and all that share a core with one of them."""
     corrections = view.corrected.corrections
     others = {*corrections.owned_ids.tolist(), *corrections.erased_ids.tolist()} - ids
     waiting, found = list(ids), set(ids)

@@ -15,7 +15,7 @@ from scipy import ndimage as ndi
 from ..imaging.errors import DatasetError, ModelError, ParamsError
 from ..imaging.progress import Progress
 from ..imaging.write.write import write_json
-from ..instances.live import threshold_level
+from ..instances.levels import threshold_level
 from ..network.versions import CALIBRATION_FILE, ModelVersion, set_defaults
 from ..segmentation.segmented import Segmented
 from ..training.data.datasets import Sample

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,12 @@ import numpy as np
 from ..imaging.errors import CellsegError
 from ..imaging.progress import drain
 from ..network.versions import METRICS_FILE, TRAINING_FILE, ModelVersion
-from ..training.data.fitting import fit_samples
+from ..training.data.fitting import divide
 from ..training.data.loading import iter_load
 from ..training.data.sample import Sample
-from ..training.data.splitting import apply_split, read_split
+from ..training.data.splitting import SPLIT_FILE, read_split
 
 REPORT_FILE = "report.html"
-SPLIT_FILE = "split.json"
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,23 @@ def held_out_samples(folder: Path) -> list[Sample]:
     loaded = drain(iter_load(data["dataset"], data.get("groups"), masks=data.get("masks")))
     kinds = data.get("kinds") or []
     samples = [s for s in loaded.samples if not kinds or s.kind in kinds]
-    _, validation, _ = apply_split(samples, read_split(folder / SPLIT_FILE))
-    if data.get("size"):
-        validation, _ = fit_samples(validation, int(data["size"]), str(data.get("fit") or "crop"))
-    return list(validation)
+    split = read_split(folder / SPLIT_FILE)
+    _, validation, _ = divide(samples, split, int(data.get("size") or 0), str(data.get("fit") or "crop"))
+    return validation
+
+
+def learned_from(model: ModelVersion) -> set[str]:
+    """Return the names of the images that a model was trained on."""
+    names = set(map(str, model.training.get("training_images", ())))
+    if (model.training.get("data") or {}).get("size"):
+        # It saw windows of them, numbered.
+        names |= {re.sub(r"_\d+$", "", name) for name in names}
+    return names
+
+
+def held_out_names(model: ModelVersion) -> set[str]:
+    """Return the names of the images that a model never saw: of others, parts may have been held out."""
+    return set(map(str, model.training.get("validation_images", ()))) - learned_from(model)
 
 
 def predict(sample: Sample, version: ModelVersion) -> np.ndarray:

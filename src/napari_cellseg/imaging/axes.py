@@ -1,4 +1,4 @@
-"""What the dimensions of an array mean: which are plain to see, and which must be named."""
+"""The meaning of an array's dimensions: which are obvious, and which must be given."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AXES = "TZCYX"
 
 
 def check_values(data: Any, title: str) -> None:
-    """Raise ImageError unless `data` holds at least one real number in at least two dimensions."""
+    """Raise ImageError unless `data` has real numbers, at least one of them, in at least two dimensions."""
     dtype = np.dtype(data.dtype)
     if dtype.kind not in "buif":
         raise ImageError(
@@ -56,21 +56,21 @@ def plain_axes(data: Any, rgb: bool | None, title: str) -> tuple[Any, str, bool]
             data = data[(0,) * (len(shape) - n_dims)]
         return data, "YXC"[:n_dims], n_dims == 3
     raise AxesError(
-        f"{title} has {len(shape)} dimensions, {shape}, and nothing says what they are. "
+        f"{title} has {len(shape)} dimensions, {shape}, and their meaning is not known. "
         "Name them with axes, a letter per dimension, such as axes='CYX' (--axes CYX) for channels first."
     )
 
 
 def looks_rgb(shape: tuple[int, ...], dtype: np.dtype) -> bool:
-    """Tell whether a shape and dtype are those of a colour image with channels last."""
+    """Whether a shape and dtype are those of a colour image with channels last."""
     usual = dtype.kind == "f" or np.dtype(dtype).newbyteorder("=") in (np.uint8, np.uint16)
     return len(shape) == 3 and shape[2] in (3, 4) and min(shape[:2]) > 4 and usual
 
 
 def names_colour(axes: str, shape: Sequence[int]) -> bool:
-    """Tell whether axes (capital letters) name a last one of colours: 3 of ``C`` or ``S``, or 4 of ``S``.
+    """Whether axes (capital letters) end with colours: 3 of ``C`` or ``S``, or 4 of ``S``.
 
-    Four of ``C`` may be four dyes, and taking them for colour would drop the last one as alpha.
+    Four of ``C`` may be four dyes; reading them as colours would drop the last one as alpha.
     """
     letter = axes[-1:]
     return (letter == "C" and shape[-1] == 3) or (letter == "S" and shape[-1] in (3, 4))

@@ -1,4 +1,4 @@
-"""Which channels are meant: by number, by name, or several of them mixed."""
+"""Select channels by number, by name, or as a mix of several."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ import numpy as np
 
 from .errors import ImageError
 
-# A number counts from 0; a text is a name, or several names or numbers with "+" between them: a mix.
+# A number counts from 0; a text is a name, or a mix: several names or numbers with "+" between them.
 Channel: TypeAlias = int | str
 PLUS = "+"
 
 
 def find_channels(channel: Channel, n_channels: int, names: Sequence[str], title: str) -> tuple[int, ...]:
-    """Return the places of the channels that are meant.
+    """Return the indices of the selected channels.
 
     Parameters
     ----------
     channel : int or str
-        A place counted from 0, or a name. Several with ``+`` between them are a mix. A number that is no place may be
-        a name, such as ``488``.
+        An index counted from 0, or a name. Several with ``+`` between them are a mix. A number that is not an index may
+        be a name, such as ``488``.
     n_channels : int
     names : sequence of str
-        One per channel; otherwise there are none. Capital letters do not matter unless two names differ by them alone.
+        One per channel; otherwise they are ignored. Case does not matter unless two names differ by case alone.
     title : str
-        What to call the image in a message.
+        Name of the image in messages.
 
     Returns
     -------
     tuple of int
-        One place, or at least two different ones in the order of the image: the order of a mix does not matter.
+        One index, or several different ones in ascending order: the order of a mix does not matter.
 
     Raises
     ------
     ImageError
-        There is no such channel, or several of that name.
+        There is no such channel, or there are several of that name.
     """
     names = names if len(names) == n_channels else ()
     whole = _find(channel, n_channels, names, title)
@@ -55,12 +55,12 @@ def find_channels(channel: Channel, n_channels: int, names: Sequence[str], title
 
 
 def mix_name(places: Sequence[int]) -> Channel:
-    """Return what stands for these channels in a recipe: a number, or a text for a mix."""
+    """Return these channels as a recipe holds them: a number, or a text for a mix."""
     return places[0] if len(places) == 1 else PLUS.join(str(place) for place in places)
 
 
 def plain_channel(text: str) -> Channel:
-    """Return the one way to write what a text says without looking at an image: ``2+0 `` and ``0+2`` are the same."""
+    """Return the canonical form of a channel text, without an image: ``2+0 `` becomes ``0+2``."""
     parts = [part.strip() for part in text.split(PLUS)]
     if all(part.isdecimal() and str(int(part)) == part for part in parts):
         return mix_name(sorted({int(part) for part in parts}))
@@ -68,7 +68,7 @@ def plain_channel(text: str) -> Channel:
 
 
 def mixed(planes: Sequence[np.ndarray]) -> np.ndarray:
-    """Return the mean of normalised channels, float32, 0 to 1: whatever normalises it further knows its full scale."""
+    """Return the mean of normalised channels, float32, clipped to 0 and 1."""
     total = np.zeros(planes[0].shape, np.float32)
     for plane in planes:
         total += plane
@@ -77,14 +77,14 @@ def mixed(planes: Sequence[np.ndarray]) -> np.ndarray:
 
 def _find(channel: Channel, n_channels: int, names: Sequence[str], title: str) -> int | None:
     text = str(channel).strip()
-    # "01" is no number here, but may be a name.
+    # "01" is not an index, but may be a name.
     if text.isdecimal() and str(int(text)) == text and int(text) < n_channels:
         return int(text)
     if not text:
         return None
     for exact in (True, False):
-        said = text if exact else text.casefold()
-        found = [i for i, name in enumerate(names) if (name if exact else name.casefold()).strip() == said]
+        wanted = text if exact else text.casefold()
+        found = [i for i, name in enumerate(names) if (name if exact else name.casefold()).strip() == wanted]
         if len(found) > 1:
             raise ImageError(
                 f"{title} has several channels '{text}': {', '.join(map(str, found))}. Choose one by its number "

@@ -1,4 +1,4 @@
-"""What decoders raise when a file is damaged, and what to tell the person."""
+"""Errors that decoders raise when a file is damaged, and the messages for them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from PIL import UnidentifiedImageError
 
 from .errors import ImageError
 
-# Decoders check little of what they are told: a wrong byte can surface as almost any of these.
+# Decoders check little of their input: a wrong byte can surface as almost any of these.
 DAMAGE: tuple[type[Exception], ...] = (
     ArithmeticError,
     AssertionError,
@@ -39,17 +39,19 @@ DAMAGE: tuple[type[Exception], ...] = (
 
 
 def unreadable(path: str | os.PathLike[str], error: Exception) -> ImageError:
-    """Say in words for the person why `path` cannot be read, and what to do."""
+    """Return an error that explains why `path` cannot be read, and what to do."""
     if isinstance(error, FileNotFoundError):
         return ImageError(f"{path} does not exist. Check the name.")
     if isinstance(error, PermissionError):
-        return ImageError(f"{path} may not be read by you. Ask for permission, or copy it to a folder of yours.")
+        return ImageError(
+            f"{path} cannot be read: permission denied. Ask for permission, or copy it to a folder of yours."
+        )
     if isinstance(error, MemoryError):
         return ImageError(f"{path} does not fit into memory. Cut it into parts, or use a machine with more memory.")
     if isinstance(error, PillowImage.DecompressionBombError):
         return ImageError(f"{path} is too large for its format: {error}. Save it as TIFF.")
     if isinstance(error, UnidentifiedImageError):
-        return ImageError(f"{path} holds no image of a kind that is known, whatever its name says. Give another file.")
+        return ImageError(f"{path} does not hold an image of a known format, whatever its suffix. Give another file.")
     if "imagecodecs" in str(error):
         return ImageError(
             f"{path} is compressed in a way that needs one more package: {error}. "

@@ -1,4 +1,4 @@
-"""Errors whose message is meant for the person at the window or the command line.
+"""Errors whose messages are for the user of the window or the command line.
 
 Each message names the thing, the two facts that clash, and the next step.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 class CellsegError(Exception):
     """Base of every error that this package raises on purpose.
 
-    It does not derive from `RuntimeError`: thread workers of superqt drop errors of that type without a word.
+    It does not derive from `RuntimeError`, because thread workers of superqt silently ignore errors of that type.
     """
 
 
@@ -22,23 +22,23 @@ class ImageError(CellsegError):
 
 
 class MemoryTooSmallError(ImageError):
-    """An image, or what is to be done with it, does not fit into memory."""
+    """An image, or its processing, does not fit into memory."""
 
 
 class SeveralImagesError(ImageError):
-    """A file or folder holds several images, and which one is meant is not plain."""
+    """A file or folder holds several images, and it is not clear which one to read."""
 
 
 class AxesError(ImageError):
-    """The axes of an image are unknown, or are not ones that can be segmented."""
+    """The axes of an image are unknown, or cannot be segmented."""
 
 
 class ModelError(CellsegError):
-    """A model version is missing, damaged, or does not fit the image."""
+    """A model version is missing or damaged, or does not fit the image."""
 
 
 class OutputError(CellsegError):
-    """A result could not be written; what was there before is untouched."""
+    """A result could not be written; existing files are unchanged."""
 
 
 class DatasetError(CellsegError):

@@ -1,4 +1,4 @@
-"""An image as it was read: the array, the meaning of its axes, and its scale."""
+"""An image: its array, the meaning of its axes, and its scale."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _HASH_BLOCK_BYTES = 1 << 26
 
 @dataclass(frozen=True)
 class Origin:
-    """What a part was cut out of.
+    """The image that a part was cut from.
 
     Attributes
     ----------
     title : str
-        What the whole image is called: its file, where it has one.
+        Name of the whole image: its file if it has one.
     offset_yx : tuple of int
-        Row and column there of the part's first pixel.
+        Row and column in it of the first pixel of the part.
     """
 
     title: str
@@ -41,7 +41,7 @@ class Origin:
 
 @dataclass(frozen=True, eq=False)
 class Image:
-    """An image and what its axes mean; the array may be lazy.
+    """An image and the meaning of its axes; the array may be lazy.
 
     Attributes
     ----------
@@ -50,26 +50,26 @@ class Image:
     axes : str
         One letter of ``TZCYX`` per dimension of `data`, each at most once, ``Y`` and ``X`` always.
     pixel_size : tuple of float, optional
-        Micrometres per pixel along (Y, X); None where it is not known.
+        Micrometres per pixel along (Y, X); None if it is not known.
     channel_names : tuple of str
         One per channel, or empty.
     rgb : bool
-        The last axis is ``C`` and holds red, green, blue and maybe alpha.
+        The last axis is ``C`` and holds red, green, blue and optionally alpha.
     name : str
-        What to call the image.
+        Name of the image.
     source : str, optional
-        The file that it came from.
+        File that it was read from.
     slice_spacing : float, optional
-        Micrometres from slice to slice (Z); None where it is not known.
+        Micrometres from slice to slice (Z); None if it is not known.
     frame_interval : float, optional
-        Seconds from time point to time point (T); None where it is not known.
+        Seconds from time point to time point (T); None if it is not known.
     origin : Origin, optional
-        Of a part, what it was cut out of; None for a whole image.
+        The image that a part was cut from; None for a whole image.
 
     Raises
     ------
     ImageError
-        Empty array, values that are not real numbers, or a scale that is no positive number.
+        The array is empty, its values are not real numbers, or a scale is not a positive number.
     AxesError
         `axes` does not fit `data`.
     """
@@ -104,12 +104,12 @@ class Image:
 
     @property
     def title(self) -> str:
-        """What to call the image in a message."""
+        """Name of the image in messages."""
         return self.name or self.source or "image"
 
     @property
     def n_channels(self) -> int:
-        """Number of channels to choose from; 1 for a grey and for a colour image."""
+        """Number of channels to choose from; 1 for a grey or colour image."""
         return 1 if self.rgb or "C" not in self.axes else int(self.data.shape[self.axes.index("C")])
 
     @property
@@ -119,28 +119,28 @@ class Image:
         return int(shape[self.axes.index("Y")]), int(shape[self.axes.index("X")])
 
     def plane(self, channel: Channel | None = None) -> np.ndarray:
-        """Return the one plane that is to be segmented.
+        """Return the plane to segment.
 
         Parameters
         ----------
         channel : int or str, optional
-            Which channel, by number or by name. For a colour image None means all three colours and 0, 1, 2 mean red,
-            green, blue. For an image with several channels it must be given. Several with ``+`` between them are
-            mixed, but for colours: each is normalised by its percentiles (`normalize`), so that none drowns the
+            The channel, by number or by name. For a colour image None means all three colours and 0, 1, 2 mean red,
+            green, blue. It is required for an image with several channels. Several with ``+`` between them are
+            mixed (not for colours): each is normalised by its percentiles (`normalize`), so that none outweighs the
             others, and the plane is their mean, clipped to 0 and 1.
 
         Returns
         -------
         ndarray
-            (Y, X), or (Y, X, 3) for a colour image; its own dtype, native byte order; of a mix float32. Alpha
-            is dropped, and a colour image whose three colours are equal everywhere comes back as (Y, X).
+            (Y, X), or (Y, X, 3) for a colour image, in the dtype of the image and native byte order; float32 for a mix.
+            Alpha is dropped, and a colour image whose three colours are equal everywhere is returned as (Y, X).
 
         Raises
         ------
         AxesError
-            More than one slice or time point.
+            There is more than one slice or time point.
         ImageError
-            No such channel, or several channels and none chosen.
+            There is no such channel, or there are several and none was chosen.
         """
         places = self.channel_places(channel)
         if len(places) > 1:
@@ -148,12 +148,12 @@ class Image:
         return self._plane(places[0] if places else None)
 
     def channel_places(self, channel: Channel | None) -> tuple[int, ...]:
-        """Return which of the channels are meant, counted from 0: one, several for a mix, none for all colours.
+        """Return the indices of the selected channels: one, several for a mix, none for all colours.
 
         Raises
         ------
         ImageError
-            No such channel, or several channels and none chosen.
+            There is no such channel, or there are several and none was chosen.
         """
         if channel is None:
             if self.n_channels > 1:
@@ -167,13 +167,13 @@ class Image:
         places = find_channels(channel, 3 if self.rgb else self.n_channels, names, self.title)
         if self.rgb and len(places) > 1:
             raise ImageError(
-                f"{self.title} is a colour image, and its colours are not mixed. Choose one of them, or leave the "
-                "channel out to take all three."
+                f"{self.title} is a colour image, and its colours are not mixed. Choose one of them, or no "
+                "channel for all three."
             )
         return places if "C" in self.axes else ()
 
     def _colours_in_words(self) -> str:
-        """How to say that the channels are colours, where they may be."""
+        """Text that explains how to read the channels as colours, if they may be colours."""
         axes = self.axes[:-1] + "S"
         if self.axes[-1] != "C" or self.data.shape[-1] != 4 or not looks_rgb(self.data.shape, self.data.dtype):
             return ""
@@ -195,11 +195,11 @@ class Image:
         return np.ascontiguousarray(plane, dtype=plane.dtype.newbyteorder("="))
 
     def region_index(self, rows: slice, columns: slice) -> tuple[slice, ...]:
-        """Return what cuts rows and columns out of the array, with all there is along its other axes."""
+        """Return the index of these rows and columns in the array, with everything along its other axes."""
         return tuple({"Y": rows, "X": columns}.get(axis, slice(None)) for axis in self.axes)
 
     def read_region(self, rows: slice, columns: slice) -> np.ndarray:
-        """Read some rows and columns, with all there is along the other axes; nothing else is read.
+        """Read these rows and columns with everything along the other axes; nothing else is read.
 
         Raises
         ------
@@ -209,11 +209,11 @@ class Image:
         index = self.region_index(rows, columns)
         shape = tuple(len(range(n)[part]) for part, n in zip(index, self.data.shape, strict=True))
         check_room(math.prod(shape) * np.dtype(self.data.dtype).itemsize, self.title, shape)
-        # A copy: a view would keep the whole image in memory for as long as its part is there.
+        # A copy: a view would keep the whole image in memory.
         return np.array(self._values(index))
 
     def cut(self, index: tuple[Any, ...]) -> Any:
-        """Return a part of the array, lazy where the array is.
+        """Return a part of the array, lazy if the array is.
 
         Raises
         ------
@@ -237,14 +237,14 @@ class Image:
         return digest.hexdigest()
 
     def _values(self, index: Any) -> np.ndarray:
-        """Read values, which may be still in their file."""
+        """Read values, which may still be in their file."""
         try:
             return np.asarray(self.data[index])
         except DAMAGE as error:
             raise unreadable(self.source or self.title, error) from error
 
     def _plane_index(self, place: int | None) -> tuple[tuple[int | slice, ...], str]:
-        """What cuts a plane out of the array, and the axes that it leaves; None leaves the colours."""
+        """Index of a plane in the array, and the axes that remain; None keeps the colours."""
         index: list[int | slice] = []
         kept = ""
         for letter, length in zip(self.axes, self.data.shape, strict=True):
@@ -275,31 +275,31 @@ def as_image(
     slice_spacing: float | None = None,
     frame_interval: float | None = None,
 ) -> Image:
-    """Give an array its axes, where they are known or plain to see; they are never guessed.
+    """Make an image of an array whose axes are given or obvious; they are never guessed.
 
     Parameters
     ----------
     array : array-like or Image
-        Numpy, dask, zarr, or nested lists. Boolean values become uint8. An `Image` is returned as it is.
+        Numpy, dask, zarr, or nested lists. Boolean values become uint8. An `Image` is returned unchanged.
     axes : str, optional
-        One letter of ``TZCYX`` per dimension, or ``S``, a file's word for colour samples, in the place of ``C``.
-        Without it 2-D means ``YX``, and 3-D with 3 or 4 as its last length means colour when `rgb` is True,
-        or when `rgb` is None, the type is uint8, uint16 or float, and the other lengths are above 4. Leading
-        axes of length 1 are dropped. Anything else is an error.
+        One letter of ``TZCYX`` per dimension, or ``S``, which files use for colour samples, instead of ``C``.
+        By default 2-D means ``YX``, and 3-D with 3 or 4 as its last length means colour if `rgb` is True, or if
+        `rgb` is None, the type is uint8, uint16 or float, and the other lengths are above 4. Leading axes of
+        length 1 are dropped. Anything else is an error.
     pixel_size : tuple of float, optional
         Micrometres per pixel along (Y, X).
     rgb : bool, optional
-        Whether a last axis of 3 or 4 is colour; None follows the rule above, also where `axes` is given, but for 4
-        that it calls ``C``: they are channels, and colour with alpha is ``S``.
+        Whether a last axis of 3 or 4 is colour; None follows the rule above, also if `axes` is given, except that 4
+        named ``C`` are channels: colour with alpha is ``S``.
     name, channel_names, source, slice_spacing, frame_interval
         See `Image`.
 
     Raises
     ------
     ImageError
-        Empty, fewer than 2 dimensions, or values that are not real numbers.
+        The array is empty, has fewer than 2 dimensions, or holds values that are not real numbers.
     AxesError
-        Unknown axes, or axes that do not fit.
+        The axes are not known, or do not fit.
     """
     if isinstance(array, Image):
         return array
@@ -345,7 +345,7 @@ def _checked_pixel_size(pixel_size: Sequence[float], title: str) -> tuple[float,
     if len(sizes) != 2 or not all(is_pixel_size(size) for size in sizes):
         raise ImageError(
             f"{title}: a pixel size is two positive numbers of micrometres (Y, X), not {tuple(pixel_size)}. "
-            "Correct it or leave it out."
+            "Correct it or omit it."
         )
     return sizes[0], sizes[1]
 
@@ -354,5 +354,5 @@ def _checked_step(step: float, what: str, title: str) -> float:
     usable = is_pixel_size if what == "slice spacing" else is_interval
     unit = "micrometres" if what == "slice spacing" else "seconds"
     if not usable(float(step)):
-        raise ImageError(f"{title}: a {what} is a positive number of {unit}, not {step}. Correct it or leave it out.")
+        raise ImageError(f"{title}: a {what} is a positive number of {unit}, not {step}. Correct it or omit it.")
     return float(step)

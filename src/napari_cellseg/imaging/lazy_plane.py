@@ -12,23 +12,23 @@ from .channels import Channel, mixed
 from .errors import ImageError
 from .image import Image
 from .normalize import Scale
-from .tiles import Region
+from .regions import Region, within
 
-# Pieces that are read at once have about this side: whole chunks of the file, where it has some.
+# Side of the pieces that are read at once, about; whole chunks of the file if it has any.
 PIECE = 1024
 
 
 class LazyPlane:
-    """The plane of an image that is to be segmented, of which regions are read when they are asked for.
+    """The plane of an image to segment, of which regions are read on request.
 
-    A piece of the file that is damaged is a hole: its values are 0, and the others are read all the same.
+    A damaged piece of the file is a hole: its values are 0, and the other pieces are still read.
 
     Parameters
     ----------
     image : Image
         With one time point and one slice.
     channel : int or str, optional
-        As `Image.plane` takes it.
+        As in `Image.plane`.
 
     Attributes
     ----------
@@ -37,19 +37,19 @@ class LazyPlane:
     dtype : numpy.dtype
         In native byte order.
     holes : list of (slice, slice)
-        Pieces that could not be read so far, each once.
+        Pieces that could not be read so far, each listed once.
     reason : str
-        Why the first of them could not be read.
+        Why the first hole could not be read.
     places : tuple of int
-        The channels; none for all colours, and of an image without channels.
+        The channels; empty for all colours and for an image without channels.
     scales : tuple of Scale
-        Of a mix of channels: what each is normalised by before they are mixed, one for every place. They are to be set
-        before anything is read.
+        Scale of each channel of a mix before they are mixed, one for every place. They must be set before anything is
+        read.
 
     Raises
     ------
     AxesError, ImageError
-        As `Image.plane` raises them.
+        As in `Image.plane`.
     """
 
     def __init__(self, image: Image, channel: Channel | None = None) -> None:
@@ -86,7 +86,7 @@ class LazyPlane:
         Raises
         ------
         ImageError
-            There is no memory for it.
+            There is not enough memory.
         """
         try:
             return self._values(region), []
@@ -95,7 +95,7 @@ class LazyPlane:
         out = np.zeros((*(part.stop - part.start for part in region), *self.shape[2:]), self.dtype)
         holes = []
         for piece in self._grid(region, self._chunk()):
-            inside = _moved(piece, region)
+            inside = within(piece, region)
             try:
                 out[inside] = self._values(piece)
             except ImageError as error:
@@ -105,12 +105,12 @@ class LazyPlane:
         return out, holes
 
     def pieces(self) -> Iterator[tuple[Region, np.ndarray]]:
-        """Read the whole plane once, piece by piece; holes are left out.
+        """Read the whole plane once, piece by piece; holes are skipped.
 
         Raises
         ------
         ImageError
-            No piece at all can be read.
+            No piece can be read.
         """
         whole = (slice(0, self.shape[0]), slice(0, self.shape[1]))
         n_read = 0
@@ -121,9 +121,9 @@ class LazyPlane:
                 yield piece, values
                 continue
             for part in self._grid(piece, self._chunk()):
-                if _moved(part, piece) not in holes:
+                if within(part, piece) not in holes:
                     n_read += 1
-                    yield part, values[_moved(part, piece)]
+                    yield part, values[within(part, piece)]
         if not n_read:
             raise ImageError(self.reason)
 
@@ -138,7 +138,7 @@ class LazyPlane:
         return mixed([scale.apply(self._channel_values(region, place)) for place, scale in channels])
 
     def _channel_values(self, region: Region, place: int | None) -> np.ndarray:
-        """Values of one channel of a mix; without a place of the plane."""
+        """Values of one channel of a mix, or of the plane if `place` is None."""
         rows_columns = iter(region)
         index: list[Any] = []
         for letter, part in zip(self.image.axes, self._index, strict=True):
@@ -154,7 +154,7 @@ class LazyPlane:
         )
 
     def _chunk(self) -> tuple[int, int]:
-        """Sides (Y, X) of the pieces that the file itself is made of."""
+        """Sides (Y, X) of the chunks of the file."""
         data, axes = self.image.data, self.image.axes
         chunk = getattr(data, "chunksize", None) or getattr(data, "chunks", None)
         if not isinstance(chunk, Sequence) or len(chunk) != len(axes) or not all(isinstance(n, int) for n in chunk):
@@ -162,13 +162,13 @@ class LazyPlane:
         return max(1, int(chunk[axes.index("Y")])), max(1, int(chunk[axes.index("X")]))
 
     def _grid(self, region: Region, side: tuple[int, ...]) -> Iterator[Region]:
-        """Parts of a region along a grid that starts at the plane's corner."""
+        """Parts of a region along a grid that starts at the corner of the plane."""
         rows, columns = (_cuts(part, n) for part, n in zip(region, side, strict=True))
         return ((y, x) for y in rows for x in columns)
 
     def _note(self, piece: Region, error: ImageError) -> None:
         self.reason = self.reason or str(error)
-        # The whole chunk, whichever part of it was asked for.
+        # The whole chunk, whichever part of it was requested.
         rows, columns = (
             slice(part.start // n * n, min((part.start // n + 1) * n, size))
             for part, n, size in zip(piece, self._chunk(), self.shape, strict=False)
@@ -184,12 +184,6 @@ def _side(chunk: int) -> int:
 def _cuts(part: slice, side: int) -> list[slice]:
     edges = [part.start, *range((part.start // side + 1) * side, part.stop, side), part.stop]
     return [slice(a, b) for a, b in pairwise(edges)]
-
-
-def _moved(piece: Region, region: Region) -> Region:
-    """A piece in the pixels of the region that it lies in."""
-    y, x = (slice(p.start - r.start, p.stop - r.start) for p, r in zip(piece, region, strict=True))
-    return y, x
 
 
 def _raise_if_full(error: ImageError) -> None:

@@ -1,4 +1,4 @@
-"""How much memory is left, and refusing in words what would not fit into it."""
+"""Free memory, and a check that raises before more is requested."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from .errors import MemoryTooSmallError
 
 _CGROUP = Path("/sys/fs/cgroup")
 _CGROUP_FILES = (("memory.max", "memory.current"), ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes"))
-# Below this nobody is asked whether it fits: the question costs more than the memory.
+# Smaller requests are not checked: the check costs more than the memory.
 _SMALL = 1 << 24
 
 
 def free_bytes() -> int:
-    """Bytes that this process may still take: of the machine, its container, and its own limit."""
+    """Return the bytes that this process may still allocate, by the machine, its container and its own limit."""
     return min(psutil.virtual_memory().available, _left_in_container(), _left_to_process())
 
 
@@ -26,16 +26,16 @@ def has_room(n_bytes: int) -> bool:
 
 
 def check_room(n_bytes: int, title: str, shape: tuple[int, ...] | None = None) -> None:
-    """Raise MemoryTooSmallError where more bytes are wanted than there are; nothing has been taken then.
+    """Raise MemoryTooSmallError if more bytes are requested than are free, before anything is allocated.
 
     Parameters
     ----------
     n_bytes : int
-        What is about to be taken.
+        Bytes about to be allocated.
     title : str
-        What it is for.
+        Name of the image in the message.
     shape : tuple of int, optional
-        That of the image, to be named.
+        Shape of the image, for the message.
     """
     if n_bytes < _SMALL:
         return
@@ -44,8 +44,8 @@ def check_room(n_bytes: int, title: str, shape: tuple[int, ...] | None = None) -
         size = f"{' x '.join(map(str, shape))} values, " if shape else ""
         raise MemoryTooSmallError(
             f"{title} does not fit into memory: it announces {size}{_words(n_bytes)}, and {_words(free)} are free. "
-            "If that is not its size, the file is damaged: copy it again. Else cut it into parts, or use a machine "
-            "with more memory."
+            "If that is not its size, the file is damaged: copy it again. Otherwise cut it into parts, or use a "
+            "machine with more memory."
         )
 
 
@@ -62,7 +62,7 @@ def _left_in_container() -> int:
 
 
 def _file_cache(path: Path) -> int:
-    """Bytes that count as used, but are given up when they are needed."""
+    """Bytes that count as used but are freed when they are needed."""
     figures = dict(line.rsplit(None, 1) for line in path.read_text().splitlines())
     return sum(int(figures.get(f"total_{name}", figures.get(name, 0))) for name in ("active_file", "inactive_file"))
 

@@ -1,4 +1,4 @@
-"""Normalisation, by percentiles as a rule: the only thing that happens to an image before the network sees it."""
+"""Normalisation, usually by percentiles: the only step between an image and the network."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _BLOCK_VALUES = 1 << 20
 
 @dataclass(frozen=True)
 class NormalizerParams:
-    """What becomes 0 and 1: two percentiles, or nothing and the greatest value that the type can hold.
+    """What becomes 0 and 1: two percentiles, or 0 and the greatest value of the type.
 
     Raises
     ------
@@ -69,13 +69,13 @@ class NormalizerParams:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the parameters as plain values; the method is left out where it is the usual one."""
+        """Return the parameters as plain values; the method is omitted if it is the default."""
         values = asdict(self)
         return values if self.method != PERCENTILES else {"low": self.low, "high": self.high}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> NormalizerParams:
-        """Build from `to_dict`'s form; missing keys take their default, unknown ones raise ParamsError."""
+        """Build from the form of `to_dict`; missing keys take their default, unknown ones raise ParamsError."""
         known = [f.name for f in fields(cls)]
         unknown = sorted(set(values) - set(known))
         if unknown:
@@ -106,11 +106,11 @@ def normalize(plane: np.ndarray, params: NormalizerParams | None = None) -> np.n
 
     Notes
     -----
-    The percentiles are taken over the finite values of all channels together, so colours keep their balance.
-    Above 4 million pixels every n-th row and column is looked at. Where the two percentiles fall together
-    although the plane is not constant (a few bright cells on an empty background), least and greatest value
-    take their place. The result does not change when the plane is multiplied by a positive number or a number
-    is added, but for rounding.
+    The percentiles are taken over the finite values of all channels together, so that colours keep their balance.
+    Above 4 million pixels every n-th row and column is used. If the two percentiles are equal although the plane
+    is not constant (a few bright cells on an empty background), the least and the greatest value are used instead.
+    Except for rounding, the result does not change when the plane is multiplied by a positive number or a number
+    is added.
 
     By ``type`` 0 stays 0, and the greatest value of an 8 or 16-bit type becomes 1. Of a wider type it is the least of
     1, 255 and 65535 that no value exceeds, else the greatest value.
@@ -128,14 +128,14 @@ def normalize(plane: np.ndarray, params: NormalizerParams | None = None) -> np.n
 
 @dataclass(frozen=True)
 class Scale:
-    """Which value becomes 0 and which 1, found once for a whole plane: any part of it is normalised by these alone.
+    """The values that become 0 and 1, found once for a whole plane: any part of it is normalised by them.
 
     Attributes
     ----------
     low, high : float
-        The values, less `base` and times `factor`.
+        The values, after subtracting `base` and multiplying by `factor`.
     base : int
-        Taken off first, as an integer.
+        Subtracted first, as an integer.
     factor : float
         Multiplied first.
     """
@@ -146,7 +146,7 @@ class Scale:
     factor: float = 1.0
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        """Normalise a plane or a part of it: float32, as :func:`normalize` says."""
+        """Normalise a plane or a part of it to float32, as `normalize` does."""
         out = np.zeros(values.shape, np.float32)
         if not self.high > self.low:
             return out
@@ -162,21 +162,21 @@ class Scale:
 
 
 class ScaleSurvey:
-    """Finds the scale of a plane that is seen piece by piece, in any order: the same as for the whole.
+    """Find the scale of a plane from its pieces, in any order: the same as for the whole plane.
 
-    Memory stays that of the sample, whatever the size of the plane.
+    Memory is that of the sample, whatever the size of the plane.
 
     Parameters
     ----------
     shape : tuple of int
-        (Y, X) or (Y, X, 3), of the whole plane.
+        (Y, X) or (Y, X, 3) of the whole plane.
     dtype : numpy.dtype
     params : NormalizerParams, optional
 
     Attributes
     ----------
     is_grey : bool
-        Whether the three colours were equal in all pieces so far; True without colours.
+        Whether the three colours were equal in all pieces so far; True for a plane without colours.
     """
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype, params: NormalizerParams | None = None) -> None:
@@ -189,7 +189,7 @@ class ScaleSurvey:
         self.is_grey = True
 
     def add(self, piece: np.ndarray, corner: tuple[int, int]) -> None:
-        """Take in a piece whose first pixel is at `corner` (Y, X)."""
+        """Add a piece whose first pixel is at `corner` (Y, X)."""
         piece = _checked(piece)
         if piece.ndim == 3 and self.is_grey:
             self.is_grey = all(
@@ -201,11 +201,11 @@ class ScaleSurvey:
             self._least = least if self._least is None else min(self._least, least)
             self._greatest = greatest if self._greatest is None else max(self._greatest, greatest)
         y, x = (-place % self._stride for place in corner)
-        # A copy, or the piece would stay in memory for a few of its pixels.
+        # A copy; a view would keep the whole piece in memory.
         self._sample.append(piece[y :: self._stride, x :: self._stride].reshape(-1, *piece.shape[2:]).copy())
 
     def scale(self) -> Scale:
-        """The scale by all pieces that were seen."""
+        """Return the scale of all pieces that were added."""
         if self._least is None:
             return Scale(0.0, 0.0)
         ends = np.array([self._least, self._greatest], dtype=self._least.dtype)
@@ -234,12 +234,12 @@ def _checked(plane: np.ndarray) -> np.ndarray:
 
 
 def _origin(plane: np.ndarray) -> tuple[int, float]:
-    """Offset and factor that bring any dtype into float64 without losing contrast or overflowing."""
+    """Offset and factor that convert any dtype to float64 without losing contrast or overflowing."""
     if plane.dtype.kind in "iu":
-        # Above 2**53 float64 cannot tell neighbours apart: the offset is taken off as an integer first.
+        # Above 2**53 float64 cannot distinguish neighbours: the offset is subtracted as an integer first.
         return (int(plane.min()) if plane.dtype.itemsize == 8 else 0), 1.0
     if plane.dtype.itemsize >= 8:
-        # Differences of the largest floats overflow: a quarter of each does not.
+        # Differences of the largest floats overflow; those of a quarter of them do not.
         with np.errstate(invalid="ignore"):
             finite = np.abs(plane, where=np.isfinite(plane), out=np.zeros_like(plane))
         return 0, (0.25 if float(finite.max()) > np.finfo(np.float64).max / 4 else 1.0)
@@ -248,7 +248,7 @@ def _origin(plane: np.ndarray) -> tuple[int, float]:
 
 def _as_float(values: np.ndarray, base: int, factor: float) -> np.ndarray:
     if base:
-        # Modular arithmetic on uint64 gives the exact distance from the least value, also if signed.
+        # Modular arithmetic on uint64 gives the exact distance from the least value, even for signed values.
         native = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("="))
         values = native.view(np.uint64) - np.uint64(base % (1 << 64))
     return values.astype(np.float64) if factor == 1.0 else (values * factor).astype(np.float64)

@@ -1,4 +1,4 @@
-"""The pages of an image: its planes over time points and slices, each of which is segmented by itself."""
+"""The pages of an image: its planes over time points and slices, each of which is segmented separately."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from typing import Any
 from .errors import AxesError, ImageError
 from .image import Image
 
-# "one": an image is one page; "each": one result per page; "stack": one result that holds all pages.
+# "one": an image is one page; "each": one result per page; "stack": one result with all pages.
 PAGES = ("one", "each", "stack")
 _PAGE_AXES = "TZ"
 
 
 @dataclass(frozen=True)
 class Page:
-    """Where one plane lies in an image.
+    """The position of one plane in an image.
 
     Attributes
     ----------
     name : str
-        Such as ``t003_z001``, counted from 0 and filled up with zeros so that names sort; empty where the image is one
-        plane.
+        Such as ``t003_z001``, counted from 0 and padded with zeros so that names sort; empty if the image is one plane.
     index : tuple of (str, int)
         Axis (``T``, then ``Z``) and position, for each of these axes that is longer than 1.
     """
@@ -33,21 +32,21 @@ class Page:
 
     @property
     def position(self) -> tuple[int, ...]:
-        """Where the page lies in an array of `stack_shape`: ``stack[page.position]`` is its plane."""
+        """Index of the page in an array of `stack_shape`: ``stack[page.position]`` is its plane."""
         return tuple(place for _, place in self.index)
 
 
 def pages_of(image: Image) -> tuple[Page, ...]:
-    """List the pages of an image, time before slice; one page with an empty name where it is a single plane.
+    """List the pages of an image, time before slice; one page with an empty name if it is a single plane.
 
-    Channels are not pages: every page has them all.
+    Channels are not pages: every page has all of them.
     """
     lengths = page_lengths(image)
     return tuple(page_at(lengths, places) for places in itertools.product(*(range(length) for _, length in lengths)))
 
 
 def page_lengths(image: Image) -> tuple[tuple[str, int], ...]:
-    """List the axes over which an image has pages, ``T`` before ``Z``, each with its length; empty for one plane."""
+    """List the axes of an image's pages, ``T`` before ``Z``, each with its length; empty for one plane."""
     return tuple(_lengths(image))
 
 
@@ -60,14 +59,14 @@ def page_at(lengths: tuple[tuple[str, int], ...], position: tuple[int, ...]) -> 
 
 
 def page_image(image: Image, page: Page) -> Image:
-    """Cut one page out of an image: all channels, no T or Z axis. What is lazy stays lazy.
+    """Return one page of an image with all channels and no T or Z axis. A lazy array stays lazy.
 
     Raises
     ------
     AxesError
         The image has no such page.
     ImageError
-        A page in the file is damaged.
+        That page of the file is damaged.
     """
     lengths = dict(_lengths(image))
     wanted = dict(page.index)
@@ -95,14 +94,14 @@ def stack_shape(image: Image) -> tuple[int, ...]:
 
 
 def refuse_pages(image: Image) -> None:
-    """Raise AxesError, which names the choices, where an image is more than one page."""
+    """Raise AxesError, which names the choices, if an image has more than one page."""
     lengths = _lengths(image)
     if lengths:
         words = {"T": "time points", "Z": "slices"}
         many = " and ".join(f"{length} {words[axis]} (axis {axis} of {image.axes})" for axis, length in lengths)
         raise AxesError(
-            f"{image.title} has {many}, but one plane is segmented at a time. Choose what becomes of its pages: "
-            "a result for each page (--pages each), or one stack of labels (--pages stack)."
+            f"{image.title} has {many}, but one plane is segmented at a time. Choose a result for each page "
+            "(--pages each), or one stack of labels (--pages stack)."
         )
 
 
@@ -116,13 +115,13 @@ def _digits(length: int) -> int:
 
 
 def position_in_stack(name: str) -> tuple[int, ...]:
-    """Return where the page of a name lies in a stack of all pages: ``t003_z001`` is (3, 1).
+    """Return the position of a page in a stack of all pages by its name: ``t003_z001`` is (3, 1).
 
     Raises
     ------
     ImageError
-        It is no name of a page.
+        It is not the name of a page.
     """
     if not re.fullmatch(r"[tz]\d+(_[tz]\d+)?", name):
-        raise ImageError(f"'{name}' is no plane of a stack; it would be such as t003_z001.")
+        raise ImageError(f"'{name}' is not the name of a plane in a stack. Give a name such as t003_z001.")
     return tuple(int(number) for number in re.findall(r"\d+", name))

@@ -1,24 +1,26 @@
-"""The value that every long-running generator yields."""
+"""The value that every long-running generator yields, and how to run one to its end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 Result = TypeVar("Result")
+Step = TypeVar("Step")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a long piece of work has come.
+    """Progress of a long task.
 
     Attributes
     ----------
     done, total : int
-        Steps finished and steps in all; `total` 0 means that the amount is not known.
+        Finished steps and all steps; a `total` of 0 means that the number is not known.
     message : str
-        What is being done, for the person; may be empty.
+        What is being done, for the user; may be empty.
     """
 
     done: int
@@ -27,12 +29,12 @@ class Progress:
 
     @property
     def fraction(self) -> float:
-        """Share of the work that is done, 0..1; 0 where the total is not known."""
+        """Fraction of the work that is done, 0 to 1; 0 if the total is not known."""
         return min(max(self.done / self.total, 0.0), 1.0) if self.total > 0 else 0.0
 
 
 def drain(steps: Generator[Any, None, Result], hear: Callable[[Any], object] = lambda step: None) -> Result:
-    """Run a generator to its end and return what it returns; `hear` is called with everything that it yields."""
+    """Run a generator to its end and return its result; `hear` is called with every value that it yields."""
     while True:
         try:
             step = next(steps)
@@ -40,3 +42,15 @@ def drain(steps: Generator[Any, None, Result], hear: Callable[[Any], object] = l
             result: Result = stop.value
             return result
         hear(step)
+
+
+def relay(steps: Generator[Step, None, Result], change: Callable[[Step], Any]) -> Generator[Any, None, Result]:
+    """Yield everything that a generator yields, changed, and return what it returns."""
+    with closing(steps):
+        while True:
+            try:
+                step = next(steps)
+            except StopIteration as stop:
+                result: Result = stop.value
+                return result
+            yield change(step)

@@ -1,4 +1,4 @@
-"""Resample a part of an image as if the whole were resampled."""
+"""Resample a region of an image as if the whole image were resampled."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from collections.abc import Callable
 import numpy as np
 from scipy.sparse import csr_array
 
-from .tiles import Region
+from .regions import Region
 
 Read = Callable[[Region], np.ndarray]
 
 
 def resample_region(read: Read, shape: tuple[int, int], new_shape: tuple[int, int], region: Region) -> np.ndarray:
-    """Cut a region out of a resampled image without resampling the rest.
+    """Return a region of a resampled image without resampling the rest.
 
-    Bilinear, with pixels as areas; a triangle as wide as the step where the image gets smaller. The same, but for
-    rounding, as torch's ``interpolate`` of the whole with ``align_corners=False`` (and ``antialias=True`` if smaller).
+    Bilinear, with pixels as areas; a triangle as wide as the step if the image gets smaller. Except for rounding the
+    same as torch's ``interpolate`` of the whole with ``align_corners=False`` (and ``antialias=True`` if smaller).
 
     Parameters
     ----------
     read : callable
-        Gives a region of the image as it is: float32 (y, x) or (y, x, C).
+        Returns a region of the original image: float32 (y, x) or (y, x, C).
     shape, new_shape : tuple of int
-        (Y, X) of the whole, before and after.
+        (Y, X) of the whole image, before and after.
     region : (slice, slice)
-        Of the resampled image, with start and stop.
+        Region of the resampled image, with start and stop.
 
     Returns
     -------
@@ -43,14 +43,14 @@ def resample_region(read: Read, shape: tuple[int, int], new_shape: tuple[int, in
 
 
 def axis_weights(n_in: int, n_out: int, part: slice) -> tuple[slice, csr_array]:
-    """How pixels of one axis come from those before.
+    """Return the weights of the original pixels of one axis.
 
     Returns
     -------
     needed : slice
-        Pixels before that `part` of the `n_out` pixels after needs.
+        Original pixels that `part` of the `n_out` new ones needs.
     weights : scipy.sparse.csr_array
-        (after, before), float32, rows that sum up to 1.
+        (new, original), float32, rows that sum to 1.
     """
     step = n_in / n_out
     reach = max(step, 1.0)

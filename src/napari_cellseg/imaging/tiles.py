@@ -1,4 +1,4 @@
-"""Tile geometry: described in full before a single pixel is cut."""
+"""Tile geometry, planned completely before any pixel is read."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from .errors import ParamsError
-
-Region = tuple[slice, slice]
+from .regions import Region
 
 
 @dataclass(frozen=True)
@@ -17,11 +16,11 @@ class Tile:
     Attributes
     ----------
     read : (slice, slice)
-        What is taken from the image, in pixels of the image.
+        Region read from the image, in pixels of the image.
     crop : (slice, slice)
-        What is kept of the tile, in pixels of the tile: `read` without its halo.
+        Region of the tile that is kept, in pixels of the tile: `read` without its halo.
     write : (slice, slice)
-        Where the kept part goes, in pixels of the image.
+        Region that the kept part is written to, in pixels of the image.
     """
 
     read: Region
@@ -30,18 +29,18 @@ class Tile:
 
 
 def plan_tiles(shape_yx: tuple[int, int], tile: int, halo: int, align: int) -> list[Tile]:
-    """Cover an image with overlapping tiles, each pixel being written exactly once.
+    """Cover an image with overlapping tiles that write each pixel exactly once.
 
     Parameters
     ----------
     shape_yx : (int, int)
         Height and width in pixels, multiples of `align` (pad the image first).
     tile : int
-        Side of a tile in pixels, a multiple of `align`; an axis shorter than this is read whole.
+        Side of a tile in pixels, a multiple of `align`; a shorter axis is read completely.
     halo : int
-        Least number of pixels thrown away at each side of a tile that is not a side of the image.
+        Least number of pixels that are dropped at each side of a tile that is not a side of the image.
     align : int
-        Reads start at multiples of this, so that the network's pooling grid lies the same in every tile.
+        Reads start at multiples of this, so that the pooling grid of the network is the same in every tile.
 
     Returns
     -------
@@ -51,7 +50,7 @@ def plan_tiles(shape_yx: tuple[int, int], tile: int, halo: int, align: int) -> l
     Raises
     ------
     ParamsError
-        A size that is not a positive multiple of `align`, or a tile that its halos leave no room in.
+        A size is not a positive multiple of `align`, or the halos leave no room in a tile.
     """
     if align < 1 or halo < 0:
         raise ParamsError(f"align must be at least 1 and halo at least 0, but they are {align} and {halo}.")
@@ -73,7 +72,7 @@ def _plan_axis(size: int, tile: int, halo: int, align: int) -> list[tuple[slice,
     step = (tile - 2 * halo) // align
     slack = (size - length) // align
     n_gaps = -(-slack // step)
-    # The tiles are spread evenly: no more of them are needed, and each gets as much context as there is.
+    # The tiles are spread evenly: their number stays the same, and each gets as much context as possible.
     starts = [align * (i * slack // n_gaps) for i in range(n_gaps + 1)] if n_gaps else [0]
     seams = [(start + length + following) // 2 for start, following in pairwise(starts)]
     edges = [0, *seams, size]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .levels import quantize, stable_stretch, threshold_level
 from .linking import Linker, Tracks, link_stack, tracks_table
-from .live import Instances, quantize, stable_stretch, threshold_level
+from .live import Instances
 from .measure import measure
 from .metrics import IOU_THRESHOLDS, MatchResult, foreground_scores, iou_matrix, match, summarize
 from .params import SplitParams

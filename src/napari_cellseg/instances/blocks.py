@@ -1,8 +1,8 @@
 """Cells of a block of an image that is too large to be split at once.
 
-A block is split together with a margin around it, and owns the cells whose peak, the pixel of the highest centre
-distance, lies in the block itself; what of them lies beyond its edge is theirs all the same. So every cell has one
-owner, which sees it whole.
+A block is split together with a margin around it. It owns the cells whose peak, the pixel of the highest centre
+distance, lies in the block itself, together with their pixels beyond its edge. So every cell has exactly one owner,
+which sees all of it.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..imaging.tiles import Region
-from .live import Instances, at_least, threshold_level
+from ..imaging.regions import Region, grown
+from .levels import at_least, threshold_level
+from .live import Instances
 from .params import SplitParams
 from .prediction import Prediction
 
 
 @dataclass(frozen=True)
 class Block:
-    """A part of the plane; blocks cover it, each pixel once, in row-major order.
+    """A part of the plane; the blocks cover each pixel once, in row-major order.
 
     Attributes
     ----------
@@ -32,12 +33,8 @@ class Block:
     core: Region
 
     def window(self, margin: int, shape: tuple[int, int]) -> Region:
-        """The block with a margin, where the plane goes on."""
-        rows, columns = (
-            slice(max(0, part.start - margin), min(size, part.stop + margin))
-            for part, size in zip(self.core, shape, strict=True)
-        )
-        return rows, columns
+        """Region of the block with a margin, within the plane."""
+        return grown(self.core, margin, shape)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +47,7 @@ class Owned:
         int32, of the window's size: 1 to n, 0 elsewhere.
     n_cells : int
     cut : bool
-        Whether one of them reaches the edge of the window where the plane goes on: the margin is too small for it.
+        Whether one of them reaches an edge of the window inside the plane: the margin is too small.
     """
 
     labels: np.ndarray
@@ -59,7 +56,7 @@ class Owned:
 
 
 def plan_blocks(shape: tuple[int, int], side: int) -> list[Block]:
-    """Cover a plane with blocks of a side; those at the far edges are smaller."""
+    """Cover a plane with square blocks; those at the far edges are smaller."""
     height, width = shape
     cores = [
         (slice(y, min(y + side, height)), slice(x, min(x + side, width)))
@@ -87,7 +84,7 @@ def owned_cells(
     params : SplitParams
     threshold : float
     min_size : int
-        In pixels, of whole cells.
+        Smallest area of a whole cell, in pixels.
     window, core : (slice, slice)
         In pixels of the plane; the core lies in the window.
     shape : tuple of int
@@ -109,7 +106,7 @@ def owned_cells(
 
 
 def _tops(labels: np.ndarray, prediction: Prediction, n_basins: int) -> np.ndarray:
-    """Flat place of the highest pixel of every cell, the first of equal ones; -1 for ids without a pixel."""
+    """Flat index of the highest pixel of every cell, the first of equal ones; -1 for ids without a pixel."""
     height = prediction.probability if prediction.distance is None else prediction.distance
     inside = np.flatnonzero(labels)
     ids = labels.ravel()[inside].astype(np.intp)
@@ -123,7 +120,7 @@ def _tops(labels: np.ndarray, prediction: Prediction, n_basins: int) -> np.ndarr
 
 
 def _at_open_edges(labels: np.ndarray, window: Region, shape: tuple[int, int]) -> np.ndarray:
-    """Ids at the edges of the window beyond which the plane goes on."""
+    """Ids at the edges of the window inside the plane."""
     edges = [
         labels[0] if window[0].start > 0 else None,
         labels[-1] if window[0].stop < shape[0] else None,

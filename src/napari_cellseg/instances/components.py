@@ -1,15 +1,15 @@
-"""Count connected components, as projects without splitting do: touching cells are one.
+"""Count connected components, as projects without splitting do: touching cells count as one.
 
-For reproducing the figures of such projects. At every threshold at once it takes one component tree (Salembier et al.,
+This reproduces the counts of such projects. All thresholds at once take one component tree (Salembier et al.,
 Antiextensive connected operators for image and sequence processing, 1998): a node of the tree is a component that stays
-the same over a stretch of thresholds.
+the same over a range of thresholds.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .live import N_LEVELS, at_least, quantize, threshold_level
+from .levels import N_LEVELS, at_least, quantize, threshold_level
 
 
 def component_labels(probability: np.ndarray, threshold: float, min_size: int = 0) -> np.ndarray:
@@ -50,7 +50,7 @@ def component_counts(probability: np.ndarray, max_size: int, reviewed: np.ndarra
     max_size : int
         Sizes 0 to this many pixels, at least 1.
     reviewed : numpy.ndarray, optional
-        Bool (Y, X): only components that lie more than half inside count.
+        Bool (Y, X): only components with more than half of their pixels inside are counted.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def component_counts(probability: np.ndarray, max_size: int, reviewed: np.ndarra
     first, last, areas, inside = _nodes(quantize(probability), reviewed)
     counted = 2 * inside > areas
     first, last, areas = first[counted], last[counted], np.minimum(areas[counted], max_size)
-    # +1 where a component begins and -1 after its last level: summed up over levels these are the counts.
+    # +1 where a component starts and -1 after its last level: the cumulative sums over levels are the counts.
     change = np.bincount(first * (max_size + 1) + areas, minlength=(N_LEVELS + 1) * (max_size + 1))
     change -= np.bincount((last + 1) * (max_size + 1) + areas, minlength=(N_LEVELS + 1) * (max_size + 1))
     of_size = np.cumsum(change.reshape(N_LEVELS + 1, max_size + 1)[:N_LEVELS], axis=0)
@@ -68,7 +68,7 @@ def component_counts(probability: np.ndarray, max_size: int, reviewed: np.ndarra
 
 
 def _nodes(levels: np.ndarray, reviewed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Per component: first and last level at which it is one, its area, and its area inside what was reviewed."""
+    """Per component: first and last level at which it exists, its area, and its area inside the reviewed part."""
     from skimage.morphology import max_tree
 
     parent, _ = max_tree(levels, connectivity=2)

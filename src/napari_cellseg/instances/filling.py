@@ -1,4 +1,4 @@
-"""Fill a label image from basins and levels, in blocks and on some threads."""
+"""Fill a label image from basins and levels, in blocks and on several threads."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from functools import cache
 
 import numpy as np
 
-_BLOCK_PIXELS = 1 << 18  # a block of basins, levels and result stays in a core's cache
+_BLOCK_PIXELS = 1 << 18  # a block of basins, levels and result fits in a core's cache
 _N_THREADS = max(1, min(4, os.cpu_count() or 1))
 
 
 def fill(
     out: np.ndarray, basins: np.ndarray, levels: np.ndarray, cutoff: np.uint8, lookup: np.ndarray | None = None
 ) -> None:
-    """Set `out` to the basin, or what `lookup` says of it, where the level is reached; in blocks, on some threads."""
+    """Set `out` to the basin, or to its entry in `lookup`, where the level is reached; 0 elsewhere."""
     height, width = out.shape
     rows = max(1, _BLOCK_PIXELS // max(width, 1))
     blocks = [slice(start, start + rows) for start in range(0, height, rows)]
@@ -25,7 +25,7 @@ def fill(
         for block in blocks[first::n_threads]:
             source = basins[block]
             if lookup is not None:
-                # mode="clip" spares numpy a buffer of the result; every basin is a valid index.
+                # mode="clip" saves numpy a buffer of the result; every basin is a valid index.
                 source = np.take(lookup, source, out=out[block], mode="clip")
             np.multiply(source, levels[block] >= cutoff, out=out[block])
 

@@ -1,10 +1,9 @@
-"""The same cell on neighbouring planes: slices of a volume become 3D cells, frames of a film become tracks.
+"""Link cells of neighbouring planes: slices of a volume become 3D cells, frames of a film become tracks.
 
-Planes are taken one after the other, and each is compared with the one before. Two cells belong together when their
-intersection over union (IoU) reaches a value; the pair with the greatest IoU comes first, and no cell has two partners.
-This is the stitching of Cellpose (Stringer et al. 2021), with one partner for each cell; and the small cap at the end
-of a cell, which IoU alone would count as a cell of its own, stays with it. A cell that is missing on one plane ends
-there: what comes after the gap is another cell.
+Each plane is compared with the one before. Two cells are linked when their intersection over union (IoU) reaches a
+value; the pair with the greatest IoU comes first, and no cell has two partners. This is the stitching of Cellpose
+(Stringer et al. 2021), with one partner for each cell; the small cap at the end of a cell, which would be a separate
+cell by IoU alone, stays with it. A cell that is missing on one plane ends there: after the gap it is another cell.
 """
 
 from __future__ import annotations
@@ -20,43 +19,43 @@ from .measure import check_labels
 How = Literal["iou", "overlap"]
 HOWS: tuple[str, ...] = ("iou", "overlap")
 MIN_IOU = 0.25
-# A daughter lies in its mother, and a cap in its cell, by more than this part of itself.
+# More than this fraction of a daughter lies in its mother, and of a cap in its cell.
 _INSIDE = 0.5
-# Below this part of the other's area a section is a cap.
+# Below this fraction of the other's area a section is a cap.
 _CAP = 0.25
-# Below this part of the largest daughter's area one is a fragment.
+# Below this fraction of the largest daughter's area a daughter is a fragment.
 _SISTER = 1 / 3
 
 
 class Linker:
-    """Gives the cells of one plane after the other ids that hold over planes.
+    """Give the cells of consecutive planes ids that are the same on all planes.
 
-    Linked ids count from 1 as cells appear, within a plane in the order of their first pixels: how the ids of a plane
-    are shuffled changes nothing. Only the last plane is kept.
+    Linked ids count from 1 as cells appear, within a plane in the order of their first pixels, so that the order of the
+    ids of a plane does not matter. Only the last plane is kept.
 
     Parameters
     ----------
     min_iou : float
-        Above 0, up to 1: what two cells of neighbouring planes must reach to be one.
+        Above 0, up to 1: least IoU of two linked cells of neighbouring planes.
     how : {'overlap', 'iou'}
-        ``'iou'``: by IoU alone. ``'overlap'``: where one is less than a quarter of the other, so that their IoU is
-        small wherever it lies, the part of it that lies in the other counts instead, and must be more than half.
+        ``'iou'``: by IoU alone. ``'overlap'``: if one is less than a quarter of the other, so that their IoU is small
+        in any position, the fraction of it that lies in the other is used instead, and must be more than half.
     divisions : bool
-        Look for divisions: a cell with two or more cells in the next plane that lie mostly inside it, each reach half
-        of `min_iou` with it, for each is about half of it, and of which none is less than a third of the largest,
-        ends. They begin with new ids, and `parents` says from whom.
+        Detect divisions: a cell ends if two or more cells of the next plane lie mostly inside it, each with half of
+        `min_iou`, because each is about half of it, and none is less than a third of the largest. The daughters get
+        new ids, and `parents` holds their mother.
 
     Attributes
     ----------
     n_linked : int
         Linked ids given so far.
     parents : dict of int to int
-        Linked id of a daughter -> that of the cell which divided.
+        Linked id of a daughter -> linked id of its mother.
 
     Raises
     ------
     ValueError
-        For a `min_iou` or `how` that is none of these.
+        For a `min_iou` or `how` out of range.
     """
 
     def __init__(self, min_iou: float = MIN_IOU, how: How = "overlap", divisions: bool = False) -> None:
@@ -76,18 +75,18 @@ class Linker:
         labels : numpy.ndarray
             Whole numbers (Y, X), 0 = background; ids may have gaps.
         n_ids : int, optional
-            Greatest id that the plane can have, such as ``Instances.n_basins``; default the greatest that it has.
+            Greatest id that the plane can have, such as ``Instances.n_basins``; default the greatest id in it.
 
         Returns
         -------
         numpy.ndarray
-            int32 (n_ids + 1,): local id -> linked id. 0 stays 0, as does an id without pixels. No linked id is there
+            int32 (n_ids + 1,): local id -> linked id. 0 and ids without pixels map to 0. No linked id occurs
             twice. ``lookup[labels]`` is the linked plane.
 
         Raises
         ------
         ValueError
-            When `labels` is no label image, or its shape is not that of the plane before.
+            When `labels` is not a label image, or its shape differs from the plane before.
         """
         check_labels(labels)
         plane = _Plane.of(labels)
@@ -106,7 +105,7 @@ class Linker:
         return lookup
 
     def end(self) -> None:
-        """Let the next plane begin anew, as the first slice of the next time point does; ids count on."""
+        """Start a new sequence with the next plane, such as the first slice of the next time point; ids count on."""
         self._before = None
 
     def _link(self, before: _Plane, plane: _Plane) -> None:
@@ -118,7 +117,7 @@ class Linker:
             most = np.maximum(before.area[one], plane.area[other])
             inside = (both > _INSIDE * least) & (both >= self._min_iou * least)
             near |= inside & (least < _CAP * most)
-        # Equal ones by where they lie, never by their ids.
+        # Equal pairs are ordered by position, never by ids.
         order = np.lexsort((other, one, -both, -iou))
         order = order[near[order]]
         daughters: set[tuple[int, int]] = set()
@@ -163,14 +162,14 @@ def link_stack(planes: Iterable[np.ndarray], min_iou: float = MIN_IOU, how: How 
 
 @dataclass(frozen=True, eq=False)
 class Tracks:
-    """Cells followed over time, as napari's Tracks layer takes them.
+    """Cells linked over time, in the form of napari's Tracks layer.
 
     Attributes
     ----------
     rows : numpy.ndarray
         float64 (N, 4): track id, t, y, x, sorted by track and time; y and x are centres in pixels.
     graph : dict of int to list of int
-        Daughter -> [mother], for those of which both are in `rows`.
+        Daughter -> [mother], if both are in `rows`.
     """
 
     rows: np.ndarray
@@ -182,7 +181,7 @@ class Tracks:
         return len(np.unique(self.rows[:, 0]))
 
     def columns(self) -> dict[str, np.ndarray]:
-        """Columns of ``tracks.csv``: ``track``, ``t``, ``y``, ``x``, ``parent`` (empty without one)."""
+        """Columns of ``tracks.csv``: ``track``, ``t``, ``y``, ``x``, ``parent`` (empty if there is none)."""
         track, t = self.rows[:, 0].astype(np.int64), self.rows[:, 1].astype(np.int64)
         parent = np.array([str(self.graph[i][0]) if i in self.graph else "" for i in track.tolist()], dtype=np.str_)
         return {"track": track, "t": t, "y": self.rows[:, 2], "x": self.rows[:, 3], "parent": parent}
@@ -193,15 +192,15 @@ def tracks_table(
     lookups: Sequence[np.ndarray],
     parents: Mapping[int, int] | None = None,
 ) -> Tracks:
-    """Say where every track is at every time.
+    """Return the position of every track at every time point.
 
     Parameters
     ----------
     frames : iterable of (ids, y, x)
-        The cells of each frame that count now, by their local ids, and their centres in pixels: three columns of
-        `measure`, say.
+        The counted cells of each frame by their local ids, and their centres in pixels, for example three columns of
+        `measure`.
     lookups : sequence of numpy.ndarray
-        What `Linker.add` gave for each frame. A cell without a linked id is left out.
+        Results of `Linker.add` for each frame. A cell without a linked id is skipped.
     parents : mapping of int to int, optional
         `Linker.parents`.
     """
@@ -229,7 +228,7 @@ class _Plane:
 
     cells: np.ndarray  # (Y, X), 0 = background, else number + 1
     index: np.ndarray  # ids, rising
-    order: np.ndarray  # place in `index` of each number
+    order: np.ndarray  # position in `index` of each number
     area: np.ndarray
     linked: np.ndarray
 
@@ -251,7 +250,7 @@ class _Plane:
 
 
 def _shared(before: _Plane, plane: _Plane) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pairs of cells that share pixels, and how many."""
+    """Pairs of cells that share pixels, and how many they share."""
     here = (before.cells > 0) & (plane.cells > 0)
     n = len(plane.area) + 1
     keys, both = np.unique(before.cells[here].astype(np.int64) * n + plane.cells[here], return_counts=True)

@@ -1,59 +1,26 @@
 """Cells at any threshold and minimum size, fast enough for a slider.
 
-The rule: a basin is one cell. At a threshold, a cell is the pixels of its basin whose probability reaches the
+A basin is one cell. At a threshold, a cell is the pixels of its basin whose probability reaches the
 threshold; it is kept when that area reaches the minimum size. Raising the threshold shrinks a cell or drops it and
 never splits it, so the count can only fall as either slider rises, and a cell keeps its id.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from functools import cached_property
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array, vstack
 
-from ..imaging.tiles import Region
+from ..imaging.regions import Region
 from .filling import fill
+from .levels import N_LEVELS, at_least, quantize, threshold_level
 from .params import SplitParams
 from .prediction import Prediction
 from .split import split
 
-N_LEVELS = 256
-_ERASE_PART = 12  # erasing up to a 12th of the image, pixel by pixel, beats looking up every pixel
-
-
-def quantize(probability: np.ndarray) -> np.ndarray:
-    """Round probabilities to 256 levels: level = floor(255 p + 0.5), NaN is level 0.
-
-    Parameters
-    ----------
-    probability : numpy.ndarray
-        Float, any shape, 0 to 1; values outside are clipped.
-
-    Returns
-    -------
-    numpy.ndarray
-        uint8, same shape.
-    """
-    scaled = np.multiply(probability, np.float32(255), dtype=np.float32)
-    scaled += np.float32(0.5)
-    np.nan_to_num(scaled, copy=False, nan=0.0)
-    return np.clip(scaled, 0, 255, out=scaled).astype(np.uint8)
-
-
-def threshold_level(threshold: float) -> int:
-    """Level of a threshold, by the rule of `quantize`.
-
-    Raises
-    ------
-    ValueError
-        When the threshold is not a number from 0 to 1.
-    """
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"threshold must be a probability from 0 to 1, got {threshold!r}.")
-    return int(quantize(np.array([threshold]))[0])
+_ERASE_PART = 12  # erasing up to a 12th of the image pixel by pixel is faster than looking up every pixel
 
 
 class Instances:
@@ -64,7 +31,7 @@ class Instances:
     end at the floor of the split, so a threshold below the floor gives what the floor gives. A cell is kept when its
     area is at least ``max(min_size, 1)`` pixels.
 
-    The object never changes and may be read from several threads.
+    The object never changes and can be read from several threads.
 
     Parameters
     ----------
@@ -123,7 +90,7 @@ class Instances:
         return _frozen(np.stack(sums, axis=1) / area[:, None])
 
     def pixels_of(self, basin: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and columns of a basin's pixels, whatever their probability; empty where no basin has the id."""
+        """Rows and columns of a basin's pixels at any probability; empty if no basin has the id."""
         if not 1 <= basin <= self.n_basins:
             nothing = np.zeros(0, dtype=np.intp)
             return nothing, nothing
@@ -132,7 +99,7 @@ class Instances:
         return rows, columns
 
     def areas_at(self, level: int) -> np.ndarray:
-        """`areas` at one of the 256 levels."""
+        """Area in pixels of every cell at one of the 256 levels, int64 (n_basins,)."""
         return self._areas[level].astype(np.int64)
 
     def has(self, basin: int) -> bool:
@@ -144,14 +111,14 @@ class Instances:
         return int(self._areas[level, basin - 1])
 
     def areas_by_level(self, basins: np.ndarray) -> np.ndarray:
-        """Pixels of some basins at or above each of the 256 levels: int64 (256, n)."""
+        """Number of pixels of these basins at or above each of the 256 levels, int64 (256, n)."""
         return self._areas[:, np.asarray(basins, dtype=np.intp) - 1].astype(np.int64)
 
     def renumbered(self, taken: Iterable[int]) -> Instances:
-        """The same instances with other ids for the basins that have one of the `taken` ids.
+        """Return the same instances with other ids for the basins that have one of the `taken` ids.
 
-        They get new ones above all others; the ids that they leave stay without pixels. The object itself, where
-        no id clashes.
+        The new ids are above all others, and the old ones stay without pixels. If no id clashes, the object itself is
+        returned.
         """
         given = np.unique(np.fromiter(taken, dtype=np.int64))
         inside = given[(given >= 1) & (given <= self.n_basins)]
@@ -162,7 +129,7 @@ class Instances:
         n_basins = top + len(clashing)
         lookup = np.arange(self.n_basins + 1, dtype=np.uint16 if n_basins <= 65535 else np.int32)
         lookup[clashing] = np.arange(top + 1, n_basins + 1)
-        # Entry i: which of the present basins will have the id i + 1; the last row stands for none.
+        # Entry i: the present basin that gets the id i + 1; the last row stands for none.
         source = np.full(n_basins, self.n_basins, dtype=np.intp)
         source[: self.n_basins] = np.arange(self.n_basins)
         source[clashing - 1] = self.n_basins
@@ -189,7 +156,7 @@ class Instances:
         return self._areas[threshold_level(threshold)] >= at_least(min_size)
 
     def ids(self, threshold: float, min_size: int = 0) -> np.ndarray:
-        """Ids of the kept cells, rising, int64."""
+        """Ids of the kept cells, ascending, int64."""
         return np.flatnonzero(self.keep(threshold, min_size)) + 1
 
     def count(self, threshold: float, min_size: int = 0) -> int:
@@ -202,9 +169,9 @@ class Instances:
         Returns
         -------
         thresholds : numpy.ndarray
-            float64, rising, steps of 1/255. Below the first one the count is that of the first one.
+            float64, ascending, steps of 1/255. Below the first one the count is that of the first one.
         counts : numpy.ndarray
-            int64, never rising; ``counts[i] == count(thresholds[i], min_size)``.
+            int64, never increasing; ``counts[i] == count(thresholds[i], min_size)``.
         """
         levels = np.arange(self._first_level, N_LEVELS)
         counts = np.count_nonzero(self._areas[self._first_level :] >= at_least(min_size), axis=1)
@@ -225,14 +192,14 @@ class Instances:
         threshold : float
             Probability, 0 to 1.
         min_size : int
-            Smallest area in pixels, measured on the whole cell also when only a region is asked for.
+            Smallest area in pixels, measured on the whole cell even if only a region is requested.
         region : tuple of slice, optional
             (rows, columns) to compute; default the whole image.
         out : numpy.ndarray, optional
-            Array of the region's shape and of `dtype` that is filled and returned; of a wider type where `keep` is
-            given.
+            Array of the region's shape and of `dtype` that is filled and returned; it may have a wider type if `keep`
+            is given.
         keep : numpy.ndarray, optional
-            Which cells are kept, bool (n_basins,), in place of what `min_size` says.
+            Which cells are kept, bool (n_basins,), instead of those of at least `min_size`.
 
         Returns
         -------
@@ -249,13 +216,8 @@ class Instances:
         dtype = self.dtype if keep is None or out is None else out.dtype
         keep = area >= at_least(min_size) if keep is None else keep
         basins, levels = (self.basins, self.levels) if region is None else (self.basins[region], self.levels[region])
-        if out is None:
-            out = np.empty(basins.shape, dtype=self.dtype)
-        elif out.shape != basins.shape or out.dtype != dtype:
-            raise ValueError(
-                f"out is {out.dtype} {out.shape} but the labels are {self.dtype} {basins.shape}; give a matching array."
-            )
-        # A cell without a pixel at this level vanishes by itself.
+        out = array_for_labels(basins.shape, dtype, out)
+        # A cell without a pixel at this level disappears by itself.
         dropped = np.flatnonzero(~keep & (area > 0))
         n_dropped = int(self._areas[0][dropped].sum(dtype=np.int64))
         erase = region is None and out.flags.c_contiguous and n_dropped * _ERASE_PART <= out.size
@@ -270,32 +232,19 @@ class Instances:
         return out
 
 
-def stable_stretch(thresholds: np.ndarray, counts: np.ndarray, tolerance: float = 0.02) -> tuple[float, float]:
-    """Widest stretch of thresholds over which the count hardly changes.
+def array_for_labels(shape: tuple[int, ...], dtype: np.dtype, out: np.ndarray | None) -> np.ndarray:
+    """Return `out`, or a new array where there is none.
 
-    Parameters
-    ----------
-    thresholds, counts : numpy.ndarray
-        As `Instances.count_curve` returns them: rising thresholds, counts that never rise.
-    tolerance : float
-        The count at the end of the stretch may be lower than at its start by this part of it.
-
-    Returns
-    -------
-    low, high : float
-        Ends of the stretch, counts above 0 within it. Of equally wide ones the lowest. Both NaN when every count is 0.
+    Raises
+    ------
+    ValueError
+        When `out` has another shape or type.
     """
-    best = (math.nan, math.nan)
-    positive = int(np.count_nonzero(np.asarray(counts) > 0))
-    # Counts never rise, so each start's last allowed end is found by bisection on the reversed curve.
-    rising = -np.asarray(counts[:positive], dtype=np.float64)
-    for start in range(positive):
-        lowest = -rising[start] * (1 - tolerance)
-        end = int(np.searchsorted(rising, -lowest, side="right")) - 1
-        width = float(thresholds[end] - thresholds[start])
-        if math.isnan(best[0]) or width > best[1] - best[0] + 1e-12:
-            best = (float(thresholds[start]), float(thresholds[end]))
-    return best
+    if out is None:
+        return np.empty(shape, dtype=dtype)
+    if out.shape != shape or out.dtype != dtype:
+        raise ValueError(f"out is {out.dtype} {out.shape} but the labels are {dtype} {shape}; give a matching array.")
+    return out
 
 
 def _areas_by_level(levels: np.ndarray, basins: np.ndarray, n_basins: int) -> np.ndarray:
@@ -306,13 +255,6 @@ def _areas_by_level(levels: np.ndarray, basins: np.ndarray, n_basins: int) -> np
     total = histogram.sum(axis=0).max(initial=0)
     narrow = histogram.astype(np.uint16 if total <= 65535 else np.uint32)
     return np.cumsum(narrow[::-1], axis=0, dtype=narrow.dtype)[::-1]
-
-
-def at_least(min_size: int) -> int:
-    """Smallest area that is kept, in pixels; an empty cell never is."""
-    if min_size < 0:
-        raise ValueError(f"min_size must be 0 pixels or more, got {min_size!r}.")
-    return max(math.ceil(min_size), 1)
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:

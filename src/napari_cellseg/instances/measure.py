@@ -31,7 +31,7 @@ def measure(
     Returns
     -------
     dict of str to numpy.ndarray
-        One entry per column, each of length n_cells, in the order of rising ids. ``index`` (the id), ``area_px``:
+        One entry per column, each of length n_cells, in the order of ascending ids. ``index`` (the id), ``area_px``:
         int64. ``centroid_y``, ``centroid_x`` (pixels; the first pixel's centre is 0), ``diameter_px`` (of the circle
         of equal area): float64. ``mean_probability``, ``mean_intensity``: float64, when the maps are given; the
         latter over the cell's finite pixels, NaN where it has none. ``area_um2``, ``centroid_y_um``,
@@ -66,7 +66,7 @@ def measure(
     if image is not None:
         channels = image.shape[2] if image.ndim == 3 else 1
         pixels = image.reshape(labels.size, channels)[inside].astype(np.float64)
-        # Infinities of both signs in one pixel have no mean; it is left out like any other of them.
+        # Infinities of both signs in one pixel have no mean; the pixel is skipped like any other infinite one.
         with np.errstate(invalid="ignore"):
             values, of = _finite(pixels[:, 0] if channels == 1 else pixels.mean(axis=1), cell)
         table["mean_intensity"] = _shares(np.bincount(of, values, n_cells), np.bincount(of, minlength=n_cells))
@@ -80,7 +80,7 @@ def measure(
 
 
 def shape_columns(labels: np.ndarray, pixel_size: tuple[float, float] | None = None) -> dict[str, np.ndarray]:
-    """Measure place and shape of every cell as scikit-image's `regionprops` does, in a fraction of its time.
+    """Measure position and shape of every cell as scikit-image's `regionprops` does, in a fraction of its time.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ def shape_columns(labels: np.ndarray, pixel_size: tuple[float, float] | None = N
     Returns
     -------
     dict of str to numpy.ndarray
-        One entry per column, in the order of rising ids. ``bbox_top``, ``bbox_left``, ``bbox_bottom``,
+        One entry per column, in the order of ascending ids. ``bbox_top``, ``bbox_left``, ``bbox_bottom``,
         ``bbox_right``: int64, the smallest rectangle around the cell, of which bottom and right lie just outside;
         ``touches_edge``: bool, whether that rectangle reaches the edge of the image, where the cell may be cut off.
         ``perimeter_px``, ``axis_major_px``, ``axis_minor_px`` (of the ellipse with the same second moments),
@@ -104,11 +104,11 @@ def shape_columns(labels: np.ndarray, pixel_size: tuple[float, float] | None = N
     Raises
     ------
     ValueError
-        When `labels` is no label image or the pixel size is not positive.
+        When `labels` is not a label image, or the pixel size is not positive.
     """
     check_labels(labels)
     _check_pixel_size(pixel_size)
-    # Numbered without gaps: a few large ids would cost memory and time.
+    # Numbered without gaps, because a few large ids would cost memory and time.
     numbered = np.zeros(labels.shape, np.int32)
     inside = np.flatnonzero(labels)
     ids, places = number_ids(labels.ravel()[inside])
@@ -143,19 +143,19 @@ def intensity_columns(labels: np.ndarray, channels: Mapping[str, np.ndarray]) ->
     labels : numpy.ndarray
         Whole numbers (Y, X), 0 = background.
     channels : mapping of str to numpy.ndarray
-        Names and raw planes, (Y, X) each. The name "" is left out of the columns' names.
+        Names and raw planes, (Y, X) each. The name "" adds nothing to the column names.
 
     Returns
     -------
     dict of str to numpy.ndarray
         ``intensity_mean_NAME``, ``intensity_min_NAME``, ``intensity_max_NAME``, ``intensity_std_NAME``: float64, one
-        entry per cell in the order of rising ids. The standard deviation is that of the pixels (divided by their
-        number). NaN and infinite pixels are left out; a cell without any other has NaN in all of them.
+        entry per cell in the order of ascending ids. The standard deviation is that of the pixels (divided by their
+        number). NaN and infinite pixels are skipped; a cell without a finite pixel has NaN in all columns.
 
     Raises
     ------
     ValueError
-        When shapes differ, or `labels` is no label image.
+        When shapes differ, or `labels` is not a label image.
     """
     check_labels(labels)
     inside = np.flatnonzero(labels)
@@ -174,13 +174,13 @@ def intensity_columns(labels: np.ndarray, channels: Mapping[str, np.ndarray]) ->
 
 
 def _finite(values: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Leave out what is NaN or infinite, and whose it is."""
+    """Return the finite values and their cells."""
     finite = np.isfinite(values)
     return (values, cell) if finite.all() else (values[finite], cell[finite])
 
 
 def _shares(sums: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Sums over numbers; NaN where a number is 0."""
+    """Sums divided by numbers; NaN where a number is 0."""
     return np.divide(sums, numbers, out=np.full(len(sums), np.nan), where=numbers > 0)
 
 
@@ -199,7 +199,7 @@ def _statistics(values: np.ndarray, cell: np.ndarray, order: np.ndarray, n_cells
 
 
 def check_labels(labels: np.ndarray) -> None:
-    """Raise ValueError where an array is no label image: whole numbers (Y, X), 0 or more."""
+    """Raise ValueError unless an array is a label image: whole numbers (Y, X), 0 or more."""
     if labels.ndim != 2 or not (np.issubdtype(labels.dtype, np.integer) or labels.dtype == np.bool_):
         raise ValueError(f"labels must be whole numbers (Y, X), got {labels.dtype} {labels.shape}.")
     if labels.size and int(labels.min()) < 0:
@@ -212,7 +212,7 @@ def _check_pixel_size(pixel_size: tuple[float, float] | None) -> None:
 
 
 def number_ids(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distinct ids, rising (int64), and for each given id its place among them (intp)."""
+    """Distinct ids, ascending (int64), and for each given id its position among them (intp)."""
     top = int(ids.max(initial=0))
     if top > 4 * ids.size + 1000:  # a few large ids: a look-up table would not fit
         distinct, place = np.unique(ids, return_inverse=True)

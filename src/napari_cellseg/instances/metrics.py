@@ -1,8 +1,8 @@
 """Compare predicted labels with true ones: matching by overlap, average precision, counts.
 
 Average precision here is TP / (TP + FP + FN) at one IoU threshold, the measure of the 2018 Data Science Bowl
-(Caicedo et al., Nature Methods 2019). The mean over images and the figure pooled over all cells differ, so both are
-given and named.
+(Caicedo et al., Nature Methods 2019). The mean over images and the value pooled over all cells differ, so both are
+given.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array
-from scipy.sparse.csgraph import maximum_bipartite_matching
 
 IOU_THRESHOLDS: tuple[float, ...] = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
@@ -41,7 +40,7 @@ class MatchResult:
 
     @property
     def ap(self) -> np.ndarray:
-        """TP / (TP + FP + FN) at each threshold; 1 when there is nothing to find and nothing was found."""
+        """TP / (TP + FP + FN) at each threshold; 1 if both images are empty."""
         return _ratio(self.tp, self.tp + self.fp + self.fn)
 
     @property
@@ -71,7 +70,7 @@ def iou_matrix(labels_true: np.ndarray, labels_pred: np.ndarray) -> csr_array:
     Returns
     -------
     scipy.sparse.csr_array
-        float64 (n_true, n_pred), rows and columns in the order of rising ids.
+        float64 (n_true, n_pred), rows and columns in the order of ascending ids.
 
     Raises
     ------
@@ -129,12 +128,12 @@ def match(
 
 
 def foreground_scores(labels_true: np.ndarray, labels_pred: np.ndarray) -> dict[str, float]:
-    """Overlap of everything labelled, cells not told apart.
+    """Overlap of the foregrounds, without distinguishing cells.
 
     Parameters
     ----------
     labels_true, labels_pred : numpy.ndarray
-        Arrays of one shape; whatever is above 0 is foreground.
+        Arrays of one shape; values above 0 are foreground.
 
     Returns
     -------
@@ -157,7 +156,7 @@ def foreground_scores(labels_true: np.ndarray, labels_pred: np.ndarray) -> dict[
 
 
 def summarize(results: Sequence[MatchResult]) -> dict[str, Any]:
-    """Figures for a set of images, ready for JSON.
+    """Summarize the scores of a set of images, as values for JSON.
 
     Parameters
     ----------
@@ -223,6 +222,9 @@ def _n_matched(iou: csr_array, threshold: float) -> int:
     good = iou >= threshold
     if threshold > 0.5:
         return int(good.nnz)
+    # Imported late: it takes a tenth of a second, which a window that opens has no need of.
+    from scipy.sparse.csgraph import maximum_bipartite_matching
+
     return int(np.count_nonzero(maximum_bipartite_matching(good.tocsr(), perm_type="column") >= 0))
 
 

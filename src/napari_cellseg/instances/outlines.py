@@ -1,4 +1,4 @@
-"""Outlines of cells along the edges of their pixels, from which the very same pixels can be filled again."""
+"""Outlines of cells along the edges of their pixels, from which exactly these pixels can be filled again."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Outline:
         One tuple for each part of the cell: its outer ring, then those of its holes. A ring is int64 (n, 2), (y, x) of
         the corners in order, the first not repeated. **Corners of pixels, not centres: pixel (y, x) reaches from
         (y, x) to (y + 1, x + 1)**, as in ImageJ and QuPath; napari and scikit-image count from centres, half a pixel
-        less. Outer rings run clockwise as seen on the screen, holes the other way round. No ring meets itself; pixels
-        that touch at a corner alone are parts of their own.
+        less. Outer rings run clockwise as seen on the screen, holes counterclockwise. No ring meets itself; pixels
+        that touch only at a corner are separate parts.
     """
 
     id: int
@@ -47,7 +47,7 @@ def outlines(labels: np.ndarray) -> list[Outline]:
     Returns
     -------
     list of Outline
-        In the order of rising ids.
+        In the order of ascending ids.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def _following(padded: np.ndarray, starts: np.ndarray, directions: np.ndarray, i
 
 
 def _rings(ends: np.ndarray, following: list[int], turns: list[bool]) -> Iterator[tuple[int, list[tuple[int, int]]]]:
-    """Follow edges round and round: the first edge of each ring, and its corners in coordinates of the image."""
+    """Follow the edges: yield the first edge of each ring, and its corners in coordinates of the image."""
     seen = bytearray(len(following))
     corners = list(zip((ends[:, 0] - 1).tolist(), (ends[:, 1] - 1).tolist(), strict=True))
     for first in range(len(following)):
@@ -121,7 +121,7 @@ def _rings(ends: np.ndarray, following: list[int], turns: list[bool]) -> Iterato
 
 
 def _simple(corners: list[tuple[int, int]]) -> Iterator[np.ndarray]:
-    """Cut a ring that meets itself into rings that do not."""
+    """Split a ring that meets itself into rings that do not."""
     path: list[tuple[int, int]] = []
     place: dict[tuple[int, int], int] = {}
     for corner in corners:
@@ -137,7 +137,7 @@ def _simple(corners: list[tuple[int, int]]) -> Iterator[np.ndarray]:
 
 
 def _parts(rings: list[np.ndarray]) -> tuple[tuple[np.ndarray, ...], ...]:
-    """Give every hole to the part that it lies in."""
+    """Assign every hole to the part that contains it."""
     outer = [ring for ring in rings if signed_area(ring) > 0]
     holes = [ring for ring in rings if signed_area(ring) < 0]
     if len(outer) == 1:

@@ -1,7 +1,8 @@
-"""How well the foreground probability tells cells from background, pixel by pixel, summed up over any number of images.
+"""How well the foreground probability separates cells from background, by pixels summed over any number of images.
 
 Pixels are counted by truth and by probability in bins of equal width of the log odds: both ends, where nearly all
-pixels of a good model lie, are resolved as finely as the middle. A few kilobytes hold what curves and tables need.
+pixels of a good model lie, are resolved as finely as the middle. The counts for all curves and tables take a few
+kilobytes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import numpy as np
 from scipy.integrate import trapezoid
 
 N_BINS = 4096
-_REACH = 16.0  # log odds: float32 knows no probability between this one and 1
+_REACH = 16.0  # log odds: float32 has no probability between this one and 1
 CLASSES = ("background", "cell")
 
 
@@ -24,9 +25,9 @@ class PixelCounts:
     Attributes
     ----------
     by_probability : numpy.ndarray
-        int64 (2, N_BINS): background and cell pixels of the truth by rising probability.
+        int64 (2, N_BINS): background and cell pixels of the truth by ascending probability.
     confusion : numpy.ndarray
-        int64 (2, 2): rows are the truth, columns what was found (background, cell).
+        int64 (2, 2): rows are the truth, columns the result (background, cell).
     """
 
     by_probability: np.ndarray
@@ -45,11 +46,11 @@ class PixelCounts:
         Parameters
         ----------
         labels_true, labels : numpy.ndarray
-            (Y, X), above 0 is a cell: the truth, and what was found.
+            (Y, X), values above 0 are cells: the truth and the result.
         probability : numpy.ndarray
             Float (Y, X), 0 to 1.
         reviewed : numpy.ndarray, optional
-            Bool (Y, X): only these pixels.
+            Bool (Y, X): only these pixels are counted.
 
         Raises
         ------
@@ -77,19 +78,19 @@ class PixelCounts:
 
     @property
     def n_pixels(self) -> int:
-        """Pixels in all."""
+        """Number of pixels."""
         return int(self.confusion.sum())
 
     def scores(self) -> dict[str, float | None]:
-        """Figures of the foreground, JSON-able.
+        """Return scores of the foreground as values for JSON.
 
         Returns
         -------
         dict
-            ``iou``, ``dice``, ``precision``, ``recall``, ``f1`` of cell pixels (1 where nothing is and nothing was
-            found); ``f1_weighted``, the mean of both classes' F1 weighted by their pixels; ``accuracy``; ``auc``, the
-            area under the ROC curve (None with one class only); ``calibration_error``, the mean distance of the
-            reliability curve from what it should be.
+            ``iou``, ``dice``, ``precision``, ``recall``, ``f1`` of cell pixels (1 if both are empty);
+            ``f1_weighted``, the mean of both classes' F1 weighted by their pixels; ``accuracy``; ``auc``, the area
+            under the ROC curve (None with one class only); ``calibration_error``, the mean distance of the
+            reliability curve from the diagonal.
         """
         (tn, fp), (fn, tp) = self.confusion.tolist()
         f1, f1_background = _ratio(2 * tp, 2 * tp + fp + fn), _ratio(2 * tn, 2 * tn + fp + fn)
@@ -126,14 +127,14 @@ class PixelCounts:
         Returns
         -------
         dict
-            ``probability`` (mean of the bin), ``share`` and ``pixels``; empty bins are left out.
+            ``probability`` (mean of the bin), ``share`` and ``pixels``; empty bins are skipped.
         """
         which = np.minimum((_CENTRES * n).astype(int), n - 1)
         pixels = np.bincount(which, self.by_probability.sum(axis=0), n)
         filled = pixels > 0
-        said = np.bincount(which, self.by_probability.sum(axis=0) * _CENTRES, n)[filled] / pixels[filled]
+        predicted = np.bincount(which, self.by_probability.sum(axis=0) * _CENTRES, n)[filled] / pixels[filled]
         true = np.bincount(which, self.by_probability[1], n)[filled] / pixels[filled]
-        return {"probability": said.tolist(), "share": true.tolist(), "pixels": pixels[filled].tolist()}
+        return {"probability": predicted.tolist(), "share": true.tolist(), "pixels": pixels[filled].tolist()}
 
     def calibration_error(self) -> float:
         """Mean distance between the probability and the share of cell pixels that have it, weighted by pixels."""
@@ -153,7 +154,7 @@ class PixelCounts:
 
 
 def thinned(x: np.ndarray, y: np.ndarray, n: int = 400) -> tuple[np.ndarray, np.ndarray]:
-    """Return about n points of a curve, evenly along it."""
+    """Return about n points of a curve, evenly spaced along it."""
     if len(x) <= n:
         return x, y
     along = np.concatenate([[0], np.cumsum(np.abs(np.diff(x)) + np.abs(np.diff(y)))])

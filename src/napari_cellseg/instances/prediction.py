@@ -1,4 +1,4 @@
-"""What the network said about one image."""
+"""The output of the network for one image."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Prediction:
     model : str
         Name of the model version.
     device : str
-        Where it was computed, for people, for example ``"CPU (bfloat16)"``.
+        Device it was computed on, in words, for example ``"CPU (bfloat16)"``.
     notes : tuple of str
-        What the person should know about how it was computed, for example that memory ran out on the GPU.
+        What the user should know about the computation, for example that memory ran out on the GPU.
     diameter : float or None
-        Typical diameter of the cells in pixels, as given or estimated; None where it played no part.
+        Typical diameter of the cells in pixels, as given or estimated; None if it was not used.
     zoom : float
-        How far the image was magnified for the network; the maps have the image's own size.
+        Magnification of the image for the network; the maps have the size of the image.
 
     Raises
     ------

@@ -1,11 +1,11 @@
-"""Shape of every cell, in passes over the whole label image: what scikit-image's `regionprops` says, but faster."""
+"""Shape of every cell, in passes over the whole label image: the values of scikit-image's `regionprops`, faster."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-from scipy import ndimage as ndi
+import scipy
 
 # Length that a border pixel stands for, by the border pixels around it (10 each diagonal one, 2 each direct one, 1 for
 # itself), as in scikit-image's `perimeter`: Benkrid and Crookes, Design and FPGA implementation of a perimeter
@@ -18,7 +18,7 @@ _STEPS[[13, 23]] = (1 + math.sqrt(2)) / 2
 
 def boxes(labels: np.ndarray, n_cells: int) -> np.ndarray:
     """Smallest rectangles (top, left, bottom, right) of cells numbered 1 to n without gaps, int64 (n, 4)."""
-    found = ndi.find_objects(labels, n_cells) if n_cells else []
+    found = scipy.ndimage.find_objects(labels, n_cells) if n_cells else []
     return np.array([(y.start, x.start, y.stop, x.stop) for y, x in found], np.int64).reshape(n_cells, 4)
 
 
@@ -63,7 +63,7 @@ def ellipses(
     ids = labels.ravel()[inside] - 1
     y, x = np.divmod(inside, max(labels.shape[1], 1))
     area = np.bincount(ids, minlength=n_cells).astype(float)
-    # From each cell's own corner: the sums are of small whole numbers, and exact.
+    # Counted from each cell's corner, the sums are of small whole numbers and exact.
     corner = boxes(labels, n_cells)
     y, x = y - corner[ids, 0], x - corner[ids, 1]
 

@@ -4,7 +4,7 @@ The centre distance is a landscape with one hill per cell. Every pixel climbs to
 one basin per maximum (watershed by steepest ascent); two basins whose lower peak does not stand ``prominence`` above
 the saddle between them are then one. That is the h-maxima transform followed by a watershed (Soille, Morphological
 Image Analysis, 2003), but the merging works on the graph of basins (topological persistence, Edelsbrunner et al.
-2002) and the climbing by pointer doubling, so that no pixel waits in a queue.
+2002) and the climbing by pointer doubling, without a queue of pixels.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import ndimage as ndi
+import scipy
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import minimum_spanning_tree
 
 from .params import SplitParams
 
@@ -47,7 +46,7 @@ def split(
     Raises
     ------
     ValueError
-        When a map is not two-dimensional or the shapes differ.
+        When a map is not two-dimensional, or the shapes differ.
     """
     params = params or SplitParams()
     return split_at(probability, distance, params, (params.prominence,))[0]
@@ -56,7 +55,7 @@ def split(
 def split_at(
     probability: np.ndarray, distance: np.ndarray | None, params: SplitParams, prominences: Sequence[float]
 ) -> list[np.ndarray]:
-    """`split` for several prominences at once; the climbing, which takes the time, is done once.
+    """Split at several prominences at once; the climbing, which takes most of the time, is done once.
 
     The basins of a larger prominence are unions of those of a smaller one, up to the order of equal saddles.
     """
@@ -72,10 +71,12 @@ def split_at(
         landscape = foreground_landscape(probability)
     else:
         landscape = np.nan_to_num(distance.astype(np.float32, copy=False), nan=0.0, posinf=1.0, neginf=0.0)
-        # Where the distance is flat, the probability says where the cell is.
+        # Where the distance is flat, the probability decides.
         landscape = landscape + np.float32(1e-3) * probability
     if params.smoothing > 0:
-        landscape = ndi.gaussian_filter(np.nan_to_num(landscape, copy=False), params.smoothing, mode="nearest")
+        landscape = scipy.ndimage.gaussian_filter(
+            np.nan_to_num(landscape, copy=False), params.smoothing, mode="nearest"
+        )
     basins, tops = _climb(landscape, mask)
     is_seed = probability.ravel()[tops] > np.float32(params.seed_probability)
     heights = landscape.ravel()[tops]
@@ -102,8 +103,8 @@ def foreground_landscape(probability: np.ndarray) -> np.ndarray:
     """
     probability = np.nan_to_num(probability.astype(np.float32, copy=False), nan=0.0, posinf=1.0, neginf=0.0)
     inside = probability >= np.float32(0.5)
-    # Outside counts as background, or an image that is all foreground would have no distance at all.
-    distance = ndi.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1].astype(np.float32)
+    # Outside counts as background; otherwise an image that is all foreground would have no distance.
+    distance = scipy.ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1].astype(np.float32)
     return np.float32(0.5) * np.log1p(distance) + probability
 
 
@@ -126,7 +127,7 @@ def _climb(landscape: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndar
     is_top = np.zeros(flat.size, dtype=bool)
     is_top[places[target == places]] = True
     # Neighbours that are both maxima are of one height: one plateau, one basin.
-    plateaus, n_tops = ndi.label(is_top.reshape(frame.shape), structure=_EIGHT)
+    plateaus, n_tops = scipy.ndimage.label(is_top.reshape(frame.shape), structure=_EIGHT)
 
     order = np.empty(flat.size, dtype=np.int32 if flat.size < 2**31 else np.int64)
     order[places] = np.arange(len(places), dtype=order.dtype)
@@ -149,19 +150,22 @@ def _climb(landscape: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndar
 def _merge(
     saddles: tuple[np.ndarray, np.ndarray, np.ndarray], heights: np.ndarray, is_seed: np.ndarray, prominence: float
 ) -> np.ndarray:
-    """Which basin each basin ends in, int32 (n + 1,).
+    """Basin that each basin is merged into, int32 (n + 1,).
 
     From the highest saddle down, a basin without a seed joins its neighbour, and two with seeds become one when the
     lower peak stands at most `prominence` above the saddle.
     """
     n = len(heights)
     first, second, saddle = saddles
-    # A pair of clear peaks can't merge later either: the peaks of united basins only grow.
+    # A pair of clear peaks cannot merge later: the peaks of merged basins only grow.
     lower = np.minimum(heights[first], heights[second])
     close = (lower - saddle <= prominence) | ~is_seed[first] | ~is_seed[second]
     first, second, saddle = first[close], second[close], saddle[close].astype(np.float64)
     if not len(first):
         return np.arange(n, dtype=np.int32)
+    # Imported late: it takes a sixth of a second, which a window that opens has no need of.
+    from scipy.sparse.csgraph import minimum_spanning_tree
+
     # Only the edges of the highest spanning tree matter. Weights start at 1: csgraph reads 0 as "no edge".
     highest = float(saddle.max())
     tree = minimum_spanning_tree(coo_array((1.0 + highest - saddle, (first, second)), shape=(n, n)).tocsr()).tocoo()
@@ -188,7 +192,7 @@ def _merge(
 
 
 def _saddles(basins: np.ndarray, landscape: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Height of the highest pass between each two touching basins: (first, second, height), first < second."""
+    """Height of the highest pass between each pair of touching basins: (first, second, height), first < second."""
     firsts, seconds, heights = [], [], []
     for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
         here = (slice(0, -1 if dy else None), slice(max(-dx, 0), -dx if dx > 0 else None))
@@ -208,7 +212,7 @@ def _saddles(basins: np.ndarray, landscape: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _in_raster_order(basins: np.ndarray) -> np.ndarray:
-    """Renumber basins 1 to n by the place of their first pixel."""
+    """Renumber basins 1 to n in the order of their first pixels."""
     flat = basins.ravel()
     places = np.flatnonzero(flat)
     first = np.full(int(flat.max(initial=0)) + 1, -1, dtype=np.int64)

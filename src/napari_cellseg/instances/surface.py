@@ -1,8 +1,7 @@
-"""Counts and average precision at every threshold and smallest size, from tables: no label image is made.
+"""Counts and average precision at every threshold and smallest size, from tables without any label image.
 
-`Instances` knows the area of every cell at each of the 256 levels. Counted by size, that is the count for every
-(threshold, size) at once. With the overlap of each basin and each true cell by level, the same holds for the cells that
-match.
+`Instances` holds the area of every cell at each of the 256 levels. Their histogram gives the count for every
+(threshold, size) at once. The overlap of each basin with each true cell by level gives the same for matching cells.
 """
 
 from __future__ import annotations
@@ -12,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .live import N_LEVELS, Instances
+from .levels import N_LEVELS
+from .live import Instances
 
 _HALF = 0.5
 
@@ -26,7 +26,7 @@ def count_surface(instances: Instances, max_size: int, reviewed: np.ndarray | No
     max_size : int
         Sizes 0 to this many pixels, at least 1.
     reviewed : numpy.ndarray, optional
-        Bool (Y, X): only cells that lie more than half inside count.
+        Bool (Y, X): only cells with more than half of their pixels inside are counted.
 
     Returns
     -------
@@ -38,12 +38,12 @@ def count_surface(instances: Instances, max_size: int, reviewed: np.ndarray | No
 
 @dataclass(frozen=True, eq=False)
 class Overlaps:
-    """How the cells of one image overlap the true ones, by level.
+    """Overlap of the cells of one image with the true ones, by level.
 
     Attributes
     ----------
     areas : numpy.ndarray
-        int64 (256, n): area of every cell, 0 where it does not count.
+        int64 (256, n): area of every cell, 0 where it is not counted.
     cell, true : numpy.ndarray
         int64 (p,): the pairs that overlap, counted from 0.
     iou : numpy.ndarray
@@ -65,9 +65,9 @@ def overlaps(instances: Instances, labels_true: np.ndarray, reviewed: np.ndarray
     ----------
     instances : Instances
     labels_true : numpy.ndarray
-        Whole numbers (Y, X), 0 = background; only cells that count.
+        Whole numbers (Y, X), 0 = background; only cells that are counted.
     reviewed : numpy.ndarray, optional
-        Bool (Y, X): only predicted cells that lie more than half inside count.
+        Bool (Y, X): only predicted cells with more than half of their pixels inside are counted.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def precision_surface(found: Overlaps, max_size: int, ious: Sequence[float]) -> 
     Returns
     -------
     numpy.ndarray
-        float64 (256, max_size + 1), what `match` gives for the labels there; 1 where nothing is and nothing was found.
+        float64 (256, max_size + 1), as `match` gives for these labels; 1 if there are no true and no found cells.
     """
     if not ious or min(ious) < _HALF:
         raise ValueError(f"IoU thresholds must be 0.5 or more, so that a cell has one partner; got {tuple(ious)}.")
@@ -122,13 +122,13 @@ def precision_surface(found: Overlaps, max_size: int, ious: Sequence[float]) -> 
 
 
 def _one_to_one(found: Overlaps, threshold: float) -> np.ndarray:
-    """Which pairs match, bool (256, p). Above one half a cell can have one partner; at one half sharp, two."""
+    """Which pairs match, bool (256, p). Above one half a cell has at most one partner; at exactly one half, two."""
     hits = found.iou >= threshold
     if threshold > _HALF:
         return hits
     for one_side in (found.true, found.cell):
         level, pair = np.nonzero(hits & (found.iou == _HALF))
-        # The largest first: it stays longest as the smallest size rises.
+        # The largest first: it is kept longest as the smallest size increases.
         order = np.lexsort((-found.areas[level, found.cell[pair]], one_side[pair], level))
         level, pair = level[order], pair[order]
         again = (np.diff(level, prepend=-1) == 0) & (np.diff(one_side[pair], prepend=-1) == 0)
@@ -148,7 +148,7 @@ def _counted_areas(instances: Instances, reviewed: np.ndarray | None) -> np.ndar
 
 
 def _counts(areas: np.ndarray, max_size: int) -> np.ndarray:
-    """How many areas reach each size, int64 (256, max_size + 1); an area of 0 never counts."""
+    """Number of areas that reach each size, int64 (256, max_size + 1); an area of 0 is never counted."""
     if max_size < 1:
         raise ValueError(f"max_size must be 1 pixel or more, got {max_size!r}.")
     keys = np.arange(N_LEVELS)[:, None] * (max_size + 1) + np.minimum(areas, max_size)

@@ -1,4 +1,4 @@
-"""Cells of a Z-stack: at any threshold and smallest volume for a slider, and measured for a table.
+"""Cells of a Z-stack at any threshold and smallest volume, and their measurements.
 
 The rule is that of single planes: basins of neighbouring planes are linked once, and a cell's volume is the sum of its
 areas. Raising the threshold shrinks a cell or drops it and never splits it, so the count can only fall as either slider
@@ -12,14 +12,14 @@ from typing import Protocol
 
 import numpy as np
 
-from .live import at_least
+from .levels import at_least
 from .measure import number_ids
 
 _STATISTICS = ("mean", "min", "max", "std")
 
 
 class PlaneCells(Protocol):
-    """What is asked of a plane: `Instances`, with or without corrections."""
+    """The part of `Instances` that is needed of a plane, with or without corrections."""
 
     def areas(self, threshold: float) -> np.ndarray:
         """Area of every cell, int64; entry i is the cell of id i + 1."""
@@ -34,15 +34,15 @@ class Volumes:
     Parameters
     ----------
     planes : sequence of Instances
-        Every slice, from the first to the last.
+        All slices in order.
     lookups : sequence of numpy.ndarray
-        What `Linker.add` gave for ``planes[i].labels(threshold)`` at one threshold, without a smallest area. Basins
+        Results of `Linker.add` for ``planes[i].labels(threshold)`` at one threshold, without a smallest area. Basins
         that have no pixel at that threshold were not linked: they get ids of their own, above the others.
 
     Raises
     ------
     ValueError
-        When there are not as many lookups as planes.
+        When the numbers of lookups and planes differ.
     """
 
     def __init__(self, planes: Sequence[PlaneCells], lookups: Sequence[np.ndarray]) -> None:
@@ -63,7 +63,7 @@ class Volumes:
 
     @property
     def lookups(self) -> list[np.ndarray]:
-        """Table of each plane, local id -> linked id, with those of basins that were not linked."""
+        """Table of each plane, local id -> linked id, with the ids of basins that were not linked."""
         return self._lookups
 
     def volumes(self, threshold: float) -> np.ndarray:
@@ -71,12 +71,12 @@ class Volumes:
         total = np.zeros(self.n_linked + 1, np.int64)
         for plane, lookup in zip(self._planes, self._lookups, strict=True):
             areas = plane.areas(threshold)
-            # No linked id is twice in a plane, except the 0 of those that are none.
+            # No linked id occurs twice in a plane, except 0 for unused ids.
             total[lookup[1 : len(areas) + 1]] += areas
         return total[1:]
 
     def keep(self, threshold: float, min_size: int = 0) -> np.ndarray:
-        """Which cells have at least `min_size` voxels, and one, bool (n_linked,)."""
+        """Which cells have at least `min_size` voxels and at least one, bool (n_linked,)."""
         return self.volumes(threshold) >= at_least(min_size)
 
     def count(self, threshold: float, min_size: int = 0) -> int:
@@ -97,12 +97,12 @@ def volume_table(
     pixel_size: tuple[float, float] | None = None,
     slice_spacing: float | None = None,
 ) -> dict[str, np.ndarray]:
-    """Put together the cells of a Z-stack from what was measured on its planes.
+    """Combine the measurements of single planes into those of the cells of a Z-stack.
 
     Parameters
     ----------
     tables : sequence of mapping
-        For every slice the columns of `measure`, and of `intensity_columns` where there are any; by local ids.
+        For every slice the columns of `measure`, and of `intensity_columns` if there are any; by local ids.
     lookups : sequence of numpy.ndarray
         Local id -> linked id, for every slice.
     min_size : int
@@ -115,11 +115,11 @@ def volume_table(
     Returns
     -------
     dict of str to numpy.ndarray
-        One entry per cell in every column, by rising linked ids: ``index``, ``volume_vox``, ``n_slices``,
+        One entry per cell in every column, by ascending linked ids: ``index``, ``volume_vox``, ``n_slices``,
         ``first_slice``, ``last_slice``: int64; ``centroid_z`` (slices, the first is 0), ``centroid_y``, ``centroid_x``
         (pixels), ``mean_probability``, ``mean_intensity`` and the intensities of every channel over all voxels:
-        float64. A slice on which a cell has no intensity (NaN: no finite pixel) does not count for it; the others
-        count by their areas. With a pixel size and a spacing ``volume_um3``, ``diameter_um`` (of the ball of equal
+        float64. A slice on which a cell has no intensity (NaN: no finite pixel) is ignored; the others are weighted
+        by their areas. With a pixel size and a spacing ``volume_um3``, ``diameter_um`` (of the ball of equal
         volume) and the centroids in micrometres.
     """
     linked = np.concatenate([np.zeros(0, np.int64), *(k[t["index"]] for t, k in zip(tables, lookups, strict=True))])
@@ -171,6 +171,6 @@ def volume_table(
 
 
 def _channels(tables: Sequence[Mapping[str, np.ndarray]]) -> list[str]:
-    """Ends of the columns' names: one per channel."""
+    """Suffixes of the column names, one per channel."""
     begin = "intensity_mean"
     return [name.removeprefix(begin) for name in tables[0] if name.startswith(begin)] if tables else []

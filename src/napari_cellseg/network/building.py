@@ -30,7 +30,7 @@ def build_network(config: UNetConfig, encoder_weights: str | Path | None = None)
         return EncoderUNet(config, encoder_weights)
     if encoder_weights:
         raise ModelError(
-            "Our own U-Net has no encoder whose weights could be had. Choose an architecture such as resnet34, "
+            "The plain U-Net has no encoder with trained weights. Choose an architecture such as resnet34, "
             "or start from a model (--parent)."
         )
     return UNet(config)

@@ -115,8 +115,9 @@ class UNetConfig:
     def context(self) -> int:
         """Halo of a tile in pixels, a multiple of `stride`.
 
-        For our U-Net this is how far an output can look, and tiles are exact. Deep encoders can look some 530 pixels
-        far, more than a tile can spare, but hardly do: theirs is a fixed halo (see docs/exchange.md for what it costs).
+        For the plain U-Net this is how far an output can look, and tiles are exact. Deep encoders can look some 530
+        pixels far, more than a tile can spare, but hardly do: theirs is a fixed halo (see docs/exchange.md for what it
+        costs).
         """
         if self.has_encoder:
             return ENCODER_HALO
@@ -125,7 +126,7 @@ class UNetConfig:
         return -(-reach // self.stride) * self.stride
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the configuration as JSON-able values; what is new is left out where it says nothing new."""
+        """Return the configuration as JSON-able values; newer settings are omitted where they have their default."""
         values = {**asdict(self), "heads": [list(head) for head in self.heads]}
         new = {"fold": 1, "architecture": UNET, "imagenet_input": False}
         return {name: value for name, value in values.items() if name not in new or value != new[name]}

@@ -27,7 +27,7 @@ class DeviceChoice:
 
     @property
     def label(self) -> str:
-        """What the window says, such as ``CPU (bfloat16)``."""
+        """What the window shows, such as ``CPU (bfloat16)``."""
         return f"{ {'cpu': 'CPU', 'cuda': 'GPU (CUDA)', 'mps': 'GPU (Apple)'}[self.device] } ({self.dtype})".replace(
             ") (", ", "
         )
@@ -46,7 +46,7 @@ def list_devices() -> list[str]:
 
 
 def resolve_device(policy: str = "auto") -> DeviceChoice:
-    """Turn what a person asked for into a device of this machine.
+    """Turn what the user asked for into a device of this machine.
 
     Parameters
     ----------

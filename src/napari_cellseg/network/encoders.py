@@ -147,7 +147,7 @@ def load_encoder(encoder: nn.Module, path: Path, name: str) -> None:
     if any(key.startswith("encoder.") for key in state):
         state = {key.removeprefix("encoder."): value for key, value in state.items() if key.startswith("encoder.")}
     expected = encoder.state_dict()
-    # The layer that tells ImageNet's classes apart is not part of an encoder.
+    # The layer that classifies ImageNet's images is not part of an encoder.
     state = {key: value for key, value in state.items() if not key.startswith(("fc.", "classifier.", "last_linear."))}
     wrong = sorted(set(expected) ^ set(state)) or [k for k in expected if expected[k].shape != state[k].shape]
     if wrong:

@@ -1,4 +1,4 @@
-"""What the network says about a plane of any size: made tile by tile, kept on the disk while it is needed."""
+"""The network's maps of a plane of any size: made tile by tile, kept on the disk while they are needed."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ class TileMaps:
     Attributes
     ----------
     notes : list of str
-        What the person should know about how it was computed.
+        What the user should know about how it was computed.
     n_made : int
         Number of tiles that the network looked at.
     """
@@ -128,7 +128,7 @@ class TileMaps:
 
     @property
     def device(self) -> str:
-        """Where the network runs, for people."""
+        """Where the network runs, in words."""
         return runs_on(network_for_maps(self.model, self._choice), self._choice)
 
     @property

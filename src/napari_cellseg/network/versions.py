@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ CALIBRATION_FILE = "calibration.json"
 FAMILIAR_FILE = "images.json"
 FORMAT = 1
 MAX_HEADER_BYTES = 10_000_000
-# What is smaller than this part of a typical cell is left out at first, but never more than this many pixels.
+# What is smaller than this part of a typical cell is hidden at first, but never more than this many pixels.
 _PART, _FEWEST_PIXELS = 0.2, 4
 
 
@@ -37,7 +37,7 @@ class ModelVersion:
     Parameters
     ----------
     name : str
-        What people choose it by; the folder's name.
+        What users choose it by; the folder's name.
     path : Path
         The folder.
     config : UNetConfig
@@ -49,7 +49,7 @@ class ModelVersion:
     min_size : int
         Default smallest area in pixels; where cells are small, less: see :func:`usual_min_size`.
     sha256 : str
-        Of the weights file, so that a result can say exactly which model made it.
+        Of the weights file, so that a result can name exactly the model that made it.
     parent : str, optional
         Name of the version it was fine-tuned from.
     description : str
@@ -103,7 +103,7 @@ def usual_min_size(min_size: int, diameter: float | None) -> int:
 
 
 def smallest_in_words(min_size: int, fitted: bool) -> str:
-    """Say a smallest size in pixels, and whether it is less in some images."""
+    """Return a smallest size in words: pixels, and whether it is less in some images."""
     return f"{min_size} px{', less where cells are small' if fitted else ''}"
 
 
@@ -113,12 +113,12 @@ def bundled_models_dir() -> Path:
 
 
 def user_models_dir() -> Path:
-    """Folder of a person's own models; ``NAPARI_CELLSEG_HOME`` moves it."""
+    """Folder of the user's own models; ``NAPARI_CELLSEG_HOME`` moves it."""
     return user_home() / "models"
 
 
 def list_models() -> list[ModelVersion]:
-    """Return the usable models, bundled ones first; a damaged folder is left out (`load_model` says why)."""
+    """Return the usable models, bundled ones first; a damaged folder is skipped (`load_model` raises the reason)."""
     found: dict[str, ModelVersion] = {}
     for base in (bundled_models_dir(), user_models_dir()):
         for folder in sorted(base.iterdir()) if base.is_dir() else []:
@@ -136,7 +136,7 @@ def load_model(name_or_dir: str | Path) -> ModelVersion:
     Raises
     ------
     ModelError
-        If there is no such model, or its files are missing, damaged or not ours.
+        If there is no such model, or its files are missing, damaged or of another program.
     """
     text = str(name_or_dir)
     if not text:
@@ -243,7 +243,7 @@ def _weights_sha256(values: Mapping[str, Any], weights: Path) -> str:
 
 
 def announce_weights(folder: Path, sha256: str) -> None:
-    """Tell a version that its weights are about to be replaced, so that it is whole before and after that moment."""
+    """Record that the weights are about to be replaced, so that the version is whole before and after that moment."""
     values = _read_json(folder / CONFIG_FILE, folder)
     write_json(folder / CONFIG_FILE, {**values, "weights_sha256_next": sha256})
 
@@ -292,3 +292,17 @@ def set_defaults(
         diameter=version.diameter,
     )
     return read_version(version.path)
+
+
+def lineage(version: ModelVersion, known: Iterable[ModelVersion]) -> list[str]:
+    """Return the names from the first ancestor to this version; one that is gone is marked so, and ends the chain."""
+    by_name: Mapping[str, ModelVersion] = {model.name: model for model in known}
+    names = [version.name]
+    parent = version.parent
+    while parent and parent not in names:
+        if parent not in by_name:
+            names.append(f"{parent} (gone)")
+            break
+        names.append(parent)
+        parent = by_name[parent].parent
+    return names[::-1]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .html import Html, data_uri, escape
-from .svg import COLORS, Frame
+from .svg import COLORS, HEIGHT, WIDTH, Frame
 
 if TYPE_CHECKING:
     from ..evaluation.calibration_map import CalibrationMap
@@ -85,15 +85,18 @@ def heat_map(found: CalibrationMap) -> np.ndarray:
     return np.ascontiguousarray(colors.round().astype(np.uint8).transpose(1, 0, 2)[::-1])
 
 
-def heat_map_svg(found: CalibrationMap) -> Html:
+def heat_map_frame(found: CalibrationMap, size: tuple[int, int] = (WIDTH, HEIGHT)) -> Frame:
+    """Return the axes of a calibration map: threshold to the right, smallest size upwards."""
+    return Frame((found.thresholds[0], found.thresholds[-1]), (found.sizes[0], found.sizes[-1]), size)
+
+
+def heat_map_svg(found: CalibrationMap, size: tuple[int, int] = (WIDTH, HEIGHT)) -> Html:
     """Draw a calibration map with axes, the chosen setting (ring) and the one before (cross)."""
-    x_range = (float(found.thresholds[0]), float(found.thresholds[-1]))
-    y_range = (float(found.sizes[0]), float(found.sizes[-1]))
-    frame = Frame(x_range, y_range)
+    frame = heat_map_frame(found, size)
     left, top = frame.x(frame.x_range[0]), frame.y(frame.y_range[1])
     width, height = frame.x(frame.x_range[1]) - left, frame.y(frame.y_range[0]) - top
-    x, y = frame.x(found.threshold), frame.y(min(found.min_size, y_range[1]))
-    x0, y0 = frame.x(found.before[0]), frame.y(min(found.before[1], y_range[1]))
+    x, y = frame.x(found.threshold), frame.y(min(found.min_size, frame.y_range[1]))
+    x0, y0 = frame.x(found.before[0]), frame.y(min(found.before[1], frame.y_range[1]))
     drawn = [
         f'<image x="{left:.1f}" y="{top:.1f}" width="{width:.1f}" height="{height:.1f}" preserveAspectRatio="none" '
         f'href="{data_uri(heat_map(found))}"/>',

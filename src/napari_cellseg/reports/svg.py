@@ -98,31 +98,51 @@ _DASHED = 'stroke="currentColor" stroke-dasharray="4 3"'
 
 
 class Frame:
-    """Axes of a diagram: from values to places in the picture."""
+    """Axes of a diagram: from values to places in the picture, and back.
 
-    def __init__(self, x_range: tuple[float, float], y_range: tuple[float, float]) -> None:
+    Parameters
+    ----------
+    x_range, y_range : tuple of float
+        Least and greatest value.
+    size : tuple of int
+        Width and height of the picture in pixels.
+    """
+
+    def __init__(
+        self, x_range: tuple[float, float], y_range: tuple[float, float], size: tuple[int, int] = (WIDTH, HEIGHT)
+    ) -> None:
         self.x_range, self.y_range = (_not_empty(float(a), float(b)) for a, b in (x_range, y_range))
+        self.width, self.height = size
 
     def x(self, value: float) -> float:
         low, high = self.x_range
-        return _LEFT + (value - low) / (high - low) * (WIDTH - _LEFT - _RIGHT)
+        return _LEFT + (value - low) / (high - low) * (self.width - _LEFT - _RIGHT)
 
     def y(self, value: float) -> float:
         low, high = self.y_range
-        return HEIGHT - _BOTTOM - (value - low) / (high - low) * (HEIGHT - _TOP - _BOTTOM)
+        return self.height - _BOTTOM - (value - low) / (high - low) * (self.height - _TOP - _BOTTOM)
+
+    def values_at(self, x: float, y: float) -> tuple[float, float]:
+        """Return the values at a place in the picture, or at the nearest place inside the axes."""
+        across = (x - _LEFT) / max(self.width - _LEFT - _RIGHT, 1)
+        up = (self.height - _BOTTOM - y) / max(self.height - _TOP - _BOTTOM, 1)
+        parts = zip((across, up), (self.x_range, self.y_range), strict=True)
+        found_x, found_y = (low + min(max(part, 0.0), 1.0) * (high - low) for part, (low, high) in parts)
+        return found_x, found_y
 
     def draw(self, content: Sequence[str], x_label: str, y_label: str, about: str) -> Html:
-        bottom, middle = HEIGHT - _BOTTOM, (HEIGHT - _BOTTOM + _TOP) / 2
-        parts = [f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img" aria-label="{escape(about)}">']
+        width, height = self.width, self.height
+        bottom, middle = height - _BOTTOM, (height - _BOTTOM + _TOP) / 2
+        parts = [f'<svg viewBox="0 0 {width} {height}" width="{width}" role="img" aria-label="{escape(about)}">']
         for tick in ticks(*self.y_range):
             y = self.y(tick)
-            parts.append(f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#8885"/>')
+            parts.append(f'<line x1="{_LEFT}" x2="{width - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="#8885"/>')
             parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:,.6g}</text>')
         parts += content
-        parts.append(f'<line x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{bottom}" y2="{bottom}" stroke="currentColor"/>')
+        parts.append(f'<line x1="{_LEFT}" x2="{width - _RIGHT}" y1="{bottom}" y2="{bottom}" stroke="currentColor"/>')
         for tick in ticks(*self.x_range):
             parts.append(f'<text x="{self.x(tick):.1f}" y="{bottom + 16}" text-anchor="middle">{tick:,.6g}</text>')
-        parts.append(f'<text x="{WIDTH / 2:.0f}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x_label)}</text>')
+        parts.append(f'<text x="{width / 2:.0f}" y="{height - 8}" text-anchor="middle">{escape(x_label)}</text>')
         parts.append(f'<text transform="translate(14 {middle:.0f}) rotate(-90)" text-anchor="middle">')
         parts.append(f"{escape(y_label)}</text></svg>")
         return Html("".join(parts))

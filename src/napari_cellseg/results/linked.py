@@ -14,8 +14,8 @@ from ..imaging.errors import AxesError
 from ..imaging.image import Image
 from ..imaging.pages import page_image, stack_axes
 from ..imaging.write.write import write_table
+from ..instances.levels import at_least
 from ..instances.linking import Linker, tracks_table
-from ..instances.live import at_least
 from ..instances.measure import intensity_columns
 from ..instances.volumes import volume_table
 from ..segmentation.recipe import Recipe

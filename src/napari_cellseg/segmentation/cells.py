@@ -9,7 +9,7 @@ import numpy as np
 
 from ..corrections.corrected import CorrectedInstances
 from ..corrections.view import CellView
-from ..instances.live import stable_stretch
+from ..instances.levels import stable_stretch
 from .recipe import Recipe
 from .segmented import Segmented, SegmentResult
 

@@ -16,10 +16,10 @@ from ..imaging.errors import DatasetError
 from ..imaging.write.atomic import atomic_path
 
 if TYPE_CHECKING:
-    from .fit.record import TrainProgress
+    from .events import TrainProgress
 
 CURVES_FILE = "curves.png"
-# Okabe and Ito's colours can be told apart by everybody.
+# Okabe and Ito's colours can be distinguished with any colour vision.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 INK, FAINT = "#333333", "#dddddd"
 PANEL, MARGIN, GAP = (420, 260), (58, 34), 20
@@ -63,7 +63,7 @@ class History:
                 rows = list(csv.DictReader(file))
             return cls(*(np.array([float(row.get(name) or math.nan) for row in rows]) for name in names))
         except (OSError, ValueError, csv.Error) as error:
-            raise DatasetError(f"The history {path} cannot be read ({error}). Train again, or leave it out.") from error
+            raise DatasetError(f"The history {path} cannot be read ({error}). Train again, or omit it.") from error
 
 
 def smooth(values: np.ndarray, width: int) -> np.ndarray:

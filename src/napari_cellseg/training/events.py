@@ -1,14 +1,12 @@
-"""What a training run says while it runs, besides its steps."""
+"""Events of a training run: its steps, looks, notes and phases. Loads no torch."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-from .fit.record import TrainProgress
 
 EARLIER_POINTS = 600
 
@@ -32,6 +30,26 @@ class Started:
 
 
 @dataclass(frozen=True)
+class TrainProgress:
+    """Where a training run stands; `validation_loss`, `iou` and `dice` of the foreground are NaN between looks."""
+
+    step: int
+    done: float
+    seconds: float
+    loss: float
+    validation_loss: float
+    parts: Mapping[str, float]
+    iou: float = math.nan
+    dice: float = math.nan
+    rate: float = math.nan
+
+    @property
+    def seconds_left(self) -> float:
+        """Time left at the present pace."""
+        return self.seconds * (1 / self.done - 1) if self.done > 0 else math.inf
+
+
+@dataclass(frozen=True)
 class Looked:
     """A look at what is held out: loss, F1 at IoU .5, IoU and Dice of the foreground; `best`: these weights were kept.
 
@@ -48,14 +66,14 @@ class Looked:
 
 @dataclass(frozen=True)
 class Note:
-    """Something that the person should know."""
+    """Something that the user should know."""
 
     text: str
 
 
 @dataclass(frozen=True)
 class Phase:
-    """What it is busy with besides learning."""
+    """What the run does besides learning."""
 
     text: str
     done: int = 0
@@ -112,7 +130,7 @@ def event_dict(event: Event) -> dict[str, Any]:
     values = asdict(event)
     if isinstance(event, TrainProgress):
         for name in ("validation_loss", "iou", "dice"):
-            values.pop(name)  # the look that follows tells them
+            values.pop(name)  # they are in the look that follows
         values["seconds_left"] = event.seconds_left
     if isinstance(event, Started):
         values["name"] = event.version.name

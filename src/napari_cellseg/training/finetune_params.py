@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from ..imaging.errors import ParamsError
 from ..network.devices import POLICIES
+from .settings import check_settings, setting, settings_from_dict
 
 FREEZE = ("nothing", "norms", "encoder")
-
-
-def _setting(default: Any, label: str, help: str, low: Any = None, high: Any = None, **more: Any) -> Any:
-    return field(default=default, metadata={"label": label, "help": help, "min": low, "max": high, **more})
 
 
 @dataclass(frozen=True)
@@ -26,60 +22,45 @@ class FineTuneParams:
         If a value is out of its range.
     """
 
-    minutes: float = _setting(5.0, "Time budget", "minutes of training", 0.01, 1440, expert=False)
-    steps: int = _setting(20_000, "Most steps", "optimiser steps at most, whatever the time budget", 1, 10**7)
-    learning_rate: float = _setting(
+    minutes: float = setting(5.0, "Time budget", "minutes of training", 0.01, 1440, expert=False, unit="min")
+    steps: int = setting(20_000, "Most steps", "optimiser steps at most, whatever the time budget", 1, 10**7)
+    learning_rate: float = setting(
         3e-4, "Learning rate", "peak of the schedule: up over the first tenth, then down to a thousandth", 1e-7, 1.0
     )
-    batch_size: int = _setting(6, "Crops per step", "crops that each step learns from", 1, 256)
-    crop: int = _setting(192, "Crop", "side of the crops in pixels; a multiple of 16 is best", 32, 2048)
-    general: float = _setting(
+    batch_size: int = setting(6, "Crops per step", "crops that each step learns from", 1, 256)
+    crop: int = setting(192, "Crop", "side of the crops in pixels; a multiple of 16 is best", 32, 2048)
+    general: float = setting(
         0.5,
         "General samples",
         "part of the crops that come from the bundled general samples, against forgetting",
         0,
         0.9,
     )
-    freeze: str = _setting(
+    freeze: str = setting(
         "norms",
         "Keep fixed",
         "norms: the statistics of the layers; encoder: the whole contracting half too",
         choices=FREEZE,
     )
-    blend: float = _setting(
+    blend: float = setting(
         0.6,
         "How far from the parent",
         "1: the weights that were learned; less: between them and the parent's",
         0.05,
         1.0,
     )
-    hold_out: float = _setting(
+    hold_out: float = setting(
         0.2, "Held out", "part of what was reviewed that is kept for checking and not learned from", 0.05, 0.5
     )
-    average: float = _setting(0.98, "Averaging", "decay of the running average of the weights", 0.0, 0.9999)
-    weight_decay: float = _setting(1e-3, "Weight decay", "pull of the weights towards zero", 0.0, 1.0)
-    validate_every: int = _setting(20, "Look every", "steps between two looks at what is held out", 1, 10**6)
-    checkpoint_seconds: float = _setting(30.0, "Checkpoint every", "seconds between two checkpoints", 0.0, 3600)
-    seed: int = _setting(0, "Seed", "of every random choice", 0, 2**31 - 1)
-    device: str = _setting("auto", "Runs on", "where the network is trained", choices=POLICIES)
+    average: float = setting(0.98, "Averaging", "decay of the running average of the weights", 0.0, 0.9999)
+    weight_decay: float = setting(1e-3, "Weight decay", "pull of the weights towards zero", 0.0, 1.0)
+    validate_every: int = setting(20, "Look every", "steps between two looks at what is held out", 1, 10**6)
+    checkpoint_seconds: float = setting(30.0, "Checkpoint every", "seconds between two checkpoints", 0.0, 3600)
+    seed: int = setting(0, "Seed", "of every random choice", 0, 2**31 - 1)
+    device: str = setting("auto", "Runs on", "where the network is trained", choices=POLICIES)
 
     def __post_init__(self) -> None:
-        for setting in fields(self):
-            value, meta = getattr(self, setting.name), setting.metadata
-            if "choices" in meta:
-                if value not in meta["choices"]:
-                    raise ParamsError(
-                        f"Fine-tuning setting {setting.name} is {value!r}; choose one of {', '.join(meta['choices'])}."
-                    )
-                continue
-            whole = isinstance(setting.default, int)
-            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-                kind = "a whole number" if whole else "a number"
-                raise ParamsError(f"Fine-tuning setting {setting.name} is {value!r}; it must be {kind}.")
-            if not meta["min"] <= value <= meta["max"]:
-                raise ParamsError(
-                    f"Fine-tuning setting {setting.name} is {value}; it must lie from {meta['min']} to {meta['max']}."
-                )
+        check_settings(self, "Fine-tuning")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON-able values."""
@@ -88,11 +69,7 @@ class FineTuneParams:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FineTuneParams:
         """Rebuild settings; unknown entries are refused."""
-        known = [f.name for f in fields(cls)]
-        unknown = sorted(set(values) - set(known))
-        if unknown:
-            raise ParamsError(f"Fine-tuning has no setting {', '.join(unknown)}. Known ones: {', '.join(known)}.")
-        return cls(**values)
+        return settings_from_dict(cls, values, "Fine-tuning")
 
 
 def is_expert(name: str) -> bool:

@@ -50,6 +50,11 @@ class LossParams:
         if not self.bce and not self.dice:
             raise ParamsError("Loss settings bce and dice are both 0; at least one of them must be above 0.")
 
+    @property
+    def gap_width(self) -> float | None:
+        """Width of the gaps between cells that count more; None where they do not."""
+        return self.border_width if self.border_weight else None
+
     @classmethod
     def named(cls, name: str, **more: float) -> LossParams:
         """Return the loss that is called ``bce+dice``, ``bce`` or ``dice``."""
@@ -227,3 +232,16 @@ class TrainParams:
         }
         plain = {name: nested[name](v) if name in nested else v for name, v in values.items()}
         return settings_from_dict(cls, plain, "Training")
+
+
+def rounds_of(n: int) -> list[int]:
+    """Return how many trials each round has: half of those before, rounded up, down to two."""
+    sizes = [n]
+    while sizes[-1] > 2:
+        sizes.append(math.ceil(sizes[-1] / 2))
+    return sizes
+
+
+def first_minutes(minutes: float, n: int) -> float:
+    """Return how long each of `n` trials is trained in the first round."""
+    return minutes / (len(rounds_of(n)) * n)

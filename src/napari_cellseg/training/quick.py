@@ -1,8 +1,8 @@
-"""Learn while correcting: refit the network's last layer to what a person corrected in the image that is open.
+"""Learn while correcting: refit the network's last layer to what the user corrected in the open image.
 
 The foreground logit gets an addition that is linear in the network's features: a logistic regression on the pixels
-that the person vouched for, which starts from the parent's logit and is pulled back to it. The pull is a mixture of
-ridge and of the change that an addition makes over the whole image, so that a few cells move only what they speak of;
+that were reviewed, which starts from the parent's logit and is pulled back to it. The pull is a mixture of
+ridge and of the change that an addition makes over the whole image, so that a few cells change only what is like them;
 and the parent's own answers at random pixels count a little. Both classes weigh the same. The centre distance stays
 the parent's: in trials, refitting it to a few cells made results worse.
 """
@@ -10,13 +10,14 @@ the parent's: in trials, refitting it to a few cells made results worse.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..imaging.errors import CellsegError, ParamsError
+from ..imaging.errors import CellsegError
 from ..instances.prediction import Prediction
+from .settings import check_settings, setting
 
 if TYPE_CHECKING:
     from ..corrections.corrected import CorrectedInstances
@@ -24,44 +25,39 @@ if TYPE_CHECKING:
     from ..network.features import Features
 
 PROMISING = 0.6  # mean doubt about an image's cells from which learning helped (docs/quick_learning.md)
-_MAX_PIXELS = 1500  # of each class: neighbours tell the same
+_MAX_PIXELS = 1500  # of each class: neighbours are alike
 _MAX_STEPS = 12
 _CLOSE_ENOUGH = 0.02  # in logits
 
 
 class NothingToLearnError(CellsegError):
-    """Nobody corrected or reviewed anything yet."""
+    """Nothing is corrected or reviewed yet."""
 
 
 @dataclass(frozen=True)
 class QuickParams:
     """How strongly corrections move the prediction.
 
-    Parameters
-    ----------
-    evidence : float
-        How many independent pixels a corrected cell counts as: its pixels look much alike.
-    pull : float
-        Strength of the pull to the parent.
-    whole_image : float
-        Part of the pull that goes by the change over the whole image, 0 to 1; the rest is ridge.
-    pull_of_all : float
-        Pull, relative to `pull`, on an addition that is the same everywhere.
-    parent : float
-        How many pixels the parent's own answers count as.
+    Raises
+    ------
+    ParamsError
+        If a value is out of its range.
     """
 
-    evidence: float = field(default=30.0, metadata={"low": 0.1, "high": 1e4})
-    pull: float = field(default=20.0, metadata={"low": 1e-3, "high": 1e6})
-    whole_image: float = field(default=0.3, metadata={"low": 0.0, "high": 1.0})
-    pull_of_all: float = field(default=0.2, metadata={"low": 1e-3, "high": 1e3})
-    parent: float = field(default=10.0, metadata={"low": 0.0, "high": 1e6})
+    evidence: float = setting(
+        30.0, "Evidence", "independent pixels that a corrected cell counts as: its pixels look much alike", 0.1, 1e4
+    )
+    pull: float = setting(20.0, "Pull", "strength of the pull to the parent", 1e-3, 1e6)
+    whole_image: float = setting(
+        0.3, "Whole image", "part of the pull that goes by the change over the whole image; the rest is ridge", 0, 1
+    )
+    pull_of_all: float = setting(
+        0.2, "Pull of all", "pull, relative to the pull, on an addition that is the same everywhere", 1e-3, 1e3
+    )
+    parent: float = setting(10.0, "Parent", "pixels that the parent's own answers count as", 0, 1e6)
 
     def __post_init__(self) -> None:
-        for name, f in self.__dataclass_fields__.items():
-            value, low, high = getattr(self, name), f.metadata["low"], f.metadata["high"]
-            if not low <= value <= high:
-                raise ParamsError(f"{name} is {value!r}; it must lie from {low:g} to {high:g}.")
+        check_settings(self, "Quick learning")
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,11 +67,11 @@ class Draft:
     Attributes
     ----------
     prediction : Prediction
-        Its notes say what it was learned from.
+        Its notes name what it was learned from.
     n_cells : int
         Corrected, erased and reviewed cells that it was learned from.
     n_pixels : int
-        Pixels that somebody vouched for.
+        Reviewed pixels.
     seconds : float
         How long learning took.
     """
@@ -118,8 +114,8 @@ def mean_doubt(found: Doubt) -> float:
 def advice(found: Doubt) -> str:
     """Whether learning from a few cells is likely to help in this image, in a sentence.
 
-    It helps where the model is strange to the image, which shows as doubt about most cells. Where the model is mostly
-    sure, fixing the doubtful cells by hand and fine-tuning are better.
+    It helps where the image is unlike those the model has seen, which shows as doubt about most cells. Where the
+    model is mostly sure, fixing the doubtful cells by hand and fine-tuning are better.
     """
     doubted = mean_doubt(found)
     if doubted >= PROMISING:
@@ -144,11 +140,11 @@ def learn(
     features : Features
         Of the image, from the model that the automatic cells come from.
     cells : CorrectedInstances
-        What is shown: the person's cells over automatic ones.
+        What is shown: manually edited cells over automatic ones.
     threshold : float
-        Probability, 0 to 1, as the slider stands.
+        Probability, 0 to 1, of the slider.
     min_size : int
-        In pixels, as the slider stands.
+        In pixels, of the slider.
     params : QuickParams, optional
 
     Returns
@@ -161,7 +157,7 @@ def learn(
         If nothing was corrected or reviewed yet.
     """
     revision = None
-    while revision != cells.corrections.revision:  # the person goes on correcting meanwhile
+    while revision != cells.corrections.revision:  # the user goes on correcting meanwhile
         revision = cells.corrections.revision
         labels = cells.labels(threshold, min_size)
         reviewed = cells.reviewed_area(threshold, min_size)
@@ -185,7 +181,7 @@ def refit(
     labels : numpy.ndarray
         Whole numbers (Y, X), 0 = background; read only where reviewed.
     reviewed : numpy.ndarray
-        bool (Y, X): pixels that a person vouches for.
+        bool (Y, X): reviewed pixels.
     n_cells : int, optional
         How many corrections they stand for; by default the number of cells among them, and at least 1.
     params : QuickParams, optional

@@ -15,12 +15,12 @@ from typing import Any
 
 from ..imaging.errors import CellsegError
 from ..imaging.write.write import write_json
-from ..network.versions import CONFIG_FILE, bundled_models_dir, user_models_dir
+from ..network.versions import CONFIG_FILE, ModelVersion, bundled_models_dir, load_model, user_models_dir
 
 RUN_FILE = "finetune.json"
 TRAIN_FILE = "train.json"
 CHECKPOINT_FILE = "checkpoint.pt"
-# A run that wrote no checkpoint for so long is not running any more, whatever has its process number now.
+# A run that wrote no checkpoint for this long has ended, whichever process has its number now.
 SILENT_SECONDS = 180.0
 
 
@@ -96,14 +96,37 @@ def read_run(folder: Path, file: str = RUN_FILE) -> dict[str, Any]:
     return values
 
 
+def parent_of(asked: Mapping[str, Any]) -> ModelVersion:
+    """Load the model that a stopped run started from, and no other.
+
+    Parameters
+    ----------
+    asked : mapping
+        What :func:`read_run` returned.
+
+    Raises
+    ------
+    CellsegError
+        If the model is gone, or has other weights than then.
+    """
+    path, name = asked.get("parent_path", ""), asked.get("parent", "")
+    parent = load_model(path if Path(path).is_dir() else name)
+    if parent.sha256 != asked.get("parent_sha256"):
+        raise CellsegError(
+            f"The model {name} in {parent.path} is not the one that this run started from: its weights differ. "
+            "Start a new run without --resume."
+        )
+    return parent
+
+
 def _is_running(process: object, last_sign: float, silent_seconds: float) -> bool:
-    """Whether a process that wrote a checkpoint then is still at it."""
+    """Whether a process that wrote a checkpoint at that time is still training."""
     if not isinstance(process, int) or process <= 0 or process == os.getpid():
         return False
     if time.time() - last_sign > silent_seconds:
         return False
     if sys.platform == "win32":
-        return True  # asking after a process would end it there
+        return True  # os.kill would end the process there
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -114,7 +137,7 @@ def _is_running(process: object, last_sign: float, silent_seconds: float) -> boo
 
 
 def list_unfinished(base: Path | None = None) -> list[Unfinished]:
-    """Return the runs in a folder of models (a person's own by default) that can go on, newest first."""
+    """Return the runs that can go on in a folder of models (by default the user's), newest first."""
     base = base or user_models_dir()
     found = []
     for folder in base.iterdir() if base.is_dir() else ():
@@ -139,7 +162,7 @@ def list_unfinished(base: Path | None = None) -> list[Unfinished]:
 
 
 def discard(path: Path) -> None:
-    """Give up going on with a run: a version that is whole stays, a folder without one goes."""
+    """Discard what a run would be resumed from: a whole version stays, a folder without one is deleted."""
     with contextlib.suppress(FileNotFoundError):
         (path / CHECKPOINT_FILE).unlink()
     if not (path / CONFIG_FILE).exists():

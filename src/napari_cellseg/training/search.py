@@ -16,14 +16,13 @@ from ..imaging.write.write import make_folder, write_json
 from ..network.devices import resolve_device
 from ..network.predict import load_network
 from ..network.versions import ModelVersion
-from .data.datasets import Sample
+from .data.sample import Sample
 from .events import Event, Note
 from .fit.learner import Learner
-from .fit.looking import look_at, still_windows
+from .fit.looking import look_at_windows, still_windows
 from .fit.run import Ready
 from .fit.trainer import Trained, iter_train_events
-from .halving import rounds_of
-from .params import LOSSES, LossParams, TrainParams
+from .params import LOSSES, LossParams, TrainParams, rounds_of
 
 __all__ = ["Trial", "iter_search", "propose", "ranking", "rounds_of", "tried_values", "vary"]
 
@@ -154,12 +153,12 @@ def iter_search(
     n_trials : int
         Settings to try.
     stop : callable
-        Asked before every step whether to end.
+        Called before every step; true ends the search.
 
     Yields
     ------
     Event or Trial
-        What the trainings say, and each trial when it is done.
+        The events of the trainings, and each trial when it is done.
 
     Returns
     -------
@@ -217,7 +216,8 @@ def measured(trial: Trial, trained: Trained, validation: Sequence[Sample], param
     version = trained.version
     if version is None:
         raise CellsegError("nothing was learned in its time. Give the search more minutes, or fewer trials.")
-    learner = Learner(load_network(version), resolve_device(params.device), 1e-3, 0, 0, params.loss)
-    _, f1, iou = look_at(learner, still_windows(validation, version, params.crop, N_WINDOWS), version)
+    learner = Learner(load_network(version), resolve_device(params.device), params)
+    windows = still_windows(validation, version, params.crop, N_WINDOWS, params.loss.gap_width)
+    seen = look_at_windows(learner, windows, version)
     loss = version.training.get("best_validation_loss")
-    return replace(trial, f1=f1, iou=iou, loss=math.nan if loss is None else loss)
+    return replace(trial, f1=seen.f1, iou=seen.iou, loss=math.nan if loss is None else loss)

@@ -1,10 +1,10 @@
-"""Settings whose range, label and help stand beside them: one truth for checks, window and command line."""
+"""Settings with range, label and help in their field metadata, for checks, forms and command-line options."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import MISSING, Field, field, fields
+from dataclasses import Field, field, fields
 from typing import Any, TypeVar
 
 from ..imaging.errors import ParamsError
@@ -22,7 +22,8 @@ def setting(default: Any, label: str, help: str, low: Any = None, high: Any = No
     label, help : str
     low, high : number, optional
     **more
-        ``choices``: the words allowed; ``expert=False``: shown to everybody; ``group``: heading on the command line.
+        ``choices``: the words allowed; ``expert=False``: shown among the first settings; ``group``:
+        heading on the command line.
     """
     return field(default=default, metadata={"label": label, "help": help, "min": low, "max": high, **more})
 
@@ -96,8 +97,3 @@ def settings_from_dict(cls: type[Settings], values: Mapping[str, Any], what: str
     if unknown:
         raise ParamsError(f"{what} has no setting {', '.join(unknown)}. Known ones: {', '.join(known)}.")
     return cls(**dict(values))
-
-
-def has_default(entry: Field[Any]) -> bool:
-    """Whether a setting may be left out."""
-    return entry.default is not MISSING

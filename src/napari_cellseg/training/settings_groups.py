@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, fields
+from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
 from ..network.config import UNET, architectures, config_for
 from .data.fitting import FITS
 from .params import LOSSES, AugmentParams, LossParams, TrainParams
-from .settings import kind_of, setting
+from .settings import setting
 
 NOTHING = "nothing"
 Values = Mapping[str, Mapping[str, Any]]
@@ -35,7 +35,10 @@ class NetworkSettings:
     """The network of a training that starts from nothing."""
 
     architecture: str = setting(
-        UNET, "Network", "our U-Net, or one with an encoder of segmentation-models-pytorch", choices=architectures()
+        UNET,
+        "Network",
+        "plain U-Net, or one with an encoder of segmentation-models-pytorch",
+        choices=architectures(),
     )
     encoder_weights: str = setting(
         NOTHING, "Encoder from", "what an encoder starts from; imagenet is fetched from the internet",
@@ -50,19 +53,29 @@ class NetworkSettings:
     dropout: float = setting(0.0, "Dropout", "chance of dropping a feature map at the deepest levels", 0.0, 0.9)
 
 
+def _like(name: str) -> Any:
+    """Return a field like that of the loss."""
+    entry = LossParams.__dataclass_fields__[name]
+    return field(default=entry.default, metadata=entry.metadata)
+
+
 @dataclass(frozen=True)
-class LossName:
-    """What the foreground's error is measured by."""
+class LossSettings:
+    """What errors are measured by; the name of a loss stands for the weights of its two terms on the foreground."""
 
     loss: str = setting("bce+dice", "Loss", "cross-entropy, Dice or both, on the foreground", choices=tuple(LOSSES))
+    distance: float = _like("distance")
+    offset: float = _like("offset")
+    border_weight: float = _like("border_weight")
+    border_width: float = _like("border_width")
 
 
-GROUPS: dict[str, tuple[type, ...]] = {
-    "data": (DataSettings,),
-    "network": (NetworkSettings,),
-    "training": (TrainParams,),
-    "loss": (LossName, LossParams),
-    "augmentation": (AugmentParams,),
+GROUPS: dict[str, type] = {
+    "data": DataSettings,
+    "network": NetworkSettings,
+    "training": TrainParams,
+    "loss": LossSettings,
+    "augmentation": AugmentParams,
 }
 TITLES = {
     "data": "Held-out images, size",
@@ -71,44 +84,45 @@ TITLES = {
     "loss": "Loss",
     "augmentation": "Variation of the images",
 }
-# The first page asks for the minutes; the name of a loss stands for its two weights.
-LEFT_OUT = {"minutes", "bce", "dice"}
+# The first page asks for the minutes.
+LEFT_OUT = {"minutes"}
 # Where they differ from the command line's: a budget of minutes, not of steps, and curves that move.
 OWN: Mapping[str, Any] = {"steps": 20_000, "validate_every": 25, "checkpoint_seconds": 30.0}
 # Weights that are good already are spoilt by large steps.
 FROM_PARENT: Mapping[str, Any] = {"learning_rate": 3e-4}
-OPTION_NAMES = {("loss", "distance"): "distance_weight", ("loss", "offset"): "offset_weight"}
+OPTION_NAMES = {"loss": {"distance": "distance_weight", "offset": "offset_weight"}}
 
 
 def unset_diameter(from_parent: bool) -> str:
-    """Say what size the cells have where no diameter is set."""
+    """Return what size the cells have where no diameter is set, in words."""
     return "as the model has them" if from_parent else "as they are"
 
 
 def fields_of(group: str) -> list[Field[Any]]:
     """Return the settings of a group that have a control."""
-    found = [entry for cls in GROUPS[group] for entry in fields(cls) if entry.metadata]
-    return [entry for entry in found if entry.name not in LEFT_OUT]
+    return [entry for entry in fields(GROUPS[group]) if entry.metadata and entry.name not in LEFT_OUT]
+
+
+def words_of(values: Mapping[str, Any], names: Mapping[str, str] | None = None) -> list[str]:
+    """Return settings by name as words of the command line; `names` are those that the command line calls otherwise."""
+    words: list[str] = []
+    for name, value in values.items():
+        option = (names or {}).get(name, name).replace("_", "-")
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            numbers = [f"{x:g}" for x in value] if isinstance(value, tuple) else [str(value)]
+            words += [f"--{option}", *numbers]
+    return words
 
 
 def option_words(values: Values, from_parent: bool) -> tuple[str, ...]:
     """Return settings that differ from the command line's defaults as its words."""
-    words: list[str] = []
-    for group, settings in values.items():
-        if group == "network" and from_parent:
-            continue
-        kinds = {entry.name: kind_of(entry) for entry in fields_of(group)}
-        for name, value in settings.items():
-            if name == "steps" and values.get("training", {}).get("epochs") is not None:
-                continue
-            option = OPTION_NAMES.get((group, name), name).replace("_", "-")
-            if kinds[name] is bool:
-                words.append(f"--{option}" if value else f"--no-{option}")
-            elif kinds[name] is tuple:
-                words += [f"--{option}", *(f"{x:g}" for x in value)]
-            else:
-                words += [f"--{option}", str(value)]
-    return tuple(words)
+    left_out = {"network"} if from_parent else set()
+    chosen = {group: dict(settings) for group, settings in values.items() if group not in left_out}
+    if chosen.get("training", {}).get("epochs") is not None:
+        chosen["training"].pop("steps", None)
+    return tuple(word for group, settings in chosen.items() for word in words_of(settings, OPTION_NAMES.get(group)))
 
 
 def check(values: Values, minutes: float | None, from_parent: bool) -> TrainParams:

@@ -17,16 +17,17 @@ import numpy as np
 import pytest
 import tifffile
 from napari.utils import progress
-from npe2 import PluginManager, PluginManifest
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import QCheckBox
 
-import napari_cellseg
 from napari_cellseg.corrections import tools as edits
 from napari_cellseg.gui.batch.batch_widget import BatchWidget
 from napari_cellseg.gui.jobs.child_process import own_program
-from napari_cellseg.gui.menus.commands import PLUGIN, batch_widget, segment_folder
+from napari_cellseg.gui.menus.commands import segment_folder
 from napari_cellseg.gui.segment.segment_widget import SegmentWidget
+from napari_cellseg.gui.viewer.correcting import Correcting
+from napari_cellseg.gui.viewer.dock import open_dock
 from napari_cellseg.imaging.write.write import read_labels, read_metadata
 from napari_cellseg.network.versions import ModelVersion, user_models_dir
 from napari_cellseg.results.ledger import FOLDER, Ledger
@@ -79,7 +80,7 @@ def make_batch(viewer: Any, qtbot: Any) -> Iterator[Callable[[], BatchWidget]]:
 @pytest.fixture
 def batch(widget: SegmentWidget, tiny: ModelVersion, make_batch: Callable[[], BatchWidget], qtbot: Any) -> BatchWidget:
     """The Batch widget beside the Segment widget, in which the tiny model is chosen."""
-    widget.model_section.refresh("tiny")
+    widget.session.choose_model("tiny")
     return make_batch()
 
 
@@ -297,7 +298,7 @@ def test_corrected_results_are_saved_back_and_never_replaced_unasked(
     # Opened again it is the same layer.
     assert double_click(batch, "a2.tif", qtbot) is layer
     ids = [int(i) for i in batch.session.view_of(key).ids()]
-    batch.bench.correcting.edit(key, edits.delete, ids[:2])
+    batch.bench.part(Correcting).edit(key, edits.delete, ids[:2])
     assert batch.done_section.save.text() == "Save corrected (1)"
     press(batch.done_section.save, qtbot)
     qtbot.waitUntil(lambda: not batch.opening.unsaved(), timeout=20_000)
@@ -321,7 +322,7 @@ def test_corrected_results_are_saved_back_and_never_replaced_unasked(
         assert states(batch)["a2.tif"] in ("kept", "skipped") and (out / "a2_labels.tif").read_bytes() == bytes_
     assert batch.done_section.model.state(batch.job.rows.find(("a2.tif", ""))) == "corrected"
     # With the tick it is done anew, as it was at first.
-    batch.output_section.overwrite.setChecked(True)
+    batch.output_section.more["overwrite"].value = True
     press(batch.run_section.run, qtbot)
     ended(batch, qtbot)
     assert states(batch)["a2.tif"] == "done" and np.array_equal(read_labels(out / "a2_labels.tif"), before)
@@ -336,7 +337,7 @@ def test_what_is_saved_into_the_folder_of_a_batch_is_in_all_its_tables(
     out = folder / "cellseg"
     key = double_click(batch, "a2.tif", qtbot).unique_id
     overlay = (out / "a2_overlay.png").read_bytes()
-    batch.bench.correcting.edit(key, edits.delete, [int(i) for i in batch.session.view_of(key).ids()][:2])
+    batch.bench.part(Correcting).edit(key, edits.delete, [int(i) for i in batch.session.view_of(key).ids()][:2])
     widget.result_section.save_to(out)
     qtbot.waitUntil(widget.result_section.save.isEnabled, timeout=20_000)
     count = batch.session.cells_of(key).count()
@@ -351,7 +352,7 @@ def test_corrections_that_cannot_be_read_do_not_lock_the_image(
     chosen(batch, folder, qtbot)
     run(batch, qtbot)
     key = double_click(batch, "a2.tif", qtbot).unique_id
-    batch.bench.correcting.edit(key, edits.delete, [int(i) for i in batch.session.view_of(key).ids()][:1])
+    batch.bench.part(Correcting).edit(key, edits.delete, [int(i) for i in batch.session.view_of(key).ids()][:1])
     press(batch.done_section.save, qtbot)
     qtbot.waitUntil(lambda: not batch.opening.unsaved(), timeout=20_000)
     labels = folder / "cellseg" / "a2_labels.tif"
@@ -365,7 +366,7 @@ def test_corrections_that_cannot_be_read_do_not_lock_the_image(
     key = double_click(batch, "a2.tif", qtbot).unique_id
     assert said[-1][1] and "a2.tif is open without them" in said[-1][0] and "a2_labels.tif" in said[-1][0]
     assert not batch.opening.unsaved()
-    batch.bench.correcting.edit(key, edits.delete, [int(i) for i in batch.session.view_of(key).ids()][:2])
+    batch.bench.part(Correcting).edit(key, edits.delete, [int(i) for i in batch.session.view_of(key).ids()][:2])
     press(batch.done_section.save, qtbot)
     qtbot.waitUntil(lambda: not batch.opening.unsaved(), timeout=20_000)
     assert len(np.unique(read_labels(labels))) - 1 == batch.session.cells_of(key).count()
@@ -380,8 +381,8 @@ def test_saved_corrections_are_there_when_the_image_is_opened_again(
     key = layer.unique_id
     view = batch.session.view_of(key)
     ids = [int(i) for i in view.ids()]
-    batch.bench.correcting.edit(key, edits.delete, ids[:1])
-    batch.bench.correcting.edit(key, edits.accept, ids[1:3])
+    batch.bench.part(Correcting).edit(key, edits.delete, ids[:1])
+    batch.bench.part(Correcting).edit(key, edits.accept, ids[1:3])
     batch.session.set_threshold(0.6)
     want = np.asarray(batch.session.cells.result().labels)
     press(batch.done_section.save, qtbot)
@@ -495,7 +496,7 @@ def test_recipe_goes_round_by_a_file(
     widget: SegmentWidget, tiny: ModelVersion, viewer: Any, tmp_path: Path, qtbot: Any
 ) -> None:
     viewer.add_image(draw_discs(), name="discs")
-    widget.model_section.refresh("tiny")
+    widget.session.choose_model("tiny")
     press_segment(widget, qtbot)
     widget.session.set_threshold(0.62)
     widget.session.set_min_size(40)
@@ -508,8 +509,8 @@ def test_recipe_goes_round_by_a_file(
     widget.use_recipe(tmp_path / "mine.json")
     assert (widget.session.cells.threshold, widget.session.cells.min_size) == (0.62, 40)
     # On another one, with another model chosen meanwhile, they start there.
-    widget.model_section.refresh("cells")
-    assert widget.recipe().threshold is None
+    widget.session.choose_model("cells")
+    assert widget.session.recipe_asked().threshold is None
     widget.use_recipe(tmp_path / "mine.json")
     layer = viewer.add_image(draw_discs(), name="again")
     viewer.layers.selection.active = layer
@@ -522,15 +523,12 @@ def test_recipe_goes_round_by_a_file(
 
 
 def test_from_the_menu_it_knows_the_folder_of_the_image(
-    widget: SegmentWidget, folder: Path, viewer: Any, qtbot: Any
+    plugin: None, widget: SegmentWidget, folder: Path, viewer: Any, qtbot: Any
 ) -> None:
-    manager = PluginManager.instance()
-    if PLUGIN not in manager:
-        manager.register(PluginManifest.from_file(Path(napari_cellseg.__file__).parent / "napari.yaml"))
     widget.image_section.open_paths([folder / "a1.tif"])
     qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=20_000)
     segment_folder(viewer)
-    batch = batch_widget(viewer)
+    batch = open_dock(viewer, "batch")
     assert isinstance(batch, BatchWidget)
     settled(batch, qtbot)
     assert [name for _, name in batch.input_section.files] == NAMES
@@ -544,7 +542,7 @@ def test_it_fits_the_smallest_window(batch: BatchWidget, folder: Path, viewer: A
         qtbot.wait(200)
         fits(batch.scroll, batch.input_section.browse, batch.recipe_section.save, batch.run_section.cancel)
         width = batch.scroll.widget().width()
-        for tick in batch.output_section.ticks.values():
+        for tick in batch.output_section.saved.findChildren(QCheckBox):
             assert tick.width() >= tick.minimumSizeHint().width() and tick.geometry().right() <= width
     # While it works, only the list is there, and all of it.
     batch.settings.unfold(False)

@@ -13,6 +13,7 @@ from napari.layers import Labels, Tracks
 from napari_cellseg.corrections import tools as edits
 from napari_cellseg.corrections.exchange import PLANES_KEY
 from napari_cellseg.gui.batch.batch_widget import BatchWidget
+from napari_cellseg.gui.viewer.correcting import Correcting
 from napari_cellseg.imaging.errors import ImageError, OutputError
 from napari_cellseg.imaging.pages import position_in_stack
 from napari_cellseg.imaging.read.read import read_image
@@ -138,7 +139,7 @@ def test_a_corrected_plane_goes_back_into_its_stack(
     layer = open_page(batch, "f.tif", "t001", qtbot)
     key = layer.unique_id
     ids = [int(i) for i in batch.session.view_of(key).ids()]
-    batch.bench.correcting.edit(key, edits.delete, ids[:2])
+    batch.bench.part(Correcting).edit(key, edits.delete, ids[:2])
     batch.session.set_threshold(0.6)
     left = len(batch.session.view_of(key).ids())
     press(batch.done_section.save, qtbot)
@@ -180,6 +181,6 @@ def test_a_plane_that_is_linked_with_others_is_not_replaced(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", ["", "t", "x003", "t1_z2_c3", "t-1"])
 def test_what_is_no_name_of_a_plane_is_refused(name: str) -> None:
-    with pytest.raises(ImageError, match="no plane of a stack"):
+    with pytest.raises(ImageError, match="not the name of a plane"):
         position_in_stack(name)
     assert position_in_stack("t003_z001") == (3, 1) and position_in_stack("z012") == (12,)

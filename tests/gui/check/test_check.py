@@ -17,6 +17,7 @@ from qtpy.QtWidgets import QScrollArea
 from napari_cellseg.batch.run import iter_batch
 from napari_cellseg.corrections import tools as edits
 from napari_cellseg.gui.check.check_widget import AgreementWidget
+from napari_cellseg.gui.check.known import Agreements
 from napari_cellseg.gui.check.table import IMAGE, PERSON
 from napari_cellseg.gui.segment.segment_widget import SegmentWidget
 from napari_cellseg.gui.shared.colors import theme_colors
@@ -53,7 +54,7 @@ def dock(viewer: Any) -> AgreementWidget:
 
 def segment_all(viewer: Any, widget: SegmentWidget, qtbot: Any) -> list[int]:
     # What is drawn takes most of the time.
-    widget.bench.set_numbers(False)
+    widget.bench.layers.set_numbers(False)
     for n in NUMBERS:
         for layer in viewer.layers:
             layer.visible = False
@@ -110,7 +111,7 @@ def test_typed_counts_give_bias_limits_and_from_five_on_an_interval(
     assert "On 4 images automatic counts are higher by 1.0 cells" in agree.verdict.text()
     assert "count 1 more by hand" in agree.worth.text() and interval.isHidden()
     type_count(agree, 4, str(five[4] - 1), qtbot)
-    found = widget.bench.agreements.agreement()
+    found = widget.bench.part(Agreements).agreement()
     assert found.n == 5 and found.bias == 1 and len(agree.plot.dots()) == 5
     expected = found.interval(widget.session.cells.count())
     assert expected.low <= five[4] - 1 <= expected.high
@@ -144,12 +145,12 @@ def test_sliders_move_our_counts_and_corrections_do_not(
     settled(agree, qtbot)
     for row, ours in enumerate(five):
         type_count(agree, row, str(ours), qtbot)
-    assert widget.bench.agreements.agreement().bias == 0
+    assert widget.bench.part(Agreements).agreement().bias == 0
     widget.session.set_threshold(0.8)
     settled(agree, qtbot)
     ours = [row_count(widget, layer) for layer in widget.bench.image_layers()]
     assert ours != five and texts(agree, 2) == [str(n) for n in ours] and texts(agree, PERSON) == [str(n) for n in five]
-    assert widget.bench.agreements.agreement().bias == np.mean(np.array(ours) - five)
+    assert widget.bench.part(Agreements).agreement().bias == np.mean(np.array(ours) - five)
     # A corrected count is the person's own.
     assert not widget.cells_section.interval.isHidden()
     key, count = widget.session.chosen, widget.session.cells.count()
@@ -296,7 +297,7 @@ def test_counts_of_a_batch_and_the_report(
         type_count(agree, row, str(5 + row), qtbot)
     assert "On 5 images" in agree.verdict.text() and "by your count (95" in agree.worth.text()
     # The window counts with the same settings, so that it knows an interval at once; also of the image itself.
-    widget.model_section.refresh("tiny")
+    widget.session.choose_model("tiny")
     widget.session.choose(viewer.layers["a0"].unique_id)
     press_segment(widget, qtbot)
     settled(agree, qtbot)

@@ -12,6 +12,9 @@ from qtpy.QtCore import Qt
 
 from napari_cellseg.corrections import tools as edits
 from napari_cellseg.gui.correct.correct_widget import CorrectWidget
+from napari_cellseg.gui.correct.tools import Tools
+from napari_cellseg.gui.viewer.correcting import Correcting
+from napari_cellseg.gui.viewer.doubting import Doubting
 
 from ..conftest import draw_discs, layers_of, press_segment, settled
 from ..pointing import click, drag, labels_now, move_to, press_key
@@ -148,7 +151,7 @@ def test_split_by_a_stroke(correct: Any, segmented: Any, viewer: Any, qtbot: Any
     assert 0 != labels.data[y, x - 6] != labels.data[y, x + 6] != 0
     assert np.array_equal(labels.data, labels_now(correct))
     press_key(viewer, qtbot, Qt.Key.Key_Escape)
-    assert correct.bench.tools.in_hand is None and str(labels.mode) == "pan_zoom"
+    assert correct.bench.part(Tools).in_hand is None and str(labels.mode) == "pan_zoom"
 
 
 def test_add_by_key_and_by_click(correct: Any, segmented: Any, viewer: Any, qtbot: Any) -> None:
@@ -191,7 +194,7 @@ def test_eraser_fill_and_polygon_count_as_corrections(correct: Any, segmented: A
     labels.selected_label = id_
     click(viewer, qtbot, labels, (y, x))
     assert labels.data[y, x] == id_ and correct.session.cells.n_changed == 1
-    correct.bench.correcting.choose_fresh(correct.session.chosen, labels)
+    correct.bench.part(Correcting).choose_fresh(correct.session.chosen, labels)
     labels.paint_polygon([(2, 2), (2, 9), (9, 9), (9, 2)], labels.selected_label)
     assert correct.session.cells.n_changed == 2 and labels.data[5, 5] not in (0, id_)
     for _ in range(3):
@@ -309,16 +312,16 @@ def test_points_and_table_follow_though_another_image_was_chosen(
     press_segment(segmented, qtbot)
     viewer.layers.selection.active = layers.labels
     assert correct.session.chosen == first
-    correct.bench.correcting.edit(first, edits.delete, [int(layers.labels.data[60, 60])])
+    correct.bench.part(Correcting).edit(first, edits.delete, [int(layers.labels.data[60, 60])])
     viewer.layers.selection.active = viewer.layers["two"]
     qtbot.waitUntil(lambda: len(layers.labels.features) == 15 and len(layers.points.data) == 15, timeout=10_000)
 
 
 def test_cells_of_a_removed_image_leave_memory(correct: Any, segmented: Any, viewer: Any, qtbot: Any) -> None:
     id_, _ = cell_at(correct, 1, 1)
-    correct.bench.correcting.edit(correct.session.chosen, edits.delete, [id_])
+    correct.bench.part(Correcting).edit(correct.session.chosen, edits.delete, [id_])
     qtbot.waitUntil(lambda: len(layers_of(segmented).labels.features) == 15, timeout=10_000)
-    qtbot.waitUntil(lambda: correct.bench.doubting.of(correct.session.chosen) is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: correct.bench.part(Doubting).of(correct.session.chosen) is not None, timeout=10_000)
     instances = weakref.ref(correct.session.cells.corrected.instances)
     viewer.layers.clear()
 

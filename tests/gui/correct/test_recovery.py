@@ -17,6 +17,7 @@ from qtpy.QtCore import Qt
 from napari_cellseg.corrections import tools as edits
 from napari_cellseg.corrections.recovery import newest_journal
 from napari_cellseg.gui.correct.correct_widget import CorrectWidget
+from napari_cellseg.gui.viewer.correcting import Correcting
 from napari_cellseg.gui.viewer.opening import add_image
 from napari_cellseg.imaging.read.read import read_image
 from napari_cellseg.imaging.write.write import write_labels
@@ -107,7 +108,7 @@ def test_not_now_begins_afresh_and_keeps_the_file(
     assert widget.banner.isHidden() and widget.session.cells.n_changed == 0
     # Begun afresh, and still there for another time.
     key = widget.session.chosen
-    widget.bench.correcting.edit(key, edits.accept, [int(widget.session.view_of(key).ids()[0])])
+    widget.bench.part(Correcting).edit(key, edits.accept, [int(widget.session.view_of(key).ids()[0])])
     assert widget.session.recoverable(key) is not None
     assert layer in viewer.layers
 
@@ -151,7 +152,7 @@ def test_a_session_is_not_offered_its_own_journal_but_another_viewer_is(
     add_image(viewer, read_image(killed.image))
     press_segment(widget, qtbot)
     session = widget.session
-    widget.bench.correcting.edit(session.chosen, edits.accept, [int(session.view_of(session.chosen).ids()[0])])
+    widget.bench.part(Correcting).edit(session.chosen, edits.accept, [int(session.view_of(session.chosen).ids()[0])])
     (journal,) = session.journals()
     sha256 = session.cells.segmented.image_sha256
     assert newest_journal(sha256, session.journals()) is None

@@ -13,7 +13,13 @@ from qtpy.QtCore import Qt
 from napari_cellseg.corrections import tools as edits
 from napari_cellseg.evaluation.doubt_order import OFFERED
 from napari_cellseg.gui.correct.correct_widget import CorrectWidget
+from napari_cellseg.gui.correct.drafting import Drafting
+from napari_cellseg.gui.correct.review import Review
+from napari_cellseg.gui.correct.reviewed_layer import ReviewedLayers
+from napari_cellseg.gui.correct.tools import Tools
 from napari_cellseg.gui.menus.writers import write_cells_csv
+from napari_cellseg.gui.viewer.correcting import Correcting
+from napari_cellseg.gui.viewer.doubting import Doubting
 from napari_cellseg.imaging.normalize import NormalizerParams
 from tests.models import make_model
 
@@ -27,15 +33,15 @@ LEFT = Qt.MouseButton.LeftButton
 def walk(widget: Any, qtbot: Any) -> int:
     """Press Next, and return the cell that is looked at."""
     key = widget.session.chosen
-    qtbot.waitUntil(lambda: widget.bench.doubting.of(key) is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: widget.bench.part(Doubting).of(key) is not None, timeout=10_000)
     qtbot.mouseClick(widget.review_section.next, LEFT)
-    return widget.bench.review.current(key)
+    return widget.bench.part(Review).current(key)
 
 
 def test_the_walk_goes_by_doubt_and_answers_by_one_key(correct: Any, segmented: Any, viewer: Any, qtbot: Any) -> None:  # noqa: F811
     key, labels = correct.session.chosen, layers_of(segmented).labels
     first = walk(correct, qtbot)
-    doubt = correct.bench.doubting.of(key)
+    doubt = correct.bench.part(Doubting).of(key)
     assert first == doubt.order()[0]
     assert doubt.reason_of(first) in correct.review_section.why.text()
     box = correct.session.view_of(key).box(first)
@@ -45,18 +51,18 @@ def test_the_walk_goes_by_doubt_and_answers_by_one_key(correct: Any, segmented: 
     assert abs(shown_at.x() - canvas.width() / 2) < 3 and abs(shown_at.y() - canvas.height() / 2) < 3
     press_key(viewer, qtbot, Qt.Key.Key_Y)
     assert correct.session.cells.corrected.corrections.how(first) == "accepted"
-    second = correct.bench.review.current(key)
+    second = correct.bench.part(Review).current(key)
     assert second == doubt.order()[1]
     press_key(viewer, qtbot, Qt.Key.Key_N)
     assert second not in labels_now(correct) and correct.session.cells.n_erased == 1
-    third = correct.bench.review.current(key)
+    third = correct.bench.part(Review).current(key)
     press_key(viewer, qtbot, Qt.Key.Key_C)
     assert labels.selected_label == third and str(labels.mode) == "paint"
     press_key(viewer, qtbot, Qt.Key.Key_G)
-    fourth = correct.bench.review.current(key)
+    fourth = correct.bench.part(Review).current(key)
     assert len({first, second, third, fourth}) == 4
     # The accepted, the erased and the third were looked at.
-    assert correct.bench.review.progress(key) == (3, 16)
+    assert correct.bench.part(Review).progress(key) == (3, 16)
     assert correct.review_section.progress.format() == "reviewed 3 of 16"
 
 
@@ -64,10 +70,10 @@ def test_the_walk_ends(correct: Any, segmented: Any, qtbot: Any) -> None:  # noq
     key, seen = correct.session.chosen, [walk(correct, qtbot)]
     for _ in range(15):
         correct.review_section.next.click()
-        seen.append(correct.bench.review.current(key))
+        seen.append(correct.bench.part(Review).current(key))
     assert len(set(seen)) == 16 and None not in seen
     correct.review_section.next.click()
-    assert correct.bench.review.current(key) is None
+    assert correct.bench.part(Review).current(key) is None
     assert correct.review_section.progress.format() == "reviewed 16 of 16"
     assert not any("looked at" in layer.name for layer in correct.bench.viewer.layers)
 
@@ -86,14 +92,14 @@ def test_the_ring_leaves_no_layer_behind_and_the_cells_layer_active(
 
 
 def test_all_layers_can_be_removed_at_once(correct: Any, segmented: Any, viewer: Any, qtbot: Any) -> None:  # noqa: F811
-    correct.bench.reviewed.show(True)
+    correct.bench.part(ReviewedLayers).show(True)
     walk(correct, qtbot)
     assert {"discs cells learned from", "discs cells looked at"} <= {layer.name for layer in viewer.layers}
     viewer.layers.select_all()
     viewer.layers.remove_selected()
     assert not len(viewer.layers)
     qtbot.wait(50)
-    assert correct.session.cells is None and correct.bench.review.progress(correct.session.chosen) == (0, 0)
+    assert correct.session.cells is None and correct.bench.part(Review).progress(correct.session.chosen) == (0, 0)
 
 
 def test_a_tool_is_put_down_when_its_layer_is_replaced(correct: Any, segmented: Any, viewer: Any, qtbot: Any) -> None:  # noqa: F811
@@ -102,7 +108,7 @@ def test_a_tool_is_put_down_when_its_layer_is_replaced(correct: Any, segmented: 
     viewer.layers.remove(layers_of(segmented).labels)
     viewer.layers.selection.active = viewer.layers["discs"]
     press_segment(segmented, qtbot)
-    assert key == correct.session.chosen and correct.bench.tools.in_hand is None
+    assert key == correct.session.chosen and correct.bench.part(Tools).in_hand is None
     assert not correct.tools_section.buttons["delete"].isChecked()
 
 
@@ -115,8 +121,8 @@ def test_after_the_cells_come_places_where_one_was_missed(
     segmented.cells_section.threshold.setValue(0.72)
     settled(segmented, qtbot)
     walk(correct, qtbot)
-    key, review, count = correct.session.chosen, correct.bench.review, correct.session.cells.count()
-    doubt = correct.bench.doubting.of(key)
+    key, review, count = correct.session.chosen, correct.bench.part(Review), correct.session.cells.count()
+    doubt = correct.bench.part(Doubting).of(key)
     faint = doubt.missed_ids[doubt.missed_score >= OFFERED].tolist()
     assert count < 16 and len(faint) >= 2
     for _ in range(count):
@@ -160,7 +166,7 @@ def test_what_is_saved_from_the_layer_right_after_an_edit_is_what_it_shows(
 def test_table_has_the_doubt_and_colours_follow_it(correct: Any, segmented: Any, viewer: Any, qtbot: Any) -> None:  # noqa: F811
     key, labels = correct.session.chosen, layers_of(segmented).labels
     qtbot.waitUntil(lambda: "doubt" in labels.features, timeout=10_000)
-    doubt = correct.bench.doubting.of(key)
+    doubt = correct.bench.part(Doubting).of(key)
     assert np.allclose(labels.features["doubt"], doubt.column(np.asarray(labels.features["index"])))
     box = segmented.result_section.color_by
     box.setCurrentIndex(box.findData("doubt"))
@@ -168,7 +174,7 @@ def test_table_has_the_doubt_and_colours_follow_it(correct: Any, segmented: Any,
     order = doubt.order()
     brightness = [float(np.sum(labels.get_color(int(id_))[:3])) for id_ in order]
     assert brightness[0] >= brightness[-1] and brightness[0] > min(brightness)
-    correct.bench.correcting.edit(key, edits.accept, [int(order[0])])
+    correct.bench.part(Correcting).edit(key, edits.accept, [int(order[0])])
     qtbot.waitUntil(lambda: labels.features["doubt"][list(labels.features["index"]).index(order[0])] == 0, timeout=5000)
     box.setCurrentIndex(box.findData("id"))
     box.activated.emit(box.currentIndex())
@@ -274,8 +280,8 @@ def test_export_and_import_bring_corrections_to_another_window(
     key = correct.session.chosen
     id_, _ = cell_at(correct, 3, 3)
     gone, place = cell_at(correct, 3, 2)
-    correct.bench.correcting.edit(key, edits.accept, [id_])
-    correct.bench.correcting.edit(key, edits.delete, [gone])
+    correct.bench.part(Correcting).edit(key, edits.accept, [id_])
+    correct.bench.part(Correcting).edit(key, edits.delete, [gone])
     before = labels_now(correct)
     correct.keep_section.export_to(tmp_path / "mine.tif")
     qtbot.waitUntil(lambda: "Exported" in correct.tools_section.message.text(), timeout=5000)
@@ -305,7 +311,7 @@ def test_a_file_of_another_size_is_refused_in_words(correct: Any, segmented: Any
 def test_the_journal_line(correct: Any, segmented: Any, qtbot: Any) -> None:  # noqa: F811
     assert not correct.keep_section.folder.isEnabled()
     key = correct.session.chosen
-    correct.bench.correcting.edit(key, edits.accept, [cell_at(correct, 3, 3)[0]])
+    correct.bench.part(Correcting).edit(key, edits.accept, [cell_at(correct, 3, 3)[0]])
     qtbot.waitUntil(lambda: correct.keep_section.saved.text().startswith("Saved"), timeout=5000)
     assert correct.session.saved(key).path.is_file() and correct.keep_section.folder.isEnabled()
 
@@ -325,10 +331,10 @@ def test_settled_after_a_slider(correct: Any, segmented: Any, qtbot: Any) -> Non
     key, id_ = correct.session.chosen, walk(correct, qtbot)
     segmented.cells_section.min_size.setValue(10_000_000)
     settled(segmented, qtbot)
-    assert correct.bench.review.current(key) is None and not correct.review_section.right.isEnabled()
+    assert correct.bench.part(Review).current(key) is None and not correct.review_section.right.isEnabled()
     segmented.cells_section.min_size.setValue(0)
     settled(segmented, qtbot)
-    assert correct.bench.review.current(key) == id_
+    assert correct.bench.part(Review).current(key) == id_
 
 
 def test_a_draft_is_shown_and_kept_or_dropped_by_one_key(widget: Any, viewer: Any, qtbot: Any, tmp_path: Path) -> None:
@@ -340,7 +346,7 @@ def test_a_draft_is_shown_and_kept_or_dropped_by_one_key(widget: Any, viewer: An
     viewer.window.add_dock_widget(panel)
     qtbot.waitUntil(panel.isVisible)
     viewer.reset_view()
-    session, drafting, layers = widget.session, widget.bench.drafting, layers_of(widget)
+    session, drafting, layers = widget.session, widget.bench.part(Drafting), layers_of(widget)
     press_key(viewer, qtbot, Qt.Key.Key_T)
     qtbot.waitUntil(lambda: not drafting.busy, timeout=30_000)
     assert not drafting.proposed and "nothing to learn" in panel.tools_section.message.text()
@@ -373,6 +379,7 @@ def test_a_draft_is_shown_and_kept_or_dropped_by_one_key(widget: Any, viewer: An
 
 
 def test_the_button_adds_what_the_overlay_shows_to_the_training_set(
+    plugin: None,
     correct: Any,  # noqa: F811
     segmented: Any,
     qtbot: Any,
@@ -384,7 +391,7 @@ def test_the_button_adds_what_the_overlay_shows_to_the_training_set(
 
     monkeypatch.setenv("NAPARI_CELLSEG_HOME", str(tmp_path))
     job_of(correct.bench).folder = tmp_path / "set"
-    correct.bench.correcting.edit(correct.session.chosen, edits.accept, [cell_at(correct, 3, 3)[0]])
+    correct.bench.part(Correcting).edit(correct.session.chosen, edits.accept, [cell_at(correct, 3, 3)[0]])
     qtbot.mouseClick(correct.keep_section.add, LEFT)
     qtbot.waitUntil(lambda: "Added" in correct.tools_section.message.text(), timeout=10_000)
     sample = TrainingSet.open(tmp_path / "set").read("discs")

@@ -13,16 +13,16 @@ import pytest
 import torch
 from qtpy.QtCore import QPointF, QTimer
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QDialog, QFileDialog
+from qtpy.QtWidgets import QApplication, QDialog, QFileDialog, QLabel
 from safetensors.torch import load_file
 
 from napari_cellseg.evaluation.calibration_map import CalibrationMap, read_calibration
 from napari_cellseg.gui.models.calibration_sources import sources_for
-from napari_cellseg.gui.models.export_dialog import ExportDialog
-from napari_cellseg.gui.models.import_dialog import ImportDialog
+from napari_cellseg.gui.models.exchange_dialogs import export_dialog
+from napari_cellseg.gui.models.heat_map import HeatMap
 from napari_cellseg.gui.models.models_window import ModelsWindow
 from napari_cellseg.gui.segment.segment_widget import SegmentWidget
-from napari_cellseg.gui.shared.heat_map import HeatMap
+from napari_cellseg.gui.shared.form_dialog import FormDialog
 from napari_cellseg.gui.train.train_widget import TrainWidget
 from napari_cellseg.network.versions import ModelVersion, load_model, user_models_dir
 from napari_cellseg.training.data.choice import DataChoice
@@ -198,12 +198,14 @@ def test_weights_from_elsewhere_are_imported_with_the_mouse(
     window = open_models(train, qtbot)
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_, **__: (str(path), ""))
 
-    def act(dialog: ImportDialog) -> None:
-        dialog.name.setText("from a friend")
-        dialog.normalisation.setCurrentIndex(dialog.normalisation.findData("minmax"))
+    def act(dialog: FormDialog[Any]) -> None:
+        dialog.form["name"].value = " "
+        assert not dialog.ok.isEnabled() and "weights only" in dialog.findChildren(QLabel)[0].text()
+        dialog.form["name"].value = "from a friend"
+        dialog.form["normalisation"].value = "minmax"
         QTest.mouseClick(dialog.ok, LEFT)
 
-    answer(ImportDialog, act)
+    answer(FormDialog, act)
     press(window.take_in_button, qtbot)
     qtbot.waitUntil(lambda: not window.busy, timeout=60_000)
     assert window.model is not None and window.model.name == "from a friend", window.hint.text()
@@ -237,13 +239,13 @@ def test_a_package_is_exported_and_taken_back(
     monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, **__: (str(out), ""))
     asked: list[bool] = []
 
-    def act(dialog: ExportDialog) -> None:
+    def act(dialog: FormDialog[Any]) -> None:
         asked.append(dialog.ok.isEnabled())
-        QTest.keyClicks(dialog.authors, "A. Person; B. Person")
-        QTest.keyClicks(dialog.description, "Nuclei of my plates")
+        QTest.keyClicks(dialog.form["authors"].native, "A. Person; B. Person")
+        QTest.keyClicks(dialog.form["description"].native, "Nuclei of my plates")
         QTest.mouseClick(dialog.ok, LEFT)
 
-    answer(ExportDialog, act)
+    answer(FormDialog, act)
     press(window.hand_out_button, qtbot)
     qtbot.waitUntil(lambda: not window.busy, timeout=PATIENCE)
     # Nobody is named without being asked.
@@ -251,9 +253,9 @@ def test_a_package_is_exported_and_taken_back(
     window.take_in(out, name="taken back")
     qtbot.waitUntil(lambda: not window.busy, timeout=60_000)
     assert load_model("taken back").sha256 == tiny.sha256
-    again = ExportDialog(tiny)
+    again = export_dialog(tiny)
     qtbot.addWidget(again)
-    assert again.authors_list() == ("A. Person", "B. Person") and again.ok.isEnabled()
+    assert again.form.value.names == ("A. Person", "B. Person") and again.ok.isEnabled()
 
 
 def test_a_name_with_a_dot_is_exported_under_that_name_and_nothing_is_replaced_unasked(
@@ -266,11 +268,11 @@ def test_a_name_with_a_dot_is_exported_under_that_name_and_nothing_is_replaced_u
     for typed, made in (("nuclei_v1.2", "nuclei_v1.2.zip"), ("nuclei_v1", None)):
         monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_, typed=typed, **__: (str(tmp_path / typed), ""))
 
-        def act(dialog: ExportDialog) -> None:
-            dialog.authors.setText("A. Person")
+        def act(dialog: FormDialog[Any]) -> None:
+            dialog.form["authors"].value = "A. Person"
             QTest.mouseClick(dialog.ok, LEFT)
 
-        answer(ExportDialog, act)
+        answer(FormDialog, act)
         press(window.hand_out_button, qtbot)
         qtbot.waitUntil(lambda: not window.busy, timeout=PATIENCE)
         assert made is None or (tmp_path / made).is_file()

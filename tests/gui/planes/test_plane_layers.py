@@ -8,8 +8,8 @@ import dask.array as da
 import numpy as np
 import pytest
 from napari.layers import Image as ImageLayer
-from napari_cellseg.gui.viewer.planes.plane_layers import PlaneLayout
 
+from napari_cellseg.gui.planes.plane_layers import PlaneLayout
 from napari_cellseg.gui.viewer.planes import stack_of
 
 SIZES = {"T": 4, "Z": 3, "C": 2, "Y": 8, "X": 9}

@@ -15,10 +15,17 @@ from qtpy.QtCore import QPoint, Qt
 from napari_cellseg.corrections import tools as edits
 from napari_cellseg.corrections.recovery import find_journals
 from napari_cellseg.gui.correct.correct_widget import CorrectWidget
-from napari_cellseg.gui.viewer.planes import PlaneKey, plane_links
+from napari_cellseg.gui.correct.review import Review
+from napari_cellseg.gui.correct.reviewed_layer import ReviewedLayers
+from napari_cellseg.gui.planes import plane_links
+from napari_cellseg.gui.planes.plane_links import PlaneLinks
+from napari_cellseg.gui.planes.plane_run import PlaneRun
+from napari_cellseg.gui.viewer.correcting import Correcting
+from napari_cellseg.gui.viewer.doubting import Doubting
 from napari_cellseg.imaging.errors import ImageError
 from napari_cellseg.imaging.write.label_files import read_label_stack, read_metadata
 from napari_cellseg.results.save_cells import command_line
+from napari_cellseg.session import PlaneKey
 
 from ..conftest import draw_discs, layers_of, press_segment, settled
 from ..pointing import click, drag, labels_now, move_to, press_key
@@ -55,7 +62,7 @@ def want_all(widget: Any) -> None:
 
 def all_done(widget: Any, qtbot: Any) -> None:
     bench = widget.bench
-    qtbot.waitUntil(lambda: not bench.planes.busy and bench.session.running is None, timeout=20_000)
+    qtbot.waitUntil(lambda: not bench.part(PlaneRun).busy and bench.session.running is None, timeout=20_000)
 
 
 def measured(widget: Any, qtbot: Any) -> None:
@@ -146,7 +153,7 @@ def test_an_edit_stays_with_its_plane(
     assert np.array_equal(labels.data == fresh, mine) and widget.session.cells.n_erased == 1
     (info,) = find_journals(widget.session.cells.segmented.image_sha256)
     assert info.n_corrections == 2 and info.header["image"].endswith("t003")
-    widget.bench.correcting.undo(widget.session.chosen)
+    widget.bench.part(Correcting).undo(widget.session.chosen)
     assert widget.session.cells.n_erased == 0
 
 
@@ -169,8 +176,8 @@ def test_tools_and_review_go_from_plane_to_plane(
         assert widget.session.cells.count() == n - 1, correct.tools_section.message.text()
         assert np.array_equal(labels.data, labels_now(widget))
     assert [widget.session.cells_of(key).n_erased for key in keys(stack)] == [1, 0, 1, 1, 0, 0]
-    qtbot.waitUntil(lambda: widget.bench.doubting.of(widget.session.chosen) is not None, timeout=10_000)
-    widget.bench.review.next()
+    qtbot.waitUntil(lambda: widget.bench.part(Doubting).of(widget.session.chosen) is not None, timeout=10_000)
+    widget.bench.part(Review).next()
     ring = viewer.layers["movie cells looked at"]
     assert ring.visible
     go_to(viewer, qtbot, 5)
@@ -185,7 +192,7 @@ def test_reviewed_areas_are_those_of_the_plane(
     want_all(widget)
     press_segment(widget, qtbot)
     all_done(widget, qtbot)
-    session, reviewed = widget.session, widget.bench.reviewed
+    session, reviewed = widget.session, widget.bench.part(ReviewedLayers)
     go_to(viewer, qtbot, 1)
     qtbot.mouseClick(correct.area_section.whole, LEFT)
     overlay = viewer.layers["movie cells learned from"]
@@ -303,7 +310,7 @@ def test_save_the_whole_stack(stack: Any, widget: Any, viewer: Any, network: Any
     all_done(widget, qtbot)
     widget.cells_section.threshold.setValue(0.6)
     go_to(viewer, qtbot, 1)
-    widget.bench.correcting.edit(widget.session.chosen, _delete_first)
+    widget.bench.part(Correcting).edit(widget.session.chosen, _delete_first)
     save(tmp_path / "all")
     labels, axes = read_label_stack(tmp_path / "all" / "movie_labels.tif")
     assert axes == "TYX" and labels.shape == (6, 160, 160)
@@ -444,7 +451,7 @@ def test_slices_become_cells_in_three_dimensions(widget: Any, viewer: Any, netwo
     # A correction on one slice is in the volume.
     viewer.dims.set_point(0, 9)
     qtbot.wait(30)
-    widget.bench.correcting.edit(widget.session.chosen, _delete_first)
+    widget.bench.part(Correcting).edit(widget.session.chosen, _delete_first)
     id_ = linked.data[2, 30, 30]
     qtbot.waitUntil(lambda: linked.data[3, 30, 30] == 0 or len(np.unique(linked.data[3])) == 4, timeout=10_000)
     assert id_ > 0
@@ -452,7 +459,7 @@ def test_slices_become_cells_in_three_dimensions(widget: Any, viewer: Any, netwo
     qtbot.wait(200)
     viewer.dims.ndisplay = 2
     viewer.layers.remove(linked)
-    assert not widget.bench.links.words(layer.unique_id)
+    assert not widget.bench.part(PlaneLinks).words(layer.unique_id)
 
 
 @pytest.mark.filterwarnings("ignore:Contours are not displayed")
@@ -478,7 +485,7 @@ def test_what_is_corrected_while_slices_are_linked_for_the_first_time_counts(
         key = PlaneKey(layer.unique_id, (("Z", plane),))
         if found := widget.session.view_of(key).ids().tolist():
             widget.session.edit(key, edits.delete, found)
-    assert widget.bench.links.of(layer.unique_id) is None
+    assert widget.bench.part(PlaneLinks).of(layer.unique_id) is None
     go.set()
     qtbot.waitUntil(lambda: widget.planes_section.plot.total.endswith("0 3D cells"), timeout=10_000)
     assert not viewer.layers["balls cells linked"].data.any()
@@ -527,7 +534,7 @@ def test_recovery_offers_the_corrections_of_each_plane(
     all_done(widget, qtbot)
     for plane in (1, 3):
         go_to(viewer, qtbot, plane)
-        widget.bench.correcting.edit(widget.session.chosen, _delete_first)
+        widget.bench.part(Correcting).edit(widget.session.chosen, _delete_first)
     widget.session.close()
     viewer.layers.remove(stack)
     # The same values in another session: journals of this one are known to it.
@@ -560,7 +567,7 @@ def test_a_plane_goes_into_the_training_set(
     all_done(widget, qtbot)
     for plane in (0, 3):
         go_to(viewer, qtbot, plane)
-        widget.bench.reviewed.mark_all(True)
+        widget.bench.part(ReviewedLayers).mark_all(True)
         work = add_current(widget.bench, tmp_path / "set")
         qtbot.waitUntil(lambda work=work: not work.busy, timeout=10_000)
     entries = TrainingSet.open(tmp_path / "set").entries()
@@ -584,7 +591,7 @@ def test_linked_cells_are_saved_as_a_stack(widget: Any, viewer: Any, network: An
     press_segment(widget, qtbot)
     all_done(widget, qtbot)
     assert widget.bench.image_of(widget.session.chosen).slice_spacing == 3
-    widget.bench.links.link(widget.bench.stacks.of(widget.session.chosen))
+    widget.bench.part(PlaneLinks).link(widget.bench.stack_of(widget.session.chosen))
     qtbot.waitUntil(lambda: "balls cells linked" in viewer.layers, timeout=10_000)
     viewer.layers["balls cells linked"].save(str(tmp_path / "linked.tif"), plugin="napari-cellseg")
     labels, axes = read_label_stack(tmp_path / "linked.tif")
@@ -623,7 +630,7 @@ def test_the_window_is_closed_in_the_middle(make_napari_viewer: Any, network: An
     qtbot.waitUntil(lambda: network.runs == 1, timeout=5000)
     bench = widget.bench
     viewer.close()
-    assert not bench.planes.busy and bench.session.running is None
+    assert not bench.part(PlaneRun).busy and bench.session.running is None
     network.go.set()
     assert QThreadPool.globalInstance().waitForDone(5000)
     qtbot.wait(100)
@@ -641,7 +648,7 @@ def test_layers_go_while_planes_are_segmented(stack: Any, widget: Any, viewer: A
     viewer.layers.remove(stack)
     network.go.set()
     qtbot.wait(300)
-    assert not widget.bench.planes.busy and widget.session.running is None and not widget.session.keys()
+    assert not widget.bench.part(PlaneRun).busy and widget.session.running is None and not widget.session.keys()
     assert widget.run_section.segment.isEnabled()
 
 
@@ -673,12 +680,12 @@ def test_the_command_line_gives_the_same_stack_and_the_same_links(
     assert axes == "ZYX" and ours.max() > 0 and np.array_equal(ours, theirs)
     window, batch = (read_metadata(tmp_path / name / "slices_labels.tif") for name in ("window", "stack"))
     assert window["recipe_sha256"] == batch["recipe_sha256"] and window["counts"] == batch["counts"]
-    widget.bench.links.link(widget.bench.stacks.of(widget.session.chosen))
-    qtbot.waitUntil(lambda: widget.bench.links.of(layer.unique_id) is not None, timeout=10_000)
+    widget.bench.part(PlaneLinks).link(widget.bench.stack_of(widget.session.chosen))
+    qtbot.waitUntil(lambda: widget.bench.part(PlaneLinks).of(layer.unique_id) is not None, timeout=10_000)
     words[words.index("--out") + 1] = str(tmp_path / "linked")
     assert main([*words, "--link", "z"]) == 0
     linked, _ = read_label_stack(tmp_path / "linked" / "slices_labels.tif")
-    here = widget.bench.links.of(layer.unique_id)
+    here = widget.bench.part(PlaneLinks).of(layer.unique_id)
     assert here.count == len(np.unique(linked)) - 1
     assert np.array_equal(here.labels > 0, linked > 0)
     pairs = np.unique(np.stack([here.labels[linked > 0], linked[linked > 0]]), axis=1)

@@ -11,7 +11,7 @@ from qtpy.QtTest import QTest
 
 import napari_cellseg
 from napari_cellseg.gui.viewer.count_points import MAX_NUMBERS
-from napari_cellseg.gui.viewer.recipes import present_recipe
+from napari_cellseg.gui.viewer.following import Following
 from napari_cellseg.imaging.read.read import read_image
 from napari_cellseg.network.versions import load_model
 
@@ -49,7 +49,7 @@ def test_dragging_with_the_mouse(segmented: Any, qtbot: Any) -> None:
     before = ids_on_screen(segmented)
     y, start, end = slider.height() // 2, int(slider.width() * 0.3), int(slider.width() * 0.8)
     QTest.mousePress(slider, LEFT, NO_KEY, QPoint(start, y))
-    assert segmented.bench.following.dragging
+    assert segmented.bench.part(Following).dragging
     counts = []
     for x in range(start, end, 8):
         QTest.mouseMove(slider, QPoint(x, y))
@@ -59,7 +59,7 @@ def test_dragging_with_the_mouse(segmented: Any, qtbot: Any) -> None:
     QTest.mouseRelease(slider, LEFT, NO_KEY, QPoint(end, y))
     assert counts == sorted(counts, reverse=True) and counts[-1] < counts[0]
     # On release the whole label image is finished at once; the table follows from a thread.
-    assert not segmented.bench.following.dragging
+    assert not segmented.bench.part(Following).dragging
     assert len(ids_on_screen(segmented)) == shown_count(segmented) == segmented.session.cells.count()
     assert ids_on_screen(segmented) <= before
     settled(segmented, qtbot)
@@ -210,7 +210,7 @@ def test_the_smallest_size_starts_where_it_suits_the_image(widget: Any, viewer: 
         viewer.add_image(picture, name=name)
         press_segment(widget, qtbot)
         cells = widget.session.cells
-        assert cells.segmented.recipe.min_size is None and present_recipe(widget.bench).resolved().fit_min_size
+        assert cells.segmented.recipe.min_size is None and widget.session.recipe_shown().resolved().fit_min_size
         assert cells.min_size == widget.cells_section.min_size.value() == cells.segmented.min_size
         assert cells.min_size == usual if name == "large" else 4 <= cells.min_size < usual
     number = widget.cells_section.min_size.number
@@ -218,7 +218,7 @@ def test_the_smallest_size_starts_where_it_suits_the_image(widget: Any, viewer: 
     number.selectAll()
     qtbot.keyClicks(number, "60")
     qtbot.keyClick(number, Qt.Key.Key_Return)
-    chosen = present_recipe(widget.bench).resolved()
+    chosen = widget.session.recipe_shown().resolved()
     assert (chosen.min_size, chosen.fit_min_size) == (60, False)
     press_segment(widget, qtbot)
     assert widget.session.cells.min_size == 60 == widget.cells_section.min_size.value()

@@ -16,6 +16,7 @@ from qtpy.QtCore import QThreadPool, QTimer
 from napari_cellseg.gui.segment.whole_run import results_folder
 from napari_cellseg.gui.viewer.layer_image import METADATA_KEY
 from napari_cellseg.gui.viewer.opening import add_opened, read_paths
+from napari_cellseg.gui.viewer.regions import Regions
 from napari_cellseg.imaging.errors import ImageError
 from napari_cellseg.imaging.write.zarr_labels import read_pyramid
 
@@ -79,7 +80,7 @@ def test_the_whole_is_done_with_the_sliders_of_a_part_and_shown(
     press_segment(widget, qtbot)
     qtbot.waitUntil(lambda: widget.session.cells is not None, timeout=60_000)
     part = part_of(widget)
-    assert widget.bench.regions.is_part(part.unique_id)
+    assert widget.bench.part(Regions).is_part(part.unique_id)
     widget.session.set_threshold(0.42)
     widget.session.set_min_size(33)
     settled(widget, qtbot)

@@ -54,7 +54,7 @@ def train(widget: SegmentWidget, home: Path, tiny: ModelVersion, viewer: Any, qt
     shown(train, qtbot)
     choose_parent(train, "tiny")
     for name, value in SHORT.items():
-        train.expert_section.controls[name].setValue(value)
+        train.expert_section.form[name].value = value
     yield train
     if train.job.child is not None:
         train.job.child.kill()
@@ -102,7 +102,7 @@ def press(button: Any, qtbot: Any) -> None:
 
 def begin(train: TrainWidget, qtbot: Any, **settings: Any) -> None:
     for name, value in settings.items():
-        train.expert_section.controls[name].setValue(value)
+        train.expert_section.form[name].value = value
     press(train.start_section.start, qtbot)
     assert train.job.running, message(train)
 
@@ -247,7 +247,7 @@ def test_closing_the_window_leaves_a_usable_version(
     choose_parent(train, "tiny")
     filled(train, qtbot)
     for name, value in {**SHORT, "steps": 100_000}.items():
-        train.expert_section.controls[name].setValue(value)
+        train.expert_section.form[name].value = value
     press(train.start_section.start, qtbot)
     job = train.job
     qtbot.waitUntil(lambda: (job.history.best or 0) > 0, timeout=PATIENCE)
@@ -323,14 +323,15 @@ def test_the_parent_is_missing(train: Any, tiny: Any, qtbot: Any) -> None:
 
 def test_settings_out_of_range_are_not_passed_on(train: Any, qtbot: Any) -> None:
     expert = train.expert_section
-    expert.set_defaults()
+    press(train.expert.title, qtbot)
+    press(expert.reset, qtbot)
     assert expert.words() == ()
-    expert.controls["learning_rate"].setValue(2.5e-4)
-    expert.controls["freeze"].setCurrentText("encoder")
+    expert.form["learning_rate"].value = 2.5e-4
+    expert.form["freeze"].value = "encoder"
     words = expert.words()
     assert words[words.index("--learning-rate") + 1] == "0.00025" and words[words.index("--freeze") + 1] == "encoder"
-    expert.controls["learning_rate"].setValue(50)
-    assert expert.values()["learning_rate"] <= 1
+    expert.form["learning_rate"].value = 50
+    assert expert.form.value.learning_rate <= 1
 
 
 def test_entries_are_viewed_replaced_and_removed(train: Any, viewer: Any, qtbot: Any) -> None:

@@ -27,9 +27,9 @@ from napari_cellseg.imaging.progress import drain
 from napari_cellseg.network.versions import ModelVersion, load_model, read_version, user_models_dir
 from napari_cellseg.training import settings_groups as train_settings
 from napari_cellseg.training.data.choice import (
-    LEFT_OUT,
     ODD,
     READY,
+    SKIPPED,
     TWICE,
     DataChoice,
     data_rows,
@@ -86,7 +86,7 @@ def train(widget: SegmentWidget, tiny: ModelVersion, viewer: Any, qtbot: Any) ->
     choose_parent(train, SCRATCH)
     for group, values in TINY.items():
         for name, value in values.items():
-            train.data_expert.forms[group].controls[name].setValue(value)
+            train.data_expert.forms[group][name].value = value
     yield train
     if train.job.child is not None:
         train.job.child.kill()
@@ -144,15 +144,15 @@ def test_rows_say_what_was_left_out_what_is_odd_and_what_is_there_twice(tmp_path
     loaded = drain(iter_load(choice.path, masks=choice.masks))
     rows = {row.name: row for row in data_rows(loaded)}
     assert {name: row.state for name, row in rows.items()} == {
-        "im0": TWICE, "im1": ODD, "im2": LEFT_OUT, "im3": READY, "im9": TWICE,
+        "im0": TWICE, "im1": ODD, "im2": SKIPPED, "im3": READY, "im9": TWICE,
     }  # fmt: skip
-    assert data_rows(loaded)[0].state == LEFT_OUT and data_rows(loaded)[-1].state == READY
+    assert data_rows(loaded)[0].state == SKIPPED and data_rows(loaded)[-1].state == READY
     assert "im9" in rows["im0"].why and rows["im2"].why and rows["im2"].index is None
     for row in rows.values():
         assert row.index is None or loaded.samples[row.index].name == row.name
     assert rows["im3"].n_cells == loaded.samples[rows["im3"].index or 0].labels.max()
     text = summary(loaded.report)
-    assert all(part in text for part in ("4 images", "1 left out", "1 odd", "2 twice"))
+    assert all(part in text for part in ("4 images", "1 skipped", "1 odd", "2 twice"))
 
 
 def test_a_version_from_scratch_is_called_after_its_data(tmp_path: Path) -> None:
@@ -169,23 +169,22 @@ def test_a_version_from_scratch_is_called_after_its_data(tmp_path: Path) -> None
 
 def _changed(section: TrainDataExpertSection) -> None:
     """Set every control to something else than its default."""
-    from qtpy.QtWidgets import QCheckBox, QComboBox
-
     for group, form in section.forms.items():
         for entry in train_settings.fields_of(group):
-            control: Any = form.controls[entry.name]
+            control, before = form[entry.name], form[entry.name].value
             if entry.name in ("epochs", "encoder_weights", "architecture"):
                 continue
-            if isinstance(control, QComboBox):
-                control.setCurrentIndex((control.currentIndex() + 1) % control.count())
-            elif isinstance(control, QCheckBox):
-                control.setChecked(not control.isChecked())
-            elif hasattr(control, "low"):
-                control.set_value(tuple(1.01 * x for x in control.value()))
-            elif isinstance(control, QDoubleSpinBox):
-                control.setValue(control.value() + 0.5 * (control.maximum() - control.value()) * 1e-3)
+            if "choices" in entry.metadata:
+                choices = entry.metadata["choices"]
+                control.value = choices[(choices.index(before) + 1) % len(choices)]
+            elif isinstance(before, bool):
+                control.value = not before
+            elif isinstance(before, tuple):
+                control.value = tuple(1.01 * x for x in before)
+            elif isinstance(before, float):
+                control.value = before + 0.5 * (entry.metadata["max"] - before) * 1e-3
             else:
-                control.setValue(32 if entry.name == "size" else control.value() + 1)
+                control.value = 32 if entry.name == "size" else (before or entry.metadata["min"]) + 1
 
 
 def test_the_words_mean_to_the_command_line_what_the_controls_show(viewer: Any) -> None:
@@ -207,13 +206,13 @@ def test_epochs_stand_in_for_steps_and_a_parent_for_the_network(viewer: Any) -> 
     section = TrainDataExpertSection()
     section.set_start(from_parent=True)
     assert section.check(5).learning_rate < 1e-3
-    section.forms["training"].controls["epochs"].setValue(30)  # type: ignore[attr-defined]
-    section.forms["network"].controls["levels"].setValue(3)  # type: ignore[attr-defined]
+    section.forms["training"]["epochs"].value = 30
+    section.forms["network"]["levels"].value = 3
     words = section.words()
     assert "--steps" not in words and "--levels" not in words and words[words.index("--epochs") + 1] == "30"
     assert train_params(build_parser().parse_args(["train", "x", "--out", "y", *words])).epochs == 30
     section.set_defaults()
-    section.forms["training"].controls["learning_rate"].setValue(0.01)  # type: ignore[attr-defined]
+    section.forms["training"]["learning_rate"].value = 0.01
     section.set_start(from_parent=False)
     assert section.check(5).learning_rate == 0.01, "what a person chose stays"
 
@@ -263,7 +262,7 @@ def test_from_scratch_to_the_worst_image(train: Any, viewer: Any, tmp_path: Path
 
 def test_cancel_keeps_the_best_and_resume_goes_on(train: Any, tmp_path: Path, qtbot: Any) -> None:
     chosen(train, write_folders(tmp_path / "plate"), qtbot)
-    train.data_expert.forms["training"].controls["steps"].setValue(100_000)
+    train.data_expert.forms["training"]["steps"].value = 100_000
     begin(train, qtbot)
     qtbot.waitUntil(lambda: len(train.job.history.check_losses) > 0, timeout=PATIENCE)
     press(train.start_section.cancel, qtbot)
@@ -285,7 +284,7 @@ def test_cancel_keeps_the_best_and_resume_goes_on(train: Any, tmp_path: Path, qt
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are of POSIX")
 def test_a_killed_training_is_told_and_can_go_on(train: Any, tmp_path: Path, qtbot: Any) -> None:
     chosen(train, DataChoice(write_npz(tmp_path / "discs.npz")), qtbot)
-    train.data_expert.forms["training"].controls["steps"].setValue(100_000)
+    train.data_expert.forms["training"]["steps"].value = 100_000
     begin(train, qtbot)
     qtbot.waitUntil(lambda: len(train.job.history.check_losses) > 0, timeout=PATIENCE)
     os.kill(train.job.child.pid, signal.SIGKILL)
@@ -298,8 +297,8 @@ def test_from_a_parent_the_network_is_the_parents(train: Any, tiny: Any, tmp_pat
     before = {p.name: p.read_bytes() for p in tiny.path.iterdir()}
     chosen(train, DataChoice(write_npz(tmp_path / "discs.npz")), qtbot)
     choose_parent(train, "tiny")
-    train.data_expert.forms["network"].controls["base_channels"].setValue(7)
-    train.data_expert.forms["training"].controls["epochs"].setValue(2)
+    train.data_expert.forms["network"]["base_channels"].value = 7
+    train.data_expert.forms["training"]["epochs"].value = 2
     assert not train.start_section.minutes.isVisible() and "2 epochs" in train.start_section.time.text()
     begin(train, qtbot)
     outcome = ended(train, qtbot)

@@ -15,6 +15,7 @@ from qtpy.QtWidgets import QApplication, QMessageBox
 from napari_cellseg.corrections import tools as edits
 from napari_cellseg.gui.train.add_entry import add_current, write_entry
 from napari_cellseg.gui.train.job import job_of
+from napari_cellseg.gui.viewer.correcting import Correcting
 from napari_cellseg.imaging.errors import CellsegError
 from napari_cellseg.imaging.image import Origin
 from napari_cellseg.training.data.training_set import TrainingSet, default_training_set
@@ -145,7 +146,7 @@ def test_the_same_image_again_asks_and_replaces(segmented: Any, told: Told, qtbo
 
 def test_without_a_panel_a_dialog_asks(segmented: Any, qtbot: Any) -> None:
     said: list[tuple[str, bool]] = []
-    segmented.bench.correcting.said.connect(lambda text, bad: said.append((text, bad)))
+    segmented.bench.part(Correcting).said.connect(lambda text, bad: said.append((text, bad)))
     segmented.session.edit(segmented.session.chosen, edits.accept, ids(segmented)[:1])
     for answer in (None, "Leave it", "Replace it"):
         n_said = len(said)

@@ -21,8 +21,8 @@ from napari_cellseg.gui.train.add_entry import part_in_words
 from napari_cellseg.gui.train.curves import N_POINTS, _thinned
 from napari_cellseg.gui.train.guard_section import TrainGuardSection
 from napari_cellseg.gui.train.job import Outcome, TrainJob, TrainRequest
-from napari_cellseg.gui.viewer.bench import workbench_of
-from napari_cellseg.network.lineage import lineage
+from napari_cellseg.gui.viewer.benches import bench_of
+from napari_cellseg.network.versions import lineage
 from tests.models import make_model
 
 LEFT = Qt.MouseButton.LeftButton
@@ -91,7 +91,7 @@ def comparison(not_worse: bool, old: float | None = 0.5, new: float | None = 0.7
 @pytest.fixture
 def guard(viewer: Any, qtbot: Any) -> TrainGuardSection:
     question = Question()
-    guard = TrainGuardSection(workbench_of(viewer), question)
+    guard = TrainGuardSection(bench_of(viewer), question)
     viewer.window.add_dock_widget(guard, name="guard")
     viewer.window.add_dock_widget(question, name="question")
     question.hide()

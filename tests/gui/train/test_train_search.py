@@ -52,7 +52,7 @@ def train(widget: SegmentWidget, viewer: Any, qtbot: Any) -> Any:
     choose_parent(train, SCRATCH)
     for group, values in TINY.items():
         for name, value in values.items():
-            train.data_expert.forms[group].controls[name].setValue(value)
+            train.data_expert.forms[group][name].value = value
     yield train
     for job in (train.job, train.search_job):
         if job.child is not None:
@@ -252,7 +252,7 @@ def test_a_split_and_a_table_can_be_chosen_and_are_checked(
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (picked[0], ""))
     press(files.split.choose, qtbot)
     assert "5 to learn from, 3 held out. 1 image(s) of the split are not" in files.split.said.text()
-    assert not train.data_expert.forms["data"].controls["validation"].isEnabled()
+    assert not train.data_expert.forms["data"]["validation"].enabled
     picked[0] = str(write_groups(tmp_path / "others.csv", [("x1", "a", "1")]))
     press(files.groups.choose, qtbot)
     assert "knows none of these images: it lacks 'im0', but has 'x1'" in files.groups.said.text()
@@ -268,7 +268,7 @@ def test_a_split_and_a_table_can_be_chosen_and_are_checked(
     assert outcome.version.training["data"]["groups"] == picked[0]
     # Each dataset has its own files, and a press forgets them.
     chosen(train, DataChoice(write_npz(tmp_path / "discs.npz")), qtbot)
-    assert files.choice.split is None and train.data_expert.forms["data"].controls["validation"].isEnabled()
+    assert files.choice.split is None and train.data_expert.forms["data"]["validation"].enabled
     chosen(train, DataChoice(tmp_path / "plate"), qtbot)
     assert files.choice.split == split
     press(train.result_section.close_it, qtbot)
@@ -301,9 +301,9 @@ def test_a_search_ranks_settings_and_a_click_takes_them_over(train: Any, tmp_pat
     chosen(train, DataChoice(write_npz(tmp_path / "discs.npz")), qtbot)
     unfold(train, qtbot, train.search_fold)
     section, job = train.search_section, train.search_job
-    section.minutes.setValue(0.2)
+    section.budget["minutes"].value = 0.2
     assert "That is short" in section.message.text()
-    section.trials.setValue(3)
+    section.budget["trials"].value = 3
     train.scroll.ensureWidgetVisible(section.cancel)
     press(section.start_button, qtbot)
     assert job.running and not section.start_button.isEnabled()
@@ -338,7 +338,7 @@ def test_a_search_can_be_cancelled_and_keeps_what_was_tried(train: Any, tmp_path
     chosen(train, DataChoice(write_npz(tmp_path / "discs.npz")), qtbot)
     unfold(train, qtbot, train.search_fold)
     section, job = train.search_section, train.search_job
-    section.minutes.setValue(0.5)
+    section.budget["minutes"].value = 0.5
     press(section.start_button, qtbot)
     assert not train.start_section.cancel.isEnabled()
     qtbot.waitUntil(lambda: len(job.tried) > 0, timeout=PATIENCE)
@@ -352,7 +352,7 @@ def test_a_search_can_be_cancelled_and_keeps_what_was_tried(train: Any, tmp_path
 
 def test_a_search_without_images_to_check_on_says_so(train: Any, tmp_path: Path, qtbot: Any) -> None:
     chosen(train, DataChoice(write_npz(tmp_path / "discs.npz")), qtbot)
-    train.data_expert.forms["data"].controls["validation"].setValue(0)
+    train.data_expert.forms["data"]["validation"].value = 0
     unfold(train, qtbot, train.search_fold)
     press(train.search_section.start_button, qtbot)
     qtbot.waitUntil(lambda: not train.search_job.running, timeout=PATIENCE)
@@ -366,7 +366,7 @@ def test_a_search_without_images_to_check_on_says_so(train: Any, tmp_path: Path,
 @pytest.mark.parametrize("how", ["cancelled", "killed"])
 def test_the_curve_goes_on_after_resume(train: Any, tmp_path: Path, qtbot: Any, how: str) -> None:
     chosen(train, DataChoice(write_npz(tmp_path / "discs.npz")), qtbot)
-    train.data_expert.forms["training"].controls["steps"].setValue(2_000)
+    train.data_expert.forms["training"]["steps"].value = 2_000
     begin(train, qtbot)
     qtbot.waitUntil(lambda: len(train.job.history.check_losses) > 4, timeout=PATIENCE)
     if how == "killed":
@@ -411,22 +411,22 @@ def test_a_number_that_is_not_set_is_none(viewer: Any, qtbot: Any) -> None:
     section = TrainDataExpertSection()
     qtbot.addWidget(section)
     form = section.forms["training"]
-    box: Any = form.controls["diameter"]
+    box: Any = form["diameter"].native
     section.set_start(from_parent=False)
-    assert box.text() == "as they are" and "diameter" not in form.values() and section.check(1).diameter is None
+    assert box.text() == "as they are" and "diameter" not in form.changes() and section.check(1).diameter is None
     section.set_start(from_parent=True)
     assert box.text() == "as the model has them" and "--diameter" not in section.words()
     box.stepUp()
-    assert form.values()["diameter"] == 4, "there is nothing between not set and the least"
+    assert form.changes()["diameter"] == 4, "there is nothing between not set and the least"
     box.stepDown()
-    assert "diameter" not in form.values()
+    assert "diameter" not in form.changes()
     box.setValue(2.5)
     assert section.check(1).diameter == 4, "what is too small is the least, as soon as it is left"
     box.editingFinished.emit()
     assert box.value() == 4
     section.set_defaults()
     assert section.check(1).diameter is None
-    size: Any = section.forms["data"].controls["size"]
+    size: Any = section.forms["data"]["size"].native
     size.setValue(3)
     assert section.values()["data"]["size"] == 16 and size.minimum() == 0
 

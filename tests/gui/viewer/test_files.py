@@ -57,7 +57,7 @@ def test_open_files_with_their_scale(widget: Any, viewer: Any, qtbot: Any, tmp_p
     channel = widget.input_section.channel
     assert [channel.itemText(i) for i in range(channel.count())] == ["0 DAPI", "1 GFP", MIX]
     assert "0.25 µm per pixel" in widget.input_section.facts.text()
-    assert widget.recipe().channel == 0
+    assert widget.session.recipe_asked().channel == 0
 
 
 def test_open_a_folder_with_a_bad_file(widget: Any, viewer: Any, qtbot: Any, tmp_path: Path) -> None:
@@ -327,7 +327,7 @@ def test_a_mix_of_channels_is_ticked_and_segmented(
     assert [tick.isChecked() for tick in channel._ticks] == [True, False, False]
     tick = channel._ticks[2]
     QTest.mouseClick(tick, Qt.MouseButton.LeftButton, pos=QPoint(14, tick.height() // 2))
-    assert widget.recipe().channel == "0+2" and channel.menu.isVisible()
+    assert widget.session.recipe_asked().channel == "0+2" and channel.menu.isVisible()
     QTest.keyClick(channel.menu, Qt.Key.Key_Escape)
     qtbot.waitUntil(lambda: not channel.menu.isVisible())
     assert channel.currentText() == "DAPI + GFP …"
@@ -338,6 +338,6 @@ def test_a_mix_of_channels_is_ticked_and_segmented(
     assert "--channel 0+2" in command, command
     # Coming back to a single channel forgets the mix.
     QTest.keyClick(channel, Qt.Key.Key_Home)
-    assert widget.recipe().channel == 0 and channel.itemText(3) == MIX
+    assert widget.session.recipe_asked().channel == 0 and channel.itemText(3) == MIX
     press_segment(widget, qtbot)
     assert widget.session.cells.count() == 2

@@ -15,7 +15,8 @@ from napari.layers import Shapes
 from qtpy.QtCore import QPoint, Qt, QTimer
 
 from napari_cellseg.gui.viewer.layer_image import METADATA_KEY
-from napari_cellseg.gui.viewer.planes import PlaneKey
+from napari_cellseg.gui.viewer.regions import Regions
+from napari_cellseg.session import PlaneKey
 
 from ..conftest import draw_discs, layers_of, press_segment, settled
 from ..pointing import click, drag
@@ -38,12 +39,12 @@ def choose(widget: Any, qtbot: Any, where: str) -> None:
     qtbot.mouseClick(button, LEFT)
     qtbot.waitUntil(lambda: bool(shown), timeout=5000)
     qtbot.wait(50)
-    assert shown == [True] and widget.bench.regions.where(widget.session.chosen) == where
+    assert shown == [True] and widget.session.choices.of(widget.session.chosen).where == where
 
 
 def press(widget: Any, qtbot: Any) -> None:
     """Press Segment, and wait for the answer or the refusal."""
-    regions, session = widget.bench.regions, widget.session
+    regions, session = widget.bench.part(Regions), widget.session
     qtbot.mouseClick(widget.run_section.segment, LEFT)
     qtbot.waitUntil(lambda: not regions.busy and session.running is None, timeout=20_000)
 
@@ -106,7 +107,7 @@ def test_what_is_visible_of_an_image(widget: Any, viewer: Any, network: Any, qtb
     assert part_of(widget) is part and len(viewer.layers) == 4 and network.runs == 2
     # One moves on and presses the same button; what the panel says meanwhile counts.
     assert widget.run_section.segment.text() == "Segment view"
-    widget.bench.diameters[part.unique_id] = 17.0
+    widget.session.choices.choose_for(part.unique_id, diameter=17.0)
     look_at(viewer, qtbot, layer.data_to_world((200, 300)), 4)
     press(widget, qtbot)
     assert part_of(widget) is not part and part_of(widget).name.startswith("discs [") and len(viewer.layers) == 7
@@ -224,7 +225,7 @@ def test_reading_can_be_cancelled(widget: Any, viewer: Any, network: Any, qtbot:
     look_at(viewer, qtbot, (500, 700), 4)
     go.clear()
     qtbot.mouseClick(widget.run_section.segment, LEFT)
-    qtbot.waitUntil(lambda: widget.bench.regions.busy, timeout=5000)
+    qtbot.waitUntil(lambda: widget.bench.part(Regions).busy, timeout=5000)
     assert "Reading" in message(widget) and not widget.run_section.segment.isEnabled()
     qtbot.mouseClick(widget.run_section.cancel, LEFT)
     assert "Cancelled" in message(widget) and widget.run_section.segment.isEnabled()
@@ -325,7 +326,7 @@ def test_colour_and_channel_stay_as_chosen(widget: Any, viewer: Any, network: An
     colour = np.zeros((400, 600, 3), np.uint8)
     colour[..., 1] = 255 * blob((250, 410))
     layer = viewer.add_image(colour, name="colour")
-    widget.bench.channels[layer.unique_id] = 1
+    widget.session.choices.choose_for(layer.unique_id, channel=1)
     choose(widget, qtbot, "visible")
     look_at(viewer, qtbot, (250, 410), 5)
     press(widget, qtbot)
@@ -352,7 +353,7 @@ def test_a_part_is_corrected_as_an_image(widget: Any, viewer: Any, network: Any,
     viewer.layers.remove(layer)
     assert widget.session.cells is not None and part_of(widget).name.startswith("discs [")
     press(widget, qtbot)  # the image behind it is gone, so that what is visible is that of the part
-    assert widget.session.cells is not None and not widget.bench.regions.busy
+    assert widget.session.cells is not None and not widget.bench.part(Regions).busy
 
 
 def test_a_refusal_names_the_way(

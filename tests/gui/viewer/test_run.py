@@ -13,9 +13,13 @@ import pytest
 from napari.utils import progress
 from qtpy.QtCore import Qt
 
+from napari_cellseg.gui.batch.batch_widget import BatchWidget
+from napari_cellseg.gui.check.check_widget import AgreementWidget
+from napari_cellseg.gui.correct.correct_widget import CorrectWidget
 from napari_cellseg.gui.segment.segment_widget import SegmentWidget
 from napari_cellseg.gui.shared.progress_bar import N_STEPS, ProgressBar
-from napari_cellseg.gui.viewer.bench import workbench_of
+from napari_cellseg.gui.train.train_widget import TrainWidget
+from napari_cellseg.gui.viewer.benches import bench_of
 from napari_cellseg.imaging.errors import CellsegError
 from tests.models import make_model
 
@@ -145,17 +149,23 @@ def test_the_viewer_is_closed_during_prediction(make_napari_viewer: Any, network
 
 
 def test_a_closed_viewer_is_not_kept_alive(make_napari_viewer: Any, network: Any, qtbot: Any) -> None:
+    from qtpy.QtCore import QThreadPool
+
     viewer = make_napari_viewer(show=True)
-    widget = SegmentWidget(viewer)
-    viewer.window.add_dock_widget(widget)
+    docks = [kind(viewer) for kind in (SegmentWidget, CorrectWidget, TrainWidget, BatchWidget, AgreementWidget)]
+    for dock in docks:
+        viewer.window.add_dock_widget(dock)
+        qtbot.wait(50)
     viewer.add_image(draw_discs(), name="discs")
-    press_segment(widget, qtbot)
-    bench = weakref.ref(widget.bench)
+    press_segment(docks[0], qtbot)
+    assert layers_of(docks[0]).labels in viewer.layers
+    kept = [weakref.ref(docks[0].bench), weakref.ref(docks[0].session), weakref.ref(viewer)]
     viewer.close()
-    del widget, viewer
+    del docks, dock, viewer
+    assert QThreadPool.globalInstance().waitForDone(60_000)
     qtbot.wait(400)
     gc.collect()
-    assert bench() is None or not bench().layers
+    assert [ref() for ref in kept] == [None, None, None]
 
 
 def test_removing_the_labels_layer_puts_the_sliders_to_sleep(segmented: SegmentWidget, viewer: Any) -> None:
@@ -207,7 +217,7 @@ def test_axes_are_asked_for_and_never_guessed(widget: SegmentWidget, viewer: Any
 def test_a_damaged_model_is_said(widget: SegmentWidget, viewer: Any, qtbot: Any, tmp_path: Path, damage: str) -> None:
     model = make_model(tmp_path / "mine")
     widget.model_section.choose_folder(str(model.path))
-    assert widget.recipe().model == str(model.path)
+    assert widget.session.recipe_asked().model == str(model.path)
     if damage == "missing":
         shutil.rmtree(model.path)
     elif damage == "truncated":
@@ -264,7 +274,7 @@ def test_a_closed_dock_is_called_no_more(segmented: SegmentWidget, viewer: Any, 
 def test_the_session_outlives_the_widget(segmented: SegmentWidget, viewer: Any, qtbot: Any) -> None:
     second = SegmentWidget(viewer)
     qtbot.addWidget(second)
-    assert second.bench is workbench_of(viewer) is segmented.bench
+    assert second.bench is bench_of(viewer) is segmented.bench
     assert second.cells_section.count.text() == segmented.cells_section.count.text()
     second.cells_section.threshold.setValue(0.8)
     assert segmented.cells_section.threshold.value() == 0.8
@@ -330,21 +340,19 @@ def test_a_channel_is_forgotten_with_the_axes_that_had_it(widget: SegmentWidget,
     widget.bench.set_axes(layer, "CYX")
     widget.input_section.channel._places = (0, 2)
     widget.input_section.channel.chosen.emit("0+2")
-    assert widget.recipe().channel == "0+2"
+    assert widget.session.recipe_asked().channel == "0+2"
     widget.bench.set_axes(layer, "ZYX")
-    assert not widget.input_section.channel.isVisible() and widget.recipe().channel is None
+    assert not widget.input_section.channel.isVisible() and widget.session.recipe_asked().channel is None
     widget.bench.set_axes(layer, "CYX")
-    assert widget.recipe().channel == 0 and widget.input_section.channel.currentIndex() == 0
+    assert widget.session.recipe_asked().channel == 0 and widget.input_section.channel.currentIndex() == 0
 
 
 def test_a_channel_that_the_image_has_not_is_not_shown_as_another(widget: SegmentWidget, viewer: Any) -> None:
     layer = viewer.add_image(np.zeros((40, 40, 3), np.uint8), rgb=True, name="colours")
     box = widget.input_section.channel
     assert box.currentText() == "all colours"
-    widget.bench.channels[layer.unique_id] = 5
-    widget.bench.image_changed.emit(layer.unique_id)
+    widget.session.choices.choose_for(layer.unique_id, channel=5)
     assert box.currentIndex() == -1 and "no channel 5" in box.placeholderText()
     assert "no channel 5" in widget.input_section.facts.text()
-    widget.bench.channels[layer.unique_id] = 1
-    widget.bench.image_changed.emit(layer.unique_id)
+    widget.session.choices.choose_for(layer.unique_id, channel=1)
     assert box.currentText() == "green"

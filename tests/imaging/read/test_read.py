@@ -139,7 +139,7 @@ def test_files_that_are_not_there_or_not_images(tmp_path):
     for name, word in [
         ("no.png", "does not exist"),
         ("a.txt", "kind"),
-        ("b.png", "holds no image of a kind"),
+        ("b.png", "does not hold an image of a known format"),
         ("c.tif", "empty"),
     ]:
         with pytest.raises(ImageError, match=word) as caught:

@@ -104,7 +104,7 @@ def test_what_is_not_one_image_is_refused(tmp_path):
     damaged = write_ome(tmp_path / "damaged.zarr", STACK, "tzyx")
     (damaged / "0" / "zarr.json").write_text("{")
     for name, words in [
-        ("several", r"2 arrays.*a, b.*not plain"),
+        ("several", r"2 arrays.*a, b.*not clear"),
         ("plate", r"plate.*A/1/0"),
         ("none", "0 arrays"),
         ("words", "values of type"),
@@ -206,7 +206,7 @@ def test_a_broken_level_is_told_and_left_out(tmp_path, harm):
         group.create_array("1", data=np.zeros(shape, np.float32 if harm == "dtype" else np.uint8), overwrite=True)
     levels, notes = read_levels(read_image(path))
     assert [level.shape for level in levels] == [(16, 20)]
-    assert len(notes) == 1 and "level 1 of its pyramid" in notes[0] and "left out" in notes[0]
+    assert len(notes) == 1 and "level 1 of its pyramid" in notes[0] and "skipped" in notes[0]
 
 
 def test_levels_may_be_smaller_along_z_too_and_of_boolean_images(tmp_path):

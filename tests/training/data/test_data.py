@@ -22,7 +22,7 @@ from napari_cellseg.training.data.datasets import Sample, read_dataset, split_by
 from napari_cellseg.training.fit.augment import AugmentParams, prepare, random_batch
 from napari_cellseg.training.fit.intensity import restained, vary_intensity
 from napari_cellseg.training.fit.targets import OFFSET_SCALE, make_targets, mirror_pad
-from napari_cellseg.training.fit.trainer import STILL
+from napari_cellseg.training.params import STILL
 
 
 def png(array: np.ndarray) -> bytes:

@@ -130,7 +130,7 @@ def test_two_folders_are_paired_and_what_does_not_fit_is_told(tmp_path: Path) ->
     assert {name for name, _ in report.suspicious} == {"empty", "full"}
     assert report.duplicates == (("plain", "twin"),)
     lines = "\n".join(report.lines())
-    for words in ("left out (3)", "no mask of that name", "(50, 50)", "black and white", "colours", "numbered anew"):
+    for words in ("skipped (3)", "no mask of that name", "(50, 50)", "black and white", "colours", "numbered anew"):
         assert words in lines
 
 

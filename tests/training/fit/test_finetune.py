@@ -33,11 +33,11 @@ from napari_cellseg.network.versions import (
 )
 from napari_cellseg.training.data.general import general_samples
 from napari_cellseg.training.data.training_set import TrainingSet
-from napari_cellseg.training.events import Looked, Note, Started
+from napari_cellseg.training.events import Looked, Note, Started, TrainProgress
 from napari_cellseg.training.finetune_params import FineTuneParams
 from napari_cellseg.training.fit import learner
-from napari_cellseg.training.fit.finetune import FineTuned, iter_finetune
-from napari_cellseg.training.fit.record import TrainProgress, save_version
+from napari_cellseg.training.fit.record import save_version
+from napari_cellseg.training.fit.trainer import Trained, iter_finetune
 from napari_cellseg.training.runs import CHECKPOINT_FILE, discard, list_unfinished, next_version_dir, read_run
 from tests.blobs import blobs
 from tests.models import make_model
@@ -61,7 +61,7 @@ def folder(tmp_path: Path) -> Path:
     return opened.path
 
 
-def run_all(steps: Generator[Any, None, FineTuned]) -> tuple[list[Any], FineTuned]:
+def run_all(steps: Generator[Any, None, Trained]) -> tuple[list[Any], Trained]:
     events = []
     while True:
         try:

@@ -22,7 +22,7 @@ from ...imaging.errors import CellsegError
 from ...imaging.lazy_plane import LazyPlane
 from ...imaging.pages import Page, page_image
 from ...imaging.progress import Progress
-from ...imaging.tiles import Region
+from ...imaging.regions import Region
 from ...segmentation.recipe import Recipe
 from ...segmentation.segment import open_image
 from ...segmentation.segmented import versions

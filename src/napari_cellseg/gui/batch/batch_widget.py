@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari.layers import Image, Layer
 from qtpy.QtCore import QUrl
 from qtpy.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent, QShowEvent
 from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
@@ -23,9 +24,10 @@ from ..shared.colors import theme_colors
 from ..shared.fold import Fold
 from ..shared.workers import Latest
 from ..viewer.dock import Dock
+from ..viewer.layer_image import layer_path
 from .done_section import BatchDoneSection
 from .input_section import BatchInputSection
-from .opening import opening_of
+from .opening import BatchOpening
 from .output_section import BatchOutputSection
 from .recipe_section import BatchRecipeSection
 from .run_section import READY, BatchRunSection
@@ -47,7 +49,7 @@ class BatchWidget(Dock):
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, "batch", parent)
         self.job = batch_of(self.bench)
-        self.opening = opening_of(self.bench)
+        self.opening = self.bench.part(BatchOpening)
         self.sheet: BatchSheet | None = None
         self.input_section = BatchInputSection()
         self.recipe_section = BatchRecipeSection(self.bench)
@@ -85,6 +87,12 @@ class BatchWidget(Dock):
         """Take a folder, or files."""
         self.input_section.choose(paths)
 
+    def offer(self, layer: Layer | None) -> None:
+        """Take the folder that an image layer came from, unless images are chosen already or a batch runs."""
+        path = layer_path(layer) if isinstance(layer, Image) else None
+        if path is not None and not self.input_section.paths and not self.job.running:
+            self.choose([Path(path).parent])
+
     def run(self, resume: bool = False) -> None:
         """Start the batch, or go on with it; what is missing is said."""
         try:
@@ -106,10 +114,10 @@ class BatchWidget(Dock):
         files, out = self.input_section.files, self.output_section.out
         if not files or out is None:
             raise CellsegError(self.input_section.problem)
-        section, recipe = self.output_section, self.recipe_section.recipe()
-        outputs = check_outputs(section.outputs, recipe)
+        recipe, more = self.recipe_section.recipe(), self.output_section.more.value
+        outputs = check_outputs(self.output_section.outputs, recipe)
         options = replace(self.recipe_section.options(), outputs=outputs)
-        return BatchRequest(files, out, recipe, options, resume, section.scheduler, section.overwrite.isChecked())
+        return BatchRequest(files, out, recipe, options, resume, more.scheduler.strip(), more.overwrite)
 
     def load(self) -> None:
         """Show the images, with what an earlier batch left in the folder of the results."""
@@ -173,12 +181,6 @@ class BatchWidget(Dock):
             section.set_colors(colors)
         if self.sheet is not None:
             self.sheet.set_colors(colors)
-
-    def window_seen(self, window: QWidget) -> None:
-        """Stop all work when the window closes."""
-        super().window_seen(window)
-        window.destroyed.connect(self.job.close)
-        window.destroyed.connect(self.opening.close)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Look what the Segment widget says now."""

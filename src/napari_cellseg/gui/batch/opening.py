@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from psygnal import Signal
 
@@ -23,7 +22,8 @@ from ...results.save_corrected import in_stack, save_into_batch
 from ...segmentation.cells import Cells
 from ...segmentation.recipe import Recipe
 from ..shared.workers import Latest
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
+from ..viewer.correcting import Correcting
 from ..viewer.opening import add_image, show_only
 
 RECIPE_FILE = "recipe.json"
@@ -72,7 +72,7 @@ class BatchOpening:
     changed = Signal()
     saved = Signal(object)
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._rows: dict[Any, OpenedRow] = {}
         self._next: Any = None
@@ -81,6 +81,7 @@ class BatchOpening:
         session = bench.session
         session.cells_changed.connect(self._on_cells)
         session.sliders_changed.connect(self._on_corrected)
+        session.corrected.connect(self._on_corrected)
         session.state_changed.connect(self._on_state)
 
     def open(self, out: Path, row: BatchRow, path: str | Path, recipe: Recipe | None = None) -> None:
@@ -161,7 +162,7 @@ class BatchOpening:
             return
         key = layer.unique_id
         self._rows[key] = opened
-        self._bench.channels[key] = made.channel
+        self._bench.session.choices.choose_for(key, channel=made.channel)
         viewer.layers.selection.active = layer
         self.said.emit(" ".join([f"Finding the cells of {opened.row.title} …", *notes]), bool(notes))
         self._show(key)
@@ -217,7 +218,9 @@ class BatchOpening:
         shape = cells.corrected.shape
 
         def imported(found: dict[str, Any]) -> None:
-            self._bench.correcting.edit(key, edits.import_labels, done="Your earlier corrections are back.", **found)
+            self._bench.part(Correcting).edit(
+                key, edits.import_labels, done="Your earlier corrections are back.", **found
+            )
             ready(f"{opened.row.title} is open, with the corrections that were saved.", False)
 
         def failed(error: BaseException) -> None:
@@ -267,16 +270,6 @@ class BatchOpening:
 
 def _words(error: BaseException) -> str:
     return str(error) or type(error).__name__
-
-
-_openings: WeakKeyDictionary[Workbench, BatchOpening] = WeakKeyDictionary()
-
-
-def opening_of(bench: Workbench) -> BatchOpening:
-    """Return the one of a viewer."""
-    if bench not in _openings:
-        _openings[bench] = BatchOpening(bench)
-    return _openings[bench]
 
 
 def _stand(cells: Cells) -> Stand:

@@ -1,27 +1,45 @@
-"""What is saved, and where; and what rarely needs to be said."""
+"""What is saved, and where; and settings that are rarely needed."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, make_dataclass
 from pathlib import Path
+from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QFileDialog,
-    QGridLayout,
-    QHBoxLayout,
-    QLineEdit,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLineEdit, QPushButton, QVBoxLayout, QWidget
 
-from ...results.outputs import OUTPUTS
+from ...results.outputs import OUTPUTS, Output
+from ...training.settings import setting
 from ..shared.fold import Fold
+from ..shared.form import Form
 from ..shared.layout import NARROWEST, label
 
 FOLDER = "cellseg"
-PER_ROW = 2
+
+
+def _tick(output: Output) -> Any:
+    file = output.suffix if output.combined else f"IMAGE{output.suffix}"
+    return setting(output.default, output.label, f"{output.help}. File: {file}")
+
+
+Saved = make_dataclass("Saved", [(name, bool, _tick(output)) for name, output in OUTPUTS.items()], frozen=True)
+
+
+@dataclass(frozen=True)
+class Seldom:
+    """How a batch is run where the usual does not do."""
+
+    scheduler: str = setting(
+        "", "Cluster",
+        "Address of a Dask scheduler, whose workers then segment the images; they must see these folders under the "
+        "same\nnames. Empty: this computer does it. docs/cluster.md describes how to start one",
+        placeholder="tcp://host:8786",
+    )  # fmt: skip
+    overwrite: bool = setting(
+        False, "also replace manually corrected results",
+        "Without this tick a corrected image keeps its cells in every run",
+    )  # fmt: skip
 
 
 class BatchOutputSection(QWidget):
@@ -30,14 +48,14 @@ class BatchOutputSection(QWidget):
     Signals
     -------
     out_changed()
-        The folder of the results is another now.
+        Another folder of the results was chosen.
     """
 
     out_changed = Signal()
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        # Whether the person chose the folder, which then no longer follows the folder of the images.
+        # Whether the user chose the folder, which then no longer follows the folder of the images.
         self._chosen = False
         self._out: Path | None = None
         self._build()
@@ -45,20 +63,15 @@ class BatchOutputSection(QWidget):
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names of what is saved."""
-        return tuple(name for name, tick in self.ticks.items() if tick.isChecked())
+        return tuple(name for name, wanted in self.saved.values().items() if wanted)
 
     @property
     def out(self) -> Path | None:
         """Folder of the results; None before the images were chosen."""
         return self._out
 
-    @property
-    def scheduler(self) -> str:
-        """Address of a Dask cluster; empty for this computer."""
-        return self.cluster.text().strip()
-
     def follow(self, folder: Path | None) -> None:
-        """Put the results beside the images, unless the person chose another place."""
+        """Put the results beside the images, unless the user chose another folder."""
         if not self._chosen:
             self._set(None if folder is None else folder / FOLDER)
 
@@ -69,46 +82,23 @@ class BatchOutputSection(QWidget):
 
     def tick(self, names: tuple[str, ...]) -> None:
         """Choose what is saved; labels always are."""
-        for name, box in self.ticks.items():
-            box.setChecked(name == "labels" or name in names)
+        self.saved.set_values({name: name == "labels" or name in names for name in OUTPUTS})
 
     def _build(self) -> None:
-        self.ticks: dict[str, QCheckBox] = {}
-        boxes = QGridLayout()
-        boxes.setHorizontalSpacing(8)
-        boxes.setVerticalSpacing(2)
-        for i, (name, output) in enumerate(OUTPUTS.items()):
-            tick = QCheckBox(output.label, objectName=f"batch_save_{name}")
-            tick.setChecked(output.default)
-            tick.setToolTip(f"{output.help[:1].upper()}{output.help[1:]}. File: {_file(name)}")
-            self.ticks[name] = tick
-            boxes.addWidget(tick, *divmod(i, PER_ROW))
-        self.ticks["labels"].setEnabled(False)
-        self.ticks["labels"].setToolTip("Labels are always saved, and counts.csv with a row for every image.")
+        self.saved: Form[Any] = Form(Saved, "batch_save")
+        self.saved["labels"].enabled = False
+        self.saved["labels"].tooltip = "Labels are always saved, and counts.csv with a row for every image."
+        self.more = Form(Seldom, "batch")
         self.place = QLineEdit(objectName="batch_out")
         self.place.setPlaceholderText("folder for the results")
         self.place.setMinimumWidth(NARROWEST)
-        self.place.setToolTip("The results go into this folder, which is made where it is missing.")
+        self.place.setToolTip("The results are written into this folder, which is made where it is missing.")
         self.place.editingFinished.connect(self._on_place)
         self.browse = QPushButton("Choose …", objectName="batch_choose_out")
         self.browse.setToolTip("Choose another folder for the results.")
         self.browse.clicked.connect(self._on_browse)
-        self.cluster = QLineEdit(objectName="batch_scheduler")
-        self.cluster.setPlaceholderText("tcp://host:8786")
-        self.cluster.setToolTip(
-            "Address of a Dask scheduler, whose workers then do the work; they must see these folders under the same\n"
-            "names. Empty: this computer does it. How to start one is described in docs/cluster.md."
-        )
-        self.overwrite = QCheckBox("also replace results that a person corrected", objectName="batch_overwrite")
-        self.overwrite.setToolTip("Without this tick a corrected image keeps its cells, whatever is run.")
-        more = QWidget()
-        inside = QGridLayout(more)
-        inside.setContentsMargins(0, 0, 0, 0)
-        inside.setColumnStretch(1, 1)
-        inside.addWidget(label("Cluster"), 0, 0)
-        inside.addWidget(self.cluster, 0, 1)
-        inside.addWidget(self.overwrite, 1, 0, 1, 2)
-        self.fold = Fold("batch_more", "Cluster, corrected results", "What rarely needs to be said.", more, False)
+        tip = "Settings that are rarely needed."
+        self.fold = Fold("batch_more", "Cluster, corrected results", tip, self.more, False)
         to = QHBoxLayout()
         to.addWidget(label("Save to"))
         to.addWidget(self.place, 1)
@@ -117,7 +107,7 @@ class BatchOutputSection(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(5)
         column.addLayout(to)
-        column.addLayout(boxes)
+        column.addWidget(self.saved)
         column.addWidget(self.fold)
 
     def _set(self, out: Path | None) -> None:
@@ -137,8 +127,3 @@ class BatchOutputSection(QWidget):
         folder = QFileDialog.getExistingDirectory(self, "Choose a folder for the results", str(start))
         if folder:
             self.choose(folder)
-
-
-def _file(name: str) -> str:
-    output = OUTPUTS[name]
-    return output.suffix if output.combined else f"IMAGE{output.suffix}"

@@ -13,12 +13,10 @@ from ...imaging.errors import CellsegError
 from ...network.versions import load_model, smallest_in_words
 from ...segmentation.options import RunOptions
 from ...segmentation.recipe import Recipe
-from ..segment.segment_widget import SegmentWidget
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
-from ..shared.layout import label, shrinkable
-from ..viewer.bench import Workbench
-from ..viewer.recipes import RECIPE_FILTER, present_recipe
+from ..shared.layout import RECIPE_FILTER, label, shrinkable
+from ..viewer.bench import Bench
 
 NOW = "as in Segment now"
 FROM_FILE = "From a file …"
@@ -47,7 +45,7 @@ class BatchRecipeSection(QWidget):
 
     changed = Signal()
 
-    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+    def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._bench = bench
         self._colors: Colors | None = None
@@ -59,8 +57,9 @@ class BatchRecipeSection(QWidget):
         self._build()
         session = bench.session
         self._bindings = Bindings(self)
-        for signal in (session.chosen_changed, session.cells_changed, session.sliders_changed):
+        for signal in (session.chosen_changed, session.cells_changed, session.choices.changed):
             self._bindings.bind(signal, self.refresh)
+        self._bindings.bind_at_rest(session.sliders_changed, self.refresh)
         self.refresh()
 
     def recipe(self) -> Recipe:
@@ -72,14 +71,16 @@ class BatchRecipeSection(QWidget):
             The Segment widget's present settings are no recipe, or its model is gone.
         """
         read = self._read.get(self.source.currentData() or "")
-        recipe = self._present_recipe() if read is None else read
+        recipe = self._bench.session.recipe_shown() if read is None else read
         pages = self.pages.currentData()
         links = {"pages": "stack", "link": pages} if pages in LINKED else {"pages": pages, "link": "none"}
         return replace(recipe, **links).resolved()
 
     def options(self) -> RunOptions:
         """Return where the recipe runs: as its file says, or else as the Segment widget does."""
-        return self._options.get(self.source.currentData() or "") or RunOptions(self._bench.session.device)
+        return self._options.get(self.source.currentData() or "") or RunOptions(
+            self._bench.session.choices.viewer.device
+        )
 
     def read(self, path: str | Path) -> bool:
         """Use the recipe in a file; what is wrong with it is said."""
@@ -97,10 +98,6 @@ class BatchRecipeSection(QWidget):
         self.pages.setCurrentIndex(self.pages.findData(recipe.pages if recipe.link == "none" else recipe.link))
         self._choose(name)
         return True
-
-    def use_present(self) -> None:
-        """Use what the Segment widget says."""
-        self._choose("")
 
     def refresh(self, _: Any = None) -> None:
         """Say again what the recipe is."""
@@ -166,10 +163,6 @@ class BatchRecipeSection(QWidget):
         grid.addWidget(self.words, 1, 1, 1, 2)
         grid.addWidget(label("Stacks"), 2, 0)
         grid.addWidget(self.pages, 2, 1, 1, 2)
-
-    def _present_recipe(self) -> Recipe:
-        segment = self.window().findChild(SegmentWidget)
-        return present_recipe(self._bench, None if segment is None else segment.recipe())
 
     def _choose(self, data: str) -> None:
         self._present = data

@@ -16,17 +16,16 @@ from ...evaluation.agreement.of_batch import BatchCounts, read_batch
 from ...evaluation.agreement.store import PersonCount
 from ...imaging.errors import CellsegError
 from ...imaging.image import Image
-from ...imaging.read.pyramid import pyramid
 from ...imaging.read.read import read_image
 from ...reports.agreement_report import write_agreement
+from ...session import PlaneKey
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors, accent_button, theme_colors
 from ..shared.layout import heading, label, shrinkable, small_button
 from ..shared.workers import Latest
 from ..viewer.dock import Dock
 from ..viewer.opening import add_image
-from ..viewer.planes import PlaneKey
-from .known import Entry
+from .known import Agreements, Entry
 from .plot import AgreementPlot
 from .table import AgreementTable
 
@@ -52,7 +51,7 @@ class AgreementWidget(Dock):
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, "agreement", parent)
-        self.known = self.bench.agreements
+        self.known = self.bench.part(Agreements)
         self._colors: Colors | None = None
         self._failed = False
         self._reading = Latest(self._on_failed)
@@ -63,8 +62,9 @@ class AgreementWidget(Dock):
         self._keep_later = qdebounced(self._keep, timeout=KEEP_MS)
         self._bindings = Bindings(self)
         session = self.session
-        for signal in (session.chosen_changed, session.cells_changed, session.sliders_changed, self.known.changed):
+        for signal in (session.chosen_changed, session.cells_changed, session.corrected, self.known.changed):
             self._bindings.bind(signal, self._on_changed)
+        self._bindings.bind_at_rest(session.sliders_changed, self._on_changed)
         self._bindings.bind(self.known.clicking.changed, self._on_clicking)
         for latest in (self._reading, self._opening, self._reporting):
             self.destroyed.connect(latest.close)
@@ -124,6 +124,8 @@ class AgreementWidget(Dock):
         axes, path = batch.recipe.axes, entry.path
 
         def read() -> tuple[Image, Any]:
+            from ...imaging.read.pyramid import pyramid
+
             image = read_image(Path(path), axes)
             return image, pyramid(image)[0]
 

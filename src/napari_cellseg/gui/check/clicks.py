@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from napari.layers import Image as ImageLayer
@@ -15,11 +15,10 @@ from superqt.utils import qdebounced
 from ...evaluation.agreement.store import PersonCount
 from ...imaging.channels import Channel
 from ...imaging.errors import CellsegError
+from ...session import PlaneKey
+from ..viewer.bench import Bench
 from ..viewer.layer_image import METADATA_KEY, placement
-from ..viewer.planes import PlaneKey
-
-if TYPE_CHECKING:
-    from ..viewer.bench import Workbench
+from ..viewer.planes_in_view import PlanesInView
 
 SETTLE_MS = 1000
 COLOR = "#ffb000"
@@ -45,14 +44,14 @@ class Clicking:
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Bench
     put : callable
         Keeps a count; also one that is not finished, so that no click is lost.
     """
 
     changed = Signal()
 
-    def __init__(self, bench: Workbench, put: Callable[[PersonCount], None]) -> None:
+    def __init__(self, bench: Bench, put: Callable[[PersonCount], None]) -> None:
         self._bench, self._put = bench, put
         self._now: _Running | None = None
         self._settle = qdebounced(self.keep, timeout=SETTLE_MS)
@@ -100,13 +99,13 @@ class Clicking:
         self._bench.show_image(image)
         if plane is not None:
             # First, as the cells of a plane come with it.
-            self._bench.stacks.go_to(plane)
+            self._bench.part(PlanesInView).go_to(plane)
         # Who sees our cells counts those; and another image may lie over this one.
         others = [*self._results(), *(other for other in self._bench.image_layers() if other is not image)]
         hidden = [layer for layer in others if layer.visible]
         for layer in hidden:
             layer.visible = False
-        stack = None if plane is None else self._bench.stacks.of(plane)
+        stack = None if plane is None else self._bench.stack_of(plane)
         axes = "CYX" if stack is None else stack.image.axes
         # Of a mix the first channel is shown: napari shows one at a time.
         first = self._first_channel(plane or image.unique_id, channel)
@@ -224,7 +223,7 @@ class Clicking:
 
     def _on_step(self, event: Any = None) -> None:
         plane = None if self._now is None else self._now.plane
-        if plane is not None and not self._bench.stacks.is_in_view(plane):
+        if plane is not None and not self._bench.is_in_view(plane):
             # Clicks there would be of another plane.
             self.stop()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from psygnal import Signal
 
@@ -12,11 +12,10 @@ from ...evaluation.agreement.agreement import Agreement, CountInterval
 from ...evaluation.agreement.of_batch import BatchCounts
 from ...evaluation.agreement.store import AgreementStore, PersonCount, Settings, image_id
 from ...segmentation.cells import Cells
-from ..viewer.planes import PlaneKey
+from ...session import PlaneKey
+from ..viewer.bench import Bench
+from ..viewer.planes_in_view import PlanesInView
 from .clicks import Clicking
-
-if TYPE_CHECKING:
-    from ..viewer.bench import Workbench
 
 
 @dataclass(frozen=True)
@@ -72,13 +71,13 @@ class Agreements:
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Bench
     """
 
     changed = Signal()
 
-    def __init__(self, bench: Workbench) -> None:
-        self._bench = bench
+    def __init__(self, bench: Bench) -> None:
+        self._bench, self._planes = bench, bench.part(PlanesInView)
         self._store: AgreementStore | None = None
         self.batch: BatchCounts | None = None
         self.clicking = Clicking(bench, self.put)
@@ -194,7 +193,7 @@ class Agreements:
     def _segmented(self) -> Iterator[tuple[Any, Cells]]:
         """Images of the viewer that have cells, and planes of stacks."""
         for layer in self._bench.image_layers():
-            planes = sorted(self._bench.stacks.done(layer.unique_id), key=lambda plane: plane.position)
+            planes = sorted(self._planes.done(layer.unique_id), key=lambda plane: plane.position)
             for key in (layer.unique_id, *planes):
                 cells = self._bench.session.cells_of(key)
                 if cells is not None:
@@ -202,14 +201,14 @@ class Agreements:
 
     def _title(self, key: Any, cells: Cells) -> str:
         layer = self._bench.layer_of(key) if isinstance(key, PlaneKey) else None
-        return cells.segmented.image.title if layer is None else f"{layer.name}, {self._bench.stacks.words(key)}"
+        return cells.segmented.image.title if layer is None else f"{layer.name}, {self._planes.words(key)}"
 
     def _key_of(self, id_: str) -> Any:
         return next((key for key, cells in self._segmented() if self._id_of(key, cells) == id_), None)
 
     def _id_of(self, key: Any, cells: Cells) -> str:
         """What an image or plane is known by; a plane as the page of a batch that it is."""
-        stack = self._bench.stacks.of(key) if isinstance(key, PlaneKey) else None
+        stack = self._bench.stack_of(key) if isinstance(key, PlaneKey) else None
         page = stack.page(key).name if stack is not None and stack.has(key) else ""
         return image_id(cells.segmented.image_sha256, cells.segmented.recipe.channel, page)
 

@@ -9,25 +9,26 @@ from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
 
 from ..shared.bindings import Bindings
 from ..shared.layout import heading, small_button
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
+from .reviewed_layer import ReviewedLayers
 
 
 class AreaSection(QWidget):
     """Mark the whole image, rectangles, or with a brush; show exactly what would be learned from."""
 
-    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+    def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._bench = bench
+        self._bench, self._reviewed = bench, bench.part(ReviewedLayers)
         self._build()
         self._bindings = Bindings(self)
         session = bench.session
-        for signal in (session.chosen_changed, session.cells_changed, session.sliders_changed):
+        for signal in (session.chosen_changed, session.cells_changed, session.corrected):
             self._bindings.bind(signal, self._on_change)
-        self._bindings.bind(bench.reviewed.changed, self._on_change)
+        self._bindings.bind(self._reviewed.changed, self._on_change)
         self._on_change()
 
     def _build(self) -> None:
-        reviewed = self._bench.reviewed
+        reviewed = self._reviewed
         self.whole = small_button(
             "reviewed_whole", "Whole image", "Everything in this image is right: cells and background. One undo step."
         )
@@ -65,11 +66,11 @@ class AreaSection(QWidget):
         column.addWidget(self.show_area)
 
     def _on_whole(self) -> None:
-        self._bench.reviewed.show(True)
-        self._bench.reviewed.mark_all(True)
+        self._reviewed.show(True)
+        self._reviewed.mark_all(True)
 
     def _on_change(self, key: Any = None) -> None:
-        reviewed, cells = self._bench.reviewed, self._bench.session.cells
+        reviewed, cells = self._reviewed, self._bench.session.cells
         self.setEnabled(cells is not None)
         self.nothing.setEnabled(cells is not None and cells.corrected.corrections.has_marks)
         for control, on in (

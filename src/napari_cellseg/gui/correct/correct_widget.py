@@ -8,12 +8,18 @@ from qtpy.QtCore import QEvent
 from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
+from ...imaging.errors import CellsegError
 from ..shared.bindings import Bindings
-from ..viewer.dock import Dock
+from ..viewer.correcting import Correcting
+from ..viewer.dock import Dock, open_dock
+from ..viewer.planes_in_view import PlanesInView
 from ..viewer.recovery_banner import RecoveryBanner
 from .area_section import AreaSection
+from .drafting import Drafting
 from .keep_section import KeepSection
+from .review import Review
 from .review_section import ReviewSection
+from .tools import Tools
 from .tools_section import CorrectToolsSection
 
 if TYPE_CHECKING:
@@ -31,6 +37,8 @@ class CorrectWidget(Dock):
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, "correct", parent)
+        self._tools, self._planes = self.bench.part(Tools), self.bench.part(PlanesInView)
+        self._correcting = self.bench.part(Correcting)
         self.banner = RecoveryBanner(self.bench)
         self.tools_section = CorrectToolsSection(self.bench)
         self.review_section = ReviewSection(self.bench)
@@ -38,21 +46,23 @@ class CorrectWidget(Dock):
         self.keep_section = KeepSection(self.bench)
         self._lay_out()
         self._bindings = Bindings(self)
-        for signal in (self.session.chosen_changed, self.session.cells_changed, self.session.sliders_changed):
+        for signal in (self.session.chosen_changed, self.session.cells_changed, self.session.corrected):
             self._bindings.bind(signal, self._on_cells)
+        self._bindings.bind_at_rest(self.session.sliders_changed, self._on_cells)
         self._bindings.bind(self.bench.layers_made, self._attach)
         self._bindings.bind(self.bench.viewer.layers.selection.events.active, self._on_active)
-        review, drafting = self.bench.review, self.bench.drafting
-        self.bench.tools.add_keys({"G": review.next, "Y": review.accept, "N": review.delete, "C": review.correct})
-        self.bench.tools.add_keys({"T": drafting.learn, "K": drafting.keep, "U": drafting.drop})
-        self.destroyed.connect(self.bench.tools.detach_all)
+        review, drafting = self.bench.part(Review), self.bench.part(Drafting)
+        self._tools.add_keys({"G": review.next, "Y": review.accept, "N": review.delete, "C": review.correct})
+        self._tools.add_keys({"T": drafting.learn, "K": drafting.keep, "U": drafting.drop})
+        self.destroyed.connect(self._tools.detach_all)
+        self.keep_section.training_asked.connect(self._on_training_asked)
         self._on_active()
         self._on_cells()
 
     def event(self, event: QEvent) -> bool:
         """Take the keys back when napari takes the widget out of its dock; it is not destroyed then."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None and hasattr(self, "_watched"):
-            self.bench.tools.detach_all()
+            self._tools.detach_all()
         return bool(super().event(event))
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -64,7 +74,14 @@ class CorrectWidget(Dock):
     def hideEvent(self, event: QHideEvent) -> None:
         """Put the tool down: a click must not correct anything that nobody sees the tool of."""
         super().hideEvent(event)
-        self.bench.tools.put_down()
+        self._tools.put_down()
+
+    def _on_training_asked(self) -> None:
+        """Let the Train widget add the image; this one stays in front, as the user goes on correcting."""
+        try:
+            open_dock(self.bench.viewer, "train", raised=False).add_chosen(self._correcting.said.emit)
+        except CellsegError as error:
+            self._correcting.said.emit(str(error), True)
 
     def _on_active(self, event: Any = None) -> None:
         self.bench.choose_active()
@@ -72,14 +89,14 @@ class CorrectWidget(Dock):
     def _attach(self, key: Any) -> None:
         layers = self.bench.layers.get(key)
         if layers is not None and self.parent() is not None:
-            self.bench.tools.attach(layers.labels)
+            self._tools.attach(layers.labels)
 
     def _on_cells(self, key: Any = None) -> None:
         self._attach(self.session.chosen)
         layer = self.bench.layer_of(self.session.chosen)
         cells = self.session.cells
         name = "no image" if layer is None else layer.name
-        plane = self.bench.stacks.words(self.session.chosen)
+        plane = self._planes.words(self.session.chosen)
         name = f"{name}, {plane}" if plane else name
         self.title.setText(f"{name}: {cells.count():,} cells" if cells is not None else name)
         self.title.setToolTip(self.title.text())

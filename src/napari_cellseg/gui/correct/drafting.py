@@ -18,11 +18,14 @@ from ...segmentation.answer import Answer
 from ...segmentation.segmented import Segmented, SegmentResult
 from ...session import Cells
 from ..shared.workers import Latest
+from ..viewer.bench import Bench
+from ..viewer.correcting import Correcting
+from ..viewer.doubting import Doubting
 from ..viewer.layer_image import placement
+from ..viewer.layer_watch import LayerWatch
 
 if TYPE_CHECKING:
     from ...network.features import Features
-    from ..viewer.bench import Workbench
 
 CAME, WENT = 1, 2
 OPACITY = 0.55
@@ -63,13 +66,14 @@ class Drafting:
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Bench
     """
 
     changed = Signal()
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, bench: Bench) -> None:
         self._bench = bench
+        self._correcting, self._doubting = bench.part(Correcting), bench.part(Doubting)
         self._features: tuple[tuple[object, ...], Features] | None = None
         self._proposal: tuple[Any, Proposal] | None = None
         self._layer: Labels | None = None
@@ -105,7 +109,7 @@ class Drafting:
         known = self._features
         features = known[1] if known is not None and known[0] == source else None
 
-        doubt = self._bench.doubting.of(key)
+        doubt = self._doubting.of(key)
 
         def work() -> tuple[Features, Proposal]:
             return _propose(cells, features, doubt)
@@ -117,7 +121,7 @@ class Drafting:
                 self._show(key, answer[1])
 
         self._working.ask(work, show)
-        self._bench.correcting.said.emit("Learning from what you corrected and reviewed …", False)
+        self._correcting.said.emit("Learning from what you corrected and reviewed …", False)
         self.changed.emit()
 
     def keep(self) -> None:
@@ -132,18 +136,18 @@ class Drafting:
         recipe = proposal.segmented.recipe_at(cells.threshold, cells.min_size)
         request = session.request(key, proposal.segmented.image, recipe)
         if request is None:
-            self._bench.correcting.said.emit("Something is being segmented. Wait for it, then learn again.", True)
+            self._correcting.said.emit("Something is being segmented. Wait for it, then learn again.", True)
             return
         segmented = replace(proposal.segmented, recipe=recipe)
         self._kept[key] = segmented
         self._bench.take(request, Answer(segmented, proposal.result))
-        self._bench.correcting.said.emit("The draft is kept for this image. Train makes a model of it.", False)
+        self._correcting.said.emit("The draft is kept for this image. Train makes a model of it.", False)
 
     def drop(self) -> None:
         """Leave the prediction as it was."""
         if self._proposal is not None:
             self._forget()
-            self._bench.correcting.said.emit("The draft is dropped; nothing was changed.", False)
+            self._correcting.said.emit("The draft is dropped; nothing was changed.", False)
 
     def close(self) -> None:
         """Stop working."""
@@ -166,14 +170,14 @@ class Drafting:
         active = viewer.layers.selection.active
         viewer.layers.insert(viewer.layers.index(layers.labels) + 1, self._layer)
         viewer.layers.selection.active = active
-        self._bench.correcting.said.emit(proposal.sentence, False)
+        self._correcting.said.emit(proposal.sentence, False)
         self.changed.emit()
 
     def _forget(self) -> None:
         self._proposal = None
         layer, self._layer = self._layer, None
         if layer is not None:
-            self._bench.take_out(layer)
+            self._bench.part(LayerWatch).take_out(layer)
         self.changed.emit()
 
     def _on_cells(self, key: Any = None) -> None:
@@ -187,7 +191,7 @@ class Drafting:
                 self._forget()
 
     def _on_failed(self, error: BaseException) -> None:
-        self._bench.correcting.said.emit(str(error), True)
+        self._correcting.said.emit(str(error), True)
         self._bench.failed(error)
 
 

@@ -6,36 +6,45 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QTimer, QUrl
+from qtpy.QtCore import QTimer, QUrl, Signal
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from ...corrections import exchange
 from ...corrections import tools as edits
-from ...imaging.errors import CellsegError
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.layout import heading, small_button
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
+from ..viewer.correcting import Correcting
 from ..viewer.layer_image import layer_path
+from .drafting import Drafting
 
 EVERY_MS = 1000
 
 
 class KeepSection(QWidget):
-    """The line that says what is safe on disk, and the buttons that hand corrections on."""
+    """The line that shows what is safe on disk, and the buttons that hand corrections on.
 
-    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+    Signals
+    -------
+    training_asked()
+        The image is to be added to the training set.
+    """
+
+    training_asked = Signal()
+
+    def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._bench = bench
+        self._bench, self._correcting, self._drafting = bench, bench.part(Correcting), bench.part(Drafting)
         self._colors: Colors | None = None
         self._jobs: list[Any] = []
         self._build()
         session = bench.session
         self._bindings = Bindings(self)
-        for signal in (session.chosen_changed, session.cells_changed, session.sliders_changed):
+        for signal in (session.chosen_changed, session.cells_changed, session.corrected):
             self._bindings.bind(signal, self._on_cells)
-        self._bindings.bind(bench.drafting.changed, self._on_cells)
+        self._bindings.bind(self._drafting.changed, self._on_cells)
         # The journal is written beside the window's thread, and time passes by itself.
         self._clock = QTimer(self)
         self._clock.timeout.connect(self._on_cells)
@@ -58,7 +67,7 @@ class KeepSection(QWidget):
         size = segmented.image.pixel_size
 
         def exported(_: object) -> None:
-            self._bench.correcting.said.emit(f"Exported to {Path(path).name}.", False)
+            self._correcting.said.emit(f"Exported to {Path(path).name}.", False)
 
         self._start(lambda: exchange.export_corrections(Path(path), view, metadata, size), exported)
 
@@ -70,7 +79,7 @@ class KeepSection(QWidget):
         shape = cells.corrected.shape
 
         def imported(found: dict[str, Any]) -> None:
-            self._bench.correcting.edit(key, edits.import_labels, done=f"Imported {Path(path).name}.", **found)
+            self._correcting.edit(key, edits.import_labels, done=f"Imported {Path(path).name}.", **found)
 
         self._start(lambda: exchange.read_corrections(Path(path), shape), imported)
 
@@ -97,13 +106,13 @@ class KeepSection(QWidget):
         )
         self.keep_draft = small_button("keep_draft", "Keep   K", "Let the draft take the place of the prediction.")
         self.drop_draft = small_button("drop_draft", "Drop   U", "Leave the prediction as it is.")
-        self.learn.clicked.connect(self._bench.drafting.learn)
-        self.keep_draft.clicked.connect(self._bench.drafting.keep)
-        self.drop_draft.clicked.connect(self._bench.drafting.drop)
+        self.learn.clicked.connect(self._drafting.learn)
+        self.keep_draft.clicked.connect(self._drafting.keep)
+        self.drop_draft.clicked.connect(self._drafting.drop)
         self.folder.clicked.connect(self._on_folder)
         self.export_.clicked.connect(self._on_export)
         self.import_.clicked.connect(self._on_import)
-        self.add.clicked.connect(self._on_add)
+        self.add.clicked.connect(self.training_asked)
         grid = QGridLayout()
         grid.setSpacing(4)
         for place, button in enumerate((self.folder, self.export_, self.import_)):
@@ -132,7 +141,7 @@ class KeepSection(QWidget):
         self.saved.setText(text)
         self.saved.setToolTip(f"{text}\n{where}" if where else text)
         self.folder.setEnabled(saved is not None)
-        drafting = self._bench.drafting
+        drafting = self._drafting
         again = "Learn again   T" if drafting.proposed else "Learn from these now   T"
         self.learn.setText("Learning …" if drafting.busy else again)
         self.learn.setEnabled(session.cells is not None and not drafting.busy)
@@ -148,7 +157,7 @@ class KeepSection(QWidget):
         saved = self._bench.session.saved(self._bench.session.chosen)
         if saved is not None:
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(Path(saved.path).parent)))
-            self._bench.correcting.said.emit(f"The corrections are in {saved.path}", False)
+            self._correcting.said.emit(f"The corrections are in {saved.path}", False)
 
     def _on_export(self) -> None:
         layer = self._bench.layer_of(self._bench.session.chosen)
@@ -173,14 +182,6 @@ class KeepSection(QWidget):
         )
         if name:
             self.import_from(name)
-
-    def _on_add(self) -> None:
-        from ..train.add_entry import add_current
-
-        try:
-            add_current(self._bench)
-        except CellsegError as error:
-            self._bench.correcting.said.emit(str(error), True)
 
     def _start(self, work: Any, then: Any) -> None:
         self._jobs = [job for job in self._jobs if job.busy]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from napari.layers import Points
@@ -10,13 +10,14 @@ from psygnal import Signal
 
 from ...corrections import tools as edits
 from ...corrections.doubt import YOURS
-from ...corrections.run_lengths import Region, box_of_pixels
 from ...evaluation.doubt_order import OFFERED
+from ...imaging.regions import Region, box_of_pixels
+from ...session import PlaneKey, layer_id
+from ..viewer.bench import Bench
+from ..viewer.correcting import Correcting
+from ..viewer.doubting import Doubting
 from ..viewer.layer_image import placement
-from ..viewer.planes import PlaneKey, layer_id
-
-if TYPE_CHECKING:
-    from ..viewer.bench import Workbench
+from ..viewer.layer_watch import LayerWatch
 
 # Pixels of the screen that a cell is across: outside of the first and last it is brought to the middle one ...
 SMALL, GOOD, LARGE = 30, 60, 400
@@ -34,13 +35,14 @@ class Review:
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Bench
     """
 
     changed = Signal(object)
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, bench: Bench) -> None:
         self._bench = bench
+        self._correcting, self._doubting = bench.part(Correcting), bench.part(Doubting)
         self._current: dict[Any, int] = {}
         self._looked: dict[Any, set[int]] = {}
         self._rings: dict[Any, Points] = {}
@@ -56,7 +58,7 @@ class Review:
 
     def missed(self, key: Any) -> tuple[int, int] | None:
         """Pixel (Y, X) where a cell may have been missed, while that is what is looked at."""
-        id_, view, doubt = self._current.get(key), self._bench.session.view_of(key), self._bench.doubting.of(key)
+        id_, view, doubt = self._current.get(key), self._bench.session.view_of(key), self._doubting.of(key)
         if id_ is None or view is None or doubt is None or id_ in view.corrected.corrections:
             return None
         y, x = (np.rint(place).astype(int).tolist() for place in doubt.missed_yx[doubt.missed_ids == id_].T)
@@ -79,7 +81,7 @@ class Review:
 
     def reason(self, key: Any) -> str:
         """Why the cell that is looked at is doubtful."""
-        id_, doubt = self.current(key), self._bench.doubting.of(key)
+        id_, doubt = self.current(key), self._doubting.of(key)
         if doubt is not None and self.missed(key) is not None:
             chance = float(doubt.missed_score[doubt.missed_ids == self._current[key]][0])
             return f"A cell may have been missed here, chance {chance:.2f}. Right (Y) adds it."
@@ -100,10 +102,10 @@ class Review:
         looked = self._looked.setdefault(key, set())
         if (before := self._current.pop(key, None)) is not None:
             looked.add(before)
-        doubt = self._bench.doubting.of(key)
+        doubt = self._doubting.of(key)
         if doubt is None:
-            self._bench.doubting.want("review")
-            self._bench.correcting.said.emit("The doubt about each cell is being worked out. Try again at once.", True)
+            self._doubting.want("review")
+            self._correcting.said.emit("The doubt about each cell is being worked out. Try again at once.", True)
         else:
             # Cells that were given back since come last.
             order = np.concatenate([doubt.order(), np.setdiff1d(view.ids(), doubt.ids)])
@@ -116,7 +118,7 @@ class Review:
                     break
             else:
                 self._current.pop(key, None)
-                self._bench.correcting.said.emit("Every cell was looked at.", False)
+                self._correcting.said.emit("Every cell was looked at.", False)
         self._draw(key)
         self.changed.emit(key)
 
@@ -125,7 +127,7 @@ class Review:
         key, cells = self._bench.session.chosen, self._bench.session.cells
         if (place := self.missed(key)) is not None and cells is not None:
             prediction = cells.segmented.prediction
-            if self._bench.correcting.edit(key, edits.add_at, *place, prediction, done="Added a cell."):
+            if self._correcting.edit(key, edits.add_at, *place, prediction, done="Added a cell."):
                 self.next()
             return
         self._judge(edits.accept, "No. {} is right.")
@@ -144,20 +146,16 @@ class Review:
         self._bench.viewer.layers.selection.active = layers.labels
         layers.labels.mode = "paint"
         if id_ is None:
-            self._bench.correcting.choose_fresh(key, layers.labels)
-            self._bench.correcting.said.emit("Paint the cell that was missed, then go on to the next.", False)
+            self._correcting.choose_fresh(key, layers.labels)
+            self._correcting.said.emit("Paint the cell that was missed, then go on to the next.", False)
             return
         layers.labels.choose_label(id_)
-        self._bench.correcting.said.emit(
-            f"Paint or erase (1) no. {self.number(key, id_)}, then go on to the next.", False
-        )
+        self._correcting.said.emit(f"Paint or erase (1) no. {self.number(key, id_)}, then go on to the next.", False)
 
     def _judge(self, edit: Any, done: str) -> None:
         key = self._bench.session.chosen
         id_ = self.current(key)
-        if id_ is not None and not self._bench.correcting.edit(
-            key, edit, [id_], done=done.format(self.number(key, id_))
-        ):
+        if id_ is not None and not self._correcting.edit(key, edit, [id_], done=done.format(self.number(key, id_))):
             return
         self.next()
 
@@ -221,7 +219,7 @@ class Review:
                 ring.visible = False
             elif ring is not None:
                 del self._rings[key]
-                self._bench.take_out(ring)
+                self._bench.part(LayerWatch).take_out(ring)
             return
         middle = [(part.start + part.stop - 1) / 2 for part in box]
         size = 1.5 * max(part.stop - part.start for part in box) + 4

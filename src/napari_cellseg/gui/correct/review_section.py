@@ -10,22 +10,25 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QVBox
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.layout import heading, small_button
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
+from ..viewer.doubting import Doubting
+from .review import Review
 
 
 class ReviewSection(QWidget):
     """Next most doubtful, three answers by one key each, and how far the walk is."""
 
-    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+    def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._bench = bench
+        self._bench, self._review, self._doubting = bench, bench.part(Review), bench.part(Doubting)
         self._build()
         self._bindings = Bindings(self)
         session = bench.session
-        for signal in (session.chosen_changed, session.cells_changed, session.sliders_changed):
+        for signal in (session.chosen_changed, session.cells_changed, session.corrected):
             self._bindings.bind(signal, self._on_cells)
-        self._bindings.bind(bench.review.changed, self._on_cells)
-        self._bindings.bind(bench.doubting.changed, self._on_cells)
+        self._bindings.bind_at_rest(session.sliders_changed, self._on_cells)
+        self._bindings.bind(self._review.changed, self._on_cells)
+        self._bindings.bind(self._doubting.changed, self._on_cells)
         self._on_cells()
 
     def set_colors(self, colors: Colors) -> None:
@@ -35,10 +38,10 @@ class ReviewSection(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         """Have the doubt worked out as long as somebody may ask for the next cell."""
         super().showEvent(event)
-        self._bench.doubting.want("review")
+        self._doubting.want("review")
 
     def _build(self) -> None:
-        review = self._bench.review
+        review = self._review
         self.next = small_button(
             "next_doubtful",
             "Next most doubtful   G",
@@ -85,18 +88,18 @@ class ReviewSection(QWidget):
         bench = self._bench
         chosen, cells = bench.session.chosen, bench.session.cells
         self.setEnabled(cells is not None)
-        looked, total = bench.review.progress(chosen)
+        looked, total = self._review.progress(chosen)
         self.progress.setRange(0, max(total, 1))
         self.progress.setValue(looked)
         self.progress.setFormat(f"reviewed {looked:,} of {total:,}" if cells is not None else "")
-        going = bench.review.current(chosen) is not None or bench.review.missed(chosen) is not None
+        going = self._review.current(chosen) is not None or self._review.missed(chosen) is not None
         for button in (self.right, self.fix, self.wrong):
             button.setEnabled(going)
         if going:
-            self.why.setText(bench.review.reason(chosen))
+            self.why.setText(self._review.reason(chosen))
         elif cells is None:
             self.why.setText("")
-        elif bench.doubting.of(chosen) is None:
+        elif self._doubting.of(chosen) is None:
             self.why.setText("Working out how doubtful each cell is …")
         else:
             self.why.setText("The likeliest errors come first.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -12,13 +12,14 @@ from psygnal import Signal
 from superqt.utils import qdebounced
 
 from ...imaging.errors import CellsegError
+from ...session import PlaneKey, layer_id
 from ..shared.workers import Latest
+from ..viewer.bench import Bench
 from ..viewer.cells_labels import CellsLabels, Region
+from ..viewer.correcting import Correcting
 from ..viewer.layer_image import placement
-from ..viewer.planes import PlaneKey, layer_id
-
-if TYPE_CHECKING:
-    from ..viewer.bench import Workbench
+from ..viewer.layer_watch import LayerWatch
+from ..viewer.planes_in_view import PlanesInView
 
 MARKED, NEAR = 1, 2
 MARGIN = 8
@@ -40,13 +41,13 @@ class ReviewedLayers:
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Bench
     """
 
     changed = Signal()
 
-    def __init__(self, bench: Workbench) -> None:
-        self._bench = bench
+    def __init__(self, bench: Bench) -> None:
+        self._bench, self._correcting = bench, bench.part(Correcting)
         self._layers: dict[Any, CellsLabels] = {}
         self._drawn: dict[Any, tuple[object, ...]] = {}
         self._pictures: WeakKeyDictionary[CellsLabels, np.ndarray] = WeakKeyDictionary()
@@ -57,6 +58,7 @@ class ReviewedLayers:
         self.way = ""
         self._working = Latest(bench.failed)
         self._settle = qdebounced(self._draw_all, timeout=SETTLE_MS)
+        bench.part(PlanesInView).plane_shown.connect(self._on_plane_shown)
         bench.session.corrected.connect(self._on_corrected)
         bench.session.sliders_changed.connect(self._on_cells)
         bench.session.cells_changed.connect(self._on_cells)
@@ -113,8 +115,10 @@ class ReviewedLayers:
         self._settle.cancel()
         self._working.close()
 
-    def move(self, before: PlaneKey, key: PlaneKey) -> None:
+    def _on_plane_shown(self, before: PlaneKey | None, key: PlaneKey) -> None:
         """Let the overlay of one plane of an image be that of another."""
+        if before is None:
+            return
         if before in self._layers:
             self._layers[before].finish_stroke()
         layer = self._layers.pop(before, None) or self._asleep.pop(key.layer, None)
@@ -160,7 +164,7 @@ class ReviewedLayers:
             **placement(layers.labels),
         )
         layer.brush_size = BRUSH_SIZE
-        key_of, correcting = self._key_of, self._bench.correcting
+        key_of, correcting = self._key_of, self._correcting
         layer.painted.connect(lambda region, after: self._on_painted(layer, region, after))
         self._note_drawn(layer)
         layer.undo_asked.connect(lambda: correcting.undo(key_of(layer)))
@@ -227,7 +231,7 @@ class ReviewedLayers:
 
     def _on_cells(self, key: Any = None) -> None:
         for known in [known for known in self._layers if self._bench.session.cells_of(known) is None]:
-            self._bench.take_out(self._layers[known])
+            self._bench.part(LayerWatch).take_out(self._layers[known])
         self._catch_up()
 
     def _catch_up(self) -> None:

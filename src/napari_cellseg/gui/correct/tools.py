@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from psygnal import Signal
+from qtpy.QtGui import QCursor
 from skimage.draw import line
 
 from ...corrections import tools as edits
 from ...corrections.tools import CellView
+from ..viewer.bench import Bench
 from ..viewer.cells_labels import CellsLabels, Region
-from .pointer import world_under_mouse
+from ..viewer.correcting import Correcting
 
 if TYPE_CHECKING:
-    from ..viewer.bench import Workbench
+    from napari import Viewer
 
 PAN_ZOOM, PICK = "pan_zoom", "pick"
 LEFT = 1
@@ -86,8 +88,8 @@ class Tools:
     in_hand_changed = Signal(object)
     hint_changed = Signal(str)
 
-    def __init__(self, bench: Workbench) -> None:
-        self._bench = bench
+    def __init__(self, bench: Bench) -> None:
+        self._bench, self._correcting = bench, bench.part(Correcting)
         self.in_hand: Tool | None = None
         self._first: tuple[Any, int] | None = None
         self._attached: list[CellsLabels] = []
@@ -169,7 +171,7 @@ class Tools:
             return
         place = self.pointer(labels)
         if place is None:
-            self._bench.correcting.said.emit(POINT_AT, True)
+            self._correcting.said.emit(POINT_AT, True)
             return
         self._apply(key, labels, tool, place[None])
 
@@ -186,7 +188,7 @@ class Tools:
         view = self._bench.session.view_of(key)
         if view is None:
             return False
-        correcting = self._bench.correcting
+        correcting = self._correcting
         if tool.takes == "stroke":
             done = correcting.edit(key, tool.edit, points, done=tool.done)
         elif tool.takes == "place":
@@ -224,10 +226,10 @@ class Tools:
         if len(ids) == 1:
             self._first = (key, ids[0])
             labels.choose_label(ids[0])
-            self._bench.correcting.said.emit("This cell is picked. Now the cell that belongs to it.", False)
+            self._correcting.said.emit("This cell is picked. Now the cell that belongs to it.", False)
             return []
         if not ids:
-            self._bench.correcting.said.emit("There is no cell to merge here.", True)
+            self._correcting.said.emit("There is no cell to merge here.", True)
         return ids
 
     def _erased_at(self, view: CellView, points: np.ndarray) -> list[int]:
@@ -238,7 +240,7 @@ class Tools:
     def _on_drag(self, labels: CellsLabels, event: Any) -> Iterator[None]:
         """One click or stroke with the tool in hand."""
         tool = self.in_hand
-        key = self._bench.key_of_result(labels)
+        key = self._bench.layers.key_of(labels)
         view = self._bench.session.view_of(key)
         if tool is None or view is None or event.button != LEFT or str(labels.mode) != PICK:
             return
@@ -278,6 +280,25 @@ class Tools:
     def _bind(self, labels: CellsLabels, keys: dict[str, Callable[[], object]]) -> None:
         for name, action in keys.items():
             labels.bind_key(name, lambda layer, action=action: _nothing(action()), overwrite=True)
+
+
+def world_under_mouse(viewer: Viewer) -> np.ndarray | None:
+    """Place in the world, as many numbers as the viewer has dimensions; None when the mouse is not on the canvas.
+
+    napari remembers where the mouse moved last: after the view itself has moved, that is not what lies under it.
+    """
+    if not viewer.mouse_over_canvas:
+        return None
+    try:
+        canvas = viewer.window._qt_viewer.canvas
+        point = canvas.native.mapFromGlobal(QCursor.pos())
+        if not canvas.native.rect().contains(point):
+            return None
+        place = (point.x(), point.y())
+        viewbox, _ = canvas._get_viewbox_at(place)
+        return np.asarray(canvas._map_canvas2world(place, viewbox))
+    except (AttributeError, TypeError):  # another napari, with other private names
+        return np.asarray(viewer.cursor.position)
 
 
 def _nothing(_: object) -> None:

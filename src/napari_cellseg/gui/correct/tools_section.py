@@ -10,8 +10,9 @@ from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizeP
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.layout import SMALL, small_button
-from ..viewer.bench import Workbench
-from .tools import TOOLS, Tool
+from ..viewer.bench import Bench
+from ..viewer.correcting import Correcting
+from .tools import TOOLS, Tool, Tools
 
 COLUMNS = 3
 NO_TOOL = "Keys act at once on the cell under the mouse pointer. Napari's own brush, eraser, fill and polygon work too."
@@ -21,20 +22,20 @@ NO_CELLS = "Segment an image first, or open one that was corrected before."
 class CorrectToolsSection(QWidget):
     """A button per tool with its key, undo and redo, and one sentence on what was done."""
 
-    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+    def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._bench = bench
+        self._bench, self._tools, self._correcting = bench, bench.part(Tools), bench.part(Correcting)
         self._colors: Colors | None = None
         self._failed = False
         self._build()
         session = bench.session
         self._bindings = Bindings(self)
-        for signal in (session.chosen_changed, session.cells_changed, session.sliders_changed):
+        for signal in (session.chosen_changed, session.cells_changed, session.corrected):
             self._bindings.bind(signal, self._on_cells)
-        self._bindings.bind(bench.tools.in_hand_changed, self._on_in_hand)
-        self._bindings.bind(bench.correcting.said, self.say)
+        self._bindings.bind(self._tools.in_hand_changed, self._on_in_hand)
+        self._bindings.bind(self._correcting.said, self.say)
         self._on_cells()
-        self._on_in_hand(bench.tools.in_hand)
+        self._on_in_hand(self._tools.in_hand)
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
@@ -58,7 +59,7 @@ class CorrectToolsSection(QWidget):
         for place, tool in enumerate(TOOLS):
             tooltip = f"{_tooltip(tool)}\nWhile the button is down: {tool.hint[0].lower()}{tool.hint[1:]}"
             button = small_button(f"tool_{tool.name}", f"{tool.title}   {tool.key}", tooltip, checkable=True)
-            button.clicked.connect(lambda checked, tool=tool: self._bench.tools.take(tool if checked else None))
+            button.clicked.connect(lambda checked, tool=tool: self._tools.take(tool if checked else None))
             self.buttons[tool.name] = button
             grid.addWidget(button, *divmod(place, COLUMNS))
         self.new_cell = small_button(
@@ -76,8 +77,8 @@ class CorrectToolsSection(QWidget):
         self.undo = QPushButton("Undo", objectName="undo")
         self.redo = QPushButton("Redo", objectName="redo")
         self._tell_steps()
-        self.undo.clicked.connect(lambda: self._bench.correcting.undo(self._bench.session.chosen))
-        self.redo.clicked.connect(lambda: self._bench.correcting.redo(self._bench.session.chosen))
+        self.undo.clicked.connect(lambda: self._correcting.undo(self._bench.session.chosen))
+        self.redo.clicked.connect(lambda: self._correcting.redo(self._bench.session.chosen))
         self.yours = QLabel(objectName="yours")
         self.yours.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.yours.setToolTip(
@@ -102,7 +103,7 @@ class CorrectToolsSection(QWidget):
             self.say(NO_CELLS)
             return
         if self.message.text() == NO_CELLS:
-            self._on_in_hand(self._bench.tools.in_hand)
+            self._on_in_hand(self._tools.in_hand)
         corrections = cells.corrected.corrections
         changed, erased = cells.n_changed, cells.n_erased
         words = f"{changed:,} cell{'' if changed == 1 else 's'} changed"
@@ -126,7 +127,7 @@ class CorrectToolsSection(QWidget):
         layers = self._bench.layers.get(key)
         if layers is not None:
             self._bench.viewer.layers.selection.active = layers.labels
-            self._bench.correcting.choose_fresh(key, layers.labels)
+            self._correcting.choose_fresh(key, layers.labels)
             layers.labels.mode = "paint"
             self.say("Paint the cell. [ and ] change the size of the brush.")
 

@@ -10,14 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from ...imaging.errors import CellsegError
 from ...results.rows import FINISHED, BatchRow
 from ...segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ...segmentation.recipe import Recipe
 from ..shared.pace import in_words
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
 from .batch_rows import BatchRows
 from .child_job import ChildJob
 from .child_process import ChildProcess
@@ -254,11 +253,6 @@ class BatchJob(ChildJob):
             self._folder = None
 
 
-_jobs: WeakKeyDictionary[Workbench, BatchJob] = WeakKeyDictionary()
-
-
-def batch_of(bench: Workbench) -> BatchJob:
+def batch_of(bench: Bench) -> BatchJob:
     """Return the one batch of a viewer: it goes on when the widget's dock is closed."""
-    if bench not in _jobs:
-        _jobs[bench] = BatchJob()
-    return _jobs[bench]
+    return bench.part(BatchJob, lambda _: BatchJob())

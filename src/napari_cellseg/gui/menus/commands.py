@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from napari import Viewer
@@ -14,70 +12,37 @@ from napari.utils.notifications import show_info, show_warning
 from ...imaging.errors import CellsegError
 from ...instances.measure import measure
 from ..shared.table import open_table
-from ..viewer.bench import workbench_of
-from ..viewer.layer_image import layer_path, pixel_size
-
-if TYPE_CHECKING:
-    from ..batch.batch_widget import BatchWidget
-    from ..check.check_widget import AgreementWidget
-    from ..segment.segment_widget import SegmentWidget
-
-PLUGIN, WIDGET, CORRECT_WIDGET = "napari-cellseg", "Segment and count cells", "Correct and review cells"
-BATCH_WIDGET = "Segment a folder of images"
-AGREEMENT_WIDGET = "Check counts against a person's"
-
-
-def segment_widget(viewer: object) -> SegmentWidget:
-    """Return the viewer's Segment widget, opened if it is not."""
-    window = workbench_of(viewer).viewer.window
-    _, widget = window.add_plugin_dock_widget(PLUGIN, WIDGET)
-    return widget
+from ..viewer.benches import bench_of
+from ..viewer.dock import open_dock
+from ..viewer.layer_image import pixel_size
 
 
 def segment_active_layer(viewer: Viewer) -> None:
     """Open the Segment widget and segment the selected image with its present settings."""
-    bench = workbench_of(viewer)
-    widget = segment_widget(viewer)
-    bench.segment(bench.viewer.layers.selection.active, widget.recipe())
+    bench = bench_of(viewer)
+    open_dock(viewer, "segment")
+    bench.choose_active()
+    bench.segment(bench.viewer.layers.selection.active, bench.session.recipe_asked())
     if bench.session.state.kind == "failed":
         show_warning(bench.session.state.sentence)
 
 
-def batch_widget(viewer: object) -> BatchWidget:
-    """Return the viewer's Batch widget, opened if it is not."""
-    window = workbench_of(viewer).viewer.window
-    _, widget = window.add_plugin_dock_widget(PLUGIN, BATCH_WIDGET)
-    return widget
-
-
 def segment_folder(viewer: Viewer) -> None:
     """Open the Batch widget for the folder that the selected image came from; it runs with the present settings."""
-    bench = workbench_of(viewer)
-    widget = batch_widget(viewer)
-    layer = bench.viewer.layers.selection.active
-    path = layer_path(layer) if isinstance(layer, Image) else None
-    if path is not None and not widget.input_section.paths and not widget.job.running:
-        widget.choose([Path(path).parent])
+    open_dock(viewer, "batch").offer(bench_of(viewer).viewer.layers.selection.active)
 
 
 def correct_active_layer(viewer: Viewer) -> None:
     """Open the Correct widget for the selected image, or for the image that the selected cells were found in."""
-    bench = workbench_of(viewer)
-    bench.viewer.window.add_plugin_dock_widget(PLUGIN, CORRECT_WIDGET)
+    bench = bench_of(viewer)
+    open_dock(viewer, "correct")
     bench.choose_active()
-
-
-def agreement_widget(viewer: object) -> AgreementWidget:
-    """Return the viewer's widget of counts by people, opened if it is not."""
-    window = workbench_of(viewer).viewer.window
-    _, widget = window.add_plugin_dock_widget(PLUGIN, AGREEMENT_WIDGET)
-    return widget
 
 
 def check_counts(viewer: Viewer) -> None:
     """Open the widget of counts by people for the selected image, or for that in which the selected cells are."""
-    bench = workbench_of(viewer)
-    agreement_widget(viewer)
+    bench = bench_of(viewer)
+    open_dock(viewer, "agreement")
     bench.choose_active()
 
 
@@ -86,7 +51,7 @@ def measure_active_layer(viewer: Viewer) -> None:
 
     Brightness is measured in the image that the labels were made from, or else in the one image of their size.
     """
-    bench = workbench_of(viewer)
+    bench = bench_of(viewer)
     layer = bench.viewer.layers.selection.active
     try:
         n_cells = measure_layer(layer, bench.viewer.layers)

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from ...evaluation.calibration_map import CalibrationMap, read_calibration
 from ...imaging.errors import CellsegError
 from ..jobs.child_job import ChildJob
 from ..jobs.child_process import ChildProcess
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
 
 # Predicting takes nearly all of the time.
 _PARTS = {"predicting": (0.0, 0.9), "calibrating": (0.9, 1.0)}
@@ -150,11 +149,6 @@ def _verdict(found: CalibrationMap, last: Mapping[str, Any]) -> str:
     return f"on {where}."
 
 
-_jobs: WeakKeyDictionary[Workbench, CalibrationJob] = WeakKeyDictionary()
-
-
-def calibration_job_of(bench: Workbench) -> CalibrationJob:
+def calibration_job_of(bench: Bench) -> CalibrationJob:
     """Return the one calibration of a viewer."""
-    if bench not in _jobs:
-        _jobs[bench] = CalibrationJob()
-    return _jobs[bench]
+    return bench.part(CalibrationJob, lambda _: CalibrationJob())

@@ -14,10 +14,10 @@ from ...network.versions import ModelVersion, list_models, smallest_in_words
 from ..jobs.job_parts import CancelButton
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors, accent_button
-from ..shared.heat_map import HeatMap, figure_text
 from ..shared.layout import heading, shrinkable
 from ..shared.progress_bar import ProgressBar
 from .calibration_job import CalibrationJob, CalibrationRequest, CalibrationSource
+from .heat_map import HeatMap, figure_text
 
 GOALS = (("count", "the smallest error of the count"), ("ap", "the highest average precision"))
 NO_IMAGES = (

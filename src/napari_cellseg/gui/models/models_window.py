@@ -27,8 +27,7 @@ from ..shared.colors import Colors
 from ..shared.workers import Latest
 from .calibration_job import CalibrationJob, CalibrationSource
 from .calibration_section import CalibrationSection
-from .export_dialog import ExportDialog
-from .import_dialog import FILTER, ImportDialog, source_of
+from .exchange_dialogs import FILTER, ExportAnswers, export_dialog, import_dialog, source_of
 
 COLUMNS = ("Model", "From", "AP at .5", "Threshold", "Smallest")
 SIZE = (940, 600)
@@ -127,7 +126,7 @@ class ModelsWindow(QDialog):
         self._working.ask(lambda: import_model(source, **answers), there)
         self._enable()
 
-    def hand_out(self, out: Path, authors: tuple[str, ...], license_id: str, description: str = "") -> None:
+    def hand_out(self, out: Path, answers: ExportAnswers) -> None:
         """Export the selected model as a package of bioimage.io."""
         model = self.model
         if model is None:
@@ -136,7 +135,8 @@ class ModelsWindow(QDialog):
         def write() -> Path:
             from ...network.exchange.bioimageio_export import PackageParams, export_bioimageio
 
-            return export_bioimageio(model, out, PackageParams(authors, license_id, description))
+            params = PackageParams(answers.names, answers.license.strip(), answers.description)
+            return export_bioimageio(model, out, params)
 
         def there(path: Path) -> None:
             self.say(f"{path} holds {model.name} ({path.stat().st_size / 1e6:.1f} MB).")
@@ -229,15 +229,15 @@ class ModelsWindow(QDialog):
         path, _ = QFileDialog.getOpenFileName(self, "Import a model", "", FILTER)
         if path:
             source = source_of(path)
-            dialog = ImportDialog(source, self)
+            dialog = import_dialog(source, self)
             if dialog.exec():
-                self.take_in(source, **dialog.answers())
+                self.take_in(source, **{name: text.strip() or None for name, text in dialog.form.values().items()})
 
     def _on_export(self) -> None:
         model = self.model
         if model is None:
             return
-        dialog = ExportDialog(model, self)
+        dialog = export_dialog(model, self)
         if not dialog.exec():
             return
         path, _ = QFileDialog.getSaveFileName(self, "Export as", f"{model.name}.zip", "Packages (*.zip)")
@@ -247,7 +247,7 @@ class ModelsWindow(QDialog):
                 # The person was asked about another name.
                 self.say(f"{out} is there already. Choose it in the list, or give another name.", True)
                 return
-            self.hand_out(out, dialog.authors_list(), dialog.license.currentText().strip(), dialog.description.text())
+            self.hand_out(out, dialog.form.value)
 
     def _on_failed(self, error: BaseException) -> None:
         expected = isinstance(error, (CellsegError, OSError))

@@ -11,8 +11,8 @@ import numpy as np
 from ...imaging.errors import CellsegError
 from ...instances.linking import Linker, Tracks, tracks_table
 from ...instances.volumes import Volumes
-from ...session import Cells
-from ..viewer.planes import PlaneKey, Stack
+from ...session import Cells, PlaneKey
+from ..viewer.planes import Stack
 
 TRIES = 3
 Planes = Sequence[tuple[PlaneKey, Cells]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import dask.array as da
 import numpy as np
 from napari.layers import Image as ImageLayer
 from napari.layers import Layer
@@ -53,8 +52,11 @@ class PlaneLayout:
         for place, n in zip(sorted(self.places), planes.shape, strict=True):
             shape[place] = n
         order = tuple(slice(None) if i in self.places else None for i in range(self.n_axes))
-        broadcast = da.broadcast_to if isinstance(planes, da.Array) else np.broadcast_to
-        return broadcast(planes[order], tuple(shape))
+        if isinstance(planes, np.ndarray):
+            return np.broadcast_to(planes[order], tuple(shape))
+        import dask.array
+
+        return dask.array.broadcast_to(planes[order], tuple(shape))
 
 
 def _placement(layer: Layer, kept: list[int]) -> dict[str, Any]:

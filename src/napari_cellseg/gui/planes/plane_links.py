@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from napari.layers import Image as ImageLayer
@@ -14,15 +14,15 @@ from superqt.utils import qdebounced
 
 from ...imaging.errors import CellsegError
 from ...imaging.memory import check_room
-from ...session import Cells
+from ...session import Cells, PlaneKey
 from ..shared.workers import Latest
+from ..viewer.bench import Bench
+from ..viewer.following import Following
 from ..viewer.layer_image import METADATA_KEY
-from ..viewer.planes import PlaneKey, Stack
+from ..viewer.planes import Stack
+from ..viewer.planes_in_view import PlanesInView
 from .linked_planes import Linked, link_planes
 from .plane_layers import PlaneLayout
-
-if TYPE_CHECKING:
-    from ..viewer.bench import Workbench
 
 SETTLE_MS = 400
 CONTOUR, OPACITY = 2, 0.9
@@ -39,20 +39,20 @@ class PlaneLinks:
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Bench
     """
 
     changed = Signal(object)
 
-    def __init__(self, bench: Workbench) -> None:
-        self._bench = bench
+    def __init__(self, bench: Bench) -> None:
+        self._bench, self._planes, self._following = bench, bench.part(PlanesInView), bench.part(Following)
         self._linked: dict[Any, Linked] = {}
         self._layers: dict[Any, tuple[Labels, Tracks | None]] = {}
         self._sliders: dict[Any, tuple[object, ...]] = {}
         self._emptied: set[Any] = set()
         self._working = Latest(bench.failed, self._on_ended)
         self._settle = qdebounced(self._follow, timeout=SETTLE_MS)
-        bench.stacks.changed.connect(self._on_stack)
+        self._planes.changed.connect(self._on_stack)
         bench.session.corrected.connect(self._on_corrected)
         bench.viewer.layers.events.removed.connect(self._on_removed)
 
@@ -83,7 +83,7 @@ class PlaneLinks:
             Keep what belongs together where no plane has changed, whatever the threshold is now; else it is found
             anew at the threshold of now, as on the command line.
         """
-        session, planes = self._bench.session, self._bench.stacks.planes(stack)
+        session, planes = self._bench.session, self._planes.planes(stack)
         layer = self._bench.layer_of(stack.layer)
         if layer is None:
             return
@@ -158,7 +158,7 @@ class PlaneLinks:
 
     def _on_stack(self, layer: Any) -> None:
         if layer in self._linked:
-            if not self._bench.stacks.done(layer):
+            if not self._planes.done(layer):
                 self._forget(layer)
             else:
                 self._settle()
@@ -170,13 +170,13 @@ class PlaneLinks:
     def _follow(self) -> None:
         """Link again what has changed since."""
         for layer in list(self._linked):
-            stack = self._bench.stacks.of(layer)
+            stack = self._bench.stack_of(layer)
             if stack is None:
                 self._forget(layer)
                 continue
-            planes = self._bench.stacks.planes(stack)
+            planes = self._planes.planes(stack)
             if len(planes) == stack.n_planes and _sliders(planes) != self._sliders[layer]:
-                if self.busy or self._bench.following.dragging:
+                if self.busy or self._following.dragging:
                     self._settle()
                 else:
                     self.link(stack, keep=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from psygnal import Signal
@@ -13,11 +13,11 @@ from ...imaging.errors import CellsegError
 from ...imaging.memory import free_bytes
 from ...imaging.progress import Progress
 from ...segmentation.recipe import Recipe
+from ...session import PlaneKey
 from ..shared.activity import Activity
-from ..viewer.planes import PlaneKey, Stack
-
-if TYPE_CHECKING:
-    from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
+from ..viewer.planes import Stack
+from ..viewer.planes_in_view import PlanesInView
 
 # What stays of a segmented plane, beside its values: probability, distance, basins, levels, and their tables.
 KEPT_BYTES_PER_PIXEL = 18
@@ -34,40 +34,41 @@ class PlaneRun:
     Signals
     -------
     changed()
-        It began, went on to another plane, or ended; or the person chose to segment all planes, or one.
+        It began, went on to another plane, or ended.
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Bench
     """
 
     changed = Signal()
 
-    def __init__(self, bench: Workbench) -> None:
-        self._bench = bench
+    def __init__(self, bench: Bench) -> None:
+        self._bench, self._planes = bench, bench.part(PlanesInView)
         self._stack: Stack | None = None
         self._recipe: Recipe | None = None
         self._left: set[PlaneKey] = set()
         self._total = 0
         self._failed: dict[PlaneKey, str] = {}
-        self._wants_all = False
         self.activity: Activity | None = None
         bench.session.state_changed.connect(self._on_state)
-
-    @property
-    def wants_all(self) -> bool:
-        """Whether Segment is to find the cells of all planes, or of the one in view."""
-        return self._wants_all
-
-    def want_all(self, all_planes: bool) -> None:
-        """Choose whether Segment is to find the cells of all planes."""
-        self._wants_all = all_planes
-        self.changed.emit()
+        bench.answered.connect(self._on_answered)
+        bench.request_failed.connect(self._on_failed)
+        bench.cancelled.connect(self._on_cancelled)
 
     @property
     def busy(self) -> bool:
         """Whether planes are left to do."""
         return self._stack is not None
+
+    def segment_chosen(self) -> None:
+        """Segment the chosen image, or of a stack all planes where the user chose so."""
+        bench, chosen = self._bench, self._bench.session.chosen
+        stack = bench.stack_of(chosen) if isinstance(chosen, PlaneKey) else None
+        if stack is not None and bench.session.choices.viewer.all_planes:
+            self.start(stack, bench.session.recipe_asked())
+        else:
+            bench.segment(bench.layer_to_segment(), bench.session.recipe_asked())
 
     def start(self, stack: Stack, recipe: Recipe) -> bool:
         """Segment all planes that have no cells of this recipe; all of them again where none is left."""
@@ -92,28 +93,29 @@ class PlaneRun:
         self._advance()
         return True
 
-    def stop(self) -> str:
-        """Do no more planes; returns what is to be said about it, nothing where none were left."""
+    def _on_cancelled(self) -> None:
+        """Do no more planes."""
         stack = self._stack
         if stack is None:
-            return ""
+            return
         self._close()
-        n_done = len(self._bench.stacks.done(stack.layer))
+        n_done = len(self._planes.done(stack.layer))
         self.changed.emit()
-        return f"Cancelled. {n_done:,} of {stack.n_planes:,} planes are done; Segment goes on with the others."
+        self._bench.session.note(
+            f"Cancelled. {n_done:,} of {stack.n_planes:,} planes are done; Segment goes on with the others."
+        )
 
-    def answered(self, key: Any) -> None:
-        """Note that a plane has its cells."""
+    def _on_answered(self, key: Any) -> None:
         self._left.discard(key)
 
-    def failed(self, key: Any, error: BaseException) -> None:
+    def _on_failed(self, key: Any, error: BaseException) -> None:
         """Note that a plane could not be segmented; the others are done all the same."""
         if self.busy and key in self._left:
             self._left.discard(key)
             self._failed[key] = str(error) or type(error).__name__
 
-    def report(self, progress: Progress) -> Progress:
-        """Say how far all planes are, given how far one is; as it is while single planes are segmented."""
+    def _progress_of_all(self, progress: Progress) -> Progress:
+        """Return how far all planes are, given how far one is."""
         if self.activity is None:
             return progress
         n_before = self._total - len(self._left)
@@ -156,15 +158,17 @@ class PlaneRun:
         if not self._left or (len(self._failed) >= GIVE_UP and not n_done):
             self._end(stack)
             return
-        here = bench.stacks.key_of(layer)
+        here = bench.key_of(layer)
         if not stack.has(here):
             self._close()
             return
         key = min(self._left, key=lambda one: (abs(stack.number(one) - stack.number(here)), stack.number(one)))
         try:
-            request = bench.start(key, stack.plane(key), recipe)
+            request = bench.start(
+                key, stack.plane(key), recipe, activity=self.activity, progress_of=self._progress_of_all
+            )
         except CellsegError as error:
-            self.failed(key, error)
+            self._on_failed(key, error)
             QTimer.singleShot(0, self._advance)
             return
         if request is not None:
@@ -172,7 +176,7 @@ class PlaneRun:
 
     def _end(self, stack: Stack) -> None:
         self._close()
-        session, n_done = self._bench.session, len(self._bench.stacks.done(stack.layer))
+        session, n_done = self._bench.session, len(self._planes.done(stack.layer))
         if self._failed:
             key, error = next(iter(self._failed.items()))
             session.fail(

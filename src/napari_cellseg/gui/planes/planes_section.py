@@ -7,13 +7,17 @@ from typing import Any
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 from superqt.utils import qthrottled
 
+from ...session import PlaneKey, layer_id
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.layout import SMALL
 from ..shared.number_slider import HANDLE_MARGIN
 from ..shared.plots import PlaneCounts
-from ..viewer.bench import Workbench
-from ..viewer.planes import PlaneKey, Stack, layer_id
+from ..viewer.bench import Bench
+from ..viewer.planes import Stack
+from ..viewer.planes_in_view import PlanesInView
+from .plane_links import PlaneLinks
+from .plane_run import PlaneRun
 
 INTERVAL_MS = 60
 LINK_TIP = (
@@ -25,16 +29,17 @@ LINK_TIP = (
 class PlanesSection(QWidget):
     """Count of every plane as a plot that leads there, the sum, and the linking of planes."""
 
-    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+    def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._bench = bench
+        self._planes, self._links = bench.part(PlanesInView), bench.part(PlaneLinks)
         self._build()
         self._later = qthrottled(self._show, timeout=INTERVAL_MS)
         self.destroyed.connect(self._later.cancel)
         self._bindings = Bindings(self)
-        for signal in (bench.session.chosen_changed, bench.image_changed, bench.planes.changed):
+        for signal in (bench.session.chosen_changed, bench.image_changed, bench.part(PlaneRun).changed):
             self._bindings.bind(signal, self._on_change)
-        for signal in (bench.stacks.changed, bench.links.changed):
+        for signal in (self._planes.changed, self._links.changed):
             self._bindings.bind(signal, self._on_stack)
         self._bindings.bind(bench.session.corrected, self._on_corrected)
         self._on_change()
@@ -65,17 +70,17 @@ class PlanesSection(QWidget):
     @property
     def _stack(self) -> Stack | None:
         chosen = self._bench.session.chosen
-        return self._bench.stacks.of(chosen) if isinstance(chosen, PlaneKey) else None
+        return self._bench.stack_of(chosen) if isinstance(chosen, PlaneKey) else None
 
     def _on_picked(self, place: float) -> None:
         stack = self._stack
         if stack is not None:
-            self._bench.stacks.go_to(stack.key_at(self.plot.number_at(place)))
+            self._planes.go_to(stack.key_at(self.plot.number_at(place)))
 
     def _on_link(self) -> None:
         stack = self._stack
         if stack is not None:
-            self._bench.links.link(stack)
+            self._links.link(stack)
 
     def _on_change(self, _: Any = None) -> None:
         visible = isinstance(self._bench.session.chosen, PlaneKey)
@@ -94,11 +99,11 @@ class PlanesSection(QWidget):
         stack, chosen = self._stack, self._bench.session.chosen
         if stack is None or not stack.has(chosen):
             return
-        counts = self._bench.stacks.counts(stack)
+        counts = self._planes.counts(stack)
         known = counts[counts >= 0]
         n = len(known)
         of = f"all {n:,}" if n == stack.n_planes else f"{n:,} of {stack.n_planes:,}"
-        linked, busy = self._bench.links.words(stack.layer), self._bench.links.busy
+        linked, busy = self._links.words(stack.layer), self._links.busy
         total = f"{int(known.sum()):,} in {of} planes" if n else "cells in each plane"
         self.plot.set_counts(
             counts, stack.number(chosen), f"{total}, {linked}" if linked else total, stack.words(chosen)

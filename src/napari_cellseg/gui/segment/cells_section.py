@@ -9,14 +9,15 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidge
 from superqt.utils import qdebounced
 
 from ...network.versions import ModelVersion
-from ...session import Cells
+from ...session import Cells, PlaneKey
+from ..check.known import Agreements
 from ..check.words import interval_in_words, worth_in_words
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.number_slider import HANDLE_MARGIN, NumberSlider
 from ..shared.plots import AreaHistogram, CountCurve
-from ..viewer.bench import Workbench
-from ..viewer.planes import PlaneKey
+from ..viewer.bench import Bench
+from ..viewer.following import Following
 
 LARGEST_TYPED = 10_000_000
 COUNT_TIP = "Cells counted with these two sliders; the same number as in the saved table."
@@ -26,9 +27,9 @@ WORTH_MS = 150
 class CellsSection(QWidget):
     """Count, threshold and smallest cell of the chosen image; asleep until it was segmented."""
 
-    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+    def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._bench = bench
+        self._bench, self._agreements = bench, bench.part(Agreements)
         self._room_needed = False
         self._shown: Cells | None = None
         self._worth_later = qdebounced(self._show_worth, timeout=WORTH_MS)
@@ -38,13 +39,15 @@ class CellsSection(QWidget):
         self._bindings = Bindings(self)
         self._bindings.bind(session.chosen_changed, self._on_cells)
         self._bindings.bind(session.cells_changed, self._on_cells)
-        self._bindings.bind(session.sliders_changed, self._on_sliders)
-        self._bindings.bind(bench.agreements.changed, self._show_worth)
+        for signal in (session.sliders_changed, session.corrected):
+            self._bindings.bind(signal, self._on_sliders)
+        self._bindings.bind(self._agreements.changed, self._show_worth)
         self.threshold.valueChanged.connect(session.set_threshold)
         self.min_size.valueChanged.connect(session.set_min_size)
+        following = bench.part(Following)
         for slider in (self.threshold, self.min_size):
-            slider.pressed.connect(bench.following.hold)
-            slider.released.connect(bench.following.release)
+            slider.pressed.connect(following.hold)
+            slider.released.connect(following.release)
         self._on_cells()
 
     def set_model(self, model: ModelVersion | None) -> None:
@@ -187,7 +190,7 @@ class CellsSection(QWidget):
     def _show_worth(self) -> None:
         """Say what the count is worth, where a person counted some images by hand."""
         cells = self._bench.session.cells
-        worth = None if cells is None else self._bench.agreements.worth(cells)
+        worth = None if cells is None else self._agreements.worth(cells)
         self.interval.setText(interval_in_words(worth))
         self.interval.setVisible(bool(self.interval.text()))
         tip = "\n".join(

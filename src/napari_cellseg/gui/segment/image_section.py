@@ -10,17 +10,17 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QMenu, QPushButton, QWidget
 
 from ...imaging.read.finding import SUFFIXES
+from ...session import layer_id
 from ..shared.bindings import Bindings
 from ..shared.layout import label, shrinkable
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
 from ..viewer.opening import Opened, add_opened, read_paths
-from ..viewer.planes import layer_id
 
 
 class ImageSection(QWidget):
     """Chooser of the image layer; it follows napari's layer list, and the session follows it."""
 
-    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+    def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._bench = bench
         self._jobs: list[Any] = []

@@ -16,10 +16,12 @@ from ...imaging.channels import Channel
 from ...imaging.errors import AxesError, CellsegError
 from ...imaging.image import Image
 from ...network.versions import ModelVersion
+from ...session import ImageChoices, PlaneKey, layer_id
 from ..shared.bindings import Bindings
 from ..shared.layout import label
-from ..viewer.bench import Workbench
-from ..viewer.planes import WORDS, PlaneKey
+from ..shared.workers import Latest
+from ..viewer.bench import Bench
+from ..viewer.planes import WORDS
 from .channel_box import ChannelBox, channel_in_words
 from .preview import thumbnail
 from .size_control import SizeControl
@@ -40,27 +42,24 @@ class InputSection(QWidget):
 
     shown = Signal()
 
-    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+    def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._bench = bench
         self._model: ModelVersion | None = None
+        self._previews = Latest(bench.failed)
+        self.destroyed.connect(self._previews.close)
         # Whether both axes and channel are asked for, which takes the room of two rows.
         self.full = False
         self._build()
         self._bindings = Bindings(self)
         self._bindings.bind(bench.session.chosen_changed, self._on_chosen)
+        self._bindings.bind(bench.session.choices.changed, self._on_choices)
         self._bindings.bind(bench.image_changed, self._on_chosen)
         self._on_chosen()
 
     @property
-    def axes(self) -> str | None:
-        """Axes that the person gave for an image that does not name its own."""
-        return self._bench.axes.get(self._bench.session.chosen)
-
-    @property
-    def chosen_channel(self) -> Channel | None:
-        """The chosen channel or mix; None for an image with one, and for all colours."""
-        return self._bench.channels.get(self._bench.session.chosen)
+    def _choices(self) -> ImageChoices:
+        return self._bench.session.choices.of(self._bench.session.chosen)
 
     def image(self) -> Image:
         """Return the chosen image, of one with several planes the one in view.
@@ -124,6 +123,10 @@ class InputSection(QWidget):
         self.preview.setFixedSize(side, side)
         self._show_preview()
 
+    def _on_choices(self, id_: Any) -> None:
+        if id_ is not None and id_ == layer_id(self._bench.session.chosen):
+            self._on_chosen()
+
     def _show_channels(self) -> None:
         key = self._bench.session.chosen
         layer = self._bench.layer_of(key)
@@ -135,13 +138,14 @@ class InputSection(QWidget):
         except CellsegError:
             image = None
         if image is not None:
-            ask_axes = key in self._bench.axes
-            if image.n_channels > 1:
-                self._bench.channels.setdefault(key, 0)
-            elif not image.rgb:
+            ask_axes = self._choices.axes is not None
+            choices, channel = self._bench.session.choices, self._choices.channel
+            if image.n_channels > 1 and channel is None:
+                choices.choose_for(key, channel=0)
+            elif image.n_channels == 1 and not image.rgb and channel is not None:
                 # It was chosen while its axes were thought to be others, or comes from a recipe.
-                self._bench.channels.pop(key, None)
-        self.channel.set_image(image, self._bench.channels.get(key))
+                choices.choose_for(key, channel=None)
+        self.channel.set_image(image, self._choices.channel)
         with QSignalBlocker(self.axes_box):
             self.axes_box.clear()
             self.axes_box.addItem("choose what it is …", None)
@@ -149,7 +153,7 @@ class InputSection(QWidget):
                 first = axes[: axes.index("Y")]
                 named = zip(_shape(layer), first, strict=False)
                 self.axes_box.addItem(" × ".join(f"{n} {AXES[axis]}" for n, axis in named), axes)
-            self.axes_box.setCurrentIndex(max(self.axes_box.findData(self._bench.axes.get(key)), 0))
+            self.axes_box.setCurrentIndex(max(self.axes_box.findData(self._choices.axes), 0))
         for widgets, visible in (
             ((self.channel, self._channel_label), self.channel.count() > 1),
             ((self.axes_box, self._axes_label), ask_axes),
@@ -160,8 +164,7 @@ class InputSection(QWidget):
         self.shown.emit()
 
     def _on_channel(self, channel: Channel | None) -> None:
-        self._bench.channels[self._bench.session.chosen] = channel
-        self._show_preview()
+        self._bench.session.choices.choose_for(self._bench.session.chosen, channel=channel)
 
     def _on_axes(self, index: int) -> None:
         layer, axes = self._bench.layer_of(self._bench.session.chosen), self.axes_box.itemData(index)
@@ -175,7 +178,7 @@ class InputSection(QWidget):
             return
         normalizer = None if self._model is None else self._model.normalizer
         try:
-            image, channel = self.image(), self.chosen_channel
+            image, channel = self.image(), self._choices.channel
             self._show_facts(image)
             stepping = isinstance(self._bench.session.chosen, PlaneKey)
             layer = self._bench.layer_of(self._bench.session.chosen)
@@ -185,7 +188,7 @@ class InputSection(QWidget):
             if isinstance(image.data, np.ndarray) and image.data.size <= DIRECT_VALUES and not stepping:
                 self._show_thumbnail(thumbnail(image, channel, normalizer))
             else:
-                self._bench.previews.ask(lambda: thumbnail(image, channel, normalizer), self._show_thumbnail)
+                self._previews.ask(lambda: thumbnail(image, channel, normalizer), self._show_thumbnail)
         except CellsegError as error:
             self.preview.clear()
             layer = self._bench.layer_of(self._bench.session.chosen)
@@ -201,10 +204,10 @@ class InputSection(QWidget):
         scale = image.pixel_size
         size = f"{scale[1]:.3g} µm per pixel" if scale else "pixel size not known"
         key = self._bench.session.chosen
-        stack = self._bench.stacks.of(key) if isinstance(key, PlaneKey) else None
+        stack = self._bench.stack_of(key) if isinstance(key, PlaneKey) else None
         if stack is not None:
             if image.n_channels > 1:
-                kind = channel_in_words(image, self.chosen_channel)
+                kind = channel_in_words(image, self._choices.channel)
             microns = f", {scale[1]:.3g} µm per pixel" if scale else ""
             self.facts.setText(f"{stack.in_words()}, {width:,} × {height:,} px\n{kind}{microns}")
             self.facts.setToolTip(

@@ -10,10 +10,9 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QLabel, QWidget
 
 from ...imaging.errors import CellsegError
 from ...network.versions import ModelVersion, list_models, load_model, smallest_in_words
-from ..shared import preferences
-from ..shared.layout import label, shrinkable
-from ..viewer.bench import Workbench
-from ..viewer.recipes import RECIPE_FILTER
+from ..shared.bindings import Bindings
+from ..shared.layout import RECIPE_FILTER, label, shrinkable
+from ..viewer.bench import Bench
 
 DEVICE_NAMES = {"auto": "auto", "cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple)"}
 FROM_FOLDER, FROM_RECIPE = "From a folder …", "From a recipe …"
@@ -32,11 +31,10 @@ class ModelSection(QWidget):
     model_changed = Signal(object)
     recipe_asked = Signal(str)
 
-    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+    def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._bench = bench
-        # What was chosen last: choosing no file and no folder leaves it.
-        self._present = preferences.default_model()
+        self._shown = ""
         self.model = QComboBox(objectName="model")
         self.device = QComboBox(objectName="device")
         for box in (self.model, self.device):
@@ -47,9 +45,8 @@ class ModelSection(QWidget):
         )
         for name in _devices():
             self.device.addItem(DEVICE_NAMES[name], name)
-        self.device.currentIndexChanged.connect(self._on_device)
-        self.choose_device(preferences.device())
         self.model.activated.connect(self._on_activated)
+        self.device.currentIndexChanged.connect(self._on_device)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(5)
@@ -57,12 +54,15 @@ class ModelSection(QWidget):
         grid.setColumnStretch(3, 1)
         for column, widget in enumerate((label("Model"), self.model, QLabel("Device"), self.device)):
             grid.addWidget(widget, 0, column)
-        self.refresh(preferences.default_model())
+        self._bindings = Bindings(self)
+        self._bindings.bind(bench.session.choices.changed, self._on_choices)
+        self._bindings.bind(bench.session.models_changed, self.refresh)
+        self.refresh()
 
     @property
     def model_name(self) -> str:
         """Name or folder of the chosen model; what is asked for is checked when Segment is pressed."""
-        return str(self.model.currentData() or preferences.default_model())
+        return self._bench.session.choices.viewer.model
 
     def version(self) -> ModelVersion | None:
         """Return the chosen model; None when it is missing or damaged."""
@@ -71,10 +71,9 @@ class ModelSection(QWidget):
         except CellsegError:
             return None
 
-    def refresh(self, wanted: str | None = None) -> None:
-        """List the models again, and choose the wanted one, or the present one, if it is there."""
-        wanted = wanted or self.model_name
-        models = list_models()
+    def refresh(self) -> None:
+        """List the models again, and show which one is chosen."""
+        wanted, models = self.model_name, list_models()
         with QSignalBlocker(self.model):
             self.model.clear()
             for model in models:
@@ -87,7 +86,31 @@ class ModelSection(QWidget):
             self.model.addItem(FROM_FOLDER, FROM_FOLDER)
             self.model.addItem(FROM_RECIPE, FROM_RECIPE)
             self.model.setCurrentIndex(max(self.model.findData(wanted), 0))
+        if models and self.model.currentData() != wanted:
+            # It is there no more. What is shown must be what is used.
+            self._bench.session.choose_model(str(self.model.currentData()))
+            return
+        self._shown = wanted
+        self._show_device()
         self._announce()
+
+    def _on_choices(self, id_: object) -> None:
+        if id_ is None and self._shown != self.model_name:
+            self.refresh()
+        elif id_ is None:
+            self._show_device()
+
+    def _show_device(self) -> None:
+        place = self.device.findData(self._bench.session.choices.viewer.device)
+        if place < 0:
+            # A recipe may name a device that no computer of this kind has.
+            self._bench.session.choices.choose(device=str(self.device.itemData(0)))
+            return
+        with QSignalBlocker(self.device):
+            self.device.setCurrentIndex(place)
+
+    def _on_device(self, index: int) -> None:
+        self._bench.session.choices.choose(device=str(self.device.itemData(index)))
 
     def _on_activated(self, index: int) -> None:
         if self.model.itemData(index) == FROM_FOLDER:
@@ -95,31 +118,23 @@ class ModelSection(QWidget):
             self.choose_folder(folder)
         elif self.model.itemData(index) == FROM_RECIPE:
             path, _ = QFileDialog.getOpenFileName(self, "Choose a recipe", "", RECIPE_FILTER)
-            self.refresh(self._present)
+            self.refresh()
             if path:
                 self.recipe_asked.emit(path)
         else:
-            self._announce()
-
-    def choose_device(self, name: str) -> None:
-        """Choose where the network runs, if this computer may have it."""
-        self.device.setCurrentIndex(max(self.device.findData(name), 0))
-
-    def _on_device(self, _: int) -> None:
-        self._bench.session.device = str(self.device.currentData())
+            self._bench.session.choose_model(str(self.model.itemData(index) or self.model_name))
 
     def choose_folder(self, folder: str) -> None:
         """Use the model in a folder; an empty text leaves the present one."""
-        present = self._present
+        self.refresh()
         try:
-            self.refresh(str(load_model(folder).path) if folder else present)
+            if folder:
+                self._bench.session.choose_model(str(load_model(folder).path))
         except CellsegError as error:
-            self.refresh(present)
             self._bench.session.fail(None, error)
 
     def _announce(self) -> None:
         model = self.version()
-        self._present = self.model_name
         about = "The network that finds the cells."
         about += " This one came with the plugin." if model is not None and model.bundled else ""
         if model is not None:

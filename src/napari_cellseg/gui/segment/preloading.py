@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QObject, QTimer
 
 from ...segmentation.answer import prepare_to_answer
-from ...segmentation.recipe import Recipe
 from ...session import Session
 from ..shared.bindings import Bindings
 from ..shared.workers import Latest
@@ -25,15 +23,13 @@ class Preloading(QObject):
     Parameters
     ----------
     session : Session
-    recipe : callable
-        Returns what would be asked for if Segment were pressed now.
     parent : QObject
         With this it ends.
     """
 
-    def __init__(self, session: Session, recipe: Callable[[], Recipe], parent: QObject) -> None:
+    def __init__(self, session: Session, parent: QObject) -> None:
         super().__init__(parent)
-        self._session, self._recipe = session, recipe
+        self._session = session
         self._loading = Latest(lambda error: None)
         self._asked: tuple[str, str] | None = None
         self._clock = QTimer(self)
@@ -42,6 +38,7 @@ class Preloading(QObject):
         self._clock.timeout.connect(self._load)
         self._bindings = Bindings(self)
         self._bindings.bind(session.chosen_changed, self.wait)
+        self._bindings.bind(session.choices.changed, self.wait)
 
     @property
     def busy(self) -> bool:
@@ -61,8 +58,8 @@ class Preloading(QObject):
     def _load(self) -> None:
         if self._session.chosen is None or self._session.running is not None:
             return
-        recipe = self._recipe()
-        asked = (recipe.model, self._session.device)
+        choices = self._session.choices.viewer
+        asked = (choices.model, choices.device)
         if asked != self._asked:
             self._asked = asked
             self._loading.ask(lambda: prepare_to_answer(*asked), lambda _: None)

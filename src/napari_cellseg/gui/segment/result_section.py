@@ -19,26 +19,30 @@ from ...imaging.errors import CellsegError
 from ...results.save_cells import command_line, save_cells
 from ...results.save_stack import save_stack
 from ...segmentation.options import RunOptions
+from ..correct.drafting import Drafting
 from ..shared.bindings import Bindings
-from ..shared.layout import shrinkable
+from ..shared.layout import RECIPE_FILTER, shrinkable
 from ..shared.table import open_table
-from ..viewer.bench import Workbench
-from ..viewer.cell_colors import AREA, DOUBT, ID
+from ..viewer.bench import Bench
+from ..viewer.cell_colors import AREA, DOUBT, ID, Coloring
 from ..viewer.count_points import MAX_NUMBERS
+from ..viewer.dock import open_dock
 from ..viewer.layer_image import layer_path, layer_stem
-from ..viewer.recipes import RECIPE_FILTER, present_recipe
+from ..viewer.planes_in_view import PlanesInView
 
 
 class ResultSection(QWidget):
     """Toggles and buttons below the sliders; asleep until there is a result."""
 
-    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+    def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._bench = bench
+        self._planes, self._coloring = bench.part(PlanesInView), bench.part(Coloring)
         self._saving: object = None
         self._build()
         self._bindings = Bindings(self)
-        for signal in (bench.session.chosen_changed, bench.session.cells_changed, bench.session.sliders_changed):
+        session = bench.session
+        for signal in (session.chosen_changed, session.cells_changed, session.sliders_changed, session.corrected):
             self._bindings.bind(signal, self._on_cells)
         self._on_cells()
 
@@ -48,9 +52,9 @@ class ResultSection(QWidget):
         if cells is None or layer is None:
             return
         stem, key = layer_stem(layer), self._bench.session.chosen
-        stack = self._bench.stacks.of(key)
+        stack = self._bench.stack_of(key)
         page = stack.page(key).name if stack is not None and stack.has(key) else ""
-        planes = [] if stack is None else self._bench.stacks.planes(stack)
+        planes = [] if stack is None else self._planes.planes(stack)
         self.save.setEnabled(False)
         self.save.setText("Saving …")
 
@@ -75,12 +79,12 @@ class ResultSection(QWidget):
 
     def _build(self) -> None:
         self.show_numbers = QCheckBox("numbers", objectName="show_numbers")
-        self.show_numbers.setChecked(self._bench.numbers)
+        self.show_numbers.setChecked(self._bench.layers.numbers)
         self.show_numbers.setToolTip(
             "A numbered point in every cell. Where more than 400 cells are in view the numbers wait until you zoom in."
         )
         self.outlines = QCheckBox("outlines", objectName="outlines")
-        self.outlines.setChecked(self._bench.outlines)
+        self.outlines.setChecked(self._bench.layers.outlines)
         self.outlines.setToolTip("Draw cells as outlines, to see the image inside them.")
         self.color_by = QComboBox(objectName="color_by")
         self.color_by.addItem("colours", ID)
@@ -90,8 +94,8 @@ class ResultSection(QWidget):
             "Colour cells by their area, or by how doubtful they are: bright is large or doubtful."
         )
         shrinkable(self.color_by)
-        self.color_by.setCurrentIndex(self.color_by.findData(self._bench.coloring.by))
-        self.color_by.activated.connect(lambda index: self._bench.coloring.color_by(self.color_by.itemData(index)))
+        self.color_by.setCurrentIndex(self.color_by.findData(self._coloring.by))
+        self.color_by.activated.connect(lambda index: self._coloring.color_by(self.color_by.itemData(index)))
         self.save = QPushButton("Save results …", objectName="save")
         self.save.setToolTip("Save label image (TIFF), table of cells and count (CSV) and recipe (JSON) into a folder.")
         self.table = QPushButton("Table", objectName="table")
@@ -109,8 +113,8 @@ class ResultSection(QWidget):
         self.run_folder.setToolTip("Segment all images of a folder just like this one, in the Batch widget.")
         self.save_recipe.clicked.connect(self._on_save_recipe)
         self.run_folder.clicked.connect(self._on_run_folder)
-        self.show_numbers.toggled.connect(self._bench.set_numbers)
-        self.outlines.toggled.connect(self._bench.set_outlines)
+        self.show_numbers.toggled.connect(self._bench.layers.set_numbers)
+        self.outlines.toggled.connect(self._bench.layers.set_outlines)
         self.save.clicked.connect(self._on_save)
         self.table.clicked.connect(self._on_table)
         self.copy_command.clicked.connect(self._on_copy)
@@ -149,8 +153,8 @@ class ResultSection(QWidget):
     def save_recipe_to(self, path: str | Path) -> None:
         """Save how the chosen image was segmented into a file."""
         try:
-            recipe = present_recipe(self._bench)
-            recipe.write(path, RunOptions(self._bench.session.device))
+            device = self._bench.session.choices.viewer.device
+            self._bench.session.recipe_shown().write(path, RunOptions(device))
         except CellsegError as error:
             self._bench.session.fail(None, error)
             return
@@ -162,10 +166,8 @@ class ResultSection(QWidget):
             self.save_recipe_to(path if Path(path).suffix else f"{path}.json")
 
     def _on_run_folder(self) -> None:
-        # The Batch widget asks the Segment widget for its recipe, which holds this section.
-        from ..menus.commands import segment_folder
-
-        segment_folder(self._bench.viewer)
+        viewer = self._bench.viewer
+        open_dock(viewer, "batch").offer(viewer.layers.selection.active)
 
     def _on_table(self) -> None:
         layers = self._bench.layers.get(self._bench.session.chosen)
@@ -181,7 +183,7 @@ class ResultSection(QWidget):
             return
         command = command_line(cells)
         QApplication.clipboard().setText(command)
-        if self._bench.drafting.is_draft(cells) or cells.n_changed or cells.n_erased:
+        if self._bench.part(Drafting).is_draft(cells) or cells.n_changed or cells.n_erased:
             self._bench.session.note("Copied. It gives the cells without your corrections and drafts; save has those.")
         elif cells.segmented.image.source is None:
             self._bench.session.note("Copied. This image has no file yet: save it, and put its name for IMAGE.tif.")

@@ -8,14 +8,15 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 from ...imaging.progress import Progress
-from ...session import State
+from ...session import PlaneKey, State
+from ..planes.plane_run import PlaneRun
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors, accent_button
 from ..shared.layout import NARROWEST, shrinkable
 from ..shared.pace import Pace, in_words
 from ..shared.progress_bar import ProgressBar
-from ..viewer.bench import Workbench
-from ..viewer.planes import PlaneKey
+from ..viewer.bench import Bench
+from ..viewer.regions import Regions
 from .where_menu import WORDS, WhereMenu
 
 SEEN = "How much of the image the network has seen."
@@ -32,9 +33,9 @@ class RunSection(QWidget):
 
     asked = Signal()
 
-    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+    def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._bench = bench
+        self._bench, self._planes, self._regions = bench, bench.part(PlaneRun), bench.part(Regions)
         self._pace = Pace()
         self._colors: Colors | None = None
         self._several = False
@@ -50,7 +51,7 @@ class RunSection(QWidget):
             "that are done meanwhile, and Cancel keeps them. Planes that are done in the same way are left out."
         )
         self.scope.addItems(["This plane", "All planes"])
-        self.scope.activated.connect(lambda index: bench.planes.want_all(index == 1))
+        self.scope.activated.connect(lambda index: bench.session.choices.choose(all_planes=index == 1))
         self.cancel = QPushButton("Cancel", objectName="cancel")
         self.cancel.setToolTip("Stop. What was there before stays as it was.")
         self.cancel.setMinimumHeight(30)
@@ -82,7 +83,10 @@ class RunSection(QWidget):
         self._bindings = Bindings(self)
         self._bindings.bind(bench.session.state_changed, self._on_state)
         self._bindings.bind(bench.session.progress_changed, self._on_progress)
-        for signal in (bench.session.chosen_changed, bench.image_changed, bench.planes.changed, bench.regions.changed):
+        session = bench.session
+        for signal in (session.chosen_changed, session.choices.changed, bench.image_changed):
+            self._bindings.bind(signal, self._on_planes)
+        for signal in (self._planes.changed, self._regions.changed):
             self._bindings.bind(signal, self._on_planes)
         self._on_planes()
         self._on_state(bench.session.state)
@@ -96,18 +100,18 @@ class RunSection(QWidget):
 
     def _on_planes(self, _: Any = None) -> None:
         """Ask for this plane or all of them where there are several; say what Segment does."""
-        chosen = self._bench.session.chosen
-        self.segment.setText(WORDS[self._bench.regions.where(chosen)])
-        stack = self._bench.stacks.of(chosen) if isinstance(chosen, PlaneKey) else None
+        chosen, choices = self._bench.session.chosen, self._bench.session.choices
+        self.segment.setText(WORDS[choices.of(chosen).where])
+        stack = self._bench.stack_of(chosen) if isinstance(chosen, PlaneKey) else None
         self._several = stack is not None
         with QSignalBlocker(self.scope):
             self.scope.setItemText(1, "All planes" if stack is None else f"All {stack.n_planes:,} planes")
-            self.scope.setCurrentIndex(int(self._bench.planes.wants_all))
+            self.scope.setCurrentIndex(int(choices.viewer.all_planes))
         self._on_state(self._bench.session.state)
 
     def _on_state(self, state: State) -> None:
         # Between two planes nothing runs for a moment, nor while a part of an image is read.
-        running = state.kind == "running" or self._bench.planes.busy or self._bench.regions.busy
+        running = state.kind == "running" or self._planes.busy or self._regions.busy
         self.scope.setVisible(self._several and not running)
         self.progress.setVisible(running or not self._several)
         if running and self.segment.isEnabled():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,10 +11,12 @@ from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 from ...imaging.errors import CellsegError
 from ...segmentation.options import RunOptions
 from ...segmentation.recipe import Recipe
+from ..planes.plane_run import PlaneRun
 from ..planes.planes_section import PlanesSection
 from ..viewer.dock import Dock
-from ..viewer.planes import PlaneKey
+from ..viewer.recovery import Recovery
 from ..viewer.recovery_banner import RecoveryBanner
+from ..viewer.regions import Regions
 from .cells_section import CellsSection
 from .image_section import ImageSection
 from .input_section import InputSection
@@ -23,7 +24,7 @@ from .model_section import ModelSection
 from .preloading import Preloading
 from .result_section import ResultSection
 from .run_section import RunSection
-from .whole_run import whole_run_of
+from .whole_run import WholeRun
 from .whole_section import WholeSection
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class SegmentWidget(Dock):
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, "segment", parent)
-        self._loaded: Recipe | None = None
+        self._planes, self._regions = self.bench.part(PlaneRun), self.bench.part(Regions)
         self.image_section = ImageSection(self.bench)
         self.input_section = InputSection(self.bench)
         self.model_section = ModelSection(self.bench)
@@ -50,41 +51,20 @@ class SegmentWidget(Dock):
         self.planes_section = PlanesSection(self.bench)
         self.result_section = ResultSection(self.bench)
         self.banner = RecoveryBanner(self.bench)
-        self.whole_run = whole_run_of(self.bench)
+        self.whole_run = self.bench.part(WholeRun)
         self.whole_section = WholeSection(self.whole_run)
         self._lay_out()
         self.setAcceptDrops(True)
         self.model_section.model_changed.connect(self.input_section.set_model)
         self.model_section.model_changed.connect(self.cells_section.set_model)
         self.model_section.refresh()
-        self.preloading = Preloading(self.session, self.recipe, self)
-        self.model_section.model_changed.connect(self.preloading.wait)
+        self.preloading = Preloading(self.session, self)
         self.model_section.recipe_asked.connect(self.use_recipe)
         self.run_section.asked.connect(self.segment)
-        self.run_section.where.behind_asked.connect(lambda: self.whole_run.start(self.recipe()))
+        self.run_section.where.behind_asked.connect(self.whole_run.start)
         for part in (self.banner, self.whole_section, self.input_section):
             part.shown.connect(self._make_room)
         self._make_room()
-
-    def recipe(self) -> Recipe:
-        """Return what the choosers say; the sliders start where a loaded recipe says, or the model."""
-        chosen = Recipe(
-            model=self.model_section.model_name,
-            channel=self.input_section.chosen_channel,
-            axes=self.input_section.axes,
-            diameter=self.bench.diameters.get(self.session.chosen),
-            accurate=self.bench.accurate,
-            pages="stack" if isinstance(self.session.chosen, PlaneKey) else "one",
-        )
-        loaded = self._loaded
-        if loaded is None or loaded.model != chosen.model:
-            return chosen
-        chosen = replace(chosen, model_sha256=loaded.model_sha256, normalizer=loaded.normalizer)
-        cells = self.session.cells
-        if cells is not None and cells.segmented.recipe.model == chosen.model:
-            # The person may have dragged them since.
-            return chosen
-        return chosen.with_sliders_of(loaded)
 
     def use_recipe(self, path: str | Path) -> None:
         """Use the recipe in a file from now on: its model, device, channel and axes, and its sliders at first."""
@@ -94,46 +74,25 @@ class SegmentWidget(Dock):
         except CellsegError as error:
             self.session.fail(None, error)
             return
-        self._loaded = recipe
-        self.model_section.refresh(recipe.model)
-        self.model_section.choose_device(options.device)
-        key, cells = self.session.chosen, self.session.cells
-        if key is not None and recipe.axes is not None:
-            self.bench.axes[key] = recipe.axes
-        if key is not None and recipe.channel is not None:
-            self.bench.channels[key] = recipe.channel
-        self.bench.accurate = recipe.accurate
+        self.session.use_recipe(recipe, options.device)
+        key = self.session.chosen
         if key is not None:
-            self.bench.diameters[key] = recipe.diameter
             self.bench.image_changed.emit(key)
-        if cells is not None and cells.segmented.recipe.model == recipe.model:
-            sliders = replace(cells.segmented, recipe=recipe)
-            self.session.set_threshold(sliders.threshold)
-            self.session.set_min_size(sliders.min_size)
         note = f"{Path(path).name} is used from now on. Press Segment to find the cells with it."
-        if key is not None and recipe.channel is not None and key not in self.bench.channels:
+        if key is not None and recipe.channel is not None and self.session.choices.of(key).channel is None:
             note += f" This image has one channel: the recipe's, {recipe.channel}, is left out."
         self.session.note(note)
 
     def segment(self) -> None:
         """Start to segment the chosen image, a part of it, or all planes; a second press while it runs does nothing."""
-        if self.bench.regions.where(self.session.chosen) == "whole":
-            self._segment_chosen()
-        else:
-            self.bench.regions.cut(self._segment_chosen)
-
-    def _segment_chosen(self) -> None:
-        chosen = self.session.chosen
-        stack = self.bench.stacks.of(chosen) if isinstance(chosen, PlaneKey) else None
-        if stack is not None and self.bench.planes.wants_all:
-            self.bench.planes.start(stack, self.recipe())
-            return
-        self.bench.segment(self.bench.layer_to_segment(), self.recipe())
+        if self.session.choices.of(self.session.chosen).where == "whole":
+            self._planes.segment_chosen()
+        elif not self._planes.busy:
+            self._regions.cut(self._planes.segment_chosen)
 
     def window_seen(self, window: QWidget) -> None:
         """Stop what runs in the background, too, when the window closes."""
         super().window_seen(window)
-        window.destroyed.connect(self.whole_run.close)
         window.destroyed.connect(self.preloading.close)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
@@ -152,7 +111,7 @@ class SegmentWidget(Dock):
         self.model_section.refresh()
 
     def _make_room(self, *_: object) -> None:
-        offered = self.bench.recovery.of(self.session.chosen) is not None
+        offered = self.bench.part(Recovery).of(self.session.chosen) is not None
         self.input_section.set_brief(offered or self.whole_run.told)
         self.cells_section.make_room(self.whole_run.told or self.input_section.full)
 

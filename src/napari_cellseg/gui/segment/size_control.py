@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QHBoxLayout, QLabel, QSize
 
 from ...network.versions import ModelVersion
 from ..shared.bindings import Bindings
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
 
 LARGEST = 2000.0
 
@@ -17,7 +17,7 @@ LARGEST = 2000.0
 class SizeControl(QWidget):
     """Typical diameter of the cells of the chosen image: estimated, or a number; and the accurate way."""
 
-    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+    def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._bench = bench
         self._model: ModelVersion | None = None
@@ -43,7 +43,8 @@ class SizeControl(QWidget):
         self.diameter.valueChanged.connect(self._on_diameter)
         self.accurate.toggled.connect(self._on_accurate)
         self._bindings = Bindings(self)
-        for signal in (bench.session.chosen_changed, bench.session.cells_changed, bench.image_changed):
+        session = bench.session
+        for signal in (session.chosen_changed, session.cells_changed, session.choices.changed, bench.image_changed):
             self._bindings.bind(signal, self.refresh)
         self.refresh()
 
@@ -55,7 +56,7 @@ class SizeControl(QWidget):
     def refresh(self, _: Any = None) -> None:
         """Show what was chosen for the chosen image, and what was estimated."""
         session = self._bench.session
-        chosen = self._bench.diameters.get(session.chosen)
+        chosen = session.choices.of(session.chosen).diameter
         cells = session.cells
         found = cells.segmented.prediction.diameter if cells is not None else None
         used = self._model is not None and self._model.diameter is not None
@@ -63,7 +64,7 @@ class SizeControl(QWidget):
         with QSignalBlocker(self.diameter), QSignalBlocker(self.accurate):
             self.diameter.setSpecialValueText("as it is" if chosen == 0 or not used else "auto")
             self.diameter.setValue(chosen or 0)
-            self.accurate.setChecked(self._bench.accurate)
+            self.accurate.setChecked(session.choices.viewer.accurate)
         self.diameter.setEnabled(used)
         self.diameter.setToolTip(
             "Diameter of a typical cell. The image is magnified for the network so that its cells have the size\n"
@@ -73,12 +74,9 @@ class SizeControl(QWidget):
         )
 
     def _on_diameter(self, value: float) -> None:
-        key = self._bench.session.chosen
-        if value:
-            self._bench.diameters[key] = value
-        else:
-            self._bench.diameters.pop(key, None)
-        self.refresh()
+        session = self._bench.session
+        if session.chosen is not None:
+            session.choices.choose_for(session.chosen, diameter=value or None)
 
     def _on_accurate(self, accurate: bool) -> None:
-        self._bench.accurate = accurate
+        self._bench.session.choices.choose(accurate=accurate)

@@ -6,9 +6,10 @@ from qtpy.QtCore import Signal
 from qtpy.QtGui import QAction, QActionGroup
 from qtpy.QtWidgets import QMenu, QPushButton, QWidget
 
+from ...session import Where
 from ..shared.colors import Colors, accent_button
-from ..viewer.bench import Workbench
-from ..viewer.regions import Where
+from ..viewer.bench import Bench
+from ..viewer.regions import Regions
 
 WORDS: dict[Where, str] = {"whole": "Segment", "visible": "Segment view", "drawn": "Segment box"}
 ENTRIES: dict[Where, str] = {"whole": "Whole image", "visible": "What is visible", "drawn": "The drawn rectangle"}
@@ -38,9 +39,9 @@ class WhereMenu(QPushButton):
 
     behind_asked = Signal()
 
-    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+    def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__("▾", parent, objectName="where")
-        self._bench = bench
+        self._bench, self._regions = bench, bench.part(Regions)
         self.setToolTip("Where to look for cells: the whole image, what is visible of it, or a drawn rectangle.")
         self.setFixedWidth(22)
         self.setMinimumHeight(30)
@@ -49,7 +50,7 @@ class WhereMenu(QPushButton):
         group = QActionGroup(menu)
         self.entries: dict[Where, QAction] = {}
         for where, words in ENTRIES.items():
-            action = menu.addAction(words, lambda where=where: bench.regions.choose(bench.session.chosen, where))
+            action = menu.addAction(words, lambda where=where: self._choose(where))
             action.setToolTip(TIPS[where])
             action.setCheckable(True)
             group.addAction(action)
@@ -65,7 +66,12 @@ class WhereMenu(QPushButton):
         narrow = "QPushButton { padding: 4px 0px; } QPushButton::menu-indicator { image: none; width: 0; }"
         self.setStyleSheet(accent_button(colors) + narrow)
 
+    def _choose(self, where: Where) -> None:
+        session = self._bench.session
+        if session.chosen is not None:
+            session.choices.choose_for(session.chosen, where=where)
+
     def _on_show(self) -> None:
         chosen = self._bench.session.chosen
-        self.entries["whole"].setText(PART if self._bench.regions.is_part(chosen) else ENTRIES["whole"])
-        self.entries[self._bench.regions.where(chosen)].setChecked(True)
+        self.entries["whole"].setText(PART if self._regions.is_part(chosen) else ENTRIES["whole"])
+        self.entries[self._bench.session.choices.of(chosen).where].setChecked(True)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from typing import Any
 
-import dask.array as da
 import numpy as np
 from napari.layers import Image as ImageLayer
 from psygnal import Signal
@@ -23,11 +21,9 @@ from ...segmentation.recipe import Recipe
 from ..jobs.batch_job import BatchJob, BatchOutcome, BatchRequest
 from ..planes.plane_layers import PlaneLayout
 from ..shared.workers import Latest
+from ..viewer.bench import Bench
 from ..viewer.layer_image import METADATA_KEY, layer_path, placement
-from ..viewer.recipes import present_recipe
-
-if TYPE_CHECKING:
-    from ..viewer.bench import Workbench
+from ..viewer.regions import Regions
 
 OUTPUTS = ("labels", "cells")
 NOT_AVERAGED = "Block by block nothing is averaged over flips, so that cells can differ from those of the accurate way."
@@ -58,12 +54,12 @@ class WholeRun:
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Bench
     """
 
     changed = Signal()
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self.job = BatchJob()
         self.sentence, self.failed = "", False
@@ -92,17 +88,17 @@ class WholeRun:
         doing = {"starting": "loading the network", "stopping": "stopping"}.get(self.job.kind, f"{part:.0%}")
         return f"All of {self._asked.name}: {doing if self.job.running else 'reading'} …"
 
-    def start(self, asked: Recipe) -> None:
+    def start(self) -> None:
         """Begin with the image that is chosen, or that the chosen part is of; what is not possible is said."""
         if self.busy:
             return
         bench = self._bench
-        key, recipe = bench.session.chosen, present_recipe(bench, asked)
+        key, recipe = bench.session.chosen, bench.session.recipe_shown()
         cells = bench.session.cells
         if cells is not None and recipe.diameter is None:
             # Magnified as the cells that the person saw.
             recipe = replace(recipe, diameter=cells.segmented.prediction.diameter)
-        layer = bench.regions.image_of(key)
+        layer = bench.part(Regions).image_of(key)
         try:
             path = _file_of(layer)
         except CellsegError as error:
@@ -110,16 +106,16 @@ class WholeRun:
             return
         assert layer is not None
         shape = tuple((layer.data[0] if layer.multiscale else layer.data).shape)
-        stack = bench.stacks.of(layer.unique_id)
+        stack = bench.stack_of(layer.unique_id)
         self._asked = _Asked(layer.unique_id, layer.name, recipe.accurate, () if stack is None else stack.shape)
         recipe = replace(
             recipe,
-            axes=bench.axes.get(layer.unique_id),
+            axes=bench.session.choices.of(layer.unique_id).axes,
             pages="one" if stack is None else "each",
             accurate=False,
             link="none",
         )
-        options = RunOptions(bench.session.device, OUTPUTS, blocks=True)
+        options = RunOptions(bench.session.choices.viewer.device, OUTPUTS, blocks=True)
         out = results_folder(path)
         self._preparing.ask(lambda: _request(path, shape, recipe, options, out), self._launch)
         self.changed.emit()
@@ -181,7 +177,7 @@ class WholeRun:
             return
         where = placement(layer)
         if asked.shape:
-            stack = self._bench.stacks.of(asked.layer_id)
+            stack = self._bench.stack_of(asked.layer_id)
             if stack is None or stack.shape != asked.shape:
                 return
             layout = PlaneLayout(stack, layer)
@@ -249,6 +245,8 @@ def _file_of(layer: ImageLayer | None) -> Path:
 
 def _pyramid(paths: Mapping[tuple[int, ...], Path], shape: tuple[int, ...]) -> list[Any]:
     """Open the labels of all planes as one pyramid (planes along each axis, Y, X); planes that failed are empty."""
+    import dask.array as da
+
     planes = {position: read_pyramid(path) for position, path in paths.items()}
     some = next(iter(planes.values()))
     if not shape:
@@ -273,13 +271,3 @@ def _request(path: Path, shape: tuple[int, ...], recipe: Recipe, options: RunOpt
         # All planes have one smallest size, as in the window.
         recipe = replace(replace(recipe, pages="stack").resolved(), pages="each")
     return BatchRequest(((str(path), path.name),), out, recipe.resolved(), options, resume=True)
-
-
-_runs: WeakKeyDictionary[Workbench, WholeRun] = WeakKeyDictionary()
-
-
-def whole_run_of(bench: Workbench) -> WholeRun:
-    """Return the one run of a viewer."""
-    if bench not in _runs:
-        _runs[bench] = WholeRun(bench)
-    return _runs[bench]

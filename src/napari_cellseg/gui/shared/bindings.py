@@ -6,6 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QObject
+from superqt.utils import qdebounced
+
+REST_MS = 120
 
 
 class Bindings:
@@ -21,6 +24,7 @@ class Bindings:
 
     def __init__(self, owner: QObject) -> None:
         self._connections: list[tuple[Any, Callable[..., object]]] = []
+        self._delayed: list[Any] = []
         owner.destroyed.connect(self.end)
 
     def bind(self, signal: Any, slot: Callable[..., object]) -> None:
@@ -29,8 +33,19 @@ class Bindings:
             signal.connect(slot)
             self._connections.append((signal, slot))
 
+    def bind_at_rest(self, signal: Any, slot: Callable[[], object]) -> None:
+        """Connect a slot that is called without arguments once the signal has come to rest (debounced).
+
+        What only shows the state of something that changes at every step of a drag would slow the drag down.
+        """
+        later = qdebounced(slot, timeout=REST_MS)
+        self._delayed.append(later)
+        self.bind(signal, lambda *_: later())
+
     def end(self) -> None:
         """Disconnect everything."""
+        while self._delayed:
+            self._delayed.pop().cancel()
         while self._connections:
             signal, slot = self._connections.pop()
             signal.disconnect(slot)

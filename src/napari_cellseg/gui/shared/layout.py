@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QComboBox, QFrame, QLabel, QPushButton, QScrollArea, 
 WIDTH = 340
 LABEL_WIDTH = 50
 NARROWEST = 70
+RECIPE_FILTER = "Recipe (*.json);;All files (*)"
 SMALL = "QPushButton { padding: 4px 3px; }"
 
 

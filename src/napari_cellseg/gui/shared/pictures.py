@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from qtpy.QtGui import QColor, QImage, QPixmap
-from scipy import ndimage
 
 from ...evaluation.changes import ChangePicture
 from ...imaging.normalize import normalize
@@ -34,7 +34,7 @@ def paint_change(picture: ChangePicture, side: int = SIDE) -> np.ndarray:
 
     canvas = enlarged(_grey(picture.image)).astype(np.uint8)
     old, new = _outline(enlarged(picture.old)), _outline(enlarged(picture.new))
-    near_old, near_new = (ndimage.binary_dilation(outline) for outline in (old, new))
+    near_old, near_new = (scipy.ndimage.binary_dilation(outline) for outline in (old, new))
     canvas[old] = OLD
     canvas[new] = NEW
     canvas[(old & near_new) | (new & near_old)] = BOTH

@@ -13,7 +13,8 @@ from ...imaging.errors import CellsegError, DatasetError
 from ...session import Cells
 from ...training.data.training_set import DuplicateError, Entry, TrainingSet
 from ..shared.workers import Latest
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
+from ..viewer.correcting import Correcting
 from .job import job_of
 
 TRIES = 5
@@ -21,7 +22,7 @@ Ask = Callable[[str, str, str, Callable[[], object]], object]
 
 
 def add_current(
-    bench: Workbench,
+    bench: Bench,
     folder: str | Path | None = None,
     *,
     ask: Ask | None = None,
@@ -32,14 +33,14 @@ def add_current(
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Bench
     folder : path, optional
         The training set; by default the one that the Train widget shows. It is made where there is none.
     ask : callable, optional
         Called with a question, the words for yes and no, and what to do on yes, when the same image is there
         already; by default a dialog asks.
     tell : callable, optional
-        Called with a sentence and whether it is bad news; by default `bench.correcting.said` tells.
+        Called with a sentence and whether it is bad news; by default `Correcting.said` of the viewer tells.
     replace : bool
         Replace the entry of the same image without asking.
 
@@ -59,10 +60,10 @@ def add_current(
     if cells is None:
         raise CellsegError(f"'{layer.name}' was not segmented yet. Segment it, and correct or review its cells first.")
     job, name = job_of(bench), bench.name_of(bench.session.chosen)
-    stack = bench.stacks.of(bench.session.chosen)
+    stack = bench.stack_of(bench.session.chosen)
     whole = "" if stack is None else stack.image.title
     path = Path(folder) if folder is not None else job.folder
-    say = tell or bench.correcting.said.emit
+    say = tell or bench.part(Correcting).said.emit
     question = ask or dialog
 
     def added(entry: Entry) -> None:

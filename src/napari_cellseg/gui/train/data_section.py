@@ -1,4 +1,4 @@
-"""Images with masks from elsewhere: what was found, left out and why, what looks odd; and a look at them."""
+"""Images with masks from elsewhere: what was found, what was skipped and why, what looks odd; and a look at them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QHBoxLayout, QHeaderView, QLabel, QTreeWidget, QTreeW
 
 from ...imaging.errors import CellsegError
 from ...imaging.progress import Progress
-from ...training.data.choice import LEFT_OUT, READY, DataChoice, DataRow, data_rows, summary
+from ...training.data.choice import READY, SKIPPED, DataChoice, DataRow, data_rows, summary
 from ...training.data.loading import Loaded, iter_load
 from ...training.data.sample import Sample
 from ...training.params import AugmentParams
@@ -20,7 +20,7 @@ from ..shared.colors import Colors
 from ..shared.fold import Fold
 from ..shared.layout import small_button
 from ..shared.workers import Latest, start_run
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
 from .job import TrainJob
 from .pair_layers import PairLayers
 
@@ -34,7 +34,7 @@ class TrainDataSection(QWidget):
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Bench
     job : TrainJob
         Knows which dataset is chosen.
     tell : callable
@@ -56,7 +56,7 @@ class TrainDataSection(QWidget):
 
     def __init__(
         self,
-        bench: Workbench,
+        bench: Bench,
         job: TrainJob,
         tell: Callable[[str, bool], object],
         augment: Callable[[], AugmentParams],
@@ -135,7 +135,7 @@ class TrainDataSection(QWidget):
         self.list.setRootIsDecorated(False)
         self.list.setUniformRowHeights(True)
         self.list.setFixedHeight(LIST_HEIGHT)
-        self.list.setToolTip("What was found: first what was left out and why, then what looks odd.")
+        self.list.setToolTip("What was found: first what was skipped and why, then what looks odd.")
         self.list.header().setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.list.header().setStretchLastSection(False)
         for column in (1, 2, 3):
@@ -263,7 +263,7 @@ class TrainDataSection(QWidget):
 
     def _show_row(self) -> None:
         row = self._row()
-        usable = self.loaded is not None and (row is None or row.state != LEFT_OUT)
+        usable = self.loaded is not None and (row is None or row.state != SKIPPED)
         self.view.setEnabled(usable)
         for button in (self.varied, self.kinds):
             button.setEnabled(self.loaded is not None)

@@ -13,7 +13,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from ...imaging.errors import CellsegError
 from ...training.data.datasets import Sample
 from ...training.data.training_set import Stamp
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
 
 REVIEWED = {None: "transparent", 0: "transparent", 1: "#35c2b0"}
 
@@ -34,7 +34,7 @@ class _Shown:
 class EntryLayers:
     """Layers of the entries that were opened, as long as they are in the viewer."""
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._shown: dict[str, _Shown] = {}
 

@@ -7,32 +7,32 @@ from dataclasses import fields
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFormLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from ...training import settings_groups as train_settings
+from ...training import settings_groups as groups
 from ...training.finetune_params import FineTuneParams, is_expert
 from ...training.params import AugmentParams, TrainParams
 from ..shared.colors import Colors
 from ..shared.fold import Fold
+from ..shared.form import Form
 from .files_section import TrainFilesSection
-from .form import SettingsForm
 
 
-class TrainExpertSection(SettingsForm):
+class TrainExpertSection(QWidget):
     """Controls of a fine-tune's expert settings."""
 
     def __init__(self) -> None:
-        super().__init__([f for f in fields(FineTuneParams) if is_expert(f.name)], "train")
+        super().__init__()
+        shown_elsewhere = [entry.name for entry in fields(FineTuneParams) if not is_expert(entry.name)]
+        self.form = Form(FineTuneParams, "train", shown_elsewhere)
         self.reset = _reset_button("train_defaults")
-        self.reset.clicked.connect(self.set_defaults)
-        form = self.layout()
-        assert isinstance(form, QFormLayout)
-        form.addRow(self.reset)
+        self.reset.clicked.connect(self.form.set_defaults)
+        _fill_column(self, self.form, self.reset, left=12)
+        self.set_colors = self.form.set_colors
 
     def words(self) -> tuple[str, ...]:
         """Return what differs from the defaults as words of the command line."""
-        pairs = [(f"--{name.replace('_', '-')}", str(value)) for name, value in self.values().items()]
-        return tuple(word for pair in pairs for word in pair)
+        return tuple(groups.words_of(self.form.changes()))
 
 
 class TrainDataExpertSection(QWidget):
@@ -49,27 +49,24 @@ class TrainDataExpertSection(QWidget):
         super().__init__(parent)
         self.files = TrainFilesSection()
         self.files.changed.connect(self._on_files)
-        self.forms: dict[str, SettingsForm] = {}
+        self.forms: dict[str, Form[Any]] = {}
         self.folds: dict[str, Fold] = {}
-        column = QVBoxLayout(self)
-        column.setContentsMargins(10, 0, 0, 0)
-        column.setSpacing(1)
-        for group, title in train_settings.TITLES.items():
-            form = SettingsForm(train_settings.fields_of(group), f"data_{group}", train_settings.OWN)
+        for group, title in groups.TITLES.items():
+            form: Form[Any] = Form(groups.GROUPS[group], f"data_{group}", groups.LEFT_OUT, groups.OWN)
             form.changed.connect(self.changed)
-            inside = _column(form, self.files) if group == "data" else form
-            fold = Fold(f"data_fold_{group}", title, f"Settings: {title.lower()}.", inside, False)
-            self.forms[group], self.folds[group] = form, fold
-            column.addWidget(fold)
+            inside = QWidget()
+            _fill_column(inside, form, *([self.files] if group == "data" else []), left=12)
+            self.forms[group] = form
+            self.folds[group] = Fold(f"data_fold_{group}", title, f"Settings: {title.lower()}.", inside, False)
         self.reset = _reset_button("data_defaults")
         self.reset.clicked.connect(self.set_defaults)
-        column.addWidget(self.reset)
+        _fill_column(self, *self.folds.values(), self.reset, left=10)
         self._from_parent = False
 
     @property
     def epochs(self) -> int | None:
         """How many epochs were asked for; None: the time budget says how long."""
-        value: int | None = self.forms["training"].values().get("epochs")
+        value: int | None = self.forms["training"]["epochs"].value
         return value
 
     @property
@@ -81,15 +78,16 @@ class TrainDataExpertSection(QWidget):
         CellsegError
             If the two numbers of a pair are not in order.
         """
-        return AugmentParams(**self.forms["augmentation"].values())
+        augment: AugmentParams = self.forms["augmentation"].value
+        return augment
 
     def set_start(self, from_parent: bool) -> None:
         """Show what matters to a training from a parent, or from nothing."""
         self._from_parent = from_parent
         self.folds["network"].setVisible(not from_parent)
-        rate = train_settings.FROM_PARENT["learning_rate"] if from_parent else TrainParams.learning_rate
+        rate = groups.FROM_PARENT["learning_rate"] if from_parent else TrainParams.learning_rate
         self.forms["training"].set_own("learning_rate", rate)
-        self.forms["training"].set_unset("diameter", train_settings.unset_diameter(from_parent))
+        self.forms["training"].set_unset("diameter", groups.unset_diameter(from_parent))
 
     def take_over(self, values: Mapping[str, Mapping[str, Any]]) -> None:
         """Set some settings, by group and name."""
@@ -99,14 +97,16 @@ class TrainDataExpertSection(QWidget):
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
         self.files.set_colors(colors)
+        for form in self.forms.values():
+            form.set_colors(colors)
 
     def values(self) -> dict[str, dict[str, Any]]:
         """Return what differs from the command line's defaults, by group."""
-        return {group: form.values() for group, form in self.forms.items()}
+        return {group: form.changes() for group, form in self.forms.items()}
 
     def words(self) -> tuple[str, ...]:
         """Return these as words of the command line."""
-        return (*train_settings.option_words(self.values(), self._from_parent), *self.files.words())
+        return (*groups.option_words(self.values(), self._from_parent), *self.files.words())
 
     def check(self, minutes: float | None) -> TrainParams:
         """Build the settings that were chosen.
@@ -116,12 +116,12 @@ class TrainDataExpertSection(QWidget):
         CellsegError
             If they cannot be used.
         """
-        return train_settings.check(self.values(), minutes, self._from_parent)
+        return groups.check(self.values(), minutes, self._from_parent)
 
     def _on_files(self) -> None:
         # A split says which images are held out.
         for name in ("validation", "split_by"):
-            self.forms["data"].controls[name].setEnabled(self.files.choice.split is None)
+            self.forms["data"][name].enabled = self.files.choice.split is None
         self.changed.emit()
 
     def set_defaults(self) -> None:
@@ -130,14 +130,12 @@ class TrainDataExpertSection(QWidget):
             form.set_defaults()
 
 
-def _column(*widgets: QWidget) -> QWidget:
-    inside = QWidget()
+def _fill_column(inside: QWidget, *parts: QWidget, left: int = 0) -> None:
     column = QVBoxLayout(inside)
-    column.setContentsMargins(0, 0, 0, 0)
+    column.setContentsMargins(left, 0, 0, 0)
     column.setSpacing(3)
-    for widget in widgets:
-        column.addWidget(widget)
-    return inside
+    for part in parts:
+        column.addWidget(part)
 
 
 def _reset_button(name: str) -> QPushButton:

@@ -71,7 +71,7 @@ class TrainFilesSection(QWidget):
         self._loaded: Loaded | None = None
         self._choices: dict[DataChoice, FileChoice] = {}
         grid = QGridLayout(self)
-        grid.setContentsMargins(12, 0, 0, 0)
+        grid.setContentsMargins(0, 0, 0, 0)
         grid.setVerticalSpacing(2)
         grid.setColumnStretch(1, 1)
         self.split = FileRow(

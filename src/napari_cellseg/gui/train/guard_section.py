@@ -14,7 +14,7 @@ from ..shared.fold import Fold
 from ..shared.gallery import TrainGallery
 from ..shared.layout import heading, small_button
 from ..shared.question import Question
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
 from .job import Outcome
 
 ROWS = (
@@ -41,7 +41,7 @@ class TrainGuardSection(QWidget):
     used = Signal(str)
     kept = Signal()
 
-    def __init__(self, bench: Workbench, question: Question) -> None:
+    def __init__(self, bench: Bench, question: Question) -> None:
         super().__init__()
         self._bench, self._question = bench, question
         self._colors: Colors | None = None

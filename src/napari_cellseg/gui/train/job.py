@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from psygnal import Signal
 
@@ -21,7 +20,7 @@ from ...training.data.training_set import default_training_set
 from ..jobs.child_job import ChildJob
 from ..jobs.child_process import ChildProcess
 from ..shared.workers import Latest
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
 
 
 @dataclass(frozen=True)
@@ -280,14 +279,9 @@ class TrainJob(ChildJob):
         return Outcome(request, version, self._comparison, True, True, f"{sentence} Press Start to try again.")
 
 
-_jobs: WeakKeyDictionary[Workbench, TrainJob] = WeakKeyDictionary()
-
-
-def job_of(bench: Workbench) -> TrainJob:
+def job_of(bench: Bench) -> TrainJob:
     """Return the one training of a viewer: it goes on when the widget's dock is closed."""
-    if bench not in _jobs:
-        _jobs[bench] = TrainJob()
-    return _jobs[bench]
+    return bench.part(TrainJob, lambda _: TrainJob())
 
 
 def _version(folder: Path) -> ModelVersion | None:

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QWidget
 from ...training.data.choice import DataChoice
 from ...training.data.split_files import describe_weights
 from ..shared.colors import theme_colors
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
 from .data_section import TrainDataSection
 from .files_section import TrainFilesSection
 from .job import TrainJob
@@ -24,7 +24,7 @@ class KindsOpener(QObject):
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Bench
     job : TrainJob
         Knows which dataset is chosen.
     images : TrainDataSection
@@ -42,7 +42,7 @@ class KindsOpener(QObject):
     used = Signal(str)
 
     def __init__(
-        self, bench: Workbench, job: TrainJob, images: TrainDataSection, files: TrainFilesSection, parent: QWidget
+        self, bench: Bench, job: TrainJob, images: TrainDataSection, files: TrainFilesSection, parent: QWidget
     ) -> None:
         super().__init__(parent)
         self._bench, self._job, self._images, self._files, self._parent = bench, job, images, files, parent

@@ -13,7 +13,7 @@ from ..models.calibration_sources import sources_for
 from ..models.models_window import ModelsWindow
 from ..shared.bindings import Bindings
 from ..shared.colors import theme_colors
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
 from .job import TrainJob
 from .set_section import TrainSetSection
 
@@ -23,7 +23,7 @@ class ModelsOpener(QObject):
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Bench
     job : TrainJob
         Knows which images with masks are chosen.
     corrections : TrainSetSection
@@ -38,7 +38,7 @@ class ModelsOpener(QObject):
 
     changed = Signal(str)
 
-    def __init__(self, bench: Workbench, job: TrainJob, corrections: TrainSetSection, parent: QWidget) -> None:
+    def __init__(self, bench: Bench, job: TrainJob, corrections: TrainSetSection, parent: QWidget) -> None:
         super().__init__(parent)
         self._bench, self._job, self._corrections, self._parent = bench, job, corrections, parent
         self.calibration: CalibrationJob = calibration_job_of(bench)

@@ -10,7 +10,7 @@ from napari.layers import Labels, Layer
 from napari.utils.colormaps import DirectLabelColormap
 
 from ...training.data.sample import Sample
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
 
 # As in the report: what is true, and what was found.
 COLORS = {"truth": "#78ff3c", "found": "#00c8ff"}
@@ -23,7 +23,7 @@ class PairLayers:
     in colours is drawn then.
     """
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._layers: dict[str, Layer] = {}
 

@@ -18,7 +18,7 @@ from ..shared.colors import Colors, accent_button
 from ..shared.fold import Fold
 from ..shared.layout import SMALL, heading, small_button
 from ..shared.workers import Latest
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
 from .pair_layers import PairLayers
 
 ROWS = (
@@ -51,7 +51,7 @@ class TrainResultSection(Widget):
     closed = Signal()
     compare_asked = Signal(object)
 
-    def __init__(self, bench: Workbench, tell: Callable[[str, bool], object], layers: PairLayers) -> None:
+    def __init__(self, bench: Bench, tell: Callable[[str, bool], object], layers: PairLayers) -> None:
         super().__init__()
         self._bench, self._tell = bench, tell
         self.version: ModelVersion | None = None

@@ -7,13 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from ...imaging.home import user_home
 from ...training.data.choice import DataChoice
 from ..jobs.child_job import ChildJob
 from ..jobs.child_process import ChildProcess
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
 
 
 @dataclass(frozen=True)
@@ -180,14 +179,9 @@ class SearchJob(ChildJob):
         return SearchOutcome(request, False, sentence)
 
 
-_jobs: WeakKeyDictionary[Workbench, SearchJob] = WeakKeyDictionary()
-
-
-def search_job_of(bench: Workbench) -> SearchJob:
+def search_job_of(bench: Bench) -> SearchJob:
     """Return the one search of a viewer."""
-    if bench not in _jobs:
-        _jobs[bench] = SearchJob()
-    return _jobs[bench]
+    return bench.part(SearchJob, lambda _: SearchJob())
 
 
 def search_dir(data: DataChoice, base: Path | None = None) -> Path:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import (
-    QDoubleSpinBox,
     QHBoxLayout,
     QHeaderView,
     QPushButton,
-    QSpinBox,
     QTreeWidget,
     QTreeWidgetItem,
     QVBoxLayout,
@@ -18,20 +17,32 @@ from qtpy.QtWidgets import (
 )
 
 from ...imaging.errors import CellsegError
-from ...training.halving import first_minutes
+from ...training.params import first_minutes
+from ...training.settings import setting
 from ..jobs.job_parts import CancelButton, Message
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
-from ..shared.layout import SMALL, leave_wheel
+from ..shared.form import Form
+from ..shared.layout import SMALL
 from ..shared.pace import in_words
 from ..shared.progress_bar import ProgressBar
 from .job import TrainJob
 from .search_job import SearchJob, SearchRequest, Tried
 
-MINUTES, TRIALS, MOST_TRIALS = 20.0, 6, 24
 LIST_HEIGHT = 124
 # A shorter training says nothing about which settings are good.
 LEAST_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class SearchBudget:
+    """How long a search may take, and how many settings it tries."""
+
+    minutes: float = setting(20.0, "Time", "how long all trainings together may take", 0.05, 1440, unit="min")
+    trials: int = setting(
+        6, "Try", "how many settings are tried around those above: learning rate, loss, crops per step, schedule, "
+        "variation.\nThe better half is trained again, and longer, until two are left", 2, 24, unit="settings",
+    )  # fmt: skip
 
 
 class SearchSection(QWidget):
@@ -43,7 +54,7 @@ class SearchSection(QWidget):
     training : TrainJob
         Both at once would share the machine, and the figures of both would suffer.
     request : callable
-        Makes a request of minutes and a number of settings; raises CellsegError where something is missing.
+        Makes a request of a budget; raises CellsegError where something is missing.
 
     Signals
     -------
@@ -53,7 +64,7 @@ class SearchSection(QWidget):
 
     taken = Signal(object)
 
-    def __init__(self, job: SearchJob, training: TrainJob, request: Callable[[float, int], SearchRequest]) -> None:
+    def __init__(self, job: SearchJob, training: TrainJob, request: Callable[[SearchBudget], SearchRequest]) -> None:
         super().__init__()
         self._job, self._training, self._request = job, training, request
         self._colors: Colors | None = None
@@ -69,7 +80,7 @@ class SearchSection(QWidget):
     def start(self) -> None:
         """Start a search, unless something is missing, which is said."""
         try:
-            request = self._request(self.minutes.value(), self.trials.value())
+            request = self._request(self.budget.value)
         except CellsegError as error:
             self.say(str(error), True)
             return
@@ -86,20 +97,7 @@ class SearchSection(QWidget):
         self._fill(anew=True)
 
     def _build(self) -> None:
-        self.minutes = QDoubleSpinBox(objectName="search_minutes")
-        self.minutes.setRange(0.05, 1440)
-        self.minutes.setDecimals(1)
-        self.minutes.setSuffix(" min")
-        self.minutes.setValue(MINUTES)
-        self.minutes.setToolTip("How long all trainings together may take.")
-        self.trials = QSpinBox(objectName="search_trials")
-        self.trials.setRange(2, MOST_TRIALS)
-        self.trials.setValue(TRIALS)
-        self.trials.setSuffix(" settings")
-        self.trials.setToolTip(
-            "How many settings are tried around those above: learning rate, loss, crops per step, schedule, variation."
-            "\nThe better half is trained again, and longer, until two are left."
-        )
+        self.budget = Form(SearchBudget, "search")
         self.start_button = QPushButton("Start search", objectName="search_start")
         self.start_button.setToolTip(
             "Train with different settings, and rank them by the cells found in images held out."
@@ -120,26 +118,23 @@ class SearchSection(QWidget):
         header.setSectionResizeMode(3, QHeaderView.ResizeMode.Stretch)
         for button in (self.start_button, self.cancel):
             button.setStyleSheet(SMALL)
-        leave_wheel(self.minutes, self.trials)
         self.start_button.clicked.connect(self.start)
-        self.minutes.valueChanged.connect(self._on_budget)
-        self.trials.valueChanged.connect(self._on_budget)
+        self.budget.changed.connect(self._on_budget)
         self.list.itemClicked.connect(lambda item, _: self._on_clicked(item))
-        budget, buttons = QHBoxLayout(), QHBoxLayout()
-        budget.addWidget(self.minutes, 1)
-        budget.addWidget(self.trials, 1)
+        buttons = QHBoxLayout()
         for widget, part in ((self.start_button, 0), (self.progress, 1), (self.cancel, 0)):
             buttons.addWidget(widget, part)
         column_ = QVBoxLayout(self)
         column_.setContentsMargins(12, 0, 0, 0)
         column_.setSpacing(4)
-        column_.addLayout(budget)
+        column_.addWidget(self.budget)
         column_.addLayout(buttons)
         column_.addWidget(self.message)
         column_.addWidget(self.list)
 
-    def _on_budget(self, *_: object) -> None:
-        seconds = 60 * first_minutes(self.minutes.value(), self.trials.value())
+    def _on_budget(self) -> None:
+        budget = self.budget.value
+        seconds = 60 * first_minutes(budget.minutes, budget.trials)
         text = f"Each is first trained for {in_words(seconds)}."
         short = seconds < LEAST_SECONDS
         self.say(f"{text} That is short: give more minutes, or try fewer." if short else text, short)
@@ -147,8 +142,7 @@ class SearchSection(QWidget):
     def _enable(self) -> None:
         job = self._job
         self.start_button.setEnabled(not job.running and not self._training.running)
-        for control in (self.minutes, self.trials):
-            control.setEnabled(not job.running)
+        self.budget.setEnabled(not job.running)
 
     def _on_changed(self) -> None:
         job = self._job

@@ -17,7 +17,7 @@ from ..shared.colors import Colors
 from ..shared.fold import Fold
 from ..shared.layout import small_button
 from ..shared.workers import Latest
-from ..viewer.bench import Workbench
+from ..viewer.bench import Bench
 from .add_entry import Ask, add_current
 from .entry_layers import EntryLayers
 from .entry_list import EntryList
@@ -32,7 +32,7 @@ class TrainSetSection(QWidget):
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Bench
     job : TrainJob
         Knows which folder is chosen.
     ask : callable
@@ -48,7 +48,7 @@ class TrainSetSection(QWidget):
 
     listed = Signal()
 
-    def __init__(self, bench: Workbench, job: TrainJob, ask: Ask, tell: Callable[[str, bool], object]) -> None:
+    def __init__(self, bench: Bench, job: TrainJob, ask: Ask, tell: Callable[[str, bool], object]) -> None:
         super().__init__()
         self._bench, self._job, self._ask, self._tell = bench, job, ask, tell
         self.entries: list[Entry] = []

@@ -7,7 +7,6 @@ from pathlib import Path
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import (
     QComboBox,
-    QDoubleSpinBox,
     QGridLayout,
     QHBoxLayout,
     QLabel,
@@ -19,20 +18,21 @@ from qtpy.QtWidgets import (
 )
 from superqt import QElidingLabel
 
-from ...network.lineage import lineage
-from ...network.versions import ModelVersion, list_models, load_model
+from ...network.versions import ModelVersion, lineage, list_models, load_model
+from ...training.finetune_params import FineTuneParams
 from ..jobs.job_parts import CancelButton, Message
 from ..shared import preferences
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors, accent_button
 from ..shared.fold import Fold
+from ..shared.form import control_of
 from ..shared.layout import SMALL, leave_wheel, shrinkable
+from ..shared.numbers import NumberBox
 from ..shared.pace import in_words
 from ..shared.progress_bar import ProgressBar
 from .curves import OverlapCurves, TrainCurves
 from .job import TrainJob
 
-MINUTES = 5.0
 MINUTES_WIDTH = 112
 LONGEST = 220
 SCRATCH = ""
@@ -130,14 +130,11 @@ class TrainStartSection(QWidget):
         shrinkable(self.parent_model)
         self.parent_model.activated.connect(self._on_parent)
         self.time = QLabel("Time")
-        self.minutes = QDoubleSpinBox(objectName="train_minutes")
-        self.minutes.setRange(0.1, 1440)
-        self.minutes.setDecimals(1)
-        self.minutes.setValue(MINUTES)
-        self.minutes.setSuffix(" min")
+        self._minutes = control_of(FineTuneParams, "minutes", "train", FineTuneParams.minutes)
+        self.minutes: NumberBox = self._minutes.native
         self.minutes.setFixedWidth(MINUTES_WIDTH)
         self.minutes.setToolTip("How long it may learn. Five minutes are enough for a few images; more helps a little.")
-        leave_wheel(self.parent_model, self.minutes)
+        leave_wheel(self.parent_model)
         self.lineage = QElidingLabel(objectName="train_lineage")
         # The end of a line of versions is what counts.
         self.lineage.setElideMode(Qt.TextElideMode.ElideLeft)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +15,14 @@ from ...evaluation.compare import read_comparison
 from ...imaging.errors import CellsegError
 from ...network.versions import ModelVersion, load_model, user_models_dir
 from ...training.data.choice import DataChoice, scratch_version_dir
-from ...training.finetune_params import FineTuneParams
 from ...training.runs import next_version_dir
-from ..menus.commands import segment_widget
-from ..segment.segment_widget import SegmentWidget
+from ..planes.plane_run import PlaneRun
 from ..shared.bindings import Bindings
 from ..shared.colors import theme_colors
 from ..shared.fold import Fold
 from ..shared.question import Question
 from ..viewer.dock import Dock
+from .add_entry import add_current
 from .data_section import TrainDataSection
 from .expert_section import TrainDataExpertSection, TrainExpertSection
 from .guard_section import TrainGuardSection
@@ -32,7 +33,7 @@ from .pair_layers import PairLayers
 from .result_section import TrainResultSection
 from .runs_window import RunsWindow, find_runs
 from .search_job import SearchRequest, search_dir, search_job_of
-from .search_section import SearchSection
+from .search_section import SearchBudget, SearchSection
 from .set_section import TrainSetSection
 from .start_section import SCRATCH, TrainStartSection
 from .unfinished import TrainUnfinished
@@ -109,6 +110,16 @@ class TrainWidget(Dock):
         if self.job.outcome is not None:
             self._on_ended(self.job.outcome)
 
+    def add_chosen(self, tell: Callable[[str, bool], object]) -> None:
+        """Add the chosen image to the training set in the background; `tell` shows what came of it.
+
+        Raises
+        ------
+        CellsegError
+            There is no image, or it was not segmented yet.
+        """
+        add_current(self.bench, tell=tell)
+
     def start(self) -> None:
         """Start to train, unless something is missing, which is said."""
         problem = SEARCHING if self.search_job.running else self._problem()
@@ -141,12 +152,11 @@ class TrainWidget(Dock):
         listed = version.bundled or version.path.parent == user_models_dir().resolve()
         wanted = version.name if listed else str(version.path)
         self._show_expert()
-        segment = self._segment_widget()
-        segment.model_section.refresh(wanted)
+        self.session.choose_model(wanted)
         self.start_section.refresh(wanted)
         again = self.bench.session.cells is not None and self.bench.session.running is None
         if again:
-            segment.segment()
+            self.bench.part(PlaneRun).segment_chosen()
         done = "The current image is being segmented again; your corrections stay." if again else ""
         self.start_section.say(f"{version.name} is used from now on. {done}".strip())
 
@@ -187,7 +197,7 @@ class TrainWidget(Dock):
     def _fine_tune_request(self) -> TrainRequest:
         name, minutes = self.start_section.parent_name, self.start_section.minutes.value()
         parent = load_model(name)
-        FineTuneParams(minutes=minutes, **self.expert_section.values())
+        replace(self.expert_section.form.value, minutes=minutes)
         return TrainRequest(self.job.folder, name, next_version_dir(parent.name), minutes, self.expert_section.words())
 
     def _train_request(self) -> TrainRequest:
@@ -198,14 +208,14 @@ class TrainWidget(Dock):
         self.data_expert.check(minutes or None)
         return TrainRequest(data.path, name, out, minutes, self.data_expert.words(), data=data, command="train")
 
-    def _search_request(self, minutes: float, trials: int) -> SearchRequest:
+    def _search_request(self, budget: SearchBudget) -> SearchRequest:
         problem = self._problem()
         if problem:
             raise CellsegError(problem)
-        self.data_expert.check(minutes)
+        self.data_expert.check(budget.minutes)
         data = self.job.data or DataChoice(self.job.folder)
         parent, options = self.start_section.parent_name, self.data_expert.words()
-        return SearchRequest(data, parent, search_dir(data), minutes, trials, options)
+        return SearchRequest(data, parent, search_dir(data), budget.minutes, budget.trials, options)
 
     def _on_source(self, *_: Any) -> None:
         """Follow what is learned from, and what is started from."""
@@ -230,7 +240,7 @@ class TrainWidget(Dock):
     def follow_theme(self) -> None:
         """Give the expert settings napari's colours, too."""
         super().follow_theme()
-        for section in (self.data_expert, self.search_section):
+        for section in (self.expert_section, self.data_expert, self.search_section):
             section.set_colors(theme_colors(self.bench.viewer.theme))
 
     def window_seen(self, window: QWidget) -> None:
@@ -265,14 +275,7 @@ class TrainWidget(Dock):
     def _on_models(self, *_: object) -> None:
         # What was chosen stays so; its defaults, or what there is to choose from, are others now.
         self.start_section.refresh()
-        segment = self.window().findChild(SegmentWidget)
-        if segment is not None:
-            segment.model_section.refresh()
-
-    def _segment_widget(self) -> SegmentWidget:
-        """Return the viewer's Segment widget, docked by whatever means; opened if there is none."""
-        found = self.window().findChild(SegmentWidget)
-        return found if found is not None else segment_widget(self.bench.viewer)
+        self.session.models_changed.emit()
 
     def _on_changed(self) -> None:
         for section in (self.expert_section, self.data_expert):

@@ -1,59 +1,67 @@
-"""What every widget and command of one viewer shares: its session, its running work, its result layers."""
+"""What every widget and command of one viewer shares: its session, its image layers and their result layers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, ref
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from napari.layers import Image as ImageLayer
 from napari.layers import Layer
 from napari.utils.notifications import notification_manager
 from psygnal import Signal
-from qtpy.QtCore import QTimer
 
-from ...imaging.channels import Channel
 from ...imaging.errors import CellsegError
 from ...imaging.image import Image
 from ...imaging.progress import Progress
 from ...segmentation.answer import Answer
 from ...segmentation.recipe import Recipe
-from ...session import CANCELLED, Cells, Request, Session
-from ..check.known import Agreements
-from ..correct.drafting import Drafting
-from ..correct.review import Review
-from ..correct.reviewed_layer import ReviewedLayers
-from ..correct.tools import Tools
-from ..planes.plane_links import PlaneLinks
-from ..planes.plane_run import PlaneRun
+from ...session import Cells, PlaneKey, Request, Session, ViewerChoices, layer_id
 from ..shared import preferences
+from ..shared.activity import Activity
 from ..shared.workers import Latest
-from .cell_colors import Coloring
-from .correcting import Correcting
-from .doubting import Doubting
-from .following import Following
-from .layer_image import METADATA_KEY, PLACEMENT, image_from_layer, layer_axes, layer_stem
-from .planes import PerImage, PlaneKey, layer_id
-from .recovery import Recovery
-from .regions import Regions
+from .layer_image import METADATA_KEY, image_from_layer, layer_axes
 from .result_layers import ResultLayers
-from .run import Run
-from .stacks import Stacks
+from .results import Results
+from .segment_run import SegmentRun
+from .viewer_images import ViewerImages
 
 if TYPE_CHECKING:
     from napari import Viewer
 
+P = TypeVar("P")
 
-class Workbench:
-    """Binds a viewer's session to its layers. Everything here runs in the window's thread.
+
+class Bench(ViewerImages):
+    """Binds a viewer's session to its layers, and keeps the parts that its widgets share.
+
+    A part is made by `part` at the first call; it listens to the session and to the signals below. The bench calls no
+    part but to close it. Everything here runs in the main thread.
+
+    Attributes
+    ----------
+    session : Session
+    layers : Results
+        Result layers by the key of the image that they show.
+    completions : list of callable
+        Each takes a key and a recipe and returns the recipe with which that image is segmented.
 
     Signals
     -------
     image_changed(key)
-        Values or scale of an image layer changed.
+        Values, scale or axes of an image layer changed.
     layers_made(key)
         An image got its result layers.
+    answered(key)
+        A request was answered, and the session holds the cells.
+    measured(key, result)
+        The cells of an answer are shown; `result` is what was measured of them before any correction.
+    request_failed(key, error)
+        A request ended with an error.
+    cancelled()
+        The user cancelled whatever is running.
+    forgotten(id)
+        An image layer was removed or given other data; the session still has its cells.
 
     Parameters
     ----------
@@ -63,91 +71,49 @@ class Workbench:
 
     image_changed = Signal(object)
     layers_made = Signal(object)
+    answered = Signal(object)
+    measured = Signal(object, object)
+    request_failed = Signal(object, object)
+    cancelled = Signal()
+    forgotten = Signal(object)
 
     def __init__(self, viewer: Viewer) -> None:
-        # A strong reference would keep a closed viewer alive: the table below lasts as long as the viewer.
-        self._viewer = ref(viewer)
-        self.session = Session()
-        self.session.device = preferences.device()
-        self.outlines = False
-        self.numbers = True
-        self.layers: dict[Any, ResultLayers] = {}
-        # What a person said about an image: its axes where it does not name them, its channel, its cells' diameter.
-        self.axes: MutableMapping[Any, str] = PerImage()
-        self.channels: MutableMapping[Any, Channel | None] = PerImage()
-        self.diameters: MutableMapping[Any, float | None] = PerImage()
-        self.accurate = False
-        self.previews = Latest(self.failed)
-        self._run: Run | None = None
-        self._removing = False
-        self.stacks = Stacks(self)
-        viewer.layers.events.inserted.connect(self._on_layer_inserted)
-        viewer.layers.events.removed.connect(self._on_layer_removed)
-        for layer in viewer.layers:
-            self._watch(layer)
-        self.planes = PlaneRun(self)
-        self.regions = Regions(self)
-        self.links = PlaneLinks(self)
-        self.following = Following(self)
-        self.correcting = Correcting(self)
-        self.tools = Tools(self)
-        self.doubting = Doubting(self)
-        self.coloring = Coloring(self)
-        self.review = Review(self)
-        self.reviewed = ReviewedLayers(self)
-        self.recovery = Recovery(self)
-        self.drafting = Drafting(self)
-        self.agreements = Agreements(self)
+        super().__init__(viewer, Session(ViewerChoices(preferences.default_model(), preferences.device())))
+        self.layers = Results()
+        self.completions: list[Callable[[Any, Recipe], Recipe]] = []
+        self._parts: dict[type, Any] = {}
+        self._run: SegmentRun | None = None
 
-    @property
-    def viewer(self) -> Viewer:
-        """The viewer."""
-        viewer = self._viewer()
-        if viewer is None:
-            raise CellsegError("The napari window of this widget was closed. Open the widget again.")
-        return viewer
+    def part(self, kind: type[P], make: Callable[[Bench], P] | None = None) -> P:
+        """Return the one part of a kind that this viewer has, made now if it is not there yet.
 
-    def image_layers(self) -> list[ImageLayer]:
-        """Image layers of the viewer, from the bottom up."""
-        return [layer for layer in self.viewer.layers if isinstance(layer, ImageLayer)]
-
-    def layer_of(self, key: Any) -> ImageLayer | None:
-        """Image layer of a key; None when it is gone."""
-        id_ = layer_id(key)
-        return next((layer for layer in self.image_layers() if layer.unique_id == id_), None)
-
-    def image_of(self, key: Any) -> Image:
-        """Return the image of a key, or the one plane of it.
-
-        Raises
-        ------
-        CellsegError
-            There is none, or it can't be segmented.
+        Parameters
+        ----------
+        kind : type
+        make : callable, optional
+            Makes the part from the bench; by default the class itself does.
         """
-        stack = self.stacks.of(key) if isinstance(key, PlaneKey) else None
-        if stack is not None and stack.has(key):
-            return stack.plane(key)
-        return image_from_layer(self.layer_of(key), self.axes.get(key))
+        if kind not in self._parts:
+            self._parts[kind] = (make or kind)(self)  # type: ignore[call-arg]
+        part: P = self._parts[kind]
+        return part
 
-    def name_of(self, key: Any) -> str:
-        """Name for result files of a key: that of its image layer, and of the plane where there are several."""
-        layer, stack = self.layer_of(key), self.stacks.of(key) if isinstance(key, PlaneKey) else None
-        stem = "image" if layer is None else layer_stem(layer)
-        return stem if stack is None or not stack.has(key) else f"{stem}_{stack.page(key).name}"
-
-    def key_of_result(self, layer: Layer) -> Any:
-        """Key of the image whose cells one of our result layers shows now; None for any other layer."""
-        found = (key for key, layers in self.layers.items() if layer is layers.labels or layer is layers.points)
-        return next(found, None)
+    def close(self) -> None:
+        """Stop all work; called when the window closes."""
+        self.cancel()
+        for part in reversed(list(self._parts.values())):
+            if hasattr(part, "close"):
+                part.close()
+        self.session.close()
 
     def image_of_result(self, layer: Layer | None) -> ImageLayer | None:
-        """Image layer that one of our result layers was made from."""
-        key = None if layer is None else self.key_of_result(layer)
-        return self.layer_of(self.stacks.owner_asleep(layer) if key is None else key)
+        """Image layer that a result layer was made from; None for other layers."""
+        key = self.layers.key_of(layer)
+        return self.layer_of(self.layers.owner_asleep(layer) if key is None else key)
 
     def choose(self, layer: ImageLayer | None) -> None:
         """Choose an image layer: of one with several planes the one in view."""
-        self.session.choose(None if layer is None else self.stacks.key_of(layer))
+        self.session.choose(None if layer is None else self.key_of(layer))
 
     def choose_active(self) -> None:
         """Choose the image that is selected in the layer list, or that the selected result was made from."""
@@ -166,9 +132,9 @@ class Workbench:
         layer.visible = True
         for other in opened if layer in opened else []:
             other.visible = other is layer
-            results = self.stacks.results_of(other.unique_id)
+            results = self.layers.of_image(other.unique_id)
             if results is not None:
-                results.show(other is layer, self.numbers)
+                results.show(other is layer, self.layers.numbers)
 
     def segment(self, layer: Layer | None, recipe: Recipe) -> Request | None:
         """Start to segment an image layer; None when something runs already, or the image can't be used."""
@@ -178,8 +144,8 @@ class Workbench:
             image_from_layer(layer, recipe.axes)
             assert isinstance(layer, ImageLayer)
             if recipe.axes and layer.ndim > 2 and layer_axes(layer) != recipe.axes:
-                self.axes[layer.unique_id] = recipe.axes
-            key = self.stacks.key_of(layer)
+                self.session.choices.choose_for(layer.unique_id, axes=recipe.axes)
+            key = self.key_of(layer)
             image = self.image_of(key) if isinstance(key, PlaneKey) else image_from_layer(layer, recipe.axes)
         except CellsegError as error:
             self.session.fail(None, error)
@@ -187,46 +153,87 @@ class Workbench:
         self.session.choose(key)
         return self.start(key, image, recipe)
 
-    def start(self, key: Any, image: Image, recipe: Recipe) -> Request | None:
-        """Start to segment an image, or a plane of one, whatever is chosen; None when something runs already."""
-        sliders = self.stacks.sliders(key, recipe.model) if isinstance(key, PlaneKey) else None
+    def start(
+        self,
+        key: Any,
+        image: Image,
+        recipe: Recipe,
+        *,
+        activity: Activity | None = None,
+        progress_of: Callable[[Progress], Progress] | None = None,
+    ) -> Request | None:
+        """Start to segment an image, or a plane of one, whatever is chosen; None when something runs already.
+
+        Parameters
+        ----------
+        key : hashable
+        image : Image
+        recipe : Recipe
+        activity : Activity, optional
+            Line in the activity dock of the work that this is a part of.
+        progress_of : callable, optional
+            Turns the progress of this request into that of the work that it is a part of.
+        """
         if isinstance(key, PlaneKey):
             recipe = replace(recipe, pages="stack")
-        if sliders is not None:
-            # One pair of sliders acts on all planes.
-            recipe = replace(recipe, threshold=sliders[0], min_size=sliders[1])
+        for complete in self.completions:
+            recipe = complete(key, recipe)
         request = self.session.request(key, image, recipe)
         if request is None:
             return None
-        self._run = Run(
+        report = progress_of or (lambda progress: progress)
+        self._run = SegmentRun(
             request,
-            progressed=self._report,
+            progressed=lambda request, progress: self.session.report(request, report(progress)),
             answered=self.take,
             failed=self.failed,
             cancel=self.cancel,
-            activity=self.planes.activity,
+            activity=activity,
         )
         return request
 
     def cancel(self) -> None:
         """Stop the running request at its next batch; its answer is dropped."""
-        planes, reading = self.planes.stop(), self.regions.cancel()
         self._end_run()
         self.session.cancel()
-        if reading:
-            self.session.note(CANCELLED)
-        if planes:
-            self.session.note(planes)
+        self.cancelled.emit()
 
-    def close(self) -> None:
-        """Stop all work; called when the window goes."""
-        self.cancel()
-        for work in (self.following, self.previews, self.doubting, self.reviewed, self.recovery, self.drafting):
-            work.close()
-        for stacks in (self.stacks, self.links):
-            stacks.close()
-        self.agreements.close()
-        self.session.close()
+    def take(self, request: Request, answer: Answer) -> None:
+        """Show an answer; one to an old request is dropped."""
+        if self.session.running is not request:
+            return
+        self._end_run()
+        key, image = request.key, self.layer_of(request.key)
+        if image is None:
+            self.session.forget(key)
+            return
+        self.session.accept(request, answer.segmented)
+        self.answered.emit(key)
+        cells = self.session.cells_of(key)
+        if cells is not None and self.is_in_view(key):
+            self.show_cells(key, image, cells)
+            self.measured.emit(key, answer.result)
+
+    def show_cells(self, key: Any, image: ImageLayer, cells: Cells) -> None:
+        """Show the cells of an image, or of its plane in view, in its result layers, made where there are none."""
+        layers = self.layers.get(key) or self.layers.wake(key)
+        if layers is not None:
+            layers.show_live(cells)
+            return
+        layers = ResultLayers(self.viewer, image, cells)
+        self.layers.add(key, layers)
+        layers.labels.choose_label(cells.corrected.fresh_id())
+        self.layers_made.emit(key)
+
+    def failed(self, error: BaseException, request: Request | None = None) -> None:
+        """Report in words that something failed."""
+        if request is not None and self.session.running is request:
+            self._end_run()
+            self.request_failed.emit(request.key, error)
+        self.session.fail(request, error)
+        if not isinstance(error, (CellsegError, OSError)):
+            # Nobody foresaw it: napari shows it with its traceback.
+            notification_manager.receive_error(type(error), error, error.__traceback__)
 
     def in_background(
         self,
@@ -234,178 +241,43 @@ class Workbench:
         then: Callable[[Any], object],
         ended: Callable[[], object] | None = None,
     ) -> Latest:
-        """Do something small beside the window's thread; errors come as the session's sentence."""
+        """Do something small in a background thread; errors come as the session's sentence."""
         job = Latest(self.failed, ended)
         job.ask(question, then)
         return job
 
-    def take(self, request: Request, answer: Answer) -> None:
-        """Show an answer; one to an old request is dropped."""
-        if self.session.running is not request:
+    def set_axes(self, layer: ImageLayer, axes: str | None) -> None:
+        """Set the axes of an image layer (None: not known); what was found with others is forgotten."""
+        if axes == self.session.choices.of(layer.unique_id).axes:
             return
-        self._end_run()
-        image = self.layer_of(request.key)
-        if image is None:
-            self.session.forget(request.key)
-            return
-        self.session.accept(request, answer.segmented)
-        self.planes.answered(request.key)
-        cells = self.session.cells_of(request.key)
-        if cells is None or not self.stacks.is_in_view(request.key):
-            return
-        self.show_cells(request.key, image, cells)
-        result = answer.result
-        moved = (cells.threshold, cells.min_size) != (result.threshold, result.min_size)
-        if moved or cells.corrected.corrections.revision:
-            # What was measured beside the window's thread knows nothing of corrections, nor of sliders moved meanwhile.
-            self.following.measure(request.key)
-        else:
-            self.following.show_measured(request.key, result)
-
-    def show_cells(self, key: Any, image: ImageLayer, cells: Cells) -> None:
-        """Show the cells of an image, or of its plane in view, in its result layers, made where there are none."""
-        layers = self.layers.get(key)
-        if layers is None and isinstance(key, PlaneKey):
-            layers = self.stacks.take_asleep(key)
-        if layers is not None:
-            layers.show_live(cells)
-            return
-        layers = self.layers[key] = ResultLayers(self.viewer, image, cells)
-        layers.set_outlines(self.outlines)
-        layers.set_numbers(self.numbers)
-        layers.labels.choose_label(cells.corrected.fresh_id())
-        self.correcting.watch(layers.labels)
-        self.layers_made.emit(key)
-
-    def failed(self, error: BaseException, request: Request | None = None) -> None:
-        """Say in words that something failed."""
-        if request is not None and self.session.running is request:
-            self._end_run()
-            self.planes.failed(request.key, error)
-        self.session.fail(request, error)
-        if not isinstance(error, (CellsegError, OSError)):
-            # Something that nobody foresaw: napari shows it with its traceback.
-            notification_manager.receive_error(type(error), error, error.__traceback__)
-
-    def _report(self, request: Request, progress: Progress) -> None:
-        self.session.report(request, self.planes.report(progress))
+        was = self.stack_of(layer.unique_id)
+        self.session.choices.choose_for(layer.unique_id, axes=axes)
+        now = self.stack_of(layer.unique_id)
+        if (was and was.image.axes) != (now and now.image.axes):
+            self.let_go(layer)
+        self.choose(layer)
+        self.image_changed.emit(layer.unique_id)
 
     def _end_run(self) -> None:
         run, self._run = self._run, None
         if run is not None:
             run.end()
 
-    def set_outlines(self, outlines: bool) -> None:
-        """Draw the cells of all images as outlines, or filled."""
-        self.outlines = outlines
-        for layers in self.stacks.all_results():
-            layers.set_outlines(outlines)
-
-    def set_numbers(self, numbers: bool) -> None:
-        """Show or hide the numbered points of all images."""
-        self.numbers = numbers
-        for layers in self.stacks.all_results():
-            layers.set_numbers(numbers)
-
-    def _watch(self, layer: Layer) -> None:
-        if isinstance(layer, ImageLayer):
-            layer.events.data.connect(self._on_image_data)
-            layer.events.scale.connect(self._on_image_scale)
-            for moved in PLACEMENT:
-                getattr(layer.events, moved).connect(self._on_image_placed)
-
-    def _on_image_data(self, event: Any) -> None:
-        """An image layer was given other data: what was said about the old is no longer about it."""
-        self._drop(event.source)
-        if layer_id(self.session.chosen) == event.source.unique_id:
-            self.choose(event.source)
-        self.image_changed.emit(event.source.unique_id)
-
-    def set_axes(self, layer: ImageLayer, axes: str | None) -> None:
-        """Note what the axes of an image layer are (None: not known); what was found with others is forgotten."""
-        if axes == self.axes.get(layer.unique_id):
-            return
-        was = self.stacks.of(layer.unique_id)
-        if axes is None:
-            self.axes.pop(layer.unique_id, None)
-        else:
-            self.axes[layer.unique_id] = axes
-        now = self.stacks.of(layer.unique_id)
-        if (was and was.image.axes) != (now and now.image.axes):
-            self._drop(layer)
-        self.choose(layer)
-        self.image_changed.emit(layer.unique_id)
-
-    def _on_image_scale(self, event: Any) -> None:
-        self.image_changed.emit(event.source.unique_id)
-
-    def _on_image_placed(self, event: Any) -> None:
-        """Where an image lies in the world its cells lie too."""
-        layers = self.stacks.results_of(event.source.unique_id)
-        if layers is not None:
-            layers.place(event.source, event.type)
-
-    def _on_layer_inserted(self, event: Any) -> None:
-        self._watch(event.value)
-
-    def take_out(self, layer: Layer) -> None:
-        """Remove a layer of ours; a moment later while napari removes others, of which this may be the next."""
-        if self._removing:
-            QTimer.singleShot(0, lambda: self._take_out(layer))
-        else:
-            self._take_out(layer)
-
-    def _take_out(self, layer: Layer) -> None:
-        viewer = self._viewer()
-        if viewer is not None and layer in viewer.layers:
-            viewer.layers.remove(layer)
-
-    def _on_layer_removed(self, event: Any) -> None:
-        layer = event.value
-        if not self._removing:
-            self._removing = True
-            QTimer.singleShot(0, self._on_removed)
-        if isinstance(layer, ImageLayer):
-            self._drop(layer)
-            return
-        for key, layers in list(self.layers.items()):
-            if layer is layers.labels:
-                self._stop_for(layer_id(key))
-                self._forget(key)
-        if (id_ := self.stacks.owner_asleep(layer)) is not None:
-            self._forget(id_)
-
-    def _on_removed(self) -> None:
-        self._removing = False
-
-    def _drop(self, image: ImageLayer) -> None:
-        """Forget an image's result; its layers stay in the viewer as the person's own."""
-        self._stop_for(image.unique_id)
-        layers = self.stacks.results_of(image.unique_id)
+    def let_go(self, image: ImageLayer) -> None:
+        """Forget an image's result; its layers stay in the viewer as the user's own."""
+        layers = self.layers.of_image(image.unique_id)
         if layers is not None:
             layers.labels.let_go()
-        self._forget(image.unique_id)
+        self.forget(image.unique_id)
 
-    def _stop_for(self, id_: Any) -> None:
-        """Cancel what runs for an image or a plane of it."""
+    def forget(self, id_: Any) -> None:
+        """Forget the results of an image layer, of all its planes, and cancel what runs for it."""
         running = self.session.running
         if running is not None and layer_id(running.key) == id_:
             self.cancel()
-
-    def _forget(self, key: Any) -> None:
-        """Forget the results of an image, of all its planes."""
-        for known in [known for known in self.layers if layer_id(known) == layer_id(key)]:
-            del self.layers[known]
-        for known in {key, layer_id(key), *self.stacks.forget(layer_id(key))}:
+        keys = self.session.keys()
+        planes = [key for key in keys if layer_id(key) == id_]
+        self.layers.forget(id_)
+        self.forgotten.emit(id_)
+        for known in dict.fromkeys((id_, *planes)):
             self.session.forget(known)
-
-
-_workbenches: WeakKeyDictionary[Any, Workbench] = WeakKeyDictionary()
-
-
-def workbench_of(viewer: Any) -> Workbench:
-    """Return the one workbench of a viewer; widgets are given a fresh proxy of it every time."""
-    viewer = getattr(viewer, "__wrapped__", viewer)
-    if viewer not in _workbenches:
-        _workbenches[viewer] = Workbench(viewer)
-    return _workbenches[viewer]

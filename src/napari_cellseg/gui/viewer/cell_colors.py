@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap, ensure_colormap, label_colormap
 
-if TYPE_CHECKING:
-    from .bench import Workbench
+from .bench import Bench
+from .doubting import Doubting
 
 ID, AREA, DOUBT = "id", "area", "doubt"
 N_COLORS = 32
@@ -22,18 +22,19 @@ class Coloring:
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Bench
     """
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self.by = ID
-        bench.doubting.changed.connect(self._on_doubt)
+        self._doubting = bench.part(Doubting)
+        self._doubting.changed.connect(self._on_doubt)
 
     def color_by(self, what: str) -> None:
         """Colour the cells of all images by "id", "area" or "doubt"."""
         self.by = what
-        self._bench.doubting.want("colour", what == DOUBT)
+        self._doubting.want("colour", what == DOUBT)
         for key in self._bench.layers:
             self.color(key)
 
@@ -52,7 +53,7 @@ class Coloring:
     def _on_doubt(self, key: Any) -> None:
         layers = self._bench.layers.get(key)
         if layers is not None and "index" in layers.labels.features:
-            doubt = self._bench.doubting.column(key, np.asarray(layers.labels.features["index"]))
+            doubt = self._doubting.column(key, np.asarray(layers.labels.features["index"]))
             layers.labels.features = {**layers.labels.features, "doubt": doubt}
             self.color(key)
 

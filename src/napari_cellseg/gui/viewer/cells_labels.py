@@ -11,7 +11,7 @@ from napari.layers import Labels
 from psygnal import Signal
 from skimage.draw import line
 
-from ...imaging.tiles import Region
+from ...imaging.regions import Region
 
 
 class CellsLabels(Labels):

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import scipy
 from psygnal import Signal
-from scipy.ndimage import binary_dilation
 
 from ...corrections import tools as edits
-from ...corrections.run_lengths import whole
 from ...corrections.tools import CellView
 from ...imaging.errors import CellsegError
+from ...imaging.regions import whole
+from .bench import Bench
 from .cells_labels import CellsLabels, Region
-
-if TYPE_CHECKING:
-    from .bench import Workbench
 
 AGAIN = "Ctrl+Shift+Z does it again."
 BACK = "Ctrl+Z takes it back."
@@ -32,17 +30,18 @@ class Correcting:
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Bench
     """
 
     said = Signal(str, bool)
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, bench: Bench) -> None:
         self._bench = bench
+        bench.layers_made.connect(self._on_layers_made)
 
-    def watch(self, labels: CellsLabels) -> None:
+    def _on_layers_made(self, key: Any) -> None:
         """Take the strokes and the undo keys of a cells layer, for the image or plane that it shows then."""
-        key_of = self._bench.key_of_result
+        labels, key_of = self._bench.layers[key].labels, self._bench.layers.key_of
         labels.painted.connect(lambda region, after: self._on_painted(key_of(labels), labels, region, after))
         labels.replaced.connect(lambda after: self._on_replaced(key_of(labels), labels, after))
         labels.undo_asked.connect(lambda: self.undo(key_of(labels)))
@@ -138,7 +137,7 @@ def apart_is_new(view: CellView, region: Region, after: np.ndarray, chosen: int)
         slice(max(rows.start - 1, 0), min(rows.stop + 1, height)),
         slice(max(columns.start - 1, 0), min(columns.stop + 1, width)),
     )
-    near = binary_dilation(view.labels(grown) == chosen, np.ones((3, 3), dtype=bool))
+    near = scipy.ndimage.binary_dilation(view.labels(grown) == chosen, np.ones((3, 3), dtype=bool))
     top, left = rows.start - grown[0].start, columns.start - grown[1].start
     if (near[top : top + new.shape[0], left : left + new.shape[1]] & new).any():
         return after, chosen

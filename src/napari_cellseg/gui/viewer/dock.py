@@ -2,19 +2,56 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QEvent
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
 from ..shared.colors import Colors, theme_colors
 from ..shared.layout import scrolled
-from .bench import workbench_of
-from .docking import beside
+from .benches import bench_of
 
 if TYPE_CHECKING:
     from napari import Viewer
+
+PLUGIN = "napari-cellseg"
+PREFIX = "napari_cellseg_"
+# Names of the docks by which they are opened, and what the manifest calls them.
+DOCKS = {
+    "segment": "Segment and count cells",
+    "correct": "Correct and review cells",
+    "train": "Train on corrected cells",
+    "batch": "Segment a folder of images",
+    "agreement": "Check counts against a person's",
+}
+
+
+def open_dock(viewer: Viewer, name: str, raised: bool = True) -> Any:
+    """Return a viewer's dock widget by its name, opened if it is not; no dock needs the class of another.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer
+    name : {"segment", "correct", "train", "batch", "agreement"}
+    raised : bool
+        Bring it to the front; else the dock that is in front of its tabs stays there.
+
+    Returns
+    -------
+    Dock
+    """
+    window = bench_of(viewer).viewer.window
+    main: QMainWindow = window._qt_window
+    found = main.findChild(QWidget, f"{PREFIX}{name}")
+    if found is None:
+        _, found = window.add_plugin_dock_widget(PLUGIN, DOCKS[name])
+        # It takes its place among the tabs when it is shown, a moment later.
+        found.comes_forward = raised
+    elif raised and (dock := _dock_of(found)) is not None:
+        dock.show()
+        dock.raise_()
+    return found
 
 
 class Dock(QWidget):
@@ -32,10 +69,11 @@ class Dock(QWidget):
 
     def __init__(self, napari_viewer: Viewer, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setObjectName(f"napari_cellseg_{name}")
-        self.bench = workbench_of(napari_viewer)
+        self.setObjectName(f"{PREFIX}{name}")
+        self.bench = bench_of(napari_viewer)
         self.session = self.bench.session
         self.scroll: QScrollArea
+        self.comes_forward = True
         self._colored: tuple[QWidget, ...] = ()
         self._watched = 0
 
@@ -55,7 +93,7 @@ class Dock(QWidget):
     def window_seen(self, window: QWidget) -> None:
         """Act once for each window that the widget is shown in; here: stop all work when it closes."""
         window.destroyed.connect(self.bench.close)
-        beside(self)
+        beside(self, self.comes_forward)
 
     def changeEvent(self, event: QEvent) -> None:
         """Follow napari's theme, which arrives as a new style sheet."""
@@ -71,3 +109,30 @@ class Dock(QWidget):
         if id(window) != self._watched:
             self._watched = id(window)
             self.window_seen(window)
+
+
+def beside(widget: QWidget, comes_forward: bool = True) -> None:
+    """Put the dock of a widget as a tab onto that of another widget of the plugin, if there is one on the right."""
+    dock = _dock_of(widget)
+    main = dock.parent() if dock is not None else None
+    if dock is None or not isinstance(main, QMainWindow) or dock.isFloating():
+        return
+    right = Qt.DockWidgetArea.RightDockWidgetArea
+    if main.dockWidgetArea(dock) != right or main.tabifiedDockWidgets(dock):
+        return
+    for other in main.findChildren(QDockWidget):
+        held = [child for child in other.findChildren(QWidget) if child.objectName().startswith(PREFIX)]
+        if other is not dock and held and other.isVisible() and main.dockWidgetArea(other) == right:
+            tabs = [other, *main.tabifiedDockWidgets(other)]
+            in_front = [tab for tab in tabs if not tab.widget().visibleRegion().isEmpty()]
+            main.tabifyDockWidget(other, dock)
+            for tab in [dock] if comes_forward else in_front:
+                tab.raise_()
+            return
+
+
+def _dock_of(widget: QWidget) -> QDockWidget | None:
+    parent = widget.parent()
+    while parent is not None and not isinstance(parent, QDockWidget):
+        parent = parent.parent()
+    return parent

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from psygnal import Signal
@@ -11,9 +11,7 @@ from superqt.utils import qdebounced
 from ...corrections.doubt import Doubt, doubt
 from ...session import Cells
 from ..shared.workers import Latest
-
-if TYPE_CHECKING:
-    from .bench import Workbench
+from .bench import Bench
 
 SETTLE_MS = 500
 
@@ -28,12 +26,12 @@ class Doubting:
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Bench
     """
 
     changed = Signal(object)
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._wanted: set[str] = set()
         self._known: dict[Any, tuple[tuple[object, ...], Doubt]] = {}

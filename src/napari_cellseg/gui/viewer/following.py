@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 from superqt.utils import qdebounced, qthrottled
 
 from ...results.save_stack import with_plane
+from ...session import PlaneKey
 from ..shared.workers import Latest
+from .bench import Bench
+from .cell_colors import Coloring
 from .cells_labels import Region
-from .planes import PlaneKey
+from .doubting import Doubting
+from .planes_in_view import PlanesInView
 
 if TYPE_CHECKING:
     from ...segmentation.segmented import SegmentResult
-    from .bench import Workbench
 
 LIVE_INTERVAL_MS = 30
 SETTLE_MS = 250
@@ -29,11 +32,12 @@ class Following:
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Bench
     """
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, bench: Bench) -> None:
         self._bench = bench
+        self._doubting, self._coloring = bench.part(Doubting), bench.part(Coloring)
         self.dragging = False
         # Images whose points and table are to follow yet; the person may go on to another meanwhile.
         self._unmeasured: set[Any] = set()
@@ -44,6 +48,8 @@ class Following:
         self._settle_edits = qdebounced(self._measure_if_free, timeout=SETTLE_EDITS_MS)
         bench.session.sliders_changed.connect(self._on_sliders)
         bench.session.corrected.connect(self._on_corrected)
+        bench.measured.connect(self._on_measured)
+        bench.part(PlanesInView).plane_shown.connect(self._on_plane_shown)
 
     def hold(self) -> None:
         """The mouse went down on a slider: only what is in view needs to follow."""
@@ -76,11 +82,11 @@ class Following:
 
     def show_measured(self, key: Any, result: SegmentResult) -> None:
         """Show what was measured, with the doubt where it is known."""
-        doubt = self._bench.doubting.column(key, result.table["index"])
+        doubt = self._doubting.column(key, result.table["index"])
         if isinstance(key, PlaneKey):
             result = replace(result, table=with_plane(result.table, key.index))
         self._bench.layers[key].show_measured(result, doubt)
-        self._bench.coloring.color(key)
+        self._coloring.color(key)
 
     def close(self) -> None:
         """Stop following."""
@@ -88,22 +94,42 @@ class Following:
         for throttled in (self._live, self._points, self._settle, self._settle_edits):
             throttled.cancel()
 
+    def _on_measured(self, key: Any, result: SegmentResult) -> None:
+        """Show what was measured with an answer, unless sliders or corrections make it another count."""
+        cells = self._bench.session.cells_of(key)
+        if cells is None or key not in self._bench.layers:
+            return
+        moved = (cells.threshold, cells.min_size) != (result.threshold, result.min_size)
+        if moved or cells.corrected.corrections.revision:
+            self.measure(key)
+        else:
+            self.show_measured(key, result)
+
+    def _on_plane_shown(self, before: Any, key: Any) -> None:
+        if key in self._bench.layers:
+            self.measure(key)
+
     def _on_sliders(self, key: Any) -> None:
         cells, layers = self._bench.session.cells_of(key), self._bench.layers.get(key)
         if cells is None or layers is None:
             return
         self._unmeasured.add(key)
-        if layers.shows(cells):
-            self._settle_edits()
-        else:
-            self._live()
-            self._settle()
+        self._live()
+        self._settle()
 
     def _on_corrected(self, key: Any, region: Region) -> None:
         cells, layers = self._bench.session.cells_of(key), self._bench.layers.get(key)
-        if cells is not None and layers is not None:
-            layers.show_corrected(cells, region)
-            self._points()
+        if cells is None or layers is None:
+            return
+        self._unmeasured.add(key)
+        layers.show_corrected(cells, region)
+        self._points()
+        if layers.shows(cells):
+            self._settle_edits()
+        else:
+            # Corrections of another journal were taken over.
+            self._live()
+            self._settle()
 
     def _show_points(self) -> None:
         cells, layers = self._bench.session.cells, self._bench.layers.get(self._bench.session.chosen)

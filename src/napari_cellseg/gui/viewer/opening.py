@@ -12,7 +12,6 @@ import numpy as np
 from ...imaging.errors import CellsegError, ImageError, SeveralImagesError
 from ...imaging.image import Image
 from ...imaging.read.finding import SUFFIXES, find_images, is_zarr
-from ...imaging.read.pyramid import pyramid
 from ...imaging.read.read import read_image
 from .layer_image import METADATA_KEY
 
@@ -50,6 +49,9 @@ class Opened:
 
 def read_paths(paths: Iterable[str | Path]) -> Opened:
     """Read files, and the images in folders; touches no layer, so that it can run beside the window's thread."""
+    # Imported late: dask takes most of a second, and here a thread waits for it.
+    from ...imaging.read.pyramid import pyramid
+
     images, levels, others, problems = [], [], [], []
     reasons: dict[Path, str] = {}
     try:

@@ -2,63 +2,20 @@
 
 from __future__ import annotations
 
-from collections import UserDict
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeGuard
 
-import dask.array as da
 import numpy as np
 from napari.layers import Image as ImageLayer
 
 from ...imaging.errors import CellsegError
 from ...imaging.image import Image
 from ...imaging.pages import Page, page_at, page_image, page_lengths
+from ...session import PlaneKey
 from .layer_image import image_from_layer
 
 WORDS = {"T": "time point", "Z": "slice"}
-
-
-@dataclass(frozen=True)
-class PlaneKey:
-    """What the session calls one plane of an image layer; a layer of one plane is called by its own id.
-
-    Attributes
-    ----------
-    layer : Hashable
-        Id of the image layer.
-    index : tuple of (str, int)
-        Axis (``T``, then ``Z``) and position, as in `imaging.pages.Page`.
-    """
-
-    layer: Hashable
-    index: tuple[tuple[str, int], ...]
-
-    @property
-    def position(self) -> tuple[int, ...]:
-        """Where the plane lies in an array of all planes."""
-        return tuple(place for _, place in self.index)
-
-
-def layer_id(key: Any) -> Any:
-    """Id of the image layer of a key, be it of a plane or of the layer."""
-    return key.layer if isinstance(key, PlaneKey) else key
-
-
-class PerImage(UserDict):
-    """What was said about image layers; the key of a plane stands for its layer."""
-
-    def __getitem__(self, key: Any) -> Any:
-        return self.data[layer_id(key)]
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self.data[layer_id(key)] = value
-
-    def __delitem__(self, key: Any) -> None:
-        del self.data[layer_id(key)]
-
-    def __contains__(self, key: object) -> bool:
-        return layer_id(key) in self.data
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,10 +99,20 @@ def stack_of(layer: ImageLayer | None, axes: str | None = None) -> Stack | None:
     lengths = page_lengths(image)
     if not lengths:
         return None
-    if not isinstance(image.data, (np.ndarray, da.Array)):
-        # Zarr and others read at once what is cut out of them; this waits until it is asked for, in a thread.
-        image = replace(image, data=da.from_array(image.data))
-    return Stack(layer.unique_id, image, lengths)
+    return Stack(layer.unique_id, replace(image, data=sliceable(image.data)), lengths)
+
+
+def sliceable(data: Any) -> Any:
+    """Return an array of which parts can be cut out without reading them: numpy and dask arrays as they are.
+
+    Zarr and others read at once what is cut out of them; dask waits until it is asked for, in a thread.
+    """
+    if isinstance(data, np.ndarray) or type(data).__module__.startswith("dask."):
+        return data
+    # Imported late: with xarray and pandas it takes most of a second.
+    import dask.array
+
+    return dask.array.from_array(data)
 
 
 def key_here(stack: Stack, layer: ImageLayer, point: tuple[float, ...]) -> PlaneKey:

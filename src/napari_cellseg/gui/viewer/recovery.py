@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from psygnal import Signal
 
@@ -12,11 +12,10 @@ from ...corrections.journal import corrections_dir
 from ...corrections.recovery import JournalInfo, is_about, newest_journal
 from ...imaging.errors import CellsegError
 from ...segmentation.recipe import Recipe
+from ...session import layer_id
 from ..shared.workers import Latest
-from .planes import layer_id
-
-if TYPE_CHECKING:
-    from .bench import Workbench
+from .bench import Bench
+from .correcting import Correcting
 
 
 class Recovery:
@@ -29,13 +28,14 @@ class Recovery:
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Bench
     """
 
     changed = Signal(object)
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, bench: Bench) -> None:
         self._bench = bench
+        self._correcting = bench.part(Correcting)
         self._found: dict[Any, JournalInfo] = {}
         self._asked: dict[Any, tuple[int, ...] | None] = {}
         self._declined: set[str] = set()
@@ -96,7 +96,7 @@ class Recovery:
         # The same plane may have come from another file, whose axes were others.
         if layer is not None and len(recipe.axes or "") != layer.ndim + bool(layer.rgb):
             recipe = replace(recipe, axes=None)
-        recipe = replace(recipe, axes=self._bench.axes.get(key, recipe.axes), pages="one", link="none")
+        recipe = replace(recipe, axes=self._bench.session.choices.of(key).axes or recipe.axes, pages="one", link="none")
         if self._bench.segment(layer, recipe) is not None:
             self._to_recover[key] = info
 
@@ -120,12 +120,12 @@ class Recovery:
             notes = self._bench.session.recover(key, info)
         except (CellsegError, OSError) as error:
             self._bench.session.fail(None, error)
-            self._bench.correcting.said.emit(str(error), True)
+            self._correcting.said.emit(str(error), True)
             return
         self._found.pop(key, None)
         said = " ".join([f"Recovered {_what(info)}.", *notes])
         self._bench.session.note(said)
-        self._bench.correcting.said.emit(said, bool(notes))
+        self._correcting.said.emit(said, bool(notes))
         self.changed.emit(key)
 
     def _set(self, key: Any, info: JournalInfo | None) -> None:

@@ -10,8 +10,8 @@ from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout
 
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
-from .bench import Workbench
-from .recovery import question
+from .bench import Bench
+from .recovery import Recovery, question
 
 
 class RecoveryBanner(QFrame):
@@ -19,7 +19,7 @@ class RecoveryBanner(QFrame):
 
     shown = Signal(bool)
 
-    def __init__(self, bench: Workbench, parent: QWidget | None = None) -> None:
+    def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._bench = bench
         self.setObjectName("recovery_banner")
@@ -43,7 +43,7 @@ class RecoveryBanner(QFrame):
         column.setSpacing(3)
         column.addWidget(self.text)
         column.addLayout(row)
-        recovery = bench.recovery
+        self._recovery = recovery = bench.part(Recovery)
         self.yes.clicked.connect(lambda: recovery.recover(bench.session.chosen))
         self.no.clicked.connect(lambda: recovery.decline(bench.session.chosen))
         self.never.clicked.connect(lambda: recovery.decline(bench.session.chosen, for_ever=True))
@@ -60,7 +60,7 @@ class RecoveryBanner(QFrame):
         )
 
     def _on_change(self, _: Any = None) -> None:
-        info = self._bench.recovery.of(self._bench.session.chosen)
+        info = self._recovery.of(self._bench.session.chosen)
         if info is not None:
             self.text.setText(question(info, datetime.now().astimezone()))
             self.text.setToolTip(str(info.path))

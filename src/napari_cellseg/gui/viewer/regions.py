@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable
+from typing import Any
 
-import dask.array as da
 import numpy as np
 from napari.layers import Image as ImageLayer
 from psygnal import Signal
 
 from ...imaging.errors import CellsegError, ImageError
 from ...imaging.image import Image
+from ...session import CANCELLED, Where, layer_id
 from ..shared.workers import Latest
+from .bench import Bench
 from .field import Rectangle, drawn, prepare_drawing, visible
 from .layer_image import METADATA_KEY, image_from_layer, layer_path
-from .planes import PerImage, layer_id
+from .planes import sliceable
 
-if TYPE_CHECKING:
-    from .bench import Workbench
-
-Where = Literal["whole", "visible", "drawn"]
 # What one waits a minute for, and what holds in the memory of any computer that shows it.
 MAX_PIXELS = 1 << 24
 # What makes a part look like the image that it was cut out of.
@@ -37,37 +34,28 @@ class Regions:
     Signals
     -------
     changed()
-        Another choice was made, or a part began or ended to be read.
+        A part began or ended to be read.
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Bench
     """
 
     changed = Signal()
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, bench: Bench) -> None:
         self._bench = bench
-        self._where: MutableMapping[Any, Where] = PerImage()
         # Of each part the id of the image layer that it is from, and its place there.
         self._made: dict[Any, tuple[Any, Rectangle]] = {}
         self._outdated: set[Any] = set()
         self._reading = Latest(self._failed)
         self._busy = False
+        bench.cancelled.connect(self._on_cancelled)
 
     @property
     def busy(self) -> bool:
         """Whether a part is being read."""
         return self._busy
-
-    def where(self, key: Any) -> Where:
-        """Where the cells of an image are looked for when Segment is pressed."""
-        return self._where.get(key, "whole")
-
-    def choose(self, key: Any, where: Where) -> None:
-        """Choose where the cells of an image are looked for."""
-        self._where[key] = where
-        self.changed.emit()
 
     def is_part(self, key: Any) -> bool:
         """Whether an image was cut out of another one here."""
@@ -76,13 +64,13 @@ class Regions:
     def cut(self, then: Callable[[], object]) -> None:
         """Cut the chosen part out of the chosen image, choose it in its place, then go on."""
         bench = self._bench
-        key, where = bench.session.chosen, self.where(bench.session.chosen)
-        if bench.session.running is not None or bench.planes.busy or self.busy:
+        key, where = bench.session.chosen, bench.session.choices.of(bench.session.chosen).where
+        if bench.session.running is not None or self.busy:
             return
         # What is visible of a part is meant of the image behind it: one goes on there, part by part.
         layer = self.image_of(key)
         try:
-            image = image_from_layer(layer, None if layer is None else bench.axes.get(layer.unique_id))
+            image = image_from_layer(layer, None if layer is None else bench.session.choices.of(layer.unique_id).axes)
             assert layer is not None
             place = self._place(where, layer, image)
         except CellsegError as error:
@@ -92,19 +80,16 @@ class Regions:
             bench.choose(layer)
             then()
         elif (part := self._known(layer, place)) is not None:
-            self._tell(part, key)
+            bench.session.choices.copy(key, part.unique_id)
             bench.choose(part)
             then()
         else:
             self._read(layer, image, place, key, then)
 
-    def cancel(self) -> bool:
-        """Do not wait for a part any more; returns whether one was being read."""
-        was, self._busy = self._busy, False
+    def close(self) -> None:
+        """Wait for no part any more."""
+        self._busy = False
         self._reading.close()
-        if was:
-            self.changed.emit()
-        return was
 
     def image_of(self, key: Any) -> ImageLayer | None:
         """Layer of an image, or of the image that a part is of."""
@@ -143,7 +128,7 @@ class Regions:
 
     def _read(self, layer: ImageLayer, image: Image, place: Rectangle, key: Any, then: Callable[[], object]) -> None:
         bench, data = self._bench, layer.data
-        several = bench.stacks.of(layer.unique_id) is not None
+        several = bench.stack_of(layer.unique_id) is not None
 
         def read() -> Any:
             return _planes(image, place) if several else image.read_region(*place.slices)
@@ -175,20 +160,17 @@ class Regions:
         part = _part_layer(layer, values, place)
         self._made[part.unique_id] = (layer.unique_id, place)
         layer.events.data.connect(self._on_data)
-        self._tell(part, layer.unique_id)
-        self._tell(part, key)
+        # With where to look: who looks at views one after the other moves on and presses Segment again.
+        bench.session.choices.copy(key, part.unique_id)
         viewer.layers.insert(viewer.layers.index(layer) + 1, part)
         viewer.layers.selection.active = part
         bench.choose(part)
 
-    def _tell(self, part: ImageLayer, key: Any) -> None:
-        """Let what a person said about an image count for a part."""
-        bench = self._bench
-        # With where to look: who looks at views one after the other moves on and presses Segment again.
-        said: tuple[MutableMapping[Any, Any], ...] = (bench.axes, bench.channels, bench.diameters, self._where)
-        for about in said:
-            if key in about:
-                about[part.unique_id] = about[key]
+    def _on_cancelled(self) -> None:
+        if self._busy:
+            self.close()
+            self.changed.emit()
+            self._bench.session.note(CANCELLED)
 
     def _on_data(self, event: Any) -> None:
         """The parts of an image that was given other data are no parts of it any more."""
@@ -201,8 +183,7 @@ _LESS = {"visible": "Zoom in", "drawn": "Draw a smaller one"}
 
 def _planes(image: Image, place: Rectangle) -> Any:
     """Cut a stack; nothing is read."""
-    data = image.data if isinstance(image.data, (np.ndarray, da.Array)) else da.from_array(image.data)
-    return data[image.region_index(*place.slices)]
+    return sliceable(image.data)[image.region_index(*place.slices)]
 
 
 def _part_layer(layer: ImageLayer, values: Any, place: Rectangle) -> ImageLayer:

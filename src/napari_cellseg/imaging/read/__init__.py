@@ -1,1 +1,1 @@
-"""Files in: TIFF, Zarr, common picture formats, NumPy arrays, and whatever napari's reader plugins open."""
+"""Readers of TIFF, Zarr, common image formats, NumPy arrays, and files of napari's reader plugins."""

@@ -1,4 +1,4 @@
-"""Read ``.npy`` and ``.npz``: nothing is believed, and no memory taken, before the header fits the file."""
+"""Read ``.npy`` and ``.npz``; no memory is allocated before the header is checked against the file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def read_npy(path: Path, lazy_bytes: int) -> np.ndarray:
     Raises
     ------
     ImageError
-        Another kind of file, cut short, or with pickled objects inside.
+        The file is of another kind, cut short, or holds pickled objects.
     ValueError, OSError, ...
         Anything else of `damage.DAMAGE`.
     """
@@ -36,7 +36,8 @@ def read_npy(path: Path, lazy_bytes: int) -> np.ndarray:
         announced = file.tell() + math.prod(shape) * dtype.itemsize
     if announced > size:
         raise ImageError(
-            f"{path} cannot be read: it has {size} bytes, but speaks of {announced}. It was cut short: copy it again."
+            f"{path} cannot be read: it has {size} bytes, but its header announces {announced}. "
+            "It was cut short: copy it again."
         )
     if size >= lazy_bytes:
         return np.load(path, mmap_mode="r", allow_pickle=False)
@@ -45,7 +46,7 @@ def read_npy(path: Path, lazy_bytes: int) -> np.ndarray:
 
 
 def read_npz(path: Path) -> tuple[np.ndarray, str | None, tuple[float, float] | None]:
-    """Read the image of an archive, with its axes and pixel size where the archive holds them.
+    """Read the image of an archive, with its axes and pixel size if the archive holds them.
 
     Returns
     -------
@@ -59,7 +60,8 @@ def read_npz(path: Path) -> tuple[np.ndarray, str | None, tuple[float, float] | 
     Raises
     ------
     ImageError
-        Not an archive, cut short, protected by a password, too large for the memory, or not plain which array is meant.
+        The file is not an archive, cut short, protected by a password, too large for the memory, or it is not clear
+        which array is the image.
     """
     if not zipfile.is_zipfile(path):
         raise ImageError(f"{path} is not a whole .npz archive. It was cut short or damaged: copy it again.")
@@ -67,19 +69,19 @@ def read_npz(path: Path) -> tuple[np.ndarray, str | None, tuple[float, float] | 
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         if any(info.flag_bits & _ENCRYPTED for info in members.values()):
             raise ImageError(
-                f"{path} is protected by a password, and files are read without one here. Save it without a password."
+                f"{path} is protected by a password, and such files cannot be read. Save it without a password."
             )
-        said = {name: members.pop(name) for name in ("axes", "pixel_size") if len(members) > 1 and name in members}
+        given = {name: members.pop(name) for name in ("axes", "pixel_size") if len(members) > 1 and name in members}
         names = list(members)
         chosen = names if len(names) == 1 else [name for name in _ARRAY_NAMES if name in names]
         if len(chosen) != 1:
             raise ImageError(
-                f"{path} holds {len(names)} arrays ({', '.join(names[:20]) or 'none'}), and which one is the image is "
-                f"not plain. Save one array, or name one of them {' or '.join(_ARRAY_NAMES)}."
+                f"{path} holds {len(names)} arrays ({', '.join(names[:20]) or 'none'}), and it is not clear "
+                f"which one is the image. Save one array, or name one of them {' or '.join(_ARRAY_NAMES)}."
             )
         array = _member(archive, members[chosen[0]], path)
-        axes = _member(archive, said["axes"], path, _LONGEST_WORD) if "axes" in said else None
-        size = _member(archive, said["pixel_size"], path, _LONGEST_WORD) if "pixel_size" in said else None
+        axes = _member(archive, given["axes"], path, _LONGEST_WORD) if "axes" in given else None
+        size = _member(archive, given["pixel_size"], path, _LONGEST_WORD) if "pixel_size" in given else None
     return array, None if axes is None else str(axes), None if size is None else _pair(size, path)
 
 
@@ -89,22 +91,24 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, most: i
         shape, dtype = _header(file, path)
         n_bytes = math.prod(shape) * dtype.itemsize
         if most is not None and n_bytes > most:
-            raise ImageError(f"{title} holds {n_bytes} bytes where a word or two are meant. Leave it out.")
+            raise ImageError(
+                f"{title} holds {n_bytes} bytes where a short text or two numbers are expected. Remove it."
+            )
         if file.tell() + n_bytes != info.file_size:
             raise ImageError(
-                f"{title} cannot be read: it has {info.file_size} bytes, but speaks of {file.tell() + n_bytes}. "
-                "The file is damaged: copy it again."
+                f"{title} cannot be read: it has {info.file_size} bytes, but its header announces "
+                f"{file.tell() + n_bytes}. The file is damaged: copy it again."
             )
         check_room(n_bytes, title, shape)
     with archive.open(info) as file:
         array = np.lib.format.read_array(file, allow_pickle=False)
-        # The checksum is looked at when the end is reached.
+        # The checksum is checked at the end of the file.
         file.read(1)
     return array
 
 
 def _header(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Read the header of an array, and no more; numpy would read any length that it announces."""
+    """Read the header of an array; numpy would read any length that it announces."""
     start = file.read(12)
     if not start.startswith(np.lib.format.MAGIC_PREFIX) or len(start) < 12:
         raise ImageError(f"{path} holds no array. Give a file written by numpy.save or numpy.savez.")
@@ -125,5 +129,5 @@ def _header(file: IO[bytes], path: Path) -> tuple[tuple[int, ...], np.dtype[Any]
 def _pair(array: np.ndarray, path: Path) -> tuple[float, float]:
     values = array.ravel().tolist()
     if len(values) not in (1, 2) or array.dtype.kind not in "uif":
-        raise ImageError(f"{path}: pixel_size is two numbers of micrometres (Y, X). Correct it or leave it out.")
+        raise ImageError(f"{path}: pixel_size is two numbers of micrometres (Y, X). Correct it or remove it.")
     return float(values[0]), float(values[-1])

@@ -1,4 +1,4 @@
-"""Find the images that a person means by files, folders and patterns."""
+"""Find images by files, folders and patterns."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".npz", ".npy")
 LABELS_SUFFIX = "_labels.tif"
 LABELS_ZARR_SUFFIX = "_labels.ome.zarr"
 ZARR_SUFFIX = ".zarr"
-# A folder of results has this folder inside.
+# A folder of results contains this folder.
 RESULTS_MARK = ".cellseg"
-_PICTURES_OF_OURS = ("_overlay.png", "_probability.tif")
+_RESULT_PICTURES = ("_overlay.png", "_probability.tif")
 _ZARR_MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 
@@ -32,27 +32,27 @@ def find_images(
     Parameters
     ----------
     inputs : path or iterable of paths
-        Files are taken as they are, also missing ones: reading them will say what is wrong.
-        Of a folder every image is taken that is neither hidden nor one of this package's own results. A Zarr folder
-        is one image. What does not exist and contains ``*``, ``?`` or ``[`` is a pattern, for shells that leave it as
-        it is.
+        Files are returned unchanged, even missing ones: reading them reports the error.
+        Of a folder every image is returned that is neither hidden nor one of this package's own results. A Zarr
+        folder is one image. A path that does not exist and contains ``*``, ``?`` or ``[`` is a pattern, for shells
+        that do not expand it.
     pattern : str, optional
-        Only these of a folder, such as ``*.png``; matched against the path inside the folder if it contains
-        ``/``, else against the name, in upper or lower case. A pattern that ends in another suffix, such as
-        ``*.czi``, takes these files: a napari plugin may read them.
+        Only matching files of a folder, such as ``*.png``; matched against the path inside the folder if it contains
+        ``/``, else against the name, without regard to case. A pattern that ends in another suffix, such as
+        ``*.czi``, finds these files: a napari plugin may read them.
     recursive : bool
-        Look into folders inside folders.
+        Search subfolders too.
 
     Returns
     -------
     list of (Path, str)
-        Path and the name to show: a file's name, or the path relative to its folder with ``/``. In the order of
-        the inputs, each folder in natural order (``a2`` before ``a10``). Each file once.
+        Path and displayed name: the name of a file, or the path relative to its folder with ``/``. In the order of
+        the inputs, each folder in natural order (``a2`` before ``a10``). Each file is listed once.
 
     Raises
     ------
     ImageError
-        A folder cannot be looked into, a name is empty, or no image was found.
+        A folder cannot be listed, a name is empty, or no image was found.
     """
     given = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
     found: list[tuple[Path, str]] = []
@@ -63,17 +63,17 @@ def find_images(
             found.append((item, item.name))
     if not found:
         places = ", ".join(str(item) for item in given) or "nothing"
-        meant = f"No image that matches {pattern!r}" if pattern else "No image"
-        deeper = "" if recursive else ", or look into folders inside folders too"
+        what = f"No image that matches {pattern!r}" if pattern else "No image"
+        deeper = "" if recursive else ", or search subfolders too"
         raise ImageError(
-            f"{meant} was found in {places}; images end in {', '.join(SUFFIXES)} or {ZARR_SUFFIX}, and others, which a "
+            f"{what} was found in {places}; images end in {', '.join(SUFFIXES)} or {ZARR_SUFFIX}, and others, which a "
             f"napari plugin reads, are named by a pattern such as *.czi. Give another folder{deeper}."
         )
     return each_once(found)
 
 
 def each_once(found: Iterable[tuple[Path, str]]) -> list[tuple[Path, str]]:
-    """Leave out files that came up before, also by another path."""
+    """Remove files that occurred before, also by another path."""
     first: dict[str, tuple[Path, str]] = {}
     for path, name in found:
         first.setdefault(os.path.normcase(os.path.realpath(path)), (path, name))
@@ -81,20 +81,20 @@ def each_once(found: Iterable[tuple[Path, str]]) -> list[tuple[Path, str]]:
 
 
 def named_apart(found: Sequence[tuple[Path, str]]) -> list[tuple[Path, str]]:
-    """Give every image a name that no other has, where several folders hold equal ones.
+    """Make names unique that occur in several folders.
 
     Parameters
     ----------
     found : sequence of (Path, str)
-        As `find_images` gives them.
+        As returned by `find_images`.
 
     Returns
     -------
     list of (Path, str)
-        In the same order; a name that occurs once stays, others get their folder's name in front.
+        In the same order; a name that occurs once stays, the others get the name of their folder in front.
     """
     taken = Counter(name for _, name in found)
-    # Not Path.absolute: it leaves the dots of "../A01.tif".
+    # Not Path.absolute: it keeps the dots of "../A01.tif".
     wholes = [Path(os.path.abspath(path)) for path, _ in found]
     named = [
         (path, name if taken[name] == 1 else f"{_folder_of(whole, name)}/{name}".lstrip("/"))
@@ -106,17 +106,17 @@ def named_apart(found: Sequence[tuple[Path, str]]) -> list[tuple[Path, str]]:
 
 
 def _folder_of(path: Path, name: str) -> str:
-    """Name of the folder inside which an image is called so."""
+    """Name of the folder that the name of an image is relative to."""
     return path.parents[min(name.count("/"), len(path.parents) - 1)].name
 
 
 def is_zarr(folder: Path) -> bool:
-    """Tell whether a folder is a Zarr array or group: one image, not a place for images."""
+    """Whether a folder is a Zarr array or group: one image, not a folder of images."""
     return folder.is_dir() and any((folder / mark).is_file() for mark in _ZARR_MARKS)
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Sort key by which numbers inside names count as numbers, and case does not."""
+    """Sort key that compares numbers inside names as numbers and ignores case."""
     parts = re.findall(r"[0-9]+|[^0-9]+", name.casefold())
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
 
@@ -157,7 +157,7 @@ def _in_folder(folder: Path, pattern: str | None, recursive: bool) -> list[str]:
 
 
 def _suffix_of(pattern: str | None) -> tuple[str, ...]:
-    """The suffix that a pattern spells out, if it does."""
+    """The suffix of a pattern, if it has one without wildcards."""
     suffix = os.path.splitext(pattern or "")[1].lower()
     return (suffix,) if len(suffix) > 1 and not glob.has_magic(suffix) else ()
 
@@ -170,10 +170,10 @@ def _is_wanted(name: str, suffixes: tuple[str, ...], present: set[str], in_resul
     low = name.lower()
     if not low.endswith(suffixes) or low.startswith(".") or low.endswith(LABELS_SUFFIX):
         return False
-    ours = next((end for end in _PICTURES_OF_OURS if low.endswith(end)), None)
-    # A name alone proves nothing: these count as ours only in a folder of results, or beside their labels.
-    return ours is None or not (in_results or low.removesuffix(ours) + LABELS_SUFFIX in present)
+    ending = next((end for end in _RESULT_PICTURES if low.endswith(end)), None)
+    # A name alone is no proof: these are results only in a folder of results, or next to their labels.
+    return ending is None or not (in_results or low.removesuffix(ending) + LABELS_SUFFIX in present)
 
 
 def _raise_unreadable(error: OSError) -> None:
-    raise ImageError(f"{error.filename} cannot be looked into: {error.strerror}. Give another folder.") from error
+    raise ImageError(f"{error.filename} cannot be listed: {error.strerror}. Give another folder.") from error

@@ -1,4 +1,4 @@
-"""Compressed pieces that hold far more than they say: found by inflating them step by step, keeping nothing."""
+"""Detect compressed pieces that hold far more than announced, by decompressing them step by step."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import lzma
 import zlib
 from typing import IO, Any
 
-# A piece smaller than this cannot swell to more than some 100 MB.
+# A smaller piece cannot expand to more than about 100 MB.
 HARMLESS_BYTES = 1 << 16
 _STEP_BYTES = 1 << 20
 
 
 def swells(file: IO[bytes] | Any, n_bytes: int, codec: str, most: int) -> bool:
-    """Tell whether the next `n_bytes` of a file inflate to more than `most` bytes.
+    """Whether the next `n_bytes` of a file decompress to more than `most` bytes.
 
-    The decoders that come with Python ask for no limit: a few megabytes would fill the memory.
+    Decoders have no limit: a few megabytes could fill the memory.
 
     Parameters
     ----------
@@ -27,11 +27,11 @@ def swells(file: IO[bytes] | Any, n_bytes: int, codec: str, most: int) -> bool:
     Returns
     -------
     bool
-        False too for a damaged piece: its decoder says better what is wrong.
+        False for a damaged piece too: its decoder reports the damage.
     """
     if n_bytes <= HARMLESS_BYTES:
         return False
-    # 32 + 15: the stream says itself whether it is zlib or gzip.
+    # 32 + 15: detects zlib or gzip by the header of the stream.
     inflater: Any = lzma.LZMADecompressor() if codec == "lzma" else zlib.decompressobj(47)
     made, pending = 0, b""
     try:

@@ -1,4 +1,4 @@
-"""Read whatever an installed napari reader plugin opens, without napari's window."""
+"""Read files with installed napari reader plugins, without a napari window."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def read_with_plugin(path: Path, axes: str | None) -> Image:
     ----------
     path : Path
     axes : str, optional
-        What the dimensions mean; None takes the layer's axis labels where they are letters of TZCYX.
+        Meaning of the dimensions; by default the axis labels of the layer, if they are letters of TZCYX.
 
     Returns
     -------
@@ -33,14 +33,14 @@ def read_with_plugin(path: Path, axes: str | None) -> Image:
     Raises
     ------
     ImageError
-        No plugin reads such files, or the plugin fails, or what it gives is not one image.
+        No plugin reads such files, the plugin fails, or its result is not one image.
     AxesError
         The axes are not known.
     """
     manager = _manager()
     if not any(True for _ in manager.iter_compatible_readers([str(path)])):
         raise ImageError(
-            f"{path} is of a kind that is not read here ({path.suffix.lower() or 'no suffix'}); these are: "
+            f"{path} is of a kind that is not supported ({path.suffix.lower() or 'no suffix'}). Supported are "
             f"{', '.join(SUFFIXES)}, and .zarr folders. Install a napari reader plugin for it, or save it as TIFF."
         )
     from npe2.io_utils import read_get_reader
@@ -51,7 +51,7 @@ def read_with_plugin(path: Path, axes: str | None) -> Image:
         return _image(images, path, axes, reader.plugin_name)
     except CellsegError:
         raise
-    # A plugin may raise anything, and one file must not stop the others.
+    # A plugin may raise any error, and one file must not stop the others.
     except Exception as error:
         reason = str(error).strip() or type(error).__name__
         raise ImageError(
@@ -95,7 +95,7 @@ def _image(layers: Sequence[tuple[Any, Mapping[str, Any]]], path: Path, axes: st
         if known is None:
             raise AxesError(
                 f"{path}: plugin {plugin} gives {len(layers)} channels of lengths {tuple(data.shape[1:])}, and nothing "
-                "says what these are. Name them with axes, a letter per dimension, channels first (--axes C...)."
+                "defines their meaning. Name them with axes, a letter per dimension, channels first (--axes C...)."
             )
     elif "channel_axis" in meta and known is None and data.ndim == 3 and meta["channel_axis"] is not None:
         place = int(meta["channel_axis"]) % 3
@@ -131,7 +131,7 @@ def _axes(data: Any, meta: Mapping[str, Any]) -> str | None:
 
 
 def _pixel_size(meta: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Micrometres along (Y, X), by the same custom as in the window: a scale without a unit is in micrometres."""
+    """Micrometres along (Y, X), by the same rule as in the window: a scale without a unit is in micrometres."""
     scale = [float(value) for value in np.ravel(meta.get("scale", ()))][-2:]
     given = meta.get("units")
     units = [str(given)] * 2 if isinstance(given, str) else [str(unit) for unit in given or ()][-2:]

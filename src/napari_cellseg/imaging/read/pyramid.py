@@ -1,4 +1,4 @@
-"""Coarser copies of an image that is too large to be shown, or even held, as a whole."""
+"""Coarser copies of an image that is too large to be shown, or even held in memory, as a whole."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ..image import Image
 from .zarr_levels import read_levels
 
 DIRECT_BYTES = 1 << 30
-# Graphics cards draw no larger picture in one piece; napari would show it blurred.
+# Graphics cards cannot draw a larger image in one piece; napari would show it blurred.
 DIRECT_SIDE = 16384
 COARSEST = 2048
-# A coarsest level up to this size is read at once, so that the whole is there however one zooms.
+# A coarsest level up to this size is read at once, so that the whole image is shown at any zoom.
 HELD_BYTES = 1 << 28
 _STEP = 4
 
 
 @dataclass(eq=False)
 class _Forgiving:
-    """An array for looking at only: what cannot be read of it is 0.
+    """An array for display only: pieces that cannot be read are 0.
 
     Attributes
     ----------
@@ -60,24 +60,24 @@ class _Forgiving:
 
 
 def pyramid(image: Image) -> tuple[list[Any] | None, list[str]]:
-    """Return levels for napari; None for an image that is shown as it is.
+    """Return levels for napari; None for an image that is shown directly.
 
-    An OME-Zarr folder's own levels are taken, and nothing else is read. Otherwise each is every fourth row and column
-    of the one before. Only the coarsest level is read here (which takes a while: call it beside the window's thread).
-    Of the others napari asks for what is in view.
+    The levels of an OME-Zarr folder are used, and nothing else is read. Otherwise each level is every fourth row and
+    column of the one before. Only the coarsest level is read here, which takes a while: call this in a background
+    thread. Of the others napari requests the visible parts.
 
     Parameters
     ----------
     image : Image
-        Rows and columns last, or followed by colour.
+        Its last axes are rows and columns, optionally followed by colour.
 
     Returns
     -------
     levels : list of array, or None
-        Finest first: the image's own values, then copies for looking at, in which what cannot be read is 0.
+        Finest first: the values of the image, then copies for display, in which pieces that cannot be read are 0.
     notes : list of str
-        A sentence for every level of the file that cannot be used, and one where the coarsest has pieces that cannot be
-        read.
+        A sentence for every level of the file that cannot be used, and one if the coarsest level has pieces that cannot
+        be read.
     """
     if isinstance(image.data, np.ndarray) and image.data.nbytes <= DIRECT_BYTES and max(image.shape_yx) <= DIRECT_SIDE:
         return None, []
@@ -98,12 +98,12 @@ def pyramid(image: Image) -> tuple[list[Any] | None, list[str]]:
     else:
         levels[-1], is_damaged = _held(levels[-1])
         if is_damaged:
-            notes.append(f"{image.title}: pieces of it cannot be read; they are black on the screen.")
+            notes.append(f"{image.title}: pieces of it cannot be read; they are shown in black.")
     return levels, notes
 
 
 def _thinned(values: Any, index: tuple[Any, ...]) -> Any:
-    """Every n-th row and column; what is lazy stays so."""
+    """Every n-th row and column; a lazy array stays lazy."""
     if isinstance(values, np.ndarray):
         return values[index]
     lazy = values if isinstance(values, da.Array) else da.from_array(values)
@@ -111,7 +111,7 @@ def _thinned(values: Any, index: tuple[Any, ...]) -> Any:
 
 
 def _held(level: Any) -> tuple[np.ndarray, bool]:
-    """Read a level piece by piece, and say whether some could not be."""
+    """Read a level piece by piece; return also whether a piece could not be read."""
     if isinstance(level, np.ndarray):
         return np.array(level), False
     held, forgiving = np.zeros(level.shape, level.dtype), _Forgiving(level)
@@ -121,7 +121,7 @@ def _held(level: Any) -> tuple[np.ndarray, bool]:
 
 
 def _forgiven(level: Any) -> Any:
-    """What cannot be read of a level is 0; lazy as it was."""
+    """Level whose unreadable pieces are 0; a lazy level stays lazy."""
     if isinstance(level, np.ndarray):
         return level
     return da.from_array(_Forgiving(level), chunks=level.chunks, asarray=False)

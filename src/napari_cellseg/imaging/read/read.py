@@ -31,12 +31,11 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None, in_parts: 
         TIFF, OME-TIFF, ImageJ TIFF, PNG, JPEG, BMP, ``.npy``, ``.npz`` with one array or one named ``X`` or ``image``
         (and, where they are wanted, ``axes`` and ``pixel_size``), a Zarr or OME-Zarr folder, or a file of another
         suffix that an installed napari plugin reads. Above 1 GB of values, TIFF, Zarr and ``.npy`` stay on the
-        disk until they are asked for.
+        disk until they are requested.
     axes : str, optional
-        A letter of ``TZCYX`` per dimension, where the file does not say or is wrong.
+        A letter of ``TZCYX`` per dimension, if the file does not define them or is wrong.
     in_parts : bool
-        A stack in Zarr of which pieces are damaged stays on the disk: its other planes can be used. Otherwise it is
-        refused.
+        A Zarr stack with damaged pieces stays on the disk: its other planes can be used. Otherwise it is refused.
 
     Returns
     -------
@@ -46,8 +45,8 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None, in_parts: 
     Raises
     ------
     ImageError
-        Missing, damaged, cut short, of an unknown kind, larger than the memory, protected by a password, or with
-        pickled objects inside (which could run code).
+        The file is missing, damaged, cut short, of an unknown kind, larger than the memory, protected by a password,
+        or holds pickled objects (which could run code).
     AxesError
         Its axes are not known, or `axes` does not fit.
     """
@@ -61,12 +60,12 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None, in_parts: 
 
 
 def source_stamp(path: str | os.PathLike[str]) -> dict[str, int]:
-    """Size and time of the last change (ns) of an image, by which a change is noticed; over all files of a folder.
+    """Size and modification time (ns) of an image, to detect changes; over all files of a folder.
 
     Raises
     ------
     ImageError
-        It is not there, or may not be looked at.
+        It is missing or cannot be accessed.
     """
     path = Path(path)
     try:
@@ -84,7 +83,7 @@ def _read(path: Path, axes: str | None, in_parts: bool) -> Image:
         if is_zarr(path):
             return read_zarr(path, axes, LAZY_BYTES, in_parts)
         if path.suffix.lower() == ZARR_SUFFIX:
-            raise ImageError(f"{path} is a folder without the files that say what its Zarr image is. Copy it again.")
+            raise ImageError(f"{path} is a folder without the metadata files of a Zarr image. Copy it again.")
         raise ImageError(f"{path} is a folder. Give an image file.")
     suffix = path.suffix.lower()
     size = path.stat().st_size
@@ -97,8 +96,8 @@ def _read(path: Path, axes: str | None, in_parts: bool) -> Image:
     if suffix not in SUFFIXES:
         return read_with_plugin(path, axes)
     if suffix == ".npz":
-        array, said, pixel_size = read_npz(path)
-        return as_image(array, axes or said, pixel_size=pixel_size, name=path.name, source=str(path))
+        array, stored_axes, pixel_size = read_npz(path)
+        return as_image(array, axes or stored_axes, pixel_size=pixel_size, name=path.name, source=str(path))
     if suffix == ".npy":
         return as_image(read_npy(path, LAZY_BYTES), axes, name=path.name, source=str(path))
     if head in _TIFF_STARTS:
@@ -107,5 +106,5 @@ def _read(path: Path, axes: str | None, in_parts: bool) -> Image:
     array = raster.decode(path)
     if axes is None:
         return as_image(array, "YXC"[: array.ndim], rgb=array.ndim == 3, name=path.name, source=str(path))
-    # The channels of a picture are its colours.
+    # The channels of such an image are its colours.
     return as_image(array, axes.upper().replace("C", "S"), name=path.name, source=str(path))

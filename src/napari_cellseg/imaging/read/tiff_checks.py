@@ -1,4 +1,4 @@
-"""Is a TIFF whole, and is it what it says? Asked before any memory is taken for its values."""
+"""Checks that a TIFF is complete and consistent, before memory is allocated for its values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import ImageError
 from ..memory import check_room
 from .inflating import HARMLESS_BYTES, swells
 
-# Deflate makes at most 1 byte out of 1032, and LZW of about as many.
+# Deflate compresses at most 1032 bytes to one, and LZW about as many.
 _GREATEST_RATIO = 2000
 _INFLATERS: dict[int, str] = {
     tifffile.COMPRESSION.ADOBE_DEFLATE: "zlib",
@@ -22,7 +22,7 @@ _INFLATERS: dict[int, str] = {
 
 
 def check_whole(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -> None:
-    """Raise ImageError for a file that ends too early: the reader would fill in or leave out what is missing."""
+    """Raise ImageError for a file that ends too early: the reader would fill in or skip missing parts."""
     size = tiff.filehandle.size
     ends = [0]
     if series.dataoffset is not None:
@@ -41,16 +41,17 @@ def check_whole(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: 
         ends.append(_next_page_offset(tiff))
     if max(ends) > size:
         raise ImageError(
-            f"{path} cannot be read: it has {size} bytes, but speaks of {max(ends)}. It was cut short: copy it again."
+            f"{path} cannot be read: it has {size} bytes, but refers to byte {max(ends)}. "
+            "It was cut short: copy it again."
         )
 
 
 def check_plausible(
     tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path, lazy_bytes: int, n_bytes: int
 ) -> None:
-    """Raise ImageError for a size that the file cannot hold: believing it would use up all memory.
+    """Raise ImageError for a size that the file cannot hold, which would use up all memory.
 
-    `n_bytes` is what reading takes at once, which has to fit.
+    `n_bytes` is allocated at once by reading and must fit.
     """
     page = series.keyframe
     check_room(n_bytes, str(path), series.shape)
@@ -69,9 +70,9 @@ def check_plausible(
 
 
 def _check_swelling(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path, chunk_bytes: int) -> None:
-    """Raise ImageError where a compressed piece holds more than a piece of the image has.
+    """Raise ImageError if a compressed piece holds more than a piece of the image.
 
-    The decoders that come with Python ask for no limit: a few megabytes would fill the memory.
+    Decoders have no limit: a few megabytes could fill the memory.
     """
     codec = _INFLATERS.get(series.keyframe.compression)
     most = chunk_bytes + HARMLESS_BYTES
@@ -83,13 +84,13 @@ def _check_swelling(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, pa
             file.seek(offset)
             if count > 2 * most or (codec and swells(file, count, codec, most)):
                 raise ImageError(
-                    f"{path} cannot be read: a piece of it holds far more than the {chunk_bytes:,} bytes that it "
-                    "announces. The file is damaged, or made to fill your memory: give another."
+                    f"{path} cannot be read: a piece of it holds far more than the announced {chunk_bytes:,} "
+                    "bytes. The file is damaged, or made to fill your memory: give another."
                 )
 
 
 def _next_page_offset(tiff: tifffile.TiffFile) -> int:
-    """Where the last page that was found says that another one begins; 0 where it is the last."""
+    """Offset of a page after the last one that was found; 0 if there is none."""
     form, file = tiff.tiff, tiff.filehandle
     file.seek(tiff.pages[-1].offset)
     (n_tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))

@@ -1,4 +1,4 @@
-"""Scale and channel names out of what a TIFF says about itself: OME-XML, ImageJ, or its resolution tags."""
+"""Scale and channel names from the metadata of a TIFF: OME-XML, ImageJ, or its resolution tags."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import tifffile
 
 from ..scale import is_interval, is_pixel_size
 
-# Micrometres in one of each unit, as OME, OME-Zarr and ImageJ spell them.
+# Micrometres in each unit, as OME, OME-Zarr and ImageJ spell them.
 _MICROMETRES = {
     "m": 1e6,
     "meter": 1e6,
@@ -34,7 +34,7 @@ _MICROMETRES = {
     "inch": 25400.0,
     "inches": 25400.0,
 }
-# Seconds in one of each unit.
+# Seconds in each unit.
 _SECONDS = {
     **{"h": 3600.0, "hr": 3600.0, "hour": 3600.0, "hours": 3600.0, "d": 86400.0, "day": 86400.0},
     **{"min": 60.0, "minute": 60.0, "minutes": 60.0},
@@ -42,18 +42,18 @@ _SECONDS = {
     **{"ms": 1e-3, "msec": 1e-3, "millisecond": 1e-3, "milliseconds": 1e-3},
     **{"us": 1e-6, "microsecond": 1e-6, "ns": 1e-9, "nanosecond": 1e-9},
 }
-# Micrometres in one of the units that resolution tags know, by their numbers there: inch and centimetre.
+# Micrometres in the units of resolution tags, by their numbers: inch and centimetre.
 _TAG_UNITS = {2: 25400.0, 3: 1e4}
-# Scanners and drawing programs write 72 to 1200 dots per inch for the printer: no microscope sees that little.
+# Scanners and drawing programs write 72 to 1200 dots per inch for printing: no microscope resolves so little.
 _COARSEST_BELIEVED = 25400.0 / 1200
 
 
 def pixel_size(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float, float] | None:
-    """Micrometres per pixel along (Y, X), or None where the file does not say.
+    """Micrometres per pixel along (Y, X), or None if the file does not define it.
 
-    OME-XML comes first, then ImageJ's unit, then the resolution tags. Resolutions for print, 1200 dots per inch and
-    coarser, are not believed where nothing but the tags speaks, nor where ImageJ gives inches or centimetres: it takes
-    them over from the tags of whatever it opens.
+    OME-XML comes first, then the unit of ImageJ, then the resolution tags. Resolutions for print, 1200 dots per inch
+    and coarser, are ignored if only the tags give them, or if ImageJ gives inches or centimetres: it copies them from
+    the tags of the files that it opens.
     """
     if tiff.is_ome and (pixels := _ome_pixels(tiff)) is not None:
         return _valid(*(_ome_length(pixels, axis) for axis in "YX"))
@@ -70,20 +70,20 @@ def pixel_size(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float,
 
 
 def slice_spacing(tiff: tifffile.TiffFile) -> float | None:
-    """Micrometres from slice to slice, or None where neither OME-XML nor ImageJ says."""
+    """Micrometres from slice to slice, or None if neither OME-XML nor ImageJ defines it."""
     if tiff.is_ome and (pixels := _ome_pixels(tiff)) is not None:
         step = _ome_length(pixels, "Z")
     else:
         imagej = (tiff.imagej_metadata or {}) if tiff.is_imagej else {}
         unit = micrometres(str(imagej.get("zunit") or imagej.get("unit") or ""))
         given = _number(imagej.get("spacing"))
-        # ImageJ counts slices downwards now and then.
+        # ImageJ sometimes counts slices downwards.
         step = None if unit is None or given is None else abs(given) * unit
     return step if step is not None and is_pixel_size(step) else None
 
 
 def frame_interval(tiff: tifffile.TiffFile) -> float | None:
-    """Seconds from time point to time point, or None where neither OME-XML nor ImageJ says."""
+    """Seconds from time point to time point, or None if neither OME-XML nor ImageJ defines it."""
     if tiff.is_ome and (pixels := _ome_pixels(tiff)) is not None:
         given, unit = _number(pixels.get("TimeIncrement")), seconds(pixels.get("TimeIncrementUnit", "s"))
     else:
@@ -94,7 +94,7 @@ def frame_interval(tiff: tifffile.TiffFile) -> float | None:
 
 
 def channel_names(tiff: tifffile.TiffFile, n_channels: int) -> tuple[str, ...]:
-    """Names of the channels, or none at all unless there is one for each."""
+    """Names of the channels; empty unless there is one for each."""
     names: list[str | None] = []
     if tiff.is_ome and (pixels := _ome_pixels(tiff)) is not None:
         names = [element.get("Name") for element in pixels if _plain_tag(element) == "Channel"]
@@ -127,14 +127,14 @@ def _ome_length(pixels: ElementTree.Element, axis: str) -> float | None:
 
 
 def micrometres(unit: str) -> float | None:
-    """Micrometres in one of a unit of length; None for a word that is no such unit."""
+    """Micrometres in a unit of length; None for any other text."""
     # The micro sign has two code points, and ImageJ escapes it.
     plain = re.sub(r"\\u00b5|\\u03bc|\u00b5|\u03bc", "u", unit.strip().lower())
     return _MICROMETRES.get(plain)
 
 
 def seconds(unit: str) -> float | None:
-    """Seconds in one of a unit of time; None for a word that is no such unit."""
+    """Seconds in a unit of time; None for any other text."""
     plain = re.sub(r"\\u00b5|\\u03bc|\u00b5|\u03bc", "u", unit.strip().lower())
     return _SECONDS.get(plain)
 

@@ -19,7 +19,7 @@ from ..scale import is_interval, is_pixel_size
 from .inflating import swells
 from .tiff_metadata import micrometres, seconds
 
-# Version 0.1 and 0.2 of OME-Zarr have no other axes.
+# OME-Zarr 0.1 and 0.2 always have these axes.
 _OLDEST_AXES = ("t", "c", "z", "y", "x")
 _METADATA_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 _ZLIB_CODECS = ("gzip", "zlib")
@@ -33,16 +33,16 @@ def read_zarr(path: Path, axes: str | None, lazy_bytes: int, in_parts: bool = Fa
     path : Path
         An OME-Zarr image (0.1 to 0.5), an array, or a group that holds one of these.
     axes : str, optional
-        What its dimensions mean, where it does not say or is wrong.
+        Meaning of its dimensions, if the folder does not define it or is wrong.
     lazy_bytes : int
-        From this size on the values stay in the folder until they are asked for.
+        From this size on the values stay in the folder until they are requested.
     in_parts : bool
-        So do those of a stack of which pieces are damaged.
+        The values of a stack with damaged pieces stay in the folder too.
 
     Raises
     ------
     ImageError, AxesError
-        Several images or plates; axes that it does not name.
+        It holds several images or a plate, or does not name its axes.
     ValueError, OSError, ...
         Anything else of `damage.DAMAGE`: the caller makes an ImageError of it.
     """
@@ -61,7 +61,7 @@ def read_zarr(path: Path, axes: str | None, lazy_bytes: int, in_parts: bool = Fa
     if axes is None and letters is not None and not set(letters) <= set("TZCYX"):
         raise AxesError(
             f"{path} has axes named {', '.join(str(one.get('name')) for one in dimensions)}, of lengths {array.shape}, "
-            "and nothing says how to read them. Name them with axes, a letter of TZCYX per dimension (--axes ...)."
+            "and their meaning is not known. Name them with axes, a letter of TZCYX per dimension (--axes ...)."
         )
     store.limit_bytes = _largest_piece(array)
     check_room(store.limit_bytes, str(path), array.shape)
@@ -73,7 +73,7 @@ def read_zarr(path: Path, axes: str | None, lazy_bytes: int, in_parts: bool = Fa
         _dask(array) if lazy else _values(array, path, chosen if in_parts else None),
         chosen,
         pixel_size=None if y is None or x is None else (y, x),
-        # Channels come first here; only a plain array may be a colour picture.
+        # Channels come first here; only a plain array may be a colour image.
         rgb=None if chosen is None else names_colour(chosen.strip().upper(), array.shape),
         name=path.name,
         channel_names=names if len(names) == n_channels else (),
@@ -84,12 +84,12 @@ def read_zarr(path: Path, axes: str | None, lazy_bytes: int, in_parts: bool = Fa
 
 
 def multiscale_of(path: Path) -> tuple[Any, Mapping[str, Any] | None]:
-    """Return the group that holds an OME-Zarr image and its levels, and its description; None for a plain array.
+    """Return the group that holds an OME-Zarr image and its levels, and its metadata; None for a plain array.
 
     Raises
     ------
     ImageError, ValueError, OSError, ...
-        As `read_zarr` raises them.
+        As in `read_zarr`.
     """
     import zarr
 
@@ -101,7 +101,7 @@ def multiscale_of(path: Path) -> tuple[Any, Mapping[str, Any] | None]:
 
 
 def _in_group(group: Any, path: Path) -> tuple[Any, Any, Mapping[str, Any], Mapping[str, Any] | None]:
-    """Find the one image of a group: what holds it, its largest array, its attributes and its description."""
+    """Find the image of a group: the group that holds it, its largest array, its attributes and its metadata."""
     import zarr
 
     attributes = _ome(group)
@@ -125,7 +125,7 @@ def _in_group(group: Any, path: Path) -> tuple[Any, Any, Mapping[str, Any], Mapp
         return _in_group(child, path) if isinstance(child, zarr.Group) else (group, child, dict(child.attrs), None)
     names = ", ".join(sorted(children)[:20]) or "none"
     raise SeveralImagesError(
-        f"{path} holds {len(children)} arrays or groups ({names}), and which one is the image is not plain. "
+        f"{path} holds {len(children)} arrays or groups ({names}), and it is not clear which one is the image. "
         f"Give one of the folders inside it{f', such as {path / sorted(children)[0]}' if children else ''}."
     )
 
@@ -142,7 +142,7 @@ def _multiscale_axes(multiscale: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 
 
 def _array_axes(array: Any, attributes: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Names of a plain array's dimensions, as Zarr 3 or xarray has them; none where they are not letters."""
+    """Names of a plain array's dimensions, as in Zarr 3 or xarray; empty if they are not letters."""
     names = getattr(array.metadata, "dimension_names", None) or attributes.get("_ARRAY_DIMENSIONS") or ()
     known = len(names) == array.ndim and all(str(name).upper() in tuple("TZCYX") for name in names)
     return [{"name": str(name)} for name in names] if known else []
@@ -157,7 +157,7 @@ def _letter(dimension: Mapping[str, Any]) -> str:
 def _steps(
     multiscale: Mapping[str, Any], array: Any, dimensions: Sequence[Mapping[str, Any]]
 ) -> dict[str, float | None]:
-    """Step along each axis, by its letter: micrometres, or seconds along T; None where it is not known."""
+    """Step along each axis by its letter: micrometres, or seconds along T; None if it is not known."""
     scale = [1.0] * array.ndim
     for holder in (multiscale["datasets"][0], multiscale):
         for step in holder.get("coordinateTransformations") or ():
@@ -171,7 +171,7 @@ def _steps(
 
 
 def _step(letter: str, scale: float, unit: Any) -> float | None:
-    """Length or time; a scale other than 1 without a unit is taken as such, as is the custom in napari."""
+    """Length or time; a scale other than 1 without a unit is in micrometres or seconds, as in napari."""
     if unit is None:
         step = scale if scale != 1 else None
     else:
@@ -202,7 +202,7 @@ def _values(array: Any, path: Path, axes: str | None) -> Any:
         lengths = dict(zip((axes or "").upper(), array.shape, strict=False))
         if max(lengths.get("T", 1), lengths.get("Z", 1)) == 1:
             raise
-        # One piece that is damaged is the matter of its own plane: the others can be used.
+        # A damaged piece affects its own plane only: the others can be used.
         return _dask(array)
 
 
@@ -213,7 +213,7 @@ def _dask(array: Any) -> Any:
 
 
 def _checked_store(path: Path) -> Any:
-    """A folder as a store that gives no piece which is larger than the array's pieces are."""
+    """Return a store of a folder that refuses pieces which are larger than the chunks of the array."""
     from zarr.storage import LocalStore, WrapperStore
 
     class CheckedStore(WrapperStore):
@@ -224,7 +224,7 @@ def _checked_store(path: Path) -> Any:
             if held is not None and self.limit_bytes is not None and key.rpartition("/")[2] not in _METADATA_FILES:
                 most = self.limit_bytes + (1 << 16)
                 if len(held) > 2 * most or swells(io.BytesIO(held.to_bytes()), len(held), "gzip", most):
-                    raise ValueError(f"its piece {key} holds far more than the {self.limit_bytes:,} bytes it announces")
+                    raise ValueError(f"its piece {key} holds far more than the announced {self.limit_bytes:,} bytes")
             return held
 
     return CheckedStore(LocalStore(path, read_only=True))

@@ -1,4 +1,4 @@
-"""The coarser copies that an OME-Zarr folder holds of its image."""
+"""The coarser levels of an OME-Zarr image."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from .zarr_folder import multiscale_of
 
 
 def read_levels(image: Image) -> tuple[list[Any], list[str]]:
-    """Open the coarser levels of the file that an image came from; no pixel is read.
+    """Open the coarser levels of the file of an image; no pixel is read.
 
     Parameters
     ----------
     image : Image
-        As `read_image` gave it.
+        As returned by `read_image`.
 
     Returns
     -------
     levels : list of dask.array.Array
-        From the finest of them on, with the image's axes and dtype; none where the file has none, or is no OME-Zarr
-        image. Each is smaller than the one before along Y or X, and may be along Z.
+        Finest first, with the axes and dtype of the image; empty if the file has none or is not an OME-Zarr image. Each
+        is smaller than the one before along Y or X, and may be smaller along Z.
     notes : list of str
-        A sentence for every level that cannot be used, and was left out.
+        A sentence for every level that cannot be used and was skipped.
     """
     import dask.array
 
@@ -51,12 +51,12 @@ def read_levels(image: Image) -> tuple[list[Any], list[str]]:
             array = group[name]
             kind, sides = array.dtype, tuple(array.shape)
         except DAMAGE as error:
-            notes.append(f"{image.title}: level {name} of its pyramid cannot be read ({error}), and is left out.")
+            notes.append(f"{image.title}: level {name} of its pyramid cannot be read ({error}) and is skipped.")
             continue
         if kind != stored or not _coarser(sides, shape, image):
             notes.append(
-                f"{image.title}: level {name} of its pyramid, {_times(sides)} {kind}, is no smaller copy of the one "
-                f"before, {_times(shape)} {stored}, and is left out."
+                f"{image.title}: level {name} of its pyramid, {_times(sides)} {kind}, is not a smaller copy of the one "
+                f"before, {_times(shape)} {stored} and is skipped."
             )
             continue
         levels.append(dask.array.from_zarr(array).astype(dtype))

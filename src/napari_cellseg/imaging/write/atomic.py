@@ -1,4 +1,4 @@
-"""Files that are either written whole or not at all."""
+"""Files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ _BAD_FOLDER = {errno.ENOENT, errno.ENOTDIR, errno.EEXIST}
 
 @contextlib.contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Give a temporary path to write to, and put it in the place of `path` when all went well.
+    """Yield a temporary path to write to, which replaces `path` on success.
 
-    The temporary file lies in the same folder (made if it is missing) and has the same suffix. It is flushed to
-    the disk before it takes the place of an older file, so that a crash at any moment leaves the old or the
-    new one whole. After any error it is removed and the old file is as it was. A link is followed.
+    The temporary file is in the same folder (created if it is missing) and has the same suffix. It is flushed to
+    the disk before it replaces an older file, so that a crash at any moment leaves the old or the new file
+    complete. After any error it is removed and the old file is unchanged. A link is followed.
 
     Parameters
     ----------
     path : path-like
-        The file to be.
+        The file to write.
 
     Yields
     ------
     Path
-        An empty file; write to it by name, and close it before the block ends.
+        Path of an empty file; write to it by name, and close it before the block ends.
 
     Raises
     ------
     OutputError
-        The system refused (disk full, folder not writable, ...).
+        The system refused to write (disk full, folder not writable, ...).
     """
     target = Path(os.path.realpath(path))
     try:
@@ -63,7 +63,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 def make_folder(folder: str | os.PathLike[str]) -> None:
-    """Make a folder, and those it lies in, unless it is there.
+    """Create a folder and its parents if they are missing.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def sweep(out: Path) -> int:
 
 
 def output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
-    """Say in words for the person why `path` could not be written, and what to do."""
+    """Return an error that explains why `path` could not be written, and what to do."""
     path = Path(path)
     # numpy reports a short write without an error number.
     if error.errno in _DISK_FULL or (error.errno is None and "written" in str(error)):
@@ -117,7 +117,7 @@ def output_error(path: str | os.PathLike[str], error: OSError) -> OutputError:
 
 def _create_beside(target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
-    # Not tempfile: it would give the file to its owner alone, whatever the person's umask says.
+    # Not tempfile: its files are readable by their owner only, whatever the umask.
     temporary = target.parent / f".{target.stem[:40]}.{secrets.token_hex(6)}{target.suffix}"
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     return temporary

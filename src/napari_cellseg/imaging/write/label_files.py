@@ -22,7 +22,7 @@ from .atomic import atomic_path
 from .jsonable import jsonable
 from .zarr_labels import read_zarr_metadata
 
-# TIFF readers take a description that begins with a brace for their own: this word in front keeps it ours.
+# TIFF readers interpret a description that starts with a brace; this word in front prevents it.
 _SIGNATURE = "napari-cellseg "
 STACK_AXES = ("TYX", "ZYX", "TZYX")
 _MICROMETRES_PER_CM = 1e4
@@ -44,16 +44,16 @@ def write_labels(
     Parameters
     ----------
     path : path-like
-        The file to be; an older one is replaced only when the new one is whole.
+        The file to write; an older one is replaced only when the new one is complete.
     labels : ndarray
-        (Y, X), integer or bool, no negative values; 0 is background. Written as uint16, or as uint32 where an id is
-        above 65,535. A stack may lie on the disk (memmap): it is read plane by plane.
+        (Y, X), integer or bool, no negative values; 0 is background. Written as uint16, or as uint32 if an id is
+        above 65,535. A stack on the disk (memmap) is read plane by plane.
     metadata : mapping, optional
-        Provenance, stored as JSON in the image description; `read_metadata` gives it back.
+        Provenance, stored as JSON in the image description; `read_metadata` returns it.
     pixel_size : tuple of float, optional
         Micrometres per pixel along (Y, X), stored as the resolution.
     axes : {'YX', 'TYX', 'ZYX', 'TZYX'}, optional
-        What the dimensions are. A stack, of time points or slices, is one file that ImageJ opens as a hyperstack.
+        Meaning of the dimensions. A stack of time points or slices is one file that ImageJ opens as a hyperstack.
     slice_spacing : float, optional
         Micrometres from slice to slice; stored for a stack of slices of known pixel size.
     frame_interval : float, optional
@@ -100,12 +100,13 @@ def write_labels(
 def read_labels(path: str | os.PathLike[str]) -> np.ndarray:
     """Read a label image: (Y, X), uint16 while the ids fit, else int32.
 
-    Any format of `read_image` will do, and whole numbers stored as floats too (ImageJ does so above 65,535).
+    The file may have any format of `read_image`, and may hold whole numbers as floats (as ImageJ does above 65,535).
 
     Raises
     ------
     ImageError
-        Unreadable, a stack, a colour image, or values that are not whole numbers from 0 to 2,147,483,647.
+        The file is unreadable, a stack or a colour image, or holds values that are not whole numbers from 0 to
+        2,147,483,647.
     """
     return _whole_numbers(read_image(path), path)
 
@@ -118,12 +119,12 @@ def read_label_stack(path: str | os.PathLike[str]) -> tuple[np.ndarray, str]:
     labels : ndarray
         uint16 while the ids fit, else int32.
     axes : {'YX', 'TYX', 'ZYX', 'TZYX'}
-        What its dimensions are.
+        Meaning of its dimensions.
 
     Raises
     ------
     ImageError
-        As `read_labels`, but a stack is welcome.
+        As in `read_labels`, except that stacks are read.
     """
     image = read_image(path)
     pages = pages_of(image)
@@ -155,9 +156,9 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
             description = tiff.pages.first.description
     except DAMAGE as error:
         raise unreadable(path, error) from error
-    ours = next((line for line in description.split("\n") if line.startswith(_SIGNATURE)), "")
+    signed = next((line for line in description.split("\n") if line.startswith(_SIGNATURE)), "")
     try:
-        metadata = json.loads(ours.removeprefix(_SIGNATURE))
+        metadata = json.loads(signed.removeprefix(_SIGNATURE))
     except ValueError:
         return {}
     return metadata if isinstance(metadata, dict) else {}
@@ -177,9 +178,9 @@ def tiff_description(
     frame_interval: float | None = None,
 ) -> str:
     """Return the image description that carries the provenance; `scaled`: the pixel size is known."""
-    ours = f"{_SIGNATURE}{json.dumps(jsonable(metadata))}"
+    signed = f"{_SIGNATURE}{json.dumps(jsonable(metadata))}"
     if axes == "YX":
-        return ours
+        return signed
     lengths = dict(zip(axes, shape, strict=True))
     lines = [
         "ImageJ=1.11a",
@@ -191,7 +192,7 @@ def tiff_description(
         *(["unit=micron"] if scaled else []),
         *([f"spacing={slice_spacing!r}"] if scaled and "Z" in axes and slice_spacing else []),
         *([f"finterval={frame_interval!r}"] if "T" in axes and frame_interval else []),
-        ours,
+        signed,
     ]
     return "\n".join(lines) + "\n"
 

@@ -1,4 +1,4 @@
-"""Write results: label images with their provenance, tables, JSON; whole or not at all."""
+"""Write results: label images with their provenance, tables, JSON; completely or not at all."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def write_table(path: str | os.PathLike[str], columns: Mapping[str, Sequence[Any
     lengths = {name: len(column) for name, column in columns.items()}
     if len(set(lengths.values())) > 1:
         raise OutputError(f"{path} was not written: its columns differ in length ({lengths}). Give equal columns.")
-    # A file name need not be text: what has no character is escaped.
+    # A file name may hold bytes that are not text; they are escaped.
     with atomic_path(path) as temporary:
         temporary.write_text(table_text(columns), encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
 def table_text(columns: Mapping[str, Sequence[Any] | np.ndarray], header: bool = True) -> str:
-    """Columns of one length as the text of a CSV file, or of a part of one; see `write_table`."""
+    """Return columns of one length as the text of a CSV file or of a part of it; see `write_table`."""
     lines = [_line(columns)] if header else []
     return "".join([*lines, *(_line(row) for row in zip(*columns.values(), strict=True))])
 
@@ -60,7 +60,7 @@ def write_json(path: str | os.PathLike[str], obj: Any) -> None:
     OutputError
         The system refused to write.
     TypeError
-        `obj` holds something that JSON cannot.
+        `obj` holds a value that JSON cannot represent.
     """
     text = json.dumps(jsonable(obj), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with atomic_path(path) as temporary:
@@ -69,7 +69,7 @@ def write_json(path: str | os.PathLike[str], obj: Any) -> None:
 
 def _line(values: Iterable[Any]) -> str:
     cells = [_cell(value) for value in values]
-    # A line without a sign would be skipped by readers.
+    # An empty line would be skipped by readers.
     return (",".join(cells) if cells != [""] else '""') + "\n"
 
 

@@ -1,4 +1,4 @@
-"""Label images of any size as OME-Zarr (NGFF 0.4): written block by block, with a pyramid, whole or not at all."""
+"""Label images of any size as OME-Zarr (NGFF 0.4), written block by block with a pyramid, completely or not at all."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ import numpy as np
 
 from ..damage import DAMAGE
 from ..errors import ImageError, OutputError
-from ..tiles import Region
+from ..regions import Region
 from .atomic import output_error
 from .jsonable import jsonable
 
 NAME = "cells"
 PROVENANCE = "napari-cellseg"
 CHUNK = 1024
-# A pyramid ends with the first level that no side of which is longer.
+# The last level of a pyramid is the first one without a longer side.
 SMALLEST_LEVEL = 1024
 _VERSION = "0.4"
 
 
 class ZarrLabels:
-    """A ``labels`` group with one label image in it, as an OME-Zarr image has it beside its own levels.
+    """A ``labels`` group with one label image, as an OME-Zarr image has it next to its own levels.
 
-    It is a valid group by itself, which napari-ome-zarr opens, and may be copied into the image it belongs to as
-    ``IMAGE.ome.zarr/labels``. Level 0 is written by regions; `finish` adds the pyramid and what describes it, without
-    which it is not taken for a label image.
+    It is a valid group by itself, which napari-ome-zarr opens, and may be copied into its image as
+    ``IMAGE.ome.zarr/labels``. Level 0 is written by regions; `finish` adds the pyramid and the metadata, without which
+    it is not recognized as a label image.
 
     Parameters
     ----------
     path : Path
-        Folder of the group; made unless it is there.
+        Folder of the group; created if it is missing.
     shape : tuple of int
         (Y, X).
 
@@ -60,7 +60,7 @@ class ZarrLabels:
         Raises
         ------
         OutputError
-            They were damaged meanwhile.
+            The files were damaged meanwhile.
         """
         try:
             return np.asarray(self._level[region])
@@ -81,16 +81,16 @@ class ZarrLabels:
     def finish(
         self, metadata: Mapping[str, Any], pixel_size: tuple[float, float] | None = None, name: str = NAME
     ) -> None:
-        """Draw the pyramid, each level every second pixel of the one below, and say what it all is.
+        """Write the pyramid, each level every second pixel of the one below, and the metadata.
 
         Parameters
         ----------
         metadata : mapping
-            Provenance; `read_zarr_metadata` gives it back.
+            Provenance; `read_zarr_metadata` returns it.
         pixel_size : tuple of float, optional
             Height and width of a pixel in micrometres.
         name : str
-            What viewers call it.
+            Name of the image in viewers.
 
         Raises
         ------
@@ -132,7 +132,7 @@ class ZarrLabels:
             self._describe()
 
     def overview(self) -> np.ndarray:
-        """The smallest level, after `finish`."""
+        """Return the smallest level, after `finish`."""
         last = self._group.attrs["multiscales"][0]["datasets"][-1]["path"]
         return np.asarray(self._group[last][...])
 
@@ -147,7 +147,7 @@ class ZarrLabels:
             shape=shape,
             chunks=tuple(min(CHUNK, n) for n in shape),
             dtype=np.int32,
-            # The codec that every reader of version 2 has.
+            # A codec that every reader of version 2 has.
             compressors={"id": "blosc", "cname": "zstd", "clevel": 3, "shuffle": 1, "blocksize": 0},
             chunk_key_encoding={"name": "v2", "separator": "/"},
             fill_value=0,
@@ -165,31 +165,31 @@ class ZarrLabels:
 
 
 def read_zarr_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Return the provenance of a label image that was finished.
+    """Return the provenance of a finished label image.
 
     Raises
     ------
     ImageError
-        It is none of ours, or was never finished.
+        It was not written by `ZarrLabels`, or was never finished.
     """
     import zarr
 
     try:
         found = dict(zarr.open_group(Path(path) / NAME, mode="r", zarr_format=2).attrs).get(PROVENANCE)
     except (OSError, ValueError, KeyError) as error:
-        raise ImageError(f"{path} is no OME-Zarr folder of labels ({error}).") from error
+        raise ImageError(f"{path} is not an OME-Zarr folder of labels ({error}).") from error
     if not isinstance(found, Mapping):
-        raise ImageError(f"{path} holds no labels that napari-cellseg finished.")
+        raise ImageError(f"{path} does not hold labels that napari-cellseg finished.")
     return dict(found)
 
 
 def replace_folder(finished: Path, target: Path) -> None:
-    """Put a finished folder in the place of another one, which is deleted then.
+    """Replace a folder by a finished one.
 
     Raises
     ------
     OutputError
-        The system refused; the old folder is as it was.
+        The system refused; the old folder is unchanged.
     """
     old = target.parent / f".{target.name[:40]}.{secrets.token_hex(6)}.old"
     with writing(target):
@@ -209,7 +209,7 @@ def replace_folder(finished: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def writing(path: Path) -> Any:
-    """Turn what the system says against writing into an OutputError."""
+    """Convert an error of the system into an OutputError."""
     try:
         yield
     except OutputError:
@@ -224,7 +224,7 @@ def read_pyramid(path: Path) -> list[Any]:
     Raises
     ------
     ImageError
-        They are not there, not whole, or damaged.
+        They are missing, incomplete or damaged.
     """
     import dask.array
     import zarr
@@ -232,7 +232,7 @@ def read_pyramid(path: Path) -> list[Any]:
     try:
         group = zarr.open_group(path / NAME, mode="r")
         datasets: Any = group.attrs["multiscales"]
-        # A name of its own each time: napari remembers pieces by name, and the files may have been written anew.
+        # A new name each time: napari caches pieces by name, and the files may have been written again.
         return [
             dask.array.from_zarr(group[level["path"]], name=f"cells-{secrets.token_hex(8)}")
             for level in datasets[0]["datasets"]

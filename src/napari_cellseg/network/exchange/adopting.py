@@ -1,4 +1,4 @@
-"""Weights of a U-Net that was trained elsewhere become a network of ours."""
+"""Weights of a U-Net that was trained elsewhere become a network of this package."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..config import FOREGROUND, UNET, UNetConfig
 from ..state_files import read_state
 from ..versions import WEIGHTS_FILE, write_config
 
-# How the images were normalised where the weights were trained, in words that people know.
+# How the images were normalised where the weights were trained, in common words.
 NORMALISATIONS = (PERCENTILES, "minmax", TYPE, "imagenet")
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 _RENAMED = {"encoder.": "down.", "decoder.": "up.", "segmentation_head.0.": f"heads.{FOREGROUND}."}
@@ -33,7 +33,7 @@ _HINT = (
 
 @dataclass(frozen=True)
 class Adopted:
-    """A network rebuilt from its weights: its configuration and the weights by our names."""
+    """A network rebuilt from its weights: its configuration, and the weights by the names of this package."""
 
     config: UNetConfig
     state: Mapping[str, Tensor]
@@ -53,7 +53,7 @@ def adopt_weights(
     architecture : str, optional
         Name of the encoder; by default found out from the weights, among the ResNets.
     normalisation : {'percentiles', 'minmax', 'type', 'imagenet'}
-        How images were brought to 0..1 where the model was trained: by our percentiles, by their least and greatest
+        How images were brought to 0..1 where the model was trained: by percentiles, by their least and greatest
         value, by division by 255 (65535 for 16 bit), or so and then by ImageNet's mean and deviation.
 
     Raises
@@ -77,7 +77,7 @@ def normalizer_named(normalisation: str) -> tuple[NormalizerParams, bool]:
 
 def write_adopted(folder: Path, adopted: Adopted, normalizer: NormalizerParams, description: str) -> None:
     """Write weights and settings of an adopted network; the thresholds are the usual ones until it is calibrated."""
-    # Not rounded to float16 as those that we train: this network is to say what it said where it came from.
+    # Not rounded to float16 as trained versions are: this network is to give the outputs that it gave before.
     state = {k: (v.float() if v.is_floating_point() else v).contiguous().clone() for k, v in adopted.state.items()}
     with atomic_path(folder / WEIGHTS_FILE) as temporary:
         temporary.write_bytes(save(state))
@@ -128,7 +128,7 @@ def adopt_state(
     if head.ndim != 4 or len(head) != 1:
         n_classes = len(head) if head.ndim else 0
         raise ModelError(
-            f"The network in {name} predicts {n_classes} classes; one that tells cells from background has 1. {_HINT}."
+            f"The network in {name} predicts {n_classes} classes; one for cells and background has 1. {_HINT}."
         )
     config = _encoder_config(renamed, name, architecture, imagenet_input)
     return Adopted(config, renamed)

@@ -39,13 +39,13 @@ from .packaging_text import documentation
 INPUT, PROBABILITY = "image", "probability"
 # float32 convolutions differ this much between machines.
 TOLERANCE = 1e-3
-# What our own installation takes a package back from, exactly as it was.
+# From these files an import restores the version exactly as it was.
 OWN_FILES = (CONFIG_FILE, WEIGHTS_FILE, TRAINING_FILE, METRICS_FILE, CALIBRATION_FILE, FAMILIAR_FILE)
 
 
 @dataclass(frozen=True)
 class PackageParams:
-    """What bioimage.io asks of whoever shares a model, and a model does not know itself.
+    """What bioimage.io requires of a shared model and a model version does not hold.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class PackageParams:
     description : str
         One sentence; by default the model's.
     name : str
-        Shown to people; by default the model's.
+        The name shown; by default the model's.
 
     Raises
     ------
@@ -72,7 +72,7 @@ class PackageParams:
     def __post_init__(self) -> None:
         if not [author for author in self.authors if author.strip()] or not self.license.strip():
             raise ModelError(
-                "A package says who made the model and what others may do with it: give at least one author and a "
+                "A package names who made the model and what others may do with it: give at least one author and a "
                 "licence, such as --author 'A. Person' --license CC-BY-4.0."
             )
 
@@ -101,7 +101,7 @@ def spec() -> Any:
             f"bioimageio.spec {version} does not work with pydantic {pydantic.VERSION}. "
             'Run: pip install "bioimageio.spec>=0.5.14"'
         )
-    # It logs every step to the terminal; what fails comes as an error that we say in our words.
+    # It logs every step to the terminal; what fails is raised as an error with its own message.
     logger.disable("bioimageio")
     logging.getLogger("bioimageio").setLevel(logging.CRITICAL)
     return v0_5
@@ -227,7 +227,7 @@ def _describe_input(v0_5: Any, model: ModelVersion, folder: Path) -> Any:
 
 
 def preprocessing(v0_5: Any, model: ModelVersion) -> list[Any]:
-    """Return our normaliser in the specification's words."""
+    """Return a normaliser in the specification's terms."""
     ready = v0_5.EnsureDtypeDescr(kwargs=v0_5.EnsureDtypeKwargs(dtype="float32"))
     clip = v0_5.ClipDescr(kwargs=v0_5.ClipKwargs(min=CLIP[0], max=CLIP[1]))
     if model.normalizer.method == TYPE:

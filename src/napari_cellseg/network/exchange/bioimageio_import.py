@@ -24,7 +24,7 @@ _IGNORED = ("ensure_dtype", "clip")
 
 
 def adopt_package(source: Path, folder: Path, architecture: str | None = None) -> None:
-    """Write a model version into a folder from somebody's package.
+    """Write a model version into a folder from a bioimage.io package.
 
     Nothing in the package is run: its weights must be a PyTorch state dict of a network that is rebuilt here.
 
@@ -35,7 +35,7 @@ def adopt_package(source: Path, folder: Path, architecture: str | None = None) -
     folder : Path
         An existing, empty folder.
     architecture : str, optional
-        Name of the encoder, where the package does not say it.
+        Name of the encoder, where the package does not name it.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def _take_out(source: Path, name: str, target: Path) -> None:
 
 
 def normalizer_of(steps: Sequence[Any], name: str) -> tuple[NormalizerParams, bool]:
-    """Translate a package's preprocessing into our normaliser, and whether ImageNet's statistics follow.
+    """Translate a package's preprocessing into a normaliser, and whether ImageNet's statistics follow.
 
     Raises
     ------

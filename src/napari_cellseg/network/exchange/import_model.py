@@ -1,4 +1,4 @@
-"""Take a model from elsewhere among a person's own. Loads torch only for weights that are not a version of ours."""
+"""Import a model from elsewhere into the user's own. Loads torch only for weights that are not a model version."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ WEIGHT_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 def import_model(
     source: str | Path, name: str | None = None, architecture: str | None = None, normalisation: str | None = None
 ) -> ModelVersion:
-    """Take a model among a person's own: a model folder, a zip of one, a bioimage.io package, or a file of weights.
+    """Import a model into the user's own: a model folder, a zip of one, a bioimage.io package, or a file of weights.
 
     Parameters
     ----------
@@ -88,13 +88,13 @@ def _fill(source: Path, target: Path, architecture: str | None, normalisation: s
 
         if normalisation is None:
             raise ModelError(
-                f"{source.name} does not say how the images were normalised that it was trained with. Say it: "
+                f"{source.name} does not name the normalisation of the images that it was trained with. Name it: "
                 f"--normalisation {' | '.join(NORMALISATIONS)} (type: divided by 255; imagenet: that, then ImageNet's "
                 "mean and deviation)."
             )
         adopt_weights(source, target, architecture, normalisation)
     elif normalisation is not None:
-        raise ModelError(f"{source.name} says itself how images are normalised. Leave the normalisation out.")
+        raise ModelError(f"{source.name} has a normalisation of its own. Omit --normalisation.")
     elif _is_package(source):
         from .bioimageio_import import adopt_package
 
@@ -104,7 +104,7 @@ def _fill(source: Path, target: Path, architecture: str | None, normalisation: s
 
 
 def _is_package(source: Path) -> bool:
-    """Whether this is a bioimage.io package that does not hold a version of ours."""
+    """Whether this is a bioimage.io package that does not hold a model version."""
     if not zipfile.is_zipfile(source):
         return False
     with zipfile.ZipFile(source) as archive:

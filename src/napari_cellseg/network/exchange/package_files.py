@@ -63,7 +63,7 @@ def normalized_input(raw: np.ndarray, model: ModelVersion) -> Tensor:
 
 @torch.inference_mode()
 def write_test_tensors(model: ModelVersion, network: Network, folder: Path) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Write the test input and what the model must say about it; return both."""
+    """Write the test input and the output that the model must give for it; return both."""
     raw = raw_input(model)
     np.save(folder / "test_input.npy", raw, allow_pickle=False)
     said = ExportedNetwork(network)(normalized_input(raw, model))

@@ -1,4 +1,4 @@
-"""What a model package says about itself to people."""
+"""The description of a model in a package, for its readers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ def documentation(model: ModelVersion, license: str) -> str:
         "",
         model.description or "Segments cells in microscopy images.",
         "",
-        "A U-Net that says for every pixel how likely it belongs to a cell and, where it has that output, how near it "
-        "is to the centre of one. Made with napari-cellseg, which splits these maps into cells, counts them and lets "
-        "a person correct them: there, `napari-cellseg models --import PACKAGE.zip` takes it back. "
+        "A U-Net that predicts for every pixel how likely it belongs to a cell and, where it has that output, how "
+        "near it is to the centre of one. Made with napari-cellseg, which splits these maps into cells, counts them "
+        "and lets users correct them: there, `napari-cellseg models --import PACKAGE.zip` takes it back. "
         f"Licence: {license}.",
         "",
         "## Input and output",
@@ -50,8 +50,7 @@ def _validation(model: ModelVersion) -> list[str]:
         rows.append("| {} | {} | {:.3f} | {:.3f} | {:.2f} |".format(kind, *figures))
     if not rows:
         return [
-            "No figures were recorded. Compare counts and outlines with images that a person has annotated before "
-            "relying on it."
+            "No figures were recorded. Compare counts and outlines with manually annotated images before relying on it."
         ]
     return [
         "On images that the model was not trained on:",

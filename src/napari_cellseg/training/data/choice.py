@@ -14,7 +14,7 @@ from ...network.versions import bundled_models_dir, user_models_dir
 from .dataset_report import DatasetReport
 from .loading import Loaded
 
-LEFT_OUT, ODD, TWICE, READY = "left out", "odd", "twice", "ready"
+SKIPPED, ODD, TWICE, READY = "skipped", "odd", "twice", "ready"
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class DataChoice:
 
 @dataclass(frozen=True)
 class DataRow:
-    """One image of a dataset: cells, size, what is to be said of it; `index` is its sample's, or None."""
+    """One image of a dataset: cells, size, state; `index` is its sample's, or None."""
 
     name: str
     n_cells: int | None
@@ -58,13 +58,13 @@ class DataRow:
 
 
 def data_rows(loaded: Loaded) -> list[DataRow]:
-    """Return a row for each image: first those left out, then those that look odd, then the rest."""
+    """Return a row for each image: first those skipped, then those that look odd, then the rest."""
     report = loaded.report
     why: Mapping[str, list[str]] = defaultdict(list)
     for name, reason in report.suspicious:
         why[name].append(reason)
     twice = {name: names for names in report.duplicates for name in names}
-    left_out = [DataRow(name, None, "", LEFT_OUT, reason) for name, reason in report.skipped]
+    skipped = [DataRow(name, None, "", SKIPPED, reason) for name, reason in report.skipped]
     odd: list[DataRow] = []
     rest: list[DataRow] = []
     for i, sample in enumerate(loaded.samples):
@@ -77,15 +77,15 @@ def data_rows(loaded: Loaded) -> list[DataRow]:
         n_cells = int(np.count_nonzero(np.unique(sample.labels)))
         row = DataRow(sample.name, n_cells, f"{height} × {width}", state, "; ".join(reasons), i)
         (rest if state == READY else odd).append(row)
-    return [*left_out, *odd, *rest]
+    return [*skipped, *odd, *rest]
 
 
 def summary(report: DatasetReport) -> str:
-    """Say in a line what a dataset holds."""
+    """Return a line that describes what a dataset holds."""
     parts = [f"{report.n_images:,} image{'' if report.n_images == 1 else 's'}, {report.n_cells:,} cells"]
     n_twice = sum(len(names) for names in report.duplicates)
     n_odd = len({name for name, _ in report.suspicious})
-    for n, word in ((len(report.skipped), LEFT_OUT), (n_odd, ODD), (n_twice, TWICE)):
+    for n, word in ((len(report.skipped), SKIPPED), (n_odd, ODD), (n_twice, TWICE)):
         parts += [f"{n} {word}"] if n else []
     return "; ".join(parts)
 

@@ -1,4 +1,4 @@
-"""What was found in a dataset, what was left out and why, and what looks odd. Loads no torch."""
+"""What was found in a dataset, what was skipped and why, and what looks odd. Loads no torch."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class DatasetReport:
     kinds, sizes : dict of str to int
         How many images of each kind, and of each size such as ``256 x 256``.
     skipped, suspicious : tuple of (str, str)
-        Name and reason: left out; used, but odd.
+        Name and reason: skipped; used, but odd.
     duplicates : tuple of tuple of str
         Names of images with the same pixels.
     notes : tuple of str
@@ -49,7 +49,7 @@ class DatasetReport:
     notes: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """Return the report as lines for a person; long lists are cut."""
+        """Return the report as lines of text; long lists are cut."""
         kinds = ", ".join(f"{n} {kind}" for kind, n in self.kinds.items() if kind)
         sizes = list(self.sizes)
         size = f"all {sizes[0]}" if len(sizes) == 1 else f"{len(sizes)} sizes from {sizes[0]} to {sizes[-1]}"
@@ -59,7 +59,7 @@ class DatasetReport:
             + (f"; {size}" if sizes else "")
         ]
         found += self.notes
-        found += _listed("left out", [f"{name}: {why}" for name, why in self.skipped])
+        found += _listed("skipped", [f"{name}: {why}" for name, why in self.skipped])
         found += _listed("odd", [f"{name}: {why}" for name, why in self.suspicious])
         found += _listed("same pixels", [" = ".join(names) for names in self.duplicates])
         return found
@@ -82,7 +82,7 @@ def _listed(title: str, items: Sequence[str]) -> list[str]:
 
 
 def oddities(sample: Sample) -> list[str]:
-    """Say what is odd about an image and its cells."""
+    """Describe what is odd about an image and its cells."""
     found = []
     area = float(np.mean(sample.labels > 0))
     if area == 0:
@@ -119,7 +119,7 @@ def report_on(
     skipped: Sequence[tuple[str, str]] = (),
     notes: Sequence[str] = (),
 ) -> DatasetReport:
-    """Look through samples and say what there is."""
+    """Look through samples and report what there is."""
     shapes = sorted({s.labels.shape for s in samples}, key=lambda shape: (shape[0] * shape[1], shape))
     n_of = Counter(s.labels.shape for s in samples)
     return DatasetReport(

@@ -1,4 +1,4 @@
-"""Images of one size: cut into windows, or resized."""
+"""Images of one size, cut into windows or resized, once it is known which of them are held out."""
 
 from __future__ import annotations
 
@@ -10,8 +10,36 @@ from skimage.transform import resize
 
 from ...imaging.errors import CellsegError
 from .sample import Sample
+from .splitting import Split, apply_split
 
 FITS = ("crop", "resize")
+
+
+def divide(
+    samples: Sequence[Sample], split: Split, size: int | None = None, how: str = "crop"
+) -> tuple[list[Sample], list[Sample], list[str]]:
+    """Return the samples to learn from and those held out, brought to one size where that is asked for.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+    split : Split
+    size, how :
+        As :func:`fit_samples` takes them; without a size images stay as they are.
+
+    Returns
+    -------
+    training, validation : list of Sample
+    notes : list of str
+        What does not fit.
+    """
+    training, validation, notes = apply_split(samples, split)
+    if size:
+        # After the split: windows of one image must not come to lie on both sides.
+        training, more = fit_samples(training, size, how)
+        validation, _ = fit_samples(validation, size, how)
+        notes += more
+    return training, validation, notes
 
 
 def fit_samples(samples: Sequence[Sample], size: int, how: str = "crop") -> tuple[list[Sample], list[str]]:

@@ -1,4 +1,4 @@
-"""What is kept for checking: whole images where there are enough of them, else a strip of each."""
+"""Hold out images for checking: whole ones where there are enough of them, else a strip of each."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def hold_out(samples: Sequence[Sample], fraction: float = 0.2, seed: int = 0) ->
         splits = [split_by_group(samples, fraction, seed + attempt) for attempt in range(12)]
         n_cells = {id(s): count_cells([s]) for s in samples}
         wanted = fraction * sum(n_cells.values())
-        # Images differ a lot in how many cells they hold: a check on three cells would say nothing.
+        # Images differ a lot in how many cells they hold: a check on three cells would mean nothing.
         learned, kept = min(splits, key=lambda split: abs(sum(n_cells[id(s)] for s in split[1]) - wanted))
         if kept and count_cells(learned) and count_cells(kept):
             return HeldOut(tuple(learned), tuple(kept), "images")

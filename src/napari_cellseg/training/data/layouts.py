@@ -40,7 +40,7 @@ class Layout:
     read : callable
         Name to sample and what its mask was like.
     skipped : list of (str, str)
-        What has no partner, and why it is left out.
+        What has no partner, and why it is skipped.
     """
 
     what: str
@@ -153,11 +153,11 @@ def _paired(images: Path, labels: Path, root: Path | None) -> Layout:
     ]
     skipped += [(p.name, "another file has the same name") for p in _same_stem(images, found)]
     areas = files_by_stem(root / REVIEWED_FOLDER) if root is not None else {}
-    ours = root is not None and ((root / SET_FILE).is_file() or bool(areas))
+    is_set = root is not None and ((root / SET_FILE).is_file() or bool(areas))
 
     def read_one(name: str) -> tuple[Sample, Mask]:
-        if ours:
-            # A training set says which cell is which: nothing is guessed.
+        if is_set:
+            # A training set has an id for each cell: nothing is guessed.
             sample = read_pair(name, *pairs[name], areas.get(name))
             return sample, Mask(sample.labels, LABELS)
         image = read_image(pairs[name][0]).plane()
@@ -170,7 +170,7 @@ def _paired(images: Path, labels: Path, root: Path | None) -> Layout:
             )
         return Sample(name, image, mask.labels), mask
 
-    return Layout("a training set" if ours else "images with label or mask files", list(pairs), read_one, skipped)
+    return Layout("a training set" if is_set else "images with label or mask files", list(pairs), read_one, skipped)
 
 
 def _read_mask_file(path: Path) -> Mask:

@@ -1,4 +1,4 @@
-"""Read a dataset whole, and say what was found, left out and odd."""
+"""Read a whole dataset, and report what was found, what was skipped and what looks odd."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def iter_load(
     masks : path, optional
         The folder of masks, where `path` is the folder of images.
     strict : bool
-        Raise where an image cannot be used, instead of leaving it out.
+        Raise where an image cannot be used, instead of skipping it.
 
     Yields
     ------
@@ -88,10 +88,10 @@ def iter_load(
 
 
 def _understood(samples: list[Sample], masks: list[Mask]) -> tuple[list[Sample], list[str]]:
-    """Decide what masks of one value mean, all together, and say how masks were understood."""
+    """Decide what masks of one value mean, all together, and report how masks were understood."""
     forms = [mask.form for mask in masks]
     if LABELS not in forms and COLOURS not in forms:
-        # Nowhere is one cell told from another: then one value means all cells.
+        # No mask separates one cell from another: one value means all cells.
         masks = [mask.split() if mask.form == SINGLE else mask for mask in masks]
     forms = [mask.form for mask in masks]
     notes = []
@@ -115,9 +115,7 @@ def read_groups(path: Path, groups: str | Path | None) -> dict[str, dict[str, st
             return {}
         groups = beside[0]
     if not Path(groups).is_file():
-        raise DatasetError(
-            f"The group table {groups} does not exist. Leave it out, or give a CSV with image_id,kind,group."
-        )
+        raise DatasetError(f"The group table {groups} does not exist. Omit it, or give a CSV with image_id,kind,group.")
     try:
         with open(groups, newline="", encoding="utf-8-sig") as file:
             rows = list(csv.DictReader(file))

@@ -1,4 +1,4 @@
-"""Cells from masks as people have them: one id per cell, black and white, or one colour per cell."""
+"""Cells from the usual kinds of masks: one id per cell, black and white, or one colour per cell."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One image and what a person says is in it; files of images by their names."""
+"""One image with its known cells; files of images by their names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One image and what a person says is in it.
+    """One image with its known cells.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class Sample:
     kind, group : str
         Kind of image (``fluorescence``, ``histology``, ...) and the field of view it was cut from; may be empty.
     reviewed : ndarray of bool, optional
-        ``(Y, X)``, where a person vouches for the labels, background included; None is everywhere.
+        ``(Y, X)``, where the labels were reviewed, background included; None is everywhere.
     """
 
     name: str

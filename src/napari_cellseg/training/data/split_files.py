@@ -1,4 +1,4 @@
-"""Files that say which images are held out, and of which kind each is: checked, and told in words. No Qt, no torch."""
+"""Files with the images held out and the kind of each image: checked, and described in words. No Qt, no torch."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class FileChoice:
 
 
 def describe_split(path: Path, samples: Sequence[Sample] | None) -> str:
-    """Say what a split makes of the images; without images, what it names.
+    """Describe what a split makes of the images; without images, what it names.
 
     Raises
     ------
@@ -53,13 +53,13 @@ def describe_split(path: Path, samples: Sequence[Sample] | None) -> str:
     if samples is not None:
         training, validation, notes = apply_split(samples, split)
         n_learned, n_held_out = len(training), len(validation)
-    alone = "" if n_held_out else "So nobody will know how good the model is."
+    alone = "" if n_held_out else "How good the model is stays unknown."
     parts = [f"{n_learned:,} to learn from, {n_held_out:,} held out.", alone, *notes]
     return " ".join(part for part in parts if part)
 
 
 def describe_groups(path: Path, dataset: Path, loaded: Loaded | None) -> str:
-    """Say which kinds a table of groups names, of the images that there are.
+    """Describe which kinds a table of groups names, of the images that there are.
 
     Raises
     ------
@@ -83,7 +83,7 @@ def describe_groups(path: Path, dataset: Path, loaded: Loaded | None) -> str:
 
 
 def describe_weights(weights: Mapping[str, float]) -> str:
-    """Say how often kinds are learned from."""
+    """Describe how often kinds are learned from."""
     total = sum(weights.values())
     if not total:
         return ""

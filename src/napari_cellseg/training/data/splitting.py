@@ -1,4 +1,4 @@
-"""Which images are learned from and which are held out; kept in a file, to be used again."""
+"""Which images are learned from and which are held out, kept in a file to be used again."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Split:
         Part that was asked for.
     seed : int
     notes : tuple of str
-        What the person should know.
+        What the user should know.
     """
 
     training: tuple[str, ...]
@@ -128,7 +128,7 @@ def read_split(path: str | Path) -> Split:
         sides = [tuple(str(name) for name in side) for side in names]
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise DatasetError(
-            f"{path} is no split ({error}). Give a split.json or training.json that a training has left."
+            f"{path} is not a split ({error}). Give a split.json or training.json that a training has left."
         ) from error
     both = sorted(set(sides[0]) & set(sides[1]))
     if both:
@@ -151,7 +151,7 @@ def apply_split(samples: Sequence[Sample], split: Split) -> tuple[list[Sample], 
     if missing := sorted((sides[0] | sides[1]) - names):
         notes.append(f"{len(missing)} image(s) of the split are not in the dataset, such as {missing[0]}.")
     if more := sorted(names - sides[0] - sides[1]):
-        notes.append(f"{len(more)} image(s) are not in the split and are left out, such as {more[0]}.")
+        notes.append(f"{len(more)} image(s) are not in the split and are skipped, such as {more[0]}.")
     if not training:
         raise DatasetError("None of the images to learn from that the split names is in the dataset. Give its own one.")
     return training, validation, notes

@@ -6,7 +6,7 @@
       training_set.json       what this folder is
       images/NAME.tif         the plane that was segmented, raw values
       labels/NAME.tif         0 is background, each cell has its own id
-      reviewed/NAME.tif       255 where a person vouches for the labels; without the file, everywhere
+      reviewed/NAME.tif       255 where the labels were reviewed; without the file, everywhere
       provenance/NAME.json    image hash, model, recipe, time; may be missing
 """
 
@@ -14,19 +14,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...imaging.errors import CellsegError, DatasetError
+from ...imaging.errors import DatasetError
 from ...imaging.home import user_home
 from ...imaging.progress import Progress, drain
 from ...imaging.write.atomic import make_folder, output_error
 from ...imaging.write.write import write_json
-from .datasets import REVIEWED_FOLDER, Sample, files_by_stem, read_pair
+from .entries import Entry, EntryFiles, Stamp
+from .layouts import REVIEWED_FOLDER
 from .training_files import (
     IMAGES,
     LABELS,
@@ -41,8 +41,6 @@ from .training_files import (
 
 SET_FILE = "training_set.json"
 FORMAT = 1
-# What is on the disk of an entry: path, size in bytes and time of its last change in nanoseconds, file by file.
-Stamp = tuple[tuple[str, int, int], ...]
 
 # Two images that are added at once must not both find the same name free.
 _one_at_a_time = threading.Lock()
@@ -58,45 +56,13 @@ class DuplicateError(DatasetError):
         self.name = name
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One image of a training set.
-
-    Parameters
-    ----------
-    name : str
-    n_cells : int
-        Cells in the reviewed area.
-    size : tuple of int
-        ``(Y, X)`` in pixels.
-    reviewed_fraction : float
-        Part of the image that was reviewed, 0 to 1.
-    added : str
-        When, in ISO form; empty where it is not known.
-    provenance : mapping
-    problem : str
-        Why the entry cannot be used and what to do; empty when it can.
-    note : str
-        What else there is to know of it.
-    """
-
-    name: str
-    n_cells: int = 0
-    size: tuple[int, int] = (0, 0)
-    reviewed_fraction: float = 0.0
-    added: str = ""
-    provenance: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    problem: str = ""
-    note: str = ""
-
-
 def default_training_set() -> Path:
     """Folder that corrections are added to unless another is chosen."""
     return user_home() / "training" / "my corrections"
 
 
-class TrainingSet:
-    """A training set's folder; what is in it is read anew, so that it may be edited by other programs meanwhile.
+class TrainingSet(EntryFiles):
+    """A training set's folder: its entries are listed with what is wrong with them, added, replaced and removed.
 
     Parameters
     ----------
@@ -105,7 +71,7 @@ class TrainingSet:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        super().__init__(path)
         self._seen: dict[str, tuple[Stamp, Entry]] = {}
 
     @classmethod
@@ -150,22 +116,12 @@ class TrainingSet:
         opened._write_set_file()
         return opened
 
-    @property
-    def name(self) -> str:
-        """What to call it: the folder's name."""
-        return self.path.name
-
-    def names(self) -> list[str]:
-        """Return the names of all entries, usable or not, without reading their files."""
-        images, labels = (files_by_stem(self.path / folder) for folder in (IMAGES, LABELS))
-        return sorted({*images, *(stem.removesuffix("_labels") for stem in labels)})
-
     def entries(self) -> list[Entry]:
         """Read and check every entry; see :meth:`iter_entries`."""
         return drain(self.iter_entries())
 
     def iter_entries(self) -> Generator[Progress, None, list[Entry]]:
-        """Read and check every entry; one that cannot be used says why and hides no other.
+        """Read and check every entry; of one that cannot be used the entry names the problem.
 
         Yields
         ------
@@ -182,43 +138,6 @@ class TrainingSet:
             found.append(self._entry(name))
             yield Progress(i + 1, len(names), f"checking {name}")
         return found
-
-    def read(self, name: str) -> Sample:
-        """Read one entry.
-
-        Raises
-        ------
-        DatasetError
-            If there is no such entry, a file of it is missing or damaged, or its files do not fit each other.
-        """
-        images, labels, reviewed = self._files(name)
-        try:
-            sample = read_pair(name, images, labels, reviewed)
-        except DatasetError:
-            raise
-        except CellsegError as error:
-            raise DatasetError(f"Entry {name} of {self.path}: {error} Or remove the entry.") from error
-        provenance = self.provenance(name)
-        # Frames of one film, slices of one stack and parts of one image are not divided when some are held out.
-        group = str(provenance.get("group") or provenance.get("source") or name)
-        return replace(sample, kind=str(provenance.get("kind", "")), group=group)
-
-    def stamp(self, name: str) -> Stamp:
-        """Return what tells whether an entry's files are still the same, without reading them.
-
-        Raises
-        ------
-        DatasetError
-            If there is no such entry, or a file of it is missing.
-        """
-        paths = [*(p for p in self._files(name) if p is not None), self.path / PROVENANCE / f"{name}.json"]
-        found = ((path, path.stat()) for path in paths if path.is_file())
-        return tuple((str(path), stat.st_size, stat.st_mtime_ns) for path, stat in found)
-
-    def provenance(self, name: str) -> dict[str, Any]:
-        """Return where an entry comes from; empty where nobody wrote it down."""
-        path = self.path / PROVENANCE / f"{name}.json"
-        return read_json(path) if path.is_file() else {}
 
     def add(
         self,
@@ -270,7 +189,7 @@ class TrainingSet:
         image = raw_plane(image)
         digest = plane_sha256(image)
         with _one_at_a_time:
-            same = self._entry_of_image(digest)
+            same = self.name_of_image(digest)
             if same is not None and not replace:
                 raise DuplicateError(same, self.path)
             name = same or free_name(name, self.names())
@@ -278,7 +197,7 @@ class TrainingSet:
             return self._write(name, image, labels, reviewed, record, pixel_size)
 
     def put_back(self, name: str, image: np.ndarray, labels: np.ndarray, reviewed: np.ndarray, stamp: Stamp) -> Stamp:
-        """Replace what is there of an entry by what a person made of it.
+        """Replace an entry by a version of it that the user edited.
 
         Parameters
         ----------
@@ -307,7 +226,7 @@ class TrainingSet:
         check_fit(name, image, labels, reviewed)
         image = raw_plane(image)
         with _one_at_a_time:
-            if not self._present(name) or self.stamp(name) != stamp:
+            if not self.present(name) or self.stamp(name) != stamp:
                 raise DatasetError(
                     f"'{name}' in the training set {self.path} was changed or removed since it was shown, and what is "
                     "there now is left as it is. View it again, then change and replace that."
@@ -327,7 +246,7 @@ class TrainingSet:
             If a file cannot be deleted.
         """
         with _one_at_a_time:
-            present = self._present(name)
+            present = self.present(name)
             if not present:
                 raise DatasetError(
                     f"The training set {self.path} has no entry {name}. It may have been removed already."
@@ -353,28 +272,11 @@ class TrainingSet:
         if not (self.path / SET_FILE).is_file():
             self._write_set_file()
         area = np.ones(labels.shape, bool) if reviewed is None else reviewed
-        before = set(self._present(name))
+        before = set(self.present(name))
         for path in before - write_files(self.path, name, image, labels, area, record, pixel_size):
             path.unlink(missing_ok=True)
         self._seen.pop(name, None)
         return self._entry(name)
-
-    def _present(self, name: str) -> list[Path]:
-        """Return an entry's files, whatever their kind, but for the provenance."""
-        stems = ((LABELS, name), (LABELS, f"{name}_labels"), (REVIEWED_FOLDER, name), (IMAGES, name))
-        found = (files_by_stem(self.path / folder).get(stem) for folder, stem in stems)
-        return [path for path in found if path is not None]
-
-    def _files(self, name: str) -> tuple[Path, Path, Path | None]:
-        by_folder = {folder: files_by_stem(self.path / folder) for folder in (IMAGES, LABELS, REVIEWED_FOLDER)}
-        image = by_folder[IMAGES].get(name)
-        labels = by_folder[LABELS].get(name) or by_folder[LABELS].get(f"{name}_labels")
-        if image is None or labels is None:
-            if image is None and labels is None:
-                raise DatasetError(f"The training set {self.path} has no entry {name}.")
-            missing = self.path / (IMAGES if image is None else LABELS) / f"{name}.tif"
-            raise DatasetError(f"Entry {name} lacks {missing}. Put the file back, or remove the entry.")
-        return image, labels, by_folder[REVIEWED_FOLDER].get(name)
 
     def _entry(self, name: str) -> Entry:
         try:
@@ -384,28 +286,9 @@ class TrainingSet:
             sample, provenance = self.read(name), self.provenance(name)
         except (DatasetError, OSError) as error:
             return Entry(name, problem=str(error))
-        reviewed = np.ones(sample.labels.shape, bool) if sample.reviewed is None else sample.reviewed
-        entry = Entry(
-            name,
-            n_cells=int(np.count_nonzero(np.unique(sample.labels[reviewed]))),
-            size=(sample.labels.shape[0], sample.labels.shape[1]),
-            reviewed_fraction=float(reviewed.mean()),
-            added=str(provenance.get("added", "")),
-            provenance=provenance,
-            problem="" if reviewed.any() else f"Nothing of {name} is marked as reviewed. Review it, or remove it.",
-            note=_note(sample, provenance),
-        )
+        entry = Entry.of(name, sample, provenance)
         self._seen[name] = (stamp, entry)
         return entry
-
-    def _entry_of_image(self, digest: str) -> str | None:
-        for name in self.names():
-            try:
-                if self.provenance(name).get("image_sha256") == digest:
-                    return name
-            except DatasetError:
-                continue
-        return None
 
     def _write_set_file(self) -> None:
         values = {
@@ -414,10 +297,3 @@ class TrainingSet:
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         write_json(self.path / SET_FILE, values)
-
-
-def _note(sample: Sample, provenance: Mapping[str, Any]) -> str:
-    digest = provenance.get("image_sha256")
-    if digest and plane_sha256(sample.image) != digest:
-        return "The image was changed after it was added."
-    return ""

@@ -34,7 +34,7 @@ class TrainingImage:
         ``(4, Y, X)``: foreground, offset y, offset x, inverse size (taken from the nearest pixel).
     kind : str
     weight : Tensor of float16, optional
-        ``(1, Y, X)``: 1 where a person vouched for the labels; None is everywhere.
+        ``(1, Y, X)``: 1 where the labels were reviewed; None is everywhere.
     centres : ndarray of float, optional
         ``(N, 2)``: points (y, x) that crops are centred near; None is anywhere.
     """

@@ -1,4 +1,4 @@
-"""Which crops the next step learns from: a person's images, perhaps with general samples mixed in."""
+"""Which crops the next step learns from: the user's images, perhaps with general samples mixed in."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def draw_weights(images: Sequence[TrainingImage], kind_weights: Mapping[str, flo
 
 
 class Drawer:
-    """Draws augmented crops; it can be told to draw less at a time.
+    """Draws augmented crops; the batch and the crops can be made smaller.
 
     Parameters
     ----------

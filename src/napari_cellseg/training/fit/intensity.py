@@ -62,7 +62,7 @@ def vary_intensity(image: Tensor, in_channels: int, params: AugmentParams, rng: 
 def restained(image: Tensor, changes: np.ndarray) -> Tensor:
     """Make each stain of a bright colour image stronger or weaker.
 
-    Stains are told apart by the light they absorb (Ruifrok and Johnston, Quantification of histochemical staining by
+    Stains are separated by the light they absorb (Ruifrok and Johnston, Quantification of histochemical staining by
     color deconvolution, 2001). That laboratories stain unlike each other is what varying them stands for (Tellez et
     al., Whole-slide mitosis detection in H&E breast histology, 2018).
 

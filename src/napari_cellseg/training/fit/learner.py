@@ -1,4 +1,4 @@
-"""A network that learns: one step, the running average, what runs out of memory or away; no clock, no files."""
+"""A network that learns, step by step, within the memory that there is; no clock, no files."""
 
 from __future__ import annotations
 
@@ -7,20 +7,21 @@ from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ...imaging.errors import CellsegError
 from ...network.building import Network
-from ...network.config import FOREGROUND
 from ...network.devices import DeviceChoice, resolve_device
-from ...network.predict import place
-from .losses import LossParams, total_loss
+from ...network.predict import out_of_memory, place
+from ..params import TrainParams
+from .drawing import Drawer
+from .losses import total_loss
 from .schedule import RunningAverage
 
 Batch = tuple[Tensor, Mapping[str, Tensor]]
 PATIENCE = 5
+LEAST_CROP = 64
 LEAST_SCALE = 1.0
 
 
@@ -36,40 +37,27 @@ class Learner:
     network : UNet, or one with an encoder from elsewhere
         On the CPU.
     choice : DeviceChoice
-    learning_rate, weight_decay : float
-        Of the optimiser.
-    average : float
-        Decay of the running average of the weights.
-    loss : LossParams
+    params : TrainParams
+        Learning rate, weight decay, optimiser, decay of the running average and loss are taken from it.
     freeze : {'nothing', 'norms', 'encoder'}
         What stays as it is: the statistics of the normalisations, or these and the weights of the contracting half.
     blend : float
         The weights to keep lie this far on the way from the first weights to their running average. Below 1 much of
         what the network knew is kept, for little of what is new (Wortsman et al., Robust fine-tuning of zero-shot
         models, CVPR 2022).
-    optimizer : {'adamw', 'adam', 'sgd'}
     """
 
     def __init__(
-        self,
-        network: Network,
-        choice: DeviceChoice,
-        learning_rate: float,
-        weight_decay: float,
-        average: float,
-        loss: LossParams,
-        freeze: str = "nothing",
-        blend: float = 1.0,
-        optimizer: str = "adamw",
+        self, network: Network, choice: DeviceChoice, params: TrainParams, freeze: str = "nothing", blend: float = 1.0
     ) -> None:
-        self.network, self.choice, self.loss, self.freeze = place(network, choice.device), choice, loss, freeze
+        self.network, self.choice, self.loss, self.freeze = place(network, choice.device), choice, params.loss, freeze
         if freeze == "encoder":
             network.down.requires_grad_(False)
-        self.average = RunningAverage(network, average)
+        self.average = RunningAverage(network, params.average)
         self.blend = blend
         self._first = {name: value.clone() for name, value in self.average.state.items()} if blend < 1 else {}
         learned = [p for p in network.parameters() if p.requires_grad]
-        self.optimizer = _make_optimizer(optimizer, learned, learning_rate, weight_decay)
+        self.optimizer = _make_optimizer(params, learned)
         # Small gradients vanish in float16 unless they are scaled up; other precisions need nothing of the kind.
         self.scaler = torch.amp.GradScaler(choice.device, enabled=choice.dtype == "float16")
         self._n_bad = 0
@@ -82,36 +70,55 @@ class Learner:
     def learn(self, x: Tensor, targets: Mapping[str, Tensor]) -> tuple[float, dict[str, float]]:
         """Take one step; return the loss before it and its parts.
 
-        A step whose loss or gradient is not a number changes nothing.
+        A step that fails changes nothing, whether its loss or gradient is not a number or memory runs out on the way:
+        the statistics of the normalisations, which the forward pass updates, are put back too.
 
         Raises
         ------
         RanAwayError
-            When five such steps come in a row.
+            When the loss or gradient is not a number five times in a row.
         """
         self._train_mode()
+        statistics = [(buffer, buffer.clone()) for buffer in self.network.buffers()]
+        moved = False
+        try:
+            value, parts, moved = self._step(x, targets)
+        finally:
+            if not moved:
+                self._take_back(statistics)
+        if moved:
+            self._n_bad = 0
+            self.average.update(self.network)
+        elif not (math.isfinite(value) and self._scale_fell()):
+            self._n_bad += 1
+            if self._n_bad >= PATIENCE:
+                raise RanAwayError(f"The loss is not a number any more, {PATIENCE} steps in a row.")
+        return value, parts
+
+    def _step(self, x: Tensor, targets: Mapping[str, Tensor]) -> tuple[float, dict[str, float], bool]:
+        """Return loss, its parts and whether the weights were moved."""
         loss, parts = total_loss(self.forward(x), self._moved(targets), self.loss)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         value = float(loss.detach())
-        if not (math.isfinite(value) and math.isfinite(float(norm))):
-            if self.scaler.is_enabled():
-                # Scaled up too far is no mistake of the run: the scale halves, and the next step fits.
-                self.scaler.step(self.optimizer)
-                self.scaler.update()
-                if math.isfinite(value) and self.scaler.get_scale() > LEAST_SCALE:
-                    return value, parts
-            self._n_bad += 1
-            if self._n_bad >= PATIENCE:
-                raise RanAwayError(f"The loss is not a number any more, {PATIENCE} steps in a row.")
-            return value, parts
-        self._n_bad = 0
-        self.scaler.step(self.optimizer)
+        finite = math.isfinite(value) and math.isfinite(float(norm))
+        if finite:
+            self.scaler.step(self.optimizer)
+        # Where gradients are scaled, the scale halves after a step that was not finite.
         self.scaler.update()
-        self.average.update(self.network)
-        return value, parts
+        return value, parts, finite
+
+    def _scale_fell(self) -> bool:
+        """Whether gradients were only scaled up too far, which is no mistake of the run: the next step may fit."""
+        return bool(self.scaler.is_enabled() and self.scaler.get_scale() > LEAST_SCALE)
+
+    def _take_back(self, statistics: Sequence[tuple[Tensor, Tensor]]) -> None:
+        with torch.no_grad():
+            for buffer, before in statistics:
+                buffer.copy_(before)
+        self.optimizer.zero_grad(set_to_none=True)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Run the network on a batch."""
@@ -145,22 +152,6 @@ class Learner:
     def loss_on(self, outputs: Mapping[str, Tensor], targets: Mapping[str, Tensor]) -> float:
         """Return the loss of outputs."""
         return float(total_loss(outputs, self._moved(targets), self.loss)[0])
-
-    def validate(self, batches: Sequence[Batch]) -> tuple[float, float, float]:
-        """Return the mean loss, IoU and Dice of the weights to keep on some batches; NaN without any.
-
-        IoU and Dice are those of the foreground at probability .5, mean over the crops, where a person vouched.
-        """
-        if not batches:
-            return math.nan, math.nan, math.nan
-        losses, overlaps = [], []
-        with self.averaged():
-            for x, targets in batches:
-                outputs = self.forward(x)
-                losses.append(self.loss_on(outputs, targets))
-                overlaps.append(foreground_overlap(outputs[FOREGROUND].cpu(), targets))
-        iou, dice = torch.cat(overlaps, dim=1).mean(dim=1).tolist()
-        return float(np.mean(losses)), iou, dice
 
     def move(self, device: str) -> None:
         """Go on on another device."""
@@ -208,20 +199,64 @@ class Learner:
         return {name: value.to(self.choice.device) for name, value in targets.items()}
 
 
-def foreground_overlap(logits: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
-    """Return ``(2, N)``: IoU and Dice of the foreground of each crop; 1 where there is none and none was found."""
-    counts = targets["weight"] > 0
-    found, true = (logits >= 0) & counts, (targets[FOREGROUND] > 0.5) & counts
-    both = (found & true).sum(dim=(1, 2, 3)).double()
-    either = (found | true).sum(dim=(1, 2, 3)).double()
-    iou = torch.where(either > 0, both / either.clamp(min=1), 1.0)
-    return torch.stack([iou, 2 * iou / (1 + iou)])
+def learn_within_memory(
+    learner: Learner, drawer: Drawer, name: str
+) -> Generator[str, None, tuple[float, dict[str, float]]]:
+    """Take one step; with less at a time, then on the CPU, when memory runs out.
+
+    Parameters
+    ----------
+    learner : Learner
+    drawer : Drawer
+    name : str
+        What is trained, for the message.
+
+    Yields
+    ------
+    str
+        What was changed, in a sentence for the user.
+
+    Returns
+    -------
+    loss : float
+    parts : dict of str to float
+
+    Raises
+    ------
+    CellsegError
+        If memory does not suffice for one small crop on the CPU, or the step failed otherwise.
+    """
+    while True:
+        x, targets = drawer.draw()
+        try:
+            return learner.learn(x, targets)
+        except (RuntimeError, MemoryError) as error:
+            if not out_of_memory(error):
+                raise CellsegError(
+                    f"Training failed on {learner.choice.label}: {error}. Try the device 'cpu'."
+                ) from error
+        # Outside the handler: the error would keep the tensors of the failed step alive.
+        yield f"Memory ran out, so training goes on with {_less(learner, drawer, name)}."
 
 
-def _make_optimizer(
-    name: str, parameters: Sequence[nn.Parameter], learning_rate: float, weight_decay: float
-) -> torch.optim.Optimizer:
-    if name == "sgd":
-        return torch.optim.SGD(parameters, learning_rate, momentum=0.9, nesterov=True, weight_decay=weight_decay)
-    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[name]
-    return kind(parameters, learning_rate, weight_decay=weight_decay)
+def _less(learner: Learner, drawer: Drawer, name: str) -> str:
+    learner.release_memory()
+    if drawer.smaller_batch():
+        return f"{drawer.batch_size} crop(s) at a time"
+    if learner.choice.device != "cpu":
+        learner.move("cpu")
+        return "the CPU"
+    if drawer.smaller_crop(max(LEAST_CROP, 2 * learner.network.config.stride)):
+        return f"crops of {drawer.crop} pixels"
+    raise CellsegError(
+        f"There is not enough memory to train {name} even on one crop of {drawer.crop} pixels. Close other programs, "
+        "or choose a smaller network."
+    )
+
+
+def _make_optimizer(params: TrainParams, learned: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+    rate, decay = params.learning_rate, params.weight_decay
+    if params.optimizer == "sgd":
+        return torch.optim.SGD(learned, rate, momentum=0.9, nesterov=True, weight_decay=decay)
+    kind = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}[params.optimizer]
+    return kind(learned, rate, weight_decay=decay)

@@ -1,4 +1,4 @@
-"""The training loss: one term per head, each averaged over the pixels that a person vouched for."""
+"""The training loss: one term per head, each averaged over the reviewed pixels."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def total_loss(
     outputs : mapping of str to Tensor
         The network's maps, ``(N, C, Y, X)``.
     targets : mapping of str to Tensor
-        ``foreground``, ``distance``, ``weight`` (0 where nobody vouched), ``inverse_size``: ``(N, 1, Y, X)``;
+        ``foreground``, ``distance``, ``weight`` (0 where nothing was reviewed), ``inverse_size``: ``(N, 1, Y, X)``;
         ``offset``: ``(N, 2, Y, X)``; ``border``, where `params` asks for it: 1 in the narrowest gaps between cells.
     params : LossParams
 
@@ -46,11 +46,11 @@ def total_loss(
     parts : dict of str to float
         Unweighted value of each term.
     """
-    vouched = targets["weight"]
-    weight = vouched
+    reviewed = targets["weight"]
+    weight = reviewed
     if params.border_weight:
         # The weight map of Ronneberger et al. 2015: the gaps between cells are few pixels, but decide what is one cell.
-        weight = vouched * (1 + params.border_weight * targets[BORDER])
+        weight = reviewed * (1 + params.border_weight * targets[BORDER])
     n_pixels = weight.sum().clamp(min=1)
     foreground = targets[FOREGROUND]
     logits = outputs[FOREGROUND].float()
@@ -64,7 +64,7 @@ def total_loss(
         terms["distance"] = (error * weight).sum() / n_pixels
     if OFFSET in outputs:
         # A pixel's error counts relative to the size of its cell, so that small cells are not drowned by large ones.
-        inside = targets["inverse_size"] * vouched
+        inside = targets["inverse_size"] * reviewed
         error = (outputs[OFFSET].float() - targets[OFFSET]).abs().mean(dim=1, keepdim=True)
         terms["offset"] = (error * inside).sum() / inside.sum().clamp(min=1e-3)
     loss = sum((getattr(params, name) * value for name, value in terms.items()), start=torch.zeros(()))

@@ -1,11 +1,9 @@
-"""What a training run says while it runs, and leaves behind so that it can be repeated."""
+"""Files that a training run leaves: weights, settings, and a table with a row per step."""
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,37 +13,14 @@ from torch import Tensor
 
 from ...imaging.write.write import atomic_path, write_table
 from ...network.versions import CONFIG_FILE, WEIGHTS_FILE, announce_weights, write_config
+from ..events import TrainProgress
 
 HISTORY_FILE = "history.csv"
 
 
-@dataclass(frozen=True)
-class TrainProgress:
-    """Where a training run stands; `validation_loss`, `iou` and `dice` of the foreground are NaN between looks."""
-
-    step: int
-    done: float
-    seconds: float
-    loss: float
-    validation_loss: float
-    parts: Mapping[str, float]
-    iou: float = math.nan
-    dice: float = math.nan
-    rate: float = math.nan
-
-    @property
-    def seconds_left(self) -> float:
-        """Time left at the present pace."""
-        return self.seconds * (1 / self.done - 1) if self.done > 0 else math.inf
-
-
-def save_weights(state: Mapping[str, Tensor], path: Path) -> None:
-    """Write weights as safetensors, whole or not at all; matrices in float16, everything small in float32."""
-    _write_bytes(_packed(state), path)
-
-
 def _packed(state: Mapping[str, Tensor]) -> bytes:
-    # Not save_file: it would put a file of its own, readable by nobody else, in the place of ours.
+    """Return weights as safetensors: matrices in float16, everything small in float32."""
+    # Not save_file: it would replace the temporary file by one that only its owner can read.
     packed = {k: v.half().contiguous() if v.ndim > 1 else v.contiguous().clone() for k, v in state.items()}
     content: bytes = save(packed)
     return content

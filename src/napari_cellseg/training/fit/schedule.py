@@ -28,7 +28,7 @@ def scheduled_rate(schedule: str, done: float, peak: float, floor: float = 0.001
 
 @dataclass
 class Looks:
-    """What the looks at the validation loss say: the best one, how long ago it was, how often the rate fell.
+    """Results of the looks at the validation loss: the best one, how long ago it was, how often the rate fell.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ class Looks:
     n_falls: int = 0
 
     def add(self, loss: float, step: int, plateau_patience: int) -> bool:
-        """Note a look; return whether its loss is the lowest so far (also where there is none to compare)."""
-        if not loss >= self.best:
+        """Note a look; return whether its loss is the lowest so far, which one that is not a number never is."""
+        if loss < self.best:
             self.best, self.best_step, self.since_best, self.since_fall = loss, step, 0, 0
             return True
         self.since_best += 1

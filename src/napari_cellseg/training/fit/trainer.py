@@ -1,4 +1,4 @@
-"""The one trainer: from scratch and from a parent, in the window's child process and on the command line."""
+"""The one trainer: from scratch, from a parent, or a fine-tune, for window, command line and scripts alike."""
 
 from __future__ import annotations
 
@@ -8,20 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from ...imaging.errors import CellsegError, OutputError
-from ...imaging.write.write import make_folder
-from ...network.versions import CONFIG_FILE, WEIGHTS_FILE, ModelVersion, read_version
-from ..data.datasets import Sample
-from ..events import Event
-from ..params import STILL, TrainParams
-from ..runs import TRAIN_FILE, read_run
-from .checkpoint import fingerprint, read_checkpoint
-from .drawing import draw_weights
+from ...imaging.write.atomic import make_folder
+from ...network.versions import WEIGHTS_FILE, ModelVersion, read_version
+from ..data.hold_out import HeldOut
+from ..data.sample import Sample
+from ..events import Event, TrainProgress, earlier
+from ..finetune_params import FineTuneParams
+from ..params import TrainParams
+from ..runs import read_run
+from .checkpoint import read_checkpoint
 from .learner import RanAwayError
-from .record import TrainProgress
+from .plan import Plan, plan_finetune, plan_training
 from .run import Ready, TrainRun
-from .train_data import TrainData, refuse_data
-
-__all__ = ["STILL", "TrainParams", "Trained", "draw_weights", "iter_train", "iter_train_events"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +30,14 @@ class Trained:
     ----------
     version : ModelVersion or None
         None when it was stopped before the first step.
+    parts : HeldOut
+        What was learned and what was held out.
     stopped_by : {'steps', 'minutes', 'patience', 'request'}
     notes : tuple of str
     """
 
     version: ModelVersion | None
+    parts: HeldOut
     stopped_by: str
     notes: tuple[str, ...]
 
@@ -92,7 +93,7 @@ def iter_train_events(
     record: Mapping[str, Any] | None = None,
     ready: Ready | None = None,
 ) -> Generator[Event, None, Trained]:
-    """Train a network, say what happens, and leave a model version in `out`.
+    """Train a network and leave a model version in `out`.
 
     From the first look at the validation loss on, `out` holds a whole version with the weights of the lowest loss so
     far. A run that is stopped (`stop`, or ``close()``) or killed keeps it, and a checkpoint from which `resume` goes
@@ -136,36 +137,104 @@ def iter_train_events(
     OutputError
         If `out` holds a version already or cannot be written.
     CellsegError
-        If the loss ran away before anything was kept, or memory does not suffice.
+        If the loss ran away before anything was kept, the validation loss never was a number, or memory does not
+        suffice.
     """
-    params = params or TrainParams()
-    out = Path(out)
-    data = TrainData(tuple(training), tuple(validation))
-    refuse_data(data, params)
-    everything = (*data.training, *data.validation)
-    asked = read_run(out, TRAIN_FILE) if resume else {}
-    saved = read_checkpoint(out, everything) if resume else None
+    plan = plan_training(training, validation, params or TrainParams(), parent)
+    return (yield from _iter_run(plan, Path(out), resume, stop, record, ready))
+
+
+def iter_finetune(
+    samples: Sequence[Sample],
+    out: str | Path,
+    parent: ModelVersion,
+    params: FineTuneParams | None = None,
+    *,
+    general: Sequence[Sample] | None = None,
+    resume: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+    record: Mapping[str, Any] | None = None,
+) -> Generator[Event, None, Trained]:
+    """Fine-tune a model version on reviewed areas and leave a new version in `out`; the parent is never changed.
+
+    What is kept, stopped and resumed is as for :func:`iter_train_events`.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        With their reviewed areas. Part of them is held out; see :func:`napari_cellseg.training.data.hold_out.hold_out`.
+    out : path
+        Folder of the new version; it must not hold one, unless it is resumed.
+    parent : ModelVersion
+    params : FineTuneParams, optional
+    general : sequence of Sample, optional
+        Mixed in against forgetting; None takes the bundled ones.
+    resume : bool
+        Go on from the checkpoint in `out`.
+    stop : callable
+        Asked before every step whether to end.
+    record : mapping, optional
+        Written into the version's training record (the command, the training set).
+
+    Yields
+    ------
+    Event
+        ``Started`` first, then phases, a look at the parent's own weights, and one ``TrainProgress`` per step, with
+        looks and notes in between.
+
+    Returns
+    -------
+    Trained
+
+    Raises
+    ------
+    DatasetError
+        If nothing was reviewed, or, when resumed, if the images are others than before.
+    OutputError
+        If `out` holds a version already or cannot be written.
+    CellsegError
+        If memory does not suffice even for one small crop on the CPU, or the loss ran away before anything was
+        learned.
+    """
+    plan = plan_finetune(samples, parent, params or FineTuneParams(), general)
+    return (yield from _iter_run(plan, Path(out), resume, stop, record))
+
+
+def _iter_run(
+    plan: Plan,
+    out: Path,
+    resume: bool,
+    stop: Callable[[], bool],
+    record: Mapping[str, Any] | None,
+    ready: Ready | None = None,
+) -> Generator[Event, None, Trained]:
+    asked = read_run(out, plan.file) if resume else {}
+    saved = read_checkpoint(out, plan.samples) if resume else None
     if not resume and (out / WEIGHTS_FILE).exists():
         raise OutputError(f"{out} holds a model version already. Versions are never overwritten: choose a new folder.")
-    run = TrainRun(out, data, params, parent, dict(record or {}), fingerprint(everything), ready, resume)
+    run = TrainRun(plan, out, dict(record or {}), ready, resume)
     if saved:
         run.restore(saved, asked)
     # Not before: where the network cannot be built no empty folder stays behind.
     make_folder(out)
+    slower = f"Try a learning rate below {plan.params.learning_rate:g}."
     try:
-        yield run.started(run.clock.step, resume)
+        yield run.started(resume)
         if saved:
-            yield run.earlier()
+            yield earlier(run.history, run.looked)
         yield from run.prepare()
         if saved:
             run.write_run()
         yield from run.steps(stop)
+        if run.stopped_by and run.unfit and not run.is_whole:
+            raise CellsegError(f"The validation loss was never a number, so no weights were kept. {slower}")
     except RanAwayError as error:
         run.ran_away = True
-        if not (out / CONFIG_FILE).exists():
-            raise CellsegError(f"{error} Try a learning rate below {params.learning_rate:g}.") from error
-        yield run.note(f"{error} Training was stopped; the best version so far is kept.")
+        if not run.is_whole:
+            raise CellsegError(f"{error} {slower}") from error
+        best = run.looks.best_step
+        yield run.note(f"{error} Training was stopped; the best version so far, of step {best}, is kept.")
     finally:
         run.finish()
-    version = read_version(out) if (out / CONFIG_FILE).exists() else None
-    return Trained(version, run.stopped_by or "request", tuple(run.notes))
+    version = read_version(out) if run.is_whole else None
+    return Trained(version, plan.parts, run.stopped_by or "request", tuple(run.notes))

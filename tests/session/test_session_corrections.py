@@ -22,7 +22,7 @@ from napari_cellseg.imaging.image import Image, as_image
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.segmented import Segmented
 from napari_cellseg.session import OF_ANOTHER_CHANNEL, REVIEW_AGAIN, Cells, Session
-from tests.test_session import discs, segmented
+from tests.session.test_session import discs, segmented
 
 EVERYWHERE = (slice(0, 96), slice(0, 96))
 
@@ -71,7 +71,10 @@ def test_edits_are_counted_told_and_in_the_table(session: Session) -> None:
     session.sliders_changed.connect(lambda key: seen.append(("sliders", key)))
     before = cells_of(session)
     region = session.edit("a", edits.delete, 9)
-    assert seen == [("corrected", "a", region, 8), ("sliders", "a")]
+    assert seen == [("corrected", "a", region, 8)], "the sliders are where they were"
+    session.set_threshold(0.55)
+    assert seen[1:] == [("sliders", "a")]
+    session.set_threshold(0.3)
     assert cells_of(session) is not before
     session.edit("a", edits.accept, [7, 8])
     cells = cells_of(session)
@@ -357,7 +360,7 @@ _REST = ("plane", "prediction", "instances", "model", "recipe")
 EDITING = """
 import sys
 sys.path.insert(0, {root!r})
-from tests.test_session_corrections import edits, started, cells_of
+from tests.session.test_session_corrections import edits, started, cells_of
 
 session = started("a")
 rounds = 0
@@ -373,7 +376,7 @@ while True:
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system cannot kill a process in the middle of it")
 @pytest.mark.parametrize("n_lines", [1, 7, 40])
 def test_a_process_that_is_killed_while_editing_loses_nothing_that_it_had_finished(home: Path, n_lines: int) -> None:
-    root = str(Path(__file__).parents[1])
+    root = str(Path(__file__).parents[2])
     process = subprocess.Popen(
         [sys.executable, "-c", EDITING.format(root=root)],
         stdout=subprocess.PIPE,

@@ -11,8 +11,8 @@ from ..shared.activity import Activity
 from ..shared.workers import start_run
 
 
-class Run:
-    """Answers a request beside the window's thread; the callbacks come in the window's thread.
+class SegmentRun:
+    """Answers a request in a background thread; the callbacks come in the main thread.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""PNG of 16 bits per colour keep all their bits, with every row filter."""
+"""Pictures: PNG of 16 bits per colour keep all their bits, with every row filter."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_cellseg.imaging import ImageError, read_image
-from napari_cellseg.imaging.read import png16
+from napari_cellseg.imaging.read.raster import decode_bytes
 
 COLOURS = {2: 4, 3: 2, 4: 6}
 
@@ -44,7 +44,7 @@ def png(array: np.ndarray, filters: list[int], interlace: int = 0) -> bytes:
     packed = zlib.compress(filtered(array, filters))
     half = len(packed) // 2
     parts = [(b"IHDR", header), (b"IDAT", packed[:half]), (b"IDAT", packed[half:]), (b"IEND", b"")]
-    return png16.SIGNATURE + b"".join(chunk(kind, data) for kind, data in parts)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(kind, data) for kind, data in parts)
 
 
 @given(st.integers(1, 9), st.sampled_from([2, 3, 4]), st.lists(st.integers(0, 4), min_size=1, max_size=8), st.data())
@@ -52,9 +52,8 @@ def test_every_filter_is_undone(width, samples, filters, data):
     rng = np.random.default_rng(data.draw(st.integers(0, 999)))
     top = data.draw(st.sampled_from([2, 300, 65536]))
     array = rng.integers(0, top, (len(filters), width, samples)).astype(np.uint16)
-    content = png(array, filters)
-    assert png16.is_deep_colour(content[:26])
-    np.testing.assert_array_equal(png16.decode(content), array)
+    expected = array[..., 0] if samples == 2 else array
+    np.testing.assert_array_equal(decode_bytes(png(array, filters)), expected)
 
 
 @pytest.mark.parametrize("samples", [2, 3, 4])
@@ -74,11 +73,8 @@ def test_damage_is_named(tmp_path):
     taller = bytearray(good)
     taller[16:20] = struct.pack(">I", 60)
     taller[29:33] = struct.pack(">I", zlib.crc32(taller[12:29]))
-    contents = [(bytes(wrong), "checksum"), (bytes(taller), "announced"), (good[:60], "cannot be read")]
-    contents += [
-        (png(array, [0] * 6, interlace=1), "interlac"),
-        (png(array, [0] * 6).replace(b"IEND", b"JEND"), "checksum"),
-    ]
+    contents = [(bytes(wrong), "CRC"), (bytes(taller), "Not enough"), (good[:60], "cannot be read")]
+    contents += [(png(array, [0] * 6, interlace=1), "interlac"), (good[: good.index(b"IEND") - 8], "cannot be read")]
     for content, word in contents:
         (tmp_path / "a.png").write_bytes(content)
         with pytest.raises(ImageError, match=word):

@@ -7,26 +7,28 @@ lies to its right. It knows neither Qt nor napari, and torch only while a reques
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from psygnal import Signal
 
-from .corrections.corrected import CorrectedInstances
-from .corrections.record import CorrectionsRecord, CorrectionsRecords, Saved
-from .corrections.recovery import JournalInfo, dismiss
-from .corrections.run_lengths import Patch, Runs, union, whole
-from .corrections.tools import EditError, mark_reviewed, review_again
-from .corrections.view import CellView
-from .imaging.errors import CellsegError, ParamsError
-from .imaging.image import Image
-from .imaging.progress import Progress
-from .imaging.tiles import Region
-from .segmentation.cells import Cells
-from .segmentation.recipe import Recipe
-from .segmentation.segmented import Segmented
+from ..corrections.corrected import CorrectedInstances
+from ..corrections.record import CorrectionsRecord, CorrectionsRecords, Saved
+from ..corrections.recovery import JournalInfo, dismiss
+from ..corrections.run_lengths import Patch, Runs
+from ..corrections.tools import EditError, mark_reviewed, review_again
+from ..corrections.view import CellView
+from ..imaging.errors import CellsegError, ParamsError
+from ..imaging.image import Image
+from ..imaging.progress import Progress
+from ..imaging.regions import Region, union, whole
+from ..segmentation.cells import Cells
+from ..segmentation.recipe import Recipe
+from ..segmentation.segmented import Segmented
+from .choices import Choices, ViewerChoices
+from .state import CANCELLED, Request, State
 
 THRESHOLD_DIGITS = 4
 OPEN_AN_IMAGE = "Open an image, or drop a file here."
@@ -34,40 +36,20 @@ PRESS_SEGMENT = "Press Segment. The cells appear here, then drag the two sliders
 DRAG = "Drag the sliders until the outlines fit, then save."
 OF_ANOTHER_CHANNEL = "Your corrections of the other channel are kept, and come back with it."
 REVIEW_AGAIN = "Some reviewed cells changed: they are not marked any more. Look at them again."
-CANCELLED = "Cancelled, nothing was changed. Press Segment to run again."
-
-
-@dataclass(frozen=True)
-class State:
-    """What the session is doing, and one plain sentence on what to do next."""
-
-    kind: Literal["idle", "running", "failed"]
-    sentence: str
-
-
-@dataclass(frozen=True, eq=False)
-class Request:
-    """One press of Segment: everything that the answer needs, fixed when it was pressed.
-
-    `number` rises with every request of a session, and `key` says which image of the viewer is meant. `sliders`
-    are those of its cells by the same model, threshold and min_size, if it has any.
-    """
-
-    number: int
-    key: Hashable
-    image: Image
-    recipe: Recipe
-    device: str = "auto"
-    sliders: tuple[float, int] | None = None
 
 
 class Session:
     """State of one viewer. Every change is announced; nothing here draws or waits.
 
+    Parameters
+    ----------
+    choices : ViewerChoices, optional
+        Model and device to start with.
+
     Attributes
     ----------
-    device : str
-        Where the network is asked to run; one of `segmentation.options.DEVICES`.
+    choices : Choices
+        What the user chose.
 
     Signals
     -------
@@ -76,11 +58,13 @@ class Session:
     cells_changed(key)
         A segmentation arrived for an image, or its result went away.
     sliders_changed(key)
-        Threshold, min_size or corrections of an image changed.
+        Threshold or min_size of an image changed; corrections are announced by `corrected`.
     corrected(key, region)
-        A person's edit, undo or redo changed an image's cells within a region; comes before sliders_changed.
+        An edit, undo or redo of the user changed an image's cells within a region.
     state_changed(State)
     progress_changed(Progress)
+    models_changed()
+        Other models are installed, or one has other defaults.
     """
 
     chosen_changed = Signal(object)
@@ -89,14 +73,15 @@ class Session:
     corrected = Signal(object, object)
     state_changed = Signal(State)
     progress_changed = Signal(Progress)
+    models_changed = Signal()
 
-    def __init__(self) -> None:
+    def __init__(self, choices: ViewerChoices | None = None) -> None:
+        self.choices = Choices(choices)
         self._cells: dict[Hashable, Cells] = {}
         self._records = CorrectionsRecords()
         self._chosen: Hashable | None = None
         self._running: Request | None = None
         self._n_requests = 0
-        self.device = "auto"
         self._state = State("idle", OPEN_AN_IMAGE)
 
     @property
@@ -135,6 +120,40 @@ class Session:
         self.chosen_changed.emit(key)
         self.rest()
 
+    def choose_model(self, name: str) -> None:
+        """Choose the model, by its name or folder, for the next press of Segment."""
+        self.choices.choose(model=name)
+
+    def recipe_asked(self) -> Recipe:
+        """Return the recipe with which the chosen image would be segmented now."""
+        cells, model = self.cells, self.choices.viewer.model
+        return self.choices.recipe(self._chosen, cells is None or cells.segmented.recipe.model != model)
+
+    def recipe_shown(self) -> Recipe:
+        """Return the recipe that gives what is on the screen: model and sliders of the cells, on the chosen device.
+
+        Of an image without cells it is the one that would be asked for. Checked and complete only after its
+        :meth:`~napari_cellseg.segmentation.recipe.Recipe.resolved`.
+        """
+        cells = self.cells
+        if cells is None:
+            return self.recipe_asked()
+        sha256 = cells.segmented.model.sha256
+        return replace(cells.recipe, model_sha256=sha256)
+
+    def use_recipe(self, recipe: Recipe, device: str = "auto") -> None:
+        """Use a complete recipe from now on: its model, device, channel and axes, and its sliders at first."""
+        self.choices.choose(model=recipe.model, device=device, accurate=recipe.accurate, loaded=recipe)
+        if self._chosen is None:
+            return
+        given = {name: value for name in ("axes", "channel") if (value := getattr(recipe, name)) is not None}
+        self.choices.choose_for(self._chosen, diameter=recipe.diameter, **given)
+        cells = self.cells
+        if cells is not None and cells.segmented.recipe.model == recipe.model:
+            wanted = replace(cells.segmented, recipe=recipe)
+            self.set_threshold(wanted.threshold)
+            self.set_min_size(wanted.min_size)
+
     def request(self, key: Hashable, image: Image, recipe: Recipe) -> Request | None:
         """Note that an image is to be segmented, unless something is running already.
 
@@ -150,7 +169,7 @@ class Session:
             if recipe.threshold is None:
                 recipe = recipe.with_sliders_of(before.recipe)
         self._n_requests += 1
-        self._running = Request(self._n_requests, key, image, recipe, self.device, sliders)
+        self._running = Request(self._n_requests, key, image, recipe, self.choices.viewer.device, sliders)
         self._set_state("running", f"Segmenting {image.title} …")
         return self._running
 
@@ -313,7 +332,6 @@ class Session:
         self._show(key, cells.segmented, cells.threshold, cells.min_size, recovered)
         self.cells_changed.emit(key)
         self.corrected.emit(key, whole(recovered.corrections.shape))
-        self.sliders_changed.emit(key)
         return notes
 
     def dismiss(self, key: Hashable, info: JournalInfo) -> None:
@@ -335,7 +353,6 @@ class Session:
         region = union(cells.corrected.last_region, record.corrections.last_region)
         self._cells[key] = replace(cells, revision=record.corrections.revision)
         self.corrected.emit(key, region)
-        self.sliders_changed.emit(key)
         if record.has_new_problem():
             self.fail(None, record.problem)
         return region

@@ -5,26 +5,25 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from napari.layers import Image as ImageLayer
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
-from ...session import Cells
-from .planes import PlaneKey, Stack, key_here, layer_id, point_of, stack_of
-from .result_layers import ResultLayers
-
-if TYPE_CHECKING:
-    from .bench import Workbench
+from ...segmentation.recipe import Recipe
+from ...session import Cells, PlaneKey, layer_id
+from .bench import Bench
+from .planes import Stack, point_of
 
 # Planes out of view follow the sliders in slices of this many seconds: the window never waits for them.
 SLICE_S = 0.008
 SPREAD_MS = 60
 
 
-class Stacks:
+class PlanesInView:
     """Which plane of each stack is in view, and its one pair of result layers, which shows the cells of that plane.
 
     All planes of a stack stand at the same sliders: those of the plane in view. The others follow in the background.
@@ -33,56 +32,45 @@ class Stacks:
     -------
     changed(layer)
         Another plane came into view, or the cells of some plane of this image layer changed; the id of the layer.
+    plane_shown(before, key)
+        The result layers of a stack show another plane now; `before` is None for the first.
 
     Parameters
     ----------
-    bench : Workbench
+    bench : Bench
     """
 
     changed = Signal(object)
+    plane_shown = Signal(object, object)
 
-    def __init__(self, bench: Workbench) -> None:
+    def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._shown: dict[Any, PlaneKey] = {}
-        # Result layers whose plane was not segmented yet: hidden, not removed, as they are needed again.
-        self._asleep: dict[Any, ResultLayers] = {}
         self._sliders: dict[Any, tuple[float, int]] = {}
-        self._known: dict[Any, tuple[Any, tuple[object, ...], Stack | None]] = {}
         self._counts: dict[PlaneKey, tuple[tuple[object, ...], int]] = {}
         self._behind: deque[PlaneKey] = deque()
         self._clock = QTimer()
         self._clock.setSingleShot(True)
         self._clock.timeout.connect(self._spread)
+        bench.completions.append(self._complete)
+        bench.forgotten.connect(self._on_forgotten)
         bench.viewer.dims.events.current_step.connect(self._on_step)
         bench.session.sliders_changed.connect(self._on_sliders)
         bench.session.cells_changed.connect(self._on_cells)
-
-    def of(self, key: Any) -> Stack | None:
-        """Return the planes of the image layer of a key; None where it has one plane."""
-        id_ = layer_id(key)
-        layer, axes = self._bench.layer_of(id_), self._bench.axes.get(id_)
-        if layer is None or layer.ndim < 3:
-            return None
-        # It is asked for many times on the way from plane to plane.
-        says = (axes, layer.name, layer.axis_labels, tuple(layer.scale), layer.units)
-        known = self._known.get(id_)
-        if known is None or known[0] is not layer.data or known[1] != says:
-            known = self._known[id_] = (layer.data, says, stack_of(layer, axes))
-        return known[2]
-
-    def key_of(self, layer: ImageLayer) -> Any:
-        """Return what the session calls a layer: the key of its plane in view, or the layer's own id."""
-        stack = self.of(layer.unique_id)
-        return layer.unique_id if stack is None else key_here(stack, layer, self._bench.viewer.dims.point)
 
     def done(self, layer: Any) -> list[PlaneKey]:
         """Return the keys of the planes of an image layer that were segmented."""
         keys = self._bench.session.keys()
         return [key for key in keys if isinstance(key, PlaneKey) and key.layer == layer]
 
-    def sliders(self, key: PlaneKey, model: str) -> tuple[float, int] | None:
-        """Threshold and min_size at which the other planes stand; None before this model has segmented one."""
-        return self._sliders.get(key.layer) if self._any_by(model, self.done(key.layer)) else None
+    def _complete(self, key: Any, recipe: Recipe) -> Recipe:
+        """Put in threshold and min_size of the other planes, once the same model has segmented one."""
+        if not isinstance(key, PlaneKey) or key.layer not in self._sliders:
+            return recipe
+        if not self._any_by(recipe.model, self.done(key.layer)):
+            return recipe
+        threshold, min_size = self._sliders[key.layer]
+        return replace(recipe, threshold=threshold, min_size=min_size)
 
     def _any_by(self, model: str, keys: Iterable[PlaneKey]) -> bool:
         """Whether a model has segmented any of these planes."""
@@ -113,7 +101,7 @@ class Stacks:
 
     def words(self, key: Any) -> str:
         """Say which plane a key is of; nothing for an image of one plane."""
-        stack = self.of(key) if isinstance(key, PlaneKey) else None
+        stack = self._bench.stack_of(key) if isinstance(key, PlaneKey) else None
         return "" if stack is None or not stack.has(key) else stack.words(key)
 
     def planes(self, stack: Stack) -> list[tuple[PlaneKey, Cells]]:
@@ -121,14 +109,9 @@ class Stacks:
         cells = ((key, self.cells_of(key)) for key in stack.plane_keys())
         return [(key, one) for key, one in cells if one is not None]
 
-    def is_in_view(self, key: Any) -> bool:
-        """Whether a key is that of the plane of its layer that is in view; always so for a layer of one plane."""
-        layer = self._bench.layer_of(key)
-        return layer is not None and (not isinstance(key, PlaneKey) or self.key_of(layer) == key)
-
     def go_to(self, key: PlaneKey) -> None:
         """Bring a plane into view."""
-        stack, layer, viewer = self.of(key), self._bench.layer_of(key), self._bench.viewer
+        stack, layer, viewer = self._bench.stack_of(key), self._bench.layer_of(key), self._bench.viewer
         if stack is None or layer is None or not stack.has(key):
             return
         place, point = point_of(stack, layer, key, viewer.dims.point), list(viewer.dims.point)
@@ -137,47 +120,14 @@ class Stacks:
             point[i] = float(place[i])
         viewer.dims.point = tuple(point)
 
-    def results_of(self, layer: Any) -> ResultLayers | None:
-        """Return the result layers of an image layer, whichever plane they show."""
-        shown = self._bench.layers.get(self._shown.get(layer, layer))
-        return shown or self._asleep.get(layer)
-
-    def take_asleep(self, key: PlaneKey) -> ResultLayers | None:
-        """Wake the hidden result layers of a plane that has got cells; None where its image layer has none yet."""
-        self._shown[key.layer] = key
-        layers = self._asleep.pop(key.layer, None)
-        if layers is not None:
-            self._bench.layers[key] = layers
-            layers.wake()
-        return layers
-
-    def forget(self, layer: Any) -> list[PlaneKey]:
-        """Forget what was known of an image layer; returns the keys of its planes that had cells."""
-        keys = self.done(layer)
-        self._counts = {key: count for key, count in self._counts.items() if key.layer != layer}
-        for known in (self._shown, self._asleep, self._sliders, self._known):
-            known.pop(layer, None)
-        self._behind = deque(key for key in self._behind if key.layer != layer)
-        return keys
-
-    def all_results(self) -> list[ResultLayers]:
-        """Return all result layers, those of planes that were not segmented too."""
-        return [*self._bench.layers.values(), *self._asleep.values()]
-
-    def owner_asleep(self, layer: Any) -> Any:
-        """Return the id of the image layer that hidden result layers belong to; None for other layers."""
-        return next((key for key, pair in self._asleep.items() if layer in (pair.labels, pair.points)), None)
-
     def follow(self, layer: ImageLayer) -> None:
         """Let the result layers of a stack, and the session where it is the chosen image, follow the plane in view."""
         bench, id_ = self._bench, layer.unique_id
-        key, before = self.key_of(layer), self._shown.get(id_)
+        key, before = bench.key_of(layer), self._shown.get(id_)
         if isinstance(key, PlaneKey) and key != before:
             self._move(layer, before, key)
         if layer_id(bench.session.chosen) == id_ and bench.session.chosen != key:
             bench.session.choose(key)
-        if key != before and key in bench.layers:
-            bench.following.measure(key)
         self.changed.emit(id_)
 
     def close(self) -> None:
@@ -187,27 +137,24 @@ class Stacks:
 
     def _move(self, layer: ImageLayer, before: PlaneKey | None, key: PlaneKey) -> None:
         """Let the result layers that showed one plane show another."""
-        bench, id_ = self._bench, layer.unique_id
-        pair = bench.layers.get(before) or self._asleep.get(id_)
+        results, id_ = self._bench.layers, layer.unique_id
+        pair = results.of_image(id_)
         if pair is not None:
             # What is being painted belongs to the plane that goes out of view.
             pair.labels.finish_stroke()
-        bench.layers.pop(before, None)
-        self._asleep.pop(id_, None)
+        results.forget(id_)
         self._shown[id_] = key
         cells = self.cells_of(key)
         if pair is None:
             if cells is not None:
-                bench.show_cells(key, layer, cells)
+                self._bench.show_cells(key, layer, cells)
         elif cells is None:
-            self._asleep[id_] = pair
-            pair.sleep()
+            results.put_to_sleep(id_, pair)
         else:
-            bench.layers[key] = pair
+            results[key] = pair
             pair.show_plane(cells)
             pair.wake()
-        if before is not None:
-            bench.reviewed.move(before, key)
+        self.plane_shown.emit(before, key)
 
     def _on_step(self, event: Any = None) -> None:
         for id_ in {*self._shown, layer_id(self._bench.session.chosen)}:
@@ -220,6 +167,8 @@ class Stacks:
             return
         cells = self._bench.session.cells_of(key)
         if cells is not None:
+            if self._bench.is_in_view(key):
+                self._shown[key.layer] = key
             others = [other for other in self.done(key.layer) if other != key]
             # The sliders may have moved on another plane while this one was segmented.
             behind = self._any_by(cells.segmented.recipe.model, others)
@@ -228,6 +177,12 @@ class Stacks:
             else:
                 self._set_sliders(key, cells)
         self.changed.emit(key.layer)
+
+    def _on_forgotten(self, layer: Any) -> None:
+        self._counts = {key: count for key, count in self._counts.items() if key.layer != layer}
+        for known in (self._shown, self._sliders):
+            known.pop(layer, None)
+        self._behind = deque(key for key in self._behind if key.layer != layer)
 
     def _on_sliders(self, key: Any) -> None:
         cells = self._bench.session.cells_of(key) if isinstance(key, PlaneKey) else None

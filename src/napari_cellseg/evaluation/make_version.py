@@ -1,0 +1,255 @@
+"""Make a model version from images: learn, choose its defaults, measure or compare it, and write what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..imaging.progress import Progress, relay
+from ..imaging.write.write import write_json
+from ..network.versions import METRICS_FILE, ModelVersion, set_defaults
+from ..segmentation.familiar import remember_images
+from ..segmentation.recipe import Recipe
+from ..segmentation.segmented import Segmented
+from ..training.data.general import general_samples
+from ..training.data.sample import Sample
+from ..training.data.splitting import SPLIT_FILE, Split, write_split
+from ..training.events import Event, Note, Phase, Started
+from ..training.finetune_params import FineTuneParams
+from ..training.fit.trainer import Trained, iter_finetune, iter_train_events
+from ..training.params import TrainParams
+from .calibration import calibrate, iter_calibrate_version
+from .calibration_map import CalibrationMap, iter_calibration_map
+from .compare import Comparison, iter_compare, write_comparison
+from .evaluate import Evaluation, as_default, iter_predict_samples, score
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """How a version does on some images, and what it was measured on, for a report with pictures.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+    samples : tuple of Sample
+    predicted : tuple of Segmented
+        One for each sample.
+    """
+
+    evaluation: Evaluation
+    samples: tuple[Sample, ...]
+    predicted: tuple[Segmented, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What making a version left.
+
+    Parameters
+    ----------
+    trained : Trained
+    version : ModelVersion or None
+        With its defaults; None when nothing was learned.
+    measured : Measured or None
+        Of a training, on what was held out; None where nothing was, or when it was stopped at once.
+    comparison : Comparison or None
+        Of a fine-tune with its parent; None when it was stopped at once.
+    """
+
+    trained: Trained
+    version: ModelVersion | None
+    measured: Measured | None = None
+    comparison: Comparison | None = None
+
+
+MakeEvent = Event | Measured | Comparison
+Result = TypeVar("Result")
+# One step after learning: it is given what was made so far and returns it with its own part added.
+Step = Callable[[Made, ModelVersion], Generator[MakeEvent, None, Made]]
+
+
+def _never() -> bool:
+    return False
+
+
+def iter_train_version(
+    training: Sequence[Sample],
+    validation: Sequence[Sample],
+    out: str | Path,
+    params: TrainParams | None = None,
+    parent: ModelVersion | None = None,
+    *,
+    split: Split | None = None,
+    resume: bool = False,
+    stop: Callable[[], bool] = _never,
+    at_once: Callable[[], bool] = _never,
+    record: Mapping[str, Any] | None = None,
+) -> Generator[MakeEvent, None, Made]:
+    """Train a version, choose its threshold and smallest size on what was held out, and measure it there.
+
+    Parameters
+    ----------
+    training, validation, out, params, parent, resume, record :
+        As :func:`napari_cellseg.training.fit.trainer.iter_train_events` takes them.
+    split : Split, optional
+        Written beside the version, so that the run can be resumed with the same images held out.
+    stop : callable
+        Asked before every step whether to end learning; the version is then measured all the same.
+    at_once : callable
+        Asked between any two pieces of work whether to end everything; the version that was learned is kept.
+
+    Yields
+    ------
+    Event or Measured
+
+    Returns
+    -------
+    Made
+    """
+    params, out = params or TrainParams(), Path(out)
+
+    def hear(event: Event) -> Event:
+        # Not before: where a training cannot begin it leaves no folder.
+        if split is not None and isinstance(event, Started):
+            write_split(out / SPLIT_FILE, split)
+        return event
+
+    def measure(made: Made, version: ModelVersion) -> Generator[MakeEvent, None, Made]:
+        if not validation:
+            return made
+        recipe = Recipe(model=str(version.path))
+        predicted = yield from _as_phases("measuring", iter_predict_samples(validation, recipe, params.device))
+        threshold, min_size = calibrate(validation, predicted)
+        chosen = set_defaults(version, threshold, min_size)
+        predicted = as_default(predicted, threshold, min_size)
+        measured = Measured(score(validation, predicted), tuple(validation), tuple(predicted))
+        write_json(out / METRICS_FILE, measured.evaluation.to_dict())
+        yield measured
+        return replace(made, version=chosen, measured=measured)
+
+    learning = iter_train_events(training, validation, out, params, parent, resume=resume, stop=stop, record=record)
+    return (yield from _iter_make(learning, parent, [measure], at_once, hear))
+
+
+def iter_finetune_version(
+    samples: Sequence[Sample],
+    out: str | Path,
+    parent: ModelVersion,
+    params: FineTuneParams | None = None,
+    *,
+    resume: bool = False,
+    stop: Callable[[], bool] = _never,
+    at_once: Callable[[], bool] = _never,
+    record: Mapping[str, Any] | None = None,
+) -> Generator[MakeEvent, None, Made]:
+    """Fine-tune a version, choose its threshold and smallest size anew, and compare it with its parent.
+
+    Parameters
+    ----------
+    samples, out, parent, params, resume, record :
+        As :func:`napari_cellseg.training.fit.trainer.iter_finetune` takes them.
+    stop, at_once : callable
+        As for :func:`iter_train_version`.
+
+    Yields
+    ------
+    Event or Comparison
+
+    Returns
+    -------
+    Made
+    """
+    params, out = params or FineTuneParams(), Path(out)
+
+    def choose(made: Made, version: ModelVersion) -> Generator[MakeEvent, None, Made]:
+        learned = made.trained.parts.learned
+        trials = iter_calibrate_version(version, learned, general_samples("learn"), params.device)
+        chosen = yield from _as_phases("comparing", trials)
+        if (chosen.threshold, chosen.min_size) != (parent.threshold, parent.min_size):
+            yield Note(f"The sliders of the new version start at threshold {chosen.threshold:g}, {chosen.min_size} px.")
+        return replace(made, version=chosen)
+
+    def compare(made: Made, version: ModelVersion) -> Generator[MakeEvent, None, Made]:
+        compared = iter_compare(parent, version, made.trained.parts, general_samples("check"), params.device)
+        comparison = yield from _as_phases("comparing", compared)
+        write_comparison(out, comparison)
+        yield comparison
+        return replace(made, comparison=comparison)
+
+    learning = iter_finetune(samples, out, parent, params, resume=resume, stop=stop, record=record)
+    return (yield from _iter_make(learning, parent, [choose, compare], at_once))
+
+
+def _iter_make(
+    learning: Generator[Event, None, Trained],
+    parent: ModelVersion | None,
+    steps: Sequence[Step],
+    at_once: Callable[[], bool],
+    hear: Callable[[Event], Event] = lambda event: event,
+) -> Generator[MakeEvent, None, Made]:
+    """Learn, remember what the images look like, then go through the steps until one is to be the last."""
+    trained = yield from relay(learning, hear)
+    made = Made(trained, trained.version)
+    if trained.version is not None:
+        remember_images(trained.version.path, (sample.image for sample in trained.parts.learned), parent)
+    for step in steps:
+        if made.version is None or at_once():
+            break
+        made = yield from _iter_step(step(made, made.version), made, at_once)
+    return made
+
+
+def _iter_step(
+    step: Generator[MakeEvent, None, Made], before: Made, at_once: Callable[[], bool]
+) -> Generator[MakeEvent, None, Made]:
+    """Pass on what a step yields; return what was made before it where everything is to end at once."""
+    with closing(step):
+        while True:
+            try:
+                event = next(step)
+            except StopIteration as stop:
+                made: Made = stop.value
+                return made
+            yield event
+            if isinstance(event, Phase) and at_once():
+                return before
+
+
+def iter_calibrated(
+    samples: Sequence[Sample], recipe: Recipe, goal: str = "count", counting: str = "cells", device: str = "auto"
+) -> Generator[Progress, None, tuple[CalibrationMap, Measured]]:
+    """Find the threshold and smallest size that suit a model, and measure it with them; the model is not changed.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+    recipe : Recipe
+        Names the model.
+    goal, counting : str
+        As :func:`napari_cellseg.evaluation.calibration_map.iter_calibration_map` takes them.
+    device : str
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    found : CalibrationMap
+    measured : Measured
+    """
+    predicted = yield from _named("predicting", iter_predict_samples(samples, recipe, device))
+    found = yield from _named("calibrating", iter_calibration_map(samples, predicted, goal, counting))
+    chosen = as_default(predicted, found.threshold, found.min_size)
+    return found, Measured(score(samples, chosen, counting=counting), tuple(samples), tuple(chosen))
+
+
+def _as_phases(text: str, steps: Generator[Progress, None, Result]) -> Generator[Phase, None, Result]:
+    return relay(steps, lambda progress: Phase(text, progress.done, progress.total))
+
+
+def _named(text: str, steps: Generator[Progress, None, Result]) -> Generator[Progress, None, Result]:
+    return relay(steps, lambda progress: replace(progress, message=text))

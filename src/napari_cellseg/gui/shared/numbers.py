@@ -1,0 +1,117 @@
+"""Controls that magicgui lacks: a number that may be not set, with its unit; a text with suggestions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, get_args
+
+from magicgui.backends._qtpy.widgets import QBaseStringWidget, QBaseValueWidget
+from magicgui.types import Undefined
+from magicgui.widgets.bases import ValueWidget
+from qtpy.QtCore import QLocale
+from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QWidget
+
+DECIMALS = 7
+NOT_SET = "not set"
+
+
+class NumberBox(QDoubleSpinBox):
+    """A spin box that shows 0.001, not 0.0010000, and reads a decimal comma as a decimal point.
+
+    Where `least` is above 0, 0 means that nothing is set, and steps go from there to the least number.
+    """
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.least = 0.0
+        # Numbers are shown with a decimal point everywhere, so they are read with one everywhere.
+        self.setLocale(QLocale.c())
+        self.editingFinished.connect(lambda: self.setValue(self.asked() or 0))
+
+    def textFromValue(self, value: float) -> str:
+        """Return the shortest text of a number."""
+        return f"{value:.6g}" if self.decimals() else f"{value:.0f}"
+
+    def validate(self, text: str, place: int) -> Any:
+        """Return whether a text is a number, or may become one."""
+        return super().validate(text.replace(",", "."), place)
+
+    def stepBy(self, steps: int) -> None:
+        """Go up or down, across the gap between not set and the least number."""
+        super().stepBy(steps)
+        if 0 < self.value() < self.least:
+            self.setValue(self.least if steps > 0 else 0)
+
+    def asked(self) -> float | None:
+        """Return the number that is used; None where none is set."""
+        if not self.value() and self.least:
+            return None
+        return float(max(self.value(), self.least))
+
+
+class _NumberBackend(QBaseValueWidget):
+    def __init__(
+        self, whole: bool = False, low: float = 0, high: float = 99, none: str = "", unit: str = "", **kwargs: Any
+    ) -> None:
+        super().__init__(NumberBox, "asked", "setValue", "valueChanged", **kwargs)
+        box = self._qwidget
+        box.setDecimals(0 if whole else DECIMALS)
+        if not whole:
+            box.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
+        box.setRange(0 if none else low, high)
+        box.setSuffix(f" {unit}" if unit else "")
+        if none:
+            box.least = low
+            box.setSpecialValueText(none)
+        self._whole = whole
+
+    def _post_get_hook(self, value: float | None) -> float | int | None:
+        return value if value is None else round(value) if self._whole else round(value, DECIMALS)
+
+    def _pre_set_hook(self, value: float | None) -> float:
+        return value or 0
+
+
+class Number(ValueWidget):
+    """A number; with `none`, which is the text of None, it may be not set.
+
+    Parameters
+    ----------
+    value : int, float or None, optional
+    min, max : float
+    none, unit : str
+    annotation : type
+        int for whole numbers; with ``| None`` where it may be not set.
+    **kwargs
+        Of every widget of magicgui.
+    """
+
+    def __init__(
+        self,
+        value: Any = Undefined,
+        min: float = 0,
+        max: float = 99,
+        none: str = "",
+        unit: str = "",
+        annotation: Any = float,
+        **kwargs: Any,
+    ) -> None:
+        whole = int in (annotation, *get_args(annotation))
+        backend = {"whole": whole, "low": min, "high": max, "none": none, "unit": unit}
+        kwargs |= {"widget_type": _NumberBackend, "backend_kwargs": backend, "nullable": bool(none)}
+        super().__init__(value, annotation=annotation, **kwargs)
+
+
+class _SuggestedBackend(QBaseStringWidget):
+    def __init__(self, suggestions: Iterable[str] = (), **kwargs: Any) -> None:
+        super().__init__(QComboBox, "currentText", "setEditText", "editTextChanged", **kwargs)
+        self._qwidget.setEditable(True)
+        self._qwidget.addItems(list(suggestions))
+
+
+class Suggested(ValueWidget):
+    """A text that is typed, or chosen from `suggestions`."""
+
+    def __init__(self, value: Any = Undefined, suggestions: Iterable[str] = (), **kwargs: Any) -> None:
+        kwargs |= {"widget_type": _SuggestedBackend, "backend_kwargs": {"suggestions": suggestions}}
+        super().__init__(value, **kwargs)

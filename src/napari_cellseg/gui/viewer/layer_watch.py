@@ -1,0 +1,90 @@
+"""What image and result layers of a viewer do when layers come, change and go."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from napari.layers import Image as ImageLayer
+from napari.layers import Layer
+from qtpy.QtCore import QTimer
+
+from ...imaging.errors import CellsegError
+from ...session import layer_id
+from .bench import Bench
+from .layer_image import PLACEMENT
+
+
+class LayerWatch:
+    """Tells the bench what became of its layers.
+
+    Parameters
+    ----------
+    bench : Bench
+    """
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._removing = False
+        layers = bench.viewer.layers
+        layers.events.inserted.connect(self._on_inserted)
+        layers.events.removed.connect(self._on_removed)
+        for layer in layers:
+            self._watch(layer)
+
+    def take_out(self, layer: Layer) -> None:
+        """Remove a layer; a moment later while napari removes others, of which this may be the next."""
+        if self._removing:
+            QTimer.singleShot(0, lambda: self._take_out(layer))
+        else:
+            self._take_out(layer)
+
+    def _take_out(self, layer: Layer) -> None:
+        try:
+            layers = self._bench.viewer.layers
+        except CellsegError:
+            return  # the window was closed meanwhile
+        if layer in layers:
+            layers.remove(layer)
+
+    def _watch(self, layer: Layer) -> None:
+        if isinstance(layer, ImageLayer):
+            layer.events.data.connect(self._on_data)
+            layer.events.scale.connect(self._on_scale)
+            for moved in PLACEMENT:
+                getattr(layer.events, moved).connect(self._on_placed)
+
+    def _on_inserted(self, event: Any) -> None:
+        self._watch(event.value)
+
+    def _on_data(self, event: Any) -> None:
+        """Forget what was found in an image layer that was given other data."""
+        self._bench.let_go(event.source)
+        if layer_id(self._bench.session.chosen) == event.source.unique_id:
+            self._bench.choose(event.source)
+        self._bench.image_changed.emit(event.source.unique_id)
+
+    def _on_scale(self, event: Any) -> None:
+        self._bench.image_changed.emit(event.source.unique_id)
+
+    def _on_placed(self, event: Any) -> None:
+        """Let the cells lie where their image lies in the world."""
+        layers = self._bench.layers.of_image(event.source.unique_id)
+        if layers is not None:
+            layers.place(event.source, event.type)
+
+    def _on_removed(self, event: Any) -> None:
+        layer = event.value
+        if not self._removing:
+            self._removing = True
+            QTimer.singleShot(0, self._on_all_removed)
+        if isinstance(layer, ImageLayer):
+            self._bench.let_go(layer)
+            return
+        for key, layers in list(self._bench.layers.items()):
+            if layer is layers.labels:
+                self._bench.forget(layer_id(key))
+        if (id_ := self._bench.layers.owner_asleep(layer)) is not None:
+            self._bench.forget(id_)
+
+    def _on_all_removed(self) -> None:
+        self._removing = False
