@@ -23,12 +23,11 @@ from ..results.outputs import OUTPUTS, Output, output_path
 from ..results.plan import Item, plan
 from ..results.rows import BatchRow
 from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
-from ..segmentation.recipe import Recipe
+from ..segmentation.recipe import RECIPE_FILE, Recipe
 from ..segmentation.segmented import versions
 from .events import BatchEvent, BatchNote, BatchSummary, Planned, RowDone, Running, Step
 from .pipeline import iter_local
 
-RECIPE_FILE = "recipe.json"
 FULL = "The disk is full or the folder cannot be written: what is done now may have to be done again. Free some space."
 
 

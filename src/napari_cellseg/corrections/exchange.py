@@ -38,8 +38,7 @@ def export_corrections(
     """
     with view.corrected.corrections.lock:
         labels, record = view.labels(), record_of(view)
-    provenance = {**(metadata or {}), "corrected": True, KEY: record}
-    write_labels(path, labels, metadata=provenance, pixel_size=pixel_size)
+    write_labels(path, labels, metadata={**(metadata or {}), "corrected": True, KEY: record}, pixel_size=pixel_size)
 
 
 def record_of(view: CellView) -> dict[str, Any]:

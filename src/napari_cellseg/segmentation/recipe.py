@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # "z": slices become 3D cells; "t": time points become tracks.
 LINKS = ("none", "z", "t")
+# Name of the recipe in a folder of results.
+RECIPE_FILE = "recipe.json"
 
 
 @dataclass(frozen=True)

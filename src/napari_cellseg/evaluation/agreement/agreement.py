@@ -149,8 +149,8 @@ class Agreement:
         """Return the interval in which the manual count lies with a chance of 95 %.
 
         The prediction interval of the line through the origin that fits manual to automatic square roots, by Student's
-        t with n - 1 degrees of freedom, squared again and rounded outwards. It holds for images like those that people
-        counted.
+        t with n - 1 degrees of freedom, squared again and rounded outwards. It holds for images like the
+        counted ones.
 
         Parameters
         ----------

@@ -10,10 +10,8 @@ from ...imaging.errors import CellsegError
 from ...results.counts import COUNTS_FILE, in_order, read_counts
 from ...results.ledger import Ledger
 from ...results.rows import BatchRow
-from ...segmentation.recipe import Recipe
+from ...segmentation.recipe import RECIPE_FILE, Recipe
 from .store import Settings, image_id
-
-RECIPE_FILE = "recipe.json"
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Counts by people, kept in the user folder: one file per image, and one per settings with what we count there.
+"""Manual and automatic counts, saved in the user folder: one file per image, and one per settings.
 
-What a person counted holds whatever model is used, so it is kept by image. What we count depends on the model and on
-everything that decides labels, so it is kept by those. An agreement is made of both.
+A manual count holds for every model, so it is saved by image. Automatic counts depend on everything that decides labels,
+so they are saved by these settings. An agreement is made of both.
 """
 
 from __future__ import annotations

@@ -20,13 +20,12 @@ from ...imaging.write.write import read_label_stack, read_metadata
 from ...results.rows import BatchRow
 from ...results.save_corrected import in_stack, save_into_batch
 from ...segmentation.cells import Cells
-from ...segmentation.recipe import Recipe
+from ...segmentation.recipe import RECIPE_FILE, Recipe
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.correcting import Correcting
 from ..viewer.opening import add_image, show_only
 
-RECIPE_FILE = "recipe.json"
 NOT_YET = "The batch has not come to it yet."
 UNKNOWN = -1
 Stand = tuple[int, float, int, str]
