@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from PIL import Image as PillowImage
 
-from napari_cellseg.imaging import AxesError, Image, ImageError, as_image
+from napari_cellseg.imaging import AxesError, Image, ImageError, as_image, read_image
 
 
 @pytest.mark.parametrize(
@@ -190,3 +191,26 @@ def test_a_region_is_read_alone_and_as_a_copy() -> None:
     assert np.array_equal(part, values[:, 5:15, 20:26]) and not np.shares_memory(part, values)
     colour = Image(np.zeros((40, 50, 3), np.uint8), "YXC", rgb=True)
     assert colour.read_region(slice(5, 15), slice(20, 60)).shape == (10, 30, 3)
+
+
+@pytest.mark.parametrize("samples", [3, 4])
+def test_equal_colours_are_one_grey_image(tmp_path, samples):
+    grey = np.random.default_rng(0).integers(0, 256, (20, 31)).astype(np.uint8)
+    PillowImage.fromarray(grey).save(tmp_path / "grey.png")
+    colours = np.stack([grey] * 3 + [np.arange(31 * 20).reshape(20, 31).astype(np.uint8)] * (samples - 3), -1)
+    PillowImage.fromarray(colours).save(tmp_path / "colours.png")
+    image, plain = read_image(tmp_path / "colours.png"), read_image(tmp_path / "grey.png")
+    assert (image.axes, image.rgb, image.n_channels) == (plain.axes, plain.rgb, plain.n_channels)
+    np.testing.assert_array_equal(image.plane(), grey)
+    for channel in ("red", "Green", 2):
+        np.testing.assert_array_equal(image.plane(channel), grey)
+    with pytest.raises(ImageError, match="no channel 3"):
+        image.plane(3)
+    named = read_image(tmp_path / "colours.png", "YXS")
+    assert named.rgb
+    layer = as_image(colours, rgb=True)
+    assert image.content_hash() == plain.content_hash() == named.content_hash() == layer.content_hash()
+    colours[-1, -1, 2] ^= 1
+    assert as_image(colours, rgb=True).content_hash() != plain.content_hash()
+    PillowImage.fromarray(colours).save(tmp_path / "colours.png")
+    assert read_image(tmp_path / "colours.png").rgb

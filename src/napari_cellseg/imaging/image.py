@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -65,6 +65,8 @@ class Image:
         Seconds from time point to time point (T); None if it is not known.
     origin : Origin, optional
         The image that a part was cut from; None for a whole image.
+    had_colours : bool
+        A grey image was stored as red, green and blue that are equal: each of these names means the image.
 
     Raises
     ------
@@ -84,6 +86,7 @@ class Image:
     slice_spacing: float | None = None
     frame_interval: float | None = None
     origin: Origin | None = None
+    had_colours: bool = False
 
     def __post_init__(self) -> None:
         check_values(self.data, self.title)
@@ -163,6 +166,9 @@ class Image:
                     f"to {self.n_channels - 1} (on the command line --channel N){self._colours_in_words()}."
                 )
             return () if self.rgb or "C" not in self.axes else (0,)
+        if self.had_colours and self.n_channels == 1:
+            find_channels(channel, 3, _COLORS, self.title)
+            return ()
         names = _COLORS if self.rgb else self.channel_names
         places = find_channels(channel, 3 if self.rgb else self.n_channels, names, self.title)
         if self.rgb and len(places) > 1:
@@ -193,6 +199,18 @@ class Image:
             if _same(red, green) and _same(red, blue):
                 plane = red
         return np.ascontiguousarray(plane, dtype=plane.dtype.newbyteorder("="))
+
+    def as_grey(self) -> Image:
+        """Return a colour image in memory whose three colours are equal everywhere as a grey one; others unchanged."""
+        data = self.data
+        if not self.rgb or not isinstance(data, np.ndarray) or isinstance(data, np.memmap):
+            return self
+        # Real colours differ in the first rows as a rule, and need no look at the rest.
+        for part in (data[:1], data):
+            if not (_same(part[..., 0], part[..., 1]) and _same(part[..., 0], part[..., 2])):
+                return self
+        grey = np.ascontiguousarray(data[..., 0])
+        return replace(self, data=grey, axes=self.axes[:-1], rgb=False, had_colours=True)
 
     def region_index(self, rows: slice, columns: slice) -> tuple[slice, ...]:
         """Return the index of these rows and columns in the array, with everything along its other axes."""
@@ -226,7 +244,13 @@ class Image:
             raise unreadable(self.source or self.title, error) from error
 
     def content_hash(self) -> str:
-        """SHA-256 (hex) over shape, dtype and values; the same for lazy, strided and byte-swapped copies."""
+        """SHA-256 (hex) over shape, dtype and values.
+
+        It is the same for lazy, strided and byte-swapped copies, and in memory for a grey image stored as equal
+        colours.
+        """
+        if (grey := self.as_grey()) is not self:
+            return grey.content_hash()
         dtype = np.dtype(self.data.dtype).newbyteorder("<")
         digest = hashlib.sha256(f"{tuple(int(n) for n in self.data.shape)} {dtype.str} ".encode())
         row_bytes = dtype.itemsize * math.prod(self.data.shape[1:])

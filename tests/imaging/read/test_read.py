@@ -63,8 +63,9 @@ def test_jpeg_and_bmp(tmp_path):
     smooth = np.add.outer(np.arange(40), np.arange(50)).astype(np.uint8)
     jpeg = read_image(save_picture(tmp_path / "a.JPG", smooth, quality=95))
     np.testing.assert_allclose(jpeg.plane().astype(int), smooth, atol=4)
-    PillowImage.fromarray(np.stack([smooth] * 3, -1)).convert("CMYK").save(tmp_path / "b.jpeg")
-    assert read_image(tmp_path / "b.jpeg").axes == "YXC"
+    for colours, axes in ((np.stack([smooth, smooth[::-1], smooth], -1), "YXC"), (np.stack([smooth] * 3, -1), "YX")):
+        PillowImage.fromarray(colours).convert("CMYK").save(tmp_path / "b.jpeg")
+        assert read_image(tmp_path / "b.jpeg").axes == axes
     np.testing.assert_array_equal(read_image(save_picture(tmp_path / "a.bmp", RGB8)).plane(), RGB8)
 
 

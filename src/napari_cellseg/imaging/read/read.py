@@ -44,7 +44,8 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None, in_parts: 
     -------
     Image
         Named after the file. Palettes of colours become colours, 16 bits stay 16 bits, and rows and columns are those
-        of the file: an orientation tag is not applied.
+        of the file: an orientation tag is not applied. Unless `axes` is given, colours that are equal everywhere are
+        one grey image.
 
     Raises
     ------
@@ -56,7 +57,8 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None, in_parts: 
     """
     path = Path(path)
     try:
-        return _read(path, axes, in_parts)
+        image = _read(path, axes, in_parts)
+        return image if axes is not None else image.as_grey()
     except CellsegError:
         raise
     except DAMAGE as error:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .doubtful_masks import doubtful_ids
 from .sample import Sample
 
 SHOWN = 8
@@ -98,7 +99,7 @@ def oddities(sample: Sample) -> list[str]:
     if min(sample.labels.shape) < SMALL:
         height, width = sample.labels.shape
         found.append(f"it is only {height} x {width} pixels")
-    return found
+    return found + doubtful_ids(sample.labels)
 
 
 def find_duplicates(samples: Iterable[Sample]) -> tuple[tuple[str, ...], ...]:
