@@ -118,3 +118,33 @@ def test_importing_the_package_loads_neither_torch_nor_qt_nor_napari():
     print(sorted({"torch", "qtpy", "napari", "magicgui", "superqt"} & set(sys.modules)))
     """
     assert run_python(code) == "[]"
+
+
+def test_what_takes_long_to_import_is_not_needed_to_open_the_segment_widget():
+    slow = ("torch", "dask.array", "pandas", "xarray", "scipy.ndimage", "scipy.sparse.csgraph", "skimage.segmentation")
+    loaded = run_python(
+        f"""
+        import napari  # what the window itself needs is loaded already
+        from napari.components import LayerList
+        before = set(sys.modules)
+        import napari_cellseg.gui.segment.segment_widget
+        print([name for name in {slow} if name in sys.modules and name not in before])
+        """
+    )
+    assert loaded == "[]"
+
+
+def test_no_modules_of_the_window_know_each_other_in_a_circle():
+    """Type-only imports count: a circle of knowledge is a circle."""
+    graph = grimp.build_graph("napari_cellseg", cache_dir=None)
+    rooms = ("napari_cellseg.gui", "napari_cellseg.session")
+    known = {
+        module: {other for other in graph.find_modules_directly_imported_by(module) if other.startswith(rooms)}
+        for module in graph.modules
+        if module.startswith(rooms)
+    }
+    # Whoever knows nobody that is left is no part of a circle.
+    while free := [module for module, others in known.items() if not others & known.keys()]:
+        for module in free:
+            del known[module]
+    assert not known

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from napari import Viewer
     from napari.layers import Image as ImageLayer
 
-SETTLE_MS = 120
+DEBOUNCE_MS = 120
 # Once the sliders have rested for so long the counts are kept.
 KEEP_MS = 1500
 INTRO = f"Count {ENOUGH} or more images yourself; from then on every count with these settings has an interval."
@@ -58,7 +58,7 @@ class AgreementWidget(Dock):
         self._opening = Latest(self._on_failed)
         self._reporting = Latest(self._on_failed)
         self._build()
-        self._refresh_later = qdebounced(self.refresh, timeout=SETTLE_MS)
+        self._refresh_later = qdebounced(self.refresh, timeout=DEBOUNCE_MS)
         self._keep_later = qdebounced(self._keep, timeout=KEEP_MS)
         self._bindings = Bindings(self)
         session = self.session

@@ -20,7 +20,7 @@ from ..viewer.bench import Bench
 from ..viewer.layer_image import METADATA_KEY, placement
 from ..viewer.planes_in_view import PlanesInView
 
-SETTLE_MS = 1000
+DEBOUNCE_MS = 1000
 COLOR = "#ffb000"
 POINT_LIMITS = (7, 14)
 
@@ -54,7 +54,7 @@ class Clicking:
     def __init__(self, bench: Bench, put: Callable[[PersonCount], None]) -> None:
         self._bench, self._put = bench, put
         self._now: _Running | None = None
-        self._settle = qdebounced(self.keep, timeout=SETTLE_MS)
+        self._debounced = qdebounced(self.keep, timeout=DEBOUNCE_MS)
         bench.viewer.layers.events.removed.connect(self._on_removed)
         # First: before the cells of the plane that is left are put away.
         bench.viewer.dims.events.current_step.connect(self._on_step, position="first")
@@ -149,7 +149,7 @@ class Clicking:
 
     def keep(self) -> None:
         """Put the clicks on the disk, for when the counting goes on."""
-        self._settle.cancel()
+        self._debounced.cancel()
         if self._now is None:
             return
         places = self._places()
@@ -202,7 +202,7 @@ class Clicking:
         now, self._now = self._now, None
         if now is None:
             return
-        self._settle.cancel()
+        self._debounced.cancel()
         now.points.events.data.disconnect(self._on_data)
         viewer = self._bench.viewer
         if now.points in viewer.layers:
@@ -218,7 +218,7 @@ class Clicking:
         self.changed.emit()
 
     def _on_data(self, event: Any) -> None:
-        self._settle()
+        self._debounced()
         self.changed.emit()
 
     def _on_step(self, event: Any = None) -> None:

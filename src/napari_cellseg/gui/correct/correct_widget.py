@@ -1,4 +1,4 @@
-"""The Correct widget: repair cells, walk through the doubtful ones, say what was reviewed."""
+"""The Correct widget: repair cells, walk through the doubtful ones, mark what was reviewed."""
 
 from __future__ import annotations
 

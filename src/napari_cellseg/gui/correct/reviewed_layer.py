@@ -24,7 +24,7 @@ from ..viewer.planes_in_view import PlanesInView
 MARKED, NEAR = 1, 2
 MARGIN = 8
 OPACITY = 0.3
-SETTLE_MS = 250
+DEBOUNCE_MS = 250
 BRUSH_SIZE = 40
 # Pixels; a larger area is computed in a background thread.
 MAX_AT_ONCE = 1_000_000
@@ -57,7 +57,7 @@ class ReviewedLayers:
         self._dragging = False
         self.way = ""
         self._working = Latest(bench.failed)
-        self._settle = qdebounced(self._draw_all, timeout=SETTLE_MS)
+        self._debounced = qdebounced(self._draw_all, timeout=DEBOUNCE_MS)
         bench.part(PlanesInView).plane_shown.connect(self._on_plane_shown)
         bench.session.corrected.connect(self._on_corrected)
         bench.session.sliders_changed.connect(self._on_cells)
@@ -112,7 +112,7 @@ class ReviewedLayers:
 
     def close(self) -> None:
         """Stop working."""
-        self._settle.cancel()
+        self._debounced.cancel()
         self._working.close()
 
     def _on_plane_shown(self, before: PlaneKey | None, key: PlaneKey) -> None:
@@ -151,7 +151,7 @@ class ReviewedLayers:
         if (asleep := self._asleep.pop(layer_id(key), None)) is not None:
             self._layers[key] = asleep
             asleep.visible = self._shown
-            self._settle()
+            self._debounced()
             return
         viewer = self._bench.viewer
         layer = CellsLabels(
@@ -175,7 +175,7 @@ class ReviewedLayers:
         active = viewer.layers.selection.active
         viewer.layers.insert(viewer.layers.index(layers.labels), layer)
         viewer.layers.selection.active = active
-        self._settle()
+        self._debounced()
 
     def _on_drag(self, layer: CellsLabels, event: Any) -> Iterator[None]:
         """Mark a rectangle from where the mouse goes down to where it comes up; with Shift take it away."""
@@ -238,7 +238,7 @@ class ReviewedLayers:
         """Draw the overlay of the chosen image anew, unless it is up to date; corrections are drawn where they are."""
         cells = self._bench.session.cells
         if self._shown and cells is not None and self._drawn.get(self._bench.session.chosen) != _asked(cells):
-            self._settle()
+            self._debounced()
 
     def _on_corrected(self, key: Any, region: Region) -> None:
         layer = self._layers.get(key)
@@ -250,7 +250,7 @@ class ReviewedLayers:
         rows, columns = region
         if (rows.stop - rows.start) * (columns.stop - columns.start) > MAX_AT_ONCE:
             self._drawn.pop(key, None)
-            self._settle()
+            self._debounced()
             return
         grown = (
             slice(max(rows.start - MARGIN - 1, 0), min(rows.stop + MARGIN + 1, height)),
@@ -279,7 +279,7 @@ class ReviewedLayers:
             if self._layers.get(key) is not layer:
                 return
             if self._bench.session.cells_of(key) is not cells or layer.in_stroke or self._dragging:
-                self._settle()
+                self._debounced()
                 return
             self._drawn[key] = _asked(cells)
             if layer.data.shape == learned_from.shape:

@@ -12,7 +12,7 @@ from ..viewer.planes import Stack
 
 
 class PlaneLayout:
-    """Gives such an array the axes that it needs to lie on its image, and says where that is.
+    """Gives such an array the axes that it needs to lie on its image, and knows where that is.
 
     Layers are laid on each other from their last axis on: channels in between need a place too, and every one of them
     shows the same.

@@ -24,7 +24,7 @@ from ..viewer.planes_in_view import PlanesInView
 from .linked_planes import Linked, link_planes
 from .plane_layers import PlaneLayout
 
-SETTLE_MS = 400
+DEBOUNCE_MS = 400
 CONTOUR, OPACITY = 2, 0.9
 _LINKED_BYTES = 4
 
@@ -51,7 +51,7 @@ class PlaneLinks:
         self._sliders: dict[Any, tuple[object, ...]] = {}
         self._emptied: set[Any] = set()
         self._working = Latest(bench.failed, self._on_ended)
-        self._settle = qdebounced(self._follow, timeout=SETTLE_MS)
+        self._debounced = qdebounced(self._follow, timeout=DEBOUNCE_MS)
         self._planes.changed.connect(self._on_stack)
         bench.session.corrected.connect(self._on_corrected)
         bench.viewer.layers.events.removed.connect(self._on_removed)
@@ -66,7 +66,7 @@ class PlaneLinks:
         return self._linked.get(layer)
 
     def words(self, layer: Any) -> str:
-        """Say how many there are; nothing before they were asked for."""
+        """Describe how many there are; empty before they were asked for."""
         linked = self.of(layer)
         if linked is None:
             return ""
@@ -107,7 +107,7 @@ class PlaneLinks:
                 self._linked[stack.layer], self._sliders[stack.layer] = linked, asked
                 self._show(stack, layer, linked, planes[0][1])
                 # Before the first time nobody noted what changed while planes were linked.
-                self._settle()
+                self._debounced()
                 if first:
                     session.note(f"{self.words(stack.layer)} over {stack.in_words()}, in a layer of their own.")
                 self.changed.emit(stack.layer)
@@ -117,7 +117,7 @@ class PlaneLinks:
 
     def close(self) -> None:
         """Stop working."""
-        self._settle.cancel()
+        self._debounced.cancel()
         self._working.close()
 
     def _show(self, stack: Stack, image: ImageLayer, linked: Linked, cells: Cells) -> None:
@@ -161,11 +161,11 @@ class PlaneLinks:
             if not self._planes.done(layer):
                 self._forget(layer)
             else:
-                self._settle()
+                self._debounced()
 
     def _on_corrected(self, key: Any, region: object) -> None:
         if isinstance(key, PlaneKey) and key.layer in self._linked:
-            self._settle()
+            self._debounced()
 
     def _follow(self) -> None:
         """Link again what has changed since."""
@@ -177,7 +177,7 @@ class PlaneLinks:
             planes = self._planes.planes(stack)
             if len(planes) == stack.n_planes and _sliders(planes) != self._sliders[layer]:
                 if self.busy or self._following.dragging:
-                    self._settle()
+                    self._debounced()
                 else:
                     self.link(stack, keep=True)
 

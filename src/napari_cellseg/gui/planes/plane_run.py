@@ -146,7 +146,7 @@ class PlaneRun:
             QTimer.singleShot(0, self._advance)
 
     def _advance(self) -> None:
-        """Go on to the plane in view, or the one nearest to it; say at the end what came of it."""
+        """Go on to the plane in view, or the one nearest to it; report the outcome at the end."""
         stack, recipe, bench = self._stack, self._recipe, self._bench
         if stack is None or recipe is None or bench.session.running is not None:
             return

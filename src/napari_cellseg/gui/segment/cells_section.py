@@ -73,7 +73,7 @@ class CellsSection(QWidget):
         font.setPointSizeF(font.pointSizeF() * 1.9)
         font.setBold(True)
         self.count.setFont(font)
-        # A style sheet's font size wins over the widget's own, so it is said there as well.
+        # A style sheet's font size wins over the widget's own, so it is set there as well.
         self.count.setStyleSheet(f"font-size: {round(font.pointSizeF())}pt; font-weight: bold;")
         self.interval = QLabel(objectName="interval")
         self.interval.hide()

@@ -52,7 +52,7 @@ class ChannelBox(QComboBox):
         try:
             self._places = image.channel_places(channel) if image is not None and names else ()
         except ImageError:
-            # What is wrong is said where the image is described.
+            # The description of the image shows what is wrong.
             self._places, self._unknown = (), channel is not None
             self.setPlaceholderText(f"no channel {channel} here")
         if names != self._names or not self.count():
@@ -125,7 +125,7 @@ def channel_names(image: Image) -> list[str]:
 
 
 def channel_in_words(image: Image, channel: Channel | None) -> str:
-    """Say which of an image's channels is looked at, for example ``channel GFP of 3``."""
+    """Describe which of an image's channels is used, for example ``channel GFP of 3``."""
     names = [name or str(i) for i, name in enumerate(channel_names(image))]
     try:
         places = image.channel_places(channel)
@@ -138,6 +138,6 @@ def channel_in_words(image: Image, channel: Channel | None) -> str:
 
 
 def mix_in_words(names: list[str], places: tuple[int, ...]) -> str:
-    """Say what is mixed: names without their numbers, where they have names."""
+    """Describe what is mixed: names without their numbers, where they have names."""
     said = [name.partition(" ")[2] or name for name in names]
     return " + ".join(said[i] for i in places)

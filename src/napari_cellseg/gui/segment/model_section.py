@@ -146,5 +146,5 @@ class ModelSection(QWidget):
 
 
 def _devices() -> list[str]:
-    # Which GPUs there are is known only once torch is loaded, which takes seconds: a wrong choice says so then.
+    # Which GPUs there are is known only once torch is loaded, which takes seconds: a wrong choice fails then.
     return ["auto", "cpu", "mps"] if sys.platform == "darwin" else ["auto", "cpu", "cuda"]

@@ -18,7 +18,7 @@ WAIT_MS = 600
 class Preloading(QObject):
     """Loads torch and the chosen model's network in a thread, once an image is there.
 
-    What goes wrong is not said here: it is when the model is used.
+    Errors are not shown here, but when the model is used.
 
     Parameters
     ----------

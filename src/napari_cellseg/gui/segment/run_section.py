@@ -56,7 +56,7 @@ class RunSection(QWidget):
         self.cancel.setMinimumHeight(30)
         self.progress = ProgressBar(objectName="progress")
         self.progress.setToolTip(SEEN)
-        # The button grows with what it says.
+        # The button grows with its text.
         self.progress.setMinimumWidth(NARROWEST)
         self.progress.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.message = QLabel(objectName="message")
@@ -98,7 +98,7 @@ class RunSection(QWidget):
         self._on_state(self._bench.session.state)
 
     def _on_planes(self, _: Any = None) -> None:
-        """Ask for this plane or all of them where there are several; say what Segment does."""
+        """Offer this plane or all of them where there are several; name what Segment does."""
         chosen, choices = self._bench.session.chosen, self._bench.session.choices
         self.segment.setText(WORDS[choices.of(chosen).where])
         stack = self._bench.stack_of(chosen) if isinstance(chosen, PlaneKey) else None

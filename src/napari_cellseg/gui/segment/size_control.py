@@ -75,7 +75,10 @@ class SizeControl(QWidget):
 
     def _on_diameter(self, value: float) -> None:
         session = self._bench.session
-        if session.chosen is not None:
+        if session.chosen is None:
+            # There is no image that it could be chosen for.
+            self.refresh()
+        else:
             session.choices.choose_for(session.chosen, diameter=value or None)
 
     def _on_accurate(self, accurate: bool) -> None:

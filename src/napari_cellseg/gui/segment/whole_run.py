@@ -81,7 +81,7 @@ class WholeRun:
         return self.busy or bool(self.sentence)
 
     def text(self) -> str:
-        """Say how far it is, or what became of it."""
+        """Describe the progress, or the outcome."""
         if not self.busy or self._asked is None:
             return self.sentence
         _, part = self.job.rows.part
@@ -89,7 +89,7 @@ class WholeRun:
         return f"All of {self._asked.name}: {doing if self.job.running else 'reading'} …"
 
     def start(self) -> None:
-        """Begin with the image that is chosen, or that the chosen part is of; what is not possible is said."""
+        """Begin with the image that is chosen, or that the chosen part is of; a message shows what is not possible."""
         if self.busy:
             return
         bench = self._bench
@@ -222,7 +222,7 @@ def results_folder(path: Path) -> Path:
     try:
         folder = path.parent / name
         folder.mkdir(exist_ok=True)
-        # Asked of the system itself: rights do not say everything about network drives.
+        # Tried, since on network drives the access rights are not reliable.
         probe = folder / ".writable"
         probe.touch()
         probe.unlink()

@@ -15,7 +15,7 @@ LONGEST = 110
 
 
 class WholeSection(QFrame):
-    """A sentence, a bar and a button; says by the signal `shown(bool)` whether it takes room."""
+    """A sentence, a bar and a button; the signal `shown(bool)` reports whether it takes room."""
 
     shown = Signal(bool)
 

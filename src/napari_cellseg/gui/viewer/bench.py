@@ -123,7 +123,7 @@ class Bench(ViewerImages):
             self.choose(image)
 
     def layer_to_segment(self) -> Layer | None:
-        """The chosen image; without one the selected layer, so that the message can say what is wrong with it."""
+        """The chosen image; without one the selected layer, so that the message can name what is wrong with it."""
         return self.layer_of(self.session.chosen) or self.viewer.layers.selection.active
 
     def show_image(self, layer: ImageLayer) -> None:

@@ -39,7 +39,7 @@ class Coloring:
             self.color(key)
 
     def color(self, key: Any) -> None:
-        """Colour the cells of an image by what its table says."""
+        """Colour the cells of an image by a column of its table."""
         labels = self._bench.layers[key].labels
         features = labels.features
         ids = np.asarray(features["index"]) if "index" in features else np.zeros(0, dtype=int)

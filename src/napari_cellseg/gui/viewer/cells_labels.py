@@ -17,7 +17,7 @@ from ...imaging.regions import Region
 class CellsLabels(Labels):
     """Labels whose pixels are only a picture: every stroke is handed on, and what became of it is drawn again.
 
-    Brush, eraser, fill and polygon write into `data` as ever. At the end of each stroke `painted` says where, and
+    Brush, eraser, fill and polygon write into `data` as ever. At the end of each stroke `painted` reports where, and
     whoever knows the truth answers by `redraw`. napari's own undo history stays empty: it would bring back pixels of
     before a slider moved. Ctrl+Z and Ctrl+Shift+Z are handed on as well.
 

@@ -49,7 +49,7 @@ class Correcting:
         labels.fresh_asked.connect(lambda: self.choose_fresh(key_of(labels), labels))
 
     def edit(self, key: Any, tool: Callable[..., Any], *arguments: Any, done: str = "", **options: Any) -> bool:
-        """Make one edit, which is one undo step; says `done`, or why there was nothing to do (and returns False)."""
+        """Make one edit, which is one undo step; emits `done`, or why there was nothing to do (and returns False)."""
         try:
             self._bench.session.edit(key, tool, *arguments, **options)
         except CellsegError as error:

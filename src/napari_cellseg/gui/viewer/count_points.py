@@ -11,7 +11,7 @@ from superqt.utils import qdebounced
 
 # Text costs about 0.2 ms each on every zoom (software rendering); more than these can't be read at once anyway.
 MAX_NUMBERS = 400
-SETTLE_MS = 120
+DEBOUNCE_MS = 120
 
 
 class CountPoints(Points):
@@ -25,7 +25,7 @@ class CountPoints(Points):
         # Napari reads the text while it builds the layer.
         self._chosen = np.zeros(0, dtype=np.intp)
         super().__init__(data, **attributes)
-        self._view_moved = qdebounced(self._on_view_moved, timeout=SETTLE_MS)
+        self._view_moved = qdebounced(self._on_view_moved, timeout=DEBOUNCE_MS)
 
     @classmethod
     def _basename(cls) -> str:

@@ -13,7 +13,7 @@ from ...session import Cells
 from ..shared.workers import Latest
 from .bench import Bench
 
-SETTLE_MS = 500
+DEBOUNCE_MS = 500
 
 
 class Doubting:
@@ -36,7 +36,7 @@ class Doubting:
         self._wanted: set[str] = set()
         self._known: dict[Any, tuple[tuple[object, ...], Doubt]] = {}
         self._working = Latest(bench.failed)
-        self._settle = qdebounced(self._ask, timeout=SETTLE_MS)
+        self._debounced = qdebounced(self._ask, timeout=DEBOUNCE_MS)
         for signal in (bench.session.cells_changed, bench.session.sliders_changed, bench.session.chosen_changed):
             signal.connect(self._on_cells)
 
@@ -59,7 +59,7 @@ class Doubting:
 
     def close(self) -> None:
         """Stop working."""
-        self._settle.cancel()
+        self._debounced.cancel()
         self._working.close()
 
     def _on_cells(self, key: Any = None) -> None:
@@ -67,7 +67,7 @@ class Doubting:
         for gone in [known for known in self._known if self._bench.session.cells_of(known) is None]:
             del self._known[gone]
         if self._wanted and self._bench.session.cells is not None and self.of(chosen) is None:
-            self._settle()
+            self._debounced()
 
     def _ask(self) -> None:
         key, cells = self._bench.session.chosen, self._bench.session.cells

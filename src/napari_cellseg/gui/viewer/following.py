@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from ...segmentation.segmented import SegmentResult
 
 LIVE_INTERVAL_MS = 30
-SETTLE_MS = 250
+DEBOUNCE_MS = 250
 # Setting points takes longer than an edit; they come a moment after the cells.
 POINTS_MS = 60
 # Edits come one after the other, and the table of a large image takes a second.
-SETTLE_EDITS_MS = 1000
+DEBOUNCE_EDITS_MS = 1000
 
 
 class Following:
-    """Keeps the result layers of a viewer as the session says.
+    """Keeps the result layers of a viewer up to date with the session.
 
     Parameters
     ----------
@@ -44,8 +44,8 @@ class Following:
         self._measuring = Latest(bench.failed)
         self._live = qthrottled(self._show_live, timeout=LIVE_INTERVAL_MS)
         self._points = qdebounced(self._show_points, timeout=POINTS_MS)
-        self._settle = qdebounced(self._measure_if_free, timeout=SETTLE_MS)
-        self._settle_edits = qdebounced(self._measure_if_free, timeout=SETTLE_EDITS_MS)
+        self._debounced = qdebounced(self._measure_if_free, timeout=DEBOUNCE_MS)
+        self._debounced_edits = qdebounced(self._measure_if_free, timeout=DEBOUNCE_EDITS_MS)
         bench.session.sliders_changed.connect(self._on_sliders)
         bench.session.corrected.connect(self._on_corrected)
         bench.measured.connect(self._on_measured)
@@ -76,7 +76,7 @@ class Following:
                 self._unmeasured.discard(key)
                 self.show_measured(key, result)
             if self._unmeasured:
-                self._settle()
+                self._debounced()
 
         self._measuring.ask(cells.result, show)
 
@@ -91,7 +91,7 @@ class Following:
     def close(self) -> None:
         """Stop following."""
         self._measuring.close()
-        for throttled in (self._live, self._points, self._settle, self._settle_edits):
+        for throttled in (self._live, self._points, self._debounced, self._debounced_edits):
             throttled.cancel()
 
     def _on_measured(self, key: Any, result: SegmentResult) -> None:
@@ -115,7 +115,7 @@ class Following:
             return
         self._unmeasured.add(key)
         self._live()
-        self._settle()
+        self._debounced()
 
     def _on_corrected(self, key: Any, region: Region) -> None:
         cells, layers = self._bench.session.cells_of(key), self._bench.layers.get(key)
@@ -125,11 +125,11 @@ class Following:
         layers.show_corrected(cells, region)
         self._points()
         if layers.shows(cells):
-            self._settle_edits()
+            self._debounced_edits()
         else:
             # Corrections of another journal were taken over.
             self._live()
-            self._settle()
+            self._debounced()
 
     def _show_points(self) -> None:
         cells, layers = self._bench.session.cells, self._bench.layers.get(self._bench.session.chosen)

@@ -18,7 +18,7 @@ _TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine")
 
 
 def image_from_layer(layer: Layer | None, axes: str | None = None) -> Image:
-    """Take an image layer's array as it is, with what the layer says about it.
+    """Take an image layer's array as it is, with the layer's axes, scale and file.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def image_from_layer(layer: Layer | None, axes: str | None = None) -> Image:
     ImageError
         Not an image layer, empty, or not numbers.
     AxesError
-        More than two dimensions and nothing says what they are.
+        More than two dimensions, and neither the layer nor the user names them.
     """
     if layer is None:
         raise ImageError("There is no image. Open one, or drop a file here, then press Segment.")
@@ -127,7 +127,7 @@ def layer_stem(layer: Layer) -> str:
     return "".join(c if c.isalnum() or c in "-_.+ " else "_" for c in stem).strip() or "image"
 
 
-# Events of a layer that say that it lies elsewhere now.
+# Events of a layer that lies elsewhere now.
 PLACEMENT = (*_TRANSFORMS, "units")
 
 

@@ -80,11 +80,11 @@ class Stack:
         return page_image(self.image, self.page(key))
 
     def words(self, key: PlaneKey) -> str:
-        """Say which plane it is, counted from 0 as napari's slider does: ``T 3, Z 7``."""
+        """Name a plane, counted from 0 as napari's slider does: ``T 3, Z 7``."""
         return ", ".join(f"{axis} {place}" for axis, place in key.index)
 
     def in_words(self) -> str:
-        """Say how many planes there are: ``24 time points``, ``5 time points × 7 slices``."""
+        """Describe how many planes there are: ``24 time points``, ``5 time points × 7 slices``."""
         return " × ".join(f"{length:,} {WORDS[axis]}s" for axis, length in self.lengths)
 
 

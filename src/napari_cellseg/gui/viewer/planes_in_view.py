@@ -100,7 +100,7 @@ class PlanesInView:
         return known[1]
 
     def words(self, key: Any) -> str:
-        """Say which plane a key is of; nothing for an image of one plane."""
+        """Name the plane of a key; empty for an image of one plane."""
         stack = self._bench.stack_of(key) if isinstance(key, PlaneKey) else None
         return "" if stack is None or not stack.has(key) else stack.words(key)
 

@@ -63,7 +63,7 @@ class Recovery:
         try:
             image = self._bench.image_of(key)
         except CellsegError:
-            return  # Segment says why
+            return  # Segment shows why
 
         own = self._bench.session.journals()
 

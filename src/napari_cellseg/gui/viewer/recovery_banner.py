@@ -15,7 +15,7 @@ from .recovery import Recovery, question
 
 
 class RecoveryBanner(QFrame):
-    """Shown only when there is something to recover for the chosen image; says so by the signal `shown(bool)`."""
+    """Shown only when there is something to recover for the chosen image; the signal `shown(bool)` reports it."""
 
     shown = Signal(bool)
 

@@ -155,7 +155,7 @@ class Regions:
         self._bench.failed(error)
 
     def _add(self, layer: ImageLayer, values: Any, place: Rectangle, key: Any) -> None:
-        """Add a part as a layer, right above its image, with all that the panel said when it was asked for."""
+        """Add a part as a layer, right above its image, with the choices that were made for that."""
         bench, viewer = self._bench, self._bench.viewer
         part = _part_layer(layer, values, place)
         self._made[part.unique_id] = (layer.unique_id, place)

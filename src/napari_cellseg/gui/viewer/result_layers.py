@@ -83,7 +83,7 @@ class ResultLayers:
         self._set_visible(shown, shown and numbers)
 
     def place(self, image: ImageLayer, moved: str) -> None:
-        """Lie where an image lies in the world now; `moved` says which of `PLACEMENT` changed."""
+        """Take the place of an image in the world; `moved` is the one of `PLACEMENT` that changed."""
         # One alone: napari draws the layer again for each, equal or not.
         for layer in (self.labels, self.points):
             setattr(layer, moved, placement(image)[moved])
