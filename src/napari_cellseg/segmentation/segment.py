@@ -22,13 +22,13 @@ from ..instances.live import Instances
 from ..instances.measure import measure
 from ..instances.prediction import Prediction
 from ..network.versions import ModelVersion
+from .notices import notices
 from .recipe import Recipe
 
 if TYPE_CHECKING:
     from os import PathLike
 
 
-NOT_FINITE = "It has no finite values: every pixel is NaN or infinite."
 # At the least: the normalised image, its padded copy, probability and distance, 32 bits each, are there at once.
 _BYTES_PER_PIXEL = 16
 
@@ -212,9 +212,12 @@ class Prepared:
     recipe: Recipe
 
     def separate(self, prediction: Prediction) -> Segmented:
-        """Split what the network said into cells."""
+        """Split what the network said into cells; what the user should know of the result joins the notes."""
         instances = Instances.from_prediction(prediction, self.model.split)
-        return Segmented(self.image, self.plane, prediction, instances, self.model, self.recipe)
+        found = Segmented(self.image, self.plane, prediction, instances, self.model, self.recipe)
+        count = instances.count(found.threshold, found.min_size)
+        said = notices(self.plane, found.normalizer, self.model, prediction, count)
+        return replace(found, prediction=replace(prediction, notes=(*prediction.notes, *said)))
 
 
 def prepare(image: Image, recipe: Recipe, model: ModelVersion | None = None) -> Prepared:
@@ -236,14 +239,11 @@ def iter_predict_prepared(prepared: Prepared) -> Generator[Progress, None, Predi
     """Run the network; see :func:`iter_predict_image`."""
     yield Progress(0, 0, f"loading model {prepared.model.name}")
     # Importing torch takes seconds; the window shows the message above meanwhile.
-    from ..network.sizing import iter_predict_sized
+    from ..network.predict_sized import iter_predict_sized
 
     recipe = prepared.recipe
     steps = iter_predict_sized(prepared.normalized, prepared.model, recipe.device, recipe.diameter, recipe.accurate)
-    prediction = yield from steps
-    if np.isfinite(prepared.plane).any():
-        return prediction
-    return replace(prediction, notes=(*prediction.notes, NOT_FINITE))
+    return (yield from steps)
 
 
 def iter_predict_image(image: Image, recipe: Recipe) -> Generator[Progress, None, Segmented]:
