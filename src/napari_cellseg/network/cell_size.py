@@ -36,7 +36,9 @@ AGREEMENT = 1.12
 AS_GOOD = 1.05
 # A look is believed at once where the centres are so clear and the cells, as the network sees them, within these limits
 # relative to the diameter that the model draws best.
-CLEAR_PEAK, CLEAR_SIZES = 0.7, (0.55, 1.3)
+CLEAR_PEAK, CLEAR_SIZES = 0.72, (0.55, 1.7)
+# Peaks that differ by less are alike.
+AS_CLEAR = 0.05
 # From here on down the result is uncertain.
 VAGUE_PEAK = 0.55
 # So many cells tell their diameter: other windows need not be looked at.
@@ -169,8 +171,11 @@ class _Search:
             if found.is_clear(self._wanted) and found.n_cells >= FEW_CELLS:
                 break
         best = self._best(settled)
+        remembered = self._model.cell_diameter
+        if remembered is not None and (best is None or not best.is_clear(self._wanted)):
+            return CellSize(remembered, True, self._whole)
         if best is not None:
-            return CellSize(best.diameter, best.peak >= VAGUE_PEAK, self._whole)
+            return CellSize(self._finest(best).diameter, best.peak >= VAGUE_PEAK, self._whole)
         # No two looks agreed: the clearest is better than nothing.
         seen = [one for one in self._seen.values() if one is not None]
         clearest = max(seen, key=lambda one: one.peak, default=None)
@@ -179,6 +184,8 @@ class _Search:
     def _starts(self) -> Iterator[float]:
         """Magnifications to begin at; the finest where none of the others showed anything."""
         shape = self._image.shape[:2]
+        if self._model.cell_diameter is not None:
+            yield zoom_for(self._model.cell_diameter, self._wanted, (1, 1))
         for zoom in STARTS:
             if zoom > 1 and any(self._seen.values()):
                 continue
@@ -192,6 +199,13 @@ class _Search:
             return one.peak * one.cover**0.1 if few else one.peak
 
         return max(settled, key=clearness, default=None)
+
+    def _finest(self, best: Sighting) -> Sighting:
+        """Of looks that are as clear as a vague one, the finest: it shows small cells, too."""
+        if best.is_clear(self._wanted):
+            return best
+        alike = [s for s in self._seen.values() if s is not None and s.peak >= best.peak - AS_CLEAR]
+        return max(alike, key=lambda one: one.zoom)
 
     def _settle(self, zoom: float) -> Generator[Progress, None, Sighting | None]:
         """Look until the magnification and what it shows agree; None where they do not, or nothing is seen."""

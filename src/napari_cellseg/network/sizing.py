@@ -23,7 +23,7 @@ from .versions import ModelVersion
 STRENGTH = 0.8
 ZOOMS = (0.05, 2.5)
 # From here on a second look costs more than it brings.
-SMALLEST_CHANGE = 1.1
+SMALLEST_CHANGE = 1.15
 MOST_PIXELS = 150_000_000
 
 

@@ -20,6 +20,7 @@ from ...network.unet import n_parameters
 from ...network.versions import CONFIG_FILE, TRAINING_FILE, ModelVersion
 from ..data.datasets import Sample
 from ..data.hold_out import HeldOut, count_cells
+from ..data.sizes import common_diameter
 from ..events import Event, Looked, Note, Phase, Started
 from ..finetune_params import FineTuneParams
 from ..params import AugmentParams
@@ -188,6 +189,7 @@ class FineTuneRun:
             threshold=parent.threshold,
             min_size=parent.min_size,
             diameter=parent.diameter,
+            cell_diameter=None if parent.diameter is None else common_diameter(self.parts.learned),
             parent=parent.name,
             description=f"{parent.name}, fine-tuned on {len(self.parts.learned)} image(s)",
         )
