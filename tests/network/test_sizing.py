@@ -17,7 +17,8 @@ from napari_cellseg.imaging.read.read import read_image
 from napari_cellseg.imaging.write.write import read_labels
 from napari_cellseg.instances.live import Instances
 from napari_cellseg.instances.metrics import match
-from napari_cellseg.network import cell_size, predict_sized as sized_module, sizing
+from napari_cellseg.network import cell_size, sizing
+from napari_cellseg.network import predict_sized as sized_module
 from napari_cellseg.network.cell_size import informative_windows, iter_estimate_diameter
 from napari_cellseg.network.predict import predict
 from napari_cellseg.network.predict_sized import predict_sized

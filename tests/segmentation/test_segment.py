@@ -26,8 +26,8 @@ from napari_cellseg.instances.metrics import match
 from napari_cellseg.network.versions import ModelVersion
 from napari_cellseg.results.counts import put_row
 from napari_cellseg.results.rows import BatchRow
-from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.notices import NOT_FINITE
+from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.segment import iter_predict_image, open_image
 from tests.models import make_model
 

@@ -1,10 +1,10 @@
 """Find the typical diameter of the cells in an image, by looking at it through the network at several magnifications.
 
 At the right magnification, and for an octave around it, the network finds the same cells: their diameter in pixels of
-the image does not change, and the peaks of their centre distance are high. Elsewhere it finds fragments, or whole groups
-of cells, and their peaks are low. So each look is followed by one at the magnification that it implies until both agree,
-and of the magnifications where that happens the one with the clearest centres is right. The area that is covered is no
-evidence: in tissue whole glands cover more than the nuclei in them.
+the image does not change, and the peaks of their centre distance are high. Elsewhere it finds fragments, or whole
+groups of cells, and their peaks are low. So each look is followed by one at the magnification that it implies until
+both agree, and of the magnifications where that happens the one with the clearest centres is right. The area that is
+covered is no evidence: in tissue whole glands cover more than the nuclei in them.
 """
 
 from __future__ import annotations

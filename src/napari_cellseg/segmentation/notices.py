@@ -11,16 +11,16 @@ from .familiar import unlike
 
 NOT_FINITE = "It has no finite values: every pixel is NaN or infinite."
 UNCERTAIN_SIZE = (
-    "The size of the cells is uncertain: looks at several magnifications did not agree. Measure a typical cell and give "
-    "its diameter in pixels (Cell size in the window, --diameter on the command line)."
+    "The size of the cells is uncertain: looks at several magnifications did not agree. Measure a typical cell and "
+    "give its diameter in pixels (Cell size in the window, --diameter on the command line)."
 )
 NO_CELLS = (
     "No cell was found. If there are cells, give the diameter of a typical one in pixels (Cell size in the window, "
     "--diameter on the command line), lower the threshold, or choose another channel or model."
 )
 FAR_ABOVE = (
-    "The brightest pixels, such as debris, are {times:.0f} times as bright as the rest, so that cells may look dark to the "
-    "model. If cells are missing, scale the image by lower percentiles (--percentiles 1 {high:g})."
+    "The brightest pixels, such as debris, are {times:.0f} times as bright as the rest, so that cells may look dark to "
+    "the model. If cells are missing, scale the image by lower percentiles (--percentiles 1 {high:g})."
 )
 # This percentile is taken for the rest of an image with bright debris.
 _REST = 97.0
