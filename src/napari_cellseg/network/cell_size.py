@@ -36,7 +36,7 @@ AGREEMENT = 1.12
 AS_GOOD = 1.05
 # A look is believed at once where the centres are so clear and the cells, as the network sees them, within these limits
 # relative to the diameter that the model draws best.
-CLEAR_PEAK, CLEAR_SIZES = 0.72, (0.55, 1.7)
+CLEAR_PEAK, CLEAR_SIZES = 0.72, (0.55, 1.6)
 # Peaks that differ by less are alike.
 AS_CLEAR = 0.05
 # From here on down the result is uncertain.
@@ -56,7 +56,7 @@ class Sighting:
     ----------
     zoom : float
     diameter : float
-        In pixels of the image as it is: median over cells of at least a tenth of the area of the typical one.
+        In pixels of the image as it is: median over cells of at least a twentieth of the area of the typical one.
     outweighing : float
         Diameter in pixels of the cell that lies in the middle by area: fragments and debris hardly count.
     peak : float
@@ -250,7 +250,7 @@ def _sighting(predictions: Sequence[Prediction], model: ModelVersion, zoom: floa
         cells = cells[cells[:, 2] == 0]
     area = cells[:, 0]
     middle = _middle(area, area)
-    large = area[area >= middle / 10]
+    large = area[area >= middle / 20]
     typical = _diameter(float(np.median(large))) / zoom
     return Sighting(zoom, typical, _diameter(middle) / zoom, _middle(cells[:, 1], area), cover, len(large))
 

@@ -22,8 +22,8 @@ from .versions import ModelVersion
 # Small cells go less than the whole way to the model's own diameter: magnifying costs time, and brings no new detail.
 STRENGTH = 0.8
 ZOOMS = (0.05, 2.5)
-# From here on a second look costs more than it brings.
-SMALLEST_CHANGE = 1.15
+# Nearer to 1 than these an image is taken as it is: shrinking by less brings nothing, magnifying by more does.
+AS_IT_IS = (1 / 1.15, 1.1)
 MOST_PIXELS = 150_000_000
 
 
@@ -56,7 +56,7 @@ def zoom_for(diameter: float, wanted: float, shape: Sequence[int]) -> float:
     zoom = wanted / diameter
     zoom = float(np.clip(zoom if zoom < 1 else zoom**STRENGTH, *ZOOMS))
     zoom = min(zoom, math.sqrt(MOST_PIXELS / max(shape[0] * shape[1], 1)))
-    return 1.0 if 1 / SMALLEST_CHANGE < zoom < SMALLEST_CHANGE else zoom
+    return 1.0 if AS_IT_IS[0] < zoom < AS_IT_IS[1] else zoom
 
 
 def iter_predict_at(

@@ -70,17 +70,24 @@ def far_above(plane: np.ndarray, normalizer: NormalizerParams) -> float | None:
     """
     if normalizer.method != PERCENTILES:
         return None
-    grey = plane if plane.ndim == 2 else plane.mean(axis=2)
-    top, left = (max(0, (n - _SAMPLE) // 2) for n in grey.shape)
-    part = grey[top : top + _SAMPLE, left : left + _SAMPLE].astype(np.float64)
-    step = max(1, int(max(grey.shape) / _SAMPLE))
-    values = grey[::step, ::step].astype(np.float64)
+    top, left = (max(0, (n - _SAMPLE) // 2) for n in plane.shape[:2])
+    part = _grey(plane[top : top + _SAMPLE, left : left + _SAMPLE])
+    step = max(1, int(max(plane.shape[:2]) / _SAMPLE))
+    values = _grey(plane[::step, ::step])
     values = values[np.isfinite(values)]
+    if not values.size:
+        return None
     low, middle, rest, high = np.percentile(values, [normalizer.low, 50, _REST, normalizer.high])
-    differences = np.abs(np.diff(part, axis=1))
+    with np.errstate(invalid="ignore"):
+        differences = np.abs(np.diff(part, axis=1))
     differences = differences[np.isfinite(differences)]
     noise = float(np.median(differences)) if differences.size else 0.0
     if rest <= low or rest - middle <= _STANDS_OUT * noise:
         return None
     times = float((high - low) / (rest - low))
     return times if times > _TIMES else None
+
+
+def _grey(plane: np.ndarray) -> np.ndarray:
+    values = plane.astype(np.float64)
+    return values if values.ndim == 2 else values.mean(axis=2)
