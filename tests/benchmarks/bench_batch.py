@@ -24,7 +24,7 @@ from skimage.measure import regionprops_table
 from napari_cellseg.batch.events import RowDone
 from napari_cellseg.batch.run import iter_batch
 from napari_cellseg.imaging import drain, normalize, read_image, write_table
-from napari_cellseg.network.sizing import predict_sized
+from napari_cellseg.network.predict_sized import predict_sized
 from napari_cellseg.network.versions import load_model
 from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe

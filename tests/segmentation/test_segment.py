@@ -26,9 +26,10 @@ from napari_cellseg.instances.metrics import match
 from napari_cellseg.network.versions import ModelVersion
 from napari_cellseg.results.counts import put_row
 from napari_cellseg.results.rows import BatchRow
+from napari_cellseg.segmentation.notices import NOT_FINITE
 from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
-from napari_cellseg.segmentation.segment import NOT_FINITE, iter_predict_image, open_image
+from napari_cellseg.segmentation.segment import iter_predict_image, open_image
 from tests.models import make_model
 
 SAMPLES = Path(napari_cellseg.__file__).parent / "samples"

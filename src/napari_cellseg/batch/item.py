@@ -218,7 +218,7 @@ def finish(task: Task, prediction: Prediction, settings: FolderSettings) -> None
             min_size=segmented.min_size,
             **numbers(result.table["area_px"], prepared.image.pixel_size),
             doubt=mean_doubt(segmented),
-            notes=prediction.notes,
+            notes=segmented.prediction.notes,
             files=files,
             image_sha256=segmented.image_sha256,
             seconds=task.seconds + time.monotonic() - began,

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from ..imaging.lazy_plane import LazyPlane
 from ..imaging.normalize import NormalizerParams, Scale, ScaleSurvey
 from ..imaging.progress import Progress
+from ..segmentation.familiar import unlike
+from ..segmentation.notices import UNCERTAIN_SIZE
 from .plan import Mosaic
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ def iter_survey(mosaic: Mosaic, plane: LazyPlane) -> Generator[Progress, None, d
     dict
         As JSON-able values: ``scale`` (fields of `Scale`), ``channel_scales`` (the same of each channel of a mix),
         ``is_grey``, ``holes`` and their ``reason``, ``diameter`` of the cells (estimated from windows of the plane
-        where the recipe leaves it to us), and the ``zoom`` by it.
+        where the recipe leaves it open), the ``zoom`` by it, and ``notes`` for the user on both.
 
     Raises
     ------
@@ -37,7 +39,8 @@ def iter_survey(mosaic: Mosaic, plane: LazyPlane) -> Generator[Progress, None, d
     ModelError
         The model cannot be used.
     """
-    from ..network.sizing import iter_estimate_diameter, zoom_for
+    from ..network.cell_size import CellSize, informative_windows, iter_estimate_diameter
+    from ..network.sizing import zoom_for
     from ..network.tile_maps import NormalizedPlane
 
     recipe, model = mosaic.recipe, mosaic.model
@@ -49,19 +52,23 @@ def iter_survey(mosaic: Mosaic, plane: LazyPlane) -> Generator[Progress, None, d
         plane.scales = tuple(scales)
     survey = yield from _iter_scale(plane, recipe.normalizer or model.normalizer)
     scale, is_grey = survey.scale(), survey.is_grey and len(plane.shape) == 3
-    diameter, zoom = None, 1.0
-    if model.diameter is not None and recipe.diameter != 0:
-        diameter = recipe.diameter
-        if diameter is None:
-            seen = NormalizedPlane(plane, scale, is_grey)
-            diameter, _ = yield from iter_estimate_diameter(seen, model, mosaic.options.device, WINDOWS)  # type: ignore[arg-type]
-        if diameter is not None:
-            zoom = zoom_for(diameter, model.diameter, (1, 1))
+    seen = NormalizedPlane(plane, scale, is_grey)
+    zoom, size = 1.0, CellSize(recipe.diameter or None, True)
+    if model.diameter is None:
+        size = CellSize(None, True)
+    elif recipe.diameter is None:
+        size = yield from iter_estimate_diameter(seen, model, mosaic.options.device, WINDOWS)  # type: ignore[arg-type]
+    notes = [] if size.certain else [UNCERTAIN_SIZE]
+    (window, *_) = informative_windows(seen, WINDOWS)  # type: ignore[arg-type]
+    warning = unlike(seen.raw(window)[0], model)
+    if size.diameter is not None and model.diameter is not None:
+        zoom = size.near(zoom_for(size.diameter, model.diameter, (1, 1)))
     return {
         "scale": asdict(scale),
         "channel_scales": [asdict(one) for one in plane.scales],
         "is_grey": is_grey,
-        "diameter": diameter,
+        "diameter": size.diameter,
+        "notes": [*notes, warning] if warning else notes,
         "zoom": zoom,
         "holes": [[[p.start, p.stop] for p in hole] for hole in plane.holes],
         "reason": plane.reason,

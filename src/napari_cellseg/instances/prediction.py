@@ -26,6 +26,8 @@ class Prediction:
         What the user should know about the computation, for example that memory ran out on the GPU.
     diameter : float or None
         Typical diameter of the cells in pixels, as given or estimated; None if it was not used.
+    certain : bool
+        False where the diameter was estimated, and looks at several magnifications did not agree on it.
     zoom : float
         Magnification of the image for the network; the maps have the size of the image.
 
@@ -41,6 +43,7 @@ class Prediction:
     device: str = ""
     notes: tuple[str, ...] = ()
     diameter: float | None = None
+    certain: bool = True
     zoom: float = 1.0
 
     def __post_init__(self) -> None:

@@ -56,6 +56,9 @@ class ModelVersion:
     diameter : float, optional
         Of the cells, in pixels, at which it draws best: images are magnified accordingly (see
         :mod:`napari_cellseg.network.sizing`). None takes images as they are.
+    cell_diameter : float, optional
+        Typical diameter in pixels of the cells that it learned from, where those were of one kind: images are shown to
+        it as if theirs had this size, unless they clearly have another one.
     training, metrics : dict
         How it was trained and how it did on images it was not trained on.
     """
@@ -71,6 +74,7 @@ class ModelVersion:
     parent: str | None = None
     description: str = ""
     diameter: float | None = None
+    cell_diameter: float | None = None
     training: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     metrics: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -171,7 +175,8 @@ def read_version(folder: Path) -> ModelVersion:
             sha256=_weights_sha256(values, folder / WEIGHTS_FILE),
             parent=values.get("parent"),
             description=str(values.get("description", "")),
-            diameter=None if values.get("diameter") is None else float(values["diameter"]),
+            diameter=_optional(values.get("diameter")),
+            cell_diameter=_optional(values.get("cell_diameter")),
             training=_read_json(folder / TRAINING_FILE, folder, required=False),
             metrics=_read_json(folder / METRICS_FILE, folder, required=False),
         )
@@ -184,13 +189,19 @@ def read_version(folder: Path) -> ModelVersion:
             f"{folder / CONFIG_FILE} has threshold {version.threshold:g} and min_size {version.min_size}; a threshold "
             "lies from 0 to 1 and a size is not negative. Correct the file, or import the model again."
         )
-    if version.diameter is not None and not 1 <= version.diameter <= 1000:
-        raise ModelError(
-            f"{folder / CONFIG_FILE} has diameter {version.diameter:g}; it is a size in pixels from 1 to 1000. Correct "
-            "the file, or import the model again."
-        )
+    for name in ("diameter", "cell_diameter"):
+        size = getattr(version, name)
+        if size is not None and not 1 <= size <= 1000:
+            raise ModelError(
+                f"{folder / CONFIG_FILE} has {name} {size:g}; it is a size in pixels from 1 to 1000. Correct the file, "
+                "or import the model again."
+            )
     check_weights_file(version.weights)
     return version
+
+
+def _optional(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def check_weights_file(path: Path) -> None:
@@ -259,6 +270,7 @@ def write_config(
     parent: str | None = None,
     description: str = "",
     diameter: float | None = None,
+    cell_diameter: float | None = None,
 ) -> None:
     """Write a version's ``config.json`` beside weights that are already in `folder`."""
     values = {
@@ -271,6 +283,7 @@ def write_config(
         "threshold": threshold,
         "min_size": min_size,
         "diameter": diameter,
+        **({} if cell_diameter is None else {"cell_diameter": cell_diameter}),
         "weights_sha256": file_sha256(folder / WEIGHTS_FILE),
     }
     write_json(folder / CONFIG_FILE, values)
@@ -290,6 +303,7 @@ def set_defaults(
         parent=version.parent,
         description=version.description if description is None else description,
         diameter=version.diameter,
+        cell_diameter=version.cell_diameter,
     )
     return read_version(version.path)
 

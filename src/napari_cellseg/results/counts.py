@@ -26,8 +26,10 @@ COLUMNS = (
     *(f"{area}_px" for area in AREAS),
     *(f"{area}_um2" for area in AREAS),
     *("threshold", "min_size", "model", "model_sha256", "recipe", "image_sha256", "corrected"),
-    *("labels", "seconds", "error"),
+    *("labels", "seconds", "error", "notes"),
 )
+# Columns of tables that have no notes yet.
+_WITHOUT_NOTES = COLUMNS[:-1]
 # These follow the others where slices were linked.
 VOLUMES = ("median_volume_vox", "median_volume_um3")
 # Columns of version 0.3 and before.
@@ -137,7 +139,8 @@ def read_counts(path: Path) -> list[BatchRow] | None:
             names = tuple(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise OutputError(f"{path} cannot be read ({error}). Rename it, or choose another folder.") from error
-    if names not in (COLUMNS, (*COLUMNS, *VOLUMES), OLD_COLUMNS):
+    known = [(*columns, *more) for columns in (COLUMNS, _WITHOUT_NOTES) for more in ((), VOLUMES)]
+    if names not in (*known, OLD_COLUMNS):
         raise OutputError(
             f"{path} has the columns {', '.join(names) or 'none'}, not those of a table of counts. "
             "Rename it, or choose another folder."
@@ -212,6 +215,7 @@ def _line(row: BatchRow) -> dict[str, Any]:
         "labels": row.files.get("labels", ""),
         "seconds": None if row.seconds is None else round(row.seconds, 3),
         "error": row.error,
+        "notes": " ".join(row.notes),
         "median_volume_vox": row.median_volume_vox,
         "median_volume_um3": _times(row.median_volume_vox, row.voxel_volume_um3),
     }
@@ -248,6 +252,7 @@ def _row(line: Mapping[str, str]) -> BatchRow:
         files={"labels": labels},
         stem=stem.removesuffix(f"_{page}") if page else stem,
         recipe=line.get("recipe") or "",
+        notes=(line["notes"],) if line.get("notes") else (),
         model=line["model"],
         model_sha256=line.get("model_sha256") or "",
         image_sha256=line.get("image_sha256") or "",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Generator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..imaging.errors import CellsegError, MemoryTooSmallError
@@ -45,7 +45,7 @@ def prepare_to_answer(model: str, device: str) -> None:
     from ..network.devices import resolve_device
     from ..network.predict import network_for_maps
     from ..network.versions import load_model
-    from . import familiar, segment  # noqa: F401 - this is what takes long
+    from . import segment  # noqa: F401 - this is what takes long
 
     network_for_maps(load_model(model), resolve_device(device))
 
@@ -76,16 +76,11 @@ def iter_answer(image: Image, recipe: Recipe, device: str = "auto") -> Generator
     # napari needs pandas for tables; imported here, in a background thread, it does not hold up the window.
     importlib.import_module("pandas")
     # Imported late, because it may import torch.
-    from .familiar import unlike
     from .segment import iter_predict_image
 
     try:
         segmented = yield from iter_predict_image(image, recipe, device)
         yield Progress(1, 1, "measuring cells")
-        warning = unlike(segmented.plane, segmented.model)
-        if warning:
-            notes = (*segmented.prediction.notes, warning)
-            segmented = replace(segmented, prediction=replace(segmented.prediction, notes=notes))
         # The first slider move and the first correction need these; computed here, they do not delay them.
         for name in ("centroids", "core_levels"):
             getattr(segmented.instances, name)

@@ -201,6 +201,8 @@ class Recipe:
             del decisive["fit_min_size"]
         # Weights are known by their hash; these stand beside them.
         decisive["split"], decisive["model_diameter"] = model.split.to_dict(), model.diameter
+        if model.cell_diameter is not None:
+            decisive["model_cell_diameter"] = model.cell_diameter
         decisive["diameter"] = None if self.diameter is None else float(self.diameter)
         decisive["axes"] = None if self.axes is None else self.axes.strip().upper()
         # Recipes of single planes keep the digest that they had before there was any linking.

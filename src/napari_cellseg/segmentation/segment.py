@@ -18,6 +18,7 @@ from ..imaging.read.read import read_image
 from ..instances.live import Instances
 from ..instances.prediction import Prediction
 from ..network.versions import ModelVersion
+from .notices import notices
 from .options import RunOptions
 from .peak import peak_bytes
 from .recipe import Recipe
@@ -25,9 +26,6 @@ from .segmented import Segmented, SegmentResult
 
 if TYPE_CHECKING:
     from os import PathLike
-
-
-NOT_FINITE = "It has no finite values: every pixel is NaN or infinite."
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,9 +52,12 @@ class Prepared:
     device: str = "auto"
 
     def separate(self, prediction: Prediction) -> Segmented:
-        """Split the prediction into cells."""
+        """Split the prediction into cells; what the user should know about the result joins the notes."""
         instances = Instances.from_prediction(prediction, self.model.split)
-        return Segmented(self.image, self.plane, prediction, instances, self.model, self.recipe, self.device)
+        found = Segmented(self.image, self.plane, prediction, instances, self.model, self.recipe, self.device)
+        count = instances.count(found.threshold, found.min_size)
+        noticed = notices(self.plane, found.normalizer, self.model, prediction, count)
+        return replace(found, prediction=replace(prediction, notes=(*prediction.notes, *noticed)))
 
 
 def prepare(image: Image, recipe: Recipe, model: ModelVersion | None = None, device: str = "auto") -> Prepared:
@@ -78,14 +79,11 @@ def iter_predict_prepared(prepared: Prepared) -> Generator[Progress, None, Predi
     """Run the network; see :func:`iter_predict_image`."""
     yield Progress(0, 0, f"loading model {prepared.model.name}")
     # Importing torch takes seconds; the window shows the message above meanwhile.
-    from ..network.sizing import iter_predict_sized
+    from ..network.predict_sized import iter_predict_sized
 
     recipe = prepared.recipe
     steps = iter_predict_sized(prepared.normalized, prepared.model, prepared.device, recipe.diameter, recipe.accurate)
-    prediction = yield from steps
-    if np.isfinite(prepared.plane).any():
-        return prediction
-    return replace(prediction, notes=(*prediction.notes, NOT_FINITE))
+    return (yield from steps)
 
 
 def iter_predict_image(image: Image, recipe: Recipe, device: str = "auto") -> Generator[Progress, None, Segmented]:

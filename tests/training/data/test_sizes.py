@@ -15,7 +15,7 @@ from napari_cellseg.network.config import UNetConfig
 from napari_cellseg.network.sizing import zoom_for
 from napari_cellseg.network.versions import load_model
 from napari_cellseg.training.data.sample import Sample
-from napari_cellseg.training.data.sizes import magnified, typical_diameter, zoom_to
+from napari_cellseg.training.data.sizes import common_diameter, magnified, typical_diameter, zoom_to
 from napari_cellseg.training.fit.augment import prepare
 from napari_cellseg.training.fit.trainer import iter_train
 from napari_cellseg.training.params import TrainParams
@@ -33,6 +33,12 @@ def test_the_diameter_is_that_of_the_median_cell() -> None:
     labels[:10, :10], labels[20:24, 20:24], labels[30:50, 30:50] = 3, 5, 9
     assert typical_diameter(labels) == pytest.approx(np.sqrt(4 / np.pi * 100))
     assert typical_diameter(np.zeros((5, 5), np.int32)) is None
+
+
+def test_a_size_in_common_is_that_of_images_that_are_alike() -> None:
+    assert common_diameter([disc(20), disc(22), disc(24)]) == pytest.approx(44, rel=0.02)
+    assert common_diameter([disc(10), disc(40)]) is None
+    assert common_diameter([Sample("empty", np.zeros((9, 9), np.float32), np.zeros((9, 9), np.int32))]) is None
 
 
 @pytest.mark.parametrize("radius", [7, 52])

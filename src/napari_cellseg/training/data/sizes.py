@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,12 +11,24 @@ import numpy as np
 from ...network.sizing import resized, zoom_for, zoomed_shape
 from .sample import Sample
 
+# Images whose typical diameters differ by more than this factor have no size in common.
+MOST_SPREAD = 1.6
+
 
 def typical_diameter(labels: np.ndarray) -> float | None:
     """Diameter in pixels of a disc as large as the median cell; None without a cell."""
     areas = np.bincount(labels.ravel())[1:]
     areas = areas[areas > 0]
     return math.sqrt(4 / math.pi * float(np.median(areas))) if len(areas) else None
+
+
+def common_diameter(samples: Sequence[Sample]) -> float | None:
+    """Median over images of their typical diameter in pixels; None without cells, or where the images differ much."""
+    found = [one for one in (typical_diameter(sample.labels) for sample in samples) if one is not None]
+    if not found:
+        return None
+    small, common, large = np.percentile(found, [16, 50, 84])
+    return round(float(common), 1) if large <= MOST_SPREAD * small and common >= 1 else None
 
 
 def zoom_to(sample: Sample, diameter: float | None) -> float:

@@ -14,6 +14,7 @@ from ...network.versions import ModelVersion
 from ..data.general import general_samples
 from ..data.hold_out import HeldOut, count_cells, hold_out
 from ..data.sample import Sample
+from ..data.sizes import common_diameter
 from ..finetune_params import FineTuneParams
 from ..params import TrainParams
 from ..runs import RUN_FILE, TRAIN_FILE
@@ -80,6 +81,13 @@ class Plan:
         """Pixels that cells are brought to; None takes images as they are."""
         return self.params.diameter if self.parent is None or self.params.diameter else self.parent.diameter
 
+    @property
+    def cell_diameter(self) -> float | None:
+        """Typical diameter in pixels of the cells that a fine-tune learns from, where they have one in common."""
+        if self.judge is None or self.diameter is None:
+            return None
+        return common_diameter(self.parts.learned)
+
     def version_settings(self) -> dict[str, Any]:
         """Return the settings of the new version as `napari_cellseg.network.versions.write_config` takes them."""
         parent = self.parent
@@ -90,6 +98,7 @@ class Plan:
             "threshold": parent.threshold if parent else 0.5,
             "min_size": parent.min_size if parent else 20,
             "diameter": self.diameter,
+            "cell_diameter": self.cell_diameter,
             "parent": parent.name if parent else None,
             "description": self.description,
         }

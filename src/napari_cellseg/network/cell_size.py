@@ -1,0 +1,281 @@
+"""Find the typical diameter of the cells in an image, by looking at it through the network at several magnifications.
+
+At the right magnification, and for an octave around it, the network finds the same cells: their diameter in pixels of
+the image does not change, and the peaks of their centre distance are high. Elsewhere it finds fragments, or whole
+groups of cells, and their peaks are low. So each look is followed by one at the magnification that it implies until
+both agree, and of the magnifications where that happens the one with the clearest centres is right. The area that is
+covered is no evidence: in tissue whole glands cover more than the nuclei in them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..imaging.progress import Progress
+from ..instances.live import Instances
+from ..instances.prediction import Prediction
+from .predict import TILE, iter_predict
+from .sizing import resized, zoom_for, zoomed_shape
+from .versions import ModelVersion
+
+# Of an image that is not larger than this, as the network sees it, all is looked at; else some windows of it.
+SMALL_IMAGE = 450_000
+WINDOW, N_WINDOWS = 384, 3
+# The most of an image that a window takes in, in pixels to a side.
+WIDEST_WINDOW = 3072
+# Magnifications that a search begins at, one after the other until cells are clearly seen.
+STARTS = (1.0, 0.35, 0.125, 2.0)
+MOST_LOOKS = 5
+# Two looks agree where their magnifications differ by less.
+AGREEMENT = 1.12
+# A look at the whole image at a magnification that differs by less than this is as good as one at the right one.
+AS_GOOD = 1.05
+# A look is believed at once where the centres are so clear and the cells, as the network sees them, within these limits
+# relative to the diameter that the model draws best.
+CLEAR_PEAK, CLEAR_SIZES = 0.72, (0.55, 1.6)
+# Peaks that differ by less are alike.
+AS_CLEAR = 0.05
+# From here on down the result is uncertain.
+VAGUE_PEAK = 0.55
+# So many cells tell their diameter: other windows need not be looked at.
+ENOUGH_CELLS = 15
+# With fewer, a coarser look must not show larger cells: a speck may look like a cell from near.
+FEW_CELLS = 5
+_SMALLEST_CELL = 10
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """What was seen at one magnification.
+
+    Parameters
+    ----------
+    zoom : float
+    diameter : float
+        In pixels of the image as it is: median over cells of at least a twentieth of the area of the typical one.
+    outweighing : float
+        Diameter in pixels of the cell that lies in the middle by area: fragments and debris hardly count.
+    peak : float
+        Highest centre distance of the cell that lies in the middle by area, 0 to 1.
+    cover : float
+        Part of the area that cells cover.
+    n_cells : int
+    """
+
+    zoom: float
+    diameter: float
+    outweighing: float
+    peak: float
+    cover: float
+    n_cells: int
+
+    def is_clear(self, wanted: float) -> bool:
+        """Whether cells with clear centres were seen at about the wanted diameter."""
+        seen = self.outweighing * self.zoom / wanted
+        return self.peak >= CLEAR_PEAK and CLEAR_SIZES[0] <= seen <= CLEAR_SIZES[1]
+
+
+@dataclass(frozen=True, eq=False)
+class CellSize:
+    """Typical size of the cells of an image.
+
+    Parameters
+    ----------
+    diameter : float or None
+        In pixels; None where no cell was found.
+    certain : bool
+        Whether looks agreed on it and saw clear centres.
+    whole : mapping of float to Prediction
+        Of the whole image at the magnifications at which all of it was looked at on the way.
+    """
+
+    diameter: float | None
+    certain: bool
+    whole: Mapping[float, Prediction] = field(default_factory=dict, repr=False)
+
+    def near(self, zoom: float) -> float:
+        """The magnification of a look at the whole image that was as good as at `zoom`, or `zoom` itself."""
+        nearest = min(self.whole, key=lambda known: abs(math.log(known / zoom)), default=zoom)
+        return nearest if abs(math.log(nearest / zoom)) <= math.log(AS_GOOD) else zoom
+
+
+def iter_estimate_diameter(
+    normalized: np.ndarray, model: ModelVersion, device: str = "auto", most: int | None = None
+) -> Generator[Progress, None, CellSize]:
+    """Estimate the typical diameter of the cells in an image.
+
+    Where the first look shows clear cells of a common size, that is the answer; other images are looked at up to some
+    ten times. A version that remembers the size of the cells it learned from is shown them at that size first.
+
+    Parameters
+    ----------
+    normalized : ndarray of float32
+        Or anything of a shape of which regions ``[rows, columns]`` can be had.
+    model : ModelVersion
+        With a diameter.
+    device : {'auto', 'cpu', 'cuda', 'mps'}
+    most : int, optional
+        Look at no more windows than this along each axis when choosing; see `informative_windows`.
+    """
+    search = _Search(normalized, model, device, most)
+    return (yield from search.run())
+
+
+def informative_windows(
+    normalized: np.ndarray, most: int | None = None, zoom: float = 1.0
+) -> list[tuple[slice, slice]]:
+    """The whole of an image that is small at a magnification, else up to three windows whose grey values differ most.
+
+    Magnified, windows have 384 pixels to a side. They are chosen from windows side by side, or from `most` along each
+    axis, evenly spread, where there are more.
+    """
+    height, width = normalized.shape[:2]
+    if height * width * zoom**2 <= SMALL_IMAGE and max(height, width) <= 2 * WIDEST_WINDOW:
+        return [(slice(0, height), slice(0, width))]
+    side = min(round(WINDOW / zoom), WIDEST_WINDOW)
+    size_y, size_x = min(side, height), min(side, width)
+    n_rows, n_columns = (min(n, most or n) for n in (max(1, height // size_y), max(1, width // size_x)))
+    rows = np.unique(np.linspace(0, height - size_y, n_rows).astype(int))
+    columns = np.unique(np.linspace(0, width - size_x, n_columns).astype(int))
+    step = 4
+
+    def spread(window: tuple[slice, slice]) -> float:
+        values = np.asarray(normalized[window][::step, ::step], np.float32)
+        return float(values.std(axis=(0, 1)).mean())
+
+    windows = [(slice(y, y + size_y), slice(x, x + size_x)) for y in rows for x in columns]
+    return sorted(windows, key=spread, reverse=True)[:N_WINDOWS]
+
+
+class _Search:
+    """One search, with what was seen so far."""
+
+    def __init__(self, normalized: np.ndarray, model: ModelVersion, device: str, most: int | None) -> None:
+        assert model.diameter is not None
+        self._image, self._model, self._device, self._most = normalized, model, device, most
+        self._wanted = model.diameter
+        self._seen: dict[float, Sighting | None] = {}
+        self._whole: dict[float, Prediction] = {}
+
+    def run(self) -> Generator[Progress, None, CellSize]:
+        settled: list[Sighting] = []
+        for start in self._starts():
+            found = yield from self._settle(start)
+            if found is None:
+                continue
+            settled.append(found)
+            if found.is_clear(self._wanted) and found.n_cells >= FEW_CELLS:
+                break
+        best = self._best(settled)
+        remembered = self._model.cell_diameter
+        if remembered is not None and (best is None or not best.is_clear(self._wanted)):
+            return CellSize(remembered, True, self._whole)
+        if best is not None:
+            return CellSize(self._finest(best).diameter, best.peak >= VAGUE_PEAK, self._whole)
+        # No two looks agreed: the clearest is better than nothing.
+        seen = [one for one in self._seen.values() if one is not None]
+        clearest = max(seen, key=lambda one: one.peak, default=None)
+        return CellSize(None if clearest is None else clearest.diameter, False, self._whole)
+
+    def _starts(self) -> Iterator[float]:
+        """Magnifications to begin at; the finest where none of the others showed anything."""
+        shape = self._image.shape[:2]
+        if self._model.cell_diameter is not None:
+            yield zoom_for(self._model.cell_diameter, self._wanted, (1, 1))
+        for zoom in STARTS:
+            if zoom > 1 and any(self._seen.values()):
+                continue
+            if zoom >= 1 or min(shape) * zoom >= 2 * self._wanted:
+                yield zoom
+
+    def _best(self, settled: Sequence[Sighting]) -> Sighting | None:
+        few = any(one.n_cells < FEW_CELLS for one in settled)
+
+        def clearness(one: Sighting) -> float:
+            return one.peak * one.cover**0.1 if few else one.peak
+
+        return max(settled, key=clearness, default=None)
+
+    def _finest(self, best: Sighting) -> Sighting:
+        """Of looks that are as clear as a vague one, the finest: it shows small cells, too."""
+        if best.is_clear(self._wanted):
+            return best
+        alike = [s for s in self._seen.values() if s is not None and s.peak >= best.peak - AS_CLEAR]
+        return max(alike, key=lambda one: one.zoom)
+
+    def _settle(self, zoom: float) -> Generator[Progress, None, Sighting | None]:
+        """Look until the magnification and what it shows agree; None where they do not, or nothing is seen."""
+        for _ in range(MOST_LOOKS):
+            now = yield from self._look(zoom)
+            if now is None:
+                return None
+            implied = zoom_for(now.outweighing, self._wanted, (1, 1))
+            if now.is_clear(self._wanted) or abs(math.log(implied / zoom)) <= math.log(AGREEMENT):
+                return now
+            zoom = implied
+        return None
+
+    def _look(self, zoom: float) -> Generator[Progress, None, Sighting | None]:
+        for known, sighting in self._seen.items():
+            if abs(math.log(known / zoom)) < math.log(AGREEMENT) / 2:
+                return sighting
+        yield Progress(0, 0, "estimating the size of the cells")
+        windows = informative_windows(self._image, self._most, zoom)
+        whole = len(windows) == 1 and self._image[windows[0]].shape[:2] == self._image.shape[:2]
+        found: list[Prediction] = []
+        for window in windows:
+            part = np.ascontiguousarray(self._image[window])
+            steps = iter_predict(resized(part, zoomed_shape(part.shape, zoom)), self._model, self._device, TILE)
+            found.append((yield from steps))
+            self._seen[zoom] = now = _sighting(found, self._model, zoom, not whole)
+            if now is not None and now.n_cells >= ENOUGH_CELLS and now.is_clear(self._wanted):
+                break
+        if whole:
+            self._whole[zoom] = found[0]
+        return self._seen[zoom]
+
+
+def _sighting(predictions: Sequence[Prediction], model: ModelVersion, zoom: float, cut: bool) -> Sighting | None:
+    """What was seen; where the windows `cut` cells, only whole ones count, as far as there are any."""
+    cells = np.concatenate([_cells(prediction, model) for prediction in predictions])
+    if not len(cells):
+        return None
+    n_pixels = sum(prediction.probability.size for prediction in predictions)
+    cover = float(cells[:, 0].sum()) / n_pixels
+    if cut and not cells[:, 2].all():
+        cells = cells[cells[:, 2] == 0]
+    area = cells[:, 0]
+    middle = _middle(area, area)
+    large = area[area >= middle / 20]
+    typical = _diameter(float(np.median(large))) / zoom
+    return Sighting(zoom, typical, _diameter(middle) / zoom, _middle(cells[:, 1], area), cover, len(large))
+
+
+def _cells(prediction: Prediction, model: ModelVersion) -> np.ndarray:
+    """Area, highest centre distance, and whether it touches the border, of each cell: float64 (n, 3)."""
+    labels = np.asarray(Instances.from_prediction(prediction, model.split).labels(0.5, _SMALLEST_CELL))
+    inside = np.flatnonzero(labels)
+    ids = labels.ravel()[inside]
+    areas = np.bincount(ids)
+    peaks = np.zeros(len(areas), np.float32)
+    clear = prediction.probability if prediction.distance is None else prediction.distance
+    np.maximum.at(peaks, ids, clear.ravel()[inside])
+    border = np.zeros(len(areas), bool)
+    for line in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        border[line[line > 0]] = True
+    return np.stack([areas, peaks, border], axis=1)[areas > 0]
+
+
+def _diameter(area: float) -> float:
+    return math.sqrt(4 / math.pi * area)
+
+
+def _middle(values: np.ndarray, weights: np.ndarray) -> float:
+    """Weighted median."""
+    order = np.argsort(values)
+    total = np.cumsum(weights[order])
+    return float(values[order][np.searchsorted(total, total[-1] / 2)])

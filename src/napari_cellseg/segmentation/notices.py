@@ -1,0 +1,93 @@
+"""What the user should know before trusting a count: each notice names what was seen and the remedy."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..imaging.normalize import PERCENTILES, NormalizerParams
+from ..instances.prediction import Prediction
+from ..network.versions import ModelVersion
+from .familiar import unlike
+
+NOT_FINITE = "It has no finite values: every pixel is NaN or infinite."
+UNCERTAIN_SIZE = (
+    "The size of the cells is uncertain: looks at several magnifications did not agree. Measure a typical cell and "
+    "give its diameter in pixels (Cell size in the window, --diameter on the command line)."
+)
+NO_CELLS = (
+    "No cell was found. If there are cells, give the diameter of a typical one in pixels (Cell size in the window, "
+    "--diameter on the command line), lower the threshold, or choose another channel or model."
+)
+FAR_ABOVE = (
+    "The brightest pixels, such as debris, are {times:.0f} times as bright as the rest, so that cells may look dark to "
+    "the model. If cells are missing, scale the image by lower percentiles (--percentiles 1 {high:g})."
+)
+# This percentile is taken for the rest of an image with bright debris.
+_REST = 97.0
+# Debris is so many times as bright as the rest, and the rest stands out from the background by so many times the noise.
+_TIMES, _STANDS_OUT = 8.0, 8.0
+_SAMPLE = 512
+
+
+def notices(
+    plane: np.ndarray, normalizer: NormalizerParams, model: ModelVersion, prediction: Prediction, count: int
+) -> tuple[str, ...]:
+    """Return notices on the result for an image, in full sentences.
+
+    Parameters
+    ----------
+    plane : ndarray
+        ``(Y, X)`` or ``(Y, X, 3)``, raw.
+    normalizer : NormalizerParams
+        What it was normalised by.
+    model : ModelVersion
+    prediction : Prediction
+    count : int
+        Number of cells at the recipe's threshold and smallest size.
+    """
+    finite = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
+    if not finite.size:
+        return (NOT_FINITE,)
+    if finite.min() == finite.max():
+        return ()
+    found = []
+    if not count:
+        found.append(NO_CELLS)
+    elif not prediction.certain:
+        found.append(UNCERTAIN_SIZE)
+    times = far_above(plane, normalizer)
+    if times is not None:
+        found.append(FAR_ABOVE.format(times=times, high=_REST))
+    warning = unlike(plane, model)
+    return (*found, warning) if warning else tuple(found)
+
+
+def far_above(plane: np.ndarray, normalizer: NormalizerParams) -> float | None:
+    """How many times brighter than the rest the pixels are that normalising goes by; None where they are the cells.
+
+    Few bright pixels on an empty background are cells. They are debris where what lies below them stands out of the
+    background, too, and not by noise alone.
+    """
+    if normalizer.method != PERCENTILES:
+        return None
+    top, left = (max(0, (n - _SAMPLE) // 2) for n in plane.shape[:2])
+    part = _grey(plane[top : top + _SAMPLE, left : left + _SAMPLE])
+    step = max(1, int(max(plane.shape[:2]) / _SAMPLE))
+    values = _grey(plane[::step, ::step])
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return None
+    low, middle, rest, high = np.percentile(values, [normalizer.low, 50, _REST, normalizer.high])
+    with np.errstate(invalid="ignore"):
+        differences = np.abs(np.diff(part, axis=1))
+    differences = differences[np.isfinite(differences)]
+    noise = float(np.median(differences)) if differences.size else 0.0
+    if rest <= low or rest - middle <= _STANDS_OUT * noise:
+        return None
+    times = float((high - low) / (rest - low))
+    return times if times > _TIMES else None
+
+
+def _grey(plane: np.ndarray) -> np.ndarray:
+    values = plane.astype(np.float64)
+    return values if values.ndim == 2 else values.mean(axis=2)

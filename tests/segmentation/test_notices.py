@@ -1,0 +1,52 @@
+"""A count that may be wrong comes with a notice that names the remedy, in the window and on the command line alike."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_cellseg import segment
+from napari_cellseg.cli import main
+from napari_cellseg.imaging.normalize import NormalizerParams
+from napari_cellseg.segmentation.notices import NO_CELLS, far_above
+from tests.nuclei import draw_nuclei
+
+
+def test_no_count_of_zero_without_a_word() -> None:
+    ramp = np.add.outer(np.arange(120.0), np.arange(150.0))
+    result = segment(ramp, device="cpu")
+    assert result.count == 0 and NO_CELLS in result.metadata["notes"]
+    assert segment(np.full((60, 60), 7), device="cpu").metadata["notes"] == []
+
+
+@pytest.mark.parametrize("part", [0.003, 0.01])
+def test_bright_debris_is_reported(part: float) -> None:
+    drawn = draw_nuclei(28, (400, 400), 30, debris=0, seed=3)
+    assert far_above(drawn.image, NormalizerParams()) is None
+    image = drawn.image.copy()
+    places = np.random.default_rng(0).choice(image.size, int(part * image.size), replace=False)
+    image.ravel()[places] = 60_000
+    times = far_above(image, NormalizerParams())
+    assert times is not None and times > 8
+    assert any("--percentiles" in note for note in segment(image, device="cpu").metadata["notes"])
+
+
+def test_few_bright_cells_are_no_debris() -> None:
+    one = draw_nuclei(25, (600, 600), 1, debris=0)
+    assert far_above(one.image, NormalizerParams()) is None
+
+
+def test_the_command_line_reports_an_image_unlike_the_training_images(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (90, 90)).astype(np.uint8)
+    tifffile.imwrite(tmp_path / "noise.tif", noise)
+    assert main(["segment", str(tmp_path / "noise.tif"), "--out", str(tmp_path / "out"), "--device", "cpu"]) == 0
+    assert "is unlike the" in capsys.readouterr().err
+    with open(tmp_path / "out" / "counts.csv", newline="", encoding="utf-8") as file:
+        (row,) = csv.DictReader(file)
+    assert "is unlike the" in row["notes"]
