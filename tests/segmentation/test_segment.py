@@ -67,6 +67,15 @@ def test_result_is_consistent(small_image: np.ndarray) -> None:
     assert result.table["area_px"].min() >= result.min_size
 
 
+def test_a_result_is_saved_with_its_provenance(small_image: np.ndarray, model: ModelVersion, tmp_path: Path) -> None:
+    result = segment(small_image, model=str(model.path))
+    result.save(tmp_path / "a.tif", tmp_path / "a.csv")
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.tif"), result.labels)
+    assert read_metadata(tmp_path / "a.tif") == json.loads(json.dumps(result.metadata))
+    with (tmp_path / "a.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == result.count
+
+
 def test_brightness_and_contrast_do_not_change_the_labels(small_image: np.ndarray) -> None:
     first = segment(small_image).labels
     np.testing.assert_array_equal(segment(small_image.astype(np.uint16) * 200 + 77).labels, first)

@@ -1,7 +1,7 @@
 """Manual and automatic counts, saved in the user folder: one file per image, and one per settings.
 
-A manual count holds for every model, so it is saved by image. Automatic counts depend on all settings that
-decide labels, so they are saved by these settings. An agreement is made of both.
+A manual count holds for every model, so it is saved by image. Automatic counts depend on everything that decides
+labels, so they are saved by these settings. An agreement is made of both.
 """
 
 from __future__ import annotations
