@@ -13,6 +13,7 @@ from ..imaging.errors import CellsegError, ImageError
 from ..imaging.read.read import source_stamp
 from ..imaging.write.write import make_folder, read_metadata, write_json, write_table
 from ..segmentation.cells import Cells
+from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import SegmentResult
 from .counts import open_ledger
 from .ledger import Ledger
@@ -118,9 +119,16 @@ def row_of(cells: Cells, result: SegmentResult, files: dict[str, str], stem: str
     )
 
 
-def command_line(cells: Cells) -> str:
-    """Return the command that gives the same labels and count without a window."""
-    recipe, image = cells.segmented.recipe, cells.segmented.image
+def command_line(cells: Cells, recipe: Recipe | None = None) -> str:
+    """Return the command that gives the same labels and count without a window.
+
+    Parameters
+    ----------
+    cells : Cells
+    recipe : Recipe, optional
+        That of the cells on another device; by default the one that they were made with.
+    """
+    recipe, image = recipe or cells.segmented.recipe, cells.segmented.image
     words = ["napari-cellseg", "segment", image.source or "IMAGE.tif", "--out", "results", "--model", recipe.model]
     words += ["--threshold", _exact(cells.threshold), "--min-size", str(cells.min_size)]
     if recipe.normalizer is not None:
