@@ -326,7 +326,7 @@ def test_the_commands_from_arrays_to_a_version(tmp_path: Path, capsys: pytest.Ca
         *small,
     ]
     assert main([*again, "--crop", "32"]) == 0
-    assert f"--validation is not used: {out / 'split.json'} says" in capsys.readouterr().out
+    assert f"--validation is not used: {out / 'split.json'} names" in capsys.readouterr().out
     assert set(load_model(tmp_path / "b").training["validation_images"]) == set(split["validation"])
     assert load_model(out).training["data"]["size"] == 32
     search = ["search", str(data), "--out", str(tmp_path / "s"), "--minutes", "0.02", "--trials", "2", "--crop", "32"]
