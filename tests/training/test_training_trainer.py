@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from napari_cellseg.training.losses import LossParams, dice_loss, total_loss
 from napari_cellseg.training.schedule import RunningAverage, learning_rate_at
 from napari_cellseg.training.trainer import TrainParams, draw_weights, iter_train
 from tests.blobs import blobs
+from tests.models import make_model
 
 
 def maps_of(n: int, size: int) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
@@ -190,3 +192,11 @@ def test_a_stopped_run_leaves_a_whole_version(tmp_path: Path) -> None:
 def test_kinds_that_no_image_has(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"typo.*blobs"):
         next(iter_train([blobs(0)], [], tmp_path / "x", TrainParams(kind_weights={"typo": 1})))
+
+
+def test_a_parent_gets_larger_heads_and_keeps_the_rest_of_its_network(tmp_path: Path) -> None:
+    parent = make_model(tmp_path / "parent", base_channels=4, levels=2, fold=2, smooth=0.6)
+    params = TrainParams(steps=2, crop=64, batch_size=1, network=UNetConfig(base_channels=8, head_kernel=3))
+    version = drain(iter_train([blobs(0)], [], tmp_path / "out", params, parent))
+    assert version.config == replace(parent.config, head_kernel=3)
+    assert load_network(version).heads["foreground"].weight.shape[-2:] == (3, 3)

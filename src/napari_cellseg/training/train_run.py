@@ -15,7 +15,7 @@ import torch
 from ..imaging.errors import DatasetError, OutputError
 from ..imaging.normalize import NormalizerParams
 from ..imaging.writing import write_json
-from ..network.building import build_network
+from ..network.building import build_network, with_head_kernel
 from ..network.devices import DeviceChoice, resolve_device
 from ..network.predict import load_network
 from ..network.unet import n_parameters
@@ -72,12 +72,14 @@ class TrainRun:
         self.out, self.data, self.params, self.parent, self.record = out, data, params, parent, record
         self.fingerprint = fingerprint
         torch.manual_seed(params.seed)
-        self.config = parent.config if parent else params.network
         self.normalizer = parent.normalizer if parent else params.normalizer
         self.diameter = params.diameter if parent is None or params.diameter else parent.diameter
         # A resumed run has all weights in its checkpoint: nothing is fetched again.
         encoder_weights = None if resumed else params.encoder_weights
-        network = load_network(parent) if parent else build_network(self.config, encoder_weights)
+        network = load_network(parent) if parent else build_network(params.network, encoder_weights)
+        if parent and params.network.head_kernel > parent.config.head_kernel:
+            network = with_head_kernel(network, params.network.head_kernel)
+        self.config = network.config
         self.learner = Learner(
             network, choose_device(params), params.learning_rate, params.weight_decay, params.average, params.loss,
             optimizer=params.optimizer,
