@@ -21,6 +21,10 @@ NETWORK = {
         int,
         "work on blocks of 1, 2 or 4 pixels to a side; 2: a quarter of the work at one width; default: 1",
     ),
+    "head_kernel": (
+        int,
+        "side of the convolution that draws each map, 1 or 3; also with a parent, whose answers stay; default: 1",
+    ),
     "dropout": (float, "0 to below 1, at the two deepest levels; default: 0"),
 }
 PERCENTILES = {"low": "becomes 0 before the network sees an image", "high": "becomes 1"}
@@ -112,6 +116,7 @@ def train_params(args: argparse.Namespace) -> TrainParams:
             args.levels,
             args.dropout or 0.0,
             args.fold or 1,
+            args.head_kernel or 1,
             imagenet_input=bool(args.encoder_weights),
         ),
         normalizer=NormalizerParams(**{name: v for name, v in normalizer.items() if v is not None}),
@@ -123,7 +128,8 @@ def train_params(args: argparse.Namespace) -> TrainParams:
 def ignored_with_parent(args: argparse.Namespace) -> list[str]:
     """Return the options given that a parent's own settings take the place of."""
     percentiles = (f"{name}_percentile" for name in PERCENTILES)
-    names = (*NETWORK, "architecture", "encoder_weights", "normalization", *percentiles)
+    own = (name for name in NETWORK if name != "head_kernel")
+    names = (*own, "architecture", "encoder_weights", "normalization", *percentiles)
     return [option_of(name) for name in names if getattr(args, name) is not None]
 
 

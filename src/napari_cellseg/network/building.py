@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+
+import torch
 
 from ..imaging.errors import ModelError
 from .config import UNetConfig
@@ -34,6 +37,28 @@ def build_network(config: UNetConfig, encoder_weights: str | Path | None = None)
             "or start from a model (--parent)."
         )
     return UNet(config)
+
+
+def with_head_kernel(network: Network, side: int) -> Network:
+    """Return a network whose heads look at `side` x `side` pixels and that gives the same maps until it is trained.
+
+    Raises
+    ------
+    ModelError
+        If its heads look at more than that already, or it has an encoder from elsewhere.
+    """
+    now = network.config.head_kernel
+    if side == now:
+        return network
+    if side < now:
+        raise ModelError(f"The heads of the model look at {now} x {now} pixels and cannot be made smaller.")
+    wider = build_network(replace(network.config, head_kernel=side))
+    state = network.state_dict()
+    for name in network.heads:
+        key = f"heads.{name}.weight"
+        state[key] = torch.nn.functional.pad(state[key], ((side - now) // 2,) * 4)
+    wider.load_state_dict(state)
+    return wider.train(network.training)
 
 
 def fuse_for_inference(network: Network) -> Network:

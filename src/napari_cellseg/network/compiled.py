@@ -49,6 +49,7 @@ class CompiledNetwork:
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "PERFORMANCE_HINT": "LATENCY",
         }
+        self.config = network.config
         model, self._names = _graph(ov, network)
         self._compiled = ov.Core().compile_model(model, "CPU", config)
 
@@ -63,7 +64,8 @@ class CompiledNetwork:
         Returns
         -------
         dict of str to ndarray of float32
-            ``foreground`` as probability and, where there is such a head, ``distance``: ``(N, Y, X)``, 0 to 1.
+            ``foreground`` as probability, as it is drawn, and, where there is such a head, ``distance``:
+            ``(N, Y, X)``, 0 to 1.
         """
         # A request of its own: threads may predict at the same time.
         results = self._compiled.create_infer_request().infer([x.numpy()])

@@ -20,6 +20,7 @@ ENCODER_HALO = 192
 
 # Of which tiles, whose sides are powers of two, are multiples.
 FOLDS = (1, 2, 4)
+HEAD_KERNELS = (1, 3)
 
 DEFAULT_HEADS: tuple[tuple[str, int], ...] = ((FOREGROUND, 1), (DISTANCE, 1), (OFFSET, 2))
 
@@ -48,6 +49,13 @@ class UNetConfig:
     architecture : str
         ``unet``, or the name of an encoder of segmentation-models-pytorch, such as ``resnet34``: then `levels` is how
         many of its stages are used (3 to 5) and `base_channels` the width of the decoder's last level.
+    head_kernel : int
+        Side of the convolution that draws each map, 1 or 3. With `fold`, one of 3 can do what a convolution of the
+        whole map would, at a quarter of its cost: a pixel then depends on its neighbours in other blocks too.
+    smooth : float
+        Standard deviation in pixels of a Gaussian that smooths the probability when an image is predicted; 0 leaves it
+        as it is drawn. With `fold`, the pixels of a block differ by more than cells do. The centre distance is
+        smoothed where cells are split anyway (`SplitParams.smoothing`).
     imagenet_input : bool
         Whether the network first takes off the mean of ImageNet's images and divides by their standard deviation,
         as encoders trained on them expect.
@@ -66,6 +74,8 @@ class UNetConfig:
     heads: tuple[tuple[str, int], ...] = DEFAULT_HEADS
     architecture: str = UNET
     imagenet_input: bool = False
+    head_kernel: int = 1
+    smooth: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "heads", tuple((str(name), int(n)) for name, n in self.heads))
@@ -75,6 +85,10 @@ class UNetConfig:
                 raise ModelError(f"U-Net setting {name} is {value!r}; it must be a whole number from {low} to {high}.")
         if self.fold not in FOLDS:
             raise ModelError(f"U-Net setting fold is {self.fold!r}; it must be 1, 2 or 4.")
+        if self.head_kernel not in HEAD_KERNELS:
+            raise ModelError(f"U-Net setting head_kernel is {self.head_kernel!r}; it must be 1 or 3.")
+        if isinstance(self.smooth, bool) or not isinstance(self.smooth, (int, float)) or not 0 <= self.smooth <= 4:
+            raise ModelError(f"U-Net setting smooth is {self.smooth!r}; it must be a number from 0 to 4.")
         if not 0 <= self.dropout < 1:
             raise ModelError(f"U-Net setting dropout is {self.dropout!r}; it must be at least 0 and below 1.")
         if not isinstance(self.architecture, str) or not re.fullmatch(r"[\w.+-]+", self.architecture):
@@ -91,6 +105,11 @@ class UNetConfig:
         if self.has_encoder and self.fold != 1:
             raise ModelError(
                 f"U-Net setting fold is {self.fold}, but with the encoder {self.architecture} it must be 1."
+            )
+        if self.has_encoder and self.head_kernel != 1:
+            raise ModelError(
+                f"U-Net setting head_kernel is {self.head_kernel}, but with the encoder {self.architecture} it must be "
+                "1."
             )
         if self.imagenet_input and self.in_channels != 3:
             raise ModelError(
@@ -121,14 +140,14 @@ class UNetConfig:
         """
         if self.has_encoder:
             return ENCODER_HALO
-        in_convolutions = 2 * ((2 << self.levels) - 1) + 2 * ((1 << self.levels) - 1)
-        reach = self.fold * in_convolutions + self.stride - 1
+        in_convolutions = 2 * ((2 << self.levels) - 1) + 2 * ((1 << self.levels) - 1) + self.head_kernel // 2
+        reach = self.fold * in_convolutions + self.stride - 1 + smoothing_radius(self.smooth)
         return -(-reach // self.stride) * self.stride
 
     def to_dict(self) -> dict[str, Any]:
         """Return the configuration as JSON-able values; newer settings are omitted where they have their default."""
         values = {**asdict(self), "heads": [list(head) for head in self.heads]}
-        new = {"fold": 1, "architecture": UNET, "imagenet_input": False}
+        new = {"fold": 1, "architecture": UNET, "imagenet_input": False, "head_kernel": 1, "smooth": 0.0}
         return {name: value for name, value in values.items() if name not in new or value != new[name]}
 
     @classmethod
@@ -142,6 +161,11 @@ class UNetConfig:
         return cls(**{**values, "heads": heads})
 
 
+def smoothing_radius(sigma: float) -> int:
+    """How many pixels to each side a Gaussian of `sigma` pixels reaches; 0 where nothing is smoothed."""
+    return max(1, round(3 * sigma)) if sigma else 0
+
+
 def architectures() -> tuple[str, ...]:
     """Names of the architectures that the help names."""
     return (UNET, *ENCODERS)
@@ -153,6 +177,7 @@ def config_for(
     levels: int | None = None,
     dropout: float = 0.0,
     fold: int = 1,
+    head_kernel: int = 1,
     **more: Any,
 ) -> UNetConfig:
     """Return a configuration with each architecture's usual width and depth where none is given."""
@@ -162,6 +187,7 @@ def config_for(
         levels=usual.levels if levels is None else levels,
         dropout=dropout,
         fold=fold,
+        head_kernel=head_kernel,
         architecture=architecture,
         **more,
     )

@@ -17,6 +17,7 @@ from .config import DISTANCE, FOREGROUND
 from .devices import DeviceChoice, resolve_device
 from .predict import BATCH_PIXELS, TILE, less_hungry, network_input, ready_network, smallest_tile
 from .sizing import resized, zoomed_shape
+from .smoothing import smoothed
 from .versions import ModelVersion
 
 MAX_BYTES = 1 << 31
@@ -243,7 +244,10 @@ def _iter_levels(
             found = network.decoded(x.contiguous(memory_format=torch.channels_last))
             last = found[-1].to(next(network.heads.parameters()).dtype)
             drawn = {name: network.drawn(name, last)[:, 0].float() for name in heads}
-            found_maps = {n: (v.sigmoid() if n == FOREGROUND else v.clamp(0, 1)).cpu() for n, v in drawn.items()}
+            found_maps = {
+                n: (smoothed(v.sigmoid(), config.smooth) if n == FOREGROUND else v.clamp(0, 1)).cpu()
+                for n, v in drawn.items()
+            }
             seen = [found[place].clamp(-6e4, 6e4).half().cpu().numpy() for place, _, _ in kept]
         for i, t in enumerate(part):
             for name, drawn_map in found_maps.items():

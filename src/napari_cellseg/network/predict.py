@@ -21,6 +21,7 @@ from .building import Network, build_network, fuse_for_inference
 from .compiled import CompiledNetwork, can_compile
 from .config import DISTANCE, FOREGROUND, UNetConfig
 from .devices import DeviceChoice, resolve_device
+from .smoothing import smoothed
 from .unet import UNet
 from .versions import ModelVersion, file_sha256
 
@@ -261,11 +262,12 @@ def batch_maps(
 ) -> dict[str, np.ndarray]:
     """Maps of some crops of equal size, each as :func:`network_input` gives it: float32 (crop, Y, X) by name."""
     if isinstance(network, CompiledNetwork):
-        return network.maps(torch.stack(crops).expand(-1, n_channels, -1, -1).contiguous())
+        drawn = network.maps(torch.stack(crops).expand(-1, n_channels, -1, -1).contiguous())
+        return {**drawn, FOREGROUND: smoothed(torch.from_numpy(drawn[FOREGROUND]), network.config.smooth).numpy()}
     x = torch.stack(crops).to(choice.device, getattr(torch, choice.dtype))
     x = x.expand(-1, n_channels, -1, -1).contiguous(memory_format=torch.channels_last)
     outputs = network(x)
-    maps = {FOREGROUND: torch.sigmoid(outputs[FOREGROUND][:, 0])}
+    maps = {FOREGROUND: smoothed(torch.sigmoid(outputs[FOREGROUND][:, 0]).float(), network.config.smooth)}
     if DISTANCE in outputs:
         maps[DISTANCE] = outputs[DISTANCE][:, 0].clamp(0, 1)
     return {name: value.float().cpu().numpy() for name, value in maps.items()}

@@ -44,7 +44,7 @@ class Up(nn.Module):
 
 
 class UNet(nn.Module):
-    """U-Net with one 1 x 1 convolution per head.
+    """U-Net with one convolution per head.
 
     Parameters
     ----------
@@ -63,7 +63,12 @@ class UNet(nn.Module):
             for level, (n_in, n_out) in enumerate(zip([n_read, *widths], widths, strict=False))
         )
         self.up = nn.ModuleList(Up(2 * width, width) for width in reversed(widths[:-1]))
-        self.heads = nn.ModuleDict({name: nn.Conv2d(widths[0], n * n_drawn, 1) for name, n in config.heads})
+        self.heads = nn.ModuleDict(
+            {
+                name: nn.Conv2d(widths[0], n * n_drawn, config.head_kernel, padding=config.head_kernel // 2)
+                for name, n in config.heads
+            }
+        )
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         """Map an image batch to raw output maps.

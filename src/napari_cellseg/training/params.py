@@ -102,6 +102,14 @@ class AugmentParams:
     elastic: float = setting(
         0.0, "Elastic", "largest bend in pixels, changing every 32 pixels; for cells below 60 pixels", 0, 6
     )
+    difficult: float = setting(
+        0.0,
+        "Difficult images",
+        "how often crops are made difficult: crowded, textured, magnified up to 4 times, out of focus, saturated, with "
+        "debris, other stains, coarse or compressed; 0: never; 1: as for the bundled model",
+        0,
+        1,
+    )
 
     def __post_init__(self) -> None:
         check_settings(self, "Augmentation")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -295,3 +296,11 @@ def test_a_validation_loss_that_is_not_a_number_is_never_the_best(
 def _keep_looks(looks: list[Looked], event: object) -> None:
     if isinstance(event, Looked):
         looks.append(event)
+
+
+def test_a_parent_gets_larger_heads_and_keeps_the_rest_of_its_network(tmp_path: Path) -> None:
+    parent = make_model(tmp_path / "parent", base_channels=4, levels=2, fold=2, smooth=0.6)
+    params = TrainParams(steps=2, crop=64, batch_size=1, network=UNetConfig(base_channels=8, head_kernel=3))
+    version = drain(iter_train([blobs(0)], [], tmp_path / "out", params, parent))
+    assert version.config == replace(parent.config, head_kernel=3)
+    assert load_network(version).heads["foreground"].weight.shape[-2:] == (3, 3)

@@ -154,6 +154,7 @@ def _our_config(state: Mapping[str, Tensor], name: str) -> UNetConfig:
         base_channels=len(first),
         levels=levels,
         fold=fold,
+        head_kernel=state[f"heads.{FOREGROUND}.weight"].shape[-1] if FOREGROUND in heads else 1,
         heads=tuple((head, n // n_drawn) for head, n in heads.items()),
     )
 

@@ -14,6 +14,7 @@ from ...imaging.normalize import normalize
 from ...imaging.read.read import read_image
 from ..building import Network
 from ..config import DISTANCE, FOREGROUND, UNetConfig
+from ..smoothing import smoothed
 from ..versions import ModelVersion
 
 SAMPLE = Path(__file__).resolve().parents[2] / "samples" / "fluorescence.png"
@@ -30,6 +31,10 @@ class ExportedNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         outputs = self.network(x)
+        if sigma := self.network.config.smooth:
+            # Smoothed as a probability, and given as its logit, as without smoothing.
+            probability = smoothed(outputs[FOREGROUND][:, 0].sigmoid(), sigma)[:, None]
+            outputs = {**outputs, FOREGROUND: torch.logit(probability, eps=1e-6)}
         return tuple(outputs[name] for name in self.names)
 
 

@@ -15,6 +15,8 @@ from ...network.config import DISTANCE, FOREGROUND, OFFSET
 from ..data.datasets import Sample
 from ..data.sizes import magnified, zoom_to
 from ..params import AugmentParams
+from .crowding import crowded
+from .difficult import Chances, difficult_file, difficult_specimen, other_zoom
 from .intensity import vary_intensity
 from .losses import BORDER
 from .targets import OFFSET_SCALE, gap_map, make_targets, mirror_pad
@@ -158,6 +160,8 @@ def named_targets(maps: Tensor) -> dict[str, Tensor]:
 def _random_matrix(params: AugmentParams, rng: np.random.Generator) -> np.ndarray:
     """Draw the 2 x 2 matrix that takes crop coordinates to image coordinates, both (y, x) in pixels."""
     zoom = np.exp(rng.uniform(*np.log(params.zoom)))
+    if params.difficult:
+        zoom = other_zoom(zoom, Chances().scaled(params.difficult), rng)
     stretch = np.exp(rng.uniform(-params.stretch, params.stretch) / 2)
     angle = rng.uniform(0, 2 * np.pi) if rng.random() < params.rotate else rng.integers(4) * params.turn * np.pi / 2
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -215,15 +219,24 @@ def _random_crop(
         straight = _straightening(bend)
         inverse, scale = torch.einsum("ijyx,jk->ikyx", straight, inverse), scale * _root_det(straight)
 
-    smooth_in = torch.cat([source.image[window], source.smooth[window]]).float()[None]
+    image, border, cells = (part[window].float() for part in (source.image, source.smooth, source.exact))
+    chances = Chances().scaled(params.difficult)
+    if params.difficult and source.weight is None and rng.random() < chances.crowd:
+        image, border, cells = crowded(image, border, cells, rng)
+    smooth_in = torch.cat([image, border])[None]
     smooth = functional.grid_sample(smooth_in, grid, "bilinear", "reflection", align_corners=False)[0]
     counts = torch.ones(1, int(n[0]), int(n[1])) if source.weight is None else source.weight[window].float()
-    exact_in = torch.cat([source.exact[window].float(), counts])[None]
+    exact_in = torch.cat([cells, counts])[None]
     exact = functional.grid_sample(exact_in, grid, "nearest", "zeros", align_corners=False)[0]
 
     n_image = source.image.shape[0]
     target = _targets(smooth[n_image:], exact, inverse, scale)
-    return vary_intensity(smooth[:n_image], in_channels, params, rng), target
+    if not params.difficult:
+        return vary_intensity(smooth[:n_image], in_channels, params, rng), target
+    zoom = float(1 / np.sqrt(abs(np.linalg.det(matrix))))
+    seen = difficult_specimen(smooth[:n_image], target, zoom, chances, rng)
+    seen = difficult_file(vary_intensity(seen, 1, params, rng), chances, rng)
+    return seen.expand(in_channels, -1, -1) if seen.shape[0] == 1 else seen, target
 
 
 def _random_bend(size: int, strength: float, rng: np.random.Generator) -> Tensor:

@@ -59,7 +59,13 @@ def vary_intensity(image: Tensor, in_channels: int, params: AugmentParams, rng: 
     return image.expand(in_channels, -1, -1) if image.shape[0] == 1 else image
 
 
-def restained(image: Tensor, changes: np.ndarray) -> Tensor:
+def other_stains(image: Tensor, rng: np.random.Generator) -> Tensor:
+    """Show a bright colour image, ``(3, Y, X)``, in dyes whose colours differ from the usual ones."""
+    changed = np.maximum(_STAINS + rng.normal(0, 0.12, (3, 3)), 0.02)
+    return restained(image, rng.uniform(-0.4, 0.4, 3), changed)
+
+
+def restained(image: Tensor, changes: np.ndarray, dyes: np.ndarray | None = None) -> Tensor:
     """Make each stain of a bright colour image stronger or weaker.
 
     Stains are separated by the light they absorb (Ruifrok and Johnston, Quantification of histochemical staining by
@@ -72,6 +78,8 @@ def restained(image: Tensor, changes: np.ndarray) -> Tensor:
         ``(3, Y, X)``, red, green, blue; 1 is white.
     changes : ndarray of float
         Relative change of haematoxylin, eosin and diaminobenzidine; 0 leaves the image as it is.
+    dyes : ndarray of float, optional
+        ``(3, 3)``: how much red, green and blue light each of the three absorbs from now on.
 
     Returns
     -------
@@ -80,7 +88,8 @@ def restained(image: Tensor, changes: np.ndarray) -> Tensor:
     """
     matrix = _STAINS / np.linalg.norm(_STAINS, axis=1, keepdims=True)
     # Absorbed light to stains, these changed, and back, in one.
-    change = np.linalg.inv(matrix) @ np.diag(1 + changes) @ matrix
+    shown = matrix if dyes is None else dyes / np.linalg.norm(dyes, axis=1, keepdims=True)
+    change = np.linalg.inv(matrix) @ np.diag(1 + changes) @ shown
     seen = image.clamp(min=_DARKEST)
     absorbed = torch.einsum("cyx,cd->dyx", -seen.log(), torch.from_numpy(change.astype(np.float32)))
     return (-absorbed).exp().clamp(max=_BRIGHTEST) + (image - seen)

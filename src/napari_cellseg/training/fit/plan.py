@@ -69,7 +69,10 @@ class Plan:
     @property
     def config(self) -> UNetConfig:
         """Configuration of the network."""
-        return self.parent.config if self.parent else self.params.network
+        if self.parent is None:
+            return self.params.network
+        head_kernel = max(self.parent.config.head_kernel, self.params.network.head_kernel)
+        return replace(self.parent.config, head_kernel=head_kernel)
 
     @property
     def normalizer(self) -> NormalizerParams:

@@ -13,7 +13,7 @@ import torch
 
 from ...imaging.errors import CellsegError, DatasetError
 from ...imaging.write.write import write_json
-from ...network.building import build_network
+from ...network.building import build_network, with_head_kernel
 from ...network.predict import load_network
 from ...network.unet import n_parameters
 from ...network.versions import CONFIG_FILE, TRAINING_FILE
@@ -49,7 +49,10 @@ class RunState:
         torch.manual_seed(params.seed)
         # A resumed run has all weights in its checkpoint: nothing is fetched again.
         encoder_weights = None if resumed else params.encoder_weights
-        network = load_network(plan.parent) if plan.parent else build_network(plan.config, encoder_weights)
+        if plan.parent is None:
+            network = build_network(plan.config, encoder_weights)
+        else:
+            network = with_head_kernel(load_network(plan.parent), plan.config.head_kernel)
         self.learner = Learner(network, choose_device(params), params, plan.freeze, plan.blend)
         self.drawer = Drawer(plan.config.in_channels, params.batch_size, params.crop, params.augment, params.seed)
         self.clock = Clock()
