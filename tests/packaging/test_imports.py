@@ -20,6 +20,8 @@ ROOMS_WITHOUT_TORCH = (
     *("", "imaging", "instances", "corrections", "segmentation", "results", "blocks", "batch", "evaluation", "reports"),
     *("session", "cli"),
 )
+# It trains.
+MODULES_WITH_TORCH = ("napari_cellseg.evaluation.make_version",)
 MODULES_WITHOUT_TORCH = ("network", "network.config", "network.exchange.import_model", "network.versions")
 
 
@@ -100,7 +102,7 @@ def test_torch_is_imported_late():
     late = [
         name
         for name in modules_below_gui()
-        if f"{name}.".split(".")[1] in ROOMS_WITHOUT_TORCH
+        if (name not in MODULES_WITH_TORCH and f"{name}.".split(".")[1] in ROOMS_WITHOUT_TORCH)
         or name.removeprefix("napari_cellseg.") in MODULES_WITHOUT_TORCH
     ]
     code = f"""

@@ -152,7 +152,7 @@ def test_the_report_is_one_file_with_all_in_it(folder: tuple[Path, list[BatchRow
     # Of the two without a thumbnail there is no picture; those that stand out are shown twice.
     assert len(page.sources) == 23 + 3
     assert {unquote(link) for link in page.links} == {row.files["overlay"] for row in rows if row.files}
-    for text in ("cut short & <i>odd</i>", "corrected by a person", "<u>a note</u>", "count 3.0 times the median"):
+    for text in ("cut short & <i>odd</i>", "corrected manually", "<u>a note</u>", "count 3.0 times the median"):
         assert text in words
     middle = np.median([row.count for row in rows if row.count is not None])
     assert "abababababab" in words and f"median {middle:g}" in words

@@ -179,7 +179,7 @@ def test_counts_that_are_not_ours_alone_are_left_out_and_told(
 @pytest.mark.parametrize(
     ("batch", "match"),
     [
-        ("a,,1,r,,\na,,2,r,,\nb,,2,r,,\n", "2 counts of a, and which"),
+        ("a,,1,r,,\na,,2,r,,\nb,,2,r,,\n", "2 counts of a, and it is unknown which"),
         ("a,,1,r,,\nb,,2,s,,\n", "2 recipes"),
         ("a,,1,r,,\nb,,,r,,\n", "no count for 1 image"),
         ("a,,1,r,,\nb,,2.5,r,,\n", "whole ones"),
