@@ -45,9 +45,12 @@ def open_dock(viewer: Viewer, name: str, raised: bool = True) -> Any:
     main: QMainWindow = window._qt_window
     found = main.findChild(QWidget, f"{PREFIX}{name}")
     if found is None:
-        _, found = window.add_plugin_dock_widget(PLUGIN, DOCKS[name])
-        # It takes its place among the tabs when it is shown, a moment later.
-        found.comes_forward = raised
+        # Noted before it is made: a dock takes its place among the tabs as soon as it is shown, or a moment later.
+        Dock.new_in_front = raised
+        try:
+            _, found = window.add_plugin_dock_widget(PLUGIN, DOCKS[name])
+        finally:
+            Dock.new_in_front = True
     elif raised and (dock := _dock_of(found)) is not None:
         dock.show()
         dock.raise_()
@@ -67,13 +70,15 @@ class Dock(QWidget):
         Qt's name of the widget is ``napari_cellseg_`` and this.
     """
 
+    new_in_front = True
+
     def __init__(self, napari_viewer: Viewer, name: str, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName(f"{PREFIX}{name}")
         self.bench = bench_of(napari_viewer)
         self.session = self.bench.session
         self.scroll: QScrollArea
-        self.comes_forward = True
+        self._in_front = self.new_in_front
         self._colored: tuple[QWidget, ...] = ()
         self._watched = 0
 
@@ -93,7 +98,7 @@ class Dock(QWidget):
     def window_seen(self, window: QWidget) -> None:
         """Act once for each window that the widget is shown in; here: stop all work when it closes."""
         window.destroyed.connect(self.bench.close)
-        beside(self, self.comes_forward)
+        beside(self, self._in_front)
 
     def changeEvent(self, event: QEvent) -> None:
         """Follow napari's theme, which arrives as a new style sheet."""
@@ -111,7 +116,7 @@ class Dock(QWidget):
             self.window_seen(window)
 
 
-def beside(widget: QWidget, comes_forward: bool = True) -> None:
+def beside(widget: QWidget, in_front: bool = True) -> None:
     """Put the dock of a widget as a tab onto that of another widget of the plugin, if there is one on the right."""
     dock = _dock_of(widget)
     main = dock.parent() if dock is not None else None
@@ -124,9 +129,9 @@ def beside(widget: QWidget, comes_forward: bool = True) -> None:
         held = [child for child in other.findChildren(QWidget) if child.objectName().startswith(PREFIX)]
         if other is not dock and held and other.isVisible() and main.dockWidgetArea(other) == right:
             tabs = [other, *main.tabifiedDockWidgets(other)]
-            in_front = [tab for tab in tabs if not tab.widget().visibleRegion().isEmpty()]
+            seen = [tab for tab in tabs if not tab.widget().visibleRegion().isEmpty()]
             main.tabifyDockWidget(other, dock)
-            for tab in [dock] if comes_forward else in_front:
+            for tab in [dock] if in_front else seen:
                 tab.raise_()
             return
 
