@@ -36,7 +36,8 @@ AGREEMENT = 1.12
 AS_GOOD = 1.05
 # A look is believed at once where the centres are so clear and the cells, as the network sees them, within these limits
 # relative to the diameter that the model draws best.
-CLEAR_PEAK, CLEAR_SIZES = 0.72, (0.55, 1.6)
+# In an image that is shrunk, groups of cells may look like a cell, so that centres must be clearer.
+CLEAR_PEAK, CLEAR_PEAK_SHRUNK, CLEAR_SIZES = 0.65, 0.72, (0.55, 1.6)
 # Peaks that differ by less are alike.
 AS_CLEAR = 0.05
 # From here on down the result is uncertain.
@@ -76,7 +77,8 @@ class Sighting:
     def is_clear(self, wanted: float) -> bool:
         """Whether cells with clear centres were seen at about the wanted diameter."""
         seen = self.outweighing * self.zoom / wanted
-        return self.peak >= CLEAR_PEAK and CLEAR_SIZES[0] <= seen <= CLEAR_SIZES[1]
+        peak = CLEAR_PEAK if self.zoom >= 1 else CLEAR_PEAK_SHRUNK
+        return self.peak >= peak and CLEAR_SIZES[0] <= seen <= CLEAR_SIZES[1]
 
 
 @dataclass(frozen=True, eq=False)

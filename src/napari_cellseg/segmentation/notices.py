@@ -25,7 +25,7 @@ FAR_ABOVE = (
 # This percentile is taken for the rest of an image with bright debris.
 _REST = 97.0
 # Debris is so many times as bright as the rest, and the rest stands out from the background by so many times the noise.
-_TIMES, _STANDS_OUT = 8.0, 8.0
+_TIMES, _STANDS_OUT = 16.0, 8.0
 _SAMPLE = 512
 
 
