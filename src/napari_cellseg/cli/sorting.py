@@ -148,7 +148,7 @@ def run_agreement(args: argparse.Namespace) -> int:
     for count in args.count:
         found = agreement.interval(count)
         if found is not None:
-            print(f"{count} of ours: {found.low} to {found.high} of people (95 %). {found.note}".rstrip())
+            print(f"{count} counted: {found.low} to {found.high} by manual count (95 %). {found.note}".rstrip())
     if args.out:
         print(f"report in {write_agreement(Path(args.out), agreement)}")
     return 0

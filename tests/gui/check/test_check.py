@@ -48,7 +48,7 @@ def five(viewer: Any, widget: SegmentWidget, network: BrightnessNetwork, qtbot: 
 
 def dock(viewer: Any) -> AgreementWidget:
     agree = AgreementWidget(viewer)
-    viewer.window.add_dock_widget(agree, name="Check counts against a person's")
+    viewer.window.add_dock_widget(agree, name="Check counts against your own")
     return agree
 
 
@@ -295,7 +295,7 @@ def test_counts_of_a_batch_and_the_report(
     assert texts(agree, PERSON) == ["1", "", "", "", ""]
     for row in range(5):
         type_count(agree, row, str(5 + row), qtbot)
-    assert "On 5 images" in agree.verdict.text() and "by your count (95" in agree.worth.text()
+    assert "On 5 images" in agree.verdict.text() and "by manual count (95" in agree.worth.text()
     # The window counts with the same settings, so that it knows an interval at once; also of the image itself.
     widget.session.choose_model("tiny")
     widget.session.choose(viewer.layers["a0"].unique_id)

@@ -243,7 +243,7 @@ class AgreementWidget(Dock):
         self.plot.chosen.connect(self._on_dot)
         column = QVBoxLayout()
         column.setSpacing(6)
-        column.addWidget(heading("Your counts beside ours"))
+        column.addWidget(heading("Manual and automatic counts"))
         column.addWidget(self.intro)
         column.addLayout(row)
         for part in (self.settings, self.table, self._idle, self._busy, self.verdict, self.plot, self.worth):
@@ -293,7 +293,7 @@ class AgreementWidget(Dock):
         found = agreement.interval(count)
         if found is None:
             return ""
-        said = f"{count:,} cells of ours: {found.low:,} to {found.high:,} by your count (95\u00a0%)."
+        said = f"{count:,} cells counted: {found.low:,} to {found.high:,} by manual count (95\u00a0%)."
         return f"{said} {found.note or 'Holds for images like these.'}"
 
     def _on_typed(self, id_: str, people: int | None) -> None:

@@ -24,7 +24,7 @@ class AgreementPlot(Plot):
         An image's dot was clicked: its name.
     """
 
-    title = "ours − person's"
+    title = "automatic − manual"
     chosen = Signal(str)
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -55,7 +55,7 @@ class AgreementPlot(Plot):
                 text = "Each dot is an image. The middle line is the bias; 95 % of images lie between the other two."
             else:
                 found = self.agreement
-                text = f"{found.images[place]}: you {found.people[place]:g}, we {found.ours[place]:g}"
+                text = f"{found.images[place]}: manual {found.people[place]:g}, automatic {found.ours[place]:g}"
             QToolTip.showText(event.globalPos(), text, self)
             return True
         return bool(super().event(event))

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableW
 from ...evaluation.agreement.store import LARGEST_COUNT, PersonCount
 from .known import Entry
 
-COLUMNS = ("Image", "You", "We", "±")
+COLUMNS = ("Image", "Manual", "Auto", "±")
 IMAGE, PERSON, OURS, DIFFERENCE = range(4)
 ROW_HEIGHT = 22
 HEIGHT = 176
@@ -18,7 +18,7 @@ _TIPS = (
     "Without its tick an image does not count here.",
     "Type how many cells you count, or press Count by clicking. Empty it to take it back.",
     "What was counted automatically with these settings; corrections by hand are left aside.",
-    "Ours less yours.",
+    "Automatic minus manual count.",
 )
 _RIGHT = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
 

@@ -23,7 +23,7 @@ DOCKS = {
     "correct": "Correct and review cells",
     "train": "Train on corrected cells",
     "batch": "Segment a folder of images",
-    "agreement": "Check counts against a person's",
+    "agreement": "Check counts against your own",
 }
 
 
