@@ -73,10 +73,12 @@ def correct_and_train() -> None:
 
     from napari_cellseg.corrections import tools as edits
     from napari_cellseg.gui.correct.correct_widget import CorrectWidget
+    from napari_cellseg.gui.correct.reviewed_layer import ReviewedLayers
     from napari_cellseg.gui.menus.demo import press_segment, wait
     from napari_cellseg.gui.menus.samples import sample_path
     from napari_cellseg.gui.segment.segment_widget import SegmentWidget
     from napari_cellseg.gui.train.train_widget import TrainWidget
+    from napari_cellseg.gui.viewer.correcting import Correcting
     from napari_cellseg.gui.viewer.opening import add_image
     from napari_cellseg.imaging.read.read import read_image
 
@@ -93,8 +95,8 @@ def correct_and_train() -> None:
     correct.parent().raise_()
     bench, key = segment.bench, segment.session.chosen
     ids = [int(i) for i in bench.session.view_of(key).ids()]
-    bench.correcting.edit(key, edits.delete, ids[3:5])
-    bench.correcting.edit(key, edits.accept, ids[20:32])
+    bench.part(Correcting).edit(key, edits.delete, ids[3:5])
+    bench.part(Correcting).edit(key, edits.accept, ids[20:32])
     wait(3000)
     correct.review_section.next.click()
     correct.area_section.show_area.click()
@@ -103,13 +105,13 @@ def correct_and_train() -> None:
     save(viewer, "correct_dark_1366")
     correct.area_section.show_area.click()
     correct.area_section.whole.click()
-    bench.reviewed.show(False)
+    bench.part(ReviewedLayers).show(False)
     correct.keep_section.add.click()
     wait(1500)
     viewer.reset_view()
     viewer.theme = "light"
     train.parent().raise_()
-    train.expert_section.controls["steps"].setValue(20)
+    train.expert_section.form["steps"].value = 20
     wait(500)
     train.start_section.start.click()
     while train.job.running:
@@ -207,6 +209,8 @@ def stack() -> None:
 
     from napari_cellseg.gui.menus.demo import wait
     from napari_cellseg.gui.menus.samples import sample_path
+    from napari_cellseg.gui.planes.plane_links import PlaneLinks
+    from napari_cellseg.gui.planes.plane_run import PlaneRun
     from napari_cellseg.gui.segment.segment_widget import SegmentWidget
     from napari_cellseg.imaging.read.read import read_image
 
@@ -221,13 +225,13 @@ def stack() -> None:
     viewer.window.resize(1366, 768)
     wait(500)
     viewer.reset_view()
-    widget.bench.planes.want_all(True)
+    widget.session.choices.choose(all_planes=True)
     widget.run_section.segment.click()
-    while widget.bench.planes.busy or widget.session.running:
+    while widget.bench.part(PlaneRun).busy or widget.session.running:
         wait(200)
     wait(1000)
     widget.planes_section.link.click()
-    while widget.bench.links.busy:
+    while widget.bench.part(PlaneLinks).busy:
         wait(200)
     wait(2000)
     save(viewer, "film_dark_1366")

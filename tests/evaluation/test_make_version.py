@@ -111,7 +111,7 @@ def test_calibration_measures_with_what_it_chose_and_leaves_the_model_alone(tmp_
     model = make_model(tmp_path / "model")
     before = (model.path / CONFIG_FILE).read_bytes()
     told: list[Progress] = []
-    found, measured = drain(iter_calibrated(SAMPLES, Recipe(model=str(model.path), device="cpu")), told.append)
+    found, measured = drain(iter_calibrated(SAMPLES, Recipe(model=str(model.path)), device="cpu"), told.append)
     assert (measured.evaluation.threshold, measured.evaluation.min_size) == (found.threshold, found.min_size)
     assert [progress.message for progress in told] == sorted((p.message for p in told), reverse=True)
     assert {progress.message for progress in told} == {"predicting", "calibrating"}

@@ -38,8 +38,8 @@ def test_bright_debris_is_reported(part: float) -> None:
     assert times is not None and times > 16
     found = segment(image, device="cpu")
     assert any("--percentiles 1 97" in note for note in found.metadata["notes"])
-    recipe = Recipe("cells", device="cpu", normalizer=NormalizerParams(1, 97))
-    remedied = drain(iter_predict_image(as_image(image), recipe)).result()
+    recipe = Recipe("cells", normalizer=NormalizerParams(1, 97))
+    remedied = drain(iter_predict_image(as_image(image), recipe, "cpu")).result()
     n_true = drawn.labels.max()
     assert abs(remedied.count - n_true) <= 0.25 * n_true < abs(found.count - n_true)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..imaging.lazy_plane import LazyPlane
 from ..imaging.normalize import NormalizerParams, Scale, ScaleSurvey
 from ..imaging.progress import Progress
-from ..segmentation.familiar import unlike
+from ..segmentation.familiar import familiar_to, unlike
 from ..segmentation.notices import UNCERTAIN_SIZE
 from .plan import Mosaic
 
@@ -59,8 +59,10 @@ def iter_survey(mosaic: Mosaic, plane: LazyPlane) -> Generator[Progress, None, d
     elif recipe.diameter is None:
         size = yield from iter_estimate_diameter(seen, model, mosaic.options.device, WINDOWS)  # type: ignore[arg-type]
     notes = [] if size.certain else [UNCERTAIN_SIZE]
-    (window, *_) = informative_windows(seen, WINDOWS)  # type: ignore[arg-type]
-    warning = unlike(seen.raw(window)[0], model)
+    warning = None
+    if familiar_to(model) is not None:
+        (window, *_) = informative_windows(seen, WINDOWS)  # type: ignore[arg-type]
+        warning = unlike(seen.raw(window)[0], model)
     if size.diameter is not None and model.diameter is not None:
         zoom = size.near(zoom_for(size.diameter, model.diameter, (1, 1)))
     return {

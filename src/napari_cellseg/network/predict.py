@@ -197,7 +197,7 @@ def out_of_memory(error: BaseException) -> bool:
 def less_hungry(
     error: BaseException, model: ModelVersion, choice: DeviceChoice, tile: int, batch: int
 ) -> tuple[DeviceChoice, int, int, str]:
-    """Return the next less hungry way to run after an error, with a note on it for the person.
+    """Return the next less hungry way to run after an error, with a note on it for the user.
 
     Raises
     ------

@@ -26,6 +26,8 @@ CALIBRATION_FILE = "calibration.json"
 FAMILIAR_FILE = "images.json"
 FORMAT = 1
 MAX_HEADER_BYTES = 10_000_000
+# Pixels; cells of a version are at least 1 and at most so many across.
+LARGEST_DIAMETER = 1000
 # What is smaller than this part of a typical cell is hidden at first, but never more than this many pixels.
 _PART, _FEWEST_PIXELS = 0.2, 4
 
@@ -191,10 +193,10 @@ def read_version(folder: Path) -> ModelVersion:
         )
     for name in ("diameter", "cell_diameter"):
         size = getattr(version, name)
-        if size is not None and not 1 <= size <= 1000:
+        if size is not None and not 1 <= size <= LARGEST_DIAMETER:
             raise ModelError(
-                f"{folder / CONFIG_FILE} has {name} {size:g}; it is a size in pixels from 1 to 1000. Correct the file, "
-                "or import the model again."
+                f"{folder / CONFIG_FILE} has {name} {size:g}; it is a size in pixels from 1 to {LARGEST_DIAMETER}. "
+                "Correct the file, or import the model again."
             )
     check_weights_file(version.weights)
     return version

@@ -13,7 +13,6 @@ from ..imaging.errors import CellsegError, ImageError
 from ..imaging.read.read import source_stamp
 from ..imaging.write.write import make_folder, read_metadata, write_json, write_table
 from ..segmentation.cells import Cells
-from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import SegmentResult
 from .counts import open_ledger
 from .ledger import Ledger
@@ -107,7 +106,7 @@ def row_of(cells: Cells, result: SegmentResult, files: dict[str, str], stem: str
         **numbers(result.table["area_px"], segmented.image.pixel_size),
         threshold=result.threshold,
         min_size=result.min_size,
-        notes=segmented.prediction.notes,
+        notes=tuple(result.metadata["notes"]),
         files=files,
         stem=stem,
         source=_stamp(source),
@@ -119,16 +118,17 @@ def row_of(cells: Cells, result: SegmentResult, files: dict[str, str], stem: str
     )
 
 
-def command_line(cells: Cells, recipe: Recipe | None = None) -> str:
+def command_line(cells: Cells, device: str | None = None) -> str:
     """Return the command that gives the same labels and count without a window.
 
     Parameters
     ----------
     cells : Cells
-    recipe : Recipe, optional
-        That of the cells on another device; by default the one that they were made with.
+    device : str, optional
+        Where the network is to run; by default where the cells were made.
     """
-    recipe, image = recipe or cells.segmented.recipe, cells.segmented.image
+    recipe, image = cells.segmented.recipe, cells.segmented.image
+    device = cells.segmented.device if device is None else device
     words = ["napari-cellseg", "segment", image.source or "IMAGE.tif", "--out", "results", "--model", recipe.model]
     words += ["--threshold", _exact(cells.threshold), "--min-size", str(cells.min_size)]
     if recipe.normalizer is not None:
@@ -143,8 +143,8 @@ def command_line(cells: Cells, recipe: Recipe | None = None) -> str:
         words += ["--diameter", _exact(recipe.diameter)]
     if recipe.accurate:
         words.append("--accurate")
-    if cells.segmented.device != "auto":
-        words += ["--device", cells.segmented.device]
+    if device != "auto":
+        words += ["--device", device]
     return shlex.join(words)
 
 

@@ -16,6 +16,7 @@ from ..imaging.pages import position_in_stack
 from ..imaging.read.read import read_image
 from ..imaging.write.write import read_label_stack, read_metadata, write_labels
 from ..segmentation.cells import Cells
+from ..segmentation.notices import still_true
 from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import SegmentResult
 from .combine import write_combined
@@ -93,6 +94,7 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
             model=recipe.model,
             model_sha256=segmented.model.sha256,
             error="",
+            notes=still_true(row.notes, result.count),
             files={**row.files, **files},
         )
         put_in_tables(out, corrected)

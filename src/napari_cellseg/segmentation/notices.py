@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from ..imaging.normalize import PERCENTILES, NormalizerParams
@@ -60,6 +62,11 @@ def notices(
         found.append(FAR_ABOVE.format(times=times, high=_REST))
     warning = unlike(plane, model)
     return (*found, warning) if warning else tuple(found)
+
+
+def still_true(notes: Sequence[str], count: int) -> tuple[str, ...]:
+    """Return the notices that hold for a count: moved sliders and corrections may have brought cells."""
+    return tuple(note for note in notes if note != NO_CELLS or not count)
 
 
 def far_above(plane: np.ndarray, normalizer: NormalizerParams) -> float | None:

@@ -185,7 +185,7 @@ class Recipe:
     def digest(self, model: ModelVersion | None = None) -> str:
         """SHA-256 (hex) of everything that decides labels: equal for recipes that give equal labels of every image.
 
-        The model counts by its weights, its way of splitting and its diameter, and not by its name.
+        The model counts by its weights, its smoothing, its way of splitting and its diameters, and not by its name.
 
         Raises
         ------
@@ -203,6 +203,8 @@ class Recipe:
         decisive["split"], decisive["model_diameter"] = model.split.to_dict(), model.diameter
         if model.cell_diameter is not None:
             decisive["model_cell_diameter"] = model.cell_diameter
+        if model.config.smooth:
+            decisive["model_smooth"] = model.config.smooth
         decisive["diameter"] = None if self.diameter is None else float(self.diameter)
         decisive["axes"] = None if self.axes is None else self.axes.strip().upper()
         # Recipes of single planes keep the digest that they had before there was any linking.

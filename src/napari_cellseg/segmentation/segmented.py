@@ -18,6 +18,7 @@ from ..instances.live import Instances
 from ..instances.measure import measure
 from ..instances.prediction import Prediction
 from ..network.versions import ModelVersion
+from .notices import still_true
 from .recipe import Recipe
 
 
@@ -159,6 +160,7 @@ class Segmented:
     def metadata(self, threshold: float | None = None, min_size: int | None = None) -> dict[str, Any]:
         """Return the provenance that every result file and layer carries, as JSON-able values."""
         threshold, min_size = self._settings(threshold, min_size)
+        count = self.instances.count(threshold, min_size)
         return provenance(
             self.recipe_at(threshold, min_size).resolved(self.model),
             self.model,
@@ -166,10 +168,10 @@ class Segmented:
             size_yx=self.plane.shape[:2],
             image_sha256=self.image_sha256,
             min_size=min_size,
-            count=self.instances.count(threshold, min_size),
+            count=count,
             device=self.device,
             ran_on=self.prediction.device,
-            notes=self.prediction.notes,
+            notes=still_true(self.prediction.notes, count),
             diameter=self.prediction.diameter,
             zoom=self.prediction.zoom,
         )

@@ -120,7 +120,7 @@ def test_the_command_reads_tables_of_spreadsheets(tmp_path: Path, capsys: pytest
     assert main(["agreement", str(table), "--count", "50", "--out", str(tmp_path / "out")]) == 0
     found = agreement.interval(50)
     said = capsys.readouterr().out
-    assert f"{found.low} to {found.high} of people" in said and "On 8 images" in said
+    assert f"{found.low} to {found.high} by manual count" in said and "On 8 images" in said
     saved = json.loads((tmp_path / "out" / AGREEMENT_FILE).read_text())
     assert Agreement.from_dict(saved).to_dict() == agreement.to_dict()
     page = (tmp_path / "out" / "agreement.html").read_text()

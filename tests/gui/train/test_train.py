@@ -289,7 +289,7 @@ def test_a_damaged_entry_is_named_and_hides_no_other(train: Any, qtbot: Any) -> 
     assert "2 cannot be used" in train.set_section.fold.title.text()
     begin(train, qtbot, steps=3)
     outcome = ended(train, qtbot)
-    assert outcome.version is not None and "Left out" in outcome.sentence and "bad" in outcome.sentence
+    assert outcome.version is not None and "Skipped" in outcome.sentence and "bad" in outcome.sentence
     for name in ("good", "fine"):
         opened.remove(name)
     train.set_section.refresh()
@@ -399,7 +399,7 @@ def test_what_is_newer_than_what_is_viewed_is_shown_and_never_replaced(
     press(train.set_section.replace, qtbot)
     qtbot.waitUntil(lambda: "changed or removed since it was shown" in message(train), timeout=10_000)
     assert opened.names() == ["first", "second"]
-    train.set_section._tell("", False)
+    train.set_section._report("", False)
     view(train, "second", qtbot)
     assert np.array_equal(viewer.layers["second labels"].data, newer)
     assert np.array_equal(viewer.layers["second (training set)"].data, image)

@@ -131,7 +131,8 @@ class BatchOpening:
 
     def close(self) -> None:
         """Take no more answers."""
-        self._reading.close()
+        for job in (self._reading, *self._jobs):
+            job.close()
 
     def _save(self, key: Any, cells: Cells, opened: OpenedRow) -> None:
         now = _stand(cells)

@@ -57,7 +57,7 @@ class BatchRecipeSection(QWidget):
         self._build()
         session = bench.session
         self._bindings = Bindings(self)
-        for signal in (session.chosen_changed, session.cells_changed, session.choices.changed):
+        for signal in (session.chosen_changed, session.cells_changed, session.choices.changed, session.models_changed):
             self._bindings.bind(signal, self.refresh)
         self._bindings.bind_at_rest(session.sliders_changed, self.refresh)
         self.refresh()

@@ -118,11 +118,11 @@ class Drafting:
             return _propose(cells, features, doubt)
 
         def show(answer: tuple[Features, Proposal]) -> None:
-            if self._bench.layer_of(key) is None:
+            now = self._bench.session.cells_of(key)
+            if now is None:
                 return
             self._features, self._features_of = (source, answer[0]), layer_id(key)
-            now = self._bench.session.cells_of(key)
-            if now is not None and now.corrected is cells.corrected and key == self._bench.session.chosen:
+            if now.corrected is cells.corrected and key == self._bench.session.chosen:
                 self._show(key, answer[1])
 
         self._working.ask(work, show)

@@ -73,7 +73,6 @@ TOOLS = (
         "Released {}.",
     ),
 )  # fmt: skip
-BY_NAME = {tool.name: tool for tool in TOOLS}
 
 
 class Tools:
@@ -82,11 +81,9 @@ class Tools:
     Signals
     -------
     in_hand_changed(Tool or None)
-    hint_changed(str)
     """
 
     in_hand_changed = Signal(object)
-    hint_changed = Signal(str)
 
     def __init__(self, bench: Bench) -> None:
         self._bench, self._correcting = bench, bench.part(Correcting)

@@ -181,7 +181,7 @@ class ResultSection(QWidget):
         cells = self._bench.session.cells
         if cells is None:
             return
-        command = command_line(cells, self._bench.session.recipe_shown())
+        command = command_line(cells, self._bench.session.choices.viewer.device)
         QApplication.clipboard().setText(command)
         if self._bench.part(Drafting).is_draft(cells) or cells.n_changed or cells.n_erased:
             self._bench.session.note("Copied. It gives the cells without your corrections and drafts; save has those.")

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 from ...imaging.errors import CellsegError
 from ...segmentation.options import RunOptions
 from ...segmentation.recipe import Recipe
+from ...session import layer_id
 from ..planes.plane_run import PlaneRun
 from ..planes.planes_section import PlanesSection
 from ..viewer.dock import Dock
@@ -74,13 +75,16 @@ class SegmentWidget(Dock):
         except CellsegError as error:
             self.session.fail(None, error)
             return
+        layer = self.bench.layer_of(self.session.chosen)
+        if layer is not None and recipe.axes is not None:
+            self.bench.set_axes(layer, recipe.axes)
         self.session.use_recipe(recipe, options.device)
         key = self.session.chosen
         if key is not None:
-            self.bench.image_changed.emit(key)
+            self.bench.image_changed.emit(layer_id(key))
         note = f"{Path(path).name} is used from now on. Press Segment to find the cells with it."
         if key is not None and recipe.channel is not None and self.session.choices.of(key).channel is None:
-            note += f" This image has one channel: the recipe's, {recipe.channel}, is left out."
+            note += f" This image has one channel: the recipe's, {recipe.channel}, is not used."
         self.session.note(note)
 
     def segment(self) -> None:

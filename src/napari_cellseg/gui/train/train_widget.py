@@ -244,12 +244,6 @@ class TrainWidget(Dock):
         for section in (self.expert_section, self.data_expert, self.search_section):
             section.set_colors(theme_colors(self.bench.viewer.theme))
 
-    def window_seen(self, window: QWidget) -> None:
-        """Stop the training when the window closes."""
-        super().window_seen(window)
-        for job in (self.job, self.search_job, self.models.calibration):
-            window.destroyed.connect(job.close)
-
     def _begin(self, request: TrainRequest) -> None:
         self.question.hide()
         self.guard_section.hide()

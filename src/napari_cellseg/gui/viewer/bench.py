@@ -48,7 +48,7 @@ class Bench(ViewerImages):
 
     Signals
     -------
-    image_changed(key)
+    image_changed(id)
         Values, scale or axes of an image layer changed.
     layers_made(key)
         An image got its result layers.
@@ -278,6 +278,7 @@ class Bench(ViewerImages):
         keys = self.session.keys()
         planes = [key for key in keys if layer_id(key) == id_]
         self.layers.forget(id_)
+        self._stacks.pop(id_, None)
         self.forgotten.emit(id_)
         for known in dict.fromkeys((id_, *planes)):
             self.session.forget(known)

@@ -107,11 +107,11 @@ class Dock(QWidget):
             self.follow_theme()
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Look which window this is."""
+        """Follow the main window that holds this dock; a floating dock is a window of its own, which may close."""
         super().showEvent(event)
         window = self.window()
         # Kept as a number: a reference would keep the closed window alive.
-        if id(window) != self._watched:
+        if isinstance(window, QMainWindow) and id(window) != self._watched:
             self._watched = id(window)
             self.window_seen(window)
 

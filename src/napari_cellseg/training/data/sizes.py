@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from ...network.sizing import resized, zoom_for, zoomed_shape
+from ...network.versions import LARGEST_DIAMETER
 from .sample import Sample
 
 # Images whose typical diameters differ by more than this factor have no size in common.
@@ -28,7 +29,7 @@ def common_diameter(samples: Sequence[Sample]) -> float | None:
     if not found:
         return None
     small, common, large = np.percentile(found, [16, 50, 84])
-    return round(float(common), 1) if large <= MOST_SPREAD * small and common >= 1 else None
+    return round(float(common), 1) if large <= MOST_SPREAD * small and 1 <= common <= LARGEST_DIAMETER else None
 
 
 def zoom_to(sample: Sample, diameter: float | None) -> float:

@@ -25,7 +25,7 @@ def crowded(image: Tensor, smooth: Tensor, exact: Tensor, rng: np.random.Generat
     image : Tensor of float32
         ``(1 or 3, Y, X)``, normalised.
     smooth, exact : Tensor of float32
-        ``(1 or 2, Y, X)`` and ``(4, Y, X)``: planes of a :class:`napari_cellseg.training.augment.TrainingImage`, at
+        ``(1 or 2, Y, X)`` and ``(4, Y, X)``: planes of a :class:`napari_cellseg.training.fit.augment.TrainingImage`, at
         its own pixels. Gaps between cells (the second plane of `smooth`) are not drawn anew.
     rng : numpy.random.Generator
 

@@ -39,7 +39,7 @@ class Chances:
     size_error : float
         Beside its magnification, an error of up to 1.5 times either way.
     crowd, texture, saturate, defocus, debris, haze, stain, grain, coarse, jpeg : float
-        See :mod:`napari_cellseg.training.crowding` and :mod:`napari_cellseg.training.specimen`.
+        See :mod:`napari_cellseg.training.fit.crowding` and :mod:`napari_cellseg.training.fit.specimen`.
     """
 
     magnify: float = 0.15

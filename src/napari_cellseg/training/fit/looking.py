@@ -15,6 +15,7 @@ from ...instances.live import Instances
 from ...instances.metrics import foreground_scores, match, summarize
 from ...instances.prediction import Prediction
 from ...network.config import DISTANCE, FOREGROUND, UNetConfig
+from ...network.smoothing import smoothed
 from ...network.versions import ModelVersion
 from ..data.datasets import Sample
 from ..data.hold_out import keep_inside, reviewed_area
@@ -80,7 +81,9 @@ def look_at_windows(learner: Learner, windows: Sequence[Window], model: ModelVer
             outputs = learner.forward(window.x)
             losses.append(learner.loss_on(outputs, window.targets))
             weights.append(int(window.area.sum()))
-            probability = torch.sigmoid(outputs[FOREGROUND][0, 0].float()).cpu().numpy()
+            probability = (
+                smoothed(torch.sigmoid(outputs[FOREGROUND][:, 0].float()), model.config.smooth)[0].cpu().numpy()
+            )
             distance = outputs[DISTANCE][0, 0].float().clamp(0, 1).cpu().numpy() if DISTANCE in outputs else None
             instances = Instances.from_prediction(Prediction(probability, distance), model.split)
             found = instances.labels(model.threshold, model.min_size)
