@@ -252,7 +252,7 @@ def test_labels_of_a_person_outlive_an_image_that_is_away(images: Path, recipe: 
     assert (counts(out)[0]["count"], counts(out)[0]["corrected"], counts(out)[0]["error"]) == ("1", "yes", "")
     (tmp_path / "away.tif").rename(images / "0.tif")
     (again, *_), _ = run(images, out, recipe, saving("labels", "cells"), resume=True)
-    assert (again.state, again.count) == ("kept", 1) and "without cells" in again.notes[0]
+    assert (again.state, again.count) == ("kept", 1) and "cells were not written" in again.notes[0]
 
 
 def test_corrected_images_of_a_copied_folder_are_looked_into_once(
