@@ -58,6 +58,8 @@ class EntryLayers:
         stamp : tuple
             Of the entry's files when they were read.
         """
+        # Asked first: napari selects a layer that is added, and the selected image is chosen.
+        chosen = self._bench.session.chosen
         if not self.shown(sample.name) or not self._is_of(sample.name, folder, stamp):
             self._put_aside(sample.name)
             area = np.ones(sample.labels.shape, bool) if sample.reviewed is None else sample.reviewed
@@ -72,7 +74,7 @@ class EntryLayers:
             self._shown[sample.name] = _Shown(folder, stamp, image, labels, reviewed)
             for layer in self._shown[sample.name].layers:
                 self._bench.viewer.add_layer(layer)
-        look_at(self._bench, self._shown[sample.name].layers)
+        look_at(self._bench, self._shown[sample.name].layers, chosen)
 
     def replaced(self, folder: Path, name: str, before: Stamp, after: Stamp) -> None:
         """Note that the layers of an entry were saved to its files."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 from napari.layers import Image as ImageLayer
@@ -34,18 +34,19 @@ class PairLayers:
 
     def show(self, sample: Sample, found: np.ndarray | None = None) -> None:
         """Show an image with its cells; with those found by a model too, both are outlines."""
-        what = "to learn from" if found is None else "held out"
+        chosen, what = self._bench.session.chosen, "to learn from" if found is None else "held out"
         put = [self._image(sample.image, f"{sample.name} ({what})")]
         if found is None:
             put.append(self._labels("masks", sample.labels, sample.name))
         else:
             put += [self._labels(kind, labels, sample.name) for kind, labels in
                     (("truth", sample.labels), ("found", found))]  # fmt: skip
-        look_at(self._bench, put)
+        look_at(self._bench, put, chosen)
 
     def show_picture(self, picture: np.ndarray, name: str) -> None:
         """Show a picture in colours."""
-        look_at(self._bench, [self._image(picture, name)])
+        chosen = self._bench.session.chosen
+        look_at(self._bench, [self._image(picture, name)], chosen)
 
     def hide(self) -> None:
         """Hide all of these layers."""
@@ -83,9 +84,9 @@ class PairLayers:
         return layer
 
 
-def look_at(bench: Bench, wanted: Sequence[Layer]) -> None:
-    """Show these layers alone, with the last one selected; the chosen image stays chosen."""
-    viewer, chosen = bench.viewer, bench.session.chosen
+def look_at(bench: Bench, wanted: Sequence[Layer], chosen: Hashable | None) -> None:
+    """Show these layers alone, with the last one selected, and choose the image that was chosen before."""
+    viewer = bench.viewer
     for layer in viewer.layers:
         # Layers above would cover them; the user can show those again in the layer list.
         layer.visible = layer in wanted
