@@ -155,7 +155,7 @@ def test_names_of_results_never_clash(tmp_path: Path) -> None:
     for stem in folded:
         assert not [other for other in folded for page in ("z001", "t1_z2", "z1") if other == f"{stem}_{page}"]
     for bad in ("../a.tif", "/a.tif", "x/../../a.tif", ""):
-        with pytest.raises(ParamsError, match="called"):
+        with pytest.raises(ParamsError, match="leads out of the folder of results"):
             plan([(tmp_path / "a", bad)])
 
 
