@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-BYTES_PER_PIXEL = 100
+BYTES_PER_PIXEL = 128
 
 
 def peak_bytes(shape_yx: Sequence[int]) -> int:
     """Return the bytes that segmenting a plane in one piece takes at its peak.
 
-    Measured as growth of the resident memory between planes of 2 and 9 million pixels, with the bundled model on a CPU:
-    60 bytes per pixel for a grey plane of 8 bits, 64 for a colour one, 71 where small cells magnify it 1.7 times. To
-    these come 0.1 to 0.2 GB that do not grow with the plane, and on large images more magnification: hence 100.
+    Measured as growth of the peak of resident memory between two planes, on a CPU: 60 to 71 bytes per pixel with the
+    bundled model (grey, colour, small cells that magnify the plane), 90 to 112 where noise makes a cell on every 300
+    pixels or the plane is magnified most. To these come 0.1 to 0.2 GB that do not grow with the plane.
 
     Parameters
     ----------
