@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 import napari_cellseg
-from napari_cellseg.evaluation.calibration import iter_calibrate_version
 from napari_cellseg.evaluation.evaluate import iter_predict_samples, score
+from napari_cellseg.evaluation.make_version import iter_finetune_version
 from napari_cellseg.imaging.progress import drain
 from napari_cellseg.imaging.write.write import write_json
 from napari_cellseg.network.versions import ModelVersion
@@ -23,7 +23,7 @@ from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.training.data.datasets import Sample
 from napari_cellseg.training.data.general import general_samples
 from napari_cellseg.training.finetune_params import FineTuneParams
-from napari_cellseg.training.fit.trainer import Trained, iter_finetune
+from napari_cellseg.training.fit.trainer import Trained
 
 BUNDLED = Path(napari_cellseg.__file__).parent / "models" / "cells" / "training.json"
 
@@ -92,13 +92,12 @@ def figures_on(
 def finetune(
     samples: Sequence[Sample], base: ModelVersion, out: Path, params: FineTuneParams, general_kinds: Sequence[str]
 ) -> tuple[Trained, float]:
-    """Fine-tune and calibrate, with general samples of the kinds that the base knows; return it and the minutes."""
+    """Make a version as window and command line do, with general samples of the kinds that the base knows."""
     general = [s for s in general_samples("learn") if s.kind in general_kinds]
     started = time.monotonic()
-    result = drain(iter_finetune(samples, out, base, params, general=general))
-    assert result.version is not None
-    version = drain(iter_calibrate_version(result.version, result.parts.learned, general))
-    return replace(result, version=version), (time.monotonic() - started) / 60
+    made = drain(iter_finetune_version(samples, out, base, params, general=general))
+    assert made.version is not None
+    return replace(made.trained, version=made.version), (time.monotonic() - started) / 60
 
 
 def cell(folder: Path, name: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:

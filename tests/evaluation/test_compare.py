@@ -12,14 +12,17 @@ import pytest
 from napari_cellseg.evaluation.changes import changes_of
 from napari_cellseg.evaluation.compare import (
     COMPARISON_FILE,
+    Comparison,
     iter_compare,
     read_comparison,
     read_pictures,
     write_comparison,
 )
+from napari_cellseg.evaluation.evaluate import predict_sample
 from napari_cellseg.imaging.errors import CellsegError
 from napari_cellseg.imaging.progress import drain
-from napari_cellseg.network.versions import ModelVersion, load_model
+from napari_cellseg.network.versions import ModelVersion, load_model, set_defaults, set_specialist
+from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.training.data.datasets import Sample
 from napari_cellseg.training.data.general import general_samples
 from napari_cellseg.training.data.hold_out import HeldOut
@@ -47,7 +50,7 @@ def parts_of(samples: list[Sample], how: str = "images") -> HeldOut:
 
 def test_a_version_is_not_worse_than_itself(good: ModelVersion, samples: list[Sample]) -> None:
     same = drain(iter_compare(good, good, parts_of(samples[:1]), samples[1:], "cpu"))
-    assert same.not_worse and same.changed == [] and same.pictures == []
+    assert not same.worse and same.changed == [] and same.pictures == []
     assert same.held_out.old == same.held_out.new and same.held_out.old["f1"] > 0.7
     assert same.general.n_images == 1 and set(same.general.kinds) == {"fluorescence"}
 
@@ -56,12 +59,12 @@ def test_a_worse_version_is_told_with_reasons_and_pictures(
     good: ModelVersion, bad: ModelVersion, samples: list[Sample], tmp_path: Path
 ) -> None:
     worse = drain(iter_compare(good, bad, parts_of(samples[:1]), samples[1:], "cpu"))
-    assert not worse.not_worse and worse.new == "bad"
+    assert worse.worse and worse.new == "bad"
     assert any("held out" in reason for reason in worse.reasons)
     assert any("general" in reason for reason in worse.reasons)
     assert {change.part for change in worse.changed} == {"held_out", "general"}
     better = drain(iter_compare(bad, good, parts_of(samples[:1]), samples[1:], "cpu"))
-    assert better.not_worse and better.held_out.new == worse.held_out.old
+    assert not better.worse and better.held_out.new == worse.held_out.old
     assert any(change.better for change in better.changed)
 
     write_comparison(tmp_path, worse)
@@ -79,6 +82,34 @@ def test_a_worse_version_is_told_with_reasons_and_pictures(
 
 def _tuples(values: dict) -> dict:
     return {**values, "box": tuple(values["box"])} if "box" in values else values
+
+
+def test_better_on_the_own_images_and_worse_on_others_is_a_specialist(
+    good: ModelVersion, bad: ModelVersion, samples: list[Sample]
+) -> None:
+    """A trained network against a random one, each with the other's cells as the truth of one of the two parts."""
+    mine, others = samples
+    as_good, as_bad = predict_sample(mine, Recipe(str(good.path))), predict_sample(others, Recipe(str(bad.path)))
+    parts = parts_of([replace(mine, labels=as_good.labels().astype(np.int32))])
+    general = [replace(others, labels=as_bad.labels().astype(np.int32))]
+    special = drain(iter_compare(bad, good, parts, general, "cpu"))
+    assert special.verdict == "specialist" and not special.worse and "specialist" in special.in_words()
+    assert any("general" in reason for reason in special.reasons)
+    assert Comparison.from_dict(json.loads(json.dumps(special.to_dict()))).verdict == "specialist"
+    # On what was learned nothing can be shown.
+    flattered = drain(iter_compare(bad, good, HeldOut((), parts.held_out, "none"), general, "cpu"))
+    assert flattered.worse
+    # Worse on the user's images is worse, whatever it is elsewhere.
+    refused = drain(iter_compare(good, bad, parts, general, "cpu"))
+    assert refused.worse and any("held out" in reason for reason in refused.reasons)
+    with pytest.raises(ValueError, match="verdict"):
+        Comparison.from_dict({**special.to_dict(), "verdict": "fine"})
+
+
+def test_a_specialist_is_named_so(tmp_path: Path) -> None:
+    version = set_specialist(make_model(tmp_path / "mine"))
+    assert version.specialist and version.title == "mine (specialist)"
+    assert set_defaults(version, 0.4, 9).specialist
 
 
 def test_only_what_was_reviewed_is_compared(good: ModelVersion, bad: ModelVersion, samples: list[Sample]) -> None:
@@ -105,7 +136,7 @@ def test_background_only_and_what_is_said_of_it(good: ModelVersion, bad: ModelVe
     comparison = drain(iter_compare(good, bad, parts_of([empty], "none"), [], "cpu"))
     assert comparison.held_out.n_cells == 0 and comparison.held_out.old["count_mape"] is None
     assert any("flatter" in reason for reason in comparison.reasons)
-    assert comparison.not_worse == (comparison.held_out.new["n_cells"] <= comparison.held_out.old["n_cells"])
+    assert comparison.worse != (comparison.held_out.new["n_cells"] <= comparison.held_out.old["n_cells"])
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,12 @@ from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from napari_cellseg.evaluation.compare import Comparison, read_comparison
+from napari_cellseg.evaluation.choosing import BLENDS, iter_choose_blend
+from napari_cellseg.evaluation.compare import Comparison, iter_compare, read_comparison
+from napari_cellseg.evaluation.first_look import iter_first_look
 from napari_cellseg.evaluation.held_out import read_figures
 from napari_cellseg.evaluation.make_version import (
     Made,
@@ -19,11 +22,14 @@ from napari_cellseg.evaluation.make_version import (
 )
 from napari_cellseg.imaging.progress import Progress, drain
 from napari_cellseg.network.config import UNetConfig
-from napari_cellseg.network.versions import CONFIG_FILE, FAMILIAR_FILE, METRICS_FILE, read_version
+from napari_cellseg.network.versions import CONFIG_FILE, FAMILIAR_FILE, METRICS_FILE, load_model, read_version
 from napari_cellseg.segmentation.recipe import Recipe
+from napari_cellseg.training.data.general import general_samples
+from napari_cellseg.training.data.sample import Sample
 from napari_cellseg.training.data.splitting import SPLIT_FILE, make_split, read_split
-from napari_cellseg.training.events import Phase, Started, TrainProgress
+from napari_cellseg.training.events import Looked, Note, Phase, Started, TrainProgress
 from napari_cellseg.training.finetune_params import FineTuneParams
+from napari_cellseg.training.fit.trainer import iter_finetune
 from napari_cellseg.training.params import TrainParams
 from tests.blobs import blobs
 from tests.models import make_model
@@ -32,7 +38,23 @@ SAMPLES = [blobs(i, 64, 5) for i in range(4)]
 TRAIN = TrainParams(
     steps=3, batch_size=1, crop=32, validate_every=2, device="cpu", network=UNetConfig(base_channels=2, levels=1)
 )
-FINE = FineTuneParams(minutes=60, steps=3, batch_size=1, crop=32, validate_every=2, device="cpu", general=0)
+FINE = FineTuneParams(
+    minutes=60, steps=3, batch_size=1, crop=32, validate_every=2, device="cpu", general=0, approach="gentle"
+)
+
+
+def stripes(seed: int, n: int = 9, side: int = 192) -> Sample:
+    """Upright stripes on the ground and level ones in the cells, 40 pixels across: equal but for their texture."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:side, :side]
+    ground, inside = (np.sin(2 * np.pi * axis / 8 + rng.uniform(0, 6)) for axis in (x, y))
+    labels = np.zeros((side, side), np.int32)
+    places = [(32 + 64 * i, 32 + 64 * j) for i in range(3) for j in range(3)][:n]
+    for i, place in enumerate(places):
+        cy, cx = place + rng.integers(-8, 9, 2)
+        labels[np.hypot(y - cy, x - cx) < rng.uniform(18, 22)] = i + 1
+    image = 128 + 40 * np.where(labels > 0, inside, ground) + rng.normal(0, 6, (side, side))
+    return Sample(f"stripes{seed}", image.clip(0, 255).astype(np.uint8), labels)
 
 
 class Ending:
@@ -116,3 +138,78 @@ def test_calibration_measures_with_what_it_chose_and_leaves_the_model_alone(tmp_
     assert [progress.message for progress in told] == sorted((p.message for p in told), reverse=True)
     assert {progress.message for progress in told} == {"predicting", "calibrating"}
     assert (model.path / CONFIG_FILE).read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_kind_of_images_that_is_new_to_the_parent_is_learned_thoroughly(tmp_path: Path) -> None:
+    """Cells that differ from the ground by their texture alone, which the bundled model does not find."""
+    known = load_model("cells")
+    samples = [stripes(i) for i in range(7)]
+    params = FineTuneParams(minutes=60, steps=60, batch_size=4, crop=128, validate_every=20, device="cpu")
+    events: list[Any] = []
+    made = drain(iter_finetune_version(samples, tmp_path / "v", known, params), events.append)
+    started = next(event for event in events if isinstance(event, Started))
+    assert started.notes[0].startswith("Approach thorough: cells finds")
+    assert made.version is not None and made.comparison is not None
+    asked = made.version.training["parameters"]
+    assert (asked["approach"], asked["freeze"], asked["learning_rate"]) == ("thorough", "nothing", 1e-3)
+    comparison = made.comparison
+    assert comparison.held_out.new["f1"] > comparison.held_out.old["f1"] + 0.3
+    # What the looks measured is what the comparison finds, but for sliders and weights that were chosen afterwards.
+    best = [event for event in events if isinstance(event, Looked) and event.best][-1]
+    assert comparison.held_out.new["f1"] >= best.f1 - 0.05
+    assert made.version.specialist == (comparison.verdict == "specialist")
+    assert any(isinstance(event, Note) and "% of the way from cells" in event.text for event in events)
+    assert not list((tmp_path / "v").glob(".between*"))
+
+
+@pytest.mark.slow
+def test_the_last_look_finds_what_the_comparison_finds(tmp_path: Path) -> None:
+    known = load_model("cells")
+    samples = [s for s in general_samples("check") if s.kind == "fluorescence"][:6]
+    params = FineTuneParams(
+        minutes=60, steps=4, batch_size=2, crop=96, validate_every=2, device="cpu", blend=0.6, approach="gentle"
+    )
+    events: list[Any] = []
+    trained = drain(iter_finetune(samples, tmp_path / "v", known, params), events.append)
+    assert trained.version is not None
+    best = [event for event in events if isinstance(event, Looked) and event.best][-1]
+    compared = drain(iter_compare(known, trained.version, trained.parts, [], "cpu"))
+    assert compared.held_out.new["f1"] == pytest.approx(best.f1, abs=0.02)
+    first = next(event for event in events if isinstance(event, Looked))
+    assert compared.held_out.old["f1"] == pytest.approx(first.f1, abs=0.02)
+
+
+def test_images_that_the_parent_knows_are_learned_gently() -> None:
+    known = load_model("cells")
+    look = drain(iter_first_look([s for s in general_samples("check") if s.kind == "fluorescence"][:2], known, "cpu"))
+    assert not look.new_kind and look.f1 > 0.7 and "gentle" in look.in_words()
+    one = drain(iter_first_look([stripes(0, 1)], known, "cpu"))
+    assert not one.new_kind and "too few" in one.in_words()
+    nothing = drain(iter_first_look([], known, "cpu"))
+    assert not nothing.new_kind
+
+
+def test_an_approach_sets_only_what_the_user_did_not() -> None:
+    settled = FineTuneParams(learning_rate=2e-3).settled(new_kind=True)
+    assert (settled.approach, settled.learning_rate, settled.freeze) == ("thorough", 2e-3, "nothing")
+    assert settled.chooses_blend and settled.blend_of_looks == 1
+    assert FineTuneParams.from_dict(settled.to_dict()).settled() == settled
+    gentle = FineTuneParams(blend=0.3).settled()
+    assert (gentle.approach, gentle.freeze, gentle.blend_of_looks, gentle.chooses_blend) == (
+        "gentle",
+        "norms",
+        0.3,
+        False,
+    )
+    assert not FineTuneParams(approach="thorough", blend=1.0).settled().chooses_blend
+
+
+def test_the_least_way_from_the_parent_that_does_as_well_is_kept(tmp_path: Path) -> None:
+    """With equal weights every part of the way is as good: the nearest to the parent is kept."""
+    parent, version = make_model(tmp_path / "parent"), make_model(tmp_path / "child")
+    kept, blend = drain(iter_choose_blend(version, parent, SAMPLES[:2], "cpu"))
+    assert blend == min(BLENDS) and kept.path == version.path
+    other = make_model(tmp_path / "other", seed=1)
+    _, blend = drain(iter_choose_blend(other, parent, [], "cpu"))
+    assert blend == 1 and read_version(other.path).sha256 == other.sha256

@@ -73,6 +73,7 @@ def _list() -> int:
 
     for model in list_models():
         origin = "bundled" if model.bundled else f"from {model.parent}" if model.parent else "own"
+        origin = f"specialist {origin}" if model.specialist else origin
         try:
             figure = f"AP50 {model.metrics['all']['ap_mean']['0.50']:.3f} on validation images"
         except (KeyError, TypeError, ValueError):

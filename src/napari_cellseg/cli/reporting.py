@@ -232,5 +232,4 @@ def _comparison_lines(event: dict[str, Any]) -> str:
             old, new = (event[part][side][name] for side in ("old", "new"))
             figures = "".join(f"{'' if v is None else f'{v:.3f}':>16}" for v in (old, new))
             lines.append(f"{part.replace('_', ' ') + ' ' + title:22}{figures}")
-    verdict = "The new version is not worse." if event["not_worse"] else "The new version is worse:"
-    return "\n".join([*lines, verdict, *event["reasons"]])
+    return "\n".join([*lines, event["in_words"], *event["reasons"]])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -54,22 +56,42 @@ def _surfaces(samples: Sequence[Sample], predicted: Sequence[Segmented], max_siz
     return [Surfaces(sample, segmented, max_size) for sample, segmented in pairs]
 
 
-def iter_calibrate_version(
-    version: ModelVersion, learned: Sequence[Sample], general: Sequence[Sample], device: str = "auto"
-) -> Generator[Progress, None, ModelVersion]:
-    """Choose a fine-tuned version's threshold and min_size anew, and store them in it.
+@dataclass(frozen=True, eq=False)
+class Chosen:
+    """The defaults that suit a version, and how well they do.
 
-    They are chosen on what was learned, never on what is held out, for the highest AP (.5 to .9) less a tenth of the
-    count's relative error; but only among settings that cost the general samples at most 0.005 of their AP50, where
-    what one of them gains does not make up for what another loses. One setting is improved at a time.
+    Parameters
+    ----------
+    threshold : float
+    min_size : int
+    worth : ndarray of float
+        Of each image that they were chosen on: AP (.5 to .9) less a tenth of the count's relative error. Empty without
+        an image.
+    """
+
+    threshold: float
+    min_size: int
+    worth: np.ndarray
+
+
+def iter_choose_defaults(
+    version: ModelVersion, samples: Sequence[Sample], general: Sequence[Sample] = (), device: str = "auto"
+) -> Generator[Progress, None, Chosen]:
+    """Find the threshold and min_size that suit a fine-tuned version.
+
+    They are chosen for the highest AP (.5 to .9) less a tenth of the count's relative error; but only among settings
+    that cost the general samples at most 0.005 of their AP50, where what one of them gains does not make up for what
+    another loses. One setting is improved at a time. Without general samples the nearest to the version's own
+    is taken that is not worse than the best by more than one standard error (after the rule of Breiman et al.,
+    Classification and Regression Trees, 1984).
 
     Parameters
     ----------
     version : ModelVersion
-    learned : sequence of Sample
+    samples : sequence of Sample
         At most 16 images and 16 million pixels of them are looked at. Without a cell in them nothing changes.
     general : sequence of Sample
-        Whose cells are known and were not forgotten.
+        Whose cells are known and are not to be forgotten.
     device : str
 
     Yields
@@ -78,12 +100,12 @@ def iter_calibrate_version(
 
     Returns
     -------
-    ModelVersion
-        With the new defaults.
+    Chosen
     """
-    chosen = _few([sample for sample in learned if count_cells([sample])])
+    start = (version.threshold, version.min_size)
+    chosen = _few([sample for sample in samples if count_cells([sample])])
     if not chosen:
-        return version
+        return Chosen(*start, np.zeros(0))
     predicted, recipe = [], Recipe(model=str(version.path))
     for i, sample in enumerate((*chosen, *general)):
         yield Progress(i, len(chosen) + len(general), "calibrating")
@@ -91,17 +113,14 @@ def iter_calibrate_version(
     max_size = max(*WIDE_SIZES, version.min_size)
     own = _surfaces(chosen, predicted[: len(chosen)], max_size)
     others = _surfaces(general, predicted[len(chosen) :], max_size)
-    start = (version.threshold, version.min_size)
     lost = np.zeros((N_LEVELS, max_size + 1))
     for one in others:
         ap50 = one.as_default(one.precision(ious=(0.5,)))
         lost += np.maximum(ap50[_place(*start)] - ap50, 0) / len(others)
-    worth = np.zeros_like(lost)
-    for one in own:
-        errors = one.count_error() / max(one.n_true, 1)
-        worth += one.as_default(one.precision() - COUNT_SHARE * errors) / len(own)
-    worth = worth.round(12)
-
+    each = np.stack(
+        [one.as_default(one.precision() - COUNT_SHARE * one.count_error() / max(one.n_true, 1)) for one in own]
+    )
+    worth = each.mean(axis=0).round(12)
     best = start
     for _ in range(3):
         before = best
@@ -112,7 +131,43 @@ def iter_calibrate_version(
                     best = trial
         if best == before:
             break
-    return version if best == start else set_defaults(version, *best)
+    if not others and len(own) > 1:
+        best = _nearest_as_good(start, best, each)
+    return Chosen(*best, each[(slice(None), *_place(*best))])
+
+
+def iter_calibrate_version(
+    version: ModelVersion, learned: Sequence[Sample], general: Sequence[Sample], device: str = "auto"
+) -> Generator[Progress, None, ModelVersion]:
+    """Store the defaults in a version that :func:`iter_choose_defaults` finds for it, on what was learned."""
+    chosen = yield from iter_choose_defaults(version, learned, general, device)
+    return with_defaults(version, chosen)
+
+
+def with_defaults(version: ModelVersion, chosen: Chosen) -> ModelVersion:
+    """Store defaults in a version, unless they are its own."""
+    if (chosen.threshold, chosen.min_size) == (version.threshold, version.min_size):
+        return version
+    return set_defaults(version, chosen.threshold, chosen.min_size)
+
+
+def as_good(worth: np.ndarray, best: np.ndarray) -> bool:
+    """Whether images do not tell something from the best: worse by at most one standard error of the difference."""
+    less = best - worth
+    error = less.std(ddof=1) / math.sqrt(len(less)) if len(less) > 1 else 0.0
+    return bool(less.mean() <= error + 1e-12)
+
+
+def _nearest_as_good(start: tuple[float, int], best: tuple[float, int], each: np.ndarray) -> tuple[float, int]:
+    """Of the settings between two, the nearest to the first that is as good as the second."""
+    thresholds = [t for t in WIDE_THRESHOLDS if min(start[0], best[0]) <= t <= max(start[0], best[0])] + [start[0]]
+    sizes = [s for s in WIDE_SIZES if min(start[1], best[1]) <= s <= max(start[1], best[1])] + [start[1]]
+    trials = sorted(
+        {(t, s) for t in thresholds for s in sizes},
+        key=lambda trial: (abs(trial[0] - start[0]) / 0.05 + abs(trial[1] - start[1]) / 10, trial),
+    )
+    good = each[(slice(None), *_place(*best))]
+    return next((trial for trial in trials if as_good(each[(slice(None), *_place(*trial))], good)), best)
 
 
 def _place(threshold: float, min_size: int) -> tuple[int, int]:

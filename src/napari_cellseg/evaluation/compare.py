@@ -27,12 +27,20 @@ __all__ = [
 ]  # fmt: skip
 
 COMPARISON_FILE = "comparison.json"
+NOT_WORSE, SPECIALIST, WORSE = "not worse", "specialist", "worse"
 IOUS = (0.5, 0.6, 0.7, 0.8, 0.9)
 # A smaller change than this is within what another random seed would give.
 TOLERANCE = 0.01
 GENERAL_TOLERANCE = 0.02
 KIND_TOLERANCE = 0.04
 COUNT_TOLERANCE = 0.05
+# In F1: what a specialist gains at least on the user's images.
+CLEAR_GAIN = 0.05
+_VERDICTS = {
+    NOT_WORSE: "The new model is not worse.",
+    SPECIALIST: "The new model is a specialist: better on your images, worse on others. Use it for images like yours.",
+    WORSE: "The new model is worse.",
+}
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,7 @@ class SetFigures:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """Whether a new version is at least as good as its parent, and why.
+    """Whether a new version is at least as good as its parent on the user's images, what it costs on others, and why.
 
     Parameters
     ----------
@@ -68,7 +76,9 @@ class Comparison:
     hold_out : {'images', 'crops', 'none'}
         What `held_out` is.
     held_out, general : SetFigures
-    not_worse : bool
+    verdict : {'not worse', 'specialist', 'worse'}
+        The user's own images come first: a version that is better on these and worse on the general samples is a
+        specialist; one that is worse on these, or worse on the general samples for nothing, is worse.
     reasons : list of str
         In words: what is worse, or what is to be kept in mind.
     changed : list of CellChange
@@ -81,16 +91,26 @@ class Comparison:
     hold_out: str
     held_out: SetFigures
     general: SetFigures
-    not_worse: bool
+    verdict: str
     reasons: list[str]
     changed: list[CellChange]
     pictures: list[ChangePicture] = field(default_factory=list, repr=False)
 
+    @property
+    def worse(self) -> bool:
+        """Whether the new version should not take its parent's place even on the user's own images."""
+        return self.verdict == WORSE
+
+    def in_words(self) -> str:
+        """Return the verdict as a sentence."""
+        return _VERDICTS[self.verdict]
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the pictures, JSON-able."""
-        values = {name: getattr(self, name) for name in ("old", "new", "hold_out", "not_worse", "reasons")}
+        values = {name: getattr(self, name) for name in ("old", "new", "hold_out", "verdict", "reasons")}
         return {
             **values,
+            "in_words": self.in_words(),
             "held_out": asdict(self.held_out),
             "general": asdict(self.general),
             "changed": [asdict(change) for change in self.changed],
@@ -105,7 +125,7 @@ class Comparison:
             hold_out=str(values["hold_out"]),
             held_out=SetFigures(**values["held_out"]),
             general=SetFigures(**values["general"]),
-            not_worse=bool(values["not_worse"]),
+            verdict=_known_verdict(str(values["verdict"])),
             reasons=list(values["reasons"]),
             changed=[CellChange(**change) for change in values["changed"]],
         )
@@ -154,12 +174,14 @@ def iter_compare(
     yield Progress(n_done, n_total, "comparing")
     held_out = _figures(parts.held_out, matches, "held_out")
     forgotten = _figures(general, matches, "general")
-    reasons = [*_worse_held_out(held_out), *_forgotten(forgotten)]
-    not_worse = not reasons
-    reasons += _caveats(parts.how, held_out)
+    own, general_reasons = _worse_held_out(held_out), _forgotten(forgotten)
+    verdict = WORSE if own or general_reasons else NOT_WORSE
+    if general_reasons and not own and parts.how != "none" and _clearly_better(held_out):
+        verdict = SPECIALIST
+    reasons = [*own, *general_reasons, *_caveats(parts.how, held_out)]
     pictures.sort(key=lambda picture: picture.change.part == "general")
     return Comparison(
-        old.name, new.name, parts.how, held_out, forgotten, not_worse, reasons,
+        old.name, new.name, parts.how, held_out, forgotten, verdict, reasons,
         [picture.change for picture in pictures], pictures,
     )  # fmt: skip
 
@@ -212,6 +234,20 @@ def _summary(found: Sequence[MatchResult]) -> dict[str, Any]:
         "count_bias": figures["count_bias"],
         "n_cells": figures["n_pred"],
     }
+
+
+def _known_verdict(verdict: str) -> str:
+    if verdict not in _VERDICTS:
+        raise ValueError(f"the verdict {verdict!r} is none of {', '.join(_VERDICTS)}")
+    return verdict
+
+
+def _clearly_better(figures: SetFigures) -> bool:
+    """Whether more cells are right by at least two: one more is chance."""
+    if not figures.n_cells:
+        return False
+    gain = figures.new["f1"] - figures.old["f1"]
+    return bool(gain > max(CLEAR_GAIN, 2 / figures.n_cells))
 
 
 def _worse_held_out(figures: SetFigures) -> list[str]:

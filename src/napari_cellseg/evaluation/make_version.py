@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..imaging.progress import Progress, relay
 from ..imaging.write.write import write_json
-from ..network.versions import METRICS_FILE, ModelVersion, set_defaults
+from ..network.versions import METRICS_FILE, ModelVersion, set_defaults, set_specialist
 from ..segmentation.familiar import remember_images
 from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import Segmented
@@ -18,12 +18,14 @@ from ..training.data.general import general_samples
 from ..training.data.sample import Sample
 from ..training.data.splitting import SPLIT_FILE, Split, write_split
 from ..training.events import Event, Note, Phase, Started
-from ..training.finetune_params import FineTuneParams
+from ..training.finetune_params import AUTO, GENTLE, FineTuneParams
 from ..training.params import TrainParams
 from .calibration import calibrate, iter_calibrate_version
 from .calibration_map import CalibrationMap, iter_calibration_map
-from .compare import Comparison, iter_compare, write_comparison
+from .choosing import images_to_choose_on, iter_choose_blend
+from .compare import SPECIALIST, Comparison, iter_compare, write_comparison
 from .evaluate import Evaluation, as_default, iter_predict_samples, score
+from .first_look import FirstLook, iter_first_look
 
 if TYPE_CHECKING:
     from ..training.fit.trainer import Trained
@@ -144,6 +146,7 @@ def iter_finetune_version(
     parent: ModelVersion,
     params: FineTuneParams | None = None,
     *,
+    general: Sequence[Sample] | None = None,
     resume: bool = False,
     stop: Callable[[], bool] = _never,
     at_once: Callable[[], bool] = _never,
@@ -151,9 +154,13 @@ def iter_finetune_version(
 ) -> Generator[MakeEvent, None, Made]:
     """Fine-tune a version, choose its threshold and smallest size anew, and compare it with its parent.
 
+    How it learns fits how strange the images are to the parent, where the settings do not say; see
+    :func:`napari_cellseg.evaluation.first_look.iter_first_look`. A version that gets better on these images at the
+    cost of others becomes a specialist.
+
     Parameters
     ----------
-    samples, out, parent, params, resume, record :
+    samples, out, parent, params, general, resume, record :
         As :func:`napari_cellseg.training.fit.trainer.iter_finetune` takes them.
     stop, at_once : callable
         As for :func:`iter_train_version`.
@@ -168,12 +175,19 @@ def iter_finetune_version(
     """
     from ..training.fit.trainer import iter_finetune
 
-    params, out = params or FineTuneParams(), Path(out)
+    out = Path(out)
+    params, notes = yield from _iter_settle(samples, parent, params or FineTuneParams(), resume)
 
     def choose(made: Made, version: ModelVersion) -> Generator[MakeEvent, None, Made]:
-        learned = made.trained.parts.learned
-        trials = iter_calibrate_version(version, learned, general_samples("learn"), params.device)
-        chosen = yield from _as_phases("comparing", trials)
+        parts = made.trained.parts
+        if params.chooses_blend:
+            choosing = iter_choose_blend(version, parent, images_to_choose_on(parts), params.device)
+            chosen, blend = yield from _as_phases("comparing", choosing)
+            yield Note(f"Kept are weights {blend:.0%} of the way from {parent.name} to what was learned.")
+        else:
+            others = (general_samples("learn") if general is None else general) if params.approach == GENTLE else ()
+            trials = iter_calibrate_version(version, parts.learned, others, params.device)
+            chosen = yield from _as_phases("comparing", trials)
         if (chosen.threshold, chosen.min_size) != (parent.threshold, parent.min_size):
             yield Note(f"The sliders of the new version start at threshold {chosen.threshold:g}, {chosen.min_size} px.")
         return replace(made, version=chosen)
@@ -182,11 +196,28 @@ def iter_finetune_version(
         compared = iter_compare(parent, version, made.trained.parts, general_samples("check"), params.device)
         comparison = yield from _as_phases("comparing", compared)
         write_comparison(out, comparison)
+        if comparison.verdict == SPECIALIST:
+            version = set_specialist(version)
+            # What its parent knew is not what it is for.
+            remember_images(version.path, (sample.image for sample in made.trained.parts.learned))
         yield comparison
-        return replace(made, comparison=comparison)
+        return replace(made, version=version, comparison=comparison)
 
-    learning = iter_finetune(samples, out, parent, params, resume=resume, stop=stop, record=record)
+    learning = iter_finetune(
+        samples, out, parent, params, general=general, resume=resume, stop=stop, record=record, notes=notes
+    )
     return (yield from _iter_make(learning, parent, [choose, compare], at_once))
+
+
+def _iter_settle(
+    samples: Sequence[Sample], parent: ModelVersion, params: FineTuneParams, resume: bool
+) -> Generator[MakeEvent, None, tuple[FineTuneParams, list[str]]]:
+    """Choose the approach by a first look where the user did not; a run that goes on has chosen before."""
+    if params.approach != AUTO or resume or not samples:
+        return params.settled(), []
+    steps = _as_phases("looking at the images", iter_first_look(samples, parent, params.device))
+    look: FirstLook = yield from steps
+    return params.settled(look.new_kind), [look.in_words()]
 
 
 def _iter_make(

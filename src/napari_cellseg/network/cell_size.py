@@ -46,6 +46,8 @@ VAGUE_PEAK = 0.55
 ENOUGH_CELLS = 15
 # With fewer, a coarser look must not show larger cells: a speck may look like a cell from near.
 FEW_CELLS = 5
+# A size that differs from the remembered one by less than this, times the spread of the sizes learned, is usual.
+LEAST_SPREAD = 1.25
 _SMALLEST_CELL = 10
 
 
@@ -174,7 +176,7 @@ class _Search:
                 break
         best = self._best(settled)
         remembered = self._model.cell_diameter
-        if remembered is not None and (best is None or not best.is_clear(self._wanted)):
+        if remembered is not None and (best is None or not self._is_believed(best, remembered)):
             return CellSize(remembered, True, self._whole)
         if best is not None:
             return CellSize(self._finest(best).diameter, best.peak >= VAGUE_PEAK, self._whole)
@@ -193,6 +195,11 @@ class _Search:
                 continue
             if zoom >= 1 or min(shape) * zoom >= 2 * self._wanted:
                 yield zoom
+
+    def _is_believed(self, best: Sighting, remembered: float) -> bool:
+        """Whether a size is clear, or among those of the cells that the version learned from."""
+        usual = LEAST_SPREAD * self._model.cell_spread
+        return best.is_clear(self._wanted) or abs(math.log(best.diameter / remembered)) <= math.log(usual)
 
     def _best(self, settled: Sequence[Sighting]) -> Sighting | None:
         few = any(one.n_cells < FEW_CELLS for one in settled)

@@ -59,8 +59,12 @@ class ModelVersion:
         Of the cells, in pixels, at which it draws best: images are magnified accordingly (see
         :mod:`napari_cellseg.network.sizing`). None takes images as they are.
     cell_diameter : float, optional
-        Typical diameter in pixels of the cells that it learned from, where those were of one kind: images are shown to
-        it as if theirs had this size, unless they clearly have another one.
+        Typical diameter in pixels of the cells that a fine-tuned version learned from: images are shown to it as if
+        theirs had this size, unless they clearly have another one.
+    cell_spread : float
+        By which factor the typical diameters of two thirds of those images differed from it at most.
+    specialist : bool
+        Better than its parent on images like those it learned from, and worse on others.
     training, metrics : dict
         How it was trained and how it did on images it was not trained on.
     """
@@ -77,6 +81,8 @@ class ModelVersion:
     description: str = ""
     diameter: float | None = None
     cell_diameter: float | None = None
+    cell_spread: float = 1.0
+    specialist: bool = False
     training: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     metrics: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -89,6 +95,11 @@ class ModelVersion:
     def bundled(self) -> bool:
         """Whether it came with the package."""
         return self.path.parent == bundled_models_dir()
+
+    @property
+    def title(self) -> str:
+        """Its name in lists to choose from, which says of a specialist that it is one."""
+        return f"{self.name} (specialist)" if self.specialist else self.name
 
 
 def usual_min_size(min_size: int, diameter: float | None) -> int:
@@ -179,6 +190,8 @@ def read_version(folder: Path) -> ModelVersion:
             description=str(values.get("description", "")),
             diameter=_optional(values.get("diameter")),
             cell_diameter=_optional(values.get("cell_diameter")),
+            cell_spread=max(float(values.get("cell_spread", 1)), 1.0),
+            specialist=values.get("specialist") is True,
             training=_read_json(folder / TRAINING_FILE, folder, required=False),
             metrics=_read_json(folder / METRICS_FILE, folder, required=False),
         )
@@ -273,6 +286,8 @@ def write_config(
     description: str = "",
     diameter: float | None = None,
     cell_diameter: float | None = None,
+    cell_spread: float = 1.0,
+    specialist: bool = False,
 ) -> None:
     """Write a version's ``config.json`` beside weights that are already in `folder`."""
     values = {
@@ -285,7 +300,8 @@ def write_config(
         "threshold": threshold,
         "min_size": min_size,
         "diameter": diameter,
-        **({} if cell_diameter is None else {"cell_diameter": cell_diameter}),
+        **({} if cell_diameter is None else {"cell_diameter": cell_diameter, "cell_spread": cell_spread}),
+        **({"specialist": True} if specialist else {}),
         "weights_sha256": file_sha256(folder / WEIGHTS_FILE),
     }
     write_json(folder / CONFIG_FILE, values)
@@ -295,19 +311,24 @@ def set_defaults(
     version: ModelVersion, threshold: float, min_size: int, description: str | None = None
 ) -> ModelVersion:
     """Store the threshold and min_size that calibration chose as a version's defaults; weights stay as they are."""
-    write_config(
-        version.path,
-        config=version.config,
-        normalizer=version.normalizer,
-        split=version.split,
-        threshold=threshold,
-        min_size=min_size,
-        parent=version.parent,
-        description=version.description if description is None else description,
-        diameter=version.diameter,
-        cell_diameter=version.cell_diameter,
-    )
+    changes = {} if description is None else {"description": description}
+    write_config(version.path, **settings_of(version) | changes | {"threshold": threshold, "min_size": min_size})
     return read_version(version.path)
+
+
+def set_specialist(version: ModelVersion) -> ModelVersion:
+    """Record that a version is better than its parent on some images, and worse on others."""
+    write_config(version.path, **settings_of(version) | {"specialist": True})
+    return read_version(version.path)
+
+
+def settings_of(version: ModelVersion) -> dict[str, Any]:
+    """Return what :func:`write_config` takes."""
+    names = (
+        "config", "normalizer", "split", "threshold", "min_size", "parent", "description", "diameter", "cell_diameter",
+        "cell_spread", "specialist",
+    )  # fmt: skip
+    return {name: getattr(version, name) for name in names}
 
 
 def lineage(version: ModelVersion, known: Iterable[ModelVersion]) -> list[str]:

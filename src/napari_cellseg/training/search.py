@@ -19,7 +19,7 @@ from ..network.versions import ModelVersion
 from .data.sample import Sample
 from .events import Event, Note
 from .fit.learner import Learner
-from .fit.looking import look_at_windows, still_windows
+from .fit.looking import LOOK_PIXELS, look_at_windows, still_windows
 from .fit.run import Ready
 from .fit.trainer import Trained, iter_train_events
 from .params import LOSSES, LossParams, TrainParams, rounds_of
@@ -27,7 +27,6 @@ from .params import LOSSES, LossParams, TrainParams, rounds_of
 __all__ = ["Trial", "iter_search", "propose", "ranking", "rounds_of", "tried_values", "vary"]
 
 SEARCH_FILE = "search.json"
-N_WINDOWS = 24
 VARIATIONS = {"mild": 0.5, "as asked": 1.0, "strong": 1.5}
 
 
@@ -217,7 +216,7 @@ def measured(trial: Trial, trained: Trained, validation: Sequence[Sample], param
     if version is None:
         raise CellsegError("nothing was learned in its time. Give the search more minutes, or fewer trials.")
     learner = Learner(load_network(version), resolve_device(params.device), params)
-    windows = still_windows(validation, version, params.crop, N_WINDOWS, params.loss.gap_width)
+    windows = still_windows(validation, version, gap_width=params.loss.gap_width, most=2 * LOOK_PIXELS)
     seen = look_at_windows(learner, windows, version)
     loss = version.training.get("best_validation_loss")
     return replace(trial, f1=seen.f1, iou=seen.iou, loss=math.nan if loss is None else loss)

@@ -14,7 +14,7 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_cellseg.evaluation.changes import CellChange, ChangePicture, write_pictures
-from napari_cellseg.evaluation.compare import Comparison, SetFigures
+from napari_cellseg.evaluation.compare import NOT_WORSE, WORSE, Comparison, SetFigures
 from napari_cellseg.gui.jobs.job_parts import JobBar
 from napari_cellseg.gui.shared.pictures import BOTH, NEW, OLD, caption, paint_change
 from napari_cellseg.gui.shared.question import Question
@@ -86,7 +86,7 @@ def figures(value: float | None) -> dict[str, Any]:
 def comparison(not_worse: bool, old: float | None = 0.5, new: float | None = 0.75) -> Comparison:
     part = SetFigures(2, 30, figures(old), figures(new))
     reasons = ["One.", "Two.", "Three."] if not not_worse else []
-    return Comparison("a", "b", "images", part, part, not_worse, reasons, [picture().change])
+    return Comparison("a", "b", "images", part, part, NOT_WORSE if not_worse else WORSE, reasons, [picture().change])
 
 
 @pytest.fixture

@@ -36,9 +36,11 @@ def test_the_diameter_is_that_of_the_median_cell() -> None:
 
 
 def test_a_size_in_common_is_that_of_images_that_are_alike() -> None:
-    assert common_diameter([disc(20), disc(22), disc(24)]) == pytest.approx(44, rel=0.02)
-    assert common_diameter([disc(10), disc(40)]) is None
-    assert common_diameter([Sample("empty", np.zeros((9, 9), np.float32), np.zeros((9, 9), np.int32))]) is None
+    diameter, spread = common_diameter([disc(20), disc(22), disc(24)])
+    assert diameter == pytest.approx(44, rel=0.02) and spread == pytest.approx(1.1, abs=0.02)
+    diameter, spread = common_diameter([disc(10), disc(40)])
+    assert diameter == pytest.approx(50, rel=0.02) and spread > 1.6
+    assert common_diameter([Sample("empty", np.zeros((9, 9), np.float32), np.zeros((9, 9), np.int32))])[0] is None
 
 
 @pytest.mark.parametrize("radius", [7, 52])

@@ -223,7 +223,7 @@ def _texts(model: ModelVersion) -> list[str]:
         figure = f"{model.metrics['all']['ap_mean']['0.50']:.2f}"
     except (KeyError, TypeError, ValueError):
         figure = "–"
-    return [model.name, origin, figure, f"{model.threshold:.2f}", f"{model.min_size} px"]
+    return [model.title, origin, figure, f"{model.threshold:.2f}", f"{model.min_size} px"]
 
 
 def _imported(model: ModelVersion) -> bool:

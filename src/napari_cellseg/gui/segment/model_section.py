@@ -77,7 +77,7 @@ class ModelSection(QWidget):
         with QSignalBlocker(self.model):
             self.model.clear()
             for model in models:
-                self.model.addItem(model.name, model.name)
+                self.model.addItem(model.title, model.name)
             if self.model.findData(wanted) < 0 and Path(wanted).is_dir():
                 self.model.addItem(Path(wanted).name, wanted)
             if not models:

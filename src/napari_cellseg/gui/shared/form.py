@@ -172,7 +172,8 @@ def control_of(params: type, name: str, prefix: str, default: Any) -> ValueWidge
     options: dict[str, Any] = {"tooltip": _tip(entry, default)}
     kinds = {hint, *get_args(hint)}
     if "choices" in meta:
-        options["choices"] = [(meta.get("words", {}).get(choice, choice), choice) for choice in meta["choices"]]
+        choices = [(meta.get("words", {}).get(choice, choice), choice) for choice in meta["choices"]]
+        options["choices"] = [*([(meta.get("none", NOT_SET), None)] if type(None) in kinds else []), *choices]
     elif "suggestions" in meta:
         options |= {"widget_type": Suggested, "suggestions": meta["suggestions"]}
     elif bool not in kinds and kinds & {int, float}:

@@ -80,9 +80,7 @@ class TrainGuardSection(QWidget):
     @property
     def worse(self) -> bool:
         """Whether the user is asked again before the new model is used."""
-        return self._outcome is not None and (
-            self._outcome.comparison is None or not self._outcome.comparison.not_worse
-        )
+        return self._outcome is not None and (self._outcome.comparison is None or self._outcome.comparison.worse)
 
     def _build(self) -> None:
         self.title = heading("New model")
@@ -120,7 +118,7 @@ class TrainGuardSection(QWidget):
         outcome = self._outcome
         if outcome is None or outcome.comparison is None:
             return UNCOMPARED
-        verdict = "The new model is not worse." if outcome.comparison.not_worse else "The new model is worse."
+        verdict = outcome.comparison.in_words()
         reasons = outcome.comparison.reasons
         more = [f"(and {len(reasons) - N_REASONS} more: hold the mouse here)"] if len(reasons) > N_REASONS else []
         return " ".join([verdict, *reasons[:N_REASONS], *more])

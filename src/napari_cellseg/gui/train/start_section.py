@@ -81,7 +81,7 @@ class TrainStartSection(QWidget):
         with QSignalBlocker(self.parent_model):
             self.parent_model.clear()
             for model in self._models:
-                self.parent_model.addItem(model.name, model.name)
+                self.parent_model.addItem(model.title, model.name)
             self.parent_model.addItem("scratch", SCRATCH)
             if self.parent_model.findData(wanted) < 0 and Path(wanted).is_dir():
                 self._models.append(load_model(wanted))

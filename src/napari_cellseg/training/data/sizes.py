@@ -12,9 +12,6 @@ from ...network.sizing import resized, zoom_for, zoomed_shape
 from ...network.versions import LARGEST_DIAMETER
 from .sample import Sample
 
-# Images whose typical diameters differ by more than this factor have no size in common.
-MOST_SPREAD = 1.6
-
 
 def typical_diameter(labels: np.ndarray) -> float | None:
     """Diameter in pixels of a disc as large as the median cell; None without a cell."""
@@ -23,13 +20,17 @@ def typical_diameter(labels: np.ndarray) -> float | None:
     return math.sqrt(4 / math.pi * float(np.median(areas))) if len(areas) else None
 
 
-def common_diameter(samples: Sequence[Sample]) -> float | None:
-    """Median over images of their typical diameter in pixels; None without cells, or where the images differ much."""
+def common_diameter(samples: Sequence[Sample]) -> tuple[float | None, float]:
+    """Median over images of their typical diameter in pixels, and by which factor two thirds differ from it at most.
+
+    The diameter is None without a cell.
+    """
     found = [one for one in (typical_diameter(sample.labels) for sample in samples) if one is not None]
     if not found:
-        return None
-    small, common, large = np.percentile(found, [16, 50, 84])
-    return round(float(common), 1) if large <= MOST_SPREAD * small and 1 <= common <= LARGEST_DIAMETER else None
+        return None, 1.0
+    common = min(max(float(np.median(found)), 1.0), LARGEST_DIAMETER)
+    off = np.exp(np.abs(np.log(np.asarray(found) / common)))
+    return round(common, 1), round(float(np.percentile(off, 68)), 2)
 
 
 def zoom_to(sample: Sample, diameter: float | None) -> float:

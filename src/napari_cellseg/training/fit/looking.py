@@ -1,10 +1,10 @@
-"""A look at what is held out: a still crop of each image, pixel by pixel, or windows with the cells found in them."""
+"""A look at what is held out: a still crop of each image, pixel by pixel, or whole images with the cells in them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,16 +15,20 @@ from ...instances.live import Instances
 from ...instances.metrics import foreground_scores, match, summarize
 from ...instances.prediction import Prediction
 from ...network.config import DISTANCE, FOREGROUND, UNetConfig
+from ...network.sizing import at_own_size, zoom_for
 from ...network.smoothing import smoothed
-from ...network.versions import ModelVersion
-from ..data.datasets import Sample
-from ..data.hold_out import keep_inside, reviewed_area
-from ..data.sizes import magnified, zoom_to
+from ...network.versions import ModelVersion, usual_min_size
+from ..data.hold_out import count_cells, keep_inside, reviewed_area
+from ..data.sample import Sample
+from ..data.sizes import magnified, typical_diameter
 from ..params import STILL, TrainParams
 from .augment import TrainingImage, random_batch, still_crop, with_targets
 from .learner import Batch, Learner
 
-N_WINDOWS = 12
+# As the network sees them, in all images that are looked at.
+LOOK_PIXELS = 800_000
+# Around the reviewed area, in pixels as the network sees them.
+CONTEXT = 48
 N_CROPS = 48
 
 
@@ -40,53 +44,95 @@ class Figures:
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """One window: network input, targets, true labels and where they are to be trusted."""
+    """What is looked at of an image: network input and targets, magnified; true labels and reviewed area as they are.
+
+    Parameters
+    ----------
+    x : Tensor
+    targets : dict of str to Tensor
+    labels : ndarray of int
+        ``(Y, X)``.
+    area : ndarray of bool
+        ``(Y, X)``: where the labels are to be trusted.
+    zoom : float
+        Magnification of `x` and `targets`.
+    min_size : int
+        Smallest cell that counts, in pixels of `labels`.
+    """
 
     x: Tensor
     targets: dict[str, Tensor]
     labels: np.ndarray
     area: np.ndarray
+    zoom: float
+    min_size: int
 
 
 def still_windows(
-    samples: Sequence[Sample], model: ModelVersion, size: int, n: int = N_WINDOWS, gap_width: float | None = None
+    samples: Sequence[Sample],
+    model: ModelVersion,
+    cell_diameter: float | None = None,
+    gap_width: float | None = None,
+    most: int = LOOK_PIXELS,
 ) -> list[Window]:
-    """Cut the reviewed areas into windows of `size` pixels; the `n` fullest ones where there are more.
+    """Cut the reviewed areas out of images, magnified as prediction does it; if too much, those with most cells.
 
-    Cells are brought to the size that the model wants first. `gap_width` is that of
-    :func:`napari_cellseg.training.fit.augment.prepare`.
+    Parameters
+    ----------
+    samples : sequence of Sample
+    model : ModelVersion
+    cell_diameter : float, optional
+        In pixels, that prediction is going to start from; None takes the typical one of each image.
+    gap_width : float, optional
+        That of :func:`napari_cellseg.training.fit.augment.prepare`.
+    most : int
+        Pixels, as the network sees them. Of a larger image its middle is looked at.
     """
-    windows = []
-    for as_it_is in samples:
-        normalized = normalize(as_it_is.image, model.normalizer)
-        sample = magnified(as_it_is, normalized, zoom_to(as_it_is, model.diameter))
+    windows: list[Window] = []
+    left = float(most)
+    for sample in sorted(samples, key=lambda one: -count_cells([one])):
+        size = typical_diameter(sample.labels) if cell_diameter is None else cell_diameter
+        wanted = model.diameter
+        zoom = 1.0 if size is None or wanted is None else zoom_for(size, wanted, sample.labels.shape)
         area = reviewed_area(sample)
-        ready = with_targets(sample, 0, gap_width)
-        rows, columns = (np.flatnonzero(area.any(axis=axis)) for axis in (1, 0))
-        for y in range(rows[0], rows[-1] + 1, size):
-            for x in range(columns[0], columns[-1] + 1, size):
-                box = (slice(y, min(y + size, rows[-1] + 1)), slice(x, min(x + size, columns[-1] + 1)))
-                if area[box].any():
-                    inputs, targets = still_crop(ready, box, model.config.in_channels)
-                    windows.append(Window(inputs, targets, sample.labels[box], area[box]))
-    windows.sort(key=lambda window: -int(window.area.sum()))
-    return windows[:n]
+        box = _middle_box(area, CONTEXT / zoom, math.sqrt(most) / zoom)
+        n_pixels = area[box].size * zoom**2
+        if windows and n_pixels > left:
+            continue
+        left -= n_pixels
+        normalized = normalize(sample.image, model.normalizer)[box]
+        cut = replace(sample, labels=sample.labels[box], reviewed=area[box])
+        seen = magnified(cut, normalized, zoom)
+        whole = (slice(0, seen.labels.shape[0]), slice(0, seen.labels.shape[1]))
+        inputs, targets = still_crop(with_targets(seen, 0, gap_width), whole, model.config.in_channels)
+        min_size = usual_min_size(model.min_size, None if wanted is None else size)
+        windows.append(Window(inputs, targets, cut.labels, area[box], zoom, min_size))
+    return windows
+
+
+def _middle_box(area: np.ndarray, context: float, side: float) -> tuple[slice, slice]:
+    """Rows and columns of an area and some context, but of at most `side` pixels: then its middle."""
+    slices = []
+    for axis in (1, 0):
+        inside = np.flatnonzero(area.any(axis=axis))
+        first, last = max(inside[0] - int(context), 0), min(inside[-1] + 1 + int(context), area.shape[1 - axis])
+        surplus = max(last - first - int(side), 0)
+        slices.append(slice(int(first + surplus // 2), int(last - (surplus - surplus // 2))))
+    return slices[0], slices[1]
 
 
 def look_at_windows(learner: Learner, windows: Sequence[Window], model: ModelVersion) -> Figures:
-    """Measure the weights to keep on windows, whose cells are made as `model` makes them; NaN without any."""
+    """Measure the weights to keep on windows, whose cells are made as `model` makes them; NaN without any.
+
+    Cells are found as prediction finds them, in an image of this size, at the model's threshold and smallest size.
+    """
     losses, weights, matches, overlaps = [], [], [], []
     with learner.averaged():
         for window in windows:
             outputs = learner.forward(window.x)
             losses.append(learner.loss_on(outputs, window.targets))
             weights.append(int(window.area.sum()))
-            probability = (
-                smoothed(torch.sigmoid(outputs[FOREGROUND][:, 0].float()), model.config.smooth)[0].cpu().numpy()
-            )
-            distance = outputs[DISTANCE][0, 0].float().clamp(0, 1).cpu().numpy() if DISTANCE in outputs else None
-            instances = Instances.from_prediction(Prediction(probability, distance), model.split)
-            found = instances.labels(model.threshold, model.min_size)
+            found = _cells(outputs, window, model)
             true = keep_inside(window.labels, window.area)
             matches.append(match(true, keep_inside(found, window.area), (0.5,)))
             overlaps.append(foreground_scores(window.labels * window.area, found * window.area)["iou"])
@@ -97,6 +143,15 @@ def look_at_windows(learner: Learner, windows: Sequence[Window], model: ModelVer
         f1=float(summarize(matches)["f1_pooled"]),
         iou=float(np.average(overlaps, weights=weights)),
     )
+
+
+def _cells(outputs: Mapping[str, Tensor], window: Window, model: ModelVersion) -> np.ndarray:
+    """Labels of the cells in a window, int32 ``(Y, X)``, at the image's own size."""
+    probability = smoothed(torch.sigmoid(outputs[FOREGROUND][:, 0].float()), model.config.smooth)[0].cpu().numpy()
+    distance = outputs[DISTANCE][0, 0].float().clamp(0, 1).cpu().numpy() if DISTANCE in outputs else None
+    shape = (window.labels.shape[0], window.labels.shape[1])
+    prediction = at_own_size(Prediction(probability, distance), shape, window.zoom)
+    return Instances.from_prediction(prediction, model.split).labels(model.threshold, window.min_size).astype(np.int32)
 
 
 def looked_at(n: int, seed: int) -> np.ndarray:

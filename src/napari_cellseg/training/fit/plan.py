@@ -85,15 +85,16 @@ class Plan:
         return self.params.diameter if self.parent is None or self.params.diameter else self.parent.diameter
 
     @property
-    def cell_diameter(self) -> float | None:
-        """Typical diameter in pixels of the cells that a fine-tune learns from, where they have one in common."""
+    def cell_size(self) -> tuple[float | None, float]:
+        """Typical diameter in pixels of the cells that a fine-tune learns from, or None, and its spread."""
         if self.judge is None or self.diameter is None:
-            return None
+            return None, 1.0
         return common_diameter(self.parts.learned)
 
     def version_settings(self) -> dict[str, Any]:
         """Return the settings of the new version as `napari_cellseg.network.versions.write_config` takes them."""
         parent = self.parent
+        cell_diameter, cell_spread = self.cell_size
         return {
             "config": self.config,
             "normalizer": self.normalizer,
@@ -101,7 +102,8 @@ class Plan:
             "threshold": parent.threshold if parent else 0.5,
             "min_size": parent.min_size if parent else 20,
             "diameter": self.diameter,
-            "cell_diameter": self.cell_diameter,
+            "cell_diameter": cell_diameter,
+            "cell_spread": cell_spread,
             "parent": parent.name if parent else None,
             "description": self.description,
         }
@@ -143,7 +145,11 @@ def plan_training(
 
 
 def plan_finetune(
-    samples: Sequence[Sample], parent: ModelVersion, params: FineTuneParams, general: Sequence[Sample] | None = None
+    samples: Sequence[Sample],
+    parent: ModelVersion,
+    params: FineTuneParams,
+    general: Sequence[Sample] | None = None,
+    notes: Sequence[str] = (),
 ) -> Plan:
     """Plan a fine-tune on reviewed areas, part of which is held out; see :func:`hold_out`.
 
@@ -152,21 +158,25 @@ def plan_finetune(
     samples : sequence of Sample
     parent : ModelVersion
     params : FineTuneParams
+        With the approach ``auto``: gentle.
     general : sequence of Sample, optional
         Mixed in against forgetting; None takes the bundled ones.
+    notes : sequence of str, optional
+        What the user should know, besides what the plan itself finds.
 
     Raises
     ------
     DatasetError
         If nothing was reviewed.
     """
+    params = params.settled()
     samples = tuple(s for s in samples if s.reviewed is None or s.reviewed.any())
     if not samples:
         raise DatasetError(
             "Nothing is reviewed, so there is nothing to learn from. Correct or accept cells, or mark a reviewed area."
         )
     parts = hold_out(samples, params.hold_out, params.seed)
-    notes = []
+    notes = list(notes)
     if parts.how == "crops":
         notes.append("There are fewer than three images, so a strip of each is held out for checking.")
     if parts.how == "none":
@@ -185,9 +195,9 @@ def plan_finetune(
         parts,
         parent,
         general=tuple(mixed_in) if params.general else (),
-        share=params.general if mixed_in else 0.0,
-        freeze=params.freeze,
-        blend=params.blend,
+        share=params.general if mixed_in and params.general else 0.0,
+        freeze=params.freeze or "nothing",
+        blend=params.blend_of_looks,
         judge=parent,
         description=f"{parent.name}, fine-tuned on {len(parts.learned)} image(s)",
         notes=tuple(notes),

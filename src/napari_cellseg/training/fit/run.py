@@ -22,6 +22,8 @@ from .plan import Plan
 from .schedule import scheduled_rate
 from .state import RunState
 
+# Of images whose sizes differ by less, prediction is expected to show all at their common size.
+COMMON_SPREAD = 1.25
 Ready = dict[tuple[str, bool, NormalizerParams, float | None, float | None], TrainingImage]
 
 
@@ -72,7 +74,7 @@ class TrainRun(RunState):
         self.drawer.fill(ready[:n_own], ready[n_own:], plan.share, params.kind_weights)
         if plan.judge is not None:
             yield Phase("preparing", len(ready), n_total)
-            windows = still_windows(held_out, plan.judge, params.crop, gap_width=params.loss.gap_width)
+            windows = still_windows(held_out, plan.judge, self._cell_diameter(), params.loss.gap_width)
             self.measure = partial(look_at_windows, windows=windows, model=plan.judge)
             return
         shown: list[TrainingImage] = []
@@ -80,6 +82,11 @@ class TrainRun(RunState):
             yield Phase("preparing", len(ready) + len(shown), n_total)
             shown.append(self._ready(sample, False))
         self.measure = partial(look_at_crops, batches=still_crops(shown, plan.config, params))
+
+    def _cell_diameter(self) -> float | None:
+        """The size that prediction is going to start from, where that says enough about each image."""
+        diameter, spread = self.plan.cell_size
+        return diameter if spread <= COMMON_SPREAD else None
 
     def _ready(self, sample: Sample, mirrored: bool) -> TrainingImage:
         plan, gap_width = self.plan, self.params.loss.gap_width

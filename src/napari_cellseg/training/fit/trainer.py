@@ -154,6 +154,7 @@ def iter_finetune(
     resume: bool = False,
     stop: Callable[[], bool] = lambda: False,
     record: Mapping[str, Any] | None = None,
+    notes: Sequence[str] = (),
 ) -> Generator[Event, None, Trained]:
     """Fine-tune a model version on reviewed areas and leave a new version in `out`; the parent is never changed.
 
@@ -175,6 +176,8 @@ def iter_finetune(
         Asked before every step whether to end.
     record : mapping, optional
         Written into the version's training record (the command, the training set).
+    notes : sequence of str, optional
+        Passed on with the first event.
 
     Yields
     ------
@@ -196,7 +199,7 @@ def iter_finetune(
         If memory does not suffice even for one small crop on the CPU, or the loss ran away before anything was
         learned.
     """
-    plan = plan_finetune(samples, parent, params or FineTuneParams(), general)
+    plan = plan_finetune(samples, parent, params or FineTuneParams(), general, notes)
     return (yield from _iter_run(plan, Path(out), resume, stop, record))
 
 
