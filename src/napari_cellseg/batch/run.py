@@ -98,18 +98,8 @@ def iter_batch(
             yield Planned(tuple(name for _, name in files))
             if resume:
                 items = yield from _iter_skip(items, settings, book)
-            steps = _steps(items, settings, book, scheduler)
-            try:
-                for event in steps:
-                    yield from book.news()
-                    if stop is not None and stop():
-                        stopped = stopped or bool(items)
-                        break
-                    if event is not None:
-                        yield event
-            finally:
-                steps.close()
-            yield from book.news()
+            ended = yield from _iter_until(stop, _steps(items, settings, book, scheduler), book)
+            stopped = stopped or (not ended and bool(items))
             yield from book.warnings()
             if not stopped:
                 yield Step("", 0, 0, "writing the tables")
@@ -202,6 +192,23 @@ def _iter_skip(items: Sequence[Item], settings: FolderSettings, book: _Book) -> 
         else:
             left.append(item)
     return left
+
+
+def _iter_until(
+    stop: Callable[[], bool] | None, steps: Generator[BatchEvent | None, None, None], book: _Book
+) -> Generator[BatchEvent, None, bool]:
+    """Yield the steps' events and the book's news; return whether they came to their end before `stop` said True."""
+    ended = True
+    with contextlib.closing(steps):
+        for event in steps:
+            yield from book.news()
+            if stop is not None and stop():
+                ended = False
+                break
+            if event is not None:
+                yield event
+    yield from book.news()
+    return ended
 
 
 def _steps(

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..imaging.errors import ImageError
-from ..imaging.pages import position_in_stack
 from ..imaging.regions import whole
+from ..imaging.stack_planes import position_in_stack
 from ..imaging.write.write import read_label_stack, read_labels, read_metadata, write_labels
 from .run_lengths import Cell, Runs
 from .view import CellView

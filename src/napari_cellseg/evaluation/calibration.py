@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 import numpy as np
 
 from ..imaging.progress import Progress
-from ..instances.live import N_LEVELS, threshold_level
+from ..instances.levels import N_LEVELS, threshold_level
 from ..network.versions import ModelVersion, set_defaults
 from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import Segmented

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +61,7 @@ def measure(
 
     table: dict[str, np.ndarray] = {"index": index, "area_px": area.astype(np.int64)}
     table["centroid_y"], table["centroid_x"] = mean(rows), mean(columns)
-    table["diameter_px"] = np.sqrt(4 / np.pi * area)
+    table["diameter_px"] = disc_diameter(area)
     if probability is not None:
         table["mean_probability"] = mean(probability.ravel()[inside])
     if image is not None:
@@ -75,7 +76,7 @@ def measure(
         table["area_um2"] = area * (height * width)
         table["centroid_y_um"] = table["centroid_y"] * height
         table["centroid_x_um"] = table["centroid_x"] * width
-        table["diameter_um"] = np.sqrt(4 / np.pi * table["area_um2"])
+        table["diameter_um"] = disc_diameter(table["area_um2"])
     return table
 
 
@@ -209,6 +210,11 @@ def check_labels(labels: np.ndarray) -> None:
 def _check_pixel_size(pixel_size: tuple[float, float] | None) -> None:
     if pixel_size is not None and (len(pixel_size) != 2 or not all(0 < s < np.inf for s in pixel_size)):
         raise ValueError(f"pixel_size must be two positive lengths (Y, X) in micrometres, got {pixel_size!r}.")
+
+
+def disc_diameter(area: Any) -> Any:
+    """Return the diameter of a disc of this area, a number or an array, in the unit of length of the area."""
+    return np.sqrt(4 / np.pi * area)
 
 
 def number_ids(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

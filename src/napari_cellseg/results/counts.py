@@ -104,8 +104,8 @@ def _seen_files(row: BatchRow) -> list[str]:
     return [name for name in files if not name.startswith(f"{FOLDER}/")] or files
 
 
-def put_row(out: Path, row: BatchRow) -> Path:
-    """Add one result to a folder, in which a batch may be running; return the path of the table of counts.
+def put_rows(out: Path, *rows: BatchRow) -> Path:
+    """Add results to a folder, in which a batch may be running; return the path of the table of counts.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def put_row(out: Path, row: BatchRow) -> Path:
     make_folder(out)
     ledger = open_ledger(out)
     try:
-        ledger.put([row])
+        ledger.put(rows)
     finally:
         ledger.close()
     write_counts(ledger.rows(), out / COUNTS_FILE)

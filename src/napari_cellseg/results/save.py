@@ -15,8 +15,8 @@ from ..corrections import exchange
 from ..corrections.doubt import doubt
 from ..imaging.errors import ImageError, OutputError
 from ..imaging.image import Image
-from ..imaging.pages import position_in_stack
 from ..imaging.read.read import read_image
+from ..imaging.stack_planes import position_in_stack
 from ..imaging.write.write import read_label_stack, read_metadata, write_table
 from ..instances.live import Instances
 from ..instances.measure import measure

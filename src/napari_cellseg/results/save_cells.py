@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,13 +40,9 @@ def save_cells(cells: Cells, folder: Path, stem: str, page: str = "") -> list[Pa
     OutputError
         When the folder or a file can't be written.
     """
-    make_folder(folder)
     segmented = cells.segmented
     result = cells.result()
-    with one_at_a_time:
-        # Opened before anything is written: a foreign table of that name must not be found halfway.
-        ledger = open_ledger(folder)
-        stem = stem_of(segmented.image.source, {page: segmented.image_sha256}, folder, stem, ledger)
+    with results_of(segmented.image.source, {page: segmented.image_sha256}, folder, stem) as (ledger, stem):
         own = f"{stem}_{page}" if page else stem
         files = save_result(outputs_of(ledger.get((stem, page))), result, segmented.plane, segmented.image, folder, own)
         table, recipe = folder / f"{own}_cells.csv", folder / f"{own}_recipe.json"
@@ -55,8 +52,11 @@ def save_cells(cells: Cells, folder: Path, stem: str, page: str = "") -> list[Pa
         return [folder / files["labels"], table, put_in_tables(folder, row), recipe]
 
 
-def stem_of(source: str | None, hashes: Mapping[str, str], folder: Path, wanted: str, ledger: Ledger) -> str:
-    """Return the stem of an image's files, in a folder where other images may have files of the wanted name.
+@contextmanager
+def results_of(
+    source: str | None, hashes: Mapping[str, str], folder: Path, wanted: str
+) -> Iterator[tuple[Ledger, str]]:
+    """Open a folder to save one image's results, one image at a time; yield its ledger and the stem of the files.
 
     Parameters
     ----------
@@ -67,11 +67,19 @@ def stem_of(source: str | None, hashes: Mapping[str, str], folder: Path, wanted:
     folder : Path
         Of results.
     wanted : str
-    ledger : Ledger
-        That of the folder.
+        The stem; it gets a number where another image has files of that name in the folder.
+
+    Raises
+    ------
+    OutputError
+        When the folder can't be written, or its table is not one of counts.
     """
-    stems = (wanted if i == 1 else f"{wanted}_{i}" for i in itertools.count(1))
-    return next(stem for stem in stems if not _is_taken(stem, source, hashes, folder, ledger))
+    with one_at_a_time:
+        make_folder(folder)
+        # Opened before anything is written: a foreign table of that name must not be found halfway.
+        ledger = open_ledger(folder)
+        stems = (wanted if i == 1 else f"{wanted}_{i}" for i in itertools.count(1))
+        yield ledger, next(stem for stem in stems if not _is_taken(stem, source, hashes, folder, ledger))
 
 
 def _is_taken(stem: str, source: str | None, hashes: Mapping[str, str], folder: Path, ledger: Ledger) -> bool:

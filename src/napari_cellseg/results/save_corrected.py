@@ -12,15 +12,15 @@ import numpy as np
 
 from ..corrections import exchange
 from ..imaging.errors import CellsegError, OutputError
-from ..imaging.pages import position_in_stack
 from ..imaging.read.read import read_image
+from ..imaging.stack_planes import position_in_stack
 from ..imaging.write.write import read_label_stack, read_metadata, write_labels
 from ..segmentation.cells import Cells
 from ..segmentation.notices import still_true
 from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import SegmentResult
 from .combine import write_combined
-from .counts import COUNTS_FILE, put_row, read_counts
+from .counts import COUNTS_FILE, put_rows, read_counts
 from .ledger import Ledger
 from .outputs import OUTPUTS
 from .rows import BatchRow
@@ -114,7 +114,7 @@ def put_in_tables(out: Path, row: BatchRow) -> Path:
     OutputError
         The table there is not one of counts, or the system refused to write.
     """
-    counts = put_row(out, row)
+    counts = put_rows(out, row)
     shared = [name for name, output in OUTPUTS.items() if output.combined and (out / output.suffix).exists()]
     write_combined(Ledger(out).rows(), out, shared)
     return counts

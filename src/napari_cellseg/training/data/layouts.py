@@ -12,7 +12,7 @@ import numpy as np
 
 from ...imaging.damage import DAMAGE
 from ...imaging.errors import DatasetError
-from ...imaging.image import as_image
+from ...imaging.from_array import as_image
 from ...imaging.read.raster import decode_bytes
 from ...imaging.read.read import read_image
 from .masks import LABELS, Mask, read_mask
