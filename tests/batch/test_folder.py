@@ -293,6 +293,16 @@ def test_files_of_an_earlier_recipe_are_told(images: Path, recipe: Recipe, tmp_p
     assert not [event for event in same if isinstance(event, BatchNote)]
 
 
+def test_a_copy_of_an_image_is_pointed_out(images: Path, recipe: Recipe, tmp_path: Path) -> None:
+    shutil.copy(images / "0.tif", images / "copy.tif")
+    events = list(iter_batch(find_images(images), tmp_path / "out", recipe, ON_CPU))
+    (note,) = [event.text for event in events if isinstance(event, BatchNote)]
+    assert "0.tif, copy.tif. Remove the copies" in note
+    noted = {line["image"]: line["notes"] for line in counts(tmp_path / "out")}
+    assert "equal to those of copy.tif" in noted["0.tif"] and "equal to those of 0.tif" in noted["copy.tif"]
+    assert not any("equal to those" in noted[f"{i}.tif"] for i in range(1, N))
+
+
 def test_an_image_is_never_replaced_by_a_result(recipe: Recipe, tmp_path: Path) -> None:
     for name in ("a.png", "a_overlay.png"):
         skimage.io.imsave(tmp_path / name, blobs(0).image.astype(np.uint8), check_contrast=False)

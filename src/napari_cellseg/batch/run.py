@@ -14,7 +14,8 @@ from ..imaging.errors import OutputError
 from ..imaging.write.atomic import YOUNG_SECONDS, sweep
 from ..imaging.write.write import make_folder, write_json
 from ..results.combine import write_combined
-from ..results.counts import COUNTS_FILE, CountsWriter, open_ledger
+from ..results.counts import COUNTS_FILE, CountsWriter, as_listed, open_ledger
+from ..results.equal_values import equal_images_in_words
 from ..results.folder_settings import FolderSettings
 from ..results.kept import is_current
 from ..results.ledger import FOLDER, Ledger
@@ -159,7 +160,9 @@ class _Book:
             self._left |= {name for name in lost if _is_there(self._settings.out, OUTPUTS[name], old.files[name])}
 
     def warnings(self) -> Generator[BatchEvent, None, None]:
-        """Warn of files in the folder that belong to an earlier recipe."""
+        """Warn of files in the folder that belong to an earlier recipe, and of images with equal values."""
+        if equal := equal_images_in_words(as_listed(self.ledger.rows())):
+            yield BatchNote(equal)
         left = [OUTPUTS[name].label for name in OUTPUTS if name in self._left]
         if left:
             yield BatchNote(

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..evaluation.outliers import LEAST, StandOut, stand_out
 from ..imaging.read.json_file import values_if_any
+from ..results.equal_values import with_equal_noted
 from ..results.rows import BatchRow
 from .html import Html, facts, figure, gallery, paragraph, section, table, tag, write_page
 from .svg import histogram_svg
@@ -44,6 +45,7 @@ def write_report(rows: Sequence[BatchRow], out: Path) -> Path:
     OutputError
         If the system refused to write.
     """
+    rows = with_equal_noted(rows)
     odd = stand_out(rows)
     done = [row for row in rows if row.has_result]
     return write_page(

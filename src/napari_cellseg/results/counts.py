@@ -16,6 +16,7 @@ from ..imaging.errors import OutputError
 from ..imaging.read.finding import LABELS_SUFFIX, named_apart, natural_key
 from ..imaging.write.atomic import make_folder
 from ..imaging.write.write import write_table
+from .equal_values import with_equal_noted
 from .ledger import FOLDER, Ledger
 from .rows import BatchRow
 
@@ -74,7 +75,7 @@ def write_counts(rows: Iterable[BatchRow], path: Path) -> None:
     OutputError
         The system refused to write.
     """
-    listed = [_line(row) for row in as_listed(rows)]
+    listed = [_line(row) for row in with_equal_noted(as_listed(rows))]
     columns = (*COLUMNS, *(VOLUMES if any(line[VOLUMES[0]] is not None for line in listed) else ()))
     write_table(path, {name: [line[name] for line in listed] for name in columns})
 
