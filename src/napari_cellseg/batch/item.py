@@ -145,7 +145,7 @@ def iter_tasks(
         planes = planes_of(image)
         stack: LabelStack | None = None
         if settings.recipe.link != "none":
-            stack = LinkedStack(image, settings.recipe, settings.out, item.stem, settings.options.outputs)
+            stack = LinkedStack(image, settings.recipe, settings.out, item.stem, settings.options)
         elif settings.recipe.pages == "stack" and len(planes) > 1:
             stack = LabelStack(image, settings.out, item.stem)
         if stack is not None:

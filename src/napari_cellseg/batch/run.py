@@ -119,7 +119,7 @@ class _Book:
     def __init__(self, settings: FolderSettings) -> None:
         self._settings = settings
         self.ledger: Ledger = open_ledger(settings.out)
-        self._counts = CountsWriter(self.ledger, settings.out / COUNTS_FILE)
+        self._counts = CountsWriter(self.ledger, settings.out / COUNTS_FILE, style=settings.options.csv)
         self._lock = threading.Lock()
         self._news: deque[BatchEvent] = deque()
         self._warned = False
@@ -181,7 +181,8 @@ class _Book:
             self.ledger.close()
         finally:
             self._counts.close()
-        write_combined(self.ledger.rows(), self._settings.out, self._settings.options.outputs)
+        options = self._settings.options
+        write_combined(self.ledger.rows(), self._settings.out, options.outputs, options.csv)
 
 
 def _iter_skip(items: Sequence[Item], settings: FolderSettings, book: _Book) -> Generator[BatchEvent, None, list[Item]]:

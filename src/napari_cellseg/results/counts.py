@@ -15,6 +15,7 @@ from typing import Any
 from ..imaging.errors import OutputError
 from ..imaging.read.finding import LABELS_SUFFIX, named_apart, natural_key
 from ..imaging.write.atomic import make_folder
+from ..imaging.write.csv_style import delimiter_of, style_of
 from ..imaging.write.write import write_table
 from .equal_values import with_equal_noted
 from .ledger import FOLDER, Ledger
@@ -67,8 +68,8 @@ def as_listed(rows: Iterable[BatchRow]) -> list[BatchRow]:
     return [row if names[row.key[0]] == row.image else replace(row, image=names[row.key[0]]) for row in listed]
 
 
-def write_counts(rows: Iterable[BatchRow], path: Path) -> None:
-    """Write the table, whole or not at all.
+def write_counts(rows: Iterable[BatchRow], path: Path, style: str | None = None) -> None:
+    """Write the table, whole or not at all, in a style of `CSV_STYLES`; by default that of the table that is there.
 
     Raises
     ------
@@ -77,7 +78,7 @@ def write_counts(rows: Iterable[BatchRow], path: Path) -> None:
     """
     listed = [_line(row) for row in with_equal_noted(as_listed(rows))]
     columns = (*COLUMNS, *(VOLUMES if any(line[VOLUMES[0]] is not None for line in listed) else ()))
-    write_table(path, {name: [line[name] for line in listed] for name in columns})
+    write_table(path, {name: [line[name] for line in listed] for name in columns}, style or style_of(path))
 
 
 def open_ledger(out: Path) -> Ledger:
@@ -105,8 +106,10 @@ def _seen_files(row: BatchRow) -> list[str]:
     return [name for name in files if not name.startswith(f"{FOLDER}/")] or files
 
 
-def put_rows(out: Path, *rows: BatchRow) -> Path:
+def put_rows(out: Path, *rows: BatchRow, csv: str | None = None) -> Path:
     """Add results to a folder, in which a batch may be running; return the path of the table of counts.
+
+    The table is written in the style `csv`; see `write_counts`.
 
     Raises
     ------
@@ -119,7 +122,7 @@ def put_rows(out: Path, *rows: BatchRow) -> Path:
         ledger.put(rows)
     finally:
         ledger.close()
-    write_counts(ledger.rows(), out / COUNTS_FILE)
+    write_counts(ledger.rows(), out / COUNTS_FILE, csv)
     return out / COUNTS_FILE
 
 
@@ -134,8 +137,8 @@ def read_counts(path: Path) -> list[BatchRow] | None:
     if not path.exists():
         return None
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, delimiter=delimiter_of(style_of(path)))
             lines = list(reader)
             names = tuple(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -159,10 +162,12 @@ class CountsWriter:
         The table.
     seconds : float
         Pause between two times.
+    style : str, optional
+        As `write_counts` takes it.
     """
 
-    def __init__(self, ledger: Ledger, path: Path, seconds: float = 1.0) -> None:
-        self._ledger, self._path, self._pause = ledger, path, seconds
+    def __init__(self, ledger: Ledger, path: Path, seconds: float = 1.0, style: str | None = None) -> None:
+        self._ledger, self._path, self._pause, self._style = ledger, path, seconds, style
         self._due, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="napari-cellseg counts", daemon=True)
         self._thread.start()
@@ -183,7 +188,7 @@ class CountsWriter:
         self._due.set()
         self._thread.join()
         self._ledger.refresh()
-        write_counts(self._ledger.rows(), self._path)
+        write_counts(self._ledger.rows(), self._path, self._style)
 
     def _run(self) -> None:
         while self._due.wait() and not self._closing.is_set():
@@ -192,7 +197,7 @@ class CountsWriter:
             # The next row tries again; at the end, a failure is raised.
             with contextlib.suppress(OutputError):
                 self._ledger.refresh()
-                write_counts(self._ledger.rows(), self._path)
+                write_counts(self._ledger.rows(), self._path, self._style)
             self._closing.wait(max(self._pause, REST * (time.monotonic() - began)))
 
 
@@ -230,7 +235,7 @@ def _times(area: float | None, scale: float | None) -> float | None:
 def _row(line: Mapping[str, str]) -> BatchRow:
     def number(name: str, kind: Callable[[str], Any] = float) -> Any:
         try:
-            return kind(line.get(name) or "")
+            return kind((line.get(name) or "").replace(",", "."))
         except ValueError:
             return None
 

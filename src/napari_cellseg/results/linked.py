@@ -18,6 +18,7 @@ from ..instances.levels import at_least
 from ..instances.linking import Linker, tracks_table
 from ..instances.measure import intensity_columns
 from ..instances.volumes import volume_table
+from ..segmentation.options import RunOptions
 from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import Segmented, SegmentResult
 from .outputs import write_outputs
@@ -43,8 +44,8 @@ class LinkedStack(LabelStack):
         Resolved, and one that links.
     out : Path
     stem : str
-    outputs : collection of str
-        What is written for each image.
+    options : RunOptions
+        What is written for each image, and how.
 
     Raises
     ------
@@ -54,10 +55,10 @@ class LinkedStack(LabelStack):
 
     keeps_tables = True
 
-    def __init__(self, image: Image, recipe: Recipe, out: Path, stem: str, outputs: Collection[str]) -> None:
+    def __init__(self, image: Image, recipe: Recipe, out: Path, stem: str, options: RunOptions) -> None:
         _check_axes(image, recipe.link)
         super().__init__(image, out, stem)
-        self._recipe, self._outputs = recipe, outputs
+        self._recipe, self._outputs, self._csv = recipe, options.outputs, options.csv
         self._min_size = int(recipe.min_size or 0)
         self._slices = recipe.link == "z"
 
@@ -195,8 +196,8 @@ class LinkedStack(LabelStack):
             rows.append(replace(done.row, **numbers(areas, self.image.pixel_size), files=files))
         more = {"count": sum(counts.values()), "counts": counts, "tracks": tracks.count, "link": self._about()}
         beside = {name: linked_path(name, self.out / self.stem) for name in (TRACKS, FRAMES)}
-        write_table(beside[TRACKS], tracks.columns())
-        write_table(beside[FRAMES], _frame_columns(rows, self.image))
+        write_table(beside[TRACKS], tracks.columns(), self._csv)
+        write_table(beside[FRAMES], _frame_columns(rows, self.image), self._csv)
         # The labels are written last: without them there is no result.
         self.write_labels(planes, more)
         paths = {"labels": self.path, **beside}

@@ -12,23 +12,24 @@ from typing import Any
 
 from ..imaging.errors import CellsegError, ImageError
 from ..imaging.read.read import source_stamp
+from ..imaging.write.csv_style import style_of
 from ..imaging.write.write import make_folder, read_metadata, write_json, write_table
 from ..segmentation.cells import Cells
 from ..segmentation.segmented import SegmentResult
-from .counts import open_ledger
+from .counts import COUNTS_FILE, open_ledger
 from .ledger import Ledger
 from .rows import BatchRow
 from .save import numbers, save_result
 from .save_corrected import one_at_a_time, outputs_of, put_in_tables
 
 
-def save_cells(cells: Cells, folder: Path, stem: str, page: str = "") -> list[Path]:
+def save_cells(cells: Cells, folder: Path, stem: str, page: str = "", csv: str | None = None) -> list[Path]:
     """Write ``<stem>_labels.tif``, ``<stem>_cells.csv``, ``<stem>_recipe.json`` and a row of ``counts.csv``.
 
     Every file appears whole or not at all; an older one stays until the new one is complete. Of one plane of an image
     (its `page`) the files are called ``<stem>_<page>_labels.tif`` and so on. Where another image has files of that
-    name in the folder, these are called ``<stem>_2_labels.tif``. Other outputs that a batch
-    wrote of the image are brought up to date.
+    name in the folder, these are called ``<stem>_2_labels.tif``. Other outputs that a batch wrote of the image are
+    brought up to date. Tables have the style `csv` of `CSV_STYLES`, by default that of the folder's table of counts.
 
     Returns
     -------
@@ -46,10 +47,10 @@ def save_cells(cells: Cells, folder: Path, stem: str, page: str = "") -> list[Pa
         own = f"{stem}_{page}" if page else stem
         files = save_result(outputs_of(ledger.get((stem, page))), result, segmented.plane, segmented.image, folder, own)
         table, recipe = folder / f"{own}_cells.csv", folder / f"{own}_recipe.json"
-        write_table(table, result.table)
+        write_table(table, result.table, csv or style_of(folder / COUNTS_FILE))
         write_json(recipe, result.metadata)
         row = replace(row_of(cells, result, files, stem), page=page)
-        return [folder / files["labels"], table, put_in_tables(folder, row), recipe]
+        return [folder / files["labels"], table, put_in_tables(folder, row, csv), recipe]
 
 
 @contextmanager

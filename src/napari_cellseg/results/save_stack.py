@@ -12,9 +12,10 @@ import numpy as np
 from ..imaging.errors import OutputError
 from ..imaging.image import Image
 from ..imaging.stack_planes import StackPlane
+from ..imaging.write.csv_style import style_of
 from ..imaging.write.write import write_json, write_table
 from ..segmentation.cells import Cells
-from .counts import put_rows
+from .counts import COUNTS_FILE, put_rows
 from .rows import BatchRow
 from .save_cells import results_of, row_of
 from .stack_of_labels import LabelStack, PlaneDone
@@ -32,7 +33,9 @@ class CorrectedStack(LabelStack):
         super().write_labels(planes, more)
 
 
-def save_stack(image: Image, planes: Sequence[tuple[StackPlane, Cells]], folder: Path, stem: str) -> list[Path]:
+def save_stack(
+    image: Image, planes: Sequence[tuple[StackPlane, Cells]], folder: Path, stem: str, csv: str | None = None
+) -> list[Path]:
     """Write ``<stem>_labels.tif`` of all planes, ``<stem>_cells.csv``, ``<stem>_recipe.json``, rows of ``counts.csv``.
 
     Parameters
@@ -44,6 +47,8 @@ def save_stack(image: Image, planes: Sequence[tuple[StackPlane, Cells]], folder:
     folder : Path
     stem : str
         Of the files' names; with a number where another image's files have it.
+    csv : str, optional
+        Style of the tables, one of `CSV_STYLES`; by default that of the table of counts in the folder.
 
     Returns
     -------
@@ -57,10 +62,12 @@ def save_stack(image: Image, planes: Sequence[tuple[StackPlane, Cells]], folder:
     """
     hashes = {plane.name: cells.segmented.image_sha256 for plane, cells in planes}
     with results_of(image.source, hashes, folder, stem) as (_, stem):
-        return _save(image, planes, folder, stem)
+        return _save(image, planes, folder, stem, csv)
 
 
-def _save(image: Image, planes: Sequence[tuple[StackPlane, Cells]], folder: Path, stem: str) -> list[Path]:
+def _save(
+    image: Image, planes: Sequence[tuple[StackPlane, Cells]], folder: Path, stem: str, csv: str | None
+) -> list[Path]:
     stack, rows, tables = CorrectedStack(image, folder, stem), [], []
     for plane, cells in planes:
         result = cells.result()
@@ -72,9 +79,10 @@ def _save(image: Image, planes: Sequence[tuple[StackPlane, Cells]], folder: Path
         raise OutputError(bad.error)
     table, recipe = folder / f"{stem}_cells.csv", folder / f"{stem}_recipe.json"
     names = dict.fromkeys(name for part in tables for name in part)
-    write_table(table, {name: np.concatenate([_column(part, name) for part in tables]) for name in names})
+    columns = {name: np.concatenate([_column(part, name) for part in tables]) for name in names}
+    write_table(table, columns, csv or style_of(folder / COUNTS_FILE))
     write_json(recipe, _of_all(planes, rows))
-    return [stack.path, table, put_rows(folder, *rows), recipe]
+    return [stack.path, table, put_rows(folder, *rows, csv=csv), recipe]
 
 
 def with_plane(table: dict[str, np.ndarray], index: Iterable[tuple[str, int]]) -> dict[str, np.ndarray]:
