@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import roifile
 import tifffile
 import zarr
 
@@ -203,6 +204,20 @@ def test_a_films_cells_are_those_of_its_frames(tiny: Recipe, tmp_path: Path) -> 
     assert measured[0] == measured[1]
     page = json.loads((tmp_path / "linked" / linked[0].files["geojson"]).read_text())
     assert len(page["features"]) == linked[0].count
+
+
+def test_a_linked_cell_has_one_name_in_all_rois_and_lies_on_its_slice(tiny: Recipe, tmp_path: Path) -> None:
+    path = write(tmp_path / "in" / "a.tif", balls(), "ZYX", spacing=2)
+    options = RunOptions("cpu", ("labels", "rois"))
+    rows_of(path, tmp_path / "out", replace(tiny, pages="stack", link="z", min_size=0), options)
+    stack = read_label_stack(tmp_path / "out" / "a_labels.tif")[0]
+    digits = len(str(stack.max()))
+    for z, labels in enumerate(stack):
+        zip_ = tmp_path / "out" / f"a_z{z:03d}_rois.zip"
+        rois = roifile.roiread(zip_) if labels.any() else []
+        assert [roi.name for roi in rois] == [f"cell_{id_:0{digits}d}" for id_ in np.unique(labels[labels > 0])]
+        assert {roi.position for roi in rois} <= {z + 1}
+    assert digits > 1 and len({len(str(labels.max())) for labels in stack if labels.any()}) > 1
 
 
 def test_slices_are_linked_inside_each_time_point_only(tiny: Recipe, tmp_path: Path) -> None:

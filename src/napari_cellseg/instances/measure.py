@@ -98,7 +98,8 @@ def shape_columns(labels: np.ndarray, pixel_size: tuple[float, float] | None = N
         ``touches_edge``: bool, whether that rectangle reaches the edge of the image, where the cell may be cut off.
         ``perimeter_px``, ``axis_major_px``, ``axis_minor_px`` (of the ellipse with the same second moments),
         ``eccentricity``, ``orientation`` (radians between the rows' axis and the major axis, -pi/2 to pi/2,
-        counter-clockwise), ``solidity`` (share of the convex hull that is filled), ``extent`` (of the rectangle):
+        counter-clockwise; with a pixel size both are those of the cell in micrometres), ``solidity`` (share of the
+        convex hull that is filled), ``extent`` (of the rectangle):
         float64. ``perimeter_um``, ``axis_major_um``, ``axis_minor_um``: float64, when the pixel size is given;
         ``perimeter_um`` is NaN where pixels are not square.
 
@@ -117,12 +118,14 @@ def shape_columns(labels: np.ndarray, pixel_size: tuple[float, float] | None = N
     n_cells = len(ids)
     corner = boxes(numbered, n_cells)
     area = np.bincount(places, minlength=n_cells)
-    major, minor, orientation = ellipses(numbered, n_cells)
+    major, minor, _ = ellipses(numbered, n_cells)
+    # As they lie under the microscope: pixels that are not square turn and stretch the ellipses.
+    shape_major, shape_minor, orientation = ellipses(numbered, n_cells, pixel_size or (1.0, 1.0))
     table = dict(zip(("bbox_top", "bbox_left", "bbox_bottom", "bbox_right"), corner.T, strict=True))
     table["perimeter_px"] = perimeters(numbered, n_cells)
     table["axis_major_px"], table["axis_minor_px"] = major, minor
     with np.errstate(invalid="ignore", divide="ignore"):
-        table["eccentricity"] = np.where(major > 0, np.sqrt(1 - (minor / major) ** 2), 0.0)
+        table["eccentricity"] = np.where(shape_major > 0, np.sqrt(1 - (shape_minor / shape_major) ** 2), 0.0)
     table["orientation"] = orientation
     table["solidity"] = area / hull_areas(numbered, corner)
     table["extent"] = area / ((corner[:, 2] - corner[:, 0]) * (corner[:, 3] - corner[:, 1]))
@@ -132,7 +135,7 @@ def shape_columns(labels: np.ndarray, pixel_size: tuple[float, float] | None = N
     if pixel_size is not None:
         square = pixel_size[0] == pixel_size[1]
         table["perimeter_um"] = table["perimeter_px"] * (pixel_size[0] if square else np.nan)
-        table["axis_major_um"], table["axis_minor_um"], _ = ellipses(numbered, n_cells, pixel_size)
+        table["axis_major_um"], table["axis_minor_um"] = shape_major, shape_minor
     return table
 
 

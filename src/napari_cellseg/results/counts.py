@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import threading
 import time
 from collections import Counter
@@ -34,6 +35,8 @@ COLUMNS = (
 _WITHOUT_NOTES = COLUMNS[:-1]
 # These follow the others where slices were linked.
 VOLUMES = ("median_volume_vox", "median_volume_um3")
+# These follow where an image is a part of another: row and column of its first pixel there.
+PARTS = ("y_whole_px", "x_whole_px")
 # Columns of version 0.3 and before.
 OLD_COLUMNS = ("image", "count", "median_area_px", "threshold", "min_size", "model", "labels", "error")
 # The table of a large batch takes a while to write: the pause until the next time is this many times as long.
@@ -77,7 +80,8 @@ def write_counts(rows: Iterable[BatchRow], path: Path, style: str | None = None)
         The system refused to write.
     """
     listed = [_line(row) for row in with_equal_noted(as_listed(rows))]
-    columns = (*COLUMNS, *(VOLUMES if any(line[VOLUMES[0]] is not None for line in listed) else ()))
+    more = [names for names in (VOLUMES, PARTS) if any(line[names[0]] is not None for line in listed)]
+    columns = (*COLUMNS, *itertools.chain(*more))
     write_table(path, {name: [line[name] for line in listed] for name in columns}, style or style_of(path))
 
 
@@ -143,7 +147,9 @@ def read_counts(path: Path) -> list[BatchRow] | None:
             names = tuple(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise OutputError(f"{path} cannot be read ({error}). Rename it, or choose another folder.") from error
-    known = [(*columns, *more) for columns in (COLUMNS, _WITHOUT_NOTES) for more in ((), VOLUMES)]
+    known = [
+        (*columns, *more) for columns in (COLUMNS, _WITHOUT_NOTES) for more in ((), VOLUMES, PARTS, VOLUMES + PARTS)
+    ]
     if names not in (*known, OLD_COLUMNS):
         raise OutputError(
             f"{path} has the columns {', '.join(names) or 'none'}, not those of a table of counts. "
@@ -224,6 +230,8 @@ def _line(row: BatchRow) -> dict[str, Any]:
         "notes": " ".join(row.notes),
         "median_volume_vox": row.median_volume_vox,
         "median_volume_um3": _times(row.median_volume_vox, row.voxel_volume_um3),
+        "y_whole_px": row.y_whole_px,
+        "x_whole_px": row.x_whole_px,
     }
 
 
@@ -265,4 +273,6 @@ def _row(line: Mapping[str, str]) -> BatchRow:
         corrected=line.get("corrected") == "yes",
         median_volume_vox=volume,
         voxel_volume_um3=scaled_volume / volume if scaled_volume and volume else None,
+        y_whole_px=number("y_whole_px", int),
+        x_whole_px=number("x_whole_px", int),
     )

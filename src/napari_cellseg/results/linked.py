@@ -22,6 +22,7 @@ from ..segmentation.options import RunOptions
 from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import Segmented, SegmentResult
 from .outputs import write_outputs
+from .place import Place
 from .rows import BatchRow
 from .save import PARTS, channels_of, numbers, save_result
 from .stack_of_labels import LabelStack, PlaneDone
@@ -61,6 +62,7 @@ class LinkedStack(LabelStack):
         self._recipe, self._outputs, self._csv = recipe, options.outputs, options.csv
         self._min_size = int(recipe.min_size or 0)
         self._slices = recipe.link == "z"
+        self._top_id = 0
 
     def cut(
         self, segmented: Segmented, outputs: Collection[str], image: Image, stem: str
@@ -207,7 +209,8 @@ class LinkedStack(LabelStack):
     def _relabel(self, planes: list[PlaneDone], lookups: list[np.ndarray]) -> dict[str, int]:
         """Give all planes their linked ids; return the number of cells of each."""
         counts = {}
-        self.widen(np.dtype(np.uint16 if max(int(k.max()) for k in lookups) < 1 << 16 else np.int32))
+        self._top_id = max(int(lookup.max()) for lookup in lookups)
+        self.widen(np.dtype(np.uint16 if self._top_id < 1 << 16 else np.int32))
         for done, lookup in zip(planes, lookups, strict=True):
             self.labels[done.plane.position] = lookup[self.labels[done.plane.position]]
             counts[done.plane.name] = int(np.count_nonzero(lookup))
@@ -234,7 +237,9 @@ class LinkedStack(LabelStack):
             {**done.metadata, "count": len(order), "link": self._about()},
         )
         stem = f"{self.stem}_{done.plane.name}"
-        return save_result(outputs, result, image.plane(self._recipe.channel), image, self.out, stem)
+        # Ids are those of the whole stack.
+        place = replace(Place.of_part(image.origin), plane=done.plane, top_id=self._top_id)
+        return save_result(outputs, result, image.plane(self._recipe.channel), image, self.out, stem, place)
 
     def _about(self) -> dict[str, Any]:
         return {"axis": self._recipe.link.upper(), "iou": float(self._recipe.link_iou)}

@@ -18,6 +18,7 @@ from ..segmentation.cells import Cells
 from ..segmentation.segmented import SegmentResult
 from .counts import COUNTS_FILE, open_ledger
 from .ledger import Ledger
+from .place import Place
 from .rows import BatchRow
 from .save import numbers, save_result
 from .save_corrected import one_at_a_time, outputs_of, put_in_tables
@@ -47,7 +48,9 @@ def save_cells(cells: Cells, folder: Path, stem: str, page: str = "", csv: str |
         own = f"{stem}_{page}" if page else stem
         files = save_result(outputs_of(ledger.get((stem, page))), result, segmented.plane, segmented.image, folder, own)
         table, recipe = folder / f"{own}_cells.csv", folder / f"{own}_recipe.json"
-        write_table(table, result.table, csv or style_of(folder / COUNTS_FILE))
+        write_table(
+            table, Place.of_part(segmented.image.origin).in_whole(result.table), csv or style_of(folder / COUNTS_FILE)
+        )
         write_json(recipe, result.metadata)
         row = replace(row_of(cells, result, files, stem), page=page)
         return [folder / files["labels"], table, put_in_tables(folder, row, csv), recipe]
@@ -108,7 +111,8 @@ def _image_sha256(labels: Path) -> str:
 def row_of(cells: Cells, result: SegmentResult, files: dict[str, str], stem: str) -> BatchRow:
     """Return the row of an image in a table of counts."""
     segmented = cells.segmented
-    source = segmented.image.source
+    source, origin = segmented.image.source, segmented.image.origin
+    top, left = (None, None) if origin is None else origin.offset_yx
     return BatchRow(
         Path(source).name if source else segmented.image.name or stem,
         state="done",
@@ -124,6 +128,8 @@ def row_of(cells: Cells, result: SegmentResult, files: dict[str, str], stem: str
         model_sha256=segmented.model.sha256,
         image_sha256=segmented.image_sha256,
         corrected=result.metadata["corrected"],
+        y_whole_px=top,
+        x_whole_px=left,
     )
 
 

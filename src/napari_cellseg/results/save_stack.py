@@ -16,6 +16,7 @@ from ..imaging.write.csv_style import style_of
 from ..imaging.write.write import write_json, write_table
 from ..segmentation.cells import Cells
 from .counts import COUNTS_FILE, put_rows
+from .place import Place
 from .rows import BatchRow
 from .save_cells import results_of, row_of
 from .stack_of_labels import LabelStack, PlaneDone
@@ -71,7 +72,7 @@ def _save(
     stack, rows, tables = CorrectedStack(image, folder, stem), [], []
     for plane, cells in planes:
         result = cells.result()
-        tables.append(with_plane(result.table, plane.index))
+        tables.append(with_plane(Place.of_part(image.origin).in_whole(result.table), plane.index))
         row = replace(row_of(cells, result, {}, stem), page=plane.name, n_pages=len(planes))
         rows = stack.take(plane, row, result)
     bad = next((row for row in rows if row.state == "failed"), None)

@@ -62,6 +62,9 @@ class ExactNumber(DecimalBox):
         Digits that are always shown; with 0 there are only whole numbers.
     """
 
+    # Qt asks for a text before the constructor has ended.
+    _digits = 0
+
     def __init__(self, digits: int, name: str) -> None:
         super().__init__(objectName=name)
         self._digits = digits
