@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from napari_cellseg.imaging.image import as_image
+from napari_cellseg.imaging.from_array import as_image
 from napari_cellseg.instances import Instances, Prediction
 from napari_cellseg.network.versions import ModelVersion, load_model
 from napari_cellseg.segmentation.recipe import Recipe

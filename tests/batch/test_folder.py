@@ -22,7 +22,7 @@ from napari_cellseg.batch.events import BatchEvent, BatchNote, BatchSummary, Pla
 from napari_cellseg.batch.item import segment_item
 from napari_cellseg.batch.run import iter_batch
 from napari_cellseg.imaging.errors import ModelError, OutputError, ParamsError
-from napari_cellseg.imaging.image import as_image
+from napari_cellseg.imaging.from_array import as_image
 from napari_cellseg.imaging.normalize import NormalizerParams
 from napari_cellseg.imaging.progress import drain
 from napari_cellseg.imaging.read.read import find_images, read_image, source_stamp
@@ -30,7 +30,7 @@ from napari_cellseg.imaging.write.write import read_label_stack, read_labels, re
 from napari_cellseg.network.versions import read_version, set_defaults, write_config
 from napari_cellseg.results import kept
 from napari_cellseg.results import plan as planning
-from napari_cellseg.results.counts import put_row
+from napari_cellseg.results.counts import put_rows
 from napari_cellseg.results.ledger import Ledger
 from napari_cellseg.results.outputs import rle_decode
 from napari_cellseg.results.plan import Item
@@ -215,7 +215,7 @@ def test_finding_moved_images_again_reads_no_more_than_it_must_and_can_be_stoppe
     assert planning.plan([(path, "A01.tif")], known(size))[0].stem == "A01_2" and read == [path]
     assert planning.plan([(path, "A01.tif")], known(size + 1))[0].stem == "A01" and read == [path]
     for row in known(size):
-        put_row(tmp_path / "out", row)
+        put_rows(tmp_path / "out", row)
     steps = iter_batch([(path, "A01.tif")], tmp_path / "out", recipe, ON_CPU, stop=lambda: True)
     assert next(steps) == Planned(("A01.tif",))
     rows, summary = drain_rows(steps)
@@ -244,7 +244,7 @@ def test_labels_of_a_person_outlive_an_image_that_is_away(images: Path, recipe: 
     out = tmp_path / "out"
     (row, *_), _ = run(images, out, recipe)
     write_labels(out / row.files["labels"], np.ones((96, 96), np.uint16), metadata={"corrected": True})
-    put_row(out, replace(row, corrected=True, count=1))
+    put_rows(out, replace(row, corrected=True, count=1))
     listed = find_images(images)
     (images / "0.tif").rename(tmp_path / "away.tif")
     rows, _ = drain_rows(iter_batch(listed, out, recipe, ON_CPU, resume=True))
@@ -261,7 +261,7 @@ def test_corrected_images_of_a_copied_folder_are_looked_into_once(
     out, opened = tmp_path / "out", []
     (row, *_), _ = run(images, out, recipe)
     write_labels(out / row.files["labels"], np.ones((96, 96), np.uint16), metadata={"corrected": True})
-    put_row(out, replace(row, corrected=True, count=1))
+    put_rows(out, replace(row, corrected=True, count=1))
     images.rename(tmp_path / "copy")
     path = tmp_path / "copy" / "0.tif"
     os.utime(path, ns=(1, 1))
@@ -291,6 +291,16 @@ def test_files_of_an_earlier_recipe_are_told(images: Path, recipe: Recipe, tmp_p
     assert "Pictures with outlines" in note.text
     same = list(iter_batch(find_images(images), tmp_path / "out", replace(recipe, threshold=0.8), ON_CPU))
     assert not [event for event in same if isinstance(event, BatchNote)]
+
+
+def test_a_copy_of_an_image_is_pointed_out(images: Path, recipe: Recipe, tmp_path: Path) -> None:
+    shutil.copy(images / "0.tif", images / "copy.tif")
+    events = list(iter_batch(find_images(images), tmp_path / "out", recipe, ON_CPU))
+    (note,) = [event.text for event in events if isinstance(event, BatchNote)]
+    assert "0.tif, copy.tif. Remove the copies" in note
+    noted = {line["image"]: line["notes"] for line in counts(tmp_path / "out")}
+    assert "equal to those of copy.tif" in noted["0.tif"] and "equal to those of 0.tif" in noted["copy.tif"]
+    assert not any("equal to those" in noted[f"{i}.tif"] for i in range(1, N))
 
 
 def test_an_image_is_never_replaced_by_a_result(recipe: Recipe, tmp_path: Path) -> None:
@@ -330,7 +340,7 @@ def test_what_a_person_corrected_is_kept_until_overwriting_is_asked_for(
     labels = read_labels(out / row.files["labels"])
     labels[labels > np.median(labels[labels > 0])] = 0
     write_labels(out / row.files["labels"], labels, metadata={"corrected": True})
-    put_row(out, replace(row, corrected=True, count=len(np.unique(labels)) - 1, doubt=None))
+    put_rows(out, replace(row, corrected=True, count=len(np.unique(labels)) - 1, doubt=None))
     before = (out / row.files["labels"]).read_bytes()
     for options in ({}, {"resume": True}):
         (first, *others), summary = run(images, out, recipe, **options)
@@ -406,7 +416,7 @@ def test_a_result_that_is_corrected_while_the_batch_runs_is_kept(
     def correct(*args: Any) -> None:
         """A person saves just when the cells of the image are about to be written."""
         write_labels(out / "0_labels.tif", mine, metadata={"corrected": True})
-        put_row(
+        put_rows(
             out, BatchRow("0.tif", state="done", count=1, stem="0", corrected=True, files={"labels": "0_labels.tif"})
         )
         finish(*args)
@@ -727,7 +737,7 @@ def test_a_stack_that_is_corrected_while_it_is_segmented_again_stays(
             stack[1] = 0
             write_labels(labels, stack, metadata={**read_metadata(labels), "corrected": True}, axes=axes)
             old = next(row for row in Ledger(out).rows() if row.page == "t001")
-            put_row(out, replace(old, count=0, corrected=True))
+            put_rows(out, replace(old, count=0, corrected=True))
         return prepare(image, *more)
 
     monkeypatch.setattr(item, "prepare", correcting)

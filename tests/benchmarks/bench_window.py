@@ -149,7 +149,7 @@ class _Steps:
 
 def show_large_result(viewer: Any, widget: Any, size: int = SIZE, n_cells: int = N_CELLS) -> int:
     """Put the maps of many cells through the session as if a network had given them."""
-    from napari_cellseg.imaging.image import as_image
+    from napari_cellseg.imaging.from_array import as_image
     from napari_cellseg.imaging.normalize import NormalizerParams
     from napari_cellseg.instances.live import Instances
     from napari_cellseg.instances.params import SplitParams

@@ -24,7 +24,7 @@ from napari_cellseg.corrections.corrected import CorrectedInstances
 from napari_cellseg.corrections.doubt import doubt
 from napari_cellseg.corrections.view import CellView
 from napari_cellseg.evaluation.doubt_order import best_overlap
-from napari_cellseg.imaging.image import as_image
+from napari_cellseg.imaging.from_array import as_image
 from napari_cellseg.imaging.normalize import normalize
 from napari_cellseg.instances import Instances, match
 from napari_cellseg.network.features import Features, features

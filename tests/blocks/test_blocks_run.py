@@ -25,7 +25,7 @@ from napari_cellseg.blocks import plan as mosaic_plan
 from napari_cellseg.blocks.segment_mosaic import Mosaic, MosaicResult, in_blocks, iter_mosaic
 from napari_cellseg.cli import main
 from napari_cellseg.imaging.errors import ImageError, OutputError
-from napari_cellseg.imaging.image import as_image
+from napari_cellseg.imaging.from_array import as_image
 from napari_cellseg.imaging.progress import drain
 from napari_cellseg.imaging.read.read import read_image, source_stamp
 from napari_cellseg.imaging.write.write import read_labels

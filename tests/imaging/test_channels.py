@@ -7,7 +7,8 @@ import pytest
 
 from napari_cellseg.imaging.channels import find_channels, mix_name
 from napari_cellseg.imaging.errors import ImageError, ParamsError
-from napari_cellseg.imaging.image import Image, as_image
+from napari_cellseg.imaging.from_array import as_image
+from napari_cellseg.imaging.image import Image
 from napari_cellseg.imaging.lazy_plane import LazyPlane
 from napari_cellseg.imaging.normalize import NormalizerParams, ScaleSurvey, normalize
 from napari_cellseg.segmentation.recipe import Recipe

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 import zarr
 
-from napari_cellseg.imaging import ImageError, as_image, page_image, pages_of, read_image, write_labels
+from napari_cellseg.imaging import ImageError, as_image, plane_image, planes_of, read_image, write_labels
 
 STACK = np.arange(2 * 3 * 8 * 9, dtype=np.uint16).reshape(2, 3, 8, 9)
 
@@ -76,7 +76,7 @@ def test_ome_zarr_says_it_by_scales(tmp_path, units, scale, expected):
 
 def test_a_page_keeps_them_and_a_stack_of_labels_gives_them_back(tmp_path):
     image = as_image(STACK, "TZYX", (0.5, 0.5), slice_spacing=2, frame_interval=1 / 3)
-    assert steps(page_image(image, pages_of(image)[0])) == (2, 1 / 3)
+    assert steps(plane_image(image, planes_of(image)[0])) == (2, 1 / 3)
     path = tmp_path / "a.tif"
     write_labels(path, STACK, axes="TZYX", pixel_size=(0.5, 0.5), slice_spacing=2, frame_interval=1 / 3)
     assert steps(read_image(path)) == (2, 1 / 3)

@@ -10,7 +10,7 @@ import pytest
 
 import napari_cellseg
 from napari_cellseg.imaging.errors import ModelError, ParamsError
-from napari_cellseg.imaging.image import as_image
+from napari_cellseg.imaging.from_array import as_image
 from napari_cellseg.imaging.normalize import normalize
 from napari_cellseg.imaging.progress import drain
 from napari_cellseg.imaging.read.read import read_image

@@ -17,7 +17,7 @@ import pytest
 from napari_cellseg.batch.ahead import Ahead, Budget
 from napari_cellseg.imaging.errors import OutputError, ParamsError
 from napari_cellseg.imaging.write.atomic import sweep
-from napari_cellseg.results.counts import OLD_COLUMNS, CountsWriter, open_ledger, put_row, read_counts, write_counts
+from napari_cellseg.results.counts import OLD_COLUMNS, CountsWriter, open_ledger, put_rows, read_counts, write_counts
 from napari_cellseg.results.ledger import Ledger
 from napari_cellseg.results.locks import FolderLock
 from napari_cellseg.results.plan import plan
@@ -108,7 +108,7 @@ def test_the_table_survives_its_own_round_trip_and_old_tables_are_taken_over(tmp
     with (tmp_path / "old" / "counts.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerows([OLD_COLUMNS, ("b/x.tif", 4, 2.5, 0.5, 25, "cells", "b/x_labels.tif", "")])
-    put_row(tmp_path / "old", row("y.tif"))
+    put_rows(tmp_path / "old", row("y.tif"))
     assert [(one.image, one.count, one.stem) for one in Ledger(tmp_path / "old").rows()] == [
         ("b/x.tif", 4, "b/x"), ("y.tif", 1, "y"),
     ]  # fmt: skip
@@ -119,14 +119,14 @@ def test_the_table_survives_its_own_round_trip_and_old_tables_are_taken_over(tmp
 def test_a_table_that_was_thrown_away_forgets_what_has_lost_its_files(tmp_path: Path) -> None:
     for name in ("a.tif", "b.tif"):
         files = {"labels": f"{name[0]}_labels.tif", "thumbnail": f".cellseg/{name[0]}.jpg"}
-        put_row(tmp_path, row(name, files=files))
+        put_rows(tmp_path, row(name, files=files))
         (tmp_path / files["thumbnail"]).write_bytes(b"x")
     (tmp_path / "b_labels.tif").write_bytes(b"x")
     assert len(open_ledger(tmp_path).rows()) == 2
     (tmp_path / "counts.csv").unlink()
     assert [one.image for one in open_ledger(tmp_path).rows()] == ["b.tif"]
     # A batch that then runs writes a table; with it the forgotten rows do not come back.
-    put_row(tmp_path, row("c.tif"))
+    put_rows(tmp_path, row("c.tif"))
     assert [one.image for one in open_ledger(tmp_path).rows()] == ["b.tif", "c.tif"]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import roifile
 import tifffile
 import zarr
 
@@ -19,14 +20,14 @@ from napari_cellseg.batch.item import segment_item
 from napari_cellseg.batch.run import iter_batch
 from napari_cellseg.cli import main
 from napari_cellseg.imaging.errors import ParamsError
-from napari_cellseg.imaging.pages import page_image, pages_of
 from napari_cellseg.imaging.progress import drain
 from napari_cellseg.imaging.read.read import read_image
+from napari_cellseg.imaging.stack_planes import plane_image, planes_of
 from napari_cellseg.imaging.write.atomic import output_error
 from napari_cellseg.imaging.write.write import read_label_stack, read_metadata, write_labels
 from napari_cellseg.instances.linking import link_stack
 from napari_cellseg.instances.volumes import Volumes
-from napari_cellseg.results.counts import put_row, read_counts
+from napari_cellseg.results.counts import put_rows, read_counts
 from napari_cellseg.results.plan import Item
 from napari_cellseg.results.rows import BatchRow
 from napari_cellseg.segmentation.options import RunOptions
@@ -123,7 +124,7 @@ def test_balls_are_counted_in_space(tmp_path: Path) -> None:
 def test_a_volume_counts_by_its_voxels_and_both_numbers_only_lower_it(tiny: Recipe, tmp_path: Path) -> None:
     path = write(tmp_path / "in" / "a.tif", balls(5), "ZYX")
     image = read_image(path)
-    found = [drain(iter_predict_image(page_image(image, page), tiny)) for page in pages_of(image)]
+    found = [drain(iter_predict_image(plane_image(image, page), tiny)) for page in planes_of(image)]
     last: list[int] | None = None
     for threshold in (0.4, 0.5, 0.7):
         recipe = replace(tiny, pages="stack", link="z", threshold=threshold)
@@ -203,6 +204,20 @@ def test_a_films_cells_are_those_of_its_frames(tiny: Recipe, tmp_path: Path) -> 
     assert measured[0] == measured[1]
     page = json.loads((tmp_path / "linked" / linked[0].files["geojson"]).read_text())
     assert len(page["features"]) == linked[0].count
+
+
+def test_a_linked_cell_has_one_name_in_all_rois_and_lies_on_its_slice(tiny: Recipe, tmp_path: Path) -> None:
+    path = write(tmp_path / "in" / "a.tif", balls(), "ZYX", spacing=2)
+    options = RunOptions("cpu", ("labels", "rois"))
+    rows_of(path, tmp_path / "out", replace(tiny, pages="stack", link="z", min_size=0), options)
+    stack = read_label_stack(tmp_path / "out" / "a_labels.tif")[0]
+    digits = len(str(stack.max()))
+    for z, labels in enumerate(stack):
+        zip_ = tmp_path / "out" / f"a_z{z:03d}_rois.zip"
+        rois = roifile.roiread(zip_) if labels.any() else []
+        assert [roi.name for roi in rois] == [f"cell_{id_:0{digits}d}" for id_ in np.unique(labels[labels > 0])]
+        assert {roi.position for roi in rois} <= {z + 1}
+    assert digits > 1 and len({len(str(labels.max())) for labels in stack if labels.any()}) > 1
 
 
 def test_slices_are_linked_inside_each_time_point_only(tiny: Recipe, tmp_path: Path) -> None:
@@ -421,7 +436,7 @@ def test_linked_labels_that_are_corrected_while_they_are_made_again_stay(
         if n_seen == 2:
             about = {**read_metadata(out / "a_labels.tif"), "corrected": True}
             write_labels(out / "a_labels.tif", labels, axes="ZYX", metadata=about)
-            put_row(out, replace(first, count=1, corrected=True))
+            put_rows(out, replace(first, count=1, corrected=True))
         return prepare(image, *more)
 
     monkeypatch.setattr(item, "prepare", correcting)

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from napari_cellseg.imaging.image import as_image
-from napari_cellseg.imaging.pages import pages_of
+from napari_cellseg.imaging.from_array import as_image
+from napari_cellseg.imaging.stack_planes import planes_of
 from napari_cellseg.imaging.write.write import read_label_stack
 from napari_cellseg.results.rows import BatchRow
 from napari_cellseg.results.stack_of_labels import LabelStack
@@ -27,7 +27,7 @@ def result_of(greatest: int) -> SegmentResult:
 def take(out: Path, greatest: tuple[int, ...]) -> tuple[LabelStack, list[BatchRow]]:
     image = as_image(np.zeros(SHAPE, np.uint8), "TYX", name="film")
     stack, rows = LabelStack(image, out, "film"), []
-    for page, id_ in zip(pages_of(image), greatest, strict=True):
+    for page, id_ in zip(planes_of(image), greatest, strict=True):
         row = BatchRow("film.tif", page.name, "done", 1, stem="film", n_pages=2)
         rows = stack.take(page, row, result_of(id_))
     return stack, rows

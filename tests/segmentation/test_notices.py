@@ -11,7 +11,7 @@ import tifffile
 
 from napari_cellseg import segment
 from napari_cellseg.cli import main
-from napari_cellseg.imaging.image import as_image
+from napari_cellseg.imaging.from_array import as_image
 from napari_cellseg.imaging.normalize import NormalizerParams
 from napari_cellseg.imaging.progress import drain
 from napari_cellseg.segmentation.notices import NO_CELLS, far_above

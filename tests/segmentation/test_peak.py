@@ -12,7 +12,7 @@ import pytest
 from napari_cellseg.blocks import plan
 from napari_cellseg.blocks.plan import in_blocks
 from napari_cellseg.imaging.errors import MemoryTooSmallError
-from napari_cellseg.imaging.image import as_image
+from napari_cellseg.imaging.from_array import as_image
 from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.peak import peak_bytes
 from napari_cellseg.segmentation.recipe import Recipe

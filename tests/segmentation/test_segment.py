@@ -24,7 +24,7 @@ from napari_cellseg.imaging.read.read import read_image
 from napari_cellseg.imaging.write.write import read_labels, read_metadata, write_labels
 from napari_cellseg.instances.metrics import match
 from napari_cellseg.network.versions import ModelVersion
-from napari_cellseg.results.counts import put_row
+from napari_cellseg.results.counts import put_rows
 from napari_cellseg.results.rows import BatchRow
 from napari_cellseg.segmentation.notices import NOT_FINITE
 from napari_cellseg.segmentation.options import RunOptions
@@ -309,12 +309,12 @@ def test_models_and_evaluate_and_train_run_as_a_program(tmp_path: Path) -> None:
 
 def test_counts_of_several_images_share_a_table(tmp_path: Path) -> None:
     for name, count in (("a.tif", 3), ("b, c.tif", 5), ("a.tif", 4)):
-        put_row(tmp_path, BatchRow(name, state="done", count=count, stem=name[0], threshold=0.5, min_size=1))
+        put_rows(tmp_path, BatchRow(name, state="done", count=count, stem=name[0], threshold=0.5, min_size=1))
     rows = list(csv.DictReader((tmp_path / "counts.csv").open()))
     assert [(row["image"], row["count"]) for row in rows] == [("a.tif", "4"), ("b, c.tif", "5")]
     (tmp_path / "counts.csv").write_text("my,own\n1,2\n")
     with pytest.raises(OutputError, match="my, own"):
-        put_row(tmp_path, BatchRow("a.tif", state="done"))
+        put_rows(tmp_path, BatchRow("a.tif", state="done"))
     assert (tmp_path / "counts.csv").read_text() == "my,own\n1,2\n"
 
 

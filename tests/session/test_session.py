@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_cellseg.imaging.errors import CellsegError, ParamsError
-from napari_cellseg.imaging.image import Image, as_image
+from napari_cellseg.imaging.from_array import as_image
+from napari_cellseg.imaging.image import Image
 from napari_cellseg.imaging.normalize import NormalizerParams
 from napari_cellseg.imaging.progress import Progress
 from napari_cellseg.instances.live import Instances

@@ -18,7 +18,8 @@ from napari_cellseg.corrections import tools as edits
 from napari_cellseg.corrections.recovery import find_journals
 from napari_cellseg.corrections.tools import EditError
 from napari_cellseg.imaging.errors import CellsegError
-from napari_cellseg.imaging.image import Image, as_image
+from napari_cellseg.imaging.from_array import as_image
+from napari_cellseg.imaging.image import Image
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.segmented import Segmented
 from napari_cellseg.session import OF_ANOTHER_CHANNEL, REVIEW_AGAIN, Cells, Session

@@ -13,9 +13,9 @@ from ..blocks.plan import TileHelpers
 from ..blocks.segment_mosaic import Mosaic, MosaicResult, in_blocks, iter_mosaic
 from ..imaging.errors import CellsegError, ImageError, OutputError
 from ..imaging.image import Image
-from ..imaging.pages import Page, page_image, pages_of, refuse_pages
 from ..imaging.progress import Progress
 from ..imaging.read.read import source_stamp
+from ..imaging.stack_planes import StackPlane, plane_image, planes_of, refuse_stack
 from ..instances.prediction import Prediction
 from ..results.folder_settings import FolderSettings
 from ..results.kept import has_files, kept_now, kept_rows, result_stem
@@ -30,7 +30,7 @@ from ..segmentation.segment import Prepared, iter_predict_prepared, open_image, 
 from ..segmentation.segmented import SegmentResult
 
 # Gives the helpers for a plane that is segmented block by block.
-Helpers: TypeAlias = Callable[[Item, Page], TileHelpers]
+Helpers: TypeAlias = Callable[[Item, StackPlane], TileHelpers]
 
 
 @dataclass(eq=False)
@@ -42,7 +42,7 @@ class Task:
     prepared: Prepared | None = None
     mosaic: Mosaic | None = None
     stack: LabelStack | None = None
-    page: Page | None = None
+    plane: StackPlane | None = None
     rows: list[BatchRow] = field(default_factory=list)
     seconds: float = 0.0
 
@@ -141,21 +141,21 @@ def iter_tasks(
             return
         image = open_image(item.path, settings.recipe.axes)
         if settings.recipe.pages == "one":
-            refuse_pages(image)
-        pages = pages_of(image)
+            refuse_stack(image)
+        planes = planes_of(image)
         stack: LabelStack | None = None
         if settings.recipe.link != "none":
-            stack = LinkedStack(image, settings.recipe, settings.out, item.stem, settings.options.outputs)
-        elif settings.recipe.pages == "stack" and len(pages) > 1:
+            stack = LinkedStack(image, settings.recipe, settings.out, item.stem, settings.options)
+        elif settings.recipe.pages == "stack" and len(planes) > 1:
             stack = LabelStack(image, settings.out, item.stem)
         if stack is not None:
             stack.kept = partial(kept_now, row, settings)
-        row = replace(row, n_pages=len(pages))
+        row = replace(row, n_pages=len(planes))
     except Exception as error:  # noqa: BLE001 - readers of other packages; one image must not stop the others
         yield Task(item, row, rows=[failed(row, error)])
         return
-    for page in pages:
-        task = Task(item, replace(row, page=page.name), stack=stack, page=page)
+    for plane in planes:
+        task = Task(item, replace(row, page=plane.name), stack=stack, plane=plane)
         try:
             _fill(task, image, settings, previous, helpers)
         except Exception as error:  # noqa: BLE001
@@ -232,15 +232,15 @@ def finish(task: Task, prediction: Prediction, settings: FolderSettings) -> None
 def _fill(
     task: Task, image: Image, settings: FolderSettings, previous: Sequence[BatchRow], helpers: Helpers | None
 ) -> None:
-    assert task.page is not None
+    assert task.plane is not None
     if task.stack is None and (kept := kept_rows(task.row, settings, previous)):
         task.rows = kept
         return
-    page = page_image(image, task.page)
-    if task.stack is None and in_blocks(page, settings.options):
+    part = plane_image(image, task.plane)
+    if task.stack is None and in_blocks(part, settings.options):
         stem, source = result_stem(task.row), task.row.source
         about = (
-            page,
+            part,
             settings.recipe,
             settings.model,
             settings.out,
@@ -250,13 +250,13 @@ def _fill(
             settings.overwrite,
             settings.options,
         )
-        task.mosaic = Mosaic(*about, helpers=None if helpers is None else helpers(task.item, task.page))
+        task.mosaic = Mosaic(*about, helpers=None if helpers is None else helpers(task.item, task.plane))
         return
-    old = next((old for old in previous if old.page == task.page.name), None) if settings.resume else None
-    if task.stack is None and old is not None and has_files(old, settings) and old.image_sha256 == page.content_hash():
+    old = next((old for old in previous if old.page == task.plane.name), None) if settings.resume else None
+    if task.stack is None and old is not None and has_files(old, settings) and old.image_sha256 == part.content_hash():
         task.rows = [replace(old, state="skipped", source=task.row.source, n_pages=task.row.n_pages)]
         return
-    task.prepared = prepare(page, settings.recipe, settings.model, settings.options.device)
+    task.prepared = prepare(part, settings.recipe, settings.model, settings.options.device)
 
 
 def _row_of_blocks(row: BatchRow, found: MosaicResult, mosaic: Mosaic, seconds: float) -> BatchRow:
@@ -276,7 +276,7 @@ def _row_of_blocks(row: BatchRow, found: MosaicResult, mosaic: Mosaic, seconds: 
 
 
 def _set_rows(task: Task, row: BatchRow, result: SegmentResult | None = None) -> None:
-    if task.stack is None or task.page is None:
+    if task.stack is None or task.plane is None:
         task.rows = [row]
     else:
-        task.rows = task.stack.take(task.page, row, result)
+        task.rows = task.stack.take(task.plane, row, result)

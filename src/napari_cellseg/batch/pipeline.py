@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from functools import partial
 from typing import Any
 
-from ..imaging.progress import Progress, Result
+from ..imaging.progress import Progress, relay
 from ..instances.prediction import Prediction
 from ..results.folder_settings import FolderSettings
 from ..results.plan import Item
@@ -73,11 +74,7 @@ def iter_local(
                 yield "running", task.item
             prediction = None
             if task.waits:
-                steps = iter_predict_task(task)
-                try:
-                    prediction = yield from _as_progress(steps, task.item)
-                finally:
-                    steps.close()
+                prediction = yield from relay(iter_predict_task(task), partial(_progress, task.item))
             if prediction is None:
                 record(task.rows)
                 budget.give(task.n_bytes)
@@ -106,14 +103,8 @@ def _iter_read(
             yield task
 
 
-def _as_progress(steps: Generator[Progress, None, Result], item: Item) -> Generator[Event, None, Result]:
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
-        yield "progress", (item, progress)
+def _progress(item: Item, progress: Progress) -> Event:
+    return "progress", (item, progress)
 
 
 def _finish(task: Task, prediction: Prediction, settings: FolderSettings, record: Record, budget: Budget) -> None:

@@ -14,7 +14,8 @@ from ..imaging.errors import OutputError
 from ..imaging.write.atomic import YOUNG_SECONDS, sweep
 from ..imaging.write.write import make_folder, write_json
 from ..results.combine import write_combined
-from ..results.counts import COUNTS_FILE, CountsWriter, open_ledger
+from ..results.counts import COUNTS_FILE, CountsWriter, as_listed, open_ledger
+from ..results.equal_values import equal_images_in_words
 from ..results.folder_settings import FolderSettings
 from ..results.kept import is_current
 from ..results.ledger import FOLDER, Ledger
@@ -98,18 +99,8 @@ def iter_batch(
             yield Planned(tuple(name for _, name in files))
             if resume:
                 items = yield from _iter_skip(items, settings, book)
-            steps = _steps(items, settings, book, scheduler)
-            try:
-                for event in steps:
-                    yield from book.news()
-                    if stop is not None and stop():
-                        stopped = stopped or bool(items)
-                        break
-                    if event is not None:
-                        yield event
-            finally:
-                steps.close()
-            yield from book.news()
+            ended = yield from _iter_until(stop, _steps(items, settings, book, scheduler), book)
+            stopped = stopped or (not ended and bool(items))
             yield from book.warnings()
             if not stopped:
                 yield Step("", 0, 0, "writing the tables")
@@ -128,7 +119,7 @@ class _Book:
     def __init__(self, settings: FolderSettings) -> None:
         self._settings = settings
         self.ledger: Ledger = open_ledger(settings.out)
-        self._counts = CountsWriter(self.ledger, settings.out / COUNTS_FILE)
+        self._counts = CountsWriter(self.ledger, settings.out / COUNTS_FILE, style=settings.options.csv)
         self._lock = threading.Lock()
         self._news: deque[BatchEvent] = deque()
         self._warned = False
@@ -169,7 +160,9 @@ class _Book:
             self._left |= {name for name in lost if _is_there(self._settings.out, OUTPUTS[name], old.files[name])}
 
     def warnings(self) -> Generator[BatchEvent, None, None]:
-        """Warn of files in the folder that belong to an earlier recipe."""
+        """Warn of files in the folder that belong to an earlier recipe, and of images with equal values."""
+        if equal := equal_images_in_words(as_listed(self.ledger.rows())):
+            yield BatchNote(equal)
         left = [OUTPUTS[name].label for name in OUTPUTS if name in self._left]
         if left:
             yield BatchNote(
@@ -188,7 +181,8 @@ class _Book:
             self.ledger.close()
         finally:
             self._counts.close()
-        write_combined(self.ledger.rows(), self._settings.out, self._settings.options.outputs)
+        options = self._settings.options
+        write_combined(self.ledger.rows(), self._settings.out, options.outputs, options.csv)
 
 
 def _iter_skip(items: Sequence[Item], settings: FolderSettings, book: _Book) -> Generator[BatchEvent, None, list[Item]]:
@@ -202,6 +196,23 @@ def _iter_skip(items: Sequence[Item], settings: FolderSettings, book: _Book) -> 
         else:
             left.append(item)
     return left
+
+
+def _iter_until(
+    stop: Callable[[], bool] | None, steps: Generator[BatchEvent | None, None, None], book: _Book
+) -> Generator[BatchEvent, None, bool]:
+    """Yield the steps' events and the book's news; return whether they came to their end before `stop` said True."""
+    ended = True
+    with contextlib.closing(steps):
+        for event in steps:
+            yield from book.news()
+            if stop is not None and stop():
+                ended = False
+                break
+            if event is not None:
+                yield event
+    yield from book.news()
+    return ended
 
 
 def _steps(

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from ..imaging.errors import ImageError, OutputError
-from ..imaging.image import Image, as_image
+from ..imaging.from_array import as_image
+from ..imaging.image import Image
 from ..imaging.memory import has_room
 from ..imaging.progress import Progress
 from ..imaging.read.finding import LABELS_ZARR_SUFFIX

@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..imaging.errors import CellsegError, ImageError
 from ..imaging.lazy_plane import LazyPlane
-from ..imaging.progress import Progress
+from ..imaging.progress import Progress, relay
 from ..imaging.read.read import source_stamp
 from ..imaging.regions import Region
 from ..imaging.write.zarr_labels import ZarrLabels
@@ -65,13 +66,7 @@ def iter_mosaic(mosaic: Mosaic) -> Generator[Progress, None, MosaicResult]:
 
     plane = LazyPlane(mosaic.image, mosaic.recipe.channel)
     work = MosaicWork(mosaic.out, mosaic.stem, _key(mosaic, plane))
-    if not mosaic.source:
-        work.begin_anew()
-    if work.begun is None:
-        found = yield from iter_survey(mosaic, plane)
-        work.begin(found)
-    begun = work.begun
-    assert begun is not None
+    begun = yield from _iter_begin(mosaic, plane, work)
     mosaic = replace(mosaic, smallest=mosaic.recipe.smallest(mosaic.model, begun["diameter"]))
     maps = surveyed_maps(plane, begun, mosaic.model, work.tiles, mosaic.options.device)
     seen = maps.plane
@@ -85,17 +80,10 @@ def iter_mosaic(mosaic: Mosaic) -> Generator[Progress, None, MosaicResult]:
     overview = work.overview((*(-(-n // step) for n in maps.shape), *seen.shape[2:]), plane.dtype)
     n_large = 0
     for block in blocks[work.n_blocks :]:
-        place = f"block {block.index + 1} of {len(blocks)}"
         if helpers is not None:
             helpers.ask(maps, _needed_soon(maps, blocks[block.index + 1 :], margin))
         steps = _iter_owned(maps, block, mosaic, margin)
-        while True:
-            try:
-                progress = next(steps)
-            except StopIteration as stop:
-                window, prediction, owned = stop.value
-                break
-            yield Progress(block.index, len(blocks), f"{place}, {progress.message}")
+        window, prediction, owned = yield from relay(steps, partial(_in_block, block.index, len(blocks)))
         n_large += owned.cut
         look(overview, seen, block.core, step)
         work.keep_overview(overview)
@@ -104,7 +92,7 @@ def iter_mosaic(mosaic: Mosaic) -> Generator[Progress, None, MosaicResult]:
             maps.forget_above(blocks[block.index + 1].core[0].start - margin)
         if block.index % _CHECKED_EVERY == _CHECKED_EVERY - 1:
             _check_unchanged(mosaic, work)
-        yield Progress(block.index + 1, len(blocks), place)
+        yield Progress(block.index + 1, len(blocks), _name(block.index, len(blocks)))
     _check_unchanged(mosaic, work)
     if helpers is not None:
         helpers.end()
@@ -113,6 +101,25 @@ def iter_mosaic(mosaic: Mosaic) -> Generator[Progress, None, MosaicResult]:
     if not len(work.areas):
         notes = [*(note for note in notes if note != UNCERTAIN_SIZE), NO_CELLS]
     return publish(mosaic, work, labels, plane, maps, overview, notes)
+
+
+def _iter_begin(mosaic: Mosaic, plane: LazyPlane, work: MosaicWork) -> Generator[Progress, None, dict[str, Any]]:
+    """Return what a survey of the plane found, in this run or in the one that is resumed."""
+    if not mosaic.source:
+        work.begin_anew()
+    if work.begun is None:
+        found = yield from iter_survey(mosaic, plane)
+        work.begin(found)
+    assert work.begun is not None
+    return work.begun
+
+
+def _name(index: int, n_blocks: int) -> str:
+    return f"block {index + 1} of {n_blocks}"
+
+
+def _in_block(index: int, n_blocks: int, progress: Progress) -> Progress:
+    return Progress(index, n_blocks, f"{_name(index, n_blocks)}, {progress.message}")
 
 
 def _iter_owned(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ..imaging.read.json_file import values_if_any
 from ..imaging.write.atomic import atomic_path, make_folder
 from ..imaging.write.jsonable import jsonable
 from ..imaging.write.write import write_json
@@ -140,11 +141,8 @@ class MosaicWork:
                 shutil.rmtree(self.folder)
 
     def _state(self) -> dict[str, Any] | None:
-        try:
-            state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return None
-        return state if isinstance(state, dict) and "begun" in state else None
+        state = values_if_any(self.folder / "state.json")
+        return state if "begun" in state else None
 
     def _recover(self) -> None:
         """Read the complete lines, and cut off the rest of the files that no line describes."""

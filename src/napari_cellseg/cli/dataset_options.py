@@ -21,8 +21,8 @@ def add_dataset_options(sub: argparse.ArgumentParser, out: bool = True, optional
         "dataset",
         nargs="?" if optional else None,
         metavar="DATASET",
-        help="zip or folder of images with masks (Kaggle 2018 layout, or images/ and labels/), a training set, "
-        "or an .npz with X and y",
+        help="zip or folder of images with masks (Kaggle 2018 layout, images/ and labels/ or masks/, or NAME_masks.tif "
+        "and the like beside the images), a training set, a COCO .json, or an .npz with X and y",
     )
     sub.add_argument("--masks", metavar="DIR", help="folder of masks, where DATASET is the folder of images")
     sub.add_argument("--groups", metavar="CSV", help="image_id,kind,group; default: groups.csv in or beside DATASET")

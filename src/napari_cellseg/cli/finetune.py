@@ -27,6 +27,7 @@ def add_finetune(commands: Any) -> None:
         metavar="TRAINING_SET",
         help="folder made by 'Add to training set', or anything that train reads",
     )
+    sub.add_argument("--masks", metavar="DIR", help="folder of masks, where TRAINING_SET is the folder of images")
     sub.add_argument("--parent", metavar="MODEL", help="start from this model; default: cells")
     sub.add_argument("--out", metavar="DIR", help="folder of the new version; default: a new one among your models")
     sub.add_argument("--resume", action="store_true", help="go on with the run that was stopped in --out")
@@ -50,21 +51,23 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     from ..training.runs import CHECKPOINT_FILE, next_version_dir, parent_of, read_run
 
     if args.resume:
-        check_resumed(args, ("training_set",))
+        check_resumed(args, ("training_set", "masks"))
         out = Path(args.out)
         asked = read_run(out)
         own = {**asked["parameters"], **({"device": args.device} if args.device else {})}
         params, parent = FineTuneParams.from_dict(own), parent_of(asked)
-        training_set = args.training_set or asked["training_set"]
+        training_set, masks = args.training_set or asked["training_set"], args.masks or asked.get("masks")
     else:
         if not args.training_set:
             raise DatasetError("No images to learn from are named. Give the folder of a training set.")
         training_set = str(Path(args.training_set).absolute())
+        masks = str(Path(args.masks).absolute()) if args.masks else None
         params = FineTuneParams(**given_settings(args, FineTuneParams))
         parent = load_model(args.parent or "cells")
         out = Path(args.out) if args.out else next_version_dir(parent.name)
-    record = {"command": args.command, "training_set": str(training_set)}
-    samples = send_all(iter_training_images(Path(training_set)), report, wish)
+    record = {"command": args.command, "training_set": str(training_set), **({"masks": masks} if masks else {})}
+    images = iter_training_images(Path(training_set), Path(masks) if masks else None)
+    samples = send_all(images, report, wish)
     steps = iter_finetune_version(
         samples, out, parent, params, resume=args.resume, stop=wish.given, at_once=wish.at_once, record=record
     )

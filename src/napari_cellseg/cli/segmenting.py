@@ -65,6 +65,12 @@ def add_segment(commands: Any) -> None:
         help="block by block, in little memory, into an OME-Zarr folder of labels; an image that is too large is done "
         "so by itself",
     )
+    sub.add_argument(
+        "--csv",
+        choices=("comma", "semicolon"),
+        help="counts.csv and cells.csv: commas between columns (default), or for Excel where the decimal sign is a "
+        "comma: semicolons, decimal commas and a byte-order mark",
+    )
     sub.add_argument("--pattern", metavar="GLOB", help="only files of a folder that match, such as '*.tif'")
     sub.add_argument("--no-subfolders", action="store_true", help="do not look in the folders of a folder")
     sub.add_argument("--files-from", metavar="JSON", help="file with a list of images, or of [image, name]")

@@ -9,6 +9,7 @@ import scipy
 
 from ..imaging.regions import Region, grown, mask_of_pixels
 from ..instances.levels import N_LEVELS, quantize, threshold_level
+from ..instances.measure import disc_diameter
 from .patching import EditError
 from .view import CellView
 
@@ -103,4 +104,4 @@ def _median_radius(view: CellView) -> float:
     """Radius in pixels of a disc as large as the median shown cell."""
     keep = view.corrected.keep(view.threshold, view.min_size)
     areas = view.corrected.areas(view.threshold)[keep]
-    return math.sqrt(float(np.median(areas)) / math.pi) if len(areas) else _RADIUS
+    return float(disc_diameter(np.median(areas))) / 2 if len(areas) else _RADIUS

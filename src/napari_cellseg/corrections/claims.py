@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Protocol
 from weakref import WeakSet
 
 import numpy as np
 
 from ..imaging.regions import Region, is_empty, plain_region, union, whole
-from ..instances.measure import number_ids
 from .run_lengths import Cell, Patch, Runs
+from .tallies import Tallies
 
 ERASED = "erased"
 TILE = 256  # pixels: only tiles that ever held claims are searched
@@ -27,15 +26,6 @@ class Watcher(Protocol):
 
     def on_claims(self, region: Region, claims: np.ndarray, footprint: np.ndarray) -> None:
         """Called when a region has changed, with its claims and footprint before the change."""
-
-
-@dataclass
-class _Tally:
-    """Pixels of an edited cell, kept up to date with every patch."""
-
-    area: int = 0
-    sum_y: int = 0
-    sum_x: int = 0
 
 
 class Corrections:
@@ -66,8 +56,7 @@ class Corrections:
         self._marks: np.ndarray | None = None
         self._tiles = np.zeros((-(-self.shape[0] // TILE), -(-self.shape[1] // TILE)), dtype=bool)
         self._cells: dict[int, Cell] = {}
-        self._tallies: dict[int, _Tally] = {}
-        self._boxes: dict[int, Region] = {}
+        self._tallies = Tallies()
         self._areas: tuple[np.ndarray, np.ndarray] | None = None
         self._reserved: set[int] = set()
         self._top_id = 0
@@ -130,8 +119,7 @@ class Corrections:
 
     def area(self, id_: int) -> int:
         """Pixels of an edited cell; 0 for any other."""
-        tally = self._tallies.get(id_)
-        return 0 if tally is None else tally.area
+        return self._tallies.area(id_)
 
     def areas(self) -> tuple[np.ndarray, np.ndarray]:
         """Ids of the edited cells, ascending, and their areas in pixels; both int64."""
@@ -143,14 +131,11 @@ class Corrections:
 
     def centroid(self, id_: int) -> tuple[float, float]:
         """Centre (Y, X) in pixels of an edited cell; NaN for any other."""
-        tally = self._tallies.get(id_)
-        if tally is None or tally.area == 0:
-            return float("nan"), float("nan")
-        return tally.sum_y / tally.area, tally.sum_x / tally.area
+        return self._tallies.centroid(id_)
 
     def box(self, id_: int) -> Region | None:
         """Region that holds all pixels claimed for a cell or erased from it; may be larger. None if there are none."""
-        return self._boxes.get(id_)
+        return self._tallies.box(id_)
 
     def claims(self, region: Region | None = None) -> np.ndarray:
         """Claims of a region, int32, not to be written to.
@@ -302,33 +287,7 @@ class Corrections:
         if not len(rows):
             return
         top, left = claims.region[0].start, claims.region[1].start
-        self._tally(target[rows, columns], rows + top, columns + left, -1)
-        self._tally(new[rows, columns], rows + top, columns + left, 1)
+        self._tallies.count(target[rows, columns], rows + top, columns + left, -1)
+        self._tallies.count(new[rows, columns], rows + top, columns + left, 1)
         target[rows, columns] = new[rows, columns]
         self._tiles[(rows + top) // TILE, (columns + left) // TILE] = True
-
-    def _tally(self, claims: np.ndarray, rows: np.ndarray, columns: np.ndarray, sign: int) -> None:
-        """Count the pixels that each cell gains (1) or loses (-1), and grow the boxes."""
-        known = claims != 0
-        claims, rows, columns = claims[known], rows[known], columns[known]
-        ids, place = number_ids(np.abs(claims))
-        n, shown = len(ids), claims > 0
-        area = np.bincount(place, weights=shown, minlength=n)
-        sum_y, sum_x = (np.bincount(place, weights=where * shown, minlength=n) for where in (rows, columns))
-        lows, highs = [], []
-        for where in (rows, columns):
-            lows.append(np.full(n, np.iinfo(np.intp).max))
-            highs.append(np.zeros(n, dtype=np.intp))
-            np.minimum.at(lows[-1], place, where)
-            np.maximum.at(highs[-1], place, where)
-        boxes = np.stack([*lows, *highs], axis=1).tolist()
-        for i, id_ in enumerate(ids.tolist()):
-            if area[i]:
-                tally = self._tallies.setdefault(id_, _Tally())
-                tally.area += sign * round(area[i])
-                tally.sum_y += sign * round(sum_y[i])
-                tally.sum_x += sign * round(sum_x[i])
-            if sign > 0:
-                top, left, bottom, right = boxes[i]
-                box = (slice(top, bottom + 1), slice(left, right + 1))
-                self._boxes[id_] = union(self._boxes.get(id_), box)

@@ -24,9 +24,9 @@ from ..imaging.regions import (
 )
 from ..instances.levels import N_LEVELS, at_least, threshold_level
 from ..instances.live import Instances, array_for_labels
-from ..instances.measure import number_ids
 from .claims import Corrections
 from .run_lengths import Runs
+from .touched_basins import TouchedBasins
 
 _SPARE_IDS = 5_000
 
@@ -58,12 +58,7 @@ class CorrectedInstances:
             self.instances = instances.renumbered(corrections.taken_ids)
             n = self.instances.n_basins
             self._spare = n + len(corrections.taken_ids) + _SPARE_IDS
-            self._row: dict[int, int] = {}  # of the basins that corrections touch
-            self._basins = np.zeros(8, dtype=np.intp)
-            self._levels_claimed = np.zeros((8, N_LEVELS), dtype=np.int64)
-            self._claimed = np.zeros((8, N_LEVELS), dtype=np.int64)
-            self._covered = np.zeros(8, dtype=np.int64)
-            self._hidden = np.zeros(8, dtype=bool)
+            self._touched = TouchedBasins(self.instances)
             for region in self._footprint_regions():
                 nothing = np.zeros(shape_of(region), dtype=np.int32)
                 self.on_claims(region, nothing, nothing.astype(bool))
@@ -97,7 +92,7 @@ class CorrectedInstances:
         """Area in pixels of every cell at a threshold, int64 (top_id,); entry i is the cell of id i + 1."""
         with self.corrections.lock:
             areas = np.zeros(self.top_id, dtype=np.int64)
-            areas[: self.n_basins] = self._automatic_areas(threshold_level(threshold))
+            areas[: self.n_basins] = self._touched.areas(threshold_level(threshold))
             ids, owned = self.corrections.areas()
             areas[ids - 1] = owned
             return areas
@@ -120,9 +115,7 @@ class CorrectedInstances:
                 if id_ in self.corrections:
                     shown[place] = self.corrections.area(id_) > 0
                 elif 1 <= id_ <= self.n_basins and not self.hides(id_):
-                    row = self._row.get(id_)
-                    claimed = 0 if row is None else int(self._claimed[row, level])
-                    shown[place] = self.instances.area_of(id_, level) - claimed >= least
+                    shown[place] = self.instances.area_of(id_, level) - self._touched.claimed(id_, level) >= least
             return shown
 
     def ids(self, threshold: float, min_size: int = 0) -> np.ndarray:
@@ -138,10 +131,7 @@ class CorrectedInstances:
         """Count at every threshold that can differ; see `Instances.count_curve`."""
         with self.corrections.lock:
             thresholds, counts = self.instances.count_curve(min_size)
-            n, least = len(self._row), at_least(min_size)
-            areas = self.instances.areas_by_level(self._basins[:n])
-            now = np.where(self._hidden[:n], 0, areas - self._claimed[:n].T)
-            change = np.count_nonzero(now >= least, axis=1) - np.count_nonzero(areas >= least, axis=1)
+            change = self._touched.change_of_count(at_least(min_size))
             return thresholds, counts + change[N_LEVELS - len(counts) :] + self._n_owned()
 
     def labels(
@@ -248,68 +238,28 @@ class CorrectedInstances:
         new_claims, new_footprint = self.corrections.claims(region), self.corrections.footprint(region)
         touched: set[int] = set()
         for before, now, count in (
-            (claims != 0, new_claims != 0, self._count_claimed),
-            (footprint, new_footprint, self._count_covered),
+            (claims != 0, new_claims != 0, self._touched.count_claimed),
+            (footprint, new_footprint, self._touched.count_covered),
         ):
             changed = (before != now) & (basins > 0)
             signs = np.where(now[changed], 1, -1)
             touched.update(count(basins[changed].astype(np.intp), levels[changed], signs))
         self.last_region = union(region, *(box_of_pixels(*self.instances.pixels_of(basin)) for basin in touched))
 
-    def _count_claimed(self, basins: np.ndarray, levels: np.ndarray, signs: np.ndarray) -> list[int]:
-        found, place = number_ids(basins)
-        rows = self._rows_of(found)
-        np.add.at(self._levels_claimed, (rows[place], levels), signs)
-        self._claimed[rows] = self._levels_claimed[rows, ::-1].cumsum(axis=1)[:, ::-1]
-        return found.tolist()
-
-    def _count_covered(self, basins: np.ndarray, levels: np.ndarray, signs: np.ndarray) -> list[int]:
-        core = levels >= self.instances.core_levels[basins - 1] if len(basins) else np.zeros(0, dtype=bool)
-        found, place = number_ids(basins[core])
-        rows = self._rows_of(found)
-        np.add.at(self._covered, rows[place], signs[core])
-        before = self._hidden[rows]
-        self._hidden[rows] = 2 * self._covered[rows] > self.core_areas(found)
-        return found[before != self._hidden[rows]].tolist()
-
     def core_areas(self, basins: np.ndarray) -> np.ndarray:
         """Number of pixels in the cores of these basins, int64."""
-        basins = np.asarray(basins, dtype=np.intp)
-        table = self.instances.areas_by_level(basins)
-        return table[self.instances.core_levels[basins - 1], np.arange(len(basins))]
+        return self._touched.core_areas(basins)
 
     def covered(self, basin: int) -> int:
         """Number of pixels of a basin's core in the footprint of corrections."""
-        row = self._row.get(basin)
-        return 0 if row is None else int(self._covered[row])
-
-    def _rows_of(self, basins: np.ndarray) -> np.ndarray:
-        """Return the rows of the tables for these basins; rows are added for new basins."""
-        for basin in basins.tolist():
-            if basin not in self._row:
-                row = self._row[basin] = len(self._row)
-                if row == len(self._basins):
-                    for name in ("_basins", "_levels_claimed", "_claimed", "_covered", "_hidden"):
-                        table = getattr(self, name)
-                        setattr(self, name, np.concatenate([table, np.zeros_like(table)]))
-                self._basins[row] = basin
-        return np.array([self._row[basin] for basin in basins.tolist()], dtype=np.intp)
-
-    def _automatic_areas(self, level: int) -> np.ndarray:
-        """Area of every automatic cell without its claimed pixels; 0 for hidden cells."""
-        areas = self.instances.areas_at(level)
-        n = len(self._row)
-        places = self._basins[:n] - 1
-        areas[places] = np.where(self._hidden[:n], 0, areas[places] - self._claimed[:n, level])
-        return areas
-
-    def _automatic(self, threshold: float, min_size: int) -> np.ndarray:
-        return self._automatic_areas(threshold_level(threshold)) >= at_least(min_size)
+        return self._touched.covered(basin)
 
     def hides(self, basin: int) -> bool:
         """Whether corrections hide an automatic cell at every threshold."""
-        row = self._row.get(basin)
-        return row is not None and bool(self._hidden[row])
+        return self._touched.hides(basin)
+
+    def _automatic(self, threshold: float, min_size: int) -> np.ndarray:
+        return self._touched.areas(threshold_level(threshold)) >= at_least(min_size)
 
     def _n_owned(self) -> int:
         return int(np.count_nonzero(self.corrections.areas()[1]))

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import scipy
 
+from ..instances.measure import disc_diameter
+
 _LEAST_AREA = 4  # pixels of a part; smaller parts go to their neighbours
 _EIGHT = np.ones((3, 3), dtype=bool)
 _LEAST_DEPTH = 0.25  # of the cell's diameter that a stroke must reach into it to cut it
@@ -84,7 +86,7 @@ def _cut_piece(mask: np.ndarray, stroke: np.ndarray, points: np.ndarray) -> list
     if len(large) >= 2:
         seeds = np.where(np.isin(parts, large), parts, 0)
     else:
-        if depth < _LEAST_DEPTH * np.sqrt(4 / np.pi * np.count_nonzero(mask)):
+        if depth < _LEAST_DEPTH * disc_diameter(np.count_nonzero(mask)):
             return [mask]
         seeds = _sides(left, stroke, points)
         if seeds.max(initial=0) < 2:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..imaging.errors import ImageError
-from ..imaging.pages import position_in_stack
+from ..imaging.read.cell_files import CELL_SUFFIXES, read_cells
 from ..imaging.regions import whole
+from ..imaging.stack_planes import position_in_stack
 from ..imaging.write.write import read_label_stack, read_labels, read_metadata, write_labels
 from .run_lengths import Cell, Runs
 from .view import CellView
@@ -53,12 +55,12 @@ def record_of(view: CellView) -> dict[str, Any]:
 
 
 def read_corrections(path: str | os.PathLike[str], shape: tuple[int, int], plane: str = "") -> dict[str, Any]:
-    """Read the arguments of `import_labels` from a file of `export_corrections`, or all cells of any label image.
+    """Read the arguments of `import_labels` from a file of `export_corrections`, or all cells of any other file.
 
     Parameters
     ----------
     path : path-like
-        A label image.
+        A label image, or a file that :func:`napari_cellseg.imaging.read.cell_files.read_cells` reads.
     shape : tuple of int
         (Y, X) of the image.
     plane : str
@@ -74,6 +76,8 @@ def read_corrections(path: str | os.PathLike[str], shape: tuple[int, int], plane
     ImageError
         The file is not a label image, has another size, or its corrections are damaged.
     """
+    if Path(path).suffix.lower() in CELL_SUFFIXES:
+        return {"labels": read_cells(Path(path), shape)}
     labels = _plane_of(path, plane) if plane else read_labels(path)
     if labels.shape != tuple(shape):
         raise ImageError(

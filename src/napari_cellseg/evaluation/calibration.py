@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..imaging.progress import Progress
-from ..instances.live import N_LEVELS, threshold_level
+from ..instances.levels import N_LEVELS, threshold_level
 from ..network.versions import ModelVersion, set_defaults
 from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import Segmented

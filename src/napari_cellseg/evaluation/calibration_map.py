@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from scipy import ndimage as ndi
 
 from ..imaging.errors import DatasetError, ModelError, ParamsError
 from ..imaging.progress import Progress
+from ..imaging.read.json_file import read_as
 from ..imaging.write.write import write_json
 from ..instances.levels import threshold_level
 from ..network.versions import CALIBRATION_FILE, ModelVersion, set_defaults
@@ -150,13 +150,9 @@ def read_calibration(folder: Path) -> CalibrationMap | None:
     ModelError
         The file is damaged.
     """
-    path = Path(folder) / CALIBRATION_FILE
-    if not path.is_file():
-        return None
-    try:
-        return CalibrationMap.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path} cannot be read ({error!r}). Calibrate again, or delete it.") from error
+    return read_as(
+        Path(folder) / CALIBRATION_FILE, CalibrationMap.from_dict, ModelError, "Calibrate again, or delete it."
+    )
 
 
 def iter_calibration_map(
@@ -195,13 +191,7 @@ def iter_calibration_map(
     ParamsError
         Goal or counting unknown, or not possible together.
     """
-    if goal not in GOALS or counting not in COUNTINGS:
-        raise ParamsError(
-            f"Calibration for {goal!r} of {counting!r} is unknown. Goals: {', '.join(GOALS)}; "
-            f"counting: {', '.join(COUNTINGS)}."
-        )
-    if goal == "ap" and counting != "cells":
-        raise ParamsError("AP is calibrated on cells only. Choose the goal count, or count cells.")
+    _check_asked(goal, counting)
     true = [keep_inside(sample.labels, reviewed_area(sample)) for sample in samples]
     sizes_true = np.concatenate([a[a > 0] for a in (np.bincount(t.ravel())[1:] for t in true)] or [np.zeros(0, int)])
     if not len(sizes_true):
@@ -237,6 +227,16 @@ def iter_calibration_map(
         goal, counting, values, thresholds, np.arange(max_size + 1), round(float(thresholds[level]), 3), size,
         float(values[level, size]), start, tuple(sample.name for sample in samples), len(sizes_true),
     )  # fmt: skip
+
+
+def _check_asked(goal: str, counting: str) -> None:
+    if goal not in GOALS or counting not in COUNTINGS:
+        raise ParamsError(
+            f"Calibration for {goal!r} of {counting!r} is unknown. Goals: {', '.join(GOALS)}; "
+            f"counting: {', '.join(COUNTINGS)}."
+        )
+    if goal == "ap" and counting != "cells":
+        raise ParamsError("AP is calibrated on cells only. Choose the goal count, or count cells.")
 
 
 def as_good_as_the_best(cost: np.ndarray, each: Sequence[np.ndarray], tolerance: float) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 
 from ..imaging.errors import CellsegError
 from ..imaging.progress import Progress
+from ..imaging.read.json_file import read_as
 from ..imaging.write.write import write_json
 from ..instances.metrics import MatchResult, match, summarize
 from ..network.versions import ModelVersion
@@ -200,13 +200,9 @@ def read_comparison(folder: Path) -> Comparison | None:
     CellsegError
         If it is damaged.
     """
-    path = Path(folder) / COMPARISON_FILE
-    if not path.is_file():
-        return None
-    try:
-        return Comparison.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CellsegError(f"{path} cannot be read ({error}). Fine-tune again to compare anew.") from error
+    return read_as(
+        Path(folder) / COMPARISON_FILE, Comparison.from_dict, CellsegError, "Fine-tune again to compare anew."
+    )
 
 
 def _figures(samples: Sequence[Sample], matches: Mapping[tuple[str, str], list[MatchResult]], part: str) -> SetFigures:

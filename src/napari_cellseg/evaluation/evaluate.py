@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..imaging.errors import DatasetError, ParamsError
-from ..imaging.image import as_image
+from ..imaging.from_array import as_image
 from ..imaging.progress import Progress, drain
 from ..instances.components import component_labels
 from ..instances.metrics import MatchResult, match, summarize

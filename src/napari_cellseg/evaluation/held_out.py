@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..imaging.errors import CellsegError
 from ..imaging.progress import drain
-from ..network.versions import METRICS_FILE, TRAINING_FILE, ModelVersion
+from ..imaging.read.json_file import values_if_any
+from ..network.versions import METRICS_FILE, TRAINING_FILE, ModelVersion, optional_number
 from ..training.data.fitting import divide
 from ..training.data.loading import iter_load
 from ..training.data.sample import Sample
@@ -44,16 +43,16 @@ class HeldOutFigures:
 
 def read_figures(folder: Path) -> HeldOutFigures | None:
     """Read the figures that a training saved; None where there are none, or none that can be read."""
-    metrics = _read_json(folder / METRICS_FILE)
+    metrics = values_if_any(folder / METRICS_FILE)
     try:
         total = metrics["all"]
         figures = {
-            "f1": _number(total["f1_mean"]),
-            "ap50": _number(total["ap_mean"]["0.50"]),
-            "iou": _number(total["iou"]),
-            "dice": _number(total["dice"]),
-            "count_mae": _number(total["count_mae"]),
-            "count_mape": _number(total["count_mape"]),
+            "f1": optional_number(total["f1_mean"]),
+            "ap50": optional_number(total["ap_mean"]["0.50"]),
+            "iou": optional_number(total["iou"]),
+            "dice": optional_number(total["dice"]),
+            "count_mae": optional_number(total["count_mae"]),
+            "count_mape": optional_number(total["count_mape"]),
         }
         rows = [
             HeldOutRow(str(row["image"]), int(row["count_true"]), int(row["count"]), float(row["ap"]))
@@ -67,7 +66,7 @@ def read_figures(folder: Path) -> HeldOutFigures | None:
 
 def can_be_opened(folder: Path) -> bool:
     """Whether a training's record names the dataset of its images."""
-    return bool((_read_json(folder / TRAINING_FILE).get("data") or {}).get("dataset"))
+    return bool((values_if_any(folder / TRAINING_FILE).get("data") or {}).get("dataset"))
 
 
 def held_out_samples(folder: Path) -> list[Sample]:
@@ -78,7 +77,7 @@ def held_out_samples(folder: Path) -> list[Sample]:
     CellsegError
         If the version does not name them, or they are gone.
     """
-    data = _read_json(folder / TRAINING_FILE).get("data") or {}
+    data = values_if_any(folder / TRAINING_FILE).get("data") or {}
     if not data.get("dataset"):
         raise CellsegError(f"{folder.name} names no images that it was checked on. Train again with images held out.")
     loaded = drain(iter_load(data["dataset"], data.get("groups"), masks=data.get("masks")))
@@ -110,15 +109,3 @@ def predict(sample: Sample, version: ModelVersion) -> np.ndarray:
 
     labels: np.ndarray = predict_sample(sample, Recipe(model=str(version.path))).labels().astype(np.int32)
     return labels
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
-
-
-def _number(value: Any) -> float | None:
-    return None if value is None else float(value)

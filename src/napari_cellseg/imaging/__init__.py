@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from .errors import AxesError, CellsegError, DatasetError, ImageError, ModelError, OutputError, ParamsError
-from .image import Image, as_image
+from .from_array import as_image
+from .image import Image
 from .normalize import NormalizerParams, normalize
-from .pages import PAGES, Page, page_image, pages_of
 from .progress import Progress, drain
 from .read.read import SUFFIXES, find_images, read_image
+from .stack_planes import PAGES, StackPlane, plane_image, planes_of
 from .tiles import Tile, plan_tiles
 from .write.write import (
     atomic_path,
@@ -30,18 +31,18 @@ __all__ = [
     "ModelError",
     "NormalizerParams",
     "OutputError",
-    "Page",
     "ParamsError",
     "Progress",
+    "StackPlane",
     "Tile",
     "as_image",
     "atomic_path",
     "drain",
     "find_images",
     "normalize",
-    "page_image",
-    "pages_of",
     "plan_tiles",
+    "plane_image",
+    "planes_of",
     "read_image",
     "read_label_stack",
     "read_labels",

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from .axes import check_axes, check_values, looks_rgb, names_colour, plain_axes
+from .axes import check_axes, check_values, looks_rgb
 from .channels import Channel, find_channels, mixed
 from .damage import DAMAGE, unreadable
 from .errors import AxesError, ImageError
 from .memory import check_room
 from .normalize import normalize
-from .scale import is_interval, is_pixel_size
+from .scale import checked_pixel_size, checked_step
 
 _AXIS_NAMES = {"T": "time points", "Z": "slices"}
 _COLORS = ("red", "green", "blue")
@@ -97,11 +96,11 @@ class Image:
                 f"{self.axes} and shape {tuple(self.data.shape)}. Give rgb=False or other axes."
             )
         if self.pixel_size is not None:
-            object.__setattr__(self, "pixel_size", _checked_pixel_size(self.pixel_size, self.title))
+            object.__setattr__(self, "pixel_size", checked_pixel_size(self.pixel_size, self.title))
         if self.slice_spacing is not None:
-            object.__setattr__(self, "slice_spacing", _checked_step(self.slice_spacing, "slice spacing", self.title))
+            object.__setattr__(self, "slice_spacing", checked_step(self.slice_spacing, "slice spacing", self.title))
         if self.frame_interval is not None:
-            interval = _checked_step(self.frame_interval, "frame interval", self.title)
+            interval = checked_step(self.frame_interval, "frame interval", self.title)
             object.__setattr__(self, "frame_interval", interval)
         object.__setattr__(self, "channel_names", tuple(str(name) for name in self.channel_names))
 
@@ -277,7 +276,7 @@ class Image:
                     raise AxesError(
                         f"{self.title} has {length} {_AXIS_NAMES[letter]} (axis {letter} of {self.axes}), "
                         "but one plane is segmented at a time. "
-                        "Give one plane, or segment each page (on the command line --pages each or --pages stack)."
+                        "Give one plane, or segment each plane (on the command line --pages each or --pages stack)."
                     )
                 index.append(0)
             elif letter == "C" and place is not None:
@@ -288,95 +287,5 @@ class Image:
         return tuple(index), kept
 
 
-def as_image(
-    array: Any,
-    axes: str | None = None,
-    pixel_size: tuple[float, float] | None = None,
-    rgb: bool | None = None,
-    name: str = "",
-    channel_names: Sequence[str] = (),
-    source: str | None = None,
-    slice_spacing: float | None = None,
-    frame_interval: float | None = None,
-) -> Image:
-    """Make an image of an array whose axes are given or obvious; they are never guessed.
-
-    Parameters
-    ----------
-    array : array-like or Image
-        Numpy, dask, zarr, or nested lists. Boolean values become uint8. An `Image` is returned unchanged.
-    axes : str, optional
-        One letter of ``TZCYX`` per dimension, or ``S``, which files use for colour samples, instead of ``C``.
-        By default 2-D means ``YX``, and 3-D with 3 or 4 as its last length means colour if `rgb` is True, or if
-        `rgb` is None, the type is uint8, uint16 or float, and the other lengths are above 4. Leading axes of
-        length 1 are dropped. Anything else is an error.
-    pixel_size : tuple of float, optional
-        Micrometres per pixel along (Y, X).
-    rgb : bool, optional
-        Whether a last axis of 3 or 4 is colour; None follows the rule above, also if `axes` is given, except that 4
-        named ``C`` are channels: colour with alpha is ``S``.
-    name, channel_names, source, slice_spacing, frame_interval
-        See `Image`.
-
-    Raises
-    ------
-    ImageError
-        The array is empty, has fewer than 2 dimensions, or holds values that are not real numbers.
-    AxesError
-        The axes are not known, or do not fit.
-    """
-    if isinstance(array, Image):
-        return array
-    data = array if all(hasattr(array, a) for a in ("shape", "dtype", "ndim", "__getitem__")) else _to_array(array)
-    title = name or source or "image"
-    check_values(data, title)
-    if data.dtype == bool:
-        data = data.astype(np.uint8) if hasattr(data, "astype") else np.asarray(data).astype(np.uint8)
-    if axes is None:
-        data, axes, rgb = plain_axes(data, rgb, title)
-    else:
-        given = axes.strip().upper()
-        axes = given.replace("S", "C")
-        check_axes(data.shape, axes, title)
-        if rgb is None:
-            rgb = names_colour(given, data.shape) and looks_rgb(tuple(n for n in data.shape if n != 1), data.dtype)
-    return Image(
-        data,
-        axes,
-        pixel_size=pixel_size,
-        channel_names=tuple(channel_names),
-        rgb=bool(rgb),
-        name=name,
-        source=source,
-        slice_spacing=slice_spacing,
-        frame_interval=frame_interval,
-    )
-
-
 def _same(a: np.ndarray, b: np.ndarray) -> bool:
     return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
-
-
-def _to_array(array: Any) -> np.ndarray:
-    try:
-        return np.asarray(array)
-    except ValueError as error:
-        raise ImageError(f"The image is not a regular array of numbers: {error}. Give rows of one length.") from error
-
-
-def _checked_pixel_size(pixel_size: Sequence[float], title: str) -> tuple[float, float]:
-    sizes = tuple(float(size) for size in pixel_size)
-    if len(sizes) != 2 or not all(is_pixel_size(size) for size in sizes):
-        raise ImageError(
-            f"{title}: a pixel size is two positive numbers of micrometres (Y, X), not {tuple(pixel_size)}. "
-            "Correct it or omit it."
-        )
-    return sizes[0], sizes[1]
-
-
-def _checked_step(step: float, what: str, title: str) -> float:
-    usable = is_pixel_size if what == "slice spacing" else is_interval
-    unit = "micrometres" if what == "slice spacing" else "seconds"
-    if not usable(float(step)):
-        raise ImageError(f"{title}: a {what} is a positive number of {unit}, not {step}. Correct it or omit it.")
-    return float(step)

@@ -35,22 +35,20 @@ class Progress:
 
 def drain(steps: Generator[Any, None, Result], hear: Callable[[Any], object] = lambda step: None) -> Result:
     """Run a generator to its end and return its result; `hear` is called with every value that it yields."""
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
+    kept: list[Result] = []
+    for step in _keeping(steps, kept):
         hear(step)
+    return kept[0]
 
 
 def relay(steps: Generator[Step, None, Result], change: Callable[[Step], Any]) -> Generator[Any, None, Result]:
     """Yield everything that a generator yields, changed, and return what it returns."""
+    kept: list[Result] = []
     with closing(steps):
-        while True:
-            try:
-                step = next(steps)
-            except StopIteration as stop:
-                result: Result = stop.value
-                return result
+        for step in _keeping(steps, kept):
             yield change(step)
+    return kept[0]
+
+
+def _keeping(steps: Generator[Step, None, Result], kept: list[Result]) -> Generator[Step, None, None]:
+    kept.append((yield from steps))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +61,7 @@ def measure(
 
     table: dict[str, np.ndarray] = {"index": index, "area_px": area.astype(np.int64)}
     table["centroid_y"], table["centroid_x"] = mean(rows), mean(columns)
-    table["diameter_px"] = np.sqrt(4 / np.pi * area)
+    table["diameter_px"] = disc_diameter(area)
     if probability is not None:
         table["mean_probability"] = mean(probability.ravel()[inside])
     if image is not None:
@@ -75,7 +76,7 @@ def measure(
         table["area_um2"] = area * (height * width)
         table["centroid_y_um"] = table["centroid_y"] * height
         table["centroid_x_um"] = table["centroid_x"] * width
-        table["diameter_um"] = np.sqrt(4 / np.pi * table["area_um2"])
+        table["diameter_um"] = disc_diameter(table["area_um2"])
     return table
 
 
@@ -97,7 +98,8 @@ def shape_columns(labels: np.ndarray, pixel_size: tuple[float, float] | None = N
         ``touches_edge``: bool, whether that rectangle reaches the edge of the image, where the cell may be cut off.
         ``perimeter_px``, ``axis_major_px``, ``axis_minor_px`` (of the ellipse with the same second moments),
         ``eccentricity``, ``orientation`` (radians between the rows' axis and the major axis, -pi/2 to pi/2,
-        counter-clockwise), ``solidity`` (share of the convex hull that is filled), ``extent`` (of the rectangle):
+        counter-clockwise; with a pixel size both are those of the cell in micrometres), ``solidity`` (share of the
+        convex hull that is filled), ``extent`` (of the rectangle):
         float64. ``perimeter_um``, ``axis_major_um``, ``axis_minor_um``: float64, when the pixel size is given;
         ``perimeter_um`` is NaN where pixels are not square.
 
@@ -116,12 +118,14 @@ def shape_columns(labels: np.ndarray, pixel_size: tuple[float, float] | None = N
     n_cells = len(ids)
     corner = boxes(numbered, n_cells)
     area = np.bincount(places, minlength=n_cells)
-    major, minor, orientation = ellipses(numbered, n_cells)
+    major, minor, _ = ellipses(numbered, n_cells)
+    # As they lie under the microscope: pixels that are not square turn and stretch the ellipses.
+    shape_major, shape_minor, orientation = ellipses(numbered, n_cells, pixel_size or (1.0, 1.0))
     table = dict(zip(("bbox_top", "bbox_left", "bbox_bottom", "bbox_right"), corner.T, strict=True))
     table["perimeter_px"] = perimeters(numbered, n_cells)
     table["axis_major_px"], table["axis_minor_px"] = major, minor
     with np.errstate(invalid="ignore", divide="ignore"):
-        table["eccentricity"] = np.where(major > 0, np.sqrt(1 - (minor / major) ** 2), 0.0)
+        table["eccentricity"] = np.where(shape_major > 0, np.sqrt(1 - (shape_minor / shape_major) ** 2), 0.0)
     table["orientation"] = orientation
     table["solidity"] = area / hull_areas(numbered, corner)
     table["extent"] = area / ((corner[:, 2] - corner[:, 0]) * (corner[:, 3] - corner[:, 1]))
@@ -131,7 +135,7 @@ def shape_columns(labels: np.ndarray, pixel_size: tuple[float, float] | None = N
     if pixel_size is not None:
         square = pixel_size[0] == pixel_size[1]
         table["perimeter_um"] = table["perimeter_px"] * (pixel_size[0] if square else np.nan)
-        table["axis_major_um"], table["axis_minor_um"], _ = ellipses(numbered, n_cells, pixel_size)
+        table["axis_major_um"], table["axis_minor_um"] = shape_major, shape_minor
     return table
 
 
@@ -209,6 +213,11 @@ def check_labels(labels: np.ndarray) -> None:
 def _check_pixel_size(pixel_size: tuple[float, float] | None) -> None:
     if pixel_size is not None and (len(pixel_size) != 2 or not all(0 < s < np.inf for s in pixel_size)):
         raise ValueError(f"pixel_size must be two positive lengths (Y, X) in micrometres, got {pixel_size!r}.")
+
+
+def disc_diameter(area: Any) -> Any:
+    """Return the diameter of a disc of this area, a number or an array, in the unit of length of the area."""
+    return np.sqrt(4 / np.pi * area)
 
 
 def number_ids(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

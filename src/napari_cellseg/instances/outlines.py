@@ -35,6 +35,10 @@ class Outline:
     id: int
     parts: tuple[tuple[np.ndarray, ...], ...]
 
+    def moved(self, offset_yx: tuple[int, int]) -> Outline:
+        """Return the outline as many rows and columns further down and right."""
+        return Outline(self.id, tuple(tuple(ring + offset_yx for ring in part) for part in self.parts))
+
 
 def outlines(labels: np.ndarray) -> list[Outline]:
     """Trace all cells of a label image.

@@ -122,52 +122,59 @@ def volume_table(
         by their areas. With a pixel size and a spacing ``volume_um3``, ``diameter_um`` (of the ball of equal
         volume) and the centroids in micrometres.
     """
-    linked = np.concatenate([np.zeros(0, np.int64), *(k[t["index"]] for t, k in zip(tables, lookups, strict=True))])
-    z = np.concatenate([np.zeros(0, np.int64), *(np.full(len(t["index"]), i) for i, t in enumerate(tables))])
-
-    def column(name: str) -> np.ndarray:
-        return np.concatenate([np.zeros(0), *(np.asarray(table[name], np.float64) for table in tables)])
-
-    area = column("area_px")
-    index, cell = number_ids(linked)
-    n = len(index)
-    volume = np.bincount(cell, area, n)
-
-    def mean(values: np.ndarray) -> np.ndarray:
-        known = np.isfinite(values)
-        weight = np.bincount(cell, area * known, n)
-        total = np.bincount(cell, np.where(known, values * area, 0), n)
-        return np.divide(total, weight, out=np.full(n, np.nan), where=weight > 0)
-
-    def extreme(ufunc: np.ufunc, values: np.ndarray) -> np.ndarray:
-        # fmin and fmax take any number before NaN.
-        found = np.full(n, np.nan)
-        ufunc.at(found, cell, values)
-        return found
-
-    table: dict[str, np.ndarray] = {"index": index, "volume_vox": volume.astype(np.int64)}
-    table["n_slices"] = np.bincount(cell, minlength=n).astype(np.int64)
-    table["first_slice"] = extreme(np.fmin, z).astype(np.int64)
-    table["last_slice"] = extreme(np.fmax, z).astype(np.int64)
-    table["centroid_z"] = mean(z)
-    table["centroid_y"], table["centroid_x"] = mean(column("centroid_y")), mean(column("centroid_x"))
-    for name in ("mean_probability", "mean_intensity"):
-        if tables and name in tables[0]:
-            table[name] = mean(column(name))
+    pool = _Pool(tables, lookups)
+    volume = pool.volume
+    table: dict[str, np.ndarray] = {"index": pool.index, "volume_vox": volume.astype(np.int64)}
+    table["n_slices"] = np.bincount(pool.cell, minlength=len(volume)).astype(np.int64)
+    table["first_slice"] = pool.extreme(np.fmin, pool.z).astype(np.int64)
+    table["last_slice"] = pool.extreme(np.fmax, pool.z).astype(np.int64)
+    table["centroid_z"] = pool.mean(pool.z)
+    names = ("mean_probability", "mean_intensity")
+    for name in ("centroid_y", "centroid_x", *(name for name in names if tables and name in tables[0])):
+        table[name] = pool.mean(pool.column(name))
     for end in _channels(tables):
-        of = {what: column(f"intensity_{what}{end}") for what in _STATISTICS}
-        average = mean(of["mean"])
+        of = {what: pool.column(f"intensity_{what}{end}") for what in _STATISTICS}
+        average = pool.mean(of["mean"])
         table[f"intensity_mean{end}"] = average
-        table[f"intensity_min{end}"] = extreme(np.fmin, of["min"])
-        table[f"intensity_max{end}"] = extreme(np.fmax, of["max"])
-        table[f"intensity_std{end}"] = np.sqrt(mean(of["std"] ** 2 + (of["mean"] - average[cell]) ** 2))
+        table[f"intensity_min{end}"] = pool.extreme(np.fmin, of["min"])
+        table[f"intensity_max{end}"] = pool.extreme(np.fmax, of["max"])
+        table[f"intensity_std{end}"] = np.sqrt(pool.mean(of["std"] ** 2 + (of["mean"] - average[pool.cell]) ** 2))
     if pixel_size is not None and slice_spacing is not None:
         sizes = {"z": slice_spacing, "y": pixel_size[0], "x": pixel_size[1]}
         table["volume_um3"] = volume * (slice_spacing * pixel_size[0] * pixel_size[1])
         table["diameter_um"] = np.cbrt(6 / np.pi * table["volume_um3"])
         table.update({f"centroid_{axis}_um": table[f"centroid_{axis}"] * size for axis, size in sizes.items()})
-    kept = (volume >= at_least(min_size)) & (index > 0)
+    kept = (volume >= at_least(min_size)) & (pool.index > 0)
     return {name: values[kept] for name, values in table.items()}
+
+
+class _Pool:
+    """The rows of all slices' tables, and which cell each belongs to; statistics over a cell's rows."""
+
+    def __init__(self, tables: Sequence[Mapping[str, np.ndarray]], lookups: Sequence[np.ndarray]) -> None:
+        self._tables = tables
+        linked = [lookup[table["index"]] for table, lookup in zip(tables, lookups, strict=True)]
+        self.index, self.cell = number_ids(np.concatenate([np.zeros(0, np.int64), *linked]))
+        self.z = np.repeat(np.arange(len(tables)), [len(table["index"]) for table in tables])
+        self._area = self.column("area_px")
+        self.volume = np.bincount(self.cell, self._area, len(self.index))
+
+    def column(self, name: str) -> np.ndarray:
+        """Return a column of all slices, float64."""
+        return np.concatenate([np.zeros(0), *(np.asarray(table[name], np.float64) for table in self._tables)])
+
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        """Return the mean of each cell over its known values, weighted by their areas; NaN without any."""
+        known, n = np.isfinite(values), len(self.index)
+        weight = np.bincount(self.cell, self._area * known, n)
+        total = np.bincount(self.cell, np.where(known, values * self._area, 0), n)
+        return np.divide(total, weight, out=np.full(n, np.nan), where=weight > 0)
+
+    def extreme(self, ufunc: np.ufunc, values: np.ndarray) -> np.ndarray:
+        """Return the least or the greatest of each cell's known values by `fmin` or `fmax`; NaN without any."""
+        found = np.full(len(self.index), np.nan)
+        ufunc.at(found, self.cell, values)
+        return found
 
 
 def _channels(tables: Sequence[Mapping[str, np.ndarray]]) -> list[str]:

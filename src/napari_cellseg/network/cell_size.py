@@ -17,6 +17,7 @@ import numpy as np
 
 from ..imaging.progress import Progress
 from ..instances.live import Instances
+from ..instances.measure import disc_diameter
 from ..instances.prediction import Prediction
 from .predict import TILE, iter_predict
 from .sizing import resized, zoom_for, zoomed_shape
@@ -280,7 +281,7 @@ def _cells(prediction: Prediction, model: ModelVersion) -> np.ndarray:
 
 
 def _diameter(area: float) -> float:
-    return math.sqrt(4 / math.pi * area)
+    return float(disc_diameter(area))
 
 
 def _middle(values: np.ndarray, weights: np.ndarray) -> float:

@@ -23,7 +23,8 @@ from .config import DISTANCE, FOREGROUND, UNetConfig
 from .devices import DeviceChoice, resolve_device
 from .smoothing import smoothed
 from .unet import UNet
-from .versions import ModelVersion, file_sha256
+from .versions import ModelVersion
+from .weights_file import file_sha256
 
 TILE = 1024
 MIN_TILE = 256

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -14,9 +12,11 @@ from typing import Any
 from ..imaging.errors import ModelError
 from ..imaging.home import user_home
 from ..imaging.normalize import NormalizerParams
+from ..imaging.read.json_file import read_values
 from ..imaging.write.write import write_json
 from ..instances.params import SplitParams
 from .config import UNetConfig
+from .weights_file import check_weights_file, file_sha256
 
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "weights.safetensors"
@@ -25,7 +25,6 @@ METRICS_FILE = "metrics.json"
 CALIBRATION_FILE = "calibration.json"
 FAMILIAR_FILE = "images.json"
 FORMAT = 1
-MAX_HEADER_BYTES = 10_000_000
 # Pixels; cells of a version are at least 1 and at most so many across.
 LARGEST_DIAMETER = 1000
 # What is smaller than this part of a typical cell is hidden at first, but never more than this many pixels.
@@ -188,8 +187,8 @@ def read_version(folder: Path) -> ModelVersion:
             sha256=_weights_sha256(values, folder / WEIGHTS_FILE),
             parent=values.get("parent"),
             description=str(values.get("description", "")),
-            diameter=_optional(values.get("diameter")),
-            cell_diameter=_optional(values.get("cell_diameter")),
+            diameter=optional_number(values.get("diameter")),
+            cell_diameter=optional_number(values.get("cell_diameter")),
             cell_spread=max(float(values.get("cell_spread", 1)), 1.0),
             specialist=values.get("specialist") is True,
             training=_read_json(folder / TRAINING_FILE, folder, required=False),
@@ -215,30 +214,9 @@ def read_version(folder: Path) -> ModelVersion:
     return version
 
 
-def _optional(value: Any) -> float | None:
+def optional_number(value: Any) -> float | None:
+    """Return a number of a JSON file; None where it is null or missing."""
     return None if value is None else float(value)
-
-
-def check_weights_file(path: Path) -> None:
-    """Refuse a weights file that is missing, cut short or not safetensors, by its header alone."""
-    if not path.is_file():
-        raise ModelError(f"Model {path.parent.name} has no {path.name} in {path.parent}. Import or download it again.")
-    size = path.stat().st_size
-    try:
-        with open(path, "rb") as file:
-            n_header = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(n_header)) if size > 8 and n_header <= MAX_HEADER_BYTES else None
-        end = max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0) if header else -1
-    except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-        raise ModelError(
-            f"{path} is not a safetensors file ({error}). Other formats are not opened, for safety."
-        ) from error
-    if header is None:
-        raise ModelError(f"{path} is not a safetensors file. Other formats are not opened, for safety.")
-    if size != 8 + n_header + end:
-        raise ModelError(
-            f"{path} is {size} bytes but its header promises {8 + n_header + end}: cut short? Import it again."
-        )
 
 
 def _read_json(path: Path, folder: Path, required: bool = True) -> dict[str, Any]:
@@ -246,19 +224,7 @@ def _read_json(path: Path, folder: Path, required: bool = True) -> dict[str, Any
         if required:
             raise ModelError(f"{folder} is not a model folder: {path.name} is missing. Choose a folder that holds one.")
         return {}
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read ({error}). Import the model again.") from error
-    if not isinstance(values, dict):
-        raise ModelError(f"{path} holds {type(values).__name__}, not settings by name. Import the model again.")
-    return values
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, as hexadecimal text."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return read_values(path, ModelError, "Import the model again.")
 
 
 def _weights_sha256(values: Mapping[str, Any], weights: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
@@ -12,6 +11,8 @@ from urllib.parse import quote
 import numpy as np
 
 from ..evaluation.outliers import LEAST, StandOut, stand_out
+from ..imaging.read.json_file import values_if_any
+from ..results.equal_values import with_equal_noted
 from ..results.rows import BatchRow
 from .html import Html, facts, figure, gallery, paragraph, section, table, tag, write_page
 from .svg import histogram_svg
@@ -44,6 +45,7 @@ def write_report(rows: Sequence[BatchRow], out: Path) -> Path:
     OutputError
         If the system refused to write.
     """
+    rows = with_equal_noted(rows)
     odd = stand_out(rows)
     done = [row for row in rows if row.has_result]
     return write_page(
@@ -206,11 +208,8 @@ def _plain(value: object) -> str:
 
 
 def _read_recipe(out: Path) -> dict[str, Any]:
-    try:
-        about = json.loads((out / "recipe.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {name: value for name, value in about.items() if isinstance(value, dict)} if isinstance(about, dict) else {}
+    about = values_if_any(out / "recipe.json")
+    return {name: value for name, value in about.items() if isinstance(value, dict)}
 
 
 def _more(listed: Sequence[object]) -> Html:

@@ -8,8 +8,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..imaging.write.atomic import atomic_path
+from ..imaging.write.csv_style import delimiter_of, encoding_of, restyled, style_of
 from ..imaging.write.write import write_table
-from .counts import as_listed
+from .counts import COUNTS_FILE, as_listed
 from .outputs import OUTPUTS, image_ids
 from .rows import BatchRow
 
@@ -18,7 +19,9 @@ RLE_FILE = OUTPUTS["rle"].suffix
 SUBMISSION_FILE = OUTPUTS["submission"].suffix
 
 
-def write_combined(rows: Sequence[BatchRow], out: Path, outputs: Collection[str]) -> list[Path]:
+def write_combined(
+    rows: Sequence[BatchRow], out: Path, outputs: Collection[str], style: str | None = None
+) -> list[Path]:
     """Write ``cells.csv``, ``rle.csv`` and ``submission.csv`` where they are wanted; memory does not grow with rows.
 
     Parameters
@@ -28,6 +31,8 @@ def write_combined(rows: Sequence[BatchRow], out: Path, outputs: Collection[str]
     out : Path
     outputs : collection of str
         Names of `outputs.OUTPUTS`.
+    style : str, optional
+        Of ``cells.csv``, one of `CSV_STYLES`; by default that of the table of counts. Tables to submit have one style.
 
     Raises
     ------
@@ -37,7 +42,7 @@ def write_combined(rows: Sequence[BatchRow], out: Path, outputs: Collection[str]
     written = []
     listed = as_listed(rows)
     if "cells" in outputs:
-        written.append(_write_cells(listed, out))
+        written.append(_write_cells(listed, out, style or style_of(out / COUNTS_FILE)))
     if "rle" in outputs:
         written.append(_write_rle(listed, out))
     if "submission" in outputs:
@@ -47,19 +52,22 @@ def write_combined(rows: Sequence[BatchRow], out: Path, outputs: Collection[str]
     return written
 
 
-def _write_cells(rows: list[BatchRow], out: Path) -> Path:
+def _write_cells(rows: list[BatchRow], out: Path, style: str) -> Path:
     parts = [(row, out / row.files["cells"]) for row in rows if row.has_result and "cells" in row.files]
     # Images differ in their columns: only some have a pixel size, or a second channel.
     columns = dict.fromkeys(name for _, part in parts for name in next(_lines(part), []))
     path = out / CELLS_FILE
-    with atomic_path(path) as temporary, _open(temporary) as file:
-        writer = csv.DictWriter(file, ["image", "page", *columns], restval="", lineterminator="\n")
+    with atomic_path(path) as temporary, _open(temporary, encoding_of(style)) as file:
+        fields = ["image", "page", *columns]
+        writer = csv.DictWriter(file, fields, restval="", lineterminator="\n", delimiter=delimiter_of(style))
         writer.writeheader()
         for row, part in parts:
             lines = _lines(part)
             names = next(lines, [])
             for line in lines:
-                writer.writerow({"image": row.image, "page": row.page, **dict(zip(names, line, strict=True))})
+                writer.writerow(
+                    {"image": row.image, "page": row.page, **dict(zip(names, restyled(line, style), strict=True))}
+                )
     return path
 
 
@@ -80,8 +88,8 @@ def _names(rows: Sequence[BatchRow]) -> list[str]:
     return [(path.with_stem(f"{path.stem}_{page}") if page else path).as_posix() for path, page in paths]
 
 
-def _open(path: Path) -> Any:
-    return path.open("w", newline="", encoding="utf-8", errors="backslashreplace")
+def _open(path: Path, encoding: str = "utf-8") -> Any:
+    return path.open("w", newline="", encoding=encoding, errors="backslashreplace")
 
 
 def _lines(path: Path) -> Iterator[list[str]]:

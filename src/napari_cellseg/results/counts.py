@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import itertools
 import threading
 import time
 from collections import Counter
@@ -15,7 +16,9 @@ from typing import Any
 from ..imaging.errors import OutputError
 from ..imaging.read.finding import LABELS_SUFFIX, named_apart, natural_key
 from ..imaging.write.atomic import make_folder
+from ..imaging.write.csv_style import delimiter_of, style_of
 from ..imaging.write.write import write_table
+from .equal_values import with_equal_noted
 from .ledger import FOLDER, Ledger
 from .rows import BatchRow
 
@@ -32,6 +35,8 @@ COLUMNS = (
 _WITHOUT_NOTES = COLUMNS[:-1]
 # These follow the others where slices were linked.
 VOLUMES = ("median_volume_vox", "median_volume_um3")
+# These follow where an image is a part of another: row and column of its first pixel there.
+PARTS = ("y_whole_px", "x_whole_px")
 # Columns of version 0.3 and before.
 OLD_COLUMNS = ("image", "count", "median_area_px", "threshold", "min_size", "model", "labels", "error")
 # The table of a large batch takes a while to write: the pause until the next time is this many times as long.
@@ -66,17 +71,18 @@ def as_listed(rows: Iterable[BatchRow]) -> list[BatchRow]:
     return [row if names[row.key[0]] == row.image else replace(row, image=names[row.key[0]]) for row in listed]
 
 
-def write_counts(rows: Iterable[BatchRow], path: Path) -> None:
-    """Write the table, whole or not at all.
+def write_counts(rows: Iterable[BatchRow], path: Path, style: str | None = None) -> None:
+    """Write the table, whole or not at all, in a style of `CSV_STYLES`; by default that of the table that is there.
 
     Raises
     ------
     OutputError
         The system refused to write.
     """
-    listed = [_line(row) for row in as_listed(rows)]
-    columns = (*COLUMNS, *(VOLUMES if any(line[VOLUMES[0]] is not None for line in listed) else ()))
-    write_table(path, {name: [line[name] for line in listed] for name in columns})
+    listed = [_line(row) for row in with_equal_noted(as_listed(rows))]
+    more = [names for names in (VOLUMES, PARTS) if any(line[names[0]] is not None for line in listed)]
+    columns = (*COLUMNS, *itertools.chain(*more))
+    write_table(path, {name: [line[name] for line in listed] for name in columns}, style or style_of(path))
 
 
 def open_ledger(out: Path) -> Ledger:
@@ -104,8 +110,10 @@ def _seen_files(row: BatchRow) -> list[str]:
     return [name for name in files if not name.startswith(f"{FOLDER}/")] or files
 
 
-def put_row(out: Path, row: BatchRow) -> Path:
-    """Add one result to a folder, in which a batch may be running; return the path of the table of counts.
+def put_rows(out: Path, *rows: BatchRow, csv: str | None = None) -> Path:
+    """Add results to a folder, in which a batch may be running; return the path of the table of counts.
+
+    The table is written in the style `csv`; see `write_counts`.
 
     Raises
     ------
@@ -115,10 +123,10 @@ def put_row(out: Path, row: BatchRow) -> Path:
     make_folder(out)
     ledger = open_ledger(out)
     try:
-        ledger.put([row])
+        ledger.put(rows)
     finally:
         ledger.close()
-    write_counts(ledger.rows(), out / COUNTS_FILE)
+    write_counts(ledger.rows(), out / COUNTS_FILE, csv)
     return out / COUNTS_FILE
 
 
@@ -133,13 +141,15 @@ def read_counts(path: Path) -> list[BatchRow] | None:
     if not path.exists():
         return None
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, delimiter=delimiter_of(style_of(path)))
             lines = list(reader)
             names = tuple(reader.fieldnames or ())
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise OutputError(f"{path} cannot be read ({error}). Rename it, or choose another folder.") from error
-    known = [(*columns, *more) for columns in (COLUMNS, _WITHOUT_NOTES) for more in ((), VOLUMES)]
+    known = [
+        (*columns, *more) for columns in (COLUMNS, _WITHOUT_NOTES) for more in ((), VOLUMES, PARTS, VOLUMES + PARTS)
+    ]
     if names not in (*known, OLD_COLUMNS):
         raise OutputError(
             f"{path} has the columns {', '.join(names) or 'none'}, not those of a table of counts. "
@@ -158,10 +168,12 @@ class CountsWriter:
         The table.
     seconds : float
         Pause between two times.
+    style : str, optional
+        As `write_counts` takes it.
     """
 
-    def __init__(self, ledger: Ledger, path: Path, seconds: float = 1.0) -> None:
-        self._ledger, self._path, self._pause = ledger, path, seconds
+    def __init__(self, ledger: Ledger, path: Path, seconds: float = 1.0, style: str | None = None) -> None:
+        self._ledger, self._path, self._pause, self._style = ledger, path, seconds, style
         self._due, self._closing = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="napari-cellseg counts", daemon=True)
         self._thread.start()
@@ -182,7 +194,7 @@ class CountsWriter:
         self._due.set()
         self._thread.join()
         self._ledger.refresh()
-        write_counts(self._ledger.rows(), self._path)
+        write_counts(self._ledger.rows(), self._path, self._style)
 
     def _run(self) -> None:
         while self._due.wait() and not self._closing.is_set():
@@ -191,7 +203,7 @@ class CountsWriter:
             # The next row tries again; at the end, a failure is raised.
             with contextlib.suppress(OutputError):
                 self._ledger.refresh()
-                write_counts(self._ledger.rows(), self._path)
+                write_counts(self._ledger.rows(), self._path, self._style)
             self._closing.wait(max(self._pause, REST * (time.monotonic() - began)))
 
 
@@ -218,6 +230,8 @@ def _line(row: BatchRow) -> dict[str, Any]:
         "notes": " ".join(row.notes),
         "median_volume_vox": row.median_volume_vox,
         "median_volume_um3": _times(row.median_volume_vox, row.voxel_volume_um3),
+        "y_whole_px": row.y_whole_px,
+        "x_whole_px": row.x_whole_px,
     }
 
 
@@ -229,7 +243,7 @@ def _times(area: float | None, scale: float | None) -> float | None:
 def _row(line: Mapping[str, str]) -> BatchRow:
     def number(name: str, kind: Callable[[str], Any] = float) -> Any:
         try:
-            return kind(line.get(name) or "")
+            return kind((line.get(name) or "").replace(",", "."))
         except ValueError:
             return None
 
@@ -259,4 +273,6 @@ def _row(line: Mapping[str, str]) -> BatchRow:
         corrected=line.get("corrected") == "yes",
         median_volume_vox=volume,
         voxel_volume_um3=scaled_volume / volume if scaled_volume and volume else None,
+        y_whole_px=number("y_whole_px", int),
+        x_whole_px=number("x_whole_px", int),
     )

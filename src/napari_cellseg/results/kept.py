@@ -9,8 +9,8 @@ from typing import Any
 
 from ..corrections.exchange import PLANES_KEY
 from ..imaging.errors import CellsegError
-from ..imaging.pages import stack_shape
 from ..imaging.read.read import read_image, source_stamp
+from ..imaging.stack_planes import stack_shape
 from ..segmentation.segment import open_image
 from .folder_settings import FolderSettings
 from .ledger import Ledger

@@ -12,15 +12,17 @@ import numpy as np
 
 from ..imaging.errors import AxesError
 from ..imaging.image import Image
-from ..imaging.pages import page_image, stack_axes
+from ..imaging.stack_planes import plane_image, stack_axes
 from ..imaging.write.write import write_table
 from ..instances.levels import at_least
 from ..instances.linking import Linker, tracks_table
 from ..instances.measure import intensity_columns
 from ..instances.volumes import volume_table
+from ..segmentation.options import RunOptions
 from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import Segmented, SegmentResult
 from .outputs import write_outputs
+from .place import Place
 from .rows import BatchRow
 from .save import PARTS, channels_of, numbers, save_result
 from .stack_of_labels import LabelStack, PlaneDone
@@ -33,7 +35,7 @@ _NOTHING = np.zeros((0, 0), np.float32)
 class LinkedStack(LabelStack):
     """A stack in which a cell has one id on all its planes.
 
-    Cells are cut without a smallest size: it would break the links. Once the last page is there they are linked; then
+    Cells are cut without a smallest size: it would break the links. Once the last plane is there they are linked; then
     those are dropped that are too small, by their voxels over Z, and by their pixels in each frame over T.
 
     Parameters
@@ -43,8 +45,8 @@ class LinkedStack(LabelStack):
         Resolved, and one that links.
     out : Path
     stem : str
-    outputs : collection of str
-        What is written for each image.
+    options : RunOptions
+        What is written for each image, and how.
 
     Raises
     ------
@@ -54,12 +56,13 @@ class LinkedStack(LabelStack):
 
     keeps_tables = True
 
-    def __init__(self, image: Image, recipe: Recipe, out: Path, stem: str, outputs: Collection[str]) -> None:
+    def __init__(self, image: Image, recipe: Recipe, out: Path, stem: str, options: RunOptions) -> None:
         _check_axes(image, recipe.link)
         super().__init__(image, out, stem)
-        self._recipe, self._outputs = recipe, outputs
+        self._recipe, self._outputs, self._csv = recipe, options.outputs, options.csv
         self._min_size = int(recipe.min_size or 0)
         self._slices = recipe.link == "z"
+        self._top_id = 0
 
     def cut(
         self, segmented: Segmented, outputs: Collection[str], image: Image, stem: str
@@ -94,22 +97,22 @@ class LinkedStack(LabelStack):
     def _linked(self, planes: list[PlaneDone]) -> tuple[Linker, list[np.ndarray]]:
         linker = Linker(float(self._recipe.link_iou), divisions=not self._slices)
         lookups, before = [], None
-        for page in planes:
-            name = _volume_name(page.page.name) if self._slices else ""
+        for done in planes:
+            name = _volume_name(done.plane.name) if self._slices else ""
             if before not in (None, name):
                 linker.end()
             before = name
-            lookups.append(linker.add(self.labels[page.page.position]))
+            lookups.append(linker.add(self.labels[done.plane.position]))
         return linker, lookups
 
     def _volumes(self, planes: list[PlaneDone], lookups: list[np.ndarray]) -> list[BatchRow]:
         image = self.image
         total = np.zeros(1 + max((int(lookup.max()) for lookup in lookups), default=0), np.int64)
-        for page, lookup in zip(planes, lookups, strict=True):
-            total[lookup[page.table["index"]]] += page.table["area_px"]
+        for done, lookup in zip(planes, lookups, strict=True):
+            total[lookup[done.table["index"]]] += done.table["area_px"]
         small = total < at_least(self._min_size)
         counts = self._relabel(planes, [np.where(small[lookup], 0, lookup) for lookup in lookups])
-        names = [_volume_name(page.page.name) for page in planes]
+        names = [_volume_name(done.plane.name) for done in planes]
         groups = [list(group) for _, group in groupby(range(len(planes)), names.__getitem__)]
         tables = [
             volume_table(
@@ -128,7 +131,7 @@ class LinkedStack(LabelStack):
             for i in group:
                 own = [name for name in self._outputs if name not in ("labels", "cells", "probability")]
                 if own or i == middle:
-                    saved = self._save_page(planes[i], own, lookups[i])
+                    saved = self._save_plane(planes[i], own, lookups[i])
                     files = {**saved, **planes[i].row.files} if i == middle else files
             rows.append(self._volume_row([planes[i].row for i in group], table, files, len(groups)))
         volumes = {row.page: row.count for row in rows}
@@ -147,9 +150,9 @@ class LinkedStack(LabelStack):
     def _volume_row(
         self, rows: Sequence[BatchRow], table: dict[str, np.ndarray], files: dict[str, str], n_volumes: int
     ) -> BatchRow:
-        page = _volume_name(rows[0].page)
+        volume_name = _volume_name(rows[0].page)
         if "cells" in self._outputs:
-            files["cells"] = f"{PARTS}/{self.stem}{f'_{page}' if page else ''}.cells.csv"
+            files["cells"] = f"{PARTS}/{self.stem}{f'_{volume_name}' if volume_name else ''}.cells.csv"
             write_table(self.out / files["cells"], table)
         image, volume = self.image, table["volume_vox"]
         voxel = None
@@ -158,7 +161,7 @@ class LinkedStack(LabelStack):
         doubts = [row.doubt for row in rows if row.doubt is not None]
         return replace(
             rows[0],
-            page=page,
+            page=volume_name,
             n_pages=n_volumes,
             **{**numbers(np.zeros(0), image.pixel_size), "count": len(volume)},
             median_volume_vox=float(np.median(volume)) if len(volume) else None,
@@ -172,31 +175,31 @@ class LinkedStack(LabelStack):
 
     def _frames(self, planes: list[PlaneDone], lookups: list[np.ndarray], linker: Linker) -> list[BatchRow]:
         smallest = at_least(self._min_size)
-        kept = [page.table["area_px"] >= smallest for page in planes]
+        kept = [done.table["area_px"] >= smallest for done in planes]
         shown = []
-        for page, lookup, keep in zip(planes, lookups, kept, strict=True):
+        for done, lookup, keep in zip(planes, lookups, kept, strict=True):
             lookup = lookup.copy()
-            lookup[page.table["index"][~keep]] = 0
+            lookup[done.table["index"][~keep]] = 0
             shown.append(lookup)
         counts = self._relabel(planes, shown)
         tracks = tracks_table(
             (
-                (page.table["index"][keep], page.table["centroid_y"][keep], page.table["centroid_x"][keep])
-                for page, keep in zip(planes, kept, strict=True)
+                (done.table["index"][keep], done.table["centroid_y"][keep], done.table["centroid_x"][keep])
+                for done, keep in zip(planes, kept, strict=True)
             ),
             lookups,
             linker.parents,
         )
         own = [name for name in self._outputs if name not in ("labels", "probability")]
         rows = []
-        for page, lookup, keep in zip(planes, shown, kept, strict=True):
-            files = {**self._save_page(page, own, lookup, keep), **page.row.files}
-            areas = page.table["area_px"][keep]
-            rows.append(replace(page.row, **numbers(areas, self.image.pixel_size), files=files))
+        for done, lookup, keep in zip(planes, shown, kept, strict=True):
+            files = {**self._save_plane(done, own, lookup, keep), **done.row.files}
+            areas = done.table["area_px"][keep]
+            rows.append(replace(done.row, **numbers(areas, self.image.pixel_size), files=files))
         more = {"count": sum(counts.values()), "counts": counts, "tracks": tracks.count, "link": self._about()}
         beside = {name: linked_path(name, self.out / self.stem) for name in (TRACKS, FRAMES)}
-        write_table(beside[TRACKS], tracks.columns())
-        write_table(beside[FRAMES], _frame_columns(rows, self.image))
+        write_table(beside[TRACKS], tracks.columns(), self._csv)
+        write_table(beside[FRAMES], _frame_columns(rows, self.image), self._csv)
         # The labels are written last: without them there is no result.
         self.write_labels(planes, more)
         paths = {"labels": self.path, **beside}
@@ -206,22 +209,23 @@ class LinkedStack(LabelStack):
     def _relabel(self, planes: list[PlaneDone], lookups: list[np.ndarray]) -> dict[str, int]:
         """Give all planes their linked ids; return the number of cells of each."""
         counts = {}
-        self.widen(np.dtype(np.uint16 if max(int(k.max()) for k in lookups) < 1 << 16 else np.int32))
-        for page, lookup in zip(planes, lookups, strict=True):
-            self.labels[page.page.position] = lookup[self.labels[page.page.position]]
-            counts[page.page.name] = int(np.count_nonzero(lookup))
+        self._top_id = max(int(lookup.max()) for lookup in lookups)
+        self.widen(np.dtype(np.uint16 if self._top_id < 1 << 16 else np.int32))
+        for done, lookup in zip(planes, lookups, strict=True):
+            self.labels[done.plane.position] = lookup[self.labels[done.plane.position]]
+            counts[done.plane.name] = int(np.count_nonzero(lookup))
         return counts
 
-    def _save_page(
-        self, page: PlaneDone, outputs: Sequence[str], lookup: np.ndarray, keep: np.ndarray | None = None
+    def _save_plane(
+        self, done: PlaneDone, outputs: Sequence[str], lookup: np.ndarray, keep: np.ndarray | None = None
     ) -> dict[str, str]:
         """Write a plane's own outputs with linked ids; the plane is read again, for memory may not hold all of them."""
-        image = page_image(self.image, page.page)
-        labels = self.labels[page.page.position]
-        linked = lookup[page.table["index"]]
+        image = plane_image(self.image, done.plane)
+        labels = self.labels[done.plane.position]
+        linked = lookup[done.table["index"]]
         order = np.argsort(linked)
         order = order[np.isin(linked[order], np.unique(labels)) if keep is None else keep[order]]
-        table = {name: column[order] for name, column in page.table.items() if not name.startswith("intensity_")}
+        table = {name: column[order] for name, column in done.table.items() if not name.startswith("intensity_")}
         table["index"] = linked[order].astype(np.int64)
         result = SegmentResult(
             labels,
@@ -230,10 +234,12 @@ class LinkedStack(LabelStack):
             table,
             float(self._recipe.threshold or 0),
             self._min_size,
-            {**page.metadata, "count": len(order), "link": self._about()},
+            {**done.metadata, "count": len(order), "link": self._about()},
         )
-        stem = f"{self.stem}_{page.page.name}"
-        return save_result(outputs, result, image.plane(self._recipe.channel), image, self.out, stem)
+        stem = f"{self.stem}_{done.plane.name}"
+        # Ids are those of the whole stack.
+        place = replace(Place.of_part(image.origin), plane=done.plane, top_id=self._top_id)
+        return save_result(outputs, result, image.plane(self._recipe.channel), image, self.out, stem, place)
 
     def _about(self) -> dict[str, Any]:
         return {"axis": self._recipe.link.upper(), "iou": float(self._recipe.link_iou)}
@@ -260,9 +266,9 @@ def _check_axes(image: Image, link: str) -> None:
         )
 
 
-def _volume_name(page: str) -> str:
+def _volume_name(plane: str) -> str:
     """Return the name of a plane's volume: its time point, or an empty text."""
-    return page.partition("_z")[0] if page.startswith("t") else ""
+    return plane.partition("_z")[0] if plane.startswith("t") else ""
 
 
 def _frame_columns(rows: Sequence[BatchRow], image: Image) -> dict[str, list[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,11 @@ from ..segmentation.segmented import SegmentResult
 from .formats.geojson import write_geojson
 from .formats.probability import write_probability
 from .formats.rle import image_ids, rle_decode, rle_encode, rle_rows
-from .formats.rois import write_rois
+from .formats.rois import fits_rois, write_rois
 from .overlay import thumbnail, write_overlay, write_thumbnail
+from .place import Place
+
+HERE = Place()
 
 __all__ = [
     "OUTPUTS",
@@ -116,6 +120,7 @@ def write_outputs(
     *,
     pixel_size: tuple[float, float] | None = None,
     channels: Mapping[str, np.ndarray] | None = None,
+    place: Place = HERE,
 ) -> dict[str, Path]:
     """Write the files of one image; each appears whole or not at all.
 
@@ -133,6 +138,9 @@ def write_outputs(
         Height and width of a pixel in micrometres.
     channels : mapping of str to ndarray, optional
         All channels of the image, ``(Y, X)`` each; cells in GeoJSON carry their brightness in each.
+    place : Place, optional
+        Outlines of a part are also written as they lie in the whole image: ``<stem>_rois_whole.zip`` (where the
+        format can hold it) and ``<stem>_outlines_whole.geojson``.
 
     Returns
     -------
@@ -150,14 +158,25 @@ def write_outputs(
 
     def cells() -> dict[str, np.ndarray]:
         nonlocal table
-        table = table or cells_table(result, plane, channels, pixel_size)
+        table = table or place.in_whole(cells_table(result, plane, channels, pixel_size))
         return table
+
+    def rois(path: Path) -> None:
+        write = partial(write_rois, labels=result.labels, plane=place.plane, top_id=place.top_id)
+        write(path)
+        if place.offset_yx is not None and fits_rois(result.labels.shape, place.offset_yx):
+            write(in_whole_name(path), offset_yx=place.offset_yx)
+
+    def geojson(path: Path) -> None:
+        write_geojson(path, result.labels, cells(), result.metadata)
+        if place.offset_yx is not None:
+            write_geojson(in_whole_name(path), result.labels, cells(), result.metadata, place.offset_yx)
 
     writers: dict[str, Callable[[Path], Any]] = {
         "labels": lambda path: write_labels(path, result.labels, metadata=result.metadata, pixel_size=pixel_size),
         "overlay": lambda path: write_overlay(path, plane, result.labels),
-        "rois": lambda path: write_rois(path, result.labels),
-        "geojson": lambda path: write_geojson(path, result.labels, cells(), result.metadata),
+        "rois": rois,
+        "geojson": geojson,
         "probability": lambda path: write_probability(path, result.probability, result.metadata, pixel_size),
     }
     paths = {}
@@ -166,6 +185,11 @@ def write_outputs(
             paths[name] = output_path(name, stem)
             writers[name](paths[name])
     return paths
+
+
+def in_whole_name(path: Path) -> Path:
+    """Return the path of the file with the positions in the whole image, beside that of a part."""
+    return path.with_stem(f"{path.stem}_whole")
 
 
 def cells_table(

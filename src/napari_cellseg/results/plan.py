@@ -12,12 +12,12 @@ from pathlib import Path, PurePosixPath
 
 from ..imaging.errors import CellsegError, ParamsError
 from ..imaging.image import Image
-from ..imaging.pages import page_at, page_image, page_lengths, position_in_stack
 from ..imaging.read.read import read_image, source_stamp
+from ..imaging.stack_planes import plane_at, plane_image, position_in_stack, stack_lengths
 from .rows import BatchRow
 
-# The names of files of single pages end like this: "A01_t003_z001_labels.tif".
-_PAGE = re.compile(r"_(t\d+(_z\d+)?|z\d+)$")
+# The names of files of single planes end like this: "A01_t003_z001_labels.tif".
+_PLANE = re.compile(r"_(t\d+(_z\d+)?|z\d+)$")
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def plan(
     ]
 
 
-def hash_of(image: Image, page: str) -> str | None:
+def hash_of(image: Image, plane: str) -> str | None:
     """Hash of the values of an image, or of a plane of it; None where it has no such plane.
 
     Raises
@@ -100,14 +100,14 @@ def hash_of(image: Image, page: str) -> str | None:
     ImageError
         The image cannot be read.
     """
-    lengths = page_lengths(image)
-    if lengths and not page:
+    lengths = stack_lengths(image)
+    if lengths and not plane:
         # Slices that were linked are one result.
         return image.content_hash()
-    place = position_in_stack(page) if page else ()
+    place = position_in_stack(plane) if plane else ()
     if len(place) != len(lengths) or any(i >= n for i, (_, n) in zip(place, lengths, strict=True)):
         return None
-    return page_image(image, page_at(lengths, place)).content_hash()
+    return plane_image(image, plane_at(lengths, place)).content_hash()
 
 
 class _File:
@@ -125,10 +125,10 @@ class _File:
     def _image(self) -> Image:
         return read_image(self.path, in_parts=True)
 
-    def hash(self, page: str) -> str | None:
-        if page not in self._hashes:
-            self._hashes[page] = hash_of(self._image, page)
-        return self._hashes[page]
+    def hash(self, plane: str) -> str | None:
+        if plane not in self._hashes:
+            self._hashes[plane] = hash_of(self._image, plane)
+        return self._hashes[plane]
 
 
 def _is_another(rows: Sequence[BatchRow], file: _File) -> bool:
@@ -159,12 +159,12 @@ class _Names:
 
     def __init__(self) -> None:
         self._stems: set[str] = set()
-        self._of_pages: set[str] = set()
+        self._of_planes: set[str] = set()
 
     def take(self, stem: str) -> None:
         folded = stem.casefold()
         self._stems.add(folded)
-        self._of_pages.add(_PAGE.sub("", folded))
+        self._of_planes.add(_PLANE.sub("", folded))
 
     def new(self, name: str) -> str:
         pure = PurePosixPath(name)
@@ -177,15 +177,15 @@ class _Names:
         return stem
 
     def _is_free(self, folded: str) -> bool:
-        """Whether a stem, and the names of the files of its pages, are free."""
-        return not {folded, _PAGE.sub("", folded)} & self._stems and folded not in self._of_pages
+        """Whether a stem, and the names of the files of its planes, are free."""
+        return not {folded, _PLANE.sub("", folded)} & self._stems and folded not in self._of_planes
 
 
 def _candidates(pure: PurePosixPath) -> Iterator[str]:
     suffix = pure.suffix.lstrip(".") or "file"
-    # The number goes in front of the page, so that the name still ends with it.
-    page = _PAGE.search(pure.stem)
-    body, end = (pure.stem[: page.start()], page.group()) if page else (pure.stem, "")
+    # The number goes in front of the plane, so that the name still ends with it.
+    plane = _PLANE.search(pure.stem)
+    body, end = (pure.stem[: plane.start()], plane.group()) if plane else (pure.stem, "")
     # The numbers never end, so this is no tuple.
     for middle in itertools.chain(("", f"_{suffix}"), (f"_{number}" for number in itertools.count(2))):
         yield str(pure.parent / f"{body}{middle}{end}") if middle else str(pure.parent / pure.stem)

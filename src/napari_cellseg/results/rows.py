@@ -32,8 +32,8 @@ class BatchRow:
     count : int or None
         Number of cells.
     median_area_px, mean_area_px, sd_area_px : float or None
-        Of the cells' areas in pixels; None without cells. The standard deviation is that of the cells themselves
-        (divided by their number).
+        Of the cells' areas in pixels; None without cells. The standard deviation is that of a sample (divided by their
+        number less 1), None with fewer than two cells.
     pixel_area_um2 : float or None
         Square micrometres per pixel, where the pixel size is known.
     median_volume_vox : float or None
@@ -66,6 +66,8 @@ class BatchRow:
         Hash of the image's values.
     corrected : bool
         Whether a user corrected the labels.
+    y_whole_px, x_whole_px : int or None
+        Row and column of the first pixel of a part in the whole image; None for an image that is whole.
     """
 
     image: str
@@ -93,6 +95,8 @@ class BatchRow:
     corrected: bool = False
     median_volume_vox: float | None = None
     voxel_volume_um3: float | None = None
+    y_whole_px: int | None = None
+    x_whole_px: int | None = None
 
     def __post_init__(self) -> None:
         if self.state not in STATES:

@@ -15,14 +15,15 @@ from ..corrections import exchange
 from ..corrections.doubt import doubt
 from ..imaging.errors import ImageError, OutputError
 from ..imaging.image import Image
-from ..imaging.pages import position_in_stack
 from ..imaging.read.read import read_image
+from ..imaging.stack_planes import position_in_stack
 from ..imaging.write.write import read_label_stack, read_metadata, write_table
 from ..instances.live import Instances
 from ..instances.measure import measure
 from ..segmentation.segmented import Segmented, SegmentResult
 from .ledger import FOLDER
 from .outputs import cells_table, plane_channels, rle_rows, write_outputs, write_thumbnail
+from .place import Place
 
 PARTS = f"{FOLDER}/parts"
 THUMBNAIL = "thumbnail"
@@ -36,6 +37,7 @@ def save_result(
     image: Image,
     out: Path,
     stem: str,
+    place: Place | None = None,
 ) -> dict[str, str]:
     """Write the outputs of one image, the pieces of those that all images share, and a small picture.
 
@@ -51,6 +53,8 @@ def save_result(
     out : Path
     stem : str
         Beginning of the file names, relative to `out`.
+    place : Place, optional
+        By default that of a part by the image's `origin`.
 
     Returns
     -------
@@ -63,12 +67,14 @@ def save_result(
         The system refused to write.
     """
     channels = _channels(image) if {"cells", "geojson"} & set(outputs) else None
-    written = write_outputs(outputs, result, plane, out / stem, pixel_size=image.pixel_size, channels=channels)
+    place = place or Place.of_part(image.origin)
+    size = image.pixel_size
+    written = write_outputs(outputs, result, plane, out / stem, pixel_size=size, channels=channels, place=place)
     files = {name: path.relative_to(out).as_posix() for name, path in written.items()}
     part = f"{PARTS}/{stem}"
     if "cells" in outputs:
         files["cells"] = f"{part}.cells.csv"
-        write_table(out / files["cells"], cells_table(result, plane, channels, image.pixel_size))
+        write_table(out / files["cells"], place.in_whole(cells_table(result, plane, channels, size)))
     if "rle" in outputs:
         files["rle"] = f"{part}.rle.csv"
         write_table(out / files["rle"], {"EncodedPixels": rle_rows(result.labels)})
@@ -78,13 +84,13 @@ def save_result(
 
 
 def numbers(areas: np.ndarray, pixel_size: tuple[float, float] | None) -> dict[str, Any]:
-    """Return count and areas of cells as a `BatchRow` takes them; `areas` in pixels."""
+    """Return count and areas of cells as a `BatchRow` takes them; `areas` in pixels. The deviation is a sample's."""
     some = len(areas) > 0
     return {
         "count": len(areas),
         "median_area_px": float(np.median(areas)) if some else None,
         "mean_area_px": float(np.mean(areas)) if some else None,
-        "sd_area_px": float(np.std(areas)) if some else None,
+        "sd_area_px": float(np.std(areas, ddof=1)) if len(areas) > 1 else None,
         "pixel_area_um2": None if pixel_size is None else pixel_size[0] * pixel_size[1],
     }
 

@@ -4,30 +4,33 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ..imaging.errors import CellsegError, ImageError
 from ..imaging.read.read import source_stamp
+from ..imaging.write.csv_style import style_of
 from ..imaging.write.write import make_folder, read_metadata, write_json, write_table
 from ..segmentation.cells import Cells
 from ..segmentation.segmented import SegmentResult
-from .counts import open_ledger
+from .counts import COUNTS_FILE, open_ledger
 from .ledger import Ledger
+from .place import Place
 from .rows import BatchRow
 from .save import numbers, save_result
 from .save_corrected import one_at_a_time, outputs_of, put_in_tables
 
 
-def save_cells(cells: Cells, folder: Path, stem: str, page: str = "") -> list[Path]:
+def save_cells(cells: Cells, folder: Path, stem: str, page: str = "", csv: str | None = None) -> list[Path]:
     """Write ``<stem>_labels.tif``, ``<stem>_cells.csv``, ``<stem>_recipe.json`` and a row of ``counts.csv``.
 
     Every file appears whole or not at all; an older one stays until the new one is complete. Of one plane of an image
     (its `page`) the files are called ``<stem>_<page>_labels.tif`` and so on. Where another image has files of that
-    name in the folder, these are called ``<stem>_2_labels.tif``. Other outputs that a batch
-    wrote of the image are brought up to date.
+    name in the folder, these are called ``<stem>_2_labels.tif``. Other outputs that a batch wrote of the image are
+    brought up to date. Tables have the style `csv` of `CSV_STYLES`, by default that of the folder's table of counts.
 
     Returns
     -------
@@ -39,24 +42,25 @@ def save_cells(cells: Cells, folder: Path, stem: str, page: str = "") -> list[Pa
     OutputError
         When the folder or a file can't be written.
     """
-    make_folder(folder)
     segmented = cells.segmented
     result = cells.result()
-    with one_at_a_time:
-        # Opened before anything is written: a foreign table of that name must not be found halfway.
-        ledger = open_ledger(folder)
-        stem = stem_of(segmented.image.source, {page: segmented.image_sha256}, folder, stem, ledger)
+    with results_of(segmented.image.source, {page: segmented.image_sha256}, folder, stem) as (ledger, stem):
         own = f"{stem}_{page}" if page else stem
         files = save_result(outputs_of(ledger.get((stem, page))), result, segmented.plane, segmented.image, folder, own)
         table, recipe = folder / f"{own}_cells.csv", folder / f"{own}_recipe.json"
-        write_table(table, result.table)
+        write_table(
+            table, Place.of_part(segmented.image.origin).in_whole(result.table), csv or style_of(folder / COUNTS_FILE)
+        )
         write_json(recipe, result.metadata)
         row = replace(row_of(cells, result, files, stem), page=page)
-        return [folder / files["labels"], table, put_in_tables(folder, row), recipe]
+        return [folder / files["labels"], table, put_in_tables(folder, row, csv), recipe]
 
 
-def stem_of(source: str | None, hashes: Mapping[str, str], folder: Path, wanted: str, ledger: Ledger) -> str:
-    """Return the stem of an image's files, in a folder where other images may have files of the wanted name.
+@contextmanager
+def results_of(
+    source: str | None, hashes: Mapping[str, str], folder: Path, wanted: str
+) -> Iterator[tuple[Ledger, str]]:
+    """Open a folder to save one image's results, one image at a time; yield its ledger and the stem of the files.
 
     Parameters
     ----------
@@ -67,11 +71,19 @@ def stem_of(source: str | None, hashes: Mapping[str, str], folder: Path, wanted:
     folder : Path
         Of results.
     wanted : str
-    ledger : Ledger
-        That of the folder.
+        The stem; it gets a number where another image has files of that name in the folder.
+
+    Raises
+    ------
+    OutputError
+        When the folder can't be written, or its table is not one of counts.
     """
-    stems = (wanted if i == 1 else f"{wanted}_{i}" for i in itertools.count(1))
-    return next(stem for stem in stems if not _is_taken(stem, source, hashes, folder, ledger))
+    with one_at_a_time:
+        make_folder(folder)
+        # Opened before anything is written: a foreign table of that name must not be found halfway.
+        ledger = open_ledger(folder)
+        stems = (wanted if i == 1 else f"{wanted}_{i}" for i in itertools.count(1))
+        yield ledger, next(stem for stem in stems if not _is_taken(stem, source, hashes, folder, ledger))
 
 
 def _is_taken(stem: str, source: str | None, hashes: Mapping[str, str], folder: Path, ledger: Ledger) -> bool:
@@ -99,7 +111,8 @@ def _image_sha256(labels: Path) -> str:
 def row_of(cells: Cells, result: SegmentResult, files: dict[str, str], stem: str) -> BatchRow:
     """Return the row of an image in a table of counts."""
     segmented = cells.segmented
-    source = segmented.image.source
+    source, origin = segmented.image.source, segmented.image.origin
+    top, left = (None, None) if origin is None else origin.offset_yx
     return BatchRow(
         Path(source).name if source else segmented.image.name or stem,
         state="done",
@@ -115,6 +128,8 @@ def row_of(cells: Cells, result: SegmentResult, files: dict[str, str], stem: str
         model_sha256=segmented.model.sha256,
         image_sha256=segmented.image_sha256,
         corrected=result.metadata["corrected"],
+        y_whole_px=top,
+        x_whole_px=left,
     )
 
 

@@ -12,15 +12,15 @@ import numpy as np
 
 from ..corrections import exchange
 from ..imaging.errors import CellsegError, OutputError
-from ..imaging.pages import position_in_stack
 from ..imaging.read.read import read_image
+from ..imaging.stack_planes import position_in_stack
 from ..imaging.write.write import read_label_stack, read_metadata, write_labels
 from ..segmentation.cells import Cells
 from ..segmentation.notices import still_true
 from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import SegmentResult
 from .combine import write_combined
-from .counts import COUNTS_FILE, put_row, read_counts
+from .counts import COUNTS_FILE, put_rows, read_counts
 from .ledger import Ledger
 from .outputs import OUTPUTS
 from .rows import BatchRow
@@ -106,7 +106,7 @@ def outputs_of(row: BatchRow | None) -> tuple[str, ...]:
     return tuple(name for name in OUTPUTS if name == "labels" or (row is not None and name in row.files))
 
 
-def put_in_tables(out: Path, row: BatchRow) -> Path:
+def put_in_tables(out: Path, row: BatchRow, csv: str | None = None) -> Path:
     """Enter one result in all tables that the images of a folder share; return the path of the table of counts.
 
     Raises
@@ -114,9 +114,9 @@ def put_in_tables(out: Path, row: BatchRow) -> Path:
     OutputError
         The table there is not one of counts, or the system refused to write.
     """
-    counts = put_row(out, row)
+    counts = put_rows(out, row, csv=csv)
     shared = [name for name, output in OUTPUTS.items() if output.combined and (out / output.suffix).exists()]
-    write_combined(Ledger(out).rows(), out, shared)
+    write_combined(Ledger(out).rows(), out, shared, csv)
     return counts
 
 

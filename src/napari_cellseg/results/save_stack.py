@@ -11,14 +11,14 @@ import numpy as np
 
 from ..imaging.errors import OutputError
 from ..imaging.image import Image
-from ..imaging.pages import Page
-from ..imaging.write.write import make_folder, write_json, write_table
+from ..imaging.stack_planes import StackPlane
+from ..imaging.write.csv_style import style_of
+from ..imaging.write.write import write_json, write_table
 from ..segmentation.cells import Cells
-from .counts import COUNTS_FILE, open_ledger, write_counts
-from .ledger import Ledger
+from .counts import COUNTS_FILE, put_rows
+from .place import Place
 from .rows import BatchRow
-from .save_cells import row_of, stem_of
-from .save_corrected import one_at_a_time
+from .save_cells import results_of, row_of
 from .stack_of_labels import LabelStack, PlaneDone
 
 
@@ -27,25 +27,29 @@ class CorrectedStack(LabelStack):
 
     def write_labels(self, planes: list[PlaneDone], more: dict[str, Any]) -> None:
         """Write the file of labels, marked as corrected if any plane was."""
-        done = [page.metadata.get("corrections", {}) for page in planes]
+        done = [plane.metadata.get("corrections", {}) for plane in planes]
         if any(done):
             sums = {what: sum(one.get(what, 0) for one in done) for what in ("changed", "erased")}
             more = {**more, "corrected": True, "corrections": sums}
         super().write_labels(planes, more)
 
 
-def save_stack(image: Image, planes: Sequence[tuple[Page, Cells]], folder: Path, stem: str) -> list[Path]:
+def save_stack(
+    image: Image, planes: Sequence[tuple[StackPlane, Cells]], folder: Path, stem: str, csv: str | None = None
+) -> list[Path]:
     """Write ``<stem>_labels.tif`` of all planes, ``<stem>_cells.csv``, ``<stem>_recipe.json``, rows of ``counts.csv``.
 
     Parameters
     ----------
     image : Image
         All planes.
-    planes : sequence of (Page, Cells)
+    planes : sequence of (StackPlane, Cells)
         Every plane.
     folder : Path
     stem : str
         Of the files' names; with a number where another image's files have it.
+    csv : str, optional
+        Style of the tables, one of `CSV_STYLES`; by default that of the table of counts in the folder.
 
     Returns
     -------
@@ -57,34 +61,29 @@ def save_stack(image: Image, planes: Sequence[tuple[Page, Cells]], folder: Path,
     OutputError
         When the folder or a file can't be written.
     """
-    with one_at_a_time:
-        make_folder(folder)
-        # Opened before anything is written: a foreign table of that name must not be found halfway.
-        ledger = open_ledger(folder)
-        hashes = {page.name: cells.segmented.image_sha256 for page, cells in planes}
-        return _save(image, planes, folder, stem_of(image.source, hashes, folder, stem, ledger), ledger)
+    hashes = {plane.name: cells.segmented.image_sha256 for plane, cells in planes}
+    with results_of(image.source, hashes, folder, stem) as (_, stem):
+        return _save(image, planes, folder, stem, csv)
 
 
-def _save(image: Image, planes: Sequence[tuple[Page, Cells]], folder: Path, stem: str, ledger: Ledger) -> list[Path]:
+def _save(
+    image: Image, planes: Sequence[tuple[StackPlane, Cells]], folder: Path, stem: str, csv: str | None
+) -> list[Path]:
     stack, rows, tables = CorrectedStack(image, folder, stem), [], []
-    for page, cells in planes:
+    for plane, cells in planes:
         result = cells.result()
-        tables.append(with_plane(result.table, page.index))
-        row = replace(row_of(cells, result, {}, stem), page=page.name, n_pages=len(planes))
-        rows = stack.take(page, row, result)
+        tables.append(with_plane(Place.of_part(image.origin).in_whole(result.table), plane.index))
+        row = replace(row_of(cells, result, {}, stem), page=plane.name, n_pages=len(planes))
+        rows = stack.take(plane, row, result)
     bad = next((row for row in rows if row.state == "failed"), None)
     if bad is not None:
         raise OutputError(bad.error)
     table, recipe = folder / f"{stem}_cells.csv", folder / f"{stem}_recipe.json"
     names = dict.fromkeys(name for part in tables for name in part)
-    write_table(table, {name: np.concatenate([_column(part, name) for part in tables]) for name in names})
+    columns = {name: np.concatenate([_column(part, name) for part in tables]) for name in names}
+    write_table(table, columns, csv or style_of(folder / COUNTS_FILE))
     write_json(recipe, _of_all(planes, rows))
-    try:
-        ledger.put(rows)
-    finally:
-        ledger.close()
-    write_counts(ledger.rows(), folder / COUNTS_FILE)
-    return [stack.path, table, folder / COUNTS_FILE, recipe]
+    return [stack.path, table, put_rows(folder, *rows, csv=csv), recipe]
 
 
 def with_plane(table: dict[str, np.ndarray], index: Iterable[tuple[str, int]]) -> dict[str, np.ndarray]:
@@ -93,7 +92,7 @@ def with_plane(table: dict[str, np.ndarray], index: Iterable[tuple[str, int]]) -
     return {**{axis.lower(): np.full(n, place) for axis, place in index}, **table}
 
 
-def _of_all(planes: Sequence[tuple[Page, Cells]], rows: Sequence[BatchRow]) -> dict[str, Any]:
+def _of_all(planes: Sequence[tuple[StackPlane, Cells]], rows: Sequence[BatchRow]) -> dict[str, Any]:
     cells = planes[0][1]
     metadata = cells.segmented.metadata(cells.threshold, cells.min_size)
     return {**metadata, "count": sum(row.count or 0 for row in rows), "counts": {row.page: row.count for row in rows}}

@@ -15,7 +15,7 @@ import numpy as np
 from ..imaging.errors import CellsegError, ImageError
 from ..imaging.image import Image
 from ..imaging.memory import check_room
-from ..imaging.pages import Page, stack_axes, stack_shape
+from ..imaging.stack_planes import StackPlane, stack_axes, stack_shape
 from ..imaging.write.write import write_labels
 from ..segmentation.segmented import Segmented, SegmentResult, cut_from
 from .outputs import output_path
@@ -27,7 +27,7 @@ from .save import save_result
 class PlaneDone:
     """What a stack keeps of a plane besides its labels; without a table and metadata where the plane failed."""
 
-    page: Page
+    plane: StackPlane
     row: BatchRow
     table: dict[str, np.ndarray]
     metadata: dict[str, Any]
@@ -73,30 +73,30 @@ class LabelStack:
         own = [] if self._is_kept else [name for name in outputs if name != "labels"]
         return result, save_result(own, result, segmented.plane, image, self.out, stem)
 
-    def take(self, page: Page, row: BatchRow, result: SegmentResult | None) -> list[BatchRow]:
+    def take(self, plane: StackPlane, row: BatchRow, result: SegmentResult | None) -> list[BatchRow]:
         """Take a plane, without a result if it failed; return all rows with the last plane, and none before."""
         with self._lock:
             try:
                 if result is not None:
                     self.widen(result.labels.dtype)
-                    self.labels[page.position] = result.labels
+                    self.labels[plane.position] = result.labels
             except (CellsegError, MemoryError) as error:
                 row, result = failed(row, error), None
             table = {} if result is None or not self.keeps_tables else result.table
-            self._taken[page.position] = PlaneDone(page, row, table, {} if result is None else result.metadata)
+            self._taken[plane.position] = PlaneDone(plane, row, table, {} if result is None else result.metadata)
             if len(self._taken) < row.n_pages:
                 return []
-        planes = [page for _, page in sorted(self._taken.items())]
-        bad = next((page.row for page in planes if page.row.state == "failed"), None)
+        planes = [done for _, done in sorted(self._taken.items())]
+        bad = next((done.row for done in planes if done.row.state == "failed"), None)
         if bad is not None:
             why = ImageError(f"The stack was not written, because its plane {bad.page} failed: {bad.error}")
-            rows = [page.row for page in planes]
+            rows = [done.row for done in planes]
             return self.all_failed([row if row.state == "failed" else failed(row, why) for row in rows])
         try:
             # A user may have corrected it meanwhile.
             return self.kept() or self.write(planes)
         except Exception as error:  # noqa: BLE001 - readers of other packages; one image must not stop the others
-            return self.all_failed([failed(page.row, error) for page in planes])
+            return self.all_failed([failed(done.row, error) for done in planes])
 
     @cached_property
     def image_sha256(self) -> str:
@@ -122,7 +122,7 @@ class LabelStack:
 
     def write(self, planes: list[PlaneDone]) -> list[BatchRow]:
         """Write the file, and return the rows."""
-        rows = [page.row for page in planes]
+        rows = [done.row for done in planes]
         counts = {row.page: row.count for row in rows}
         self.write_labels(planes, {"count": sum(row.count or 0 for row in rows), "counts": counts})
         name = self.path.relative_to(self.out).as_posix()
@@ -136,7 +136,7 @@ class LabelStack:
         metadata = {
             **planes[0].metadata,
             "image": about,
-            "notes": list(dict.fromkeys(note for page in planes for note in page.metadata["notes"])),
+            "notes": list(dict.fromkeys(note for done in planes for note in done.metadata["notes"])),
             **more,
         }
         write_labels(

@@ -10,6 +10,7 @@ import numpy as np
 from ..corrections.corrected import CorrectedInstances
 from ..corrections.view import CellView
 from ..instances.levels import stable_stretch
+from ..instances.measure import disc_diameter
 from .recipe import Recipe
 from .segmented import Segmented, SegmentResult
 
@@ -87,7 +88,7 @@ class Cells:
     def median_diameter(self) -> float:
         """Median diameter in pixels (of circles of equal area) of the counted cells; NaN without any."""
         counted = self.counted_areas()
-        return float(np.sqrt(np.median(counted) * 4 / np.pi)) if counted.size else float("nan")
+        return float(disc_diameter(np.median(counted))) if counted.size else float("nan")
 
     def covered(self) -> float:
         """Part of the image that the counted cells cover, 0 to 1."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from ..imaging.errors import CellsegError, ParamsError
+from ..imaging.read.json_file import read_values
+from ..imaging.write.csv_style import COMMA, CSV_STYLES
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -27,6 +28,8 @@ class RunOptions:
     outputs : tuple of str
         Names of :data:`napari_cellseg.results.outputs.OUTPUTS`.
     blocks : bool
+    csv : str
+        One of :data:`napari_cellseg.imaging.write.csv_style.CSV_STYLES`.
 
     Raises
     ------
@@ -44,9 +47,20 @@ class RunOptions:
         },
     )
 
+    csv: str = field(
+        default=COMMA,
+        metadata={
+            "help": "tables of counts and cells: comma parts columns by commas; semicolon is for Excel where the "
+            "decimal sign is a comma: semicolons, decimal commas and a byte-order mark",
+            "choices": CSV_STYLES,
+        },
+    )
+
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
             raise ParamsError(f"Device {self.device!r} is unknown. Choose one of {', '.join(DEVICES)}.")
+        if self.csv not in CSV_STYLES:
+            raise ParamsError(f"The style of CSV files {self.csv!r} is unknown. Choose one of {', '.join(CSV_STYLES)}.")
         if not isinstance(self.blocks, bool):
             raise ParamsError(f"The option blocks is {self.blocks!r}; it must be true or false.")
         if not isinstance(self.outputs, (tuple, list)) or not all(isinstance(name, str) for name in self.outputs):
@@ -80,14 +94,9 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     CellsegError
         The file cannot be read, or holds no settings.
     """
-    try:
-        values = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CellsegError(
-            f"The recipe {path} cannot be read ({error}). Give a recipe.json of an earlier run."
-        ) from error
-    if isinstance(values, dict) and "recipe" in values:
-        values = values["recipe"]
-    if not isinstance(values, dict):
-        raise CellsegError(f"The recipe {path} holds no settings by name. Give a recipe.json of an earlier run.")
-    return values
+    next_step = "Give a recipe.json of an earlier run."
+    values = read_values(Path(path), CellsegError, next_step)
+    settings = values.get("recipe", values)
+    if not isinstance(settings, dict):
+        raise CellsegError(f"The recipe {path} holds no settings by name. {next_step}")
+    return settings

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..imaging.channels import Channel, plain_channel
 from ..imaging.errors import ModelError, ParamsError
 from ..imaging.normalize import NormalizerParams
-from ..imaging.pages import PAGES
+from ..imaging.stack_planes import PAGES
 from ..imaging.write.write import write_json
 from ..instances.linking import MIN_IOU
 from .options import DEFAULT_OPTIONS, OPTIONS, RunOptions, read_settings

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..imaging.channels import Channel
-from ..imaging.image import Image, as_image
+from ..imaging.from_array import as_image
+from ..imaging.image import Image
 from ..imaging.memory import check_room
 from ..imaging.normalize import normalize
 from ..imaging.progress import Progress, drain

@@ -16,7 +16,7 @@ class PlaneKey:
     layer : Hashable
         Id of the image layer.
     index : tuple of (str, int)
-        Axis (``T``, then ``Z``) and position, as in `imaging.pages.Page`.
+        Axis (``T``, then ``Z``) and position, as in `imaging.stack_planes.StackPlane`.
     """
 
     layer: Hashable

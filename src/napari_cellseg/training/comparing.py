@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..imaging.errors import CellsegError, ModelError
+from ..imaging.read.json_file import read_values
 from .curves import HISTORY_FILE, HistoryTable
 from .params import TrainParams
 
@@ -81,13 +81,7 @@ def summarize_run(folder: str | Path) -> RunSummary:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read ({error}). Give folders that a training has left.") from error
-    if not isinstance(values, dict):
-        raise ModelError(f"{path} holds no values by name. Give folders that a training has left.")
-    return values
+    return read_values(path, ModelError, "Give folders that a training has left.")
 
 
 def _completed(parameters: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..imaging.errors import CellsegError
+from ..imaging.read.json_file import read_values
 from ..imaging.write.write import write_json
 from ..network.versions import CONFIG_FILE, ModelVersion, bundled_models_dir, load_model, user_models_dir
 
@@ -84,12 +84,7 @@ def read_run(folder: Path, file: str = RUN_FILE) -> dict[str, Any]:
     if not (folder / CHECKPOINT_FILE).is_file():
         finished = "was finished" if (folder / CONFIG_FILE).is_file() else "holds no checkpoint"
         raise CellsegError(f"There is nothing to resume in {folder}: it {finished}. Start a new run without --resume.")
-    try:
-        values = json.loads((folder / file).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CellsegError(f"{folder / file} cannot be read ({error}). Start a new run without --resume.") from error
-    if not isinstance(values, dict):
-        raise CellsegError(f"{folder / file} holds no settings. Start a new run without --resume.")
+    values = read_values(folder / file, CellsegError, "Start a new run without --resume.")
     last_sign = max((folder / name).stat().st_mtime for name in (CHECKPOINT_FILE, file))
     if _is_running(values.get("process"), last_sign, float(values.get("silent_seconds", SILENT_SECONDS))):
         raise CellsegError(f"{folder} is being trained right now, by process {values['process']}. Stop that one first.")

@@ -15,8 +15,8 @@ from napari_cellseg.corrections.exchange import PLANES_KEY
 from napari_cellseg.gui.batch.batch_widget import BatchWidget
 from napari_cellseg.gui.viewer.correcting import Correcting
 from napari_cellseg.imaging.errors import ImageError, OutputError
-from napari_cellseg.imaging.pages import position_in_stack
 from napari_cellseg.imaging.read.read import read_image
+from napari_cellseg.imaging.stack_planes import position_in_stack
 from napari_cellseg.imaging.write.write import read_label_stack, read_metadata, write_labels, write_table
 from napari_cellseg.instances import Linker, measure, tracks_table
 from napari_cellseg.results.rows import BatchRow

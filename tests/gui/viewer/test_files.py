@@ -24,7 +24,7 @@ from napari_cellseg.gui.menus.commands import measure_layer
 from napari_cellseg.gui.segment.channel_box import MIX
 from napari_cellseg.gui.segment.preview import SIDE, thumbnail
 from napari_cellseg.imaging.errors import CellsegError
-from napari_cellseg.imaging.image import as_image
+from napari_cellseg.imaging.from_array import as_image
 from napari_cellseg.imaging.write.write import read_labels, read_metadata, write_labels
 from napari_cellseg.results.save_cells import command_line, save_cells
 from tests.gui.fitting import fits

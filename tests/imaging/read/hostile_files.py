@@ -132,7 +132,7 @@ def main(folder: Path) -> None:
 
     import psutil
 
-    from napari_cellseg.imaging import CellsegError, page_image, pages_of, read_image
+    from napari_cellseg.imaging import CellsegError, plane_image, planes_of, read_image
 
     # What the readers load when they are used first, must not count.
     np.savez(folder.parent / "good.npz", X=np.zeros((8, 9)))
@@ -147,7 +147,7 @@ def main(folder: Path) -> None:
     for path in sorted(folder.iterdir()):
         try:
             image = read_image(path)
-            page_image(image, pages_of(image)[0]).plane()
+            plane_image(image, planes_of(image)[0]).plane()
             said, kind = "", ""
         except CellsegError as error:
             said, kind = str(error), type(error).__name__

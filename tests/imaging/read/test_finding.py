@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 
@@ -123,3 +124,33 @@ def test_images_of_equal_names_are_named_apart(tmp_path, monkeypatch):
     (tmp_path / "p2" / "p1" / "A.png").touch()
     inner = named_apart(find_images(["../x", "../p2"], recursive=True))
     assert [name for _, name in inner] == ["x/p1/A.png", "A.png", "B.png", "p2/p1/A.png"]
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_images_of_a_plate_keep_row_and_column(tmp_path, version):
+    def group(folder, **attributes):
+        folder.mkdir(parents=True, exist_ok=True)
+        if version == 2:
+            (folder / ".zgroup").write_text('{"zarr_format": 2}')
+            (folder / ".zattrs").write_text(json.dumps(attributes))
+        else:
+            about = {"zarr_format": 3, "node_type": "group", "attributes": {"ome": attributes}}
+            (folder / "zarr.json").write_text(json.dumps(about))
+
+    for name in ("p1", "p2"):
+        plate = tmp_path / "in" / f"{name}.ome.zarr"
+        group(plate, plate={"wells": [{"path": "A/1"}, {"path": "B/1"}]})
+        for row in "AB":
+            group(plate / row)
+            group(plate / row / "1", well={"images": [{"path": "0"}, {"path": "1"}]})
+            for field in "01":
+                group(plate / row / "1" / field, multiscales=[{}])
+    one = tmp_path / "in" / "p1.ome.zarr"
+    names = [f"p1/{row}/1/{field}" for row in "AB" for field in "01"]
+    paths = [one / row / "1" / field for row in "AB" for field in "01"]
+    assert find_images(one) == list(zip(paths, names, strict=True))
+    # The same names one by one, in one run or in several.
+    assert find_images(paths) == find_images(one)
+    assert [find_images(path)[0][1] for path in paths] == names
+    both = [name for _, name in named_apart(find_images(tmp_path / "in"))]
+    assert both == [*names, *(name.replace("p1", "p2") for name in names)]

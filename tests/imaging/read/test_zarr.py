@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import zarr
 
-from napari_cellseg.imaging import AxesError, ImageError, find_images, page_image, pages_of, read_image
-from napari_cellseg.imaging.image import as_image
+from napari_cellseg.imaging import AxesError, ImageError, find_images, plane_image, planes_of, read_image
+from napari_cellseg.imaging.from_array import as_image
 from napari_cellseg.imaging.read.read import source_stamp
 from napari_cellseg.imaging.read.zarr_levels import read_levels
 
@@ -52,7 +52,7 @@ def test_ome_zarr(tmp_path, version):
     np.testing.assert_array_equal(image.data, STACK)
     assert (image.axes, image.pixel_size, image.channel_names) == ("CZYX", (0.25, 0.5), ("DAPI", "GFP"))
     assert (image.name, image.source, image.rgb) == ("a.ome.zarr", str(path), False)
-    page = page_image(image, pages_of(image)[2])
+    page = plane_image(image, planes_of(image)[2])
     np.testing.assert_array_equal(page.plane(1), STACK[1, 2])
 
 
@@ -69,7 +69,7 @@ def test_big_ones_stay_on_the_disk(tmp_path, monkeypatch):
     monkeypatch.setattr("napari_cellseg.imaging.read.read.LAZY_BYTES", 1000)
     image = read_image(write_ome(tmp_path / "a.zarr", STACK, "tzyx"))
     assert not isinstance(image.data, np.ndarray)
-    np.testing.assert_array_equal(page_image(image, pages_of(image)[4]).plane(), STACK[1, 1])
+    np.testing.assert_array_equal(plane_image(image, planes_of(image)[4]).plane(), STACK[1, 1])
 
 
 @pytest.mark.parametrize("form", [2, 3])
@@ -134,11 +134,11 @@ def test_a_damaged_piece_of_a_stack_is_the_matter_of_its_plane(tmp_path):
     with pytest.raises(ImageError, match=r"a\.zarr cannot be read"):
         read_image(path)
     image = read_image(path, in_parts=True)
-    first, *others = pages_of(image)
+    first, *others = planes_of(image)
     with pytest.raises(ImageError, match=r"a\.zarr cannot be read"):
-        page_image(image, first).plane()
+        plane_image(image, first).plane()
     for page in others:
-        np.testing.assert_array_equal(page_image(image, page).plane(), STACK[page.position])
+        np.testing.assert_array_equal(plane_image(image, page).plane(), STACK[page.position])
 
 
 def test_zarr_folders_are_images_and_not_places(tmp_path):

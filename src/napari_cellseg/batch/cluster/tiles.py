@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 from ...blocks.survey import surveyed_maps
 from ...imaging.errors import CellsegError
 from ...imaging.lazy_plane import LazyPlane
-from ...imaging.pages import Page, page_image
 from ...imaging.progress import Progress
 from ...imaging.regions import Region
+from ...imaging.stack_planes import StackPlane, plane_image
 from ...segmentation.recipe import Recipe
 from ...segmentation.segment import open_image
 from ...segmentation.segmented import versions
@@ -48,7 +48,7 @@ class TileOrder:
     ----------
     path : Path
         Of the image.
-    page : Page
+    plane : StackPlane
     recipe : Recipe
     device : str
     begun : str
@@ -66,7 +66,7 @@ class TileOrder:
     """
 
     path: Path
-    page: Page
+    plane: StackPlane
     recipe: Recipe
     device: str
     begun: str
@@ -87,7 +87,7 @@ class ClusterHelpers:
     own : str
         That worker's address.
     path : Path
-    page : Page
+    plane : StackPlane
     recipe : Recipe
     device : str
     token : str
@@ -96,10 +96,10 @@ class ClusterHelpers:
     """
 
     def __init__(
-        self, client: Any, own: str, path: Path, page: Page, recipe: Recipe, device: str, token: str, alive: Path
+        self, client: Any, own: str, path: Path, plane: StackPlane, recipe: Recipe, device: str, token: str, alive: Path
     ) -> None:
         self._client, self._own = client, own
-        self._about = (path, page, recipe, device)
+        self._about = (path, plane, recipe, device)
         self._token, self._alive = token, alive
         self._order: TileOrder | None = None
         self._asked: set[int] = set()
@@ -244,7 +244,7 @@ def _claim_path(folder: Path, tile: int, index: int, token: str) -> Path:
 @lru_cache(maxsize=1)
 def _maps(order: TileOrder) -> TileMaps:
     """Open the plane of an order; it is kept for the next tiles."""
-    image = page_image(open_image(order.path, order.recipe.axes), order.page)
+    image = plane_image(open_image(order.path, order.recipe.axes), order.plane)
     plane, model = LazyPlane(image, order.recipe.channel), order.recipe.load_model()
     # Only the worker that asked may take unreadable parts as empty, because it reports them.
     begun = json.loads(order.begun)

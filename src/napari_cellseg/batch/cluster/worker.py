@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...imaging.errors import CellsegError
-from ...imaging.pages import Page
+from ...imaging.stack_planes import StackPlane
 from ...results.plan import Item
 from ...results.rows import BatchRow
 from ...segmentation.options import RunOptions
@@ -85,9 +85,9 @@ def work(item: Item, rows: list[BatchRow], job: RemoteJob, place: int) -> dict[s
             "shared drive under one name: give a folder there (--out).",
         )
 
-    def helpers(item: Item, page: Page) -> ClusterHelpers:
+    def helpers(item: Item, plane: StackPlane) -> ClusterHelpers:
         return ClusterHelpers(
-            get_client(), worker.address, item.path, page, job.recipe, job.options.device, job.topic, job.alive
+            get_client(), worker.address, item.path, plane, job.recipe, job.options.device, job.topic, job.alive
         )
 
     with ONE_AT_A_TIME:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ from typing import Any
 from ...imaging.channels import Channel
 from ...imaging.errors import CellsegError
 from ...imaging.home import user_home
+from ...imaging.read.json_file import read_values, values_if_any
 from ...imaging.write.write import write_json
 from ...network.versions import ModelVersion, smallest_in_words
 from ...segmentation.recipe import Recipe
@@ -163,8 +163,8 @@ class AgreementStore:
             found, self.unread = {}, []
             for path in sorted((self.folder / PEOPLE).glob("*.json")):
                 try:
-                    one = PersonCount.from_dict(json.loads(path.read_text(encoding="utf-8")))
-                except (OSError, ValueError, KeyError, TypeError, CellsegError):
+                    one = PersonCount.from_dict(read_values(path))
+                except (ValueError, KeyError, TypeError, CellsegError):
                     self.unread.append(path)
                     continue
                 found[one.id] = one
@@ -253,12 +253,12 @@ class AgreementStore:
 
     def _read_ours(self, settings: Settings) -> dict[str, int]:
         try:
-            values = json.loads((self.folder / OURS / settings.name).read_text(encoding="utf-8"))
+            values = values_if_any(self.folder / OURS / settings.name)
             whole = (values["model_sha256"], values["recipe_sha256"], values["format"])
             if whole != (settings.model_sha256, settings.recipe_sha256, FORMAT):
                 return {}
             return {str(id_): int(count) for id_, count in values["counts"].items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             # Automatic counts can be made again from the images; manual ones cannot.
             return {}
 

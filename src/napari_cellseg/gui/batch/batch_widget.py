@@ -117,7 +117,7 @@ class BatchWidget(Dock):
             raise CellsegError(self.input_section.problem)
         recipe, more = self.recipe_section.recipe(), self.output_section.more.value
         outputs = check_outputs(self.output_section.outputs, recipe)
-        options = replace(self.recipe_section.options(), outputs=outputs)
+        options = replace(self.recipe_section.options(), outputs=outputs, csv=more.csv)
         return BatchRequest(files, out, recipe, options, resume, more.scheduler.strip(), more.overwrite)
 
     def load(self) -> None:

@@ -13,9 +13,9 @@ from ...corrections import exchange
 from ...corrections import tools as edits
 from ...imaging.errors import CellsegError, ImageError
 from ...imaging.image import Image
-from ...imaging.pages import page_image, pages_of
 from ...imaging.read.pyramid import pyramid
 from ...imaging.read.read import read_image
+from ...imaging.stack_planes import plane_image, planes_of
 from ...imaging.write.write import read_label_stack, read_metadata
 from ...results.rows import BatchRow
 from ...results.save_corrected import in_stack, save_into_batch
@@ -291,10 +291,10 @@ def _read(out: Path, row: BatchRow, path: Path, recipe: Recipe | None) -> tuple[
                 f"{path} has axes {image.axes} and its labels {axes}. Drop both onto napari to look at them."
             )
     elif row.page:
-        page = next((page for page in pages_of(image) if page.name == row.page), None)
+        page = next((page for page in planes_of(image) if page.name == row.page), None)
         if page is None:
             raise ImageError(f"{path} has no plane {row.page} any more. Press Resume to segment it again.")
-        image = page_image(image, page)
+        image = plane_image(image, page)
     notes = []
     if row.image_sha256 and image.content_hash() != row.image_sha256:
         notes.append("The image has changed since it was segmented; press Resume to bring its results up to date.")

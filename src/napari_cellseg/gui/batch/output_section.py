@@ -9,8 +9,10 @@ from typing import Any
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QWidget
 
+from ...imaging.write.csv_style import COMMA, CSV_STYLES, SEMICOLON
 from ...results.outputs import OUTPUTS, Output
 from ...training.settings import setting
+from ..shared import preferences
 from ..shared.fold import Fold
 from ..shared.form import Form
 from ..shared.layout import NARROWEST, button, in_column, in_row, label
@@ -35,6 +37,12 @@ class Seldom:
         "Address of a Dask scheduler, whose workers then segment the images; they must see these folders under the "
         "same\nnames. Empty: this computer does it. docs/cluster.md describes how to start one",
         placeholder="tcp://host:8786",
+    )  # fmt: skip
+    csv: str = setting(
+        COMMA, "Tables",
+        "counts.csv and cells.csv. The second is for Excel where the decimal sign is a comma: semicolons, decimal\n"
+        "commas and a byte-order mark",
+        choices=CSV_STYLES, words={COMMA: "commas, decimal points", SEMICOLON: "semicolons, decimal commas"},
     )  # fmt: skip
     overwrite: bool = setting(
         False, "also replace manually corrected results",
@@ -89,6 +97,7 @@ class BatchOutputSection(QWidget):
         self.saved["labels"].enabled = False
         self.saved["labels"].tooltip = "Labels are always saved, and counts.csv with a row for every image."
         self.more = Form(Seldom, "batch")
+        self.more.set_values({"csv": preferences.csv_style()})
         self.place = QLineEdit(objectName="batch_out")
         self.place.setPlaceholderText("folder for the results")
         self.place.setMinimumWidth(NARROWEST)
@@ -97,7 +106,7 @@ class BatchOutputSection(QWidget):
         tip = "Choose another folder for the results."
         self.browse = button("batch_choose_out", "Choose …", tip, self._on_browse)
         tip = "Settings that are rarely needed."
-        self.fold = Fold("batch_more", "Cluster, corrected results", tip, self.more, False)
+        self.fold = Fold("batch_more", "Cluster, tables, corrected results", tip, self.more, False)
         to = in_row(label("Save to"), (self.place, 1), self.browse, spacing=6)
         in_column(to, self.saved, self.fold, into=self, spacing=5)
 

@@ -91,7 +91,10 @@ class KeepSection(QWidget):
             "export", "Export …", "Save the labels as TIFF, with which cells are yours, to pass them on."
         )
         self.import_ = small_button(
-            "import", "Import …", "Take over exported corrections, or all cells of any label TIFF of this size."
+            "import",
+            "Import …",
+            "Take over exported corrections, or all cells of a file about this image: label image, ImageJ ROIs (zip),\n"
+            "QuPath's GeoJSON, array (npy).",
         )
         self.add = small_button(
             "add_to_training",
@@ -177,9 +180,8 @@ class KeepSection(QWidget):
     def _on_import(self) -> None:
         layer = self._bench.layer_of(self._bench.session.chosen)
         path = layer_path(layer) if layer is not None else None
-        name, _ = QFileDialog.getOpenFileName(
-            self, "Import corrections", str(Path(path).parent) if path else "", "Label TIFF (*.tif *.tiff);;All (*)"
-        )
+        kinds = "Cells (*.tif *.tiff *.png *.zip *.roi *.geojson *.json *.npy);;All (*)"
+        name, _ = QFileDialog.getOpenFileName(self, "Import corrections", str(Path(path).parent) if path else "", kinds)
         if name:
             self.import_from(name)
 

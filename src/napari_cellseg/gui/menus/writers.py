@@ -10,6 +10,7 @@ from ...imaging.errors import OutputError
 from ...imaging.write.label_files import STACK_AXES
 from ...imaging.write.write import write_labels, write_table
 from ...instances.measure import measure
+from ..shared import preferences
 from ..viewer.layer_image import METADATA_KEY
 
 
@@ -50,7 +51,7 @@ def write_cells_csv(path: str, data: Any, attributes: dict[str, Any]) -> list[st
         columns = {name: np.asarray(features[name]) for name in features}
     else:
         columns = dict(measure(labels, pixel_size=_pixel_size(attributes)))
-    write_table(path, columns)
+    write_table(path, columns, preferences.csv_style())
     return [path]
 
 

@@ -20,6 +20,7 @@ from ...results.save_cells import command_line, save_cells
 from ...results.save_stack import save_stack
 from ...segmentation.options import RunOptions
 from ..correct.drafting import Drafting
+from ..shared import preferences
 from ..shared.bindings import Bindings
 from ..shared.layout import RECIPE_FILTER, shrinkable
 from ..shared.table import open_table
@@ -55,6 +56,7 @@ class ResultSection(QWidget):
         stack = self._bench.stack_of(key)
         page = stack.page(key).name if stack is not None and stack.has(key) else ""
         planes = [] if stack is None else self._planes.planes(stack)
+        csv = preferences.csv_style()
         self.save.setEnabled(False)
         self.save.setText("Saving …")
 
@@ -68,8 +70,8 @@ class ResultSection(QWidget):
         def write() -> list[Path]:
             if stack is not None and len(planes) == stack.n_planes:
                 pages = [(stack.page(one), of_page) for one, of_page in planes]
-                return save_stack(stack.image, pages, Path(folder), stem)
-            return save_cells(cells, Path(folder), stem, page)
+                return save_stack(stack.image, pages, Path(folder), stem, csv)
+            return save_cells(cells, Path(folder), stem, page, csv)
 
         def ended() -> None:
             self.save.setEnabled(True)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QHBoxLayout, QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy, QWidget
 
 from ...network.versions import ModelVersion
 from ..shared.bindings import Bindings
+from ..shared.numbers import DecimalBox
 from ..viewer.bench import Bench
 
 LARGEST = 2000.0
@@ -21,7 +22,7 @@ class SizeControl(QWidget):
         super().__init__(parent)
         self._bench = bench
         self._model: ModelVersion | None = None
-        self.diameter = QDoubleSpinBox(objectName="diameter")
+        self.diameter = DecimalBox(objectName="diameter")
         self.diameter.setRange(0, LARGEST)
         self.diameter.setDecimals(0)
         self.diameter.setSuffix(" px")

@@ -13,8 +13,8 @@ from psygnal import Signal
 
 from ...imaging.errors import CellsegError, ImageError
 from ...imaging.home import user_home
-from ...imaging.pages import position_in_stack
 from ...imaging.read.read import read_image
+from ...imaging.stack_planes import position_in_stack
 from ...imaging.write.zarr_labels import read_pyramid
 from ...segmentation.options import RunOptions
 from ...segmentation.recipe import Recipe

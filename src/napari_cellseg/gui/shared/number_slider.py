@@ -7,7 +7,6 @@ from collections.abc import Callable
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import (
-    QDoubleSpinBox,
     QHBoxLayout,
     QLabel,
     QSizePolicy,
@@ -19,6 +18,7 @@ from qtpy.QtWidgets import (
 )
 
 from .layout import leave_wheel
+from .numbers import DecimalBox
 from .plots import Plot
 
 STEPS = 1000
@@ -53,7 +53,7 @@ class ClickSlider(QSlider):
         super().mousePressEvent(event)
 
 
-class ExactNumber(QDoubleSpinBox):
+class ExactNumber(DecimalBox):
     """A number as it is: with at least some digits after the point, and with more where the value has more.
 
     Parameters
@@ -61,6 +61,9 @@ class ExactNumber(QDoubleSpinBox):
     digits : int
         Digits that are always shown; with 0 there are only whole numbers.
     """
+
+    # Qt asks for a text before the constructor has ended.
+    _digits = 0
 
     def __init__(self, digits: int, name: str) -> None:
         super().__init__(objectName=name)

@@ -17,8 +17,21 @@ DECIMALS = 7
 NOT_SET = "not set"
 
 
-class NumberBox(QDoubleSpinBox):
-    """A spin box that shows 0.001, not 0.0010000, and reads a decimal comma as a decimal point.
+class DecimalBox(QDoubleSpinBox):
+    """A spin box that shows a decimal point and reads a decimal comma as one; neither sign groups digits."""
+
+    def __init__(self, parent: QWidget | None = None, **properties: Any) -> None:
+        super().__init__(parent, **properties)
+        # Numbers are shown with a decimal point everywhere, so they are read with one everywhere.
+        self.setLocale(QLocale.c())
+
+    def validate(self, text: str, place: int) -> Any:
+        """Return whether a text is a number, or may become one."""
+        return super().validate(text.replace(",", "."), place)
+
+
+class NumberBox(DecimalBox):
+    """A spin box that shows 0.001, not 0.0010000.
 
     Where `least` is above 0, 0 means that nothing is set, and steps go from there to the least number.
     """
@@ -26,18 +39,12 @@ class NumberBox(QDoubleSpinBox):
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.least = 0.0
-        # Numbers are shown with a decimal point everywhere, so they are read with one everywhere.
-        self.setLocale(QLocale.c())
         leave_wheel(self)
         self.editingFinished.connect(self._keep_to_least)
 
     def textFromValue(self, value: float) -> str:
         """Return the shortest text of a number."""
         return f"{value:.6g}" if self.decimals() else f"{value:.0f}"
-
-    def validate(self, text: str, place: int) -> Any:
-        """Return whether a text is a number, or may become one."""
-        return super().validate(text.replace(",", "."), place)
 
     def stepBy(self, steps: int) -> None:
         """Go up or down, across the gap between not set and the least number."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...imaging.write.csv_style import COMMA
+
 PLUGIN = "napari-cellseg"
 DEVICE, MODEL = "auto", "cells"
 
@@ -16,6 +18,11 @@ def device() -> str:
 def default_model() -> str:
     """Return the name of the model to start with."""
     return str(_setting("default_model", MODEL)).strip() or MODEL
+
+
+def csv_style() -> str:
+    """Return the style of the CSV files that the window saves, one of `CSV_STYLES`."""
+    return str(_setting("csv", COMMA))
 
 
 def _setting(name: str, default: Any) -> Any:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from functools import partial
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QDoubleSpinBox, QHeaderView, QTableWidget, QTableWidgetItem
+from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem
 
 from ...evaluation.kinds_table import KindTable
 from ..shared.layout import leave_wheel
+from ..shared.numbers import DecimalBox
 
 COLUMNS = ("Kind", "Images", "Share")
 SHARE_WIDTH = 104
@@ -73,8 +74,8 @@ class KindsList(QTableWidget):
                 if kind in kept:
                     model.select(self.model().index(row, 0), model.SelectionFlag.Select | model.SelectionFlag.Rows)
 
-    def _share(self, kind: str, share: float, changed: bool) -> QDoubleSpinBox:
-        box = QDoubleSpinBox()
+    def _share(self, kind: str, share: float, changed: bool) -> DecimalBox:
+        box = DecimalBox()
         box.setRange(0.1, 100)
         box.setDecimals(1)
         box.setSuffix(" %")
@@ -87,7 +88,7 @@ class KindsList(QTableWidget):
         box.valueChanged.connect(partial(self._on_share, box, kind))
         return box
 
-    def _on_share(self, box: QDoubleSpinBox, kind: str, value: float) -> None:
+    def _on_share(self, box: DecimalBox, kind: str, value: float) -> None:
         box.setStyleSheet(BOLD)
         self.weighted.emit(kind, value / 100)
 

@@ -13,7 +13,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QLabel,
     QListView,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
@@ -26,6 +25,7 @@ from ...training.data.loading import Loaded
 from ..shared.colors import Colors, accent_button
 from ..shared.layout import button, in_column, in_row
 from ..shared.message import Message
+from ..shared.numbers import DecimalBox
 from ..shared.pictures import picture_list
 from ..shared.workers import start_run
 from .kinds_list import NO_KIND, KindsList, kind_name
@@ -100,7 +100,7 @@ class KindsWindow(QDialog):
         """Sort the images by how they look."""
         self._stop()
         self.report("Looking at the images …")
-        k = min(self.number.value(), len(self._loaded.samples))
+        k = min(round(self.number.value()), len(self._loaded.samples))
         self._sorting = worker = start_run(
             iter_by_looks, self._loaded.samples, k, yielded=self._on_looked, returned=self._on_sorted,
             failed=self._on_failed,
@@ -151,7 +151,8 @@ class KindsWindow(QDialog):
         for source in self._sources:
             self.sources.addItem(source.title)
         self.sources.currentIndexChanged.connect(self._choose_source)
-        self.number = QSpinBox(objectName="kinds_number")
+        self.number = DecimalBox(objectName="kinds_number")
+        self.number.setDecimals(0)
         self.number.setRange(1, min(MOST_KINDS, len(self._loaded.samples)))
         self.number.setValue(KINDS)
         self.number.setPrefix("into ")

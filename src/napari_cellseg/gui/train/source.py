@@ -31,11 +31,13 @@ class TrainSource(QWidget):
         self.folder.setToolTip("The data to learn from: your corrected images, or images with masks.")
         shrinkable(self.folder)
         self.folder.activated.connect(self._on_activated)
-        self.other = small_button("training_folder", "Open …", "Learn from other images: a folder, a zip, an npz.")
+        self.other = small_button(
+            "training_folder", "Open …", "Learn from other images: a folder, a zip, an npz, a COCO file."
+        )
         menu = QMenu(self.other)
         for text, tip, slot in (
             ("Folder …", "A training set, or images with masks.", self._on_folder),
-            ("Zip or npz …", "Images with masks in one file.", self._on_file),
+            ("Zip, npz or COCO …", "Images with masks in one file.", self._on_file),
             ("Images and masks in two folders …", "Files of the same name belong together.", self._on_two),
         ):
             action = menu.addAction(text)
@@ -99,8 +101,8 @@ class TrainSource(QWidget):
             self.choose_folder(folder)
 
     def _on_file(self) -> None:
-        kinds = "Images with masks (*.zip *.npz)"
-        path, _ = QFileDialog.getOpenFileName(self, "Choose a zip or npz of images with masks", "", kinds)
+        kinds = "Images with masks (*.zip *.npz *.json)"
+        path, _ = QFileDialog.getOpenFileName(self, "Choose a zip, npz or COCO file of images with masks", "", kinds)
         if path:
             self.choose_data(DataChoice(Path(path)))
 

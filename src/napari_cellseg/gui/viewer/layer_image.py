@@ -11,7 +11,8 @@ from napari.layers import Image as ImageLayer
 from napari.layers import Labels, Layer
 
 from ...imaging.errors import AxesError, ImageError
-from ...imaging.image import Image, Origin, as_image
+from ...imaging.from_array import as_image
+from ...imaging.image import Image, Origin
 
 METADATA_KEY = "napari_cellseg"
 _TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine")

@@ -11,7 +11,7 @@ from napari.layers import Image as ImageLayer
 
 from ...imaging.errors import CellsegError
 from ...imaging.image import Image
-from ...imaging.pages import Page, page_at, page_image, page_lengths
+from ...imaging.stack_planes import StackPlane, plane_at, plane_image, stack_lengths
 from ...session import PlaneKey
 from .layer_image import image_from_layer
 
@@ -48,7 +48,7 @@ class Stack:
 
     def key(self, position: tuple[int, ...]) -> PlaneKey:
         """Return the key of the plane at a position."""
-        return PlaneKey(self.layer, page_at(self.lengths, position).index)
+        return PlaneKey(self.layer, plane_at(self.lengths, position).index)
 
     def key_at(self, number: int) -> PlaneKey:
         """Return the key of a plane by its place among all; see `number`."""
@@ -71,13 +71,13 @@ class Stack:
             and all(0 <= place < length for place, length in zip(key.position, self.shape, strict=True))
         )
 
-    def page(self, key: PlaneKey) -> Page:
+    def page(self, key: PlaneKey) -> StackPlane:
         """Return which page of the image a plane is."""
-        return page_at(self.lengths, key.position)
+        return plane_at(self.lengths, key.position)
 
     def plane(self, key: PlaneKey) -> Image:
         """Cut a plane out, with all its channels; what is lazy stays lazy."""
-        return page_image(self.image, self.page(key))
+        return plane_image(self.image, self.page(key))
 
     def words(self, key: PlaneKey) -> str:
         """Name a plane, counted from 0 as napari's slider does: ``T 3, Z 7``."""
@@ -96,7 +96,7 @@ def stack_of(layer: ImageLayer | None, axes: str | None = None) -> Stack | None:
         image = image_from_layer(layer, axes)
     except CellsegError:
         return None
-    lengths = page_lengths(image)
+    lengths = stack_lengths(image)
     if not lengths:
         return None
     return Stack(layer.unique_id, replace(image, data=sliceable(image.data)), lengths)

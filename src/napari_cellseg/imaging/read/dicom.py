@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import ImageError
-from ..image import Image, as_image
+from ..from_array import as_image
+from ..image import Image
 from ..memory import check_room
 from ..scale import is_interval, is_pixel_size
 

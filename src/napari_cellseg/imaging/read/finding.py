@@ -9,8 +9,10 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import ImageError
+from .json_file import values_if_any
 from .ome_files import one_per_image
 
 # Microscopes and slide scanners write TIFF under these names.
@@ -65,9 +67,9 @@ def find_images(
     found: list[tuple[Path, str]] = []
     for item in _expanded(given):
         if item.is_dir() and not is_zarr(item):
-            found += [(item / name, name) for name in _in_folder(item, pattern, recursive)]
+            found += _with_wells([(item / name, name) for name in _in_folder(item, pattern, recursive)])
         else:
-            found.append((item, item.name))
+            found += _with_wells([(item, _name_of(item))])
     if not found:
         places = ", ".join(str(item) for item in given) or "nothing"
         what = f"No image that matches {pattern!r}" if pattern else "No image"
@@ -120,6 +122,47 @@ def _folder_of(path: Path, name: str) -> str:
 def is_zarr(folder: Path) -> bool:
     """Whether a folder is a Zarr array or group: one image, not a folder of images."""
     return folder.is_dir() and any((folder / mark).is_file() for mark in _ZARR_MARKS)
+
+
+def _with_wells(found: list[tuple[Path, str]]) -> Iterator[tuple[Path, str]]:
+    """Yield images and their names; a plate in OME-Zarr (HCS) stands for the images of its wells: ``plate/A/1/0``."""
+    for path, name in found:
+        wells = list(_images_of_plate(path)) if is_zarr(path) else []
+        if not wells:
+            yield path, name
+        for inner in wells:
+            yield path / inner, f"{_without_zarr(name)}/{inner}"
+
+
+def _images_of_plate(folder: Path) -> Iterator[str]:
+    try:
+        for well in _ome_attributes(folder)["plate"]["wells"]:
+            for image in _ome_attributes(folder / str(well["path"]))["well"]["images"]:
+                yield f"{well['path']}/{image['path']}"
+    except (KeyError, TypeError):
+        # It is no plate, or one that its reader will refuse.
+        return
+
+
+def _ome_attributes(folder: Path) -> dict[str, Any]:
+    attributes = values_if_any(folder / "zarr.json").get("attributes") or values_if_any(folder / ".zattrs")
+    return dict(attributes.get("ome", attributes))
+
+
+def _name_of(path: Path) -> str:
+    """Return the name of an image; one inside a Zarr folder has the places that lead to it in its name."""
+    if not is_zarr(path):
+        return path.name
+    outer = [folder for folder in Path(os.path.abspath(path)).parents if is_zarr(folder)]
+    if not outer:
+        return path.name
+    inner = Path(os.path.abspath(path)).relative_to(outer[-1]).as_posix()
+    return f"{_without_zarr(outer[-1].name)}/{inner}"
+
+
+def _without_zarr(name: str) -> str:
+    # Results have folders of these names, and they are no Zarr.
+    return re.sub(r"(\.ome)?\.zarr$", "", name, flags=re.IGNORECASE)
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import AxesError, CellsegError, ImageError
-from ..image import Image, as_image
+from ..from_array import as_image
+from ..image import Image
 from ..scale import is_pixel_size
 from .finding import SUFFIXES
 from .units import micrometres

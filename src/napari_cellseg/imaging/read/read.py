@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ..damage import DAMAGE, unreadable
 from ..errors import CellsegError, ImageError
-from ..image import Image, as_image
+from ..from_array import as_image
+from ..image import Image
 from ..memory import check_room
 from . import raster
 from .arrays import read_npy, read_npz

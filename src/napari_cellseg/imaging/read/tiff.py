@@ -12,7 +12,8 @@ import tifffile
 
 from ..axes import AXES
 from ..errors import AxesError, ImageError
-from ..image import Image, as_image
+from ..from_array import as_image
+from ..image import Image
 from .ome_files import companion_xml
 from .tiff_checks import check_plausible, check_whole
 from .tiff_metadata import channel_names, frame_interval, pixel_size, slice_spacing

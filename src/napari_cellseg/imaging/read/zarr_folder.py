@@ -13,7 +13,8 @@ import numpy as np
 from ..axes import names_colour
 from ..damage import DAMAGE
 from ..errors import AxesError, ImageError, SeveralImagesError
-from ..image import Image, as_image
+from ..from_array import as_image
+from ..image import Image
 from ..memory import check_room
 from ..scale import is_interval, is_pixel_size
 from .inflating import swells
@@ -22,7 +23,6 @@ from .units import micrometres, seconds
 # OME-Zarr 0.1 and 0.2 always have these axes.
 _OLDEST_AXES = ("t", "c", "z", "y", "x")
 _METADATA_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
-_ZLIB_CODECS = ("gzip", "zlib")
 
 
 def read_zarr(path: Path, axes: str | None, lazy_bytes: int, in_parts: bool = False) -> Image:

@@ -16,8 +16,8 @@ import tifffile
 from ..damage import DAMAGE, unreadable
 from ..errors import ImageError, OutputError
 from ..image import Image
-from ..pages import page_image, pages_of, stack_axes, stack_shape
 from ..read.read import read_image
+from ..stack_planes import plane_image, planes_of, stack_axes, stack_shape
 from .atomic import atomic_path
 from .jsonable import jsonable
 from .zarr_labels import read_zarr_metadata
@@ -112,7 +112,7 @@ def read_labels(path: str | os.PathLike[str]) -> np.ndarray:
 
 
 def read_label_stack(path: str | os.PathLike[str]) -> tuple[np.ndarray, str]:
-    """Read a label image of any number of pages.
+    """Read a label image of any number of planes.
 
     Returns
     -------
@@ -127,15 +127,15 @@ def read_label_stack(path: str | os.PathLike[str]) -> tuple[np.ndarray, str]:
         As in `read_labels`, except that stacks are read.
     """
     image = read_image(path)
-    pages = pages_of(image)
-    if len(pages) == 1:
-        return _whole_numbers(page_image(image, pages[0]), path), "YX"
+    planes = planes_of(image)
+    if len(planes) == 1:
+        return _whole_numbers(plane_image(image, planes[0]), path), "YX"
     stack = np.zeros(stack_shape(image), np.uint16)
-    for page in pages:
-        plane = _whole_numbers(page_image(image, page), path)
+    for place in planes:
+        plane = _whole_numbers(plane_image(image, place), path)
         if plane.dtype != np.uint16 and stack.dtype == np.uint16:
             stack = stack.astype(np.int32)
-        stack[page.position] = plane
+        stack[place.position] = plane
     return stack, stack_axes(image)
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import OutputError
 from .atomic import atomic_path, make_folder
+from .csv_style import COMMA, CSV_STYLES, csv_line, encoding_of
 from .jsonable import jsonable
 from .label_files import read_label_stack, read_labels, read_metadata, write_labels
 
 __all__ = [
+    "CSV_STYLES",
     "atomic_path",
     "make_folder",
     "read_label_stack",
@@ -28,8 +29,10 @@ __all__ = [
 ]
 
 
-def write_table(path: str | os.PathLike[str], columns: Mapping[str, Sequence[Any] | np.ndarray]) -> None:
-    r"""Write columns of one length as CSV (UTF-8, ``,`` and ``\n``).
+def write_table(
+    path: str | os.PathLike[str], columns: Mapping[str, Sequence[Any] | np.ndarray], style: str = COMMA
+) -> None:
+    r"""Write columns of one length as CSV (UTF-8 with ``\n``) in one of `CSV_STYLES`.
 
     Floats are written as the shortest text that reads back as the same number; NaN and None as an empty cell.
 
@@ -43,13 +46,15 @@ def write_table(path: str | os.PathLike[str], columns: Mapping[str, Sequence[Any
         raise OutputError(f"{path} was not written: its columns differ in length ({lengths}). Give equal columns.")
     # A file name may hold bytes that are not text; they are escaped.
     with atomic_path(path) as temporary:
-        temporary.write_text(table_text(columns), encoding="utf-8", errors="backslashreplace", newline="\n")
+        temporary.write_text(
+            table_text(columns, style=style), encoding=encoding_of(style), errors="backslashreplace", newline="\n"
+        )
 
 
-def table_text(columns: Mapping[str, Sequence[Any] | np.ndarray], header: bool = True) -> str:
+def table_text(columns: Mapping[str, Sequence[Any] | np.ndarray], header: bool = True, style: str = COMMA) -> str:
     """Return columns of one length as the text of a CSV file or of a part of it; see `write_table`."""
-    lines = [_line(columns)] if header else []
-    return "".join([*lines, *(_line(row) for row in zip(*columns.values(), strict=True))])
+    lines = [csv_line(columns, style)] if header else []
+    return "".join([*lines, *(csv_line(row, style) for row in zip(*columns.values(), strict=True))])
 
 
 def write_json(path: str | os.PathLike[str], obj: Any) -> None:
@@ -65,17 +70,3 @@ def write_json(path: str | os.PathLike[str], obj: Any) -> None:
     text = json.dumps(jsonable(obj), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
-
-
-def _line(values: Iterable[Any]) -> str:
-    cells = [_cell(value) for value in values]
-    # An empty line would be skipped by readers.
-    return (",".join(cells) if cells != [""] else '""') + "\n"
-
-
-def _cell(value: Any) -> str:
-    if value is None or (isinstance(value, (float, np.floating)) and math.isnan(value)):
-        return ""
-    text = str(value)
-    # Not the csv module: it leaves a lone carriage return, which file names may hold, without quotes.
-    return '"' + text.replace('"', '""') + '"' if any(sign in text for sign in ',"\r\n') else text

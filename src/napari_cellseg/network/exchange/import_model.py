@@ -20,10 +20,10 @@ from ..versions import (
     WEIGHTS_FILE,
     ModelVersion,
     bundled_models_dir,
-    file_sha256,
     read_version,
     user_models_dir,
 )
+from ..weights_file import file_sha256
 
 WEIGHT_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 

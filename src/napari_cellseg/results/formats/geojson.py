@@ -17,7 +17,11 @@ from ...instances.outlines import Outline, outlines
 
 
 def write_geojson(
-    path: Path, labels: np.ndarray, table: Mapping[str, np.ndarray], metadata: Mapping[str, Any] | None = None
+    path: Path,
+    labels: np.ndarray,
+    table: Mapping[str, np.ndarray],
+    metadata: Mapping[str, Any] | None = None,
+    offset_yx: tuple[int, int] = (0, 0),
 ) -> None:
     """Write cells as a collection of polygons in pixels, with what is measured of them.
 
@@ -30,6 +34,8 @@ def write_geojson(
         Columns of one entry per cell; `index` is the id. Numbers become measurements.
     metadata : mapping, optional
         Provenance, stored beside the cells.
+    offset_yx : tuple of int
+        Row and column of the first pixel of `labels` in the image on which the polygons are to lie.
 
     Raises
     ------
@@ -40,18 +46,20 @@ def write_geojson(
     named = json.dumps(jsonable(about), ensure_ascii=True, allow_nan=False)
     with atomic_path(path) as temporary, temporary.open("w", encoding="ascii", newline="\n") as file:
         file.write(f'{{"type": "FeatureCollection",\n"napari-cellseg": {named},\n"features": [')
-        for i, feature in enumerate(features(labels, table, str(about.get("image", {}).get("sha256", "")))):
+        for i, feature in enumerate(features(labels, table, str(about.get("image", {}).get("sha256", "")), offset_yx)):
             file.write(",\n" if i else "\n")
             file.write(json.dumps(feature, ensure_ascii=True, allow_nan=False))
         file.write("\n]}\n")
 
 
-def features(labels: np.ndarray, table: Mapping[str, np.ndarray], image: str = "") -> Iterator[dict[str, Any]]:
+def features(
+    labels: np.ndarray, table: Mapping[str, np.ndarray], image: str = "", offset_yx: tuple[int, int] = (0, 0)
+) -> Iterator[dict[str, Any]]:
     """Yield every cell as a GeoJSON feature.
 
     Parameters
     ----------
-    labels, table
+    labels, table, offset_yx
         See `write_geojson`.
     image : str
         Hash of the image: cells of two images must not share an identifier.
@@ -64,7 +72,7 @@ def features(labels: np.ndarray, table: Mapping[str, np.ndarray], image: str = "
             "type": "Feature",
             # QuPath wants a UUID; the same cell has the same one every time.
             "id": str(uuid.uuid5(uuid.NAMESPACE_OID, f"napari-cellseg {image} {cell.id}")),
-            "geometry": geometry(cell),
+            "geometry": geometry(cell.moved(offset_yx)),
             "properties": {
                 "objectType": "detection",
                 "name": str(cell.id),

@@ -32,7 +32,9 @@ def read_dataset(path: str | Path, groups: str | Path | None = None) -> list[Sam
     return drain(iter_dataset(path, groups))
 
 
-def iter_dataset(path: str | Path, groups: str | Path | None = None) -> Generator[Progress, None, list[Sample]]:
+def iter_dataset(
+    path: str | Path, groups: str | Path | None = None, masks: str | Path | None = None
+) -> Generator[Progress, None, list[Sample]]:
     """Read a dataset image by image, and refuse it where an image cannot be used.
 
     Parameters, and what is yielded, are those of :func:`napari_cellseg.training.data.loading.iter_load`.
@@ -47,7 +49,7 @@ def iter_dataset(path: str | Path, groups: str | Path | None = None) -> Generato
     DatasetError
         If nothing usable is found, or an image and its labels differ in size.
     """
-    loaded = yield from iter_load(path, groups, strict=True)
+    loaded = yield from iter_load(path, groups, masks=masks, strict=True)
     return list(loaded.samples)
 
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 
 from ...imaging.damage import DAMAGE
 from ...imaging.errors import DatasetError
-from ...imaging.image import as_image
+from ...imaging.from_array import as_image
+from ...imaging.read.cell_files import CELL_SUFFIXES, read_cells
 from ...imaging.read.raster import decode_bytes
 from ...imaging.read.read import read_image
+from .coco import Coco
 from .masks import LABELS, Mask, read_mask
 from .sample import IMAGE_SUFFIXES, Sample, files_by_stem, read_pair
 
@@ -22,9 +24,14 @@ LABEL_FOLDERS = ("labels", "masks")
 REVIEWED_FOLDER = "reviewed"
 SET_FILE = "training_set.json"
 ARRAY_NAMES = (("X", "x", "images", "image"), ("y", "Y", "masks", "labels", "mask"))
+# Ends of the names of masks beside their images: of ImageJ and others, Cellpose, this package, QuPath.
+MASK_ENDS = (
+    *(f"{name}{suffix}" for name in ("_cp_masks", "_masks", "_mask", "_labels", "_label") for suffix in IMAGE_SUFFIXES),
+    *("_rois.zip", "_roiset.zip", "_outlines.geojson", ".geojson", "_seg.npy"),
+)
 EXPECTED = (
-    "Expected ID/images/ID.png with ID/masks/*.png, or the folders images and labels with files of equal names, "
-    "or an .npz with X and y."
+    "Expected ID/images/ID.png with ID/masks/*.png, the folders images and labels (or masks) with files of equal "
+    "names, images with masks such as NAME_masks.tif beside them, a COCO .json, or an .npz with X and y."
 )
 
 
@@ -71,11 +78,17 @@ def open_layout(path: Path, masks: Path | None = None) -> Layout:
         return _paired(path, masks, None)
     if path.is_file() and path.suffix.lower() == ".npz":
         return _arrays(path)
+    if path.is_file() and path.suffix.lower() == ".json":
+        return _coco(path)
     if path.is_file():
         return _zip(path)
     labels = next((path / name for name in LABEL_FOLDERS if (path / name).is_dir()), None)
     if (path / "images").is_dir() and labels is not None:
         return _paired(path / "images", labels, path)
+    if (path / "train" / "images").is_dir():
+        return _stardist(path)
+    if masks_by_stem(path).keys() & files_by_stem(path).keys():
+        return _paired(path, path, None)
     entries = [p.relative_to(path).as_posix() for p in path.rglob("*.png")]
     return _kaggle(entries, lambda name: (path / name).read_bytes(), path)
 
@@ -139,19 +152,54 @@ def _kaggle(entries: Sequence[str], read: Callable[[str], bytes], path: Path) ->
     return Layout("one mask per cell, as in the Data Science Bowl 2018", names, read_one, skipped)
 
 
+def _coco(path: Path) -> Layout:
+    coco = Coco(path)
+    if not coco.names:
+        raise DatasetError(f"{path} has no image with annotations. {EXPECTED}")
+    return Layout("a COCO file", coco.names, coco.read, coco.skipped)
+
+
+def _stardist(path: Path) -> Layout:
+    """Open the images that StarDist trains on; those in ``test`` are for an evaluation."""
+    layout = open_layout(path / "train")
+    is_test = (path / "test").is_dir()
+    kept = [("test", f"these images are for an evaluation: give {path / 'test'} there")] if is_test else []
+    return replace(layout, skipped=[*layout.skipped, *kept])
+
+
+def is_mask(file: Path) -> bool:
+    """Whether a file beside images holds cells, by the end of its name."""
+    return file.name.lower().endswith(MASK_ENDS)
+
+
+def masks_by_stem(folder: Path) -> dict[str, Path]:
+    """Return the files of cells in a folder, by the names of their images as far as their own names tell."""
+    files = [p for p in sorted(folder.iterdir()) if p.name[0] != "."] if folder.is_dir() else []
+    found: dict[str, Path] = {}
+    for end in MASK_ENDS:
+        # The first kind that is there counts: one program may leave several.
+        for file in files:
+            if file.name.lower().endswith(end) and len(file.name) > len(end):
+                found.setdefault(file.name[: -len(end)], file)
+    return found
+
+
 def _paired(images: Path, labels: Path, root: Path | None) -> Layout:
-    by_stem = {stem.removesuffix("_labels").removesuffix("_mask"): p for stem, p in files_by_stem(labels).items()}
-    by_stem |= files_by_stem(labels)
-    found = files_by_stem(images)
+    by_stem, found = masks_by_stem(labels), files_by_stem(images)
+    if images == labels:
+        found = {stem: file for stem, file in found.items() if not is_mask(file)}
+    else:
+        by_stem |= {p.stem: p for p in sorted(labels.iterdir()) if p.suffix.lower() in CELL_SUFFIXES}
+        by_stem |= files_by_stem(labels)
     pairs = {stem: (p, by_stem[stem]) for stem, p in found.items() if stem in by_stem}
     if not pairs:
         raise DatasetError(f"No file in {images} has a partner of the same name in {labels}. Name them alike.")
     used = {p for _, p in pairs.values()}
     skipped = [(p.name, f"no mask of that name is in {labels.name}") for stem, p in found.items() if stem not in pairs]
-    skipped += [
-        (p.name, f"no image of that name is in {images.name}") for p in files_by_stem(labels).values() if p not in used
-    ]
-    skipped += [(p.name, "another file has the same name") for p in _same_stem(images, found)]
+    alone = [p for p in dict.fromkeys(by_stem.values()) if p not in used]
+    skipped += [(p.name, f"no image of that name is in {images.name}") for p in alone]
+    others = [p for p in _same_stem(images, found) if images != labels or not is_mask(p)]
+    skipped += [(p.name, "another file has the same name") for p in others]
     areas = files_by_stem(root / REVIEWED_FOLDER) if root is not None else {}
     is_set = root is not None and ((root / SET_FILE).is_file() or bool(areas))
 
@@ -162,7 +210,7 @@ def _paired(images: Path, labels: Path, root: Path | None) -> Layout:
             return sample, Mask(sample.labels, LABELS)
         image = read_image(pairs[name][0]).plane()
         mask_path = pairs[name][1]
-        mask = _read_mask_file(mask_path)
+        mask = _read_mask_file(mask_path, (int(image.shape[0]), int(image.shape[1])))
         if mask.labels.shape != image.shape[:2]:
             raise DatasetError(
                 f"Labels {mask_path} are {mask.labels.shape} pixels but {pairs[name][0]} is {image.shape[:2]}. "
@@ -173,7 +221,10 @@ def _paired(images: Path, labels: Path, root: Path | None) -> Layout:
     return Layout("a training set" if is_set else "images with label or mask files", list(pairs), read_one, skipped)
 
 
-def _read_mask_file(path: Path) -> Mask:
+def _read_mask_file(path: Path, shape: tuple[int, int]) -> Mask:
+    if path.suffix.lower() in CELL_SUFFIXES:
+        labels = read_cells(path, shape)
+        return read_mask(labels) if path.suffix.lower() == ".npy" else Mask(labels, LABELS)
     values = read_image(path).plane()
     try:
         return read_mask(values, lossy=path.suffix.lower() in (".jpg", ".jpeg"))

@@ -13,7 +13,7 @@ from .sample import Sample
 from .training_set import TrainingSet
 
 
-def iter_training_images(path: Path) -> Generator[Note | Phase, None, list[Sample]]:
+def iter_training_images(path: Path, masks: Path | None = None) -> Generator[Note | Phase, None, list[Sample]]:
     """Read the images of a training set; an entry that cannot be used is named and skipped.
 
     Parameters
@@ -21,6 +21,8 @@ def iter_training_images(path: Path) -> Generator[Note | Phase, None, list[Sampl
     path : Path
         Folder of a training set, or a dataset as :func:`napari_cellseg.training.data.loading.iter_load` reads it, of
         which no image is skipped.
+    masks : Path, optional
+        The folder of masks, where `path` is the folder of images.
 
     Yields
     ------
@@ -35,8 +37,8 @@ def iter_training_images(path: Path) -> Generator[Note | Phase, None, list[Sampl
     DatasetError
         If there is no image to learn from.
     """
-    if not path.is_dir() or not (path / "images").is_dir():
-        return (yield from relay(iter_dataset(path), lambda p: Phase("reading", p.done, p.total)))
+    if masks is not None or not ((path / "images").is_dir() and (path / "labels").is_dir()):
+        return (yield from relay(iter_dataset(path, masks=masks), lambda p: Phase("reading", p.done, p.total)))
     opened = TrainingSet.open(path)
     names, found = opened.names(), []
     for i, name in enumerate(names):

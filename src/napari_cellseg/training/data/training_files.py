@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import secrets
@@ -16,7 +15,8 @@ import numpy as np
 import tifffile
 
 from ...imaging.errors import DatasetError
-from ...imaging.image import as_image
+from ...imaging.from_array import as_image
+from ...imaging.read.json_file import read_values
 from ...imaging.write.atomic import atomic_path, make_folder, output_error
 from ...imaging.write.write import write_json, write_labels
 from .layouts import REVIEWED_FOLDER
@@ -118,10 +118,4 @@ def write_plane(path: Path, image: np.ndarray, pixel_size: tuple[float, float] |
 
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON file that holds values by name."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path} cannot be read ({error}). Put back the file as it was, or remove it.") from error
-    if not isinstance(values, dict):
-        raise DatasetError(f"{path} holds {type(values).__name__}, not values by name. Put it back as it was.")
-    return values
+    return read_values(path, DatasetError, "Put back the file as it was, or remove it.")

@@ -15,15 +15,15 @@ from napari_cellseg.imaging import (
     ImageError,
     OutputError,
     as_image,
-    page_image,
-    pages_of,
+    plane_image,
+    planes_of,
     read_image,
     read_label_stack,
     read_labels,
     read_metadata,
     write_labels,
 )
-from napari_cellseg.imaging.pages import Page, refuse_pages, stack_axes, stack_shape
+from napari_cellseg.imaging.stack_planes import StackPlane, refuse_stack, stack_axes, stack_shape
 
 
 @st.composite
@@ -35,14 +35,14 @@ def stacks(draw):
 
 @given(stacks())
 def test_the_pages_are_the_image(image):
-    pages = pages_of(image)
+    pages = planes_of(image)
     lengths = dict(zip(image.axes, image.data.shape, strict=True))
     assert len(pages) == len({page.name for page in pages}) == lengths.get("T", 1) * lengths.get("Z", 1)
     assert [page.name for page in pages] == sorted(page.name for page in pages)
-    seen = [np.ravel(page_image(image, page).data) for page in pages]
+    seen = [np.ravel(plane_image(image, page).data) for page in pages]
     np.testing.assert_array_equal(np.sort(np.concatenate(seen)), np.arange(image.data.size))
     for page in pages:
-        part = page_image(image, page)
+        part = plane_image(image, page)
         assert not set(part.axes) & {"T", "Z"} or part is image
         np.testing.assert_array_equal(part.plane(0), image_plane(image, dict(page.index)))
 
@@ -60,27 +60,27 @@ def test_a_stack_has_a_place_for_every_page(image):
     shape = stack_shape(image)
     assert len(shape) == len(stack_axes(image))
     filled = np.zeros(shape)
-    for page in pages_of(image):
+    for page in planes_of(image):
         filled[page.position] += 1
     assert (filled == 1).all()
 
 
 def test_names_say_time_before_slice():
     image = as_image(np.zeros((12, 3, 4, 5), np.uint8), "ZTYX", name="a.tif")
-    names = [page.name for page in pages_of(image)]
+    names = [page.name for page in planes_of(image)]
     assert names[:2] == ["t000_z000", "t000_z001"] and names[-1] == "t002_z011" and len(names) == 36
-    assert page_image(image, pages_of(image)[-1]).name == "a.tif t002_z011"
-    assert [p.name for p in pages_of(as_image(np.zeros((1, 4, 5)), "TYX"))] == [""]
-    many = pages_of(as_image(np.zeros((1001, 1, 1)), "TYX"))
+    assert plane_image(image, planes_of(image)[-1]).name == "a.tif t002_z011"
+    assert [p.name for p in planes_of(as_image(np.zeros((1, 4, 5)), "TYX"))] == [""]
+    many = planes_of(as_image(np.zeros((1001, 1, 1)), "TYX"))
     assert many[0].name == "t0000" and many[-1].name == "t1000"
 
 
 def test_a_page_keeps_colour_channels_and_scale():
     colour = as_image(np.zeros((2, 8, 9, 3), np.uint8), "TYXC", (0.5, 0.25), rgb=True, source="a.tif")
-    page = page_image(colour, pages_of(colour)[1])
+    page = plane_image(colour, planes_of(colour)[1])
     assert (page.axes, page.rgb, page.pixel_size, page.source) == ("YXC", True, (0.5, 0.25), "a.tif")
     channels = as_image(np.zeros((2, 3, 8, 9)), "CZYX", channel_names=("a", "b"))
-    page = page_image(channels, pages_of(channels)[0])
+    page = plane_image(channels, planes_of(channels)[0])
     assert (page.axes, page.n_channels, page.channel_names) == ("CYX", 2, ("a", "b"))
 
 
@@ -93,23 +93,23 @@ def test_a_lazy_stack_stays_lazy():
         return np.zeros((1, 8, 9))
 
     image = as_image(dask.map_blocks(block, chunks=((1,) * 5, 8, 9), dtype=float, meta=np.zeros(0)), "TYX")
-    page = page_image(image, pages_of(image)[3])
+    page = plane_image(image, planes_of(image)[3])
     assert not read
     page.plane()
     assert set(read) == {(3, 0, 0)}
 
 
-def test_a_page_of_another_image_is_refused():
+def test_a_plane_of_another_image_is_refused():
     image = as_image(np.zeros((3, 4, 5)), "TYX", name="a")
-    for page in (Page("t003", (("T", 3),)), Page("", ()), Page("z001", (("Z", 1),))):
-        with pytest.raises(AxesError, match="has no page"):
-            page_image(image, page)
+    for page in (StackPlane("t003", (("T", 3),)), StackPlane("", ()), StackPlane("z001", (("Z", 1),))):
+        with pytest.raises(AxesError, match="has no plane"):
+            plane_image(image, page)
 
 
 def test_one_plane_is_wanted_and_the_choices_are_named():
-    refuse_pages(as_image(np.zeros((1, 4, 5)), "ZYX"))
+    refuse_stack(as_image(np.zeros((1, 4, 5)), "ZYX"))
     image = as_image(np.zeros((3, 2, 4, 5)), "TZYX", name="a.tif")
-    for refuse in (lambda: refuse_pages(image), image.plane):
+    for refuse in (lambda: refuse_stack(image), image.plane):
         with pytest.raises(AxesError, match=r"a\.tif has 3 time points.*--pages each.*stack"):
             refuse()
 
@@ -131,7 +131,7 @@ def test_stacks_of_labels_come_back(tmp_path, axes, shape, greatest):
     assert image.axes == axes and image.pixel_size == pytest.approx((0.25, 0.5))
     np.testing.assert_array_equal(tifffile.imread(path), labels)
     with tifffile.TiffFile(path) as tiff:
-        assert len(tiff.pages) == len(pages_of(image))
+        assert len(tiff.pages) == len(planes_of(image))
         assert all(page.compression == tifffile.COMPRESSION.ADOBE_DEFLATE for page in tiff.pages)
         if len(axes) > 2:
             about = tiff.imagej_metadata

@@ -1,0 +1,142 @@
+"""Cells in files of other programs that are no label image: ImageJ ROIs, QuPath's GeoJSON, NumPy arrays."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..damage import DAMAGE
+from ..errors import ImageError
+
+ROI_SUFFIXES = (".zip", ".roi")
+GEOJSON_SUFFIXES = (".geojson", ".json")
+CELL_SUFFIXES = (*ROI_SUFFIXES, *GEOJSON_SUFFIXES, ".npy")
+Rings = Sequence[np.ndarray]
+_NUMPY = b"\x93NUMPY"
+
+
+def read_cells(path: Path, shape: tuple[int, int]) -> np.ndarray:
+    """Read the cells of an image from a file whose name ends in one of `CELL_SUFFIXES`.
+
+    Parameters
+    ----------
+    path : Path
+        A zip of ImageJ ROIs or one ROI; GeoJSON with polygons, as QuPath exports it; or a ``.npy`` of labels.
+    shape : tuple of int
+        (Y, X) of the image.
+
+    Returns
+    -------
+    ndarray of int32
+        ``(Y, X)``, 0 = background. Of outlines, each is one cell in the order of the file; a pixel belongs to a cell
+        if its centre lies inside, and to the first of cells that overlap.
+
+    Raises
+    ------
+    ImageError
+        The file cannot be read, holds other things than cells, or does not belong to an image of this size.
+    """
+    suffix = path.suffix.lower()
+    try:
+        if suffix == ".npy":
+            return _array(path, shape)
+        if suffix in ROI_SUFFIXES:
+            return fill_outlines(_of_rois(path), shape, path)
+        return fill_outlines(_of_geojson(path), shape, path)
+    except DAMAGE as error:
+        raise ImageError(f"{path} cannot be read as cells ({error}). Export it again.") from error
+
+
+def fill_outlines(cells: Iterable[Rings], shape: tuple[int, int], path: Path) -> np.ndarray:
+    """Return a label image, int32 ``(Y, X)``, of outlines: rings of (y, x) from pixel corners, holes among them.
+
+    Raises
+    ------
+    ImageError
+        There is no cell in the file `path`, or one leaves the image.
+    """
+    labels = np.zeros(shape, np.int32)
+    n = 0
+    for n, rings in enumerate(cells, start=1):
+        corners = np.concatenate(rings)
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        if (low < -1).any() or (high > np.add(shape, 1)).any():
+            raise ImageError(
+                f"{path}: cell {n} reaches from row {low[0]:g}, column {low[1]:g} to row {high[0]:g}, column "
+                f"{high[1]:g}, and the image has {shape[0]} x {shape[1]} pixels. Choose the file of this image."
+            )
+        top, left = np.maximum(np.floor(low), 0).astype(int)
+        box = labels[top : int(np.ceil(high[0])), left : int(np.ceil(high[1]))]
+        inside = _inside(rings, (top, left), box.shape)
+        box[inside & (box == 0)] = n
+    if not n:
+        raise ImageError(f"{path} holds no outline of a cell. Export the cells as polygons or ROIs.")
+    return labels
+
+
+def _inside(rings: Rings, corner: tuple[int, int], shape: tuple[int, ...]) -> np.ndarray:
+    """Which pixels of a box have their centres in an odd number of rings."""
+    from skimage.draw import polygon2mask
+
+    found = np.zeros(shape, bool)
+    for ring in rings:
+        found ^= polygon2mask(shape, ring - corner - 0.5)
+    return found
+
+
+def _of_rois(path: Path) -> Iterator[Rings]:
+    from roifile import ROI_TYPE, ImagejRoi
+
+    if path.suffix.lower() == ".zip":
+        with zipfile.ZipFile(path) as archive:
+            contents = [archive.read(name) for name in archive.namelist() if name.lower().endswith(".roi")]
+    else:
+        contents = [path.read_bytes()]
+    rois = [ImagejRoi.frombytes(content) for content in contents]
+    planes = {(roi.position, roi.z_position, roi.t_position) for roi in rois} - {(0, 0, 0)}
+    if len(planes) > 1:
+        raise ImageError(f"{path} holds ROIs of {len(planes)} slices or frames. Save those of one plane in a file.")
+    lines = (ROI_TYPE.LINE, ROI_TYPE.FREELINE, ROI_TYPE.POLYLINE, ROI_TYPE.ANGLE, ROI_TYPE.POINT, ROI_TYPE.NOROI)
+    for roi in rois:
+        if roi.roitype in lines:
+            raise ImageError(
+                f"{path}: the ROI {roi.name!r} is a line or a point, not the outline of a cell: remove it."
+            )
+        yield [np.asarray(ring, np.float64)[:, ::-1] for ring in roi.coordinates(multi=True)]
+
+
+def _of_geojson(path: Path) -> Iterator[Rings]:
+    content = json.loads(path.read_text(encoding="utf-8-sig"))
+    features = content if isinstance(content, list) else content.get("features", [content])
+    for feature in features:
+        geometry = feature["geometry"]
+        polygons = {"Polygon": [geometry["coordinates"]], "MultiPolygon": geometry["coordinates"]}
+        if geometry["type"] not in polygons:
+            raise ImageError(f"{path} holds a {geometry['type']}, which is not the outline of a cell. Remove it.")
+        yield [np.array(ring, np.float64)[:, 1::-1] for polygon in polygons[geometry["type"]] for ring in polygon]
+
+
+def _array(path: Path, shape: tuple[int, int]) -> np.ndarray:
+    with path.open("rb") as file:
+        if file.read(len(_NUMPY)) != _NUMPY:
+            raise ValueError("it is no array of NumPy")
+    try:
+        values = np.load(path, allow_pickle=False)
+    except ValueError as error:
+        if "pickle" not in str(error) and "Object" not in str(error):
+            raise
+        raise ImageError(
+            f"{path} holds Python objects, which may run a program when they are read, so it is refused. If it is "
+            "Cellpose's _seg.npy, save the masks in Cellpose as PNG or TIFF (File > Save masks), which gives "
+            "_cp_masks.png or _cp_masks.tif."
+        ) from error
+    if values.dtype.kind not in "bui" or values.shape != tuple(shape):
+        raise ImageError(
+            f"{path} holds {values.dtype} of {' x '.join(map(str, values.shape))}, and labels of the image would be "
+            f"whole numbers of {shape[0]} x {shape[1]}. Choose the file of this image."
+        )
+    return np.asarray(values, np.int32)

@@ -1,0 +1,63 @@
+"""How numbers and columns are written in CSV files, for programs and for spreadsheets with a decimal comma."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+# "comma": columns parted by commas, decimal points. "semicolon": columns parted by semicolons, decimal commas, and a
+# byte-order mark, as Excel reads them by a double click where the decimal sign is a comma.
+COMMA, SEMICOLON = CSV_STYLES = ("comma", "semicolon")
+_NUMBER = re.compile(r"-?\d+\.\d+(e[+-]?\d+)?|-?\d+e[+-]?\d+")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+
+
+def encoding_of(style: str) -> str:
+    """Return the encoding of a CSV file: UTF-8, with a byte-order mark in the style *semicolon*."""
+    return "utf-8-sig" if style == SEMICOLON else "utf-8"
+
+
+def style_of(path: str | os.PathLike[str]) -> str:
+    """Return the style of a CSV file of this package; *comma* where there is none."""
+    try:
+        with Path(path).open("rb") as file:
+            return SEMICOLON if file.read(len(_BYTE_ORDER_MARK)) == _BYTE_ORDER_MARK else COMMA
+    except OSError:
+        return COMMA
+
+
+def delimiter_of(style: str) -> str:
+    """Return the sign between two columns."""
+    return ";" if style == SEMICOLON else ","
+
+
+def csv_line(values: Iterable[Any], style: str = COMMA) -> str:
+    r"""Return one line of a CSV file with its ``\n``; None and NaN are empty cells."""
+    cells = [_cell(value, style) for value in values]
+    # An empty line would be skipped by readers.
+    return (delimiter_of(style).join(cells) if cells != [""] else '""') + "\n"
+
+
+def restyled(values: Iterable[str], style: str) -> list[str]:
+    """Return the texts of a line of the style *comma* as another style has them: numbers get its decimal sign."""
+    if style == COMMA:
+        return list(values)
+    return [text.replace(".", ",") if _NUMBER.fullmatch(text) else text for text in values]
+
+
+def _cell(value: Any, style: str) -> str:
+    is_float = isinstance(value, (float, np.floating))
+    if value is None or (is_float and math.isnan(value)):
+        return ""
+    text = str(value)
+    if is_float and style == SEMICOLON:
+        text = text.replace(".", ",")
+    # Not the csv module: it leaves a lone carriage return, which file names may hold, without quotes.
+    signs = f'"\r\n{delimiter_of(style)}'
+    return '"' + text.replace('"', '""') + '"' if any(sign in text for sign in signs) else text
