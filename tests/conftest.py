@@ -17,11 +17,12 @@ _scratch = tempfile.TemporaryDirectory(prefix="napari-cellseg-tests-")
 
 # Set while pytest loads this file, because napari and torch read them when they are imported.
 os.environ["NAPARI_CELLSEG_HOME"] = str(Path(_scratch.name, "home"))
-os.environ["NAPARI_CONFIG"] = str(Path(_scratch.name, "config", "settings.yaml"))
+# Empty: napari reads no settings of the user, and does not write a file at each of the many changes of a test.
+os.environ["NAPARI_CONFIG"] = ""
 os.environ["NAPARI_ENSURE_PLUGIN_MAIN_THREAD"] = "1"
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # As many processes as cores: one thread for each.
-    os.environ["OMP_NUM_THREADS"] = "1"
+    # As many processes as cores: one thread for each, also where Mesa draws without a graphics card.
+    os.environ["OMP_NUM_THREADS"] = os.environ["LP_NUM_THREADS"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
 
 # A busy machine is no error: pytest-timeout stops what hangs.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -73,6 +75,26 @@ class BrightnessNetwork:
         )
         prediction = Prediction(plane, None, model=recipe.model, device="CPU (float32)")
         return Segmented(image, plane, prediction, Instances.from_prediction(prediction), model, recipe)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def only_what_is_new_is_collected() -> Iterator[None]:
+    """Leave what was imported so far to no garbage collection: napari asks for a whole one with each viewer's end."""
+    # Loaded by the window itself, in a thread, once a widget is open.
+    import torch  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plugins_looked_for_once() -> Iterator[None]:
+    """Look for the installed plugins once, not for each viewer: none are installed meanwhile."""
+    found = list(PluginManifest.discover())
+    with patch.object(PluginManifest, "discover", lambda *_, **__: iter(found)):
+        yield
 
 
 @pytest.fixture(autouse=True)

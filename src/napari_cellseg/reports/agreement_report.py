@@ -8,8 +8,9 @@ import numpy as np
 
 from ..evaluation.agreement.agreement import Agreement, band
 from ..imaging.write.write import write_json
-from .diagrams import points_svg
+from .diagrams import Curve, Points, points_frame, points_svg
 from .html import Html, facts, paragraph, section, table, write_page
+from .svg import HEIGHT, WIDTH, Frame
 
 AGREEMENT_FILE = "agreement.json"
 REPORT_FILE = "agreement.html"
@@ -48,13 +49,28 @@ def write_agreement(out: Path, agreement: Agreement) -> Path:
     )
 
 
-def agreement_svg(agreement: Agreement) -> Html:
+def agreement_svg(agreement: Agreement, size: tuple[int, int] = (WIDTH, HEIGHT)) -> Html:
     """Draw the differences over the means, with bias and limits as they grow with the count."""
+    points, curves = _drawn(agreement)
+    return points_svg(
+        points,
+        "mean of both counts",
+        "automatic − manual",
+        {"": agreement.images},
+        curves,
+        frame=agreement_frame(agreement, size),
+    )
+
+
+def agreement_frame(agreement: Agreement, size: tuple[int, int] = (WIDTH, HEIGHT)) -> Frame:
+    """Return the axes of that diagram: means to the right, differences upwards."""
+    return points_frame(*_drawn(agreement), size)
+
+
+def _drawn(agreement: Agreement) -> tuple[Points, list[Curve]]:
     means, low, middle, high = band(agreement)
     points = {"": ((agreement.people + agreement.ours) / 2, agreement.differences)}
-    curves = [(means, low, "lower limit"), (means, middle, "bias"), (means, high, "upper limit")]
-    names = {"": agreement.images}
-    return points_svg(points, "mean of both counts", "automatic − manual", names, curves)
+    return points, [(means, low, "lower limit"), (means, middle, "bias"), (means, high, "upper limit")]
 
 
 def _examples(agreement: Agreement) -> list[Html]:

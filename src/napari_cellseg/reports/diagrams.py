@@ -17,13 +17,19 @@ if TYPE_CHECKING:
 _RAMP = np.array([(68, 1, 84), (59, 82, 139), (33, 145, 140), (94, 201, 98), (253, 231, 37)], np.float64)
 
 
+Values = Sequence[float] | np.ndarray
+Points = Mapping[str, tuple[Values, Values]]
+Curve = tuple[Values, Values, str]
+
+
 def points_svg(
-    groups: Mapping[str, tuple[Sequence[float] | np.ndarray, Sequence[float] | np.ndarray]],
+    groups: Points,
     x_label: str,
     y_label: str,
     names: Mapping[str, Sequence[str]] | None = None,
-    curves: Sequence[tuple[Sequence[float] | np.ndarray, Sequence[float] | np.ndarray, str]] = (),
+    curves: Sequence[Curve] = (),
     diagonal: bool = False,
+    frame: Frame | None = None,
 ) -> Html:
     """Draw points.
 
@@ -38,19 +44,16 @@ def points_svg(
         Dashed lines, and what they are.
     diagonal : bool
         Also draw y = x.
+    frame : Frame, optional
+        The axes; by default they fit, see `points_frame`.
     """
     points = {name: (np.asarray(x, float), np.asarray(y, float)) for name, (x, y) in groups.items()}
-    all_x = np.concatenate([x for x, _ in points.values()] or [np.zeros(0)])
-    all_y = np.concatenate([y for _, y in (*points.values(), *((x, np.asarray(y, float)) for x, y, _ in curves))])
-    if not all_x.size:
+    if not any(x.size for x, _ in points.values()):
         return Html("")
-    x_range, y_range = _around(all_x), _around(all_y)
+    frame, drawn = frame or points_frame(points, curves), []
     if diagonal:
-        x_range = y_range = (0.0, 1.05 * float(max(all_x.max(), all_y.max(), 1)))
-    frame = Frame(x_range, y_range)
-    drawn = []
-    if diagonal:
-        low, high = frame.x_range
+        high = 1.05 * max(float(np.max(values, initial=1.0)) for pair in points.values() for values in pair)
+        frame, low = Frame((0.0, high), (0.0, high)), 0.0
         drawn.append(_line(frame.x(low), frame.y(low), frame.x(high), frame.y(high)))
     for xs, ys, label in curves:
         way = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in zip(xs, ys, strict=True))
@@ -68,10 +71,19 @@ def points_svg(
             )
         if name:
             at = 16 + 16 * i
-            left = frame.x(x_range[0]) + 8
+            left = frame.x(frame.x_range[0]) + 8
             drawn.append(f'<circle cx="{left:.1f}" cy="{at + 4}" r="4" fill="{color}"/>')
             drawn.append(f'<text x="{left + 10:.1f}" y="{at + 8}">{escape(name)}</text>')
     return frame.draw(drawn, x_label, y_label, f"{y_label} by {x_label}")
+
+
+def points_frame(groups: Points, curves: Sequence[Curve] = (), size: tuple[int, int] = (WIDTH, HEIGHT)) -> Frame:
+    """Return axes that hold some points, of which there is at least one, and the curves between them."""
+    all_x = np.concatenate([np.asarray(x, float) for x, _ in groups.values()])
+    all_y = np.concatenate(
+        [np.asarray(y, float) for y in (*(y for _, y in groups.values()), *(y for _, y, _ in curves))]
+    )
+    return Frame(_around(all_x), _around(all_y), size)
 
 
 def heat_map(found: CalibrationMap) -> np.ndarray:

@@ -6,12 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSignalBlocker, Qt, QTimer, QUrl
+from qtpy.QtCore import QSignalBlocker, QTimer, QUrl
 from qtpy.QtGui import QDesktopServices, QHideEvent, QShowEvent
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QLabel, QVBoxLayout, QWidget
-from superqt.utils import qdebounced
+from qtpy.QtWidgets import QFileDialog, QLabel, QWidget
 
-from ...evaluation.agreement.agreement import ENOUGH
+from ...evaluation.agreement.agreement import ENOUGH, Agreement
 from ...evaluation.agreement.of_batch import BatchCounts, read_batch
 from ...evaluation.agreement.store import PersonCount
 from ...imaging.errors import CellsegError
@@ -20,8 +19,9 @@ from ...imaging.read.read import read_image
 from ...reports.agreement_report import write_agreement
 from ...session import PlaneKey
 from ..shared.bindings import Bindings
-from ..shared.colors import Colors, accent_button, theme_colors
-from ..shared.layout import heading, label, shrinkable, small_button
+from ..shared.colors import accent_button, theme_colors
+from ..shared.layout import chooser, heading, in_column, in_row, label, sentence, small_button
+from ..shared.message import Message, errors_to
 from ..shared.workers import Latest
 from ..viewer.dock import Dock
 from ..viewer.opening import add_image
@@ -52,30 +52,24 @@ class AgreementWidget(Dock):
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, "agreement", parent)
         self.known = self.bench.part(Agreements)
-        self._colors: Colors | None = None
-        self._failed = False
-        self._reading = Latest(self._on_failed)
-        self._opening = Latest(self._on_failed)
-        self._reporting = Latest(self._on_failed)
+        self.message = Message(objectName="agreement_message")
         self._build()
-        self._refresh_later = qdebounced(self.refresh, timeout=DEBOUNCE_MS)
-        self._keep_later = qdebounced(self._keep, timeout=KEEP_MS)
+        failed = self.bench.failure_to(self.message.report)
+        self._reading, self._opening, self._reporting = (Latest(failed, owner=self) for _ in range(3))
         self._bindings = Bindings(self)
+        self._refresh_later = self._bindings.debounced(self.refresh, DEBOUNCE_MS)
+        self._keep_later = self._bindings.debounced(self._keep, KEEP_MS)
         session = self.session
-        for signal in (session.chosen_changed, session.cells_changed, session.corrected, self.known.changed):
-            self._bindings.bind(signal, self._on_changed)
-        self._bindings.bind(session.sliders_changed, self._on_changed)
+        self._bindings.bind_each(self._on_changed, session.chosen_changed, session.cells_changed, session.corrected)
+        self._bindings.bind_each(self._on_changed, session.sliders_changed, self.known.changed)
         self._bindings.bind(self.known.clicking.changed, self._on_clicking)
-        for latest in (self._reading, self._opening, self._reporting):
-            self.destroyed.connect(latest.close)
-        for later in (self._refresh_later, self._keep_later):
-            self.destroyed.connect(later.cancel)
-        self.follow_theme()
         self.refresh()
         self._on_clicking()
         unread = self.known.store.unread
         if unread:
-            self.say(f"{len(unread)} counts by you can't be read, such as {unread[0]}. Count those images again.", True)
+            self.message.report(
+                f"{len(unread)} counts by you can't be read, such as {unread[0]}. Count those images again.", True
+            )
 
     @property
     def busy(self) -> bool:
@@ -85,7 +79,7 @@ class AgreementWidget(Dock):
     def refresh(self) -> None:
         """Show what is known now."""
         entries, settings = self.known.entries(), self.known.settings()
-        self.settings.setText(EMPTY if settings is None else f"We: {settings}")
+        self.settings.report(EMPTY if settings is None else f"We: {settings}")
         self.table.fill(entries, self.known.store.people())
         self._show_source()
         agreement = self.known.agreement() if settings is not None else None
@@ -96,16 +90,15 @@ class AgreementWidget(Dock):
             people = self.known.store.people()
             n = sum(entry.id in people and people[entry.id].people is not None for entry in entries)
             self.verdict.setText("" if settings is None else f"{n} of at least {ENOUGH} images are counted by you.")
-            self.worth.setText("")
+            self.worth.report("")
         else:
             self.verdict.setText(agreement.sentence())
-            self.worth.setText(agreement.too_few or self._example())
-        self._warn(self.worth, agreement is not None and bool(agreement.too_few))
+            self.worth.report(agreement.too_few or self._example(agreement), bool(agreement.too_few))
         self._show_buttons()
 
     def choose_batch(self, path: str | Path) -> None:
         """Compare with the counts in a batch's folder of results, or in its counts.csv."""
-        self.say(f"Reading {Path(path).name} …")
+        self.message.report(f"Reading {Path(path).name} …")
         self._reading.ask(lambda: read_batch(path), self._on_batch)
 
     def click(self) -> None:
@@ -119,7 +112,9 @@ class AgreementWidget(Dock):
             return
         batch = self.known.batch
         if not entry.path or batch is None:
-            self.say(f"{entry.image} is not open. Open and segment it, or type your count into the table.", True)
+            self.message.report(
+                f"{entry.image} is not open. Open and segment it, or type your count into the table.", True
+            )
             return
         axes, path = batch.recipe.axes, entry.path
 
@@ -129,47 +124,33 @@ class AgreementWidget(Dock):
             image = read_image(Path(path), axes)
             return image, pyramid(image)[0]
 
-        self.say(f"Opening {entry.image} …")
+        self.message.report(f"Opening {entry.image} …")
         self._opening.ask(read, lambda found: self._on_opened(entry, *found))
 
     def finish(self) -> None:
         """Take what was clicked as the count."""
-        try:
+        with errors_to(self.message.report):
             count = self.known.clicking.finish()
-        except CellsegError as error:
-            self.say(str(error), True)
-            return
-        if count is not None:
-            self.say(f"{count.image}: you counted {count.people:,}.")
+            if count is not None:
+                self.message.report(f"{count.image}: you counted {count.people:,}.")
 
     def save_report(self, folder: str | Path) -> None:
         """Write the report into a folder in a background thread, then show it in the browser."""
         agreement = self.known.agreement()
         if agreement is None:
             return
-        self.say("Writing the report …")
+        self.message.report("Writing the report …")
 
         def written(path: Path) -> None:
-            self.say(f"The report is {path}")
+            self.message.report(f"The report is {path}")
             QDesktopServices.openUrl(QUrl.fromLocalFile(str(path)))
 
         self._reporting.ask(lambda: write_agreement(Path(folder), agreement), written)
 
-    def say(self, sentence: str, warning: bool = False) -> None:
-        """Say one sentence in the last line."""
-        self._failed = warning
-        self.message.setText(sentence)
-        self._warn(self.message, warning)
-
     def follow_theme(self) -> None:
         """Give everything the colours of napari's theme."""
         super().follow_theme()
-        colors = self._colors = theme_colors(self.bench.viewer.theme)
-        faint = f"color: {colors.faint.name()};"
-        self.intro.setStyleSheet(faint)
-        self.settings.setStyleSheet(faint)
-        self.done.setStyleSheet(accent_button(colors))
-        self._warn(self.message, self._failed)
+        self.done.setStyleSheet(accent_button(theme_colors(self.bench.viewer.theme)))
 
     def showEvent(self, event: QShowEvent) -> None:
         """Show what is known now."""
@@ -183,73 +164,47 @@ class AgreementWidget(Dock):
         self._keep_later.cancel()
 
     def _build(self) -> None:
-        self.intro = QLabel(INTRO, objectName="agreement_intro")
-        self.intro.setWordWrap(True)
-        self.source = QComboBox(objectName="agreement_source")
-        self.source.setToolTip("Which images: those that were segmented in this window, or those of a batch.")
-        shrinkable(self.source)
-        self.source.activated.connect(self._on_source)
-        self.open_batch = small_button(
-            "agreement_batch", "Batch …", "Choose the folder of a batch's results (with counts.csv in it)."
-        )
-        self.open_batch.clicked.connect(self._ask_batch)
-        row = QHBoxLayout()
-        row.addWidget(label("Images"))
-        row.addWidget(self.source, 3)
-        row.addWidget(self.open_batch, 1)
-        self.settings = QLabel(objectName="agreement_settings")
-        self.settings.setWordWrap(True)
+        self.intro = Message(INTRO, "agreement_intro")
+        tip = "Which images: those that were segmented in this window, or those of a batch."
+        self.source = chooser("agreement_source", tip, slot=self._on_source)
+        tip = "Choose the folder of a batch's results (with counts.csv in it)."
+        self.open_batch = small_button("agreement_batch", "Batch …", tip, slot=self._ask_batch)
+        self.settings = Message(objectName="agreement_settings")
         self.table = AgreementTable()
         self.table.typed.connect(self._on_typed)
         self.table.ticked.connect(self._on_ticked)
-        self.table.refused.connect(lambda sentence: self.say(sentence, True))
+        self.table.refused.connect(lambda sentence: self.message.report(sentence, True))
         self.table.currentCellChanged.connect(lambda *_: self._show_buttons())
-        self.by_clicking = small_button(
-            "count_by_clicking", "Count by clicking",
-            "Click each cell of the selected image once. Our cells are hidden meanwhile, so that they do not sway you.",
-        )  # fmt: skip
-        self.by_clicking.clicked.connect(self.click)
-        self.report = small_button(
-            "agreement_report", "Report …", "Write these figures and the plot as a page that any browser shows."
+        tip = (
+            "Click each cell of the selected image once. Our cells are hidden meanwhile, so that they do not sway you."
         )
-        self.report.clicked.connect(self._ask_report)
-        self._idle = QWidget()
-        buttons = QHBoxLayout(self._idle)
-        buttons.setContentsMargins(0, 0, 0, 0)
-        buttons.addWidget(self.by_clicking, 3)
-        buttons.addWidget(self.report, 2)
+        self.by_clicking = small_button("count_by_clicking", "Count by clicking", tip, slot=self.click)
+        tip = "Write these figures and the plot as a page that any browser shows."
+        self.report = small_button("agreement_report", "Report …", tip, slot=self._ask_report)
+        self._idle = in_column(in_row((self.by_clicking, 3), (self.report, 2)))
+        self._busy = self._build_counting()
+        self.verdict = sentence("agreement_verdict", selectable=True)
+        self.worth = Message(objectName="agreement_worth")
+        self.plot = AgreementPlot()
+        self.plot.chosen.connect(self._on_dot)
+        images = in_row(label("Images"), (self.source, 3), (self.open_batch, 1))
+        parts = (heading("Manual and automatic counts"), self.intro, images, self.settings, self.table, self._idle)
+        self.fill(*parts, self._busy, self.verdict, self.plot, self.worth, self.message, spacing=6)
+
+    def _build_counting(self) -> QWidget:
+        """Return what is shown while the user clicks."""
+        clicking = self.known.clicking
         self.clicked = QLabel(objectName="clicked")
         self.clicked.setStyleSheet("font-size: 15pt; font-weight: bold;")
         self.clicked.setToolTip("Cells that you clicked so far.")
-        self.done = small_button("clicks_done", "Done", "Take this number as your count of the image.")
-        self.back = small_button("clicks_back", "Undo", "Take the last click back. Any other: select it and delete it.")
-        self.stop = small_button("clicks_stop", "Stop", "End without a count. Your clicks are there the next time.")
-        self.done.clicked.connect(self.finish)
-        self.back.clicked.connect(self.known.clicking.take_back)
-        self.stop.clicked.connect(self.known.clicking.stop)
-        self._busy = QWidget()
-        counting = QHBoxLayout(self._busy)
-        counting.setContentsMargins(0, 0, 0, 0)
-        counting.addWidget(self.clicked)
-        for button in (self.done, self.back, self.stop):
-            counting.addWidget(button, 1)
-        self.verdict, self.worth, self.message = (
-            QLabel(objectName=name) for name in ("agreement_verdict", "agreement_worth", "agreement_message")
+        self.done = small_button(
+            "clicks_done", "Done", "Take this number as your count of the image.", slot=self.finish
         )
-        for text in (self.verdict, self.worth, self.message):
-            text.setWordWrap(True)
-            text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
-        self.plot = AgreementPlot()
-        self.plot.chosen.connect(self._on_dot)
-        column = QVBoxLayout()
-        column.setSpacing(6)
-        column.addWidget(heading("Manual and automatic counts"))
-        column.addWidget(self.intro)
-        column.addLayout(row)
-        for part in (self.settings, self.table, self._idle, self._busy, self.verdict, self.plot, self.worth):
-            column.addWidget(part)
-        column.addWidget(self.message)
-        self.lay_out(column)
+        tip = "Take the last click back. Any other: select it and delete it."
+        self.back = small_button("clicks_back", "Undo", tip, slot=clicking.take_back)
+        tip = "End without a count. Your clicks are there the next time."
+        self.stop = small_button("clicks_stop", "Stop", tip, slot=clicking.stop)
+        return in_column(in_row(self.clicked, (self.done, 1), (self.back, 1), (self.stop, 1)))
 
     def _on_changed(self, _: object = None) -> None:
         if self.isVisible():
@@ -260,15 +215,14 @@ class AgreementWidget(Dock):
         clicking = self.known.clicking
         self._idle.setVisible(not clicking.running)
         self._busy.setVisible(clicking.running)
-        self.table.setEnabled(not clicking.running)
-        self.source.setEnabled(not clicking.running)
-        self.open_batch.setEnabled(not clicking.running)
+        for control in (self.table, self.source, self.open_batch):
+            control.setEnabled(not clicking.running)
         if not clicking.running:
             return
         self.clicked.setText(f"{clicking.n:,}")
         self.back.setEnabled(bool(clicking.n or clicking.n_outside))
         outside = f" {clicking.n_outside} beside the image do not count." if clicking.n_outside else ""
-        self.say(f"Click each cell of {clicking.image} once.{outside}")
+        self.message.report(f"Click each cell of {clicking.image} once.{outside}")
 
     def _show_source(self) -> None:
         batch = self.known.batch
@@ -284,10 +238,7 @@ class AgreementWidget(Dock):
     def _show_buttons(self) -> None:
         self.by_clicking.setEnabled(self.table.selected() is not None and not self._opening.busy)
 
-    def _example(self) -> str:
-        agreement = self.known.agreement()
-        if agreement is None:
-            return ""
+    def _example(self, agreement: Agreement) -> str:
         cells = self.session.cells if self.known.batch is None else None
         count = round(float(agreement.ours.mean())) if cells is None else cells.count()
         found = agreement.interval(count)
@@ -297,17 +248,14 @@ class AgreementWidget(Dock):
         return f"{said} {found.note or 'Holds for images like these.'}"
 
     def _on_typed(self, id_: str, people: int | None) -> None:
-        entry = next((entry for entry in self.table.entries if entry.id == id_), None)
+        entry = next(entry for entry in self.table.entries if entry.id == id_)
         before = self.known.store.people().get(id_)
-        if entry is None:
-            return
-        # What was typed is no longer what was clicked.
-        used = True if before is None else before.used
-        self._try(
-            (lambda: self.known.forget(id_))
-            if people is None
-            else (lambda: self.known.put(PersonCount(id_, entry.image, people, (), used)))
-        )
+        if people is None:
+            self._try(lambda: self.known.forget(id_))
+        else:
+            # What was typed is no longer what was clicked.
+            typed = PersonCount(id_, entry.image, people, (), before is None or before.used)
+            self._try(lambda: self.known.put(typed))
 
     def _on_ticked(self, id_: str, used: bool) -> None:
         before = self.known.store.people().get(id_)
@@ -315,19 +263,17 @@ class AgreementWidget(Dock):
             self._try(lambda: self.known.put(replace(before, used=used)))
 
     def _try(self, work: Any) -> None:
-        self.say("")
+        self.message.report("")
         try:
             work()
         except CellsegError as error:
-            self.say(str(error), True)
+            self.message.report(str(error), True)
             # The table shows what is kept; not at once, as it is still at its editor.
             QTimer.singleShot(0, self.refresh)
 
     def _keep(self) -> None:
-        try:
+        with errors_to(self.message.report):
             self.known.keep_ours()
-        except CellsegError as error:
-            self.say(str(error), True)
 
     def _on_source(self, index: int) -> None:
         if index == 0 and self.known.batch is not None:
@@ -344,14 +290,14 @@ class AgreementWidget(Dock):
             self.save_report(folder)
 
     def _on_batch(self, batch: BatchCounts) -> None:
-        self.say(f"{len(batch.counts):,} images of a batch. {batch.left_out}".strip())
+        self.message.report(f"{len(batch.counts):,} images of a batch. {batch.left_out}".strip())
         self.known.look_at(batch)
 
     def _on_opened(self, entry: Entry, image: Image, levels: Any) -> None:
         try:
             layer = add_image(self.bench.viewer, image, levels)
         except (CellsegError, ValueError, TypeError) as error:
-            self.say(str(error), True)
+            self.message.report(str(error), True)
             return
         self.bench.viewer.reset_view()
         self._click_in(entry, layer)
@@ -368,13 +314,3 @@ class AgreementWidget(Dock):
         found = next((entry for entry in self.table.entries if entry.image == image), None)
         if found is not None:
             self.table.choose(found.id)
-
-    def _on_failed(self, error: BaseException) -> None:
-        if not isinstance(error, (CellsegError, OSError)):
-            self.bench.failed(error)
-        self.say(str(error) or type(error).__name__, True)
-
-    def _warn(self, text: QLabel, warning: bool) -> None:
-        if self._colors is not None:
-            color = self._colors.warning if warning else self._colors.text
-            text.setStyleSheet(f"color: {color.name()};")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QWidget
 
 from ..shared.bindings import Bindings
-from ..shared.layout import heading, small_button
+from ..shared.layout import heading, in_column, in_row, small_button
 from ..viewer.bench import Bench
 from .reviewed_layer import ReviewedLayers
 
@@ -22,48 +22,30 @@ class AreaSection(QWidget):
         self._build()
         self._bindings = Bindings(self)
         session = bench.session
-        for signal in (session.chosen_changed, session.cells_changed, session.corrected):
-            self._bindings.bind(signal, self._on_change)
+        self._bindings.bind_each(self._on_change, session.chosen_changed, session.cells_changed, session.corrected)
         self._bindings.bind(self._reviewed.changed, self._on_change)
         self._on_change()
 
     def _build(self) -> None:
         reviewed = self._reviewed
-        self.whole = small_button(
-            "reviewed_whole", "Whole image", "Everything in this image is right: cells and background. One undo step."
-        )
-        self.rectangles = small_button(
-            "reviewed_rectangles",
-            "Rectangles",
-            "Draw rectangles in which all is right. With Shift held they are taken away.",
-        )
-        self.brush = small_button(
-            "reviewed_brush", "Brush", "Paint where all is right; the eraser (1) takes away, [ and ] change its size."
-        )
-        self.nothing = small_button(
-            "reviewed_none", "None", "Take all marks away. Corrected cells stay reviewed, with a margin around them."
-        )
-        for button, way in ((self.rectangles, "rectangle"), (self.brush, "brush")):
-            button.setCheckable(True)
-            button.clicked.connect(lambda checked, way=way: reviewed.mark_by(way if checked else ""))
-        self.whole.clicked.connect(self._on_whole)
-        self.nothing.clicked.connect(lambda: reviewed.mark_all(False))
+        tip = "Everything in this image is right: cells and background. One undo step."
+        self.whole = small_button("reviewed_whole", "Whole image", tip, slot=self._on_whole)
+        tip = "Draw rectangles in which all is right. With Shift held they are taken away."
+        rectangles = lambda on: reviewed.mark_by("rectangle" if on else "")  # noqa: E731
+        self.rectangles = small_button("reviewed_rectangles", "Rectangles", tip, True, rectangles)
+        tip = "Paint where all is right; the eraser (1) takes away, [ and ] change its size."
+        brush = lambda on: reviewed.mark_by("brush" if on else "")  # noqa: E731
+        self.brush = small_button("reviewed_brush", "Brush", tip, True, brush)
+        tip = "Take all marks away. Corrected cells stay reviewed, with a margin around them."
+        self.nothing = small_button("reviewed_none", "None", tip, slot=lambda: reviewed.mark_all(False))
         self.show_area = QCheckBox("show what would be learned from", objectName="show_reviewed")
         self.show_area.setToolTip(
             "Green: marked as reviewed. Orange: the margin of 8 px around the cells that you corrected.\n"
             "Only there a new model is taught; everything else is left open."
         )
         self.show_area.toggled.connect(reviewed.show)
-        row = QHBoxLayout()
-        row.setSpacing(4)
-        for button, part in ((self.whole, 11), (self.rectangles, 10), (self.brush, 7), (self.nothing, 7)):
-            row.addWidget(button, part)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(5)
-        column.addWidget(heading("Reviewed area"))
-        column.addLayout(row)
-        column.addWidget(self.show_area)
+        row = in_row((self.whole, 11), (self.rectangles, 10), (self.brush, 7), (self.nothing, 7))
+        in_column(heading("Reviewed area"), row, self.show_area, into=self, spacing=5)
 
     def _on_whole(self) -> None:
         self._reviewed.show(True)

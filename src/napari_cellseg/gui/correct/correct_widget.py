@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
-from ...imaging.errors import CellsegError
 from ..shared.bindings import Bindings
+from ..shared.layout import one_line
+from ..shared.message import errors_to
 from ..viewer.correcting import Correcting
 from ..viewer.dock import Dock, open_dock
 from ..viewer.planes_in_view import PlanesInView
@@ -44,11 +45,14 @@ class CorrectWidget(Dock):
         self.review_section = ReviewSection(self.bench)
         self.area_section = AreaSection(self.bench)
         self.keep_section = KeepSection(self.bench)
-        self._lay_out()
+        self.title = one_line("correct_title")
+        self.title.setStyleSheet("font-weight: bold; font-size: 13pt;")
+        sections = (self.tools_section, self.review_section, self.area_section, self.keep_section)
+        self.fill(self.title, self.banner, *sections, spacing=8)
         self._bindings = Bindings(self)
-        for signal in (self.session.chosen_changed, self.session.cells_changed, self.session.corrected):
-            self._bindings.bind(signal, self._on_cells)
-        self._bindings.bind_at_rest(self.session.sliders_changed, self._on_cells)
+        session = self.session
+        self._bindings.bind_each(self._on_cells, session.chosen_changed, session.cells_changed, session.corrected)
+        self._bindings.bind_at_rest(session.sliders_changed, self._on_cells)
         self._bindings.bind(self.bench.layers_made, self._attach)
         self._bindings.bind(self.bench.viewer.layers.selection.events.active, self._on_active)
         review, drafting = self.bench.part(Review), self.bench.part(Drafting)
@@ -78,10 +82,8 @@ class CorrectWidget(Dock):
 
     def _on_training_asked(self) -> None:
         """Let the Train widget add the image; this one stays in front, as the user goes on correcting."""
-        try:
+        with errors_to(self._correcting.said.emit):
             open_dock(self.bench.viewer, "train", raised=False).add_chosen(self._correcting.said.emit)
-        except CellsegError as error:
-            self._correcting.said.emit(str(error), True)
 
     def _on_active(self, event: Any = None) -> None:
         self.bench.choose_active()
@@ -100,15 +102,3 @@ class CorrectWidget(Dock):
         name = f"{name}, {plane}" if plane else name
         self.title.setText(f"{name}: {cells.count():,} cells" if cells is not None else name)
         self.title.setToolTip(self.title.text())
-
-    def _lay_out(self) -> None:
-        self.title = QLabel(objectName="correct_title")
-        self.title.setStyleSheet("font-weight: bold; font-size: 13pt;")
-        self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        column = QVBoxLayout()
-        column.setSpacing(8)
-        for part in (self.title, self.banner, self.tools_section, self.review_section):
-            column.addWidget(part)
-        column.addWidget(self.area_section)
-        column.addWidget(self.keep_section)
-        self.lay_out(column)

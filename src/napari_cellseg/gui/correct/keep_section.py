@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QTimer, QUrl, Signal
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QFileDialog, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QSizePolicy, QWidget
 
 from ...corrections import exchange
 from ...corrections import tools as edits
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
-from ..shared.layout import heading, small_button
+from ..shared.layout import heading, in_column, in_row, small_button
+from ..shared.message import Message
+from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.correcting import Correcting
 from ..viewer.layer_image import layer_path
@@ -37,13 +40,11 @@ class KeepSection(QWidget):
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._bench, self._correcting, self._drafting = bench, bench.part(Correcting), bench.part(Drafting)
-        self._colors: Colors | None = None
-        self._jobs: list[Any] = []
+        self._jobs: list[Latest] = []
         self._build()
         session = bench.session
         self._bindings = Bindings(self)
-        for signal in (session.chosen_changed, session.cells_changed, session.corrected):
-            self._bindings.bind(signal, self._on_cells)
+        self._bindings.bind_each(self._on_cells, session.chosen_changed, session.cells_changed, session.corrected)
         self._bindings.bind(self._drafting.changed, self._on_cells)
         # The journal is written in a background thread, and time passes.
         self._clock = QTimer(self)
@@ -53,8 +54,7 @@ class KeepSection(QWidget):
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
-        self._colors = colors
-        self._on_cells()
+        self.saved.set_colors(colors)
 
     def export_to(self, path: str | Path) -> None:
         """Write the corrected labels as TIFF, with which cells were edited manually, in a background thread."""
@@ -84,54 +84,32 @@ class KeepSection(QWidget):
         self._start(lambda: exchange.read_corrections(Path(path), shape), imported)
 
     def _build(self) -> None:
-        self.saved = QLabel(objectName="saved")
+        drafting = self._drafting
+        self.saved = Message(objectName="saved")
+        self.saved.setWordWrap(False)
         self.saved.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.folder = small_button("show_folder", "Show folder", "Open the folder that holds this image's corrections.")
-        self.export_ = small_button(
-            "export", "Export …", "Save the labels as TIFF, with which cells are yours, to pass them on."
-        )
-        self.import_ = small_button(
-            "import",
-            "Import …",
+        tip = "Open the folder that holds this image's corrections."
+        self.folder = small_button("show_folder", "Show folder", tip, slot=self._on_folder)
+        tip = "Save the labels as TIFF, with which cells are yours, to pass them on."
+        self.export_ = small_button("export", "Export …", tip, slot=self._on_export)
+        tip = (
             "Take over exported corrections, or all cells of a file about this image: label image, ImageJ ROIs (zip),\n"
-            "QuPath's GeoJSON, array (npy).",
+            "QuPath's GeoJSON, array (npy)."
         )
-        self.add = small_button(
-            "add_to_training",
-            "Add image to training set",
-            "Put the image, its cells and the reviewed area into the training set: a plain folder.",
-        )
-        self.learn = small_button(
-            "learn_now",
-            "Learn from these now   T",
+        self.import_ = small_button("import", "Import …", tip, slot=self._on_import)
+        tip = "Put the image, its cells and the reviewed area into the training set: a plain folder."
+        self.add = small_button("add_to_training", "Add image to training set", tip, slot=self.training_asked)
+        tip = (
             "Refit the network's last layer to what you corrected and reviewed, for this image alone. A draft shows\n"
-            "what it would change: green comes, pink goes. At first the network looks at the image once more.",
+            "what it would change: green comes, pink goes. At first the network looks at the image once more."
         )
-        self.keep_draft = small_button("keep_draft", "Keep   K", "Let the draft take the place of the prediction.")
-        self.drop_draft = small_button("drop_draft", "Drop   U", "Leave the prediction as it is.")
-        self.learn.clicked.connect(self._drafting.learn)
-        self.keep_draft.clicked.connect(self._drafting.keep)
-        self.drop_draft.clicked.connect(self._drafting.drop)
-        self.folder.clicked.connect(self._on_folder)
-        self.export_.clicked.connect(self._on_export)
-        self.import_.clicked.connect(self._on_import)
-        self.add.clicked.connect(self.training_asked)
-        grid = QGridLayout()
-        grid.setSpacing(4)
-        for place, button in enumerate((self.folder, self.export_, self.import_)):
-            grid.addWidget(button, 0, place)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(5)
-        column.addWidget(heading("Keep and learn"))
-        column.addWidget(self.saved)
-        column.addLayout(grid)
-        draft = QHBoxLayout()
-        draft.setSpacing(4)
-        for button, part in ((self.learn, 2), (self.keep_draft, 1), (self.drop_draft, 1)):
-            draft.addWidget(button, part)
-        column.addLayout(draft)
-        column.addWidget(self.add)
+        self.learn = small_button("learn_now", "Learn from these now   T", tip, slot=drafting.learn)
+        tip = "Let the draft take the place of the prediction."
+        self.keep_draft = small_button("keep_draft", "Keep   K", tip, slot=drafting.keep)
+        self.drop_draft = small_button("drop_draft", "Drop   U", "Leave the prediction as it is.", slot=drafting.drop)
+        files = in_row((self.folder, 1), (self.export_, 1), (self.import_, 1))
+        draft = in_row((self.learn, 2), (self.keep_draft, 1), (self.drop_draft, 1))
+        in_column(heading("Keep and learn"), self.saved, files, draft, self.add, into=self, spacing=5)
 
     def _on_cells(self, key: Any = None) -> None:
         session = self._bench.session
@@ -141,7 +119,7 @@ class KeepSection(QWidget):
         if saved is not None:
             where = str(saved.path)
             text = saved.error or _saved_in_words(saved, datetime.now().astimezone())
-        self.saved.setText(text)
+        self.saved.report(text, failed)
         self.saved.setToolTip(f"{text}\n{where}" if where else text)
         self.folder.setEnabled(saved is not None)
         drafting = self._drafting
@@ -152,9 +130,6 @@ class KeepSection(QWidget):
             button.setVisible(drafting.proposed)
         for button in (self.export_, self.import_, self.add):
             button.setEnabled(session.cells is not None)
-        if self._colors is not None:
-            color = self._colors.warning if failed else self._colors.faint
-            self.saved.setStyleSheet(f"color: {color.name()};")
 
     def _on_folder(self) -> None:
         saved = self._bench.session.saved(self._bench.session.chosen)
@@ -185,7 +160,7 @@ class KeepSection(QWidget):
         if name:
             self.import_from(name)
 
-    def _start(self, work: Any, then: Any) -> None:
+    def _start(self, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
         self._jobs = [job for job in self._jobs if job.busy]
         self._jobs.append(self._bench.in_background(work, then))
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QProgressBar, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QProgressBar, QSizePolicy, QWidget
 
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
-from ..shared.layout import heading, small_button
+from ..shared.layout import heading, in_column, in_row, sentence, small_button
 from ..viewer.bench import Bench
 from ..viewer.doubting import Doubting
 from .review import Review
@@ -24,11 +24,9 @@ class ReviewSection(QWidget):
         self._build()
         self._bindings = Bindings(self)
         session = bench.session
-        for signal in (session.chosen_changed, session.cells_changed, session.corrected):
-            self._bindings.bind(signal, self._on_cells)
+        self._bindings.bind_each(self._on_cells, session.chosen_changed, session.cells_changed, session.corrected)
+        self._bindings.bind_each(self._on_cells, self._review.changed, self._doubting.changed)
         self._bindings.bind_at_rest(session.sliders_changed, self._on_cells)
-        self._bindings.bind(self._review.changed, self._on_cells)
-        self._bindings.bind(self._doubting.changed, self._on_cells)
         self._on_cells()
 
     def set_colors(self, colors: Colors) -> None:
@@ -42,47 +40,27 @@ class ReviewSection(QWidget):
 
     def _build(self) -> None:
         review = self._review
-        self.next = small_button(
-            "next_doubtful",
-            "Next most doubtful   G",
+        tip = (
             "Go to the cell that is most likely wrong and was not looked at yet (key G in the image);\n"
             "after the cells come places where one may have been missed.\n"
-            "The table has the doubt of every cell as a column: click its head to sort.",
+            "The table has the doubt of every cell as a column: click its head to sort."
         )
+        self.next = small_button("next_doubtful", "Next most doubtful   G", tip, slot=review.next)
         self.progress = QProgressBar(objectName="review_progress")
         self.progress.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.progress.setToolTip("Cells that you looked at here, that are yours, or that you erased.")
-        self.right = small_button(
-            "review_right",
-            "Right   Y",
-            "This cell is right: it becomes yours, and the next one comes (key Y in the image).",
-        )
-        self.fix = small_button(
-            "review_fix", "Fix   C", "Take the brush for this cell (key C in the image). Then go on with Next."
-        )
-        self.wrong = small_button(
-            "review_wrong", "No cell   N", "This is no cell: erase it, and the next one comes (key N in the image)."
-        )
-        self.next.clicked.connect(review.next)
-        self.right.clicked.connect(review.accept)
-        self.fix.clicked.connect(review.correct)
-        self.wrong.clicked.connect(review.delete)
-        self.why = QLabel(objectName="review_reason")
-        self.why.setWordWrap(True)
+        tip = "This cell is right: it becomes yours, and the next one comes (key Y in the image)."
+        self.right = small_button("review_right", "Right   Y", tip, slot=review.accept)
+        tip = "Take the brush for this cell (key C in the image). Then go on with Next."
+        self.fix = small_button("review_fix", "Fix   C", tip, slot=review.correct)
+        tip = "This is no cell: erase it, and the next one comes (key N in the image)."
+        self.wrong = small_button("review_wrong", "No cell   N", tip, slot=review.delete)
+        self.why = sentence("review_reason")
         # The buttons below stay where they are, whether the reason takes one line or two.
         self.why.setMinimumHeight(2 * self.why.fontMetrics().lineSpacing() + 2)
-        first, second = QHBoxLayout(), QHBoxLayout()
-        first.addWidget(self.next, 1)
-        first.addWidget(self.progress, 1)
-        for button in (self.right, self.fix, self.wrong):
-            second.addWidget(button, 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(5)
-        column.addWidget(heading("Review"))
-        column.addLayout(first)
-        column.addWidget(self.why)
-        column.addLayout(second)
+        going_on = in_row((self.next, 1), (self.progress, 1), spacing=6)
+        answers = in_row((self.right, 1), (self.fix, 1), (self.wrong, 1), spacing=6)
+        in_column(heading("Review"), going_on, self.why, answers, into=self, spacing=5)
 
     def _on_cells(self, key: Any = None) -> None:
         bench = self._bench

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from qtpy.QtCore import QByteArray, QPointF, QRectF, Qt, Signal
-from qtpy.QtGui import QMouseEvent, QPainter, QPaintEvent
-from qtpy.QtSvg import QSvgRenderer
-from qtpy.QtWidgets import QSizePolicy, QToolTip, QWidget
+from qtpy.QtCore import QPointF, Qt, Signal
+from qtpy.QtGui import QMouseEvent
+from qtpy.QtWidgets import QSizePolicy, QToolTip
 
 from ...evaluation.calibration_map import CalibrationMap
 from ...reports.diagrams import heat_map_frame, heat_map_svg
-from ..shared.colors import Colors, theme_colors
+from ..shared.diagram import Diagram
 
 SMALLEST = (300, 220)
-NAMESPACES = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
 
 
-class HeatMap(QWidget):
+class HeatMap(Diagram):
     """A calibration map: threshold to the right, smallest size upwards, good is light.
 
     Signals
@@ -27,11 +25,9 @@ class HeatMap(QWidget):
 
     picked = Signal(float, int)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("heat_map")
+    def __init__(self) -> None:
+        super().__init__("heat_map", "not calibrated yet")
         self.found: CalibrationMap | None = None
-        self._colors = theme_colors()
         self.setMinimumSize(*SMALLEST)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMouseTracking(True)
@@ -42,22 +38,21 @@ class HeatMap(QWidget):
         self.setCursor(Qt.CursorShape.ArrowCursor if found is None else Qt.CursorShape.CrossCursor)
         self.update()
 
-    def set_colors(self, colors: Colors) -> None:
-        """Follow the theme."""
-        self._colors = colors
-        self.update()
+    def svg(self) -> str:
+        """Return the map."""
+        return "" if self.found is None else heat_map_svg(self.found, self.shape)
 
     def point_of(self, threshold: float, min_size: float) -> QPointF:
         """Return where a setting lies, in the widget's pixels."""
         assert self.found is not None
-        frame = heat_map_frame(self.found, (self.width(), self.height()))
+        frame = heat_map_frame(self.found, self.shape)
         return QPointF(frame.x(threshold), frame.y(min_size))
 
     def setting_at(self, point: QPointF) -> tuple[float, int]:
         """Return the threshold and smallest size at a place, or at the nearest one on the map."""
         found = self.found
         assert found is not None
-        threshold, size = heat_map_frame(found, (self.width(), self.height())).values_at(point.x(), point.y())
+        threshold, size = heat_map_frame(found, self.shape).values_at(point.x(), point.y())
         # The figure is known only at the places of the map.
         threshold = found.thresholds[np.abs(found.thresholds - threshold).argmin()]
         size = found.sizes[np.abs(found.sizes - size).argmin()]
@@ -78,21 +73,6 @@ class HeatMap(QWidget):
             self.picked.emit(threshold, min_size)
         text = f"threshold {threshold:.2f}, at least {min_size} px: {figure_text(found, found.at(threshold, min_size))}"
         QToolTip.showText(event.globalPosition().toPoint(), text, self)
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        """Paint the map as the reports draw it, in the theme's colours."""
-        painter = QPainter(self)
-        if self.found is None:
-            painter.fillRect(self.rect(), self._colors.background)
-            painter.setPen(self._colors.faint)
-            painter.drawText(self.rect(), Qt.AlignmentFlag.AlignCenter, "not calibrated yet")
-            return
-        drawn = str(heat_map_svg(self.found, (self.width(), self.height())))
-        color, points = self._colors.faint.name(), max(self.font().pointSizeF() - 1.5, 6.5)
-        style = f'{NAMESPACES} color="{color}" fill="{color}" font-size="{points:g}pt"'
-        # Qt knew only the older name of the reference until 6.7.
-        drawn = drawn.replace("<svg ", f"<svg {style} ", 1).replace(" href=", " xlink:href=")
-        QSvgRenderer(QByteArray(drawn.encode())).render(painter, QRectF(self.rect()))
 
 
 def figure_text(found: CalibrationMap, value: float) -> str:

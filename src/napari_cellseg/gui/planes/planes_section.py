@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
+from qtpy.QtWidgets import QWidget
 from superqt.utils import qthrottled
 
 from ...session import PlaneKey, layer_id
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
-from ..shared.layout import SMALL
+from ..shared.layout import SMALL, button, in_row
 from ..shared.number_slider import HANDLE_MARGIN
 from ..shared.plots import PlaneCounts
 from ..viewer.bench import Bench
@@ -37,10 +37,9 @@ class PlanesSection(QWidget):
         self._later = qthrottled(self._show, timeout=INTERVAL_MS)
         self.destroyed.connect(self._later.cancel)
         self._bindings = Bindings(self)
-        for signal in (bench.session.chosen_changed, bench.image_changed, bench.part(PlaneRun).changed):
-            self._bindings.bind(signal, self._on_change)
-        for signal in (self._planes.changed, self._links.changed):
-            self._bindings.bind(signal, self._on_stack)
+        signals = (bench.session.chosen_changed, bench.image_changed, bench.part(PlaneRun).changed)
+        self._bindings.bind_each(self._on_change, *signals)
+        self._bindings.bind_each(self._on_stack, self._planes.changed, self._links.changed)
         self._bindings.bind(bench.session.corrected, self._on_corrected)
         self._on_change()
 
@@ -56,16 +55,10 @@ class PlanesSection(QWidget):
             "segmented yet. Click or drag to go to a plane."
         )
         self.plot.picked.connect(self._on_picked)
-        self.link = QPushButton("Link\nplanes", objectName="link_planes")
-        self.link.setToolTip(LINK_TIP)
+        self.link = button("link_planes", "Link\nplanes", LINK_TIP, self._on_link)
         self.link.setFixedHeight(self.plot.height())
         self.link.setStyleSheet(SMALL)
-        self.link.clicked.connect(self._on_link)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(5)
-        row.addWidget(self.plot, 1)
-        row.addWidget(self.link)
+        self.setLayout(in_row((self.plot, 1), self.link, spacing=5))
 
     @property
     def _stack(self) -> Stack | None:

@@ -33,13 +33,23 @@ class Bindings:
             signal.connect(slot)
             self._connections.append((signal, slot))
 
+    def bind_each(self, slot: Callable[..., object], *signals: Any) -> None:
+        """Connect several signals to one slot."""
+        for signal in signals:
+            self.bind(signal, slot)
+
+    def debounced(self, slot: Callable[[], object], milliseconds: int) -> Any:
+        """Return a function that calls a slot once it has come to rest itself; its ``cancel()`` drops the call."""
+        later = qdebounced(slot, timeout=milliseconds)
+        self._delayed.append(later)
+        return later
+
     def bind_at_rest(self, signal: Any, slot: Callable[[], object]) -> None:
         """Connect a slot that is called without arguments once the signal has come to rest (debounced).
 
         What only shows the state of something that changes at every step of a drag would slow the drag down.
         """
-        later = qdebounced(slot, timeout=REST_MS)
-        self._delayed.append(later)
+        later = self.debounced(slot, REST_MS)
         self.bind(signal, lambda *_: later())
 
     def end(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
@@ -59,6 +59,45 @@ def leave_wheel(*controls: QWidget) -> None:
     for control in controls:
         control.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
         control.installEventFilter(_WheelGuard(control))
+
+
+def sentence(name: str, text: str = "", selectable: bool = False) -> QLabel:
+    """Return a text that breaks into lines."""
+    made = QLabel(text, objectName=name)
+    made.setWordWrap(True)
+    if selectable:
+        made.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    return made
+
+
+def one_line(name: str) -> QLabel:
+    """Return a text that never widens the panel: what has no room is cut off."""
+    made = QLabel(objectName=name)
+    made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+    return made
+
+
+def chooser(
+    name: str, tooltip: str, entries: Iterable[tuple[str, object]] = (), slot: Callable[..., object] | None = None
+) -> QComboBox:
+    """Return a narrow list to choose from.
+
+    Parameters
+    ----------
+    name, tooltip : str
+    entries : iterable of (str, object)
+        The text of each entry, and its data.
+    slot : callable, optional
+        Called with the number of the entry that the user has chosen.
+    """
+    made = QComboBox(objectName=name)
+    made.setToolTip(tooltip)
+    shrinkable(made)
+    for text, data in entries:
+        made.addItem(text, data)
+    if slot is not None:
+        made.activated.connect(slot)
+    return made
 
 
 def heading(text: str) -> QLabel:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLabel, QWidget
 
+from ...imaging.errors import CellsegError
 from .colors import Colors
 
 
@@ -60,3 +64,18 @@ class Message(QLabel):
         if self._colors is not None:
             color = self._colors.warning if self._warns else self._colors.faint
             self.setStyleSheet(f"color: {color.name()};")
+
+
+@contextmanager
+def errors_to(report: Callable[[str, bool], object]) -> Iterator[None]:
+    """Report an expected error that ends the work inside, and go on after it.
+
+    Parameters
+    ----------
+    report : callable
+        Shows a sentence; its second argument is whether it is bad news.
+    """
+    try:
+        yield
+    except (CellsegError, OSError) as error:
+        report(str(error) or type(error).__name__, True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 from weakref import ref
 
-from qtpy.QtCore import QCoreApplication, QThreadPool
+from qtpy.QtCore import QCoreApplication, QObject, QThreadPool
 from superqt.utils import FunctionWorker, GeneratorWorker
 
 from ...imaging.errors import CellsegError
@@ -49,12 +49,21 @@ class Latest:
         Called with the exception when a question raises one.
     ended : callable, optional
         Called when all questions are answered.
+    owner : QObject, optional
+        When Qt destroys it, no answer is taken any more.
     """
 
-    def __init__(self, failed: Callable[[BaseException], object], ended: Callable[[], object] | None = None) -> None:
+    def __init__(
+        self,
+        failed: Callable[[BaseException], object],
+        ended: Callable[[], object] | None = None,
+        owner: QObject | None = None,
+    ) -> None:
         self._failed, self._ended = failed, ended
         self._asked: _Asked | None = None
         self._next: tuple[Callable[[], Any], Callable[[Any], object]] | None = None
+        if owner is not None:
+            owner.destroyed.connect(self.close)
 
     @property
     def busy(self) -> bool:

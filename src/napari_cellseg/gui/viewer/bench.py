@@ -235,6 +235,22 @@ class Bench(ViewerImages):
             # Nobody foresaw it: napari shows it with its traceback.
             notification_manager.receive_error(type(error), error, error.__traceback__)
 
+    def failure_to(self, report: Callable[[str, bool], object]) -> Callable[[BaseException], None]:
+        """Return a function that reports the error of background work in words; one that nobody foresaw goes to napari.
+
+        Parameters
+        ----------
+        report : callable
+            Shows a sentence; its second argument is whether it is bad news.
+        """
+
+        def failed(error: BaseException) -> None:
+            if not isinstance(error, (CellsegError, OSError)):
+                self.failed(error)
+            report(str(error) or type(error).__name__, True)
+
+        return failed
+
     def in_background(
         self,
         question: Callable[[], Any],

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QDockWidget, QMainWindow, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QLayout, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
 from ..shared.colors import Colors, theme_colors
 from ..shared.layout import scrolled
@@ -60,7 +60,7 @@ def open_dock(viewer: Viewer, name: str, raised: bool = True) -> Any:
 class Dock(QWidget):
     """A dock widget: a column of sections that can be scrolled, in napari's theme, as a tab beside the other docks.
 
-    A subclass builds its sections, then calls :meth:`lay_out`.
+    A subclass builds its sections, then calls :meth:`fill`.
 
     Parameters
     ----------
@@ -82,8 +82,16 @@ class Dock(QWidget):
         self._colored: tuple[QWidget, ...] = ()
         self._watched = 0
 
+    def fill(self, *parts: QWidget | QLayout, spacing: int = 7) -> None:
+        """Fill the widget with a column of parts; those that have `set_colors` follow the theme from now on."""
+        column = QVBoxLayout()
+        column.setSpacing(spacing)
+        for part in parts:
+            column.addLayout(part) if isinstance(part, QLayout) else column.addWidget(part)
+        self.lay_out(column)
+
     def lay_out(self, column: QVBoxLayout) -> None:
-        """Fill the widget with a column; the parts of it that have `set_colors` follow the theme from now on."""
+        """Fill the widget with a column, as `fill` does."""
         parts = [column.itemAt(i).widget() for i in range(column.count())]
         self._colored = tuple(part for part in parts if hasattr(part, "set_colors"))
         self.scroll = scrolled(self, column)

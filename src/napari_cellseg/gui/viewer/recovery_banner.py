@@ -6,10 +6,11 @@ from datetime import datetime
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
+from ..shared.layout import button, in_row, sentence
 from .bench import Bench
 from .recovery import Recovery, question
 
@@ -23,33 +24,24 @@ class RecoveryBanner(QFrame):
         super().__init__(parent)
         self._bench = bench
         self.setObjectName("recovery_banner")
-        self.text = QLabel(objectName="recovery_question")
-        self.text.setWordWrap(True)
-        self.yes = QPushButton("Recover", objectName="recover")
-        self.yes.setToolTip(
+        self._recovery = recovery = bench.part(Recovery)
+        self.text = sentence("recovery_question")
+        tip = (
             "Take over the corrections that were made on this very image, as they were on the disk.\n"
             "Where it was not segmented yet it is segmented first, as it was then."
         )
-        self.no = QPushButton("Not now", objectName="not_now")
-        self.no.setToolTip("Begin afresh. The corrections stay on the disk and are offered again next time.")
-        self.never = QPushButton("Never", objectName="never")
-        self.never.setToolTip("Do not offer these again. The file stays on the disk.")
-        row = QHBoxLayout()
-        row.addStretch(1)
-        for button in (self.yes, self.no, self.never):
-            row.addWidget(button)
+        self.yes = button("recover", "Recover", tip, lambda: recovery.recover(bench.session.chosen))
+        tip = "Begin afresh. The corrections stay on the disk and are offered again next time."
+        self.no = button("not_now", "Not now", tip, lambda: recovery.decline(bench.session.chosen))
+        tip = "Do not offer these again. The file stays on the disk."
+        self.never = button("never", "Never", tip, lambda: recovery.decline(bench.session.chosen, for_ever=True))
         column = QVBoxLayout(self)
         column.setContentsMargins(8, 3, 8, 3)
         column.setSpacing(3)
         column.addWidget(self.text)
-        column.addLayout(row)
-        self._recovery = recovery = bench.part(Recovery)
-        self.yes.clicked.connect(lambda: recovery.recover(bench.session.chosen))
-        self.no.clicked.connect(lambda: recovery.decline(bench.session.chosen))
-        self.never.clicked.connect(lambda: recovery.decline(bench.session.chosen, for_ever=True))
+        column.addLayout(in_row(None, self.yes, self.no, self.never, spacing=6))
         self._bindings = Bindings(self)
-        self._bindings.bind(recovery.changed, self._on_change)
-        self._bindings.bind(bench.session.state_changed, self._on_change)
+        self._bindings.bind_each(self._on_change, recovery.changed, bench.session.state_changed)
         recovery.look(bench.session.chosen)
         self._on_change()
 
