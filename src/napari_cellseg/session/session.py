@@ -115,18 +115,28 @@ class Session(CellsByImage):
         sha256 = cells.segmented.model.sha256
         return replace(cells.recipe, model_sha256=sha256)
 
-    def use_recipe(self, recipe: Recipe, device: str = "auto") -> None:
-        """Use a complete recipe from now on: its model, device, channel and axes, and its sliders at first."""
+    def use_recipe(self, recipe: Recipe, device: str | None = None, key: Hashable | None = None) -> None:
+        """Use a complete recipe from now on: its model, device, channel and axes, and its sliders at first.
+
+        Parameters
+        ----------
+        recipe : Recipe
+        device : str, optional
+            By default the device that is chosen.
+        key : hashable, optional
+            The image; by default the chosen one.
+        """
+        device, key = device or self.choices.viewer.device, self._chosen if key is None else key
         self.choices.choose(model=recipe.model, device=device, accurate=recipe.accurate, loaded=recipe)
-        if self._chosen is None:
+        if key is None:
             return
         given = {name: value for name in ("axes", "channel") if (value := getattr(recipe, name)) is not None}
-        self.choices.choose_for(self._chosen, diameter=recipe.diameter, normalizer=None, **given)
-        cells = self.cells
+        self.choices.choose_for(key, diameter=recipe.diameter, normalizer=None, **given)
+        cells = self.cells_of(key)
         if cells is not None and cells.segmented.recipe.model == recipe.model:
             wanted = replace(cells.segmented, recipe=recipe)
-            self.set_threshold(wanted.threshold)
-            self.set_min_size(wanted.min_size)
+            self.set_threshold(wanted.threshold, key)
+            self.set_min_size(wanted.min_size, key)
 
     def request(self, key: Hashable, image: Image, recipe: Recipe) -> Request | None:
         """Start a request for an image, unless another is running.
