@@ -148,12 +148,12 @@ def segmented(widget: SegmentWidget, viewer: Any, network: BrightnessNetwork, qt
     return widget
 
 
-def press_segment(widget: SegmentWidget, qtbot: Any) -> None:
+def press_segment(widget: SegmentWidget, qtbot: Any, timeout: int = 20_000) -> None:
     """Press the button with the mouse, and wait for the answer."""
     from qtpy.QtCore import Qt
 
     qtbot.mouseClick(widget.run_section.segment, Qt.MouseButton.LeftButton)
-    qtbot.waitUntil(lambda: widget.session.running is None, timeout=20_000)
+    qtbot.waitUntil(lambda: widget.session.running is None, timeout=timeout)
 
 
 def layers_of(widget: SegmentWidget) -> Any:

@@ -25,7 +25,7 @@ from napari_cellseg.network.versions import ModelVersion
 from napari_cellseg.segmentation.answer import iter_answer
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.segmented import Segmented
-from napari_cellseg.session import DRAG, OPEN_AN_IMAGE, PRESS_SEGMENT, Session
+from napari_cellseg.session import DRAG, OPEN_AN_IMAGE, PRESS_AGAIN, PRESS_SEGMENT, Session
 
 
 def discs(n: int = 9, size: int = 96) -> Image:
@@ -73,10 +73,15 @@ def test_says_what_to_do_next() -> None:
     session = Session()
     assert session.state.sentence == OPEN_AN_IMAGE
     session.choose("a")
+    session.choose_model("mine")
     assert session.state.sentence == PRESS_SEGMENT
     request = session.request("a", discs(), Recipe("mine"))
     assert request is not None and session.state.kind == "running" and "discs" in session.state.sentence
     session.accept(request, segmented(request.image))
+    assert session.state.sentence == DRAG
+    session.choose_model("other")
+    assert session.state.sentence == PRESS_AGAIN
+    session.choose_model("mine")
     assert session.state.sentence == DRAG
 
 

@@ -3,7 +3,7 @@
 from ..segmentation.cells import Cells
 from .choices import Choices, ImageChoices, ViewerChoices, Where
 from .keys import PlaneKey, layer_id
-from .session import DRAG, OF_ANOTHER_CHANNEL, OPEN_AN_IMAGE, PRESS_SEGMENT, REVIEW_AGAIN, Session
+from .session import DRAG, OF_ANOTHER_CHANNEL, OPEN_AN_IMAGE, PRESS_AGAIN, PRESS_SEGMENT, REVIEW_AGAIN, Session
 from .state import CANCELLED, Request, State
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "DRAG",
     "OF_ANOTHER_CHANNEL",
     "OPEN_AN_IMAGE",
+    "PRESS_AGAIN",
     "PRESS_SEGMENT",
     "REVIEW_AGAIN",
     "Cells",

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from psygnal import Signal
 
 from ..imaging.channels import Channel
+from ..imaging.normalize import NormalizerParams
 from ..segmentation.recipe import Recipe
 from .keys import PlaneKey, layer_id
 
@@ -27,6 +28,8 @@ class ImageChoices:
         A channel, or a mix such as ``"0+2"``; None for an image with one channel, and for all colours.
     diameter : float or None
         Of a typical cell in pixels; 0 takes the image as it is, None estimates it.
+    normalizer : NormalizerParams or None
+        Percentiles by which it is scaled; None takes those of the loaded recipe or of the model.
     where : {"whole", "visible", "drawn"}
         Where cells are looked for when Segment is pressed.
     """
@@ -34,6 +37,7 @@ class ImageChoices:
     axes: str | None = None
     channel: Channel | None = None
     diameter: float | None = None
+    normalizer: NormalizerParams | None = None
     where: Where = "whole"
 
 
@@ -126,11 +130,13 @@ class Choices:
             channel=image.channel,
             axes=image.axes,
             diameter=image.diameter,
+            normalizer=image.normalizer,
             accurate=viewer.accurate,
             pages="stack" if isinstance(key, PlaneKey) else "one",
         )
         loaded = viewer.loaded
         if loaded is None or loaded.model != viewer.model:
             return recipe
-        recipe = replace(recipe, model_sha256=loaded.model_sha256, normalizer=loaded.normalizer)
+        normalizer = image.normalizer or loaded.normalizer
+        recipe = replace(recipe, model_sha256=loaded.model_sha256, normalizer=normalizer)
         return recipe.with_sliders_of(loaded) if first else recipe

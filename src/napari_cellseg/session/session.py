@@ -14,6 +14,8 @@ from psygnal import Signal
 
 from ..imaging.image import Image
 from ..imaging.progress import Progress
+from ..segmentation.cells import Cells
+from ..segmentation.differences import differences
 from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import Segmented
 from .cells_by_image import CellsByImage
@@ -22,6 +24,7 @@ from .state import CANCELLED, Request, State
 
 OPEN_AN_IMAGE = "Open an image, or drop a file here."
 PRESS_SEGMENT = "Press Segment. The cells appear here, then drag the two sliders."
+PRESS_AGAIN = "Press Segment to count anew."
 DRAG = "Drag the sliders until the outlines fit, then save."
 OF_ANOTHER_CHANNEL = "Your corrections of the other channel are kept, and come back with it."
 REVIEW_AGAIN = "Some reviewed cells changed: they are not marked any more. Look at them again."
@@ -62,6 +65,7 @@ class Session(CellsByImage):
         self._n_requests = 0
         self._state = State("idle", OPEN_AN_IMAGE)
         self.troubled.connect(self._on_trouble)
+        self.choices.changed.connect(self._on_choices)
 
     @property
     def state(self) -> State:
@@ -90,6 +94,15 @@ class Session(CellsByImage):
         cells, model = self.cells, self.choices.viewer.model
         return self.choices.recipe(self._chosen, cells is None or cells.segmented.recipe.model != model)
 
+    def recipe_of_panel(self) -> Recipe:
+        """Return all that the Segment panel shows now: `recipe_asked`, with the sliders that Segment would keep."""
+        return self._with_sliders(self.recipe_asked(), self.cells)
+
+    def differences(self, key: Hashable | None) -> tuple[str, ...]:
+        """Return in words by which settings the cells of an image are not those that Segment would find now."""
+        cells = self.cells_of(key)
+        return () if cells is None else differences(cells.segmented, self.choices.recipe(key, False))
+
     def recipe_shown(self) -> Recipe:
         """Return the recipe that gives what is on the screen: model and sliders of the cells, on the chosen device.
 
@@ -102,18 +115,28 @@ class Session(CellsByImage):
         sha256 = cells.segmented.model.sha256
         return replace(cells.recipe, model_sha256=sha256)
 
-    def use_recipe(self, recipe: Recipe, device: str = "auto") -> None:
-        """Use a complete recipe from now on: its model, device, channel and axes, and its sliders at first."""
+    def use_recipe(self, recipe: Recipe, device: str | None = None, key: Hashable | None = None) -> None:
+        """Use a complete recipe from now on: its model, device, channel and axes, and its sliders at first.
+
+        Parameters
+        ----------
+        recipe : Recipe
+        device : str, optional
+            By default the device that is chosen.
+        key : hashable, optional
+            The image; by default the chosen one.
+        """
+        device, key = device or self.choices.viewer.device, self._chosen if key is None else key
         self.choices.choose(model=recipe.model, device=device, accurate=recipe.accurate, loaded=recipe)
-        if self._chosen is None:
+        if key is None:
             return
         given = {name: value for name in ("axes", "channel") if (value := getattr(recipe, name)) is not None}
-        self.choices.choose_for(self._chosen, diameter=recipe.diameter, **given)
-        cells = self.cells
+        self.choices.choose_for(key, diameter=recipe.diameter, normalizer=None, **given)
+        cells = self.cells_of(key)
         if cells is not None and cells.segmented.recipe.model == recipe.model:
             wanted = replace(cells.segmented, recipe=recipe)
-            self.set_threshold(wanted.threshold)
-            self.set_min_size(wanted.min_size)
+            self.set_threshold(wanted.threshold, key)
+            self.set_min_size(wanted.min_size, key)
 
     def request(self, key: Hashable, image: Image, recipe: Recipe) -> Request | None:
         """Start a request for an image, unless another is running.
@@ -127,8 +150,7 @@ class Session(CellsByImage):
         sliders = None
         if before is not None and before.segmented.recipe.model == recipe.model:
             sliders = before.threshold, before.min_size
-            if recipe.threshold is None:
-                recipe = recipe.with_sliders_of(before.recipe)
+        recipe = self._with_sliders(recipe, before)
         self._n_requests += 1
         self._running = Request(self._n_requests, key, image, recipe, self.choices.viewer.device, sliders)
         self._set_state("running", f"Segmenting {image.title} …")
@@ -191,6 +213,13 @@ class Session(CellsByImage):
         if dropped or key == self._chosen:
             self.rest()
 
+    @staticmethod
+    def _with_sliders(recipe: Recipe, before: Cells | None) -> Recipe:
+        """Put in the sliders of cells that the same model found before, where the recipe leaves them open."""
+        if before is None or recipe.threshold is not None or before.segmented.recipe.model != recipe.model:
+            return recipe
+        return recipe.with_sliders_of(before.recipe)
+
     def _sliders_for(self, request: Request, segmented: Segmented) -> tuple[float, int]:
         """Sliders of the new cells: where the user moved them meanwhile, else those of the answer."""
         now = self.cells_of(request.key)
@@ -201,6 +230,12 @@ class Session(CellsByImage):
     def _on_trouble(self, sentence: str) -> None:
         self.fail(None, sentence)
 
+    def _on_choices(self, _: object) -> None:
+        """Ask for Segment where the cells are not those of the choices any more, and no more where they are again."""
+        resting = self._state.sentence in (DRAG, PRESS_AGAIN)
+        if self.cells is not None and (resting or self.differences(self._chosen)):
+            self.rest()
+
     def _is_current(self, request: Request) -> bool:
         return self._running is not None and self._running.number == request.number
 
@@ -208,13 +243,12 @@ class Session(CellsByImage):
         """Show what can be done next (`said`, where there are cells), unless something is running."""
         if self._running is not None:
             return
-        cells = self.cells
         if self._chosen is None:
             sentence = OPEN_AN_IMAGE
-        elif cells is None:
+        elif self.cells is None:
             sentence = PRESS_SEGMENT
         else:
-            sentence = " ".join([*cells.segmented.prediction.notes, said])
+            sentence = PRESS_AGAIN if said == DRAG and self.differences(self._chosen) else said
         self._set_state("idle", sentence)
 
     def _set_state(self, kind: Literal["idle", "running", "failed"], sentence: str) -> None:

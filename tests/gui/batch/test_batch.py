@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import tifffile
 from napari.utils import progress
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QCheckBox
 
@@ -187,6 +187,37 @@ def test_window_batch_and_command_line_give_the_same_labels(
     assert {row.image: row for row in batch.job.rows.rows} == known
     chosen(batch, folder, qtbot)
     assert {row.image: row for row in batch.job.rows.rows} == known and batch.run_section.resume.isEnabled()
+
+
+def test_as_in_segment_now_is_what_the_panel_says_and_not_what_was_found_before(
+    batch: BatchWidget, widget: SegmentWidget, viewer: Any, folder: Path, qtbot: Any
+) -> None:
+    widget.image_section.open_paths([folder / "a1.tif"])
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=20_000)
+    press_segment(widget, qtbot)
+    widget.session.set_threshold(0.45)
+    accurate, high = widget.input_section.size.accurate, widget.model_section.expert.high
+    qtbot.mouseClick(accurate, LEFT, pos=QPoint(10, accurate.height() // 2))
+    qtbot.mouseClick(widget.model_section.unfold, LEFT)
+    qtbot.mouseClick(high.lineEdit(), LEFT)
+    high.selectAll()
+    qtbot.keyClicks(high, "90")
+    qtbot.keyClick(high, Qt.Key.Key_Return)
+    asked = "tiny, cell size auto, accurate, percentiles 1 to 90, threshold 0.45"
+    qtbot.waitUntil(lambda: batch.recipe_section.words.text().startswith(asked))
+    chosen(batch, folder, qtbot)
+    run(batch, qtbot)
+    made = read_metadata(folder / "cellseg" / "a1_labels.tif")["recipe"]
+    assert made["accurate"] and made["normalizer"] == {"low": 1.0, "high": 90.0} and made["threshold"] == 0.45
+    assert widget.cells_section.note.full_text, "the cells in the window are still of other settings"
+    press_segment(widget, qtbot)
+    assert widget.session.cells.count() == batch.job.rows.find(("a1.tif", "")).count
+    # A row opens as it was counted, whatever the panel says by then.
+    qtbot.mouseClick(widget.model_section.expert.usual, LEFT)
+    layer = double_click(batch, "a2.tif", qtbot)
+    assert widget.session.chosen == layer.unique_id and not widget.cells_section.note.full_text
+    assert widget.session.cells.count() == batch.job.rows.find(("a2.tif", "")).count
+    assert widget.model_section.expert.high.value() == 90
 
 
 def test_a_bad_file_stops_no_other_and_only_what_changed_is_done_again(

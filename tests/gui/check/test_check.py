@@ -349,8 +349,8 @@ def test_an_image_unlike_those_of_the_training_is_told(
     monkeypatch.setattr(sys.modules["napari_cellseg.segmentation.segment"], "iter_predict_image", noticing)
     viewer.add_image(draw_discs(20), name="alike")
     press_segment(widget, qtbot)
-    assert "unlike" not in widget.run_section.message.text()
+    assert "unlike" not in widget.cells_section.note.full_text
     viewer.add_image((255 * (1 - 0.6 * rng.random((96, 96, 3)))).astype(np.uint8), name="stained", rgb=True)
     press_segment(widget, qtbot)
-    assert "unlike the 3 that cells was trained on" in widget.run_section.message.text()
+    assert "unlike the 3 that cells was trained on" in widget.cells_section.note.full_text
     assert "unlike" in layers_of(widget).labels.metadata["napari_cellseg"]["notes"][0]

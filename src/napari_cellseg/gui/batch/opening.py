@@ -179,6 +179,8 @@ class BatchOpening:
         self._next = None
         # What is opened is one plane, whose axes its layer names.
         axes = None if opened.row.page else opened.made.axes
+        # The panel shows what the cells are made with.
+        self._bench.session.use_recipe(replace(opened.made, axes=None), key=key)
         self._bench.segment(self._bench.layer_of(key), replace(opened.made, pages="one", link="none", axes=axes))
 
     def _show(self, key: Any) -> None:

@@ -10,7 +10,8 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QLabel, QPushButton, QWidget
 
 from ...imaging.errors import CellsegError
-from ...network.versions import load_model, smallest_in_words
+from ...network.versions import smallest_in_words
+from ...segmentation.differences import settings_in_words
 from ...segmentation.options import RunOptions
 from ...segmentation.recipe import Recipe
 from ..shared.bindings import Bindings
@@ -71,7 +72,7 @@ class BatchRecipeSection(QWidget):
             The Segment widget's present settings are no recipe, or its model is gone.
         """
         read = self._read.get(self.source.currentData() or "")
-        recipe = self._bench.session.recipe_shown() if read is None else read
+        recipe = self._bench.session.recipe_of_panel() if read is None else read
         pages = self.pages.currentData()
         links = {"pages": "stack", "link": pages} if pages in LINKED else {"pages": pages, "link": "none"}
         return replace(recipe, **links).resolved()
@@ -194,16 +195,8 @@ class BatchRecipeSection(QWidget):
 
 
 def in_words(recipe: Recipe, device: str = "auto") -> str:
-    """Say what a resolved recipe is."""
-    try:
-        model = load_model(recipe.model).name
-    except CellsegError:
-        model = recipe.model
+    """Describe a resolved recipe in one line."""
     smallest = smallest_in_words(recipe.min_size or 0, recipe.fit_min_size)
-    parts = [model, f"threshold {recipe.threshold:.2f}", f"smallest {smallest}"]
-    parts += [] if recipe.channel is None else [f"channel {recipe.channel}"]
-    parts += [] if recipe.axes is None else [f"axes {recipe.axes}"]
-    parts += [] if recipe.diameter is None else [f"cells of {recipe.diameter:g} px"]
-    parts += ["accurate"] if recipe.accurate else []
+    parts = [settings_in_words(recipe), f"threshold {recipe.threshold:.2f}", f"smallest {smallest}"]
     parts += [] if device == "auto" else [f"on {device}"]
     return ", ".join(parts)

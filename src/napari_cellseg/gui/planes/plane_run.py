@@ -12,6 +12,7 @@ from qtpy.QtCore import QTimer
 from ...imaging.errors import CellsegError
 from ...imaging.memory import free_bytes
 from ...imaging.progress import Progress
+from ...segmentation.differences import differences
 from ...segmentation.recipe import Recipe
 from ...session import PlaneKey
 from ..shared.activity import Activity
@@ -134,11 +135,7 @@ class PlaneRun:
 
     def _is_done(self, key: PlaneKey, recipe: Recipe) -> bool:
         cells = self._bench.session.cells_of(key)
-        if cells is None:
-            return False
-        made = cells.segmented.recipe
-        names = ("model", "channel", "axes", "diameter", "accurate", "normalizer")
-        return all(getattr(made, name) == getattr(recipe, name) for name in names)
+        return cells is not None and not differences(cells.segmented, recipe)
 
     def _on_state(self, state: Any) -> None:
         # Not at once: the answer is still being shown.

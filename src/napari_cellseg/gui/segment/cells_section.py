@@ -5,21 +5,26 @@ from __future__ import annotations
 import math
 
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 from superqt.utils import qdebounced
 
 from ...network.versions import ModelVersion
-from ...session import Cells, PlaneKey
+from ...segmentation.notices import still_true
+from ...session import PRESS_AGAIN, Cells, PlaneKey
 from ..check.known import Agreements
 from ..check.words import interval_in_words, worth_in_words
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
+from ..shared.message import Message
 from ..shared.number_slider import HANDLE_MARGIN, NumberSlider
 from ..shared.plots import AreaHistogram, CountCurve
 from ..viewer.bench import Bench
 from ..viewer.following import Following
 
 LARGEST_TYPED = 10_000_000
+# What two rows of the panel hold.
+LONGEST_NOTE = 96
 COUNT_TIP = "Cells counted with these two sliders; the same number as in the saved table."
 WORTH_MS = 150
 
@@ -31,6 +36,7 @@ class CellsSection(QWidget):
         super().__init__(parent)
         self._bench, self._agreements = bench, bench.part(Agreements)
         self._room_needed = False
+        self._colors: Colors | None = None
         self._shown: Cells | None = None
         self._worth_later = qdebounced(self._show_worth, timeout=WORTH_MS)
         self._build()
@@ -39,6 +45,7 @@ class CellsSection(QWidget):
         self._bindings = Bindings(self)
         self._bindings.bind(session.chosen_changed, self._on_cells)
         self._bindings.bind(session.cells_changed, self._on_cells)
+        self._bindings.bind(session.choices.changed, self._show_note)
         for signal in (session.sliders_changed, session.corrected):
             self._bindings.bind(signal, self._on_sliders)
         self._bindings.bind(self._agreements.changed, self._show_worth)
@@ -60,6 +67,9 @@ class CellsSection(QWidget):
         """Follow the theme."""
         self.threshold.plot.set_colors(colors)
         self.min_size.plot.set_colors(colors)
+        self._colors = colors
+        self.note.set_colors(colors)
+        self._show_note()
         small = f"color: {colors.faint.name()};"
         self.details.setStyleSheet(small)
         self.interval.setStyleSheet(small)
@@ -73,8 +83,7 @@ class CellsSection(QWidget):
         font.setPointSizeF(font.pointSizeF() * 1.9)
         font.setBold(True)
         self.count.setFont(font)
-        # A style sheet's font size wins over the widget's own, so it is set there as well.
-        self.count.setStyleSheet(f"font-size: {round(font.pointSizeF())}pt; font-weight: bold;")
+        self.note = Message(objectName="count_note", longest=LONGEST_NOTE)
         self.interval = QLabel(objectName="interval")
         self.interval.hide()
         self.details = QLabel(objectName="details")
@@ -129,8 +138,14 @@ class CellsSection(QWidget):
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(6)
         column.addLayout(top)
+        column.addWidget(self.note)
         column.addWidget(self.threshold)
         column.addWidget(self.min_size)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Give the note two rows of napari's font, empty or not: what stands below it does not move."""
+        super().showEvent(event)
+        self.note.setFixedHeight(2 * self.note.fontMetrics().lineSpacing() + 2)
 
     def make_room(self, needed: bool) -> None:
         """Be lower while something else needs the room."""
@@ -155,6 +170,7 @@ class CellsSection(QWidget):
             self.threshold.set_hint("")
             self.min_size.set_hint("")
             self._show_worth()
+            self._show_note()
             return
         largest = int(cells.segmented.instances.areas(0.0).max(initial=0))
         self.histogram.largest = max(round(largest * 1.1), 50)
@@ -180,12 +196,25 @@ class CellsSection(QWidget):
         if before is None or edited or before.min_size != cells.min_size:
             stretch = cells.stable_stretch()
             self.curve.set_curve(*cells.count_curve(), stretch)
-            self.threshold.set_hint(_flat_in_words(stretch))
+            self.threshold.set_hint(*_flat_in_words(stretch))
         self.curve.set_point(cells.threshold, count)
         if before is None or edited or before.threshold != cells.threshold:
             self.histogram.set_areas(cells.areas(), self.histogram.largest)
         self.histogram.set_min_size(cells.min_size)
         self._show_details(cells)
+        self._show_note()
+
+    def _show_note(self, _: object = None) -> None:
+        """Show of which other settings the count is, if it is; else what is doubtful about it."""
+        session = self._bench.session
+        cells, other = session.cells, session.differences(session.chosen)
+        notes = [] if cells is None else still_true(cells.segmented.prediction.notes, cells.count())
+        note = f"Still of {', '.join(other)}. {PRESS_AGAIN}" if other else " ".join(notes)
+        self.note.report(note, warning=True)
+        # A style sheet's font size wins over the widget's own, so it is set there as well.
+        faint = f"color: {self._colors.faint.name()};" if other and self._colors is not None else ""
+        size = round(self.count.font().pointSizeF())
+        self.count.setStyleSheet(f"font-size: {size}pt; font-weight: bold; {faint}")
 
     def _show_worth(self) -> None:
         """Show how far the count can be trusted, where the user counted some images."""
@@ -225,10 +254,17 @@ class CellsSection(QWidget):
     def _show_dropped(self, cells: Cells) -> None:
         size = cells.segmented.image.pixel_size
         dropped = cells.n_left_out()
-        area = f"{cells.min_size} px = {cells.min_size * size[0] * size[1]:.3g} µm². " if size else ""
-        self.min_size.set_hint(f"{area}{dropped:,} smaller left out." if dropped else f"{area}Nothing is left out.")
+        area = f"{cells.min_size * size[0] * size[1]:.3g} µm², " if size else ""
+        tip = f"{dropped:,} smaller cells are not counted; cells that you corrected always are."
+        self.min_size.set_hint(f"{area}{dropped:,} smaller" if dropped else f"{area}none is smaller", tip)
 
 
-def _flat_in_words(stretch: tuple[float, float]) -> str:
+def _flat_in_words(stretch: tuple[float, float]) -> tuple[str, str]:
     low, high = stretch
-    return "" if math.isnan(low) else f"Between {low:.2f} and {high:.2f} the count changes by 2 %."
+    if math.isnan(low):
+        return "", ""
+    return (
+        f"flat {low:.2f} to {high:.2f}",
+        f"Any threshold between {low:.2f} and {high:.2f} gives this count within 2 %: there it hardly depends on the\n"
+        "threshold. Whether the cells were found well is another question; look at the outlines.",
+    )

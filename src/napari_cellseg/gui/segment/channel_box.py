@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QCheckBox, QComboBox, QMenu, QWidget, QWidgetAction
 from ...imaging.channels import Channel, mix_name
 from ...imaging.errors import ImageError
 from ...imaging.image import Image
+from ...segmentation.differences import channel_names
 from ..shared.layout import shrinkable
 
 COLORS = ("all colours", "red", "green", "blue")
@@ -116,25 +117,6 @@ class ChannelBox(QComboBox):
         self._places = places
         self._show_places()
         self.chosen.emit(mix_name(places))
-
-
-def channel_names(image: Image) -> list[str]:
-    """Names of all channels; empty ones where they have none."""
-    names = list(image.channel_names)
-    return names if len(names) == image.n_channels else [""] * image.n_channels
-
-
-def channel_in_words(image: Image, channel: Channel | None) -> str:
-    """Describe which of an image's channels is used, for example ``channel GFP of 3``."""
-    names = [name or str(i) for i, name in enumerate(channel_names(image))]
-    try:
-        places = image.channel_places(channel)
-    except ImageError:
-        places = ()
-    if not places:
-        return f"{image.n_channels} channels"
-    said = "channel" if len(places) == 1 else "mix of"
-    return f"{said} {' + '.join(names[i] for i in places)} of {image.n_channels}"
 
 
 def mix_in_words(names: list[str], places: tuple[int, ...]) -> str:

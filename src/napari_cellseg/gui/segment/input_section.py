@@ -16,13 +16,14 @@ from ...imaging.channels import Channel
 from ...imaging.errors import AxesError, CellsegError
 from ...imaging.image import Image
 from ...network.versions import ModelVersion
+from ...segmentation.differences import channel_in_words
 from ...session import ImageChoices, PlaneKey, layer_id
 from ..shared.bindings import Bindings
 from ..shared.layout import label
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.planes import WORDS
-from .channel_box import ChannelBox, channel_in_words
+from .channel_box import ChannelBox
 from .preview import thumbnail
 from .size_control import SizeControl
 
@@ -92,7 +93,7 @@ class InputSection(QWidget):
         self.preview.setFixedSize(THUMBNAIL, THUMBNAIL)
         self.preview.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self.preview.setToolTip(
-            "What the network will see: the chosen channel, normalised from its 1st to its 99.8th percentile."
+            "What the network will see: the chosen channel, scaled by its percentiles (see Expert)."
         )
         self.size = SizeControl(self._bench)
         self.facts = QLabel(objectName="facts")
@@ -176,7 +177,8 @@ class InputSection(QWidget):
             self.preview.clear()
             self.facts.setText("No image is open.\nOpen one, drop a file here, or try File › Open Sample.")
             return
-        normalizer = None if self._model is None else self._model.normalizer
+        usual = None if self._model is None else self._model.normalizer
+        normalizer = self._bench.session.recipe_asked().normalizer or usual
         try:
             image, channel = self.image(), self._choices.channel
             self._show_facts(image)
@@ -207,7 +209,7 @@ class InputSection(QWidget):
         stack = self._bench.stack_of(key) if isinstance(key, PlaneKey) else None
         if stack is not None:
             if image.n_channels > 1:
-                kind = channel_in_words(image, self._choices.channel)
+                kind = f"channel {channel_in_words(image, self._choices.channel)} of {image.n_channels}"
             microns = f", {scale[1]:.3g} µm per pixel" if scale else ""
             self.facts.setText(f"{stack.in_words()}, {width:,} × {height:,} px\n{kind}{microns}")
             self.facts.setToolTip(

@@ -1,25 +1,24 @@
-"""Which model, and where it runs."""
+"""Which model; what is seldom changed unfolds below it."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
-from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QLabel, QWidget
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QToolButton, QWidget
 
 from ...imaging.errors import CellsegError
 from ...network.versions import ModelVersion, list_models, load_model, smallest_in_words
 from ..shared.bindings import Bindings
 from ..shared.layout import RECIPE_FILTER, label, shrinkable
 from ..viewer.bench import Bench
+from .expert_section import ExpertSection
 
-DEVICE_NAMES = {"auto": "auto", "cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple)"}
 FROM_FOLDER, FROM_RECIPE = "From a folder …", "From a recipe …"
 
 
 class ModelSection(QWidget):
-    """Choosers of model and device.
+    """Chooser of the model, and the fold of the expert settings.
 
     Signals
     -------
@@ -36,24 +35,25 @@ class ModelSection(QWidget):
         self._bench = bench
         self._shown = ""
         self.model = QComboBox(objectName="model")
-        self.device = QComboBox(objectName="device")
-        for box in (self.model, self.device):
-            shrinkable(box)
-        self.device.setToolTip(
-            "Where the network runs. Auto takes a GPU where there is one, else the CPU. "
-            "The result is the same up to rounding."
-        )
-        for name in _devices():
-            self.device.addItem(DEVICE_NAMES[name], name)
+        shrinkable(self.model)
         self.model.activated.connect(self._on_activated)
-        self.device.currentIndexChanged.connect(self._on_device)
+        self.expert = ExpertSection(bench)
+        self.model_changed.connect(self.expert.set_model)
+        self.unfold = QToolButton(objectName="unfold_expert")
+        self.unfold.setText("Expert")
+        self.unfold.setToolTip("Where the network runs, and by which percentiles the image is scaled for it.")
+        self.unfold.setCheckable(True)
+        self.unfold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.unfold.setStyleSheet("QToolButton { border: 0; background: transparent; padding: 2px; }")
+        self.unfold.toggled.connect(self._on_unfolded)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(5)
         grid.setColumnStretch(1, 1)
-        grid.setColumnStretch(3, 1)
-        for column, widget in enumerate((label("Model"), self.model, QLabel("Device"), self.device)):
+        for column, widget in enumerate((label("Model"), self.model, self.unfold)):
             grid.addWidget(widget, 0, column)
+        grid.addWidget(self.expert, 1, 0, 1, 3)
+        self._on_unfolded(False)
         self._bindings = Bindings(self)
         self._bindings.bind(bench.session.choices.changed, self._on_choices)
         self._bindings.bind(bench.session.models_changed, self.refresh)
@@ -91,26 +91,15 @@ class ModelSection(QWidget):
             self._bench.session.choose_model(str(self.model.currentData()))
             return
         self._shown = wanted
-        self._show_device()
         self._announce()
 
     def _on_choices(self, id_: object) -> None:
         if id_ is None and self._shown != self.model_name:
             self.refresh()
-        elif id_ is None:
-            self._show_device()
 
-    def _show_device(self) -> None:
-        place = self.device.findData(self._bench.session.choices.viewer.device)
-        if place < 0:
-            # A recipe may name a device that no computer of this kind has.
-            self._bench.session.choices.choose(device=str(self.device.itemData(0)))
-            return
-        with QSignalBlocker(self.device):
-            self.device.setCurrentIndex(place)
-
-    def _on_device(self, index: int) -> None:
-        self._bench.session.choices.choose(device=str(self.device.itemData(index)))
+    def _on_unfolded(self, unfolded: bool) -> None:
+        self.unfold.setArrowType(Qt.ArrowType.DownArrow if unfolded else Qt.ArrowType.RightArrow)
+        self.expert.setVisible(unfolded)
 
     def _on_activated(self, index: int) -> None:
         if self.model.itemData(index) == FROM_FOLDER:
@@ -143,8 +132,3 @@ class ModelSection(QWidget):
             about += f"\nStarts at threshold {model.threshold:g} and smallest cell {smallest}."
         self.model.setToolTip(about)
         self.model_changed.emit(model)
-
-
-def _devices() -> list[str]:
-    # Which GPUs there are is known only once torch is loaded, which takes seconds: a wrong choice fails then.
-    return ["auto", "cpu", "mps"] if sys.platform == "darwin" else ["auto", "cpu", "cuda"]

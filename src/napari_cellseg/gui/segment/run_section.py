@@ -93,7 +93,6 @@ class RunSection(QWidget):
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
         self._colors = colors
-        self.segment.setStyleSheet(accent_button(colors))
         self.where.set_colors(colors)
         self._on_state(self._bench.session.state)
 
@@ -126,7 +125,10 @@ class RunSection(QWidget):
             self.progress.show_part(0, f"ran on {runs_on.partition(' (')[0]}" if runs_on else "")
             self.progress.setToolTip(f"{SEEN}\nThe network ran on: {runs_on}" if runs_on else SEEN)
         if self._colors is not None:
-            color = self._colors.warning if state.kind == "failed" else self._colors.faint
+            asks = not running and bool(self._bench.session.differences(self._bench.session.chosen))
+            border = f"QPushButton {{ border: 2px solid {self._colors.warning.name()}; }}" if asks else ""
+            self.segment.setStyleSheet(accent_button(self._colors) + border)
+            color = self._colors.warning if state.kind == "failed" or asks else self._colors.faint
             self.message.setStyleSheet(f"color: {color.name()};")
 
     def _on_progress(self, progress: Progress) -> None:

@@ -63,7 +63,7 @@ class SegmentWidget(Dock):
         self.model_section.recipe_asked.connect(self.use_recipe)
         self.run_section.asked.connect(self.segment)
         self.run_section.where.behind_asked.connect(self.whole_run.start)
-        for part in (self.banner, self.whole_section, self.input_section):
+        for part in (self.banner, self.whole_section, self.input_section, self.model_section.expert):
             part.shown.connect(self._make_room)
         self._make_room()
 
@@ -117,7 +117,8 @@ class SegmentWidget(Dock):
     def _make_room(self, *_: object) -> None:
         offered = self.bench.part(Recovery).of(self.session.chosen) is not None
         self.input_section.set_brief(offered or self.whole_run.has_news)
-        self.cells_section.make_room(self.whole_run.has_news or self.input_section.full)
+        expert = not self.model_section.expert.isHidden()
+        self.cells_section.make_room(self.whole_run.has_news or self.input_section.full or expert)
 
     def _lay_out(self) -> None:
         column = QVBoxLayout()

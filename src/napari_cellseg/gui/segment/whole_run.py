@@ -93,9 +93,9 @@ class WholeRun:
         if self.busy:
             return
         bench = self._bench
-        key, recipe = bench.session.chosen, bench.session.recipe_shown()
+        key, recipe = bench.session.chosen, bench.session.recipe_of_panel()
         cells = bench.session.cells
-        if cells is not None and recipe.diameter is None:
+        if cells is not None and recipe.diameter is None and not bench.session.differences(key):
             # Magnified as for the cells that are shown.
             recipe = replace(recipe, diameter=cells.segmented.prediction.diameter)
         layer = bench.part(Regions).image_of(key)

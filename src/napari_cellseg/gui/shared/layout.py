@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtGui import QWheelEvent
 from qtpy.QtWidgets import (
+    QAbstractSpinBox,
     QComboBox,
     QFrame,
     QHBoxLayout,
@@ -14,6 +16,7 @@ from qtpy.QtWidgets import (
     QPushButton,
     QScrollArea,
     QSizePolicy,
+    QSlider,
     QVBoxLayout,
     QWidget,
 )
@@ -44,21 +47,40 @@ def shrinkable(box: QComboBox) -> None:
 
 
 class _WheelGuard(QObject):
-    """Keeps the mouse wheel from controls that were not clicked."""
+    """Keeps the mouse wheel from controls without the focus, and from entries of a chooser that open something."""
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        """Leave the wheel to the scroll area unless the control was clicked."""
-        if event.type() == QEvent.Type.Wheel and isinstance(watched, QWidget) and not watched.hasFocus():
-            event.ignore()
-            return True
+        """Leave the wheel to the scroll area where it must not act."""
+        if isinstance(event, QWheelEvent) and isinstance(watched, QWidget):
+            up = event.angleDelta().y() > 0
+            opens = isinstance(watched, QComboBox) and _next_entry(watched, up).endswith("…")
+            if opens or not watched.hasFocus():
+                event.ignore()
+                return True
         return super().eventFilter(watched, event)
 
 
 def leave_wheel(*controls: QWidget) -> None:
-    """Let the wheel scroll the panel over controls that were not clicked: a scroll must not change a value."""
+    """Let the wheel scroll the panel over controls without the focus: a scroll must not change a value."""
     for control in controls:
-        control.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        control.installEventFilter(_WheelGuard(control))
+        if control.findChild(_WheelGuard, options=Qt.FindChildOption.FindDirectChildrenOnly) is None:
+            control.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            control.installEventFilter(_WheelGuard(control))
+
+
+def guard_wheel(panel: QWidget) -> None:
+    """Do so for all controls of a panel."""
+    for kind in (QComboBox, QAbstractSpinBox, QSlider):
+        leave_wheel(*panel.findChildren(kind))
+
+
+def _next_entry(box: QComboBox, up: bool) -> str:
+    """Text of the entry that a turn of the wheel would choose; an entry that opens something ends with "…"."""
+    step, index = (-1 if up else 1), box.currentIndex()
+    while 0 <= (index := index + step) < box.count():
+        if box.model().flags(box.model().index(index, box.modelColumn())) & Qt.ItemFlag.ItemIsEnabled:
+            return box.itemText(index)
+    return ""
 
 
 def sentence(name: str, text: str = "", selectable: bool = False) -> QLabel:

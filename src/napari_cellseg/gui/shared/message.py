@@ -63,7 +63,7 @@ class Message(QLabel):
     def _paint(self) -> None:
         if self._colors is not None:
             color = self._colors.warning if self._warns else self._colors.faint
-            self.setStyleSheet(f"color: {color.name()};")
+            self.setStyleSheet(f"color: {color.name()}; padding: 0; margin: 0;")
 
 
 @contextmanager

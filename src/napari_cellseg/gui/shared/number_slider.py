@@ -131,7 +131,7 @@ class NumberSlider(QWidget):
         self.number.setSingleStep(step)
         self.number.setSuffix(f" {unit}" if unit else "")
         self.number.setAlignment(Qt.AlignmentFlag.AlignCenter)
-        self.number.setFixedWidth(118)
+        self.number.setFixedWidth(112)
         self.number.setKeyboardTracking(False)
         self.number.setToolTip(f"{tooltip}\nType a number, or press the arrow keys.")
         self.slider = ClickSlider()
@@ -167,10 +167,10 @@ class NumberSlider(QWidget):
         self.number.blockSignals(False)
         self.follow()
 
-    def set_hint(self, text: str) -> None:
-        """Say something about the value below the slider."""
+    def set_hint(self, text: str, tip: str = "") -> None:
+        """Show something about the value beside it; a longer explanation is in the tooltip."""
         self.hint.setText(text)
-        self.hint.setToolTip(text)
+        self.hint.setToolTip(tip or text)
 
     def follow(self) -> None:
         """Move the handle to the number, unless the mouse holds it."""
@@ -183,7 +183,7 @@ class NumberSlider(QWidget):
         top = QHBoxLayout()
         top.setContentsMargins(0, 0, 0, 0)
         top.addWidget(QLabel(label))
-        top.addStretch(1)
+        top.addWidget(self.hint, 1)
         top.addWidget(self.number)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
@@ -191,7 +191,6 @@ class NumberSlider(QWidget):
         column.addLayout(top)
         column.addWidget(self.plot)
         column.addWidget(self.slider)
-        column.addWidget(self.hint)
 
     def _bind(self) -> None:
         self.number.valueChanged.connect(self._on_number)

@@ -11,11 +11,12 @@ from .correcting import Correcting
 from .doubting import Doubting
 from .following import Following
 from .layer_watch import LayerWatch
+from .outdated import Outdated
 from .planes_in_view import PlanesInView
 from .recovery import Recovery
 
 # In the order in which they listen.
-PARTS: tuple[type, ...] = (LayerWatch, PlanesInView, Doubting, Coloring, Following, Correcting, Recovery)
+PARTS: tuple[type, ...] = (LayerWatch, PlanesInView, Doubting, Coloring, Following, Correcting, Recovery, Outdated)
 
 _benches: WeakKeyDictionary[Any, Bench] = WeakKeyDictionary()
 

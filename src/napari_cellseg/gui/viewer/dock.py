@@ -9,7 +9,7 @@ from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QDockWidget, QLayout, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
 from ..shared.colors import Colors, theme_colors
-from ..shared.layout import scrolled
+from ..shared.layout import guard_wheel, scrolled
 from .benches import bench_of
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ class Dock(QWidget):
     def showEvent(self, event: QShowEvent) -> None:
         """Follow the main window that holds this dock; a floating dock is a window of its own, which may close."""
         super().showEvent(event)
+        guard_wheel(self)
         window = self.window()
         # Kept as a number: a reference would keep the closed window alive.
         if isinstance(window, QMainWindow) and id(window) != self._watched:

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 MAX_OUTLINE_PIXELS = 1_500_000
 MAX_LIVE_POINTS = 2_000
 FILLED, OUTLINED = 0.5, 0.9
+# Cells of other settings than those that are chosen now are as much paler, and their layers say so.
+PALER = 0.4
+OF_OTHERS = " (of other settings)"
 # Pixels of the screen: a point hides no cell, however far one zooms in.
 POINT_LIMITS = (4, 12)
 AUTOMATIC, YOURS = "white", "#ffb000"
@@ -53,6 +56,7 @@ class ResultLayers:
             **placement(image),
         )
         self._outlines = False
+        self._outdated = False
         self._asleep = False
         self._was_visible = (True, True)
         self._shown = _sliders(cells)
@@ -72,7 +76,16 @@ class ResultLayers:
         """Draw cells as outlines, or filled."""
         self._outlines = outlines
         self.labels.contour = 2 if outlines else 0
-        self.labels.opacity = OUTLINED if outlines else FILLED
+        self.labels.opacity = (OUTLINED if outlines else FILLED) * (PALER if self._outdated else 1)
+
+    def set_outdated(self, outdated: bool) -> None:
+        """Mark the cells as those of other settings than are chosen now, or take the mark off."""
+        if outdated == self._outdated:
+            return
+        self._outdated = outdated
+        for layer in (self.labels, self.points):
+            layer.opacity = layer.opacity * PALER if outdated else min(layer.opacity / PALER, 1.0)
+            layer.name = f"{layer.name}{OF_OTHERS}" if outdated else layer.name.replace(OF_OTHERS, "")
 
     def set_numbers(self, numbers: bool) -> None:
         """Show or hide the counts layer."""

@@ -1,0 +1,135 @@
+"""What is seldom changed: where the network runs, and by which percentiles an image is scaled for it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtGui import QHideEvent, QShowEvent
+from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QWidget
+
+from ...imaging.errors import ParamsError
+from ...imaging.normalize import TYPE, NormalizerParams
+from ...network.versions import ModelVersion
+from ..shared.bindings import Bindings
+from ..shared.layout import SMALL, button, in_row, label, shrinkable
+from ..shared.numbers import NumberBox
+from ..viewer.bench import Bench
+
+DEVICE_NAMES = {"auto": "auto", "cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple)"}
+
+
+class ExpertSection(QWidget):
+    """Choosers of the device, and of the percentiles of the chosen image that become 0 and 1.
+
+    Signals
+    -------
+    shown()
+        It was unfolded, or folded.
+    """
+
+    shown = Signal()
+
+    def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._bench = bench
+        self._model: ModelVersion | None = None
+        self.device = QComboBox(objectName="device")
+        shrinkable(self.device)
+        self.device.setToolTip(
+            "Where the network runs. Auto takes a GPU where there is one, else the CPU. "
+            "The result is the same up to rounding."
+        )
+        for name in _devices():
+            self.device.addItem(DEVICE_NAMES[name], name)
+        self.low, self.high = NumberBox(), NumberBox()
+        for box, name in ((self.low, "low"), (self.high, "high")):
+            box.setObjectName(f"percentile_{name}")
+            box.setRange(0, 100)
+            box.setDecimals(3)
+            box.setStyleSheet("min-width: 40px;")
+            box.setKeyboardTracking(False)
+            box.setAccessibleName(f"{name.title()} percentile")
+            box.setToolTip(
+                "The image is scaled so that its low percentile becomes 0 and its high percentile becomes 1.\n"
+                "Lower the high one (97) where few very bright pixels, such as debris, make the cells look dark."
+            )
+            box.valueChanged.connect(self._on_percentiles)
+        self.usual = button("percentiles_usual", "reset", "Take the percentiles of the model again.", self._on_usual)
+        self.usual.setStyleSheet(SMALL)
+        grid = QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(5)
+        grid.setColumnStretch(1, 1)
+        grid.addWidget(label("Device"), 0, 0)
+        grid.addWidget(self.device, 0, 1)
+        grid.addWidget(label("Percentiles"), 1, 0)
+        grid.addLayout(in_row((self.low, 2), QLabel("to"), (self.high, 2), self.usual), 1, 1)
+        self.device.currentIndexChanged.connect(self._on_device)
+        self._bindings = Bindings(self)
+        for signal in (bench.session.choices.changed, bench.session.chosen_changed):
+            self._bindings.bind(signal, self.refresh)
+        self.refresh()
+
+    def set_model(self, model: ModelVersion | None) -> None:
+        """Show the percentiles of this model where no others were chosen."""
+        self._model = model
+        self.refresh()
+
+    def refresh(self, _: Any = None) -> None:
+        """Show what is chosen."""
+        session = self._bench.session
+        place = self.device.findData(session.choices.viewer.device)
+        if place < 0:
+            # A recipe may name a device that no computer of this kind has.
+            session.choices.choose(device=str(self.device.itemData(0)))
+            return
+        with QSignalBlocker(self.device):
+            self.device.setCurrentIndex(place)
+        shown = session.recipe_asked().normalizer or self._inherited()
+        for box, value in ((self.low, shown.low), (self.high, shown.high)):
+            with QSignalBlocker(box):
+                box.setValue(value)
+        usable = session.chosen is not None and shown.method != TYPE
+        for control in (self.low, self.high):
+            control.setEnabled(usable)
+        self.usual.setEnabled(usable and session.choices.of(session.chosen).normalizer is not None)
+
+    def showEvent(self, event: QShowEvent) -> None:
+        """Announce that it takes room."""
+        super().showEvent(event)
+        self.shown.emit()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        """Announce that it takes no room."""
+        super().hideEvent(event)
+        self.shown.emit()
+
+    def _inherited(self) -> NormalizerParams:
+        """Return the percentiles that are used where the user chose none."""
+        viewer = self._bench.session.choices.viewer
+        loaded = viewer.loaded.normalizer if viewer.loaded is not None and viewer.loaded.model == viewer.model else None
+        return loaded or (NormalizerParams() if self._model is None else self._model.normalizer)
+
+    def _on_device(self, index: int) -> None:
+        self._bench.session.choices.choose(device=str(self.device.itemData(index)))
+
+    def _on_percentiles(self, _: float) -> None:
+        session = self._bench.session
+        try:
+            chosen = NormalizerParams(self.low.value(), self.high.value())
+        except ParamsError as error:
+            self.refresh()
+            session.fail(None, error)
+            return
+        session.choices.choose_for(session.chosen, normalizer=None if chosen == self._inherited() else chosen)
+
+    def _on_usual(self) -> None:
+        session = self._bench.session
+        session.choices.choose_for(session.chosen, normalizer=None)
+
+
+def _devices() -> list[str]:
+    # Which GPUs there are is known only once torch is loaded, which takes seconds: a wrong choice fails then.
+    return ["auto", "cpu", "mps"] if sys.platform == "darwin" else ["auto", "cpu", "cuda"]

@@ -1,0 +1,141 @@
+"""What is on the screen is of the settings on the screen, or says of which others it is."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import numpy as np
+import pytest
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
+
+from napari_cellseg.gui.menus.samples import sample_path
+from napari_cellseg.gui.viewer.opening import add_image
+from napari_cellseg.imaging.read.read import read_image
+from napari_cellseg.network.versions import bundled_models_dir, user_models_dir
+from napari_cellseg.session import PRESS_AGAIN
+
+from ..conftest import draw_discs, layers_of, press_segment
+from ..fitting import fits
+
+LEFT = Qt.MouseButton.LeftButton
+
+
+def note(widget: Any) -> str:
+    """The sentence where the count stands."""
+    return str(widget.cells_section.note.full_text)
+
+
+def tick(box: Any) -> None:
+    QTest.mouseClick(box, LEFT, pos=QPoint(10, box.height() // 2))
+
+
+def type_into(box: Any, text: str) -> None:
+    QTest.mouseClick(box.lineEdit(), LEFT)
+    box.selectAll()
+    QTest.keyClicks(box, text)
+    QTest.keyClick(box, Qt.Key.Key_Return)
+
+
+def is_marked(widget: Any) -> bool:
+    """Whether count, button and layers all say that the cells are of other settings; not some of them."""
+    section, layers = widget.cells_section, layers_of(widget)
+    colors = section._colors
+    signs = {
+        bool(note(widget)),
+        colors.faint.name() in section.count.styleSheet(),
+        colors.warning.name() in widget.run_section.segment.styleSheet(),
+        widget.run_section.message.text() == PRESS_AGAIN,
+        *("other settings" in layer.name for layer in (layers.labels, layers.points)),
+        layers.labels.opacity < 0.5,
+    }
+    assert len(signs) == 1, "some say so, and some do not"
+    return signs.pop()
+
+
+def install(widget: Any, name: str) -> None:
+    """Install a copy of the bundled model, and choose it."""
+    shutil.copytree(bundled_models_dir() / "cells", user_models_dir() / name)
+    widget.session.models_changed.emit()
+    widget.session.choose_model(name)
+
+
+@pytest.fixture
+def real(widget: Any, viewer: Any, qtbot: Any) -> Any:
+    """The widget after the bundled network has found the cells of a sample."""
+    add_image(viewer, read_image(sample_path("fluorescence")))
+    press_segment(widget, qtbot, 120_000)
+    assert widget.session.cells.count() > 5 and not is_marked(widget)
+    return widget
+
+
+def test_cells_of_other_settings_are_marked_until_segment_is_pressed(real: Any, viewer: Any, qtbot: Any) -> None:
+    size, count = real.input_section.size, real.cells_section.count.text()
+    tick(size.accurate)
+    assert is_marked(real) and note(real) == f"Still of accurate off (now on). {PRESS_AGAIN}"
+    assert real.cells_section.count.text() == count
+    tick(size.accurate)
+    assert not is_marked(real), "what it was made with is chosen again"
+    type_into(size.diameter, "60")
+    assert is_marked(real) and "cell size auto (now 60 px)" in note(real)
+    real.model_section.unfold.click()
+    type_into(real.model_section.expert.high, "97")
+    assert "cell size auto (now 60 px), percentiles 1 to 99.8 (now 1 to 97)" in note(real)
+    made = layers_of(real).labels.metadata["napari_cellseg"]["recipe"]
+    assert made["diameter"] is made["normalizer"] is None, "the layer still names what it was made with"
+    press_segment(real, qtbot, 120_000)
+    assert not is_marked(real)
+    made = layers_of(real).labels.metadata["napari_cellseg"]["recipe"]
+    assert made["diameter"] == 60 and made["normalizer"] == {"low": 1.0, "high": 97.0}
+    type_into(size.diameter, "0")
+    QTest.mouseClick(real.model_section.expert.usual, LEFT)
+    assert "cell size 60 px (now auto), percentiles 1 to 97 (now 1 to 99.8)" in note(real)
+
+
+def test_another_model_and_another_image_are_marked_each_by_itself(segmented: Any, viewer: Any, qtbot: Any) -> None:
+    first = segmented.session.chosen
+    install(segmented, "mine")
+    assert is_marked(segmented) and note(segmented).startswith("Still of model cells (now mine).")
+    viewer.add_image(draw_discs(9), name="nine")
+    press_segment(segmented, qtbot)
+    assert segmented.session.chosen != first and not is_marked(segmented)
+    segmented.session.choose_model("cells")
+    assert is_marked(segmented) and note(segmented).startswith("Still of model mine (now cells).")
+    viewer.layers.selection.active = viewer.layers["discs"]
+    assert segmented.session.chosen == first and not is_marked(segmented)
+
+
+def test_another_channel_is_marked_and_sliders_are_not(widget: Any, viewer: Any, network: Any, qtbot: Any) -> None:
+    viewer.add_image(np.stack([draw_discs(4), draw_discs(9)]), name="two", axis_labels=("c", "y", "x"))
+    press_segment(widget, qtbot)
+    assert widget.session.cells.count() == 4 and not is_marked(widget)
+    channel = widget.input_section.channel
+    channel.setFocus()
+    QTest.keyClick(channel, Qt.Key.Key_Down)
+    assert is_marked(widget) and note(widget).startswith("Still of channel 0 (now 1).")
+    widget.cells_section.threshold.setValue(0.7)
+    assert is_marked(widget)
+    QTest.keyClick(channel, Qt.Key.Key_Up)
+    assert not is_marked(widget)
+    widget.cells_section.min_size.setValue(80)
+    assert not is_marked(widget)
+
+
+def test_percentiles_that_make_no_sense_are_refused(real: Any) -> None:
+    real.model_section.unfold.click()
+    expert = real.model_section.expert
+    type_into(expert.high, "0.5")
+    assert "low < high" in real.session.state.sentence and expert.high.value() == 99.8
+    assert not note(real)
+
+
+def test_a_long_note_moves_nothing_and_the_whole_panel_fits(real: Any, qtbot: Any) -> None:
+    section = real.cells_section
+    place = section.threshold.y()
+    tick(real.input_section.size.accurate)
+    type_into(real.input_section.size.diameter, "60")
+    install(real, "a model of a rather long name that somebody gave it")
+    qtbot.wait(100)
+    assert section.threshold.y() == place and section.note.full_text in section.note.toolTip()
+    fits(real.scroll, real.result_section, section.note, whole=True)
