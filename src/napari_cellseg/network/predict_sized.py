@@ -9,7 +9,7 @@ import numpy as np
 
 from ..imaging.progress import Progress, drain
 from ..instances.prediction import Prediction
-from .cell_size import CellSize, iter_estimate_diameter
+from .cell_size import CellSize, iter_estimate_diameter, iter_look_for_larger
 from .sizing import at_own_size, iter_predict_at, zoom_for
 from .versions import ModelVersion
 
@@ -50,11 +50,14 @@ def iter_predict_sized(
         At the image's own size, with `diameter` and `zoom`.
     """
     shape = normalized.shape[:2]
+    larger: float | None = None
     zoom, size = 1.0, CellSize(None if diameter == 0 else diameter, True)
     if model.diameter is None:
         size = CellSize(None, True)
     elif diameter is None:
         size = yield from iter_estimate_diameter(normalized, model, device)
+    elif diameter:
+        larger = yield from iter_look_for_larger(normalized, model, device, diameter)
     if size.diameter is not None and model.diameter is not None:
         zoom = size.near(zoom_for(size.diameter, model.diameter, shape))
     if accurate:
@@ -63,7 +66,7 @@ def iter_predict_sized(
         found = at_own_size(size.whole[zoom], shape, zoom)
     else:
         found = yield from iter_predict_at(normalized, model, device, zoom)
-    return replace(found, diameter=size.diameter, certain=size.certain)
+    return replace(found, diameter=size.diameter, certain=size.certain, larger=larger)
 
 
 def predict_sized(

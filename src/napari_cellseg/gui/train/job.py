@@ -131,6 +131,7 @@ class TrainJob(ChildJob):
         self.history = CurvePoints()
         self.facts = ""
         self.step = 0
+        self.seconds: float | None = None
         self.seconds_left: float | None = None
         self._comparison: Comparison | None = None
         self._phase: Progress | None = None
@@ -155,7 +156,8 @@ class TrainJob(ChildJob):
     def in_words(self) -> str:
         """Return how far it is, for a progress bar."""
         if self._learning:
-            step = f"step {self.step}" if self.step else ""
+            each = f" ({self.seconds / self.step:.2g} s each)" if self.seconds else ""
+            step = f"step {self.step}{each}" if self.step else ""
             left = f"{in_words(self.seconds_left)} left" if self.seconds_left is not None else ""
             return ", ".join(filter(None, (step, left)))
         phase = self._phase or Progress(0, 0)
@@ -170,7 +172,7 @@ class TrainJob(ChildJob):
 
     def _begin(self, request: TrainRequest) -> list[str]:
         self._comparison, self.history, self.facts = None, CurvePoints(), ""
-        self.step, self.seconds_left, self._phase = 0, None, None
+        self.step, self.seconds, self.seconds_left, self._phase = 0, None, None, None
         return request.words()
 
     def _sentence(self) -> str:
@@ -221,7 +223,7 @@ class TrainJob(ChildJob):
         self._done = min(max(done, 0.0), 1.0)
         self.step = self.step if step is None else int(step)
         self._phase = None
-        self.seconds_left = number(event.get("seconds_left"))
+        self.seconds, self.seconds_left = number(event.get("seconds")), number(event.get("seconds_left"))
         if loss is not None:
             self.history.places.append(self.done)
             self.history.losses.append(loss)
