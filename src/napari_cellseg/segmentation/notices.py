@@ -18,7 +18,7 @@ UNCERTAIN_SIZE = (
 )
 LOOKS_LARGER = (
     "The cells look larger than the size given: about {seen:.0f} px across instead of {given:g}, so that they may be "
-    "found in pieces. Correct the size (Cell size in the window, --diameter on the command line), or let it be estimated."
+    "found in pieces. Correct the size (Cell size in the window, --diameter on the command line), or leave it out."
 )
 NO_CELLS = (
     "No cell was found. If there are cells, give the diameter of a typical one in pixels (Cell size in the window, "
