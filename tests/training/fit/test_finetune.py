@@ -383,6 +383,14 @@ def wait_for_step(process: subprocess.Popen[str], step: int) -> list[dict[str, A
     raise AssertionError(process.communicate()[1])
 
 
+def test_images_and_masks_in_two_folders(folder: Path, parent: ModelVersion, tmp_path: Path) -> None:
+    (folder / "labels").rename(tmp_path / "cells")
+    words = words_of(folder / "images", parent, tmp_path / "out", "--steps", "2", "--masks", str(tmp_path / "cells"))
+    assert main(words) == 0
+    training = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert (training["training_set"], training["masks"]) == (str(folder / "images"), str(tmp_path / "cells"))
+
+
 def test_the_command_reports_line_by_line(
     folder: Path, parent: ModelVersion, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
