@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from napari_cellseg.cli import main
 from napari_cellseg.evaluation.compare import read_comparison
 from napari_cellseg.imaging.errors import CellsegError, DatasetError, OutputError, ParamsError
+from napari_cellseg.imaging.progress import Note
 from napari_cellseg.network.predict import load_network
 from napari_cellseg.network.unet import UNet
 from napari_cellseg.network.versions import (
@@ -33,7 +34,7 @@ from napari_cellseg.network.versions import (
 )
 from napari_cellseg.training.data.general import general_samples
 from napari_cellseg.training.data.training_set import TrainingSet
-from napari_cellseg.training.events import Looked, Note, Started, TrainProgress
+from napari_cellseg.training.events import Looked, Started, TrainProgress
 from napari_cellseg.training.finetune_params import FineTuneParams
 from napari_cellseg.training.fit import learner
 from napari_cellseg.training.fit.record import save_version
