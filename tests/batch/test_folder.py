@@ -18,13 +18,13 @@ import tifffile
 
 import napari_cellseg
 from napari_cellseg.batch import pipeline
-from napari_cellseg.batch.events import BatchEvent, BatchNote, BatchSummary, Planned, RowDone, Running
+from napari_cellseg.batch.events import BatchEvent, BatchSummary, Planned, RowDone, Running
 from napari_cellseg.batch.item import segment_item
 from napari_cellseg.batch.run import iter_batch
 from napari_cellseg.imaging.errors import ModelError, OutputError, ParamsError
 from napari_cellseg.imaging.from_array import as_image
 from napari_cellseg.imaging.normalize import NormalizerParams
-from napari_cellseg.imaging.progress import drain
+from napari_cellseg.imaging.progress import Note, drain
 from napari_cellseg.imaging.read.read import find_images, read_image, source_stamp
 from napari_cellseg.imaging.write.write import read_label_stack, read_labels, read_metadata, write_labels
 from napari_cellseg.network.versions import read_version, set_defaults, write_config
@@ -32,7 +32,6 @@ from napari_cellseg.results import kept
 from napari_cellseg.results import plan as planning
 from napari_cellseg.results.counts import put_rows
 from napari_cellseg.results.ledger import Ledger
-from napari_cellseg.results.outputs import rle_decode
 from napari_cellseg.results.plan import Item
 from napari_cellseg.results.rows import BatchRow
 from napari_cellseg.results.save import mean_doubt
@@ -41,6 +40,7 @@ from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.segment import iter_predict_image, open_image, segment
 from tests.blobs import blobs
 from tests.models import make_model
+from tests.results.run_lengths import rle_decode
 
 N = 4
 ON_CPU = RunOptions("cpu")
@@ -287,16 +287,16 @@ def test_corrected_images_of_a_copied_folder_are_looked_into_once(
 def test_files_of_an_earlier_recipe_are_told(images: Path, recipe: Recipe, tmp_path: Path) -> None:
     run(images, tmp_path / "out", recipe, saving("labels", "overlay"))
     events = list(iter_batch(find_images(images), tmp_path / "out", replace(recipe, threshold=0.8), ON_CPU))
-    (note,) = [event for event in events if isinstance(event, BatchNote)]
+    (note,) = [event for event in events if isinstance(event, Note)]
     assert "Pictures with outlines" in note.text
     same = list(iter_batch(find_images(images), tmp_path / "out", replace(recipe, threshold=0.8), ON_CPU))
-    assert not [event for event in same if isinstance(event, BatchNote)]
+    assert not [event for event in same if isinstance(event, Note)]
 
 
 def test_a_copy_of_an_image_is_pointed_out(images: Path, recipe: Recipe, tmp_path: Path) -> None:
     shutil.copy(images / "0.tif", images / "copy.tif")
     events = list(iter_batch(find_images(images), tmp_path / "out", recipe, ON_CPU))
-    (note,) = [event.text for event in events if isinstance(event, BatchNote)]
+    (note,) = [event.text for event in events if isinstance(event, Note)]
     assert "0.tif, copy.tif. Remove the copies" in note
     noted = {line["image"]: line["notes"] for line in counts(tmp_path / "out")}
     assert "equal to those of copy.tif" in noted["0.tif"] and "equal to those of 0.tif" in noted["copy.tif"]
@@ -553,7 +553,7 @@ def test_events_tell_the_story_in_order(images: Path, recipe: Recipe, tmp_path: 
     events = list(iter_batch(find_images(images), tmp_path / "out", recipe, ON_CPU))
     assert events[0] == Planned(tuple(f"{i}.tif" for i in range(N)))
     kinds = [type(event) for event in events]
-    assert kinds.count(Running) == kinds.count(RowDone) == N and BatchNote not in kinds
+    assert kinds.count(Running) == kinds.count(RowDone) == N and Note not in kinds
     for i in range(N):
         running = events.index(Running(f"{i}.tif"))
         done = next(j for j, event in enumerate(events) if isinstance(event, RowDone) and event.row.image == f"{i}.tif")

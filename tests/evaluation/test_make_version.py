@@ -20,14 +20,14 @@ from napari_cellseg.evaluation.make_version import (
     iter_finetune_version,
     iter_train_version,
 )
-from napari_cellseg.imaging.progress import Progress, drain
+from napari_cellseg.imaging.progress import Note, Progress, drain
 from napari_cellseg.network.config import UNetConfig
 from napari_cellseg.network.versions import CONFIG_FILE, FAMILIAR_FILE, METRICS_FILE, load_model, read_version
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.training.data.general import general_samples
 from napari_cellseg.training.data.sample import Sample
 from napari_cellseg.training.data.splitting import SPLIT_FILE, make_split, read_split
-from napari_cellseg.training.events import Looked, Note, Phase, Started, TrainProgress
+from napari_cellseg.training.events import Looked, Phase, Started, TrainProgress
 from napari_cellseg.training.finetune_params import FineTuneParams
 from napari_cellseg.training.fit.trainer import iter_finetune
 from napari_cellseg.training.params import TrainParams

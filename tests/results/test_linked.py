@@ -217,6 +217,10 @@ def test_a_linked_cell_has_one_name_in_all_rois_and_lies_on_its_slice(tiny: Reci
         rois = roifile.roiread(zip_) if labels.any() else []
         assert [roi.name for roi in rois] == [f"cell_{id_:0{digits}d}" for id_ in np.unique(labels[labels > 0])]
         assert {roi.position for roi in rois} <= {z + 1}
+    rows_of(path, tmp_path / "plain", replace(tiny, pages="stack"), options)
+    for z in range(len(stack)):
+        zip_ = tmp_path / "plain" / f"a_z{z:03d}_rois.zip"
+        assert {roi.position for roi in (roifile.roiread(zip_) if zip_.stat().st_size > 22 else [])} <= {z + 1}
     assert digits > 1 and len({len(str(labels.max())) for labels in stack if labels.any()}) > 1
 
 

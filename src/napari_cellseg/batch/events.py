@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..imaging.progress import Note
 from ..results.rows import BatchRow
 
 
@@ -40,16 +41,9 @@ class RowDone:
     row: BatchRow
 
 
-@dataclass(frozen=True)
-class BatchNote:
-    """A sentence that the user should read."""
+BatchEvent = Planned | Running | Step | RowDone | Note
 
-    text: str
-
-
-BatchEvent = Planned | Running | Step | RowDone | BatchNote
-
-_NAMES: dict[type, str] = {Planned: "plan", Running: "running", Step: "progress", BatchNote: "note"}
+_NAMES: dict[type, str] = {Planned: "plan", Running: "running", Step: "progress", Note: "note"}
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from ..instances.prediction import Prediction
 from ..results.folder_settings import FolderSettings
 from ..results.kept import has_files, kept_now, kept_rows, result_stem
 from ..results.linked import LinkedStack
+from ..results.place import Place
 from ..results.plan import Item
 from ..results.rows import BatchRow, failed
 from ..results.save import mean_doubt, numbers, save_result
@@ -207,11 +208,12 @@ def finish(task: Task, prediction: Prediction, settings: FolderSettings) -> None
             task.rows = kept
             return
         outputs, stem = settings.options.outputs, result_stem(task.row)
+        place = replace(Place.of_part(prepared.image.origin), plane=task.plane)
         if task.stack is None:
             result = segmented.result()
-            files = save_result(outputs, result, prepared.plane, prepared.image, settings.out, stem)
+            files = save_result(outputs, result, prepared.plane, prepared.image, settings.out, stem, place)
         else:
-            result, files = task.stack.cut(segmented, outputs, prepared.image, stem)
+            result, files = task.stack.cut(segmented, outputs, prepared.image, stem, place)
         row = replace(
             task.row,
             state="done",

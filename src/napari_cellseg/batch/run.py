@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..imaging.errors import OutputError
+from ..imaging.progress import Note
 from ..imaging.write.atomic import YOUNG_SECONDS, sweep
 from ..imaging.write.write import make_folder, write_json
 from ..results.combine import write_combined
@@ -26,7 +27,7 @@ from ..results.rows import BatchRow
 from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ..segmentation.recipe import RECIPE_FILE, Recipe
 from ..segmentation.segmented import versions
-from .events import BatchEvent, BatchNote, BatchSummary, Planned, RowDone, Running, Step
+from .events import BatchEvent, BatchSummary, Planned, RowDone, Running, Step
 from .pipeline import iter_local
 
 FULL = "The disk is full or the folder cannot be written: what is done now may have to be done again. Free some space."
@@ -138,7 +139,7 @@ class _Book:
             self.rows += rows
             if not written and not self._warned:
                 self._warned = True
-                self._news.append(BatchNote(FULL))
+                self._news.append(Note(FULL))
 
     def _is_new(self, row: BatchRow) -> bool:
         if row.state == "kept":
@@ -162,10 +163,10 @@ class _Book:
     def warnings(self) -> Generator[BatchEvent, None, None]:
         """Warn of files in the folder that belong to an earlier recipe, and of images with equal values."""
         if equal := equal_images_in_words(as_listed(self.ledger.rows())):
-            yield BatchNote(equal)
+            yield Note(equal)
         left = [OUTPUTS[name].label for name in OUTPUTS if name in self._left]
         if left:
-            yield BatchNote(
+            yield Note(
                 f"Still of an earlier recipe, because not asked for this time: {', '.join(left)}. Run again with them, "
                 "or delete these files."
             )
@@ -239,7 +240,7 @@ def _steps(
         if event[0] == "running":
             yield Running(event[1].name)
         else:
-            yield BatchNote(event[1]) if event[0] == "note" else None
+            yield Note(event[1]) if event[0] == "note" else None
 
 
 def _stored(row: BatchRow, old: BatchRow | None) -> BatchRow:

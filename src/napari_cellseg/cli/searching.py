@@ -69,7 +69,8 @@ def _drain(
     wish: StopWish,
 ) -> list[Trial]:  # fmt: skip
     """Report the events of a search; return its ranking."""
-    from ..training.events import Note, TrainProgress
+    from ..imaging.progress import Note
+    from ..training.events import TrainProgress
     from ..training.params import rounds_of
     from ..training.search import Trial, ranking, tried_values, vary
 

@@ -215,6 +215,7 @@ class _Words:
     def send(self, event: Any) -> None:
         """Report one event."""
         from ..batch import events
+        from ..imaging.progress import Note
 
         bar = self._bar
         if isinstance(event, events.Planned):
@@ -223,7 +224,7 @@ class _Words:
             bar.set_postfix_str(f"{event.message} {event.done / event.total:.0%}" if event.total else event.message)
         elif isinstance(event, events.RowDone):
             self._row(event.row)
-        elif isinstance(event, events.BatchNote):
+        elif isinstance(event, Note):
             bar.write(event.text, file=sys.stderr)
         elif isinstance(event, events.BatchSummary):
             bar.close()

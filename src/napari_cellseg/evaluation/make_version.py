@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..imaging.progress import Progress, relay
+from ..imaging.progress import Note, Progress, relay
 from ..imaging.write.write import write_json
 from ..network.versions import METRICS_FILE, ModelVersion, set_defaults, set_specialist
 from ..segmentation.familiar import remember_images
@@ -17,7 +17,7 @@ from ..segmentation.segmented import Segmented
 from ..training.data.general import general_samples
 from ..training.data.sample import Sample
 from ..training.data.splitting import SPLIT_FILE, Split, write_split
-from ..training.events import Event, Note, Phase, Started
+from ..training.events import Event, Phase, Started
 from ..training.finetune_params import AUTO, GENTLE, FineTuneParams
 from ..training.params import TrainParams
 from .calibration import calibrate, iter_calibrate_version

@@ -33,6 +33,13 @@ class Progress:
         return min(max(self.done / self.total, 0.0), 1.0) if self.total > 0 else 0.0
 
 
+@dataclass(frozen=True)
+class Note:
+    """A sentence that the user should read, among the events of a long task."""
+
+    text: str
+
+
 def drain(steps: Generator[Any, None, Result], hear: Callable[[Any], object] = lambda step: None) -> Result:
     """Run a generator to its end and return its result; `hear` is called with every value that it yields."""
     kept: list[Result] = []

@@ -65,7 +65,7 @@ class LinkedStack(LabelStack):
         self._top_id = 0
 
     def cut(
-        self, segmented: Segmented, outputs: Collection[str], image: Image, stem: str
+        self, segmented: Segmented, outputs: Collection[str], image: Image, stem: str, place: Place
     ) -> tuple[SegmentResult, dict[str, str]]:
         """Cut the cells of a plane, small ones too, and write the outputs that hold no ids."""
         result = segmented.result(min_size=0)

@@ -17,7 +17,7 @@ from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import SegmentResult
 from .formats.geojson import write_geojson
 from .formats.probability import write_probability
-from .formats.rle import image_ids, rle_decode, rle_encode, rle_rows
+from .formats.rle import image_ids, rle_rows
 from .formats.rois import fits_rois, write_rois
 from .overlay import thumbnail, write_overlay, write_thumbnail
 from .place import Place
@@ -31,8 +31,6 @@ __all__ = [
     "check_outputs",
     "image_ids",
     "output_path",
-    "rle_decode",
-    "rle_encode",
     "rle_rows",
     "thumbnail",
     "write_outputs",

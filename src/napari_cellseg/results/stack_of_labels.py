@@ -19,6 +19,7 @@ from ..imaging.stack_planes import StackPlane, stack_axes, stack_shape
 from ..imaging.write.write import write_labels
 from ..segmentation.segmented import Segmented, SegmentResult, cut_from
 from .outputs import output_path
+from .place import Place
 from .rows import BatchRow, failed
 from .save import save_result
 
@@ -64,14 +65,14 @@ class LabelStack:
         self._taken: dict[tuple[int, ...], PlaneDone] = {}
 
     def cut(
-        self, segmented: Segmented, outputs: Collection[str], image: Image, stem: str
+        self, segmented: Segmented, outputs: Collection[str], image: Image, stem: str, place: Place
     ) -> tuple[SegmentResult, dict[str, str]]:
         """Cut the cells of a plane and write its own outputs; return its result and its files."""
         result = segmented.result()
         # A user may have corrected it since the batch began.
         self._is_kept = self._is_kept or bool(self.kept())
         own = [] if self._is_kept else [name for name in outputs if name != "labels"]
-        return result, save_result(own, result, segmented.plane, image, self.out, stem)
+        return result, save_result(own, result, segmented.plane, image, self.out, stem, place)
 
     def take(self, plane: StackPlane, row: BatchRow, result: SegmentResult | None) -> list[BatchRow]:
         """Take a plane, without a result if it failed; return all rows with the last plane, and none before."""

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ..imaging.progress import Note
+
 EARLIER_POINTS = 600
 
 
@@ -62,13 +64,6 @@ class Looked:
     iou: float
     best: bool
     dice: float = math.nan
-
-
-@dataclass(frozen=True)
-class Note:
-    """Something that the user should know."""
-
-    text: str
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from ..imaging.errors import CellsegError, DatasetError, OutputError
+from ..imaging.progress import Note
 from ..imaging.write.write import make_folder, write_json
 from ..network.devices import resolve_device
 from ..network.predict import load_network
 from ..network.versions import ModelVersion
 from .data.sample import Sample
-from .events import Event, Note
+from .events import Event
 from .fit.learner import Learner
 from .fit.looking import LOOK_PIXELS, look_at_windows, still_windows
 from .fit.run import Ready

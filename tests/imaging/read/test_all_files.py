@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tifffile
 from PIL import Image as PillowImage
 
 import napari_cellseg
-from napari_cellseg.imaging import CellsegError, read_image
+from napari_cellseg.imaging import AxesError, CellsegError, read_image
 
 from .samples import DATA
 
@@ -17,6 +18,7 @@ PACKAGES = ("skimage", "napari", "imageio", "scipy", "sklearn", "matplotlib", "d
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".svs")
 # Without these a change that reads nothing any more would pass.
 LEAST_READ = 20
+LEAST_DICOM = 40
 
 
 def files_at_hand() -> list[Path]:
@@ -72,3 +74,39 @@ def test_every_file_has_the_values_that_its_library_reads():
     for path, words in refused.items():
         assert path.name in words and len(words) < 1000, words
     print(f"{len(read)} files have the values of their library, {len(refused)} were refused")
+
+
+def test_every_dicom_file_has_the_values_that_pydicom_reads():
+    """Those that pydicom ships: compressed, of many frames, signed, in colours, damaged."""
+    pydicom = pytest.importorskip("pydicom")
+    from pydicom.pixels import convert_color_space
+
+    folder = Path(pydicom.__file__).parent / "data" / "test_files"
+    read, refused = [], {}
+    for path in sorted(folder.glob("*.dcm")):
+        try:
+            image = read_image(path)
+        except AxesError:
+            # Frames without a time or a distance are time points or slices only if the user says so.
+            image = read_image(path, axes="TYXS" if pydicom.dcmread(path).SamplesPerPixel == 3 else "TYX")
+        except CellsegError as error:
+            refused[path] = str(error)
+            continue
+        dataset = pydicom.dcmread(path)
+        expected, kind = dataset.pixel_array, dataset.PhotometricInterpretation
+        if kind.startswith("YBR"):
+            expected = convert_color_space(expected, kind, "RGB")
+        if kind == "MONOCHROME1":
+            expected = (1 << dataset.BitsStored) - 1 - expected
+        if image.had_colours:
+            expected = expected[..., 0]
+        values = np.asarray(image.data)
+        assert values.shape == expected.shape and np.array_equal(values, expected), path
+        spacing = dataset.get("PixelSpacing")
+        if spacing:
+            assert image.pixel_size == pytest.approx([1e3 * float(step) for step in spacing]), path
+        read.append(path)
+    assert len(read) >= LEAST_DICOM, (len(read), refused)
+    for path, words in refused.items():
+        assert path.name in words and len(words) < 1000, words
+    print(f"{len(read)} DICOM files have the values of pydicom, {len(refused)} were refused")

@@ -111,3 +111,11 @@ def test_without_pydicom_it_is_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(ImageError, match=r"a\.dcm is a DICOM file.*pip install pydicom"):
         read_image(tmp_path / "a.dcm")
+
+
+def test_a_file_that_begins_as_a_tiff_is_dicom_by_its_mark(tmp_path):
+    path = write_dicom(tmp_path / "a.dcm", GREY)
+    content = path.read_bytes()
+    path.write_bytes(b"II*\0\x10\0\x08\0" + content[8:])
+    np.testing.assert_array_equal(read_image(path).plane(), GREY)
+    np.testing.assert_array_equal(read_image(path.rename(tmp_path / "IM0001")).plane(), GREY)

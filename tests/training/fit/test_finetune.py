@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 from napari_cellseg.cli import main
 from napari_cellseg.evaluation.compare import read_comparison
 from napari_cellseg.imaging.errors import CellsegError, DatasetError, OutputError, ParamsError
+from napari_cellseg.imaging.progress import Note
 from napari_cellseg.network.predict import load_network
 from napari_cellseg.network.unet import UNet
 from napari_cellseg.network.versions import (
@@ -33,7 +34,7 @@ from napari_cellseg.network.versions import (
 )
 from napari_cellseg.training.data.general import general_samples
 from napari_cellseg.training.data.training_set import TrainingSet
-from napari_cellseg.training.events import Looked, Note, Started, TrainProgress
+from napari_cellseg.training.events import Looked, Started, TrainProgress
 from napari_cellseg.training.finetune_params import FineTuneParams
 from napari_cellseg.training.fit import learner
 from napari_cellseg.training.fit.record import save_version
@@ -381,6 +382,14 @@ def wait_for_step(process: subprocess.Popen[str], step: int) -> list[dict[str, A
         if events[-1]["event"] == "step" and events[-1]["step"] >= step:
             return events
     raise AssertionError(process.communicate()[1])
+
+
+def test_images_and_masks_in_two_folders(folder: Path, parent: ModelVersion, tmp_path: Path) -> None:
+    (folder / "labels").rename(tmp_path / "cells")
+    words = words_of(folder / "images", parent, tmp_path / "out", "--steps", "2", "--masks", str(tmp_path / "cells"))
+    assert main(words) == 0
+    training = json.loads((tmp_path / "out" / "training.json").read_text())
+    assert (training["training_set"], training["masks"]) == (str(folder / "images"), str(tmp_path / "cells"))
 
 
 def test_the_command_reports_line_by_line(

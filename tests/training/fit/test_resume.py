@@ -19,12 +19,12 @@ from safetensors.torch import load_file
 
 from napari_cellseg.cli import main
 from napari_cellseg.imaging.errors import CellsegError, DatasetError
-from napari_cellseg.imaging.progress import drain
+from napari_cellseg.imaging.progress import Note, drain
 from napari_cellseg.network.config import UNetConfig
 from napari_cellseg.network.predict import load_network
 from napari_cellseg.network.versions import load_model
 from napari_cellseg.training.curves import HistoryTable
-from napari_cellseg.training.events import Looked, Note, Started
+from napari_cellseg.training.events import Looked, Started
 from napari_cellseg.training.fit.trainer import iter_train, iter_train_events
 from napari_cellseg.training.params import TrainParams
 from napari_cellseg.training.runs import CHECKPOINT_FILE, TRAIN_FILE, read_run

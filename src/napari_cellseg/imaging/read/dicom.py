@@ -19,9 +19,14 @@ _UM_PER_MM = 1e3
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422")
 
 
+def has_mark(head: bytes) -> bool:
+    """Whether the first `HEAD_BYTES` of a file say that it is DICOM; the bytes before that may be those of a TIFF."""
+    return head[HEAD_BYTES - len(_MARK) : HEAD_BYTES] == _MARK
+
+
 def is_dicom(head: bytes, suffix: str) -> bool:
     """Whether a file is DICOM, by its first `HEAD_BYTES`; a damaged one is known by its suffix alone."""
-    return head[HEAD_BYTES - len(_MARK) : HEAD_BYTES] == _MARK or suffix in SUFFIXES
+    return has_mark(head) or suffix in SUFFIXES
 
 
 def read_dicom(path: Path, axes: str | None) -> Image:

@@ -12,7 +12,7 @@ from ..image import Image
 from ..memory import check_room
 from . import raster
 from .arrays import read_npy, read_npz
-from .dicom import HEAD_BYTES, is_dicom, read_dicom
+from .dicom import HEAD_BYTES, has_mark, is_dicom, read_dicom
 from .finding import SUFFIXES, TIFF_SUFFIXES, ZARR_SUFFIX, find_images, is_zarr
 from .ome_files import first_of_companion, is_companion
 from .plugins import read_with_plugin
@@ -23,6 +23,7 @@ __all__ = ["SUFFIXES", "find_images", "read_image", "source_stamp"]
 
 LAZY_BYTES = 1_000_000_000
 _TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_TIFF_NAMES = (".tif", ".tiff", *TIFF_SUFFIXES)
 
 
 def read_image(path: str | os.PathLike[str], axes: str | None = None, in_parts: bool = False) -> Image:
@@ -102,7 +103,8 @@ def _read(path: Path, axes: str | None, in_parts: bool) -> Image:
         raise ImageError(f"{path} is empty: it has no bytes. Copy it again.")
     if is_companion(path):
         return _read(first_of_companion(path), axes, in_parts)
-    is_tiff = head[:4] in _TIFF_STARTS
+    # DICOM of some scanners begins as a TIFF without an image; a whole slide may be both, and its name decides.
+    is_tiff = head[:4] in _TIFF_STARTS and (suffix in _TIFF_NAMES or not has_mark(head))
     if not is_tiff and is_dicom(head, suffix):
         return read_dicom(path, axes)
     if suffix not in SUFFIXES or (suffix in TIFF_SUFFIXES and not is_tiff):

@@ -8,19 +8,6 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from ...imaging.errors import ImageError
-
-
-def rle_encode(mask: np.ndarray) -> str:
-    """Write the pixels of one cell as ``start length start length ...``.
-
-    Parameters
-    ----------
-    mask : ndarray of bool
-        ``(Y, X)``. Pixels are numbered from 1, from top to bottom and then from left to right.
-    """
-    return rle_rows(mask.astype(bool))[0]
-
 
 def rle_rows(labels: np.ndarray) -> list[str]:
     """Encode every cell of a label image.
@@ -51,41 +38,6 @@ def rle_rows(labels: np.ndarray) -> list[str]:
     return [" ".join(map(str, runs.ravel().tolist())) for runs in np.split(pairs, cuts)]
 
 
-def rle_decode(text: str, shape: tuple[int, int]) -> np.ndarray:
-    """Return the pixels that run lengths stand for.
-
-    Parameters
-    ----------
-    text : str
-    shape : tuple of int
-        (Y, X).
-
-    Returns
-    -------
-    ndarray of bool
-
-    Raises
-    ------
-    ImageError
-        If the text is not of whole pairs of numbers, or does not fit into the image.
-    """
-    try:
-        numbers = np.array([int(word) for word in text.split()], dtype=np.int64)
-        begins, lengths = numbers.reshape(-1, 2).T - np.array([[1], [0]])
-    except (ValueError, OverflowError) as error:
-        raise ImageError(f"{_short(text)} are no run lengths: they come in pairs of start and length.") from error
-    height, width = shape
-    if numbers.size and (begins.min() < 0 or lengths.min() < 1 or (begins + lengths).max() > height * width):
-        raise ImageError(
-            f"The run lengths {_short(text)} leave an image of {height} x {width} pixels. "
-            "Check that they belong to this image."
-        )
-    flat = np.zeros(height * width, bool)
-    for begin, length in zip(begins.tolist(), lengths.tolist(), strict=True):
-        flat[begin : begin + length] = True
-    return flat.reshape(width, height).T
-
-
 def image_ids(names: Sequence[str]) -> list[str]:
     """Return what the column ImageId calls images: the name without folders and suffix, or with its folders where it
     is not the only one.
@@ -98,7 +50,3 @@ def image_ids(names: Sequence[str]) -> list[str]:
         long = path.with_suffix("").as_posix()
         found.append(path.stem if stems[path.stem] == 1 else long if whole[long] == 1 else path.as_posix())
     return found
-
-
-def _short(text: str) -> str:
-    return repr(text if len(text) <= 40 else f"{text[:40]}...")

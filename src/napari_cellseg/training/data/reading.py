@@ -6,8 +6,8 @@ from collections.abc import Generator
 from pathlib import Path
 
 from ...imaging.errors import DatasetError
-from ...imaging.progress import relay
-from ..events import Note, Phase
+from ...imaging.progress import Note, relay
+from ..events import Phase
 from .datasets import iter_dataset
 from .sample import Sample
 from .training_set import TrainingSet

@@ -11,10 +11,10 @@ from typing import Any
 
 from ...imaging.errors import OutputError
 from ...imaging.normalize import NormalizerParams
-from ...imaging.progress import relay
+from ...imaging.progress import Note, relay
 from ..data.hold_out import count_cells
 from ..data.sample import Sample
-from ..events import Event, Looked, Note, Phase, Started, TrainProgress
+from ..events import Event, Looked, Phase, Started, TrainProgress
 from .augment import TrainingImage, prepare
 from .learner import Learner, learn_within_memory
 from .looking import Figures, look_at_crops, look_at_windows, looked_at, still_crops, still_windows
