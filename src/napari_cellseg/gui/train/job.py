@@ -22,7 +22,6 @@ from ..jobs.child_process import ChildProcess
 from ..jobs.reports import columns, number, texts
 from ..shared.progress_bar import in_words
 from ..shared.workers import Latest
-from ..viewer.bench import Bench
 
 
 @dataclass(frozen=True)
@@ -279,11 +278,6 @@ class TrainJob(ChildJob):
             return Outcome(request, version, self._comparison, True, False, sentence)
         sentence = f"The training ended unexpectedly ({child.ending()}).{kept}"
         return Outcome(request, version, self._comparison, True, True, f"{sentence} Press Start to try again.")
-
-
-def job_of(bench: Bench) -> TrainJob:
-    """Return the training of a viewer, which goes on when the widget's dock is closed."""
-    return bench.part(TrainJob, lambda _: TrainJob())
 
 
 def _version(folder: Path) -> ModelVersion | None:
