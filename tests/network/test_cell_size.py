@@ -52,13 +52,14 @@ def test_a_remembered_size_holds_where_nothing_clear_is_seen(bundled: ModelVersi
     assert size_of(noise, replace(bundled, cell_diameter=50.0)).diameter == 50
 
 
-def test_of_cells_of_many_sizes_an_unusual_one_is_not_believed(bundled: ModelVersion) -> None:
-    """Without clear cells, what looks agree on is taken where it is a usual size, else what is remembered."""
-    search = _Search(np.zeros((90, 90), np.float32), replace(bundled, cell_diameter=80.0, cell_spread=1.6), "cpu", None)
-    vague = Sighting(0.5, 50.0, 52.0, 0.6, 0.1, 20)
+def test_an_unusual_size_is_believed_only_of_far_clearer_cells(bundled: ModelVersion) -> None:
+    search = _Search(np.zeros((90, 90), np.float32), replace(bundled, cell_diameter=80.0), "cpu", None)
+    vague = Sighting(0.4, 70.0, 72.0, 0.6, 0.1, 20)
     assert search._is_believed(vague, 80.0) and not search._is_believed(replace(vague, diameter=30.0), 80.0)
     clear = Sighting(1.0, 28.0, 30.0, 0.8, 0.1, 20)
-    assert search._is_believed(clear, 80.0)
+    assert search._is_believed(clear, 80.0), "nothing is known of the remembered size"
+    search._seen[zoom_for(80.0, 30.0, (1, 1))] = vague
+    assert not search._is_believed(clear, 80.0) and search._is_believed(replace(clear, peak=0.95), 80.0)
 
 
 def test_clear_cells_of_another_size_win_over_a_remembered_one(bundled: ModelVersion) -> None:

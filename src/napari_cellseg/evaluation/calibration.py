@@ -151,7 +151,7 @@ def with_defaults(version: ModelVersion, chosen: Chosen) -> ModelVersion:
     return set_defaults(version, chosen.threshold, chosen.min_size)
 
 
-def as_good(worth: np.ndarray, best: np.ndarray) -> bool:
+def _as_good(worth: np.ndarray, best: np.ndarray) -> bool:
     """Whether images do not tell something from the best: worse by at most one standard error of the difference."""
     less = best - worth
     error = less.std(ddof=1) / math.sqrt(len(less)) if len(less) > 1 else 0.0
@@ -167,7 +167,7 @@ def _nearest_as_good(start: tuple[float, int], best: tuple[float, int], each: np
         key=lambda trial: (abs(trial[0] - start[0]) / 0.05 + abs(trial[1] - start[1]) / 10, trial),
     )
     good = each[(slice(None), *_place(*best))]
-    return next((trial for trial in trials if as_good(each[(slice(None), *_place(*trial))], good)), best)
+    return next((trial for trial in trials if _as_good(each[(slice(None), *_place(*trial))], good)), best)
 
 
 def _place(threshold: float, min_size: int) -> tuple[int, int]:

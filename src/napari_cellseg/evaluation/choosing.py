@@ -10,12 +10,13 @@ from ..imaging.progress import Progress
 from ..network.versions import ModelVersion, settings_of
 from ..training.data.hold_out import HeldOut, count_cells
 from ..training.data.sample import Sample
-from .calibration import Chosen, as_good, iter_choose_defaults, with_defaults
+from .calibration import Chosen, iter_choose_defaults, with_defaults
 
 # Parts of the way from the parent to the weights that were learned, the farthest first.
 BLENDS = (1.0, 0.8, 0.6)
 # With fewer cells held out, the images that were learned from are looked at too.
 ENOUGH_CELLS = 10
+AS_GOOD = 0.01
 
 
 def images_to_choose_on(parts: HeldOut) -> tuple[Sample, ...]:
@@ -32,7 +33,7 @@ def iter_choose_blend(
     """Keep as much of the parent in a version as the images do not mind, and choose its threshold and min_size.
 
     Weights between the two know more of what the parent knew (Wortsman et al., Robust fine-tuning of zero-shot models,
-    CVPR 2022). The nearest to the parent is kept that is not worse than the best by more than one standard error.
+    CVPR 2022). The nearest to the parent is kept that is as good as the best within .01 of AP (.5 to .9).
 
     Parameters
     ----------
@@ -59,9 +60,9 @@ def iter_choose_blend(
             between = version if blend == 1 else _between(parent, version, blend, Path(folder) / str(blend))
             tried[blend] = yield from iter_choose_defaults(between, samples, device=device)
     best = max(tried.values(), key=lambda chosen: float(chosen.worth.mean()) if len(chosen.worth) else 0.0)
-    kept = min(blend for blend, chosen in tried.items() if chosen is best or as_good(chosen.worth, best.worth))
     if not len(best.worth):
         return version, 1.0
+    kept = min(b for b, chosen in tried.items() if chosen.worth.mean() >= best.worth.mean() - AS_GOOD)
     if kept < 1:
         version = _between(parent, version, kept, version.path)
     return with_defaults(version, tried[kept]), kept

@@ -49,8 +49,9 @@ ENOUGH_CELLS = 15
 FURTHER, MUCH_LARGER = 3.0, 2.0
 # With fewer, a coarser look must not show larger cells: a speck may look like a cell from near.
 FEW_CELLS = 5
-# A size that differs from the remembered one by less than this, times the spread of the sizes learned, is usual.
-LEAST_SPREAD = 1.25
+# A size that differs from the remembered one by less than this factor is usual; another is believed where the peaks
+# are so much higher than at the remembered one.
+USUAL, FAR_CLEARER = 1.25, 0.3
 _SMALLEST_CELL = 10
 
 
@@ -230,9 +231,11 @@ class _Search:
                 yield zoom
 
     def _is_believed(self, best: Sighting, remembered: float) -> bool:
-        """Whether a size is clear, or among those of the cells that the version learned from."""
-        usual = LEAST_SPREAD * self._model.cell_spread
-        return best.is_clear(self._wanted) or abs(math.log(best.diameter / remembered)) <= math.log(usual)
+        """Whether a size is about the remembered one, or that of cells far clearer than what is seen at that."""
+        if abs(math.log(best.diameter / remembered)) <= math.log(USUAL):
+            return True
+        home = self._seen.get(zoom_for(remembered, self._wanted, (1, 1)))
+        return best.is_clear(self._wanted) and (home is None or best.peak >= home.peak + FAR_CLEARER)
 
     def _best(self, settled: Sequence[Sighting]) -> Sighting | None:
         few = any(one.n_cells < FEW_CELLS for one in settled)

@@ -60,8 +60,6 @@ class ModelVersion:
     cell_diameter : float, optional
         Typical diameter in pixels of the cells that a fine-tuned version learned from: images are shown to it as if
         theirs had this size, unless they clearly have another one.
-    cell_spread : float
-        By which factor the typical diameters of two thirds of those images differed from it at most.
     specialist : bool
         Better than its parent on images like those it learned from, and worse on others.
     training, metrics : dict
@@ -80,7 +78,6 @@ class ModelVersion:
     description: str = ""
     diameter: float | None = None
     cell_diameter: float | None = None
-    cell_spread: float = 1.0
     specialist: bool = False
     training: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     metrics: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -189,7 +186,6 @@ def read_version(folder: Path) -> ModelVersion:
             description=str(values.get("description", "")),
             diameter=optional_number(values.get("diameter")),
             cell_diameter=optional_number(values.get("cell_diameter")),
-            cell_spread=max(float(values.get("cell_spread", 1)), 1.0),
             specialist=values.get("specialist") is True,
             training=_read_json(folder / TRAINING_FILE, folder, required=False),
             metrics=_read_json(folder / METRICS_FILE, folder, required=False),
@@ -252,7 +248,6 @@ def write_config(
     description: str = "",
     diameter: float | None = None,
     cell_diameter: float | None = None,
-    cell_spread: float = 1.0,
     specialist: bool = False,
 ) -> None:
     """Write a version's ``config.json`` beside weights that are already in `folder`."""
@@ -266,7 +261,7 @@ def write_config(
         "threshold": threshold,
         "min_size": min_size,
         "diameter": diameter,
-        **({} if cell_diameter is None else {"cell_diameter": cell_diameter, "cell_spread": cell_spread}),
+        **({} if cell_diameter is None else {"cell_diameter": cell_diameter}),
         **({"specialist": True} if specialist else {}),
         "weights_sha256": file_sha256(folder / WEIGHTS_FILE),
     }
@@ -292,7 +287,7 @@ def settings_of(version: ModelVersion) -> dict[str, Any]:
     """Return what :func:`write_config` takes."""
     names = (
         "config", "normalizer", "split", "threshold", "min_size", "parent", "description", "diameter", "cell_diameter",
-        "cell_spread", "specialist",
+        "specialist",
     )  # fmt: skip
     return {name: getattr(version, name) for name in names}
 

@@ -205,7 +205,7 @@ class Recipe:
         # Weights are known by their hash; these stand beside them.
         decisive["split"], decisive["model_diameter"] = model.split.to_dict(), model.diameter
         if model.cell_diameter is not None:
-            decisive["model_cell_diameter"] = [model.cell_diameter, model.cell_spread]
+            decisive["model_cell_diameter"] = model.cell_diameter
         if model.config.smooth:
             decisive["model_smooth"] = model.config.smooth
         decisive["diameter"] = None if self.diameter is None else float(self.diameter)

@@ -97,7 +97,6 @@ class Plan:
     def version_settings(self) -> dict[str, Any]:
         """Return the settings of the new version as `napari_cellseg.network.versions.write_config` takes them."""
         parent = self.parent
-        cell_diameter, cell_spread = self.cell_size
         return {
             "config": self.config,
             "normalizer": self.normalizer,
@@ -105,8 +104,7 @@ class Plan:
             "threshold": parent.threshold if parent else 0.5,
             "min_size": parent.min_size if parent else 20,
             "diameter": self.diameter,
-            "cell_diameter": cell_diameter,
-            "cell_spread": cell_spread,
+            "cell_diameter": self.cell_size[0],
             "parent": parent.name if parent else None,
             "description": self.description,
         }
