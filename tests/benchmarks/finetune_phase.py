@@ -1,6 +1,6 @@
 """Learn a kind of images that the bundled model has never seen from one outlined cell per image, with the defaults.
 
-``python -m tests.benchmarks.finetune_phase --data phase_partial.zip --out DIR``
+``python -m tests.benchmarks.finetune_phase --data phase_partial --out DIR``
 
 Of 117 crops of phase contrast the last 57 of a fixed order are tested on, k of the others are learned from. A test
 cell counts as matched where a cell that is found, at the default sliders and with its size estimated, overlaps its
@@ -52,7 +52,7 @@ def matched(model: ModelVersion, samples: Sequence[Sample], size_given: bool = F
 def main() -> None:
     """Fill the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, metavar="ZIP", help="phase_partial.zip")
+    parser.add_argument("--data", required=True, metavar="DIR", help="phase_partial.zip, unpacked")
     parser.add_argument("--others", metavar="ZIP", help="stage1_train.zip, to see what it costs on fluorescence")
     parser.add_argument("--out", required=True, metavar="DIR", help="results; finished cells of the table are kept")
     parser.add_argument("--ks", nargs="+", type=int, default=[5, 20, 60], metavar="K")
