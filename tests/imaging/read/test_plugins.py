@@ -18,16 +18,20 @@ GREY = np.random.default_rng(0).integers(0, 65536, (20, 31)).astype(np.uint16)
 def plugin():
     """Give a function that registers a reader of ``*.scope`` files which gives these layers, or raises this."""
     with DynamicPlugin("cellseg-test-scope") as scope:
+        given = []
+
+        def read(path, stack=False):
+            if isinstance(given[-1], Exception):
+                raise given[-1]
+            return given[-1]
+
+        def get_reader(path):
+            return read
 
         def give(layers):
-            def read(path, stack=False):
-                if isinstance(layers, Exception):
-                    raise layers
-                return layers
-
-            @scope.contribute.reader(filename_patterns=["*.scope"])
-            def get_reader(path):
-                return read
+            if not given:
+                scope.contribute.reader(get_reader, filename_patterns=["*.scope"])
+            given.append(layers)
 
         yield give
 
@@ -78,6 +82,65 @@ def test_several_layers_are_channels_and_one_is_to_be_chosen(plugin, scope_file)
     np.testing.assert_array_equal(image.plane(1), GREY[::-1])
     with pytest.raises(ImageError, match=r"DAPI, GFP.*--channel"):
         image.plane()
+
+
+@pytest.mark.parametrize(
+    "layer_names",
+    [
+        *(("a.SCOPE :: DAPI", "a.SCOPE :: GFP"), ("DAPI [a]", "GFP [a]"), ("a_DAPI", "a_GFP")),
+        *(("DAPI", "GFP"), ("a: DAPI", "a.SCOPE: GFP")),
+    ],
+)
+def test_channels_are_called_alike_in_all_files(plugin, scope_file, layer_names):
+    plugin([(GREY, {"name": name}, "image") for name in layer_names])
+    assert read_image(scope_file).channel_names == ("DAPI", "GFP")
+    plugin([(GREY, {"name": "a"}, "image"), (GREY, {"name": "a.SCOPE"}, "image")])
+    assert read_image(scope_file).channel_names == ("channel 0", "channel 1")
+    plugin([(GREY, {"name": "a"}, "image"), (GREY, {"name": "aa"}, "image")])
+    assert read_image(scope_file).channel_names == ("a", "aa")
+
+
+@pytest.mark.parametrize(
+    "meta, spacing",
+    [
+        ({"scale": (2, 0.25, 0.5)}, 2),
+        ({"scale": (2000, 250, 500), "units": "nm"}, 2),
+        ({"scale": (3, 0.25, 0.5), "units": ("micrometer", "micrometer", "micrometer")}, 3),
+        ({"scale": (3, 0.25, 0.5), "units": ("pixel", "micrometer", "micrometer")}, 3),
+        ({"scale": (1, 0.25, 0.5)}, None),
+        ({}, None),
+    ],
+)
+def test_the_distance_of_slices_is_kept(plugin, scope_file, meta, spacing):
+    stack = GREY[None].repeat(3, 0)
+    plugin([(stack, {"axis_labels": ("z", "y", "x"), **meta}, "image")])
+    image = read_image(scope_file)
+    assert (image.axes, image.slice_spacing) == ("ZYX", spacing)
+    assert image.pixel_size == ((0.25, 0.5) if meta else None)
+    plugin([(stack, {"axis_labels": ("z", "y", "x"), "name": n, **meta}, "image") for n in ("DAPI", "GFP")])
+    assert (read_image(scope_file).axes, read_image(scope_file).slice_spacing) == ("CZYX", spacing)
+
+
+def test_two_plugins_for_one_kind_are_no_reason_to_refuse(plugin, scope_file):
+    plugin([(GREY, {}, "image")])
+    with DynamicPlugin("cellseg-test-other-scope") as other:
+
+        @other.contribute.reader(filename_patterns=["*.scope"])
+        def get_reader(path):
+            return lambda path, stack=False: [(GREY, {}, "image")]
+
+        np.testing.assert_array_equal(read_image(scope_file).plane(), GREY)
+
+
+def test_a_plugin_that_refuses_leaves_the_file_to_the_next(plugin, scope_file):
+    with DynamicPlugin("cellseg-a-first-scope") as other:
+
+        @other.contribute.reader(filename_patterns=["*.scope"])
+        def get_reader(path):
+            return None
+
+        plugin([(GREY, {}, "image")])
+        np.testing.assert_array_equal(read_image(scope_file).plane(), GREY)
 
 
 def test_a_channel_axis_is_known(plugin, scope_file):

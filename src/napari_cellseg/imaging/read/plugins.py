@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,7 @@ def _image(layers: Sequence[tuple[Any, Mapping[str, Any]]], path: Path, axes: st
     if not layers or layers[0][0] is None:
         raise ImageError(f"{path}: plugin {plugin} gives no image for it. Give another file.")
     data, meta = layers[0]
-    names = tuple(str(m.get("name") or f"channel {i}") for i, (_, m) in enumerate(layers))
+    names = _channel_names([str(m.get("name") or "") for _, m in layers], path)
     known = axes or _axes(data, meta)
     if len(layers) > 1:
         shapes = {(tuple(other.shape), str(other.dtype), bool(m.get("rgb"))) for other, m in layers}
@@ -105,15 +106,27 @@ def _image(layers: Sequence[tuple[Any, Mapping[str, Any]]], path: Path, axes: st
         names = tuple(map(str, given)) if isinstance(given, (list, tuple)) else ()
     else:
         names = ()
+    sizes = _sizes(meta)
+    own = (known or "")[-len(sizes) :] if sizes else ""
+    spacing = sizes[own.index("Z")] if "Z" in own else None
     return as_image(
         data,
         known,
-        pixel_size=_pixel_size(meta),
+        pixel_size=_pixel_size(sizes),
+        slice_spacing=spacing if spacing is not None and is_pixel_size(spacing) else None,
         rgb=meta.get("rgb"),
         name=path.name,
         channel_names=names,
         source=str(path),
     )
+
+
+def _channel_names(names: Sequence[str], path: Path) -> tuple[str, ...]:
+    """Return the names of layers, without the file's name where all have it: channels of all files are called alike."""
+    file = re.compile(rf"(?<![^\W_])({re.escape(path.name)}|{re.escape(path.stem)})(?![^\W_])")
+    if all(file.search(name) for name in names):
+        names = [file.sub("", name).strip(" \t:;|/\\-_[](),.") for name in names]
+    return tuple(name or f"channel {i}" for i, name in enumerate(names))
 
 
 def _stacked(arrays: Sequence[Any]) -> Any:
@@ -131,17 +144,18 @@ def _axes(data: Any, meta: Mapping[str, Any]) -> str | None:
     return letters if known and {"Y", "X"} <= set(letters) else None
 
 
-def _pixel_size(meta: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Micrometres along (Y, X), by the same rule as in the window: a scale without a unit is in micrometres."""
-    scale = [float(value) for value in np.ravel(meta.get("scale", ()))][-2:]
+def _sizes(meta: Mapping[str, Any]) -> list[float | None]:
+    """Micrometres along each axis of a layer, by the rule of the window: a scale without a unit is in micrometres."""
+    scale = [float(value) for value in np.ravel(meta.get("scale", ()))]
     given = meta.get("units")
-    units = [str(given)] * 2 if isinstance(given, str) else [str(unit) for unit in given or ()][-2:]
-    sizes = []
+    units = [str(given)] * len(scale) if isinstance(given, str) else [str(unit) for unit in given or ()]
+    sizes: list[float | None] = []
     for i, value in enumerate(scale):
-        factor = micrometres(units[i]) if len(units) == 2 else None
-        if factor is not None:
-            sizes.append(value * factor)
-        elif value != 1:
-            sizes.append(value)
-    usable = len(sizes) == 2 and all(is_pixel_size(size) for size in sizes)
-    return (sizes[0], sizes[1]) if usable else None
+        factor = micrometres(units[i]) if len(units) == len(scale) else None
+        sizes.append(value * factor if factor is not None else value if value != 1 else None)
+    return sizes
+
+
+def _pixel_size(sizes: Sequence[float | None]) -> tuple[float, float] | None:
+    y, x = sizes[-2:] if len(sizes) >= 2 else (None, None)
+    return (y, x) if y is not None and x is not None and is_pixel_size(y) and is_pixel_size(x) else None
