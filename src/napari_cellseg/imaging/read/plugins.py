@@ -1,21 +1,33 @@
-"""Read files with installed napari reader plugins, without a napari window."""
+"""Read files with installed napari reader plugins, without a napari window and in a process of their own."""
 
 from __future__ import annotations
 
-import functools
+import os
 import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import AxesError, CellsegError, ImageError
+from ..errors import AxesError, ImageError
 from ..from_array import as_image
 from ..image import Image
 from ..scale import is_pixel_size
-from .finding import SUFFIXES
+from . import plugin_child
+from .json_file import read_values
+from .plugin_child import ANSWER_FILE
 from .units import micrometres
+
+# After so long a plugin is ended.
+SECONDS = 300.0
+# Larger arrays stay in their temporary file, and are read as they are needed.
+LAZY_BYTES = 1 << 30
 
 
 def read_with_plugin(path: Path, axes: str | None) -> Image:
@@ -35,46 +47,73 @@ def read_with_plugin(path: Path, axes: str | None) -> Image:
     Raises
     ------
     ImageError
-        No plugin reads such files, the plugin fails, or its result is not one image.
+        No plugin reads such files, the plugin fails, ends its process or takes too long, or its result is not one
+        image.
     AxesError
         The axes are not known.
     """
-    manager = _manager()
-    if not any(True for _ in manager.iter_compatible_readers([str(path)])):
-        raise ImageError(
-            f"{path} is of a kind that is not supported ({path.suffix.lower() or 'no suffix'}). Supported are "
-            f"{', '.join(SUFFIXES)}, and .zarr folders. Install a napari reader plugin for it, or save it as TIFF."
-        )
-    from npe2.io_utils import read_get_reader
+    layers, plugin = _layers_by_child(path)
+    return _image(layers, path, axes, plugin)
 
+
+def _layers_by_child(path: Path) -> tuple[list[tuple[Any, Mapping[str, Any]]], str]:
+    """Read a file by a plugin in a child process; see :func:`napari_cellseg.imaging.read.plugin_child.layers_here`.
+
+    Parameters
+    ----------
+    path : Path
+
+    Raises
+    ------
+    ImageError
+        No plugin reads such files, it fails, ends its process or takes too long.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="napari-cellseg-"))
+    kept = False
     try:
-        layers, reader = read_get_reader([str(path)], stack=False)
-        images = [_parts(layer) for layer in layers if len(layer) < 3 or str(layer[2]).lower() == "image"]
-        return _image(images, path, axes, reader.plugin_name)
-    except CellsegError:
-        raise
-    # A plugin may raise any error, and one file must not stop the others.
-    except Exception as error:
-        reason = str(error).strip() or type(error).__name__
+        answer = _answer_of_child(path, folder, SECONDS)
+        if "error" in answer:
+            raise ImageError(answer["error"])
+        layers = []
+        for i, meta in enumerate(answer["layers"]):
+            file = folder / f"{i}.npy"
+            lazy = file.stat().st_size > LAZY_BYTES
+            array = np.load(file, mmap_mode="r" if lazy else None, allow_pickle=False)
+            if lazy:
+                weakref.finalize(array, shutil.rmtree, folder, ignore_errors=True)
+                kept = True
+            layers.append((None if meta.get("nothing") else array, meta))
+        return layers, answer["plugin"]
+    finally:
+        if not kept:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _answer_of_child(path: Path, folder: Path, seconds: float) -> dict[str, Any]:
+    command = [sys.executable, "-P", "-m", plugin_child.__name__, str(path.absolute()), str(folder), str(path)]
+    # The child finds the same packages.
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    no_window: int = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+    words = folder / "errors.txt"
+    try:
+        # Errors go into a file: a pipe would stay open for as long as any process that the plugin began.
+        with words.open("wb") as errors:
+            done = subprocess.run(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=errors, env=environment,
+                timeout=seconds, check=False, creationflags=no_window,
+            )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
         raise ImageError(
-            f"{path} cannot be read by the napari plugins that are installed: {reason}. "
-            "Open it in napari to see more, or save it as TIFF."
+            f"{path}: the napari plugin that reads it did not answer within {seconds:g} seconds and was ended. Open it "
+            "in napari to see more, or save it as TIFF."
         ) from error
-
-
-@functools.cache
-def _manager() -> Any:
-    import npe2
-
-    manager = npe2.PluginManager.instance()
-    manager.discover(include_npe1=False)
-    return manager
-
-
-def _parts(layer: Sequence[Any]) -> tuple[Any, Mapping[str, Any]]:
-    data, meta = layer[0], (layer[1] if len(layer) > 1 else {}) or {}
-    pyramid = isinstance(data, (list, tuple)) and len(data) > 0 and hasattr(data[0], "shape")
-    return (data[0] if meta.get("multiscale") or pyramid else data), meta
+    if not (folder / ANSWER_FILE).is_file():
+        last = words.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:]
+        raise ImageError(
+            f"{path}: the napari plugin that reads it ended its process with status {done.returncode}"
+            f"{f' ({last[0]})' if last else ''}. Update the plugin, or save the file as TIFF."
+        )
+    return read_values(folder / ANSWER_FILE, ImageError, "Read the file again.")
 
 
 def _image(layers: Sequence[tuple[Any, Mapping[str, Any]]], path: Path, axes: str | None, plugin: str) -> Image:
@@ -130,7 +169,7 @@ def _channel_names(names: Sequence[str], path: Path) -> tuple[str, ...]:
 
 
 def _stacked(arrays: Sequence[Any]) -> Any:
-    if all(isinstance(array, np.ndarray) for array in arrays):
+    if not any(isinstance(array, np.memmap) for array in arrays):
         return np.stack(arrays)
     import dask.array
 
