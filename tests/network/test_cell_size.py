@@ -10,7 +10,7 @@ import pytest
 
 from napari_cellseg.imaging.normalize import normalize
 from napari_cellseg.imaging.progress import drain
-from napari_cellseg.network.cell_size import CellSize, Sighting, iter_estimate_diameter
+from napari_cellseg.network.cell_size import CellSize, Sighting, _Search, iter_estimate_diameter
 from napari_cellseg.network.predict_sized import predict_sized
 from napari_cellseg.network.sizing import zoom_for
 from napari_cellseg.network.versions import ModelVersion, load_model, read_version, set_defaults, write_config
@@ -50,6 +50,15 @@ def test_a_remembered_size_holds_where_nothing_clear_is_seen(bundled: ModelVersi
     noise = np.random.default_rng(0).normal(100, 10, (300, 300))
     assert not size_of(noise, bundled).certain
     assert size_of(noise, replace(bundled, cell_diameter=50.0)).diameter == 50
+
+
+def test_of_cells_of_many_sizes_an_unusual_one_is_not_believed(bundled: ModelVersion) -> None:
+    """Without clear cells, what looks agree on is taken where it is a usual size, else what is remembered."""
+    search = _Search(np.zeros((90, 90), np.float32), replace(bundled, cell_diameter=80.0, cell_spread=1.6), "cpu", None)
+    vague = Sighting(0.5, 50.0, 52.0, 0.6, 0.1, 20)
+    assert search._is_believed(vague, 80.0) and not search._is_believed(replace(vague, diameter=30.0), 80.0)
+    clear = Sighting(1.0, 28.0, 30.0, 0.8, 0.1, 20)
+    assert search._is_believed(clear, 80.0)
 
 
 def test_clear_cells_of_another_size_win_over_a_remembered_one(bundled: ModelVersion) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,22 +127,55 @@ def test_maps_come_back_at_the_images_size(tmp_path: Path) -> None:
     assert np.array_equal(unsized.probability, as_it_is.probability), "a model without a diameter is never magnified"
 
 
-def test_accurate_does_not_depend_on_how_the_image_lies(tmp_path: Path) -> None:
-    """Averaged over all flips and turns of one magnification, a turned image has the turned answer."""
+@pytest.mark.parametrize("turns", [0, 1, 3])
+@pytest.mark.parametrize("flip", [False, True])
+def test_a_turned_look_is_the_turned_images_answer(
+    turns: int, flip: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = make_model(tmp_path / "m")
-    image = np.random.default_rng(0).random((64, 64), np.float32)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sized_module, "FACTORS", (1.0, 1.0, 1.0))
-        once = predict_sized(image, model, "cpu", accurate=True)
-        for turns in (1, 2):
-            turned = predict_sized(np.ascontiguousarray(np.rot90(image, turns)), model, "cpu", accurate=True)
-            assert np.allclose(turned.probability, np.rot90(once.probability, turns), atol=0.02)
-        flipped = predict_sized(np.ascontiguousarray(image[::-1]), model, "cpu", accurate=True)
-        assert np.allclose(flipped.probability, once.probability[::-1], atol=0.02)
-    plain = predict(image, model, "cpu").probability
-    assert not np.allclose(
-        np.rot90(predict(np.ascontiguousarray(np.rot90(image)), model, "cpu").probability, -1), plain, atol=0.02
-    )
+    image = np.random.default_rng(0).random((64, 48), np.float32)
+    monkeypatch.setattr(sized_module, "LOOKS", ((turns, flip, 1.0),))
+    turned = np.rot90(image, turns)[::-1] if flip else np.rot90(image, turns)
+    alone = predict(np.ascontiguousarray(turned), model, "cpu").probability
+    found = predict_sized(image, model, "cpu", accurate=True).probability
+    np.testing.assert_allclose(found, np.rot90(alone[::-1] if flip else alone, -turns), atol=1e-5)
+    if turns or flip:
+        assert not np.allclose(found, predict(image, model, "cpu").probability, atol=0.02)
+
+
+def test_accurate_is_the_mean_of_few_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = replace(make_model(tmp_path / "m"), diameter=20.0)
+    image = np.random.default_rng(0).random((75, 61), np.float32)
+    looks = sized_module.LOOKS
+    done = []
+    found = drain(sized_module.iter_predict_sized(image, model, "cpu", 10.0, accurate=True), done.append)
+    alone = []
+    for look in looks:
+        monkeypatch.setattr(sized_module, "LOOKS", (look,))
+        alone.append(predict_sized(image, model, "cpu", 10.0, accurate=True))
+    for name in ("probability", "distance"):
+        mean = np.mean([getattr(one, name) for one in alone], axis=0)
+        np.testing.assert_allclose(getattr(found, name), mean, atol=1e-5)
+    assert found.zoom == pytest.approx(2**0.8) and found.diameter == 10
+    assert sum(factor**2 for _, _, factor in looks) < 3.5, "pixels that the network sees, relative to one look"
+    fractions = [progress.fraction for progress in done if progress.total][-len(looks) :]
+    assert fractions == sorted(fractions) and fractions[-1] == 1
+
+
+def test_what_was_seen_for_the_size_is_not_looked_at_again(
+    bundled: ModelVersion, nuclei: tuple[np.ndarray, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, _ = nuclei
+    zooms: list[float] = []
+    real = sized_module.iter_predict_at
+
+    def counted(seen: np.ndarray, model: ModelVersion, device: str, zoom: float) -> Generator[Any, None, Any]:
+        zooms.append(zoom)
+        return (yield from real(seen, model, device, zoom))
+
+    monkeypatch.setattr(sized_module, "iter_predict_at", counted)
+    zoom = predict_sized(image, bundled, "cpu", accurate=True).zoom
+    assert zooms == [zoom * 1.25, zoom * 0.8]
 
 
 def test_zoom() -> None:

@@ -44,6 +44,18 @@ def test_bright_debris_is_reported(part: float) -> None:
     assert abs(remedied.count - n_true) <= 0.25 * n_true < abs(found.count - n_true)
 
 
+def test_a_typed_size_that_is_far_too_small_is_reported() -> None:
+    drawn = draw_nuclei(60, (700, 700), None, seed=5)
+    wrong = segment(drawn.image, diameter=15, device="cpu")
+    note = next(note for note in wrong.metadata["notes"] if "look larger" in note)
+    seen = float(note.split("about ")[1].split(" px")[0])
+    assert abs(np.log(seen / drawn.diameter)) < np.log(1.2) and "instead of 15" in note
+    for fair in (drawn.diameter, 1.5 * drawn.diameter):
+        assert not any(
+            "look larger" in note for note in segment(drawn.image, diameter=fair, device="cpu").metadata["notes"]
+        )
+
+
 def test_few_bright_cells_are_no_debris() -> None:
     one = draw_nuclei(25, (600, 600), 1, debris=0)
     assert far_above(one.image, NormalizerParams()) is None

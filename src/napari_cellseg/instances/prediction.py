@@ -28,6 +28,8 @@ class Prediction:
         Typical diameter of the cells in pixels, as given or estimated; None if it was not used.
     certain : bool
         False where the diameter was estimated, and looks at several magnifications did not agree on it.
+    larger : float or None
+        Diameter in pixels that the cells seem to have, where that is far more than the one given.
     zoom : float
         Magnification of the image for the network; the maps have the size of the image.
 
@@ -44,6 +46,7 @@ class Prediction:
     notes: tuple[str, ...] = ()
     diameter: float | None = None
     certain: bool = True
+    larger: float | None = None
     zoom: float = 1.0
 
     def __post_init__(self) -> None:

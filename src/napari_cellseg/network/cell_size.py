@@ -20,7 +20,7 @@ from ..instances.live import Instances
 from ..instances.measure import disc_diameter
 from ..instances.prediction import Prediction
 from .predict import TILE, iter_predict
-from .sizing import resized, zoom_for, zoomed_shape
+from .sizing import ZOOMS, resized, zoom_for, zoomed_shape
 from .versions import ModelVersion
 
 # Of an image that is not larger than this, as the network sees it, all is looked at; else some windows of it.
@@ -45,6 +45,8 @@ AS_CLEAR = 0.05
 VAGUE_PEAK = 0.55
 # So many cells tell their diameter: other windows need not be looked at.
 ENOUGH_CELLS = 15
+# A given size is checked by a look from so many times further away, and is wrong where cells are so many times larger.
+FURTHER, MUCH_LARGER = 3.0, 2.0
 # With fewer, a coarser look must not show larger cells: a speck may look like a cell from near.
 FEW_CELLS = 5
 # A size that differs from the remembered one by less than this, times the spread of the sizes learned, is usual.
@@ -128,6 +130,36 @@ def iter_estimate_diameter(
     """
     search = _Search(normalized, model, device, most)
     return (yield from search.run())
+
+
+def iter_look_for_larger(
+    normalized: np.ndarray, model: ModelVersion, device: str, diameter: float
+) -> Generator[Progress, None, float | None]:
+    """Look from further away whether the cells are clearly much larger than they are said to be.
+
+    Parameters
+    ----------
+    normalized : ndarray of float32
+    model : ModelVersion
+        With a diameter.
+    device : str
+    diameter : float
+        In pixels, as it was given.
+
+    Returns
+    -------
+    float or None
+        Diameter in pixels of at least five clear cells, where it is more than twice the given one.
+    """
+    assert model.diameter is not None
+    zoom = max(model.diameter / diameter / FURTHER, ZOOMS[0])
+    if min(normalized.shape[:2]) * zoom < 1.5 * model.diameter:
+        return None
+    search = _Search(normalized, model, device, None)
+    seen = yield from search.look(zoom)
+    if seen is None or not seen.is_clear(model.diameter) or seen.n_cells < FEW_CELLS:
+        return None
+    return seen.diameter if seen.diameter > MUCH_LARGER * diameter else None
 
 
 def informative_windows(
@@ -220,7 +252,7 @@ class _Search:
     def _settle(self, zoom: float) -> Generator[Progress, None, Sighting | None]:
         """Look until the magnification and what it shows agree; None where they do not, or nothing is seen."""
         for _ in range(MOST_LOOKS):
-            now = yield from self._look(zoom)
+            now = yield from self.look(zoom)
             if now is None:
                 return None
             implied = zoom_for(now.outweighing, self._wanted, (1, 1))
@@ -229,7 +261,7 @@ class _Search:
             zoom = implied
         return None
 
-    def _look(self, zoom: float) -> Generator[Progress, None, Sighting | None]:
+    def look(self, zoom: float) -> Generator[Progress, None, Sighting | None]:
         for known, sighting in self._seen.items():
             if abs(math.log(known / zoom)) < math.log(AGREEMENT) / 2:
                 return sighting

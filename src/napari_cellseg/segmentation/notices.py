@@ -16,6 +16,10 @@ UNCERTAIN_SIZE = (
     "The size of the cells is uncertain: looks at several magnifications did not agree. Measure a typical cell and "
     "give its diameter in pixels (Cell size in the window, --diameter on the command line)."
 )
+LOOKS_LARGER = (
+    "The cells look larger than the size given: about {seen:.0f} px across instead of {given:g}, so that they may be "
+    "found in pieces. Correct the size (Cell size in the window, --diameter on the command line), or leave it out."
+)
 NO_CELLS = (
     "No cell was found. If there are cells, give the diameter of a typical one in pixels (Cell size in the window, "
     "--diameter on the command line), lower the threshold, or choose another channel or model."
@@ -57,6 +61,8 @@ def notices(
         found.append(NO_CELLS)
     elif not prediction.certain:
         found.append(UNCERTAIN_SIZE)
+    if prediction.larger is not None:
+        found.append(LOOKS_LARGER.format(seen=prediction.larger, given=prediction.diameter))
     times = far_above(plane, normalizer)
     if times is not None:
         found.append(FAR_ABOVE.format(times=times, high=_REST))

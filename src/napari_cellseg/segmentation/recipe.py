@@ -72,7 +72,10 @@ class Recipe:
     )
     accurate: bool = field(
         default=False,
-        metadata={"help": "average over flips, turns and three magnifications: better and about nine times slower"},
+        metadata={
+            "help": "average over three looks, turned and at three magnifications: a little better, about three times "
+            "slower"
+        },
     )
     pages: str = field(
         default="one",

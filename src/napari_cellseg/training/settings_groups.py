@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..network.config import UNET, architectures, config_for
@@ -96,11 +96,6 @@ OPTION_NAMES = {"loss": {"distance": "distance_weight", "offset": "offset_weight
 def unset_diameter(from_parent: bool) -> str:
     """Return what size the cells have where no diameter is set, in words."""
     return "as the model has them" if from_parent else "as they are"
-
-
-def fields_of(group: str) -> list[Field[Any]]:
-    """Return the settings of a group that have a control."""
-    return [entry for entry in fields(GROUPS[group]) if entry.metadata and entry.name not in LEFT_OUT]
 
 
 def words_of(values: Mapping[str, Any], names: Mapping[str, str] | None = None) -> list[str]:

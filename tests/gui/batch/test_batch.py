@@ -146,7 +146,8 @@ def opened(batch: BatchWidget, title: str, qtbot: Any) -> Any:
         found = [layer for layer in batch.bench.image_layers() if layer.name == title]
         if not found or batch.session.cells_of(found[0].unique_id) is None:
             return False
-        return batch.opening.is_ready(found[0].unique_id)
+        # Also what was corrected before is there then.
+        return batch.opening._rows[found[0].unique_id].stored is not None
 
     qtbot.waitUntil(there, timeout=PATIENCE)
     return next(layer for layer in batch.bench.image_layers() if layer.name == title)
@@ -442,7 +443,7 @@ def test_planes_of_a_stack_have_rows_of_their_own(batch: BatchWidget, tmp_path: 
     chosen(batch, folder, qtbot)
     run(batch, qtbot)
     assert states(batch) == {"s.tif": "failed", "t.tif": "done"}
-    batch.recipe_section.pages.setCurrentIndex(batch.recipe_section.pages.findData("each"))
+    batch.recipe_section.planes.setCurrentIndex(batch.recipe_section.planes.findData("each"))
     run(batch, qtbot)
     assert states(batch) == {"s.tif t000": "done", "s.tif t001": "done", "s.tif t002": "done", "t.tif": "done"}
     # A plane opens as a picture of its own, with the cells of its own.

@@ -61,7 +61,7 @@ def test_the_lines_of_the_documentation_show_tracks(tmp_path: Path, make_napari_
 
 
 def choose_pages(batch: BatchWidget, name: str) -> None:  # noqa: F811
-    pages = batch.recipe_section.pages
+    pages = batch.recipe_section.planes
     pages.setCurrentIndex(pages.findData(name))
 
 

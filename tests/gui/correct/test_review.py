@@ -389,11 +389,11 @@ def test_the_button_adds_what_the_overlay_shows_to_the_training_set(
     tmp_path: Path,
     monkeypatch: Any,
 ) -> None:
-    from napari_cellseg.gui.train.job import job_of
+    from napari_cellseg.gui.train.job import TrainJob
     from napari_cellseg.training.data.training_set import TrainingSet
 
     monkeypatch.setenv("NAPARI_CELLSEG_HOME", str(tmp_path))
-    job_of(correct.bench).folder = tmp_path / "set"
+    TrainJob.of(correct.bench).folder = tmp_path / "set"
     correct.bench.part(Correcting).edit(correct.session.chosen, edits.accept, [cell_at(correct, 3, 3)[0]])
     qtbot.mouseClick(correct.keep_section.add, LEFT)
     qtbot.waitUntil(lambda: "Added" in correct.tools_section.message.text(), timeout=10_000)

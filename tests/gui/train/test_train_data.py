@@ -25,7 +25,6 @@ from napari_cellseg.gui.train.start_section import SCRATCH
 from napari_cellseg.gui.train.train_widget import TrainWidget
 from napari_cellseg.imaging.progress import drain
 from napari_cellseg.network.versions import ModelVersion, load_model, read_version, user_models_dir
-from napari_cellseg.training import settings_groups as train_settings
 from napari_cellseg.training.data.choice import (
     ODD,
     READY,
@@ -169,8 +168,8 @@ def test_a_version_from_scratch_is_called_after_its_data(tmp_path: Path) -> None
 
 def _changed(section: TrainDataExpertSection) -> None:
     """Set every control to something else than its default."""
-    for group, form in section.forms.items():
-        for entry in train_settings.fields_of(group):
+    for form in section.forms.values():
+        for entry in form.fields.values():
             control, before = form[entry.name], form[entry.name].value
             if entry.name in ("epochs", "encoder_weights", "architecture"):
                 continue

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QApplication, QMessageBox
 
 from napari_cellseg.corrections import tools as edits
 from napari_cellseg.gui.train.add_entry import add_current, write_entry
-from napari_cellseg.gui.train.job import job_of
+from napari_cellseg.gui.train.job import TrainJob
 from napari_cellseg.gui.viewer.correcting import Correcting
 from napari_cellseg.imaging.errors import CellsegError
 from napari_cellseg.imaging.image import Origin
@@ -84,7 +84,7 @@ def test_what_is_written_is_what_is_shown(segmented: Any, told: Told, qtbot: Any
     session.edit(key, edits.delete, [erased])
     session.edit(key, edits.accept, [accepted])
     changed: list[Any] = []
-    job_of(segmented.bench).set_changed.connect(changed.append)
+    TrainJob.of(segmented.bench).set_changed.connect(changed.append)
     add(segmented, told, qtbot)
     ((text, bad),) = told.said
     assert not bad and "Added" in text and changed == [default_training_set()]

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.layers import Image, Layer
-from qtpy.QtCore import QUrl
-from qtpy.QtGui import QDesktopServices, QDragEnterEvent, QDropEvent, QShowEvent
-from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QWidget
 
 from ...evaluation.outliers import stand_out
 from ...imaging.errors import CellsegError
@@ -17,12 +16,13 @@ from ...reports.batch_report import write_report
 from ...results.outputs import check_outputs
 from ...results.rows import FINISHED, BatchRow
 from ...results.save_corrected import known_rows
-from ..jobs.batch_job import BatchOutcome, BatchRequest, batch_of
+from ..jobs.batch_job import BatchJob, BatchOutcome, BatchRequest
 from ..jobs.batch_rows import Key
 from ..shared.bindings import Bindings
 from ..shared.colors import theme_colors
 from ..shared.fold import Fold
-from ..shared.layout import in_column
+from ..shared.layout import in_column, separator
+from ..shared.message import errors_to
 from ..shared.workers import Latest
 from ..viewer.dock import Dock
 from ..viewer.layer_image import layer_path
@@ -49,7 +49,7 @@ class BatchWidget(Dock):
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, "batch", parent)
-        self.job = batch_of(self.bench)
+        self.job = BatchJob.of(self.bench)
         self.opening = self.bench.part(BatchOpening)
         self.sheet: BatchSheet | None = None
         self.input_section = BatchInputSection()
@@ -57,11 +57,11 @@ class BatchWidget(Dock):
         self.output_section = BatchOutputSection()
         self.run_section = BatchRunSection(self.job)
         self.done_section = BatchDoneSection(self.job)
-        self._loading = Latest(self._on_failed)
-        self._flagging = Latest(self._on_failed)
-        self._reporting = Latest(self._on_failed)
+        failed = self.bench.failure_to(self.run_section.report)
+        self._loading, self._flagging = Latest(failed, owner=self), Latest(failed, owner=self)
+        self._reporting: Latest | None = None
         self._lay_out()
-        self.setAcceptDrops(True)
+        self.take_dropped(self.choose)
         self.input_section.found.connect(self._on_found)
         self.output_section.out_changed.connect(self.load)
         self.run_section.run_asked.connect(self.run)
@@ -75,14 +75,13 @@ class BatchWidget(Dock):
         self._bindings.bind(self.opening.said, self.run_section.report)
         self._bindings.bind(self.opening.changed, self._on_opened)
         self._bindings.bind(self.opening.saved, self._on_saved)
-        for latest in (self._loading, self._flagging, self._reporting):
-            self.destroyed.connect(latest.close)
         self._take_up()
 
     @property
     def busy(self) -> bool:
         """Whether a folder is being looked through."""
-        return self.input_section.busy or self._loading.busy or self._flagging.busy or self._reporting.busy
+        reporting = self._reporting is not None and self._reporting.busy
+        return self.input_section.busy or self._loading.busy or self._flagging.busy or reporting
 
     def choose(self, paths: list[str | Path]) -> None:
         """Choose a folder, or files."""
@@ -96,13 +95,9 @@ class BatchWidget(Dock):
 
     def run(self, resume: bool = False) -> None:
         """Start the batch, or go on with it; show what is missing."""
-        try:
-            request = self.request(resume)
-            self.job.start(request)
-        except (CellsegError, OSError) as error:
-            self.run_section.report(str(error), True)
-            return
-        self.settings.unfold(False)
+        with errors_to(self.run_section.report):
+            self.job.start(self.request(resume))
+            self.settings.unfold(False)
 
     def request(self, resume: bool = False) -> BatchRequest:
         """Return the request that Run, or Resume, starts.
@@ -129,7 +124,6 @@ class BatchWidget(Dock):
             self._show(None, [], [])
             return
         names = [name for _, name in files]
-
         self._loading.ask(lambda: known_rows(out), lambda known: self._show(out, names, known))
 
     def open(self, row: BatchRow) -> None:
@@ -141,13 +135,10 @@ class BatchWidget(Dock):
             self.run_section.report(f"Where {row.image} lies is not known. Choose its folder above.", True)
             return
         recipe = request.recipe if request is not None and request.out == out else None
-        if recipe is None and not row.has_result:
-            try:
+        with errors_to(self.run_section.report):
+            if recipe is None and not row.has_result:
                 recipe = self.recipe_section.recipe()
-            except CellsegError as error:
-                self.run_section.report(str(error), True)
-                return
-        self.opening.open(out, row, path, recipe)
+            self.opening.open(out, row, path, recipe)
 
     def show_sheet(self) -> BatchSheet:
         """Show the contact sheet in a window of its own."""
@@ -164,15 +155,8 @@ class BatchWidget(Dock):
         """Write the report in a background thread, then show it in the browser."""
         out = self.job.out
         rows = [row for row in self.job.rows.in_order() if row.state in FINISHED]
-        if out is None:
-            return
-        self.run_section.report("Writing the report …")
-
-        def written(path: Path) -> None:
-            self.run_section.report(f"The report is {path}")
-            QDesktopServices.openUrl(QUrl.fromLocalFile(str(path)))
-
-        self._reporting.ask(lambda: write_report(rows, out), written)
+        if out is not None:
+            self._reporting = self.write_page(lambda: write_report(rows, out), self.run_section.report)
 
     def follow_theme(self) -> None:
         """Give every section, and the contact sheet, the colours of napari's theme."""
@@ -187,16 +171,6 @@ class BatchWidget(Dock):
         """Follow the Segment widget."""
         super().showEvent(event)
         self.recipe_section.refresh()
-
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Accept files and folders only."""
-        if any(url.isLocalFile() for url in event.mimeData().urls()):
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        """Choose the dropped files and folders."""
-        event.acceptProposedAction()
-        self.choose([url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()])
 
     def _take_up(self) -> None:
         """Show the batch of this viewer, which may have gone on while the widget was closed."""
@@ -253,19 +227,8 @@ class BatchWidget(Dock):
             self.job.rows.put([row])
             self._flag()
 
-    def _on_failed(self, error: BaseException) -> None:
-        if not isinstance(error, (CellsegError, OSError)):
-            self.bench.failed(error)
-        self.run_section.report(str(error) or type(error).__name__, True)
-
     def _lay_out(self) -> None:
         inside = in_column(self.input_section, self.recipe_section, self.output_section, spacing=7)
         self.settings = Fold("batch_settings", "Images, recipe, results", "What is to be done.", inside, True)
         self.settings.title.toggled.connect(self.done_section.set_low)
-        column = QVBoxLayout()
-        column.setSpacing(7)
-        line = QFrame()
-        line.setFrameShape(QFrame.Shape.HLine)
-        for part in (self.settings, self.run_section, line, self.done_section):
-            column.addWidget(part)
-        self.lay_out(column)
+        self.fill(self.settings, self.run_section, separator(), self.done_section)

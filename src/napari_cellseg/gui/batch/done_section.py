@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QLabel, QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
 from ...results.rows import BatchRow
 from ..jobs.batch_job import BatchJob
 from ..jobs.batch_rows import BatchRows
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
-from ..shared.layout import in_column, in_row, shrinkable, small_button
+from ..shared.layout import chooser, in_column, in_row, small_button
 from ..shared.message import Message
 from .table import ALL, CORRECTED, FAILED, FLAGGED, BatchModel, BatchTable
 
@@ -42,8 +42,7 @@ class BatchDoneSection(QWidget):
         self._build()
         self._bindings = Bindings(self)
         rows: BatchRows = job.rows
-        for signal in (rows.reset, rows.added, rows.changed, rows.flagged, job.changed):
-            self._bindings.bind(signal, self._on_rows)
+        self._bindings.bind_each(self._on_rows, rows.reset, rows.added, rows.changed, rows.flagged, job.changed)
         self._on_rows()
 
     def set_unsaved(self, n_unsaved: int) -> None:
@@ -72,11 +71,8 @@ class BatchDoneSection(QWidget):
         self.table.selectionModel().selectionChanged.connect(self._on_rows)
         self.tally = QLabel(objectName="batch_tally")
         self.tally.setMinimumWidth(0)
-        self.show_ = QComboBox(objectName="batch_show")
-        for which, text in SHOW.items():
-            self.show_.addItem(text, which)
-        self.show_.setToolTip("Which images the list shows.")
-        shrinkable(self.show_)
+        entries = [(text, which) for which, text in SHOW.items()]
+        self.show_ = chooser("batch_show", "Which images the list shows.", entries)
         self.show_.activated.connect(lambda i: self.model.set_show(self.show_.itemData(i)))
         self.about = Message(HINT, "batch_about")
         tip = "Open the selected image with its cells, ready for correction."

@@ -8,19 +8,16 @@ from pathlib import Path
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import (
     QCheckBox,
-    QComboBox,
     QFileDialog,
-    QGridLayout,
     QLineEdit,
     QMenu,
     QWidget,
 )
-from superqt.utils import qdebounced
 
-from ...imaging.errors import CellsegError
 from ...imaging.read.finding import SUFFIXES, find_images, is_zarr, named_apart
+from ..shared.bindings import Bindings
 from ..shared.colors import Colors
-from ..shared.layout import NARROWEST, button, in_row, label, shrinkable
+from ..shared.layout import NARROWEST, button, chooser, in_column, in_row, label
 from ..shared.message import Message
 from ..shared.workers import Latest
 
@@ -28,7 +25,7 @@ Files = tuple[tuple[str, str], ...]
 ANY = "every image"
 PATTERNS = (ANY, "*.tif", "*.tiff", "*.png", "*.jpg")
 NOTHING = "Choose a folder, or drop one here."
-SETTLE_MS = 250
+DEBOUNCE_MS = 250
 
 
 class BatchInputSection(QWidget):
@@ -47,11 +44,10 @@ class BatchInputSection(QWidget):
         self.files: Files = ()
         self.problem = NOTHING
         self.paths: list[Path] = []
-        self._finding = Latest(self._on_failed)
-        self._look = qdebounced(self.look, timeout=SETTLE_MS)
+        self._finding = Latest(lambda error: self._show((), str(error) or type(error).__name__), owner=self)
+        self._bindings = Bindings(self)
+        self._look = self._bindings.debounced(self.look, DEBOUNCE_MS)
         self._build()
-        self.destroyed.connect(self._finding.close)
-        self.destroyed.connect(self._look.cancel)
 
     @property
     def busy(self) -> bool:
@@ -86,13 +82,7 @@ class BatchInputSection(QWidget):
         recursive = self.subfolders.isChecked()
         self.facts.report("Looking …")
 
-        def find() -> tuple[Files, str]:
-            try:
-                return images_in(paths, wanted, recursive), ""
-            except CellsegError as error:
-                return (), str(error)
-
-        self._finding.ask(find, lambda answer: self._show(*answer))
+        self._finding.ask(lambda: images_in(paths, wanted, recursive), lambda files: self._show(files, ""))
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
@@ -109,40 +99,24 @@ class BatchInputSection(QWidget):
         menu.addAction("Folder …", self._on_folder)
         menu.addAction("Files …", self._on_files)
         self.browse.setMenu(menu)
-        self.pattern = QComboBox(objectName="batch_pattern")
+        tip = "Only images whose name matches: * stands for any letters, ? for one. With a / the folder counts too."
+        self.pattern = chooser("batch_pattern", tip, [(pattern, None) for pattern in PATTERNS])
         self.pattern.setEditable(True)
-        self.pattern.addItems(PATTERNS)
-        shrinkable(self.pattern)
-        self.pattern.setToolTip(
-            "Only images whose name matches: * stands for any letters, ? for one. With a / the folder counts too."
-        )
         self.pattern.editTextChanged.connect(lambda _: self._look())
         self.subfolders = QCheckBox("subfolders", objectName="batch_subfolders")
         self.subfolders.setChecked(True)
         self.subfolders.setToolTip("Also images in the folders inside this folder. The results keep these folders.")
         self.subfolders.toggled.connect(lambda _: self.look())
         self.facts = Message(NOTHING, "batch_found")
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(5)
-        grid.setColumnStretch(1, 1)
-        grid.addWidget(label("Images"), 0, 0)
-        grid.addWidget(self.place, 0, 1)
-        grid.addWidget(self.browse, 0, 2)
-        grid.addWidget(label("Only"), 1, 0)
-        grid.addLayout(in_row((self.pattern, 1), self.subfolders, spacing=6), 1, 1, 1, 2)
-        grid.addWidget(self.facts, 2, 0, 1, 3)
+        images = in_row(label("Images"), (self.place, 1), self.browse, spacing=5)
+        only = in_row(label("Only"), (self.pattern, 1), self.subfolders, spacing=5)
+        in_column(images, only, self.facts, into=self, spacing=5)
 
     def _show(self, files: Files, problem: str) -> None:
         self.files, self.problem = files, problem
-        self._show_facts()
+        found = f"{len(files):,} image{'' if len(files) == 1 else 's'} found"
+        self.facts.report(problem or found, problem not in ("", NOTHING))
         self.found.emit()
-
-    def _show_facts(self) -> None:
-        n = len(self.files)
-        self.facts.report(
-            self.problem or f"{n:,} image{'' if n == 1 else 's'} found", self.problem not in ("", NOTHING)
-        )
 
     def _on_place(self) -> None:
         text = self.place.text().strip()
@@ -162,9 +136,6 @@ class BatchInputSection(QWidget):
         paths, _ = QFileDialog.getOpenFileNames(self, "Choose images", start, f"Images ({patterns});;All files (*)")
         if paths:
             self.choose(paths)
-
-    def _on_failed(self, error: BaseException) -> None:
-        self._show((), str(error) or type(error).__name__)
 
 
 def images_in(paths: Sequence[Path], pattern: str | None, recursive: bool) -> Files:

@@ -75,12 +75,13 @@ class BatchOpening:
         self._bench = bench
         self._rows: dict[Any, OpenedRow] = {}
         self._next: Any = None
-        self._reading = Latest(self._on_failed)
+        self._failed = bench.failure_to(self.said.emit)
+        self._reading = Latest(self._failed)
         self._jobs: list[Latest] = []
         session = bench.session
         session.cells_changed.connect(self._on_cells)
-        session.sliders_changed.connect(self._on_corrected)
-        session.corrected.connect(self._on_corrected)
+        for signal in (session.sliders_changed, session.corrected):
+            signal.connect(self._on_corrected)
         session.state_changed.connect(self._on_state)
 
     def open(self, out: Path, row: BatchRow, path: str | Path, recipe: Recipe | None = None) -> None:
@@ -117,10 +118,6 @@ class BatchOpening:
             if opened.out == out:
                 opened.row = known.get((opened.row.image, opened.row.page), opened.row)
         self.changed.emit()
-
-    def is_ready(self, key: Any) -> bool:
-        """Whether an opened image shows its cells, with what was corrected before."""
-        return key in self._rows and self._rows[key].stored is not None
 
     def save(self) -> None:
         """Put the cells of all such images into the results, beside the window's thread."""
@@ -226,8 +223,8 @@ class BatchOpening:
             ready(f"{opened.row.title} is open, with the corrections that were saved.", False)
 
         def failed(error: BaseException) -> None:
-            self._on_failed(error)
-            ready(f"{_words(error)} {opened.row.title} is open without them; Save corrected would replace them.", True)
+            self._failed(error)
+            ready(f"{error} {opened.row.title} is open without them; Save corrected would replace them.", True)
 
         def ready(sentence: str, warning: bool) -> None:
             now = self._bench.session.cells_of(key)
@@ -260,18 +257,9 @@ class BatchOpening:
         failed: Callable[[BaseException], object] | None = None,
     ) -> None:
         self._jobs = [job for job in self._jobs if job.busy]
-        job = Latest(failed or self._on_failed)
+        job = Latest(failed or self._failed)
         job.ask(work, then)
         self._jobs.append(job)
-
-    def _on_failed(self, error: BaseException) -> None:
-        if not isinstance(error, (CellsegError, OSError)):
-            self._bench.failed(error)
-        self.said.emit(_words(error), True)
-
-
-def _words(error: BaseException) -> str:
-    return str(error) or type(error).__name__
 
 
 def _stand(cells: Cells) -> Stand:

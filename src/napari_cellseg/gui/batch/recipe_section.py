@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QLabel, QPushButton, QWidget
+from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from ...imaging.errors import CellsegError
 from ...network.versions import smallest_in_words
@@ -16,12 +16,13 @@ from ...segmentation.options import RunOptions
 from ...segmentation.recipe import Recipe
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
-from ..shared.layout import RECIPE_FILTER, label, shrinkable
+from ..shared.layout import RECIPE_FILTER, button, chooser, in_column, in_row, label
+from ..shared.message import Message, errors_to
 from ..viewer.bench import Bench
 
 NOW = "as in Segment now"
 FROM_FILE = "From a file …"
-PAGES = {
+PLANES = {
     "one": ("refused", "A file of several planes is refused, with a sentence that says so."),
     "each": ("each by itself", "Every plane (slice or time point) gets a row, a count and files of its own."),
     "stack": ("as a stack", "Every plane is counted by itself, and the labels of a file are one stack."),
@@ -49,7 +50,6 @@ class BatchRecipeSection(QWidget):
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._bench = bench
-        self._colors: Colors | None = None
         # Recipes by the file that they were read from; None: that of the Segment widget.
         self._read: dict[str, Recipe] = {}
         self._options: dict[str, RunOptions] = {}
@@ -58,8 +58,8 @@ class BatchRecipeSection(QWidget):
         self._build()
         session = bench.session
         self._bindings = Bindings(self)
-        for signal in (session.chosen_changed, session.cells_changed, session.choices.changed, session.models_changed):
-            self._bindings.bind(signal, self.refresh)
+        self._bindings.bind_each(self.refresh, session.chosen_changed, session.cells_changed, session.models_changed)
+        self._bindings.bind(session.choices.changed, self.refresh)
         self._bindings.bind_at_rest(session.sliders_changed, self.refresh)
         self.refresh()
 
@@ -73,8 +73,8 @@ class BatchRecipeSection(QWidget):
         """
         read = self._read.get(self.source.currentData() or "")
         recipe = self._bench.session.recipe_of_panel() if read is None else read
-        pages = self.pages.currentData()
-        links = {"pages": "stack", "link": pages} if pages in LINKED else {"pages": pages, "link": "none"}
+        planes = self.planes.currentData()
+        links = {"pages": "stack", "link": planes} if planes in LINKED else {"pages": planes, "link": "none"}
         return replace(recipe, **links).resolved()
 
     def options(self) -> RunOptions:
@@ -89,14 +89,14 @@ class BatchRecipeSection(QWidget):
             recipe, options = Recipe.read(path), RunOptions.read(path)
         except CellsegError as error:
             self._choose(self._present)
-            self._say(str(error), True)
+            self.words.report(str(error), True)
             return False
         name = str(path)
         self._read[name], self._options[name] = recipe, options
         with QSignalBlocker(self.source):
             if self.source.findData(name) < 0:
                 self.source.insertItem(1, Path(path).name, name)
-        self.pages.setCurrentIndex(self.pages.findData(recipe.pages if recipe.link == "none" else recipe.link))
+        self.planes.setCurrentIndex(self.planes.findData(recipe.pages if recipe.link == "none" else recipe.link))
         self._choose(name)
         return True
 
@@ -106,64 +106,43 @@ class BatchRecipeSection(QWidget):
             recipe = self.recipe()
         except CellsegError as error:
             self.problem, self._shown = str(error), None
-            self._say(str(error), True)
+            self.words.report(str(error), True)
             return
         self.problem = ""
-        self._say(in_words(recipe, self.options().device))
+        self.words.report(in_words(recipe, self.options().device))
         if recipe != self._shown:
             self._shown = recipe
             self.changed.emit()
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
-        self._colors = colors
-        self._say(self.words.text(), bool(self.problem))
+        self.words.set_colors(colors)
 
     def save_to(self, path: str | Path) -> None:
         """Save the recipe into a file."""
-        try:
+        with errors_to(self.words.report):
             self.recipe().write(path, self.options())
-        except CellsegError as error:
-            self._say(str(error), True)
-        else:
-            self._say(f"Saved as {Path(path).name}. {self.words.text()}")
+            self.words.report(f"Saved as {Path(path).name}. {self.words.text()}")
 
     def _build(self) -> None:
         self._present = ""
-        self.source = QComboBox(objectName="batch_recipe")
-        self.source.addItem(NOW, "")
-        self.source.addItem(FROM_FILE, FROM_FILE)
-        self.source.setToolTip(
+        tip = (
             "The recipe: model, threshold, smallest cell, channel. Settle it on one image in the Segment widget, then\n"
             "run it on all. The same recipe gives the same labels in the window, here and on the command line."
         )
-        shrinkable(self.source)
-        self.source.activated.connect(self._on_source)
-        self.save = QPushButton("Save …", objectName="batch_save_recipe")
-        self.save.setToolTip("Save this recipe as a small file (JSON), to use it again or to pass it on.")
-        self.save.clicked.connect(self._on_save)
-        self.words = QLabel(objectName="batch_recipe_words")
-        self.words.setWordWrap(True)
-        self.pages = QComboBox(objectName="batch_pages")
-        for value, (text, about) in PAGES.items():
-            self.pages.addItem(text, value)
-            self.pages.setItemData(self.pages.count() - 1, about, 3)
-        self.pages.setToolTip(
-            "What becomes of a file of several planes (slices or time points). One plane is segmented at a time.\n"
-            + "\n".join(f"{text}: {about}" for text, about in PAGES.values())
-        )
-        shrinkable(self.pages)
-        self.pages.currentIndexChanged.connect(self.refresh)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(5)
-        grid.setColumnStretch(1, 1)
-        grid.addWidget(label("Recipe"), 0, 0)
-        grid.addWidget(self.source, 0, 1)
-        grid.addWidget(self.save, 0, 2)
-        grid.addWidget(self.words, 1, 1, 1, 2)
-        grid.addWidget(label("Stacks"), 2, 0)
-        grid.addWidget(self.pages, 2, 1, 1, 2)
+        self.source = chooser("batch_recipe", tip, ((NOW, ""), (FROM_FILE, FROM_FILE)), self._on_source)
+        tip = "Save this recipe as a small file (JSON), to use it again or to pass it on."
+        self.save = button("batch_save_recipe", "Save …", tip, self._on_save)
+        self.words = Message(objectName="batch_recipe_words")
+        tip = "What becomes of a file of several planes (slices or time points). One plane is segmented at a time."
+        tip = "\n".join([tip, *(f"{text}: {about}" for text, about in PLANES.values())])
+        self.planes = chooser("batch_pages", tip, [(text, value) for value, (text, _) in PLANES.items()])
+        for i, (_, about) in enumerate(PLANES.values()):
+            self.planes.setItemData(i, about, Qt.ItemDataRole.ToolTipRole)
+        self.planes.currentIndexChanged.connect(self.refresh)
+        recipe = in_row(label("Recipe"), (self.source, 1), self.save, spacing=5)
+        words = in_row(label(""), (self.words, 1), spacing=5)
+        in_column(recipe, words, in_row(label("Stacks"), (self.planes, 1), spacing=5), into=self, spacing=5)
 
     def _choose(self, data: str) -> None:
         self._present = data
@@ -187,11 +166,6 @@ class BatchRecipeSection(QWidget):
         path, _ = QFileDialog.getSaveFileName(self, "Save the recipe", "recipe.json", RECIPE_FILTER)
         if path:
             self.save_to(path if Path(path).suffix else f"{path}.json")
-
-    def _say(self, text: str, warning: bool = False) -> None:
-        self.words.setText(text)
-        if self._colors is not None:
-            self.words.setStyleSheet(f"color: {(self._colors.warning if warning else self._colors.faint).name()};")
 
 
 def in_words(recipe: Recipe, device: str = "auto") -> str:

@@ -42,34 +42,29 @@ class BatchRunSection(QWidget):
         self._n_images, self._n_before = n_images, n_before
         self._show_buttons()
 
-    def report(self, text: str, warning: bool = False) -> None:
-        """Show a sentence until the next phase of a batch."""
-        self.message.report(text, warning)
-
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
         self.run.setStyleSheet(accent_button(colors))
         self.message.set_colors(colors)
 
     def _build(self) -> None:
-        self.run = button(
-            "batch_run", "Run",
+        tip = (
             "Segment all these images with the recipe. Older results are replaced, but not those that were manually\n"
-            "corrected. You can go on working meanwhile.",
-            self.run_asked,
-        )  # fmt: skip
-        self.resume = button(
-            "batch_resume", "Resume",
-            "Go on: images that are done with this recipe are skipped. Those that failed, or changed since, are done "
-            "again.",
-            self.resume_asked,
-        )  # fmt: skip
-        self.cancel = CancelButton(
-            self._job, "batch_cancel", "Stop. What is done stays done. Pressed a second time it stops at once."
+            "corrected. You can go on working meanwhile."
         )
+        self.run = button("batch_run", "Run", tip, self.run_asked)
+        tip = (
+            "Go on: images that are done with this recipe are skipped. Those that failed, or changed since, are done "
+            "again."
+        )
+        self.resume = button("batch_resume", "Resume", tip, self.resume_asked)
+        tip = "Stop. What is done stays done. Pressed a second time it stops at once."
+        self.cancel = CancelButton(self._job, "batch_cancel", tip)
         tip = "How many images are done, and how long the others will take."
         self.progress = JobBar(self._job, "batch_progress", tip)
         self.message = Message(READY, "batch_message", LONGEST)
+        # Shows a sentence until the next phase of a batch.
+        self.report = self.message.report
         for control in (self.run, self.resume, self.cancel):
             control.setMinimumHeight(30)
         buttons = in_row((self.run, 1), self.resume, self.cancel, spacing=5)

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from qtpy.QtCore import QAbstractListModel, QModelIndex, QPointF, QRectF, QSize, Qt, Signal
 from qtpy.QtGui import QColor, QKeyEvent, QPainter, QPen, QPixmap
-from qtpy.QtWidgets import QAbstractItemView, QComboBox, QDialog, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QDialog, QLabel, QVBoxLayout, QWidget
 
 from ...results.rows import BatchRow
 from ..jobs.batch_job import BatchJob
 from ..jobs.batch_rows import BatchRows
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
-from ..shared.layout import in_column, in_row
+from ..shared.layout import chooser, in_column, in_row, sentence
 from ..shared.pictures import picture_list
 from ..shared.plots import Plot
 
@@ -156,12 +156,10 @@ class BatchSheet(QDialog):
         self.setWindowTitle("Contact sheet")
         self.resize(SIZE)
         self._job = job
-        self._colors: Colors | None = None
         self.model = SheetModel(job.rows, job.out, self)
         self._build()
         self._bindings = Bindings(self)
-        for signal in (job.ended, job.rows.reset, job.rows.flagged):
-            self._bindings.bind(signal, self.fill)
+        self._bindings.bind_each(self.fill, job.ended, job.rows.reset, job.rows.flagged)
         self.fill()
 
     def fill(self, _: Any = None) -> None:
@@ -181,7 +179,6 @@ class BatchSheet(QDialog):
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
-        self._colors = colors
         self.plot.set_colors(colors)
         self.model.set_colors(colors)
 
@@ -195,12 +192,8 @@ class BatchSheet(QDialog):
 
     def _build(self) -> None:
         self.plot = CountsPlot()
-        self.facts = QLabel(objectName="batch_sheet_facts")
-        self.facts.setWordWrap(True)
-        self.sort = QComboBox(objectName="batch_sheet_sort")
-        for value, text in SORTS.items():
-            self.sort.addItem(text, value)
-        self.sort.activated.connect(self.fill)
+        self.facts = sentence("batch_sheet_facts")
+        self.sort = chooser("batch_sheet_sort", "", [(text, value) for value, text in SORTS.items()], self.fill)
         self.view = picture_list("batch_sheet_view", self.model, SIDE, CELL)
         self.view.setWordWrap(True)
         self.view.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)

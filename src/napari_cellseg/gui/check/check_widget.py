@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSignalBlocker, QTimer, QUrl
-from qtpy.QtGui import QDesktopServices, QHideEvent, QShowEvent
+from qtpy.QtCore import QSignalBlocker, QTimer
+from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QFileDialog, QLabel, QWidget
 
 from ...evaluation.agreement.agreement import ENOUGH, Agreement
@@ -55,7 +55,8 @@ class AgreementWidget(Dock):
         self.message = Message(objectName="agreement_message")
         self._build()
         failed = self.bench.failure_to(self.message.report)
-        self._reading, self._opening, self._reporting = (Latest(failed, owner=self) for _ in range(3))
+        self._reading, self._opening = Latest(failed, owner=self), Latest(failed, owner=self)
+        self._reporting: Latest | None = None
         self._bindings = Bindings(self)
         self._refresh_later = self._bindings.debounced(self.refresh, DEBOUNCE_MS)
         self._keep_later = self._bindings.debounced(self._keep, KEEP_MS)
@@ -74,7 +75,8 @@ class AgreementWidget(Dock):
     @property
     def busy(self) -> bool:
         """Whether something is being read or written."""
-        return self._reading.busy or self._opening.busy or self._reporting.busy
+        reporting = self._reporting is not None and self._reporting.busy
+        return self._reading.busy or self._opening.busy or reporting
 
     def refresh(self) -> None:
         """Show what is known now."""
@@ -84,7 +86,7 @@ class AgreementWidget(Dock):
         self._show_source()
         agreement = self.known.agreement() if settings is not None else None
         self.plot.show_agreement(agreement)
-        self.report.setEnabled(agreement is not None and not self._reporting.busy)
+        self.report.setEnabled(agreement is not None)
         n = 0 if agreement is None else agreement.n
         if agreement is None:
             people = self.known.store.people()
@@ -137,15 +139,8 @@ class AgreementWidget(Dock):
     def save_report(self, folder: str | Path) -> None:
         """Write the report into a folder in a background thread, then show it in the browser."""
         agreement = self.known.agreement()
-        if agreement is None:
-            return
-        self.message.report("Writing the report …")
-
-        def written(path: Path) -> None:
-            self.message.report(f"The report is {path}")
-            QDesktopServices.openUrl(QUrl.fromLocalFile(str(path)))
-
-        self._reporting.ask(lambda: write_agreement(Path(folder), agreement), written)
+        if agreement is not None:
+            self._reporting = self.write_page(lambda: write_agreement(Path(folder), agreement), self.message.report)
 
     def follow_theme(self) -> None:
         """Give everything the colours of napari's theme."""

@@ -7,15 +7,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QTimer, QUrl, Signal
-from qtpy.QtGui import QDesktopServices
+from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QWidget
 
 from ...corrections import exchange
 from ...corrections import tools as edits
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
-from ..shared.layout import heading, in_column, in_row, small_button
+from ..shared.layout import heading, in_column, in_row, show_file, small_button
 from ..shared.message import Message
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
@@ -134,7 +133,7 @@ class KeepSection(QWidget):
     def _on_folder(self) -> None:
         saved = self._bench.session.saved(self._bench.session.chosen)
         if saved is not None:
-            QDesktopServices.openUrl(QUrl.fromLocalFile(str(Path(saved.path).parent)))
+            show_file(Path(saved.path).parent)
             self._correcting.said.emit(f"The corrections are in {saved.path}", False)
 
     def _on_export(self) -> None:

@@ -16,7 +16,6 @@ from ...results.rows import FINISHED, BatchRow
 from ...segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ...segmentation.recipe import Recipe
 from ..shared.progress_bar import in_words
-from ..viewer.bench import Bench
 from .batch_rows import BatchRows
 from .child_job import ChildJob
 from .child_process import ChildProcess
@@ -236,8 +235,3 @@ class BatchJob(ChildJob):
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
-
-
-def batch_of(bench: Bench) -> BatchJob:
-    """Return the batch of a viewer, which goes on when the widget's dock is closed."""
-    return bench.part(BatchJob, lambda _: BatchJob())

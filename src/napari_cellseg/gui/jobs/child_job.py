@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, Self
 
 from psygnal import Signal
 from qtpy.QtCore import QTimer
 
 from ...imaging.progress import Progress
 from ..shared.activity import Activity
+from ..viewer.bench import Bench
 from .child_process import ChildProcess, own_program
 
 POLL_MS = 100
@@ -60,6 +61,11 @@ class ChildJob(ABC):
         self._activity_timer.setSingleShot(True)
         self._activity_timer.setInterval(ACTIVITY_AFTER_MS)
         self._activity_timer.timeout.connect(self._begin_activity)
+
+    @classmethod
+    def of(cls, bench: Bench) -> Self:
+        """Return the one job of this kind that a viewer has, which goes on when the widget's dock is closed."""
+        return bench.part(cls, lambda _: cls())
 
     @property
     def running(self) -> bool:

@@ -12,7 +12,6 @@ from ...evaluation.calibration_map import CalibrationMap, read_calibration
 from ...imaging.errors import CellsegError
 from ..jobs.child_job import ChildJob
 from ..jobs.child_process import ChildProcess
-from ..viewer.bench import Bench
 
 # Predicting takes nearly all of the time.
 _PARTS = {"predicting": (0.0, 0.9), "calibrating": (0.9, 1.0)}
@@ -128,8 +127,3 @@ def _verdict(found: CalibrationMap, last: Mapping[str, Any]) -> str:
     if last.get("learned_from"):
         return f"on {where}. Some of them were learned from, so the figures flatter."
     return f"on {where}."
-
-
-def calibration_job_of(bench: Bench) -> CalibrationJob:
-    """Return the calibration of a viewer."""
-    return bench.part(CalibrationJob, lambda _: CalibrationJob())

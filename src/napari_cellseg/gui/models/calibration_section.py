@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...evaluation.calibration_map import CalibrationMap, read_calibration, store_calibration
 from ...imaging.errors import CellsegError
@@ -14,11 +14,12 @@ from ...network.versions import ModelVersion, list_models, smallest_in_words
 from ..jobs.job_parts import CancelButton, JobBar
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors, accent_button
-from ..shared.layout import button, heading, in_column, in_row, shrinkable
+from ..shared.layout import button, chooser, heading, in_column, in_row, label, sentence
+from ..shared.message import Message, errors_to
 from .calibration_job import CalibrationJob, CalibrationRequest, CalibrationSource
 from .heat_map import HeatMap, figure_text
 
-GOALS = (("count", "the smallest error of the count"), ("ap", "the highest average precision"))
+GOALS = (("the smallest error of the count", "count"), ("the highest average precision", "ap"))
 NO_IMAGES = (
     "Calibration needs images whose cells are known. Choose some in the Train widget (Learn from), or add corrected "
     "images to its training set."
@@ -119,54 +120,41 @@ class CalibrationSection(QWidget):
         model, found = self.model, self.found
         if model is None or found is None:
             return
-        try:
+        with errors_to(self._report):
             own = import_model(model.path, copy_name(model)) if model.bundled else model
             version = store_calibration(found, own)
-        except (CellsegError, OSError) as error:
-            self._report(str(error), True)
-            return
-        self._job.unkept.pop(_asked(model), None)
-        copied = f"A copy, {version.name}, was made, because {model.name} came with the plugin. Its"
-        copied = copied if model.bundled else f"{version.name}: the"
-        smallest = smallest_in_words(found.min_size, version.diameter is not None)
-        self._report(f"{copied} sliders start at {found.threshold:.2f} and {smallest} from now on.", False)
-        self.stored.emit(version)
+            self._job.unkept.pop(_asked(model), None)
+            copied = f"A copy, {version.name}, was made, because {model.name} came with the plugin. Its"
+            copied = copied if model.bundled else f"{version.name}: the"
+            smallest = smallest_in_words(found.min_size, version.diameter is not None)
+            self._report(f"{copied} sliders start at {found.threshold:.2f} and {smallest} from now on.", False)
+            self.stored.emit(version)
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
         self.map.set_colors(colors)
-        self.about.setStyleSheet(f"color: {colors.faint.name()};")
+        self.about.set_colors(colors)
         self.start_button.setStyleSheet(accent_button(colors))
 
     def _build(self) -> None:
         self.title = heading("Calibrate")
-        self.source, self.goal = QComboBox(objectName="calibration_source"), QComboBox(objectName="calibration_goal")
-        shrinkable(self.source)
-        shrinkable(self.goal)
-        self.source.setToolTip("Images whose cells are known. Best are those that the model has not learned from.")
-        for goal, text in GOALS:
-            self.goal.addItem(text, goal)
-        self.goal.setToolTip("The right number of cells in each image, or cells that are found and outlined rightly.")
+        tip = "Images whose cells are known. Best are those that the model has not learned from."
+        self.source = chooser("calibration_source", tip)
+        tip = "The right number of cells in each image, or cells that are found and outlined rightly."
+        self.goal = chooser("calibration_goal", tip, GOALS)
         self.start_button = button("calibration_start", "Calibrate", READY, self.start)
         self.cancel = CancelButton(self._job, "calibration_cancel", "Stop. Nothing is changed.")
         self.progress = JobBar(self._job, "calibration_progress", "How far it is.")
         self.map = HeatMap()
-        self.figures = QLabel(objectName="calibration_figures")
-        self.figures.setWordWrap(True)
-        self.about = QLabel(READY, objectName="calibration_about")
-        self.about.setWordWrap(True)
+        self.figures = sentence("calibration_figures")
+        self.about = Message(READY, "calibration_about")
         self.keep_button = button("calibration_keep", "Keep as its defaults", "", self.keep)
         self.map.picked.connect(self.choose)
 
     def _lay_out(self) -> None:
-        grid = QGridLayout()
-        grid.setColumnStretch(1, 1)
-        grid.addWidget(QLabel("On"), 0, 0)
-        grid.addWidget(self.source, 0, 1)
-        grid.addWidget(QLabel("For"), 1, 0)
-        grid.addWidget(self.goal, 1, 1)
+        images, goal = (in_row(label(text), (box, 1)) for text, box in (("On", self.source), ("For", self.goal)))
         buttons = in_row(self.start_button, (self.progress, 1), self.cancel, spacing=6)
-        parts = (self.title, grid, buttons, self.about, self.map, self.figures, self.keep_button)
+        parts = (self.title, images, goal, buttons, self.about, self.map, self.figures, self.keep_button)
         in_column(*parts, into=self, spacing=6)
 
     def _show_map(self, found: CalibrationMap | None, kept: bool) -> None:
@@ -198,11 +186,11 @@ class CalibrationSection(QWidget):
         job = self._job
         self._enable()
         if job.running:
-            self.about.setText(job.sentence())
+            self.about.report(job.sentence())
         elif not self._sources and self.model is not None:
-            self.about.setText(NO_IMAGES)
+            self.about.report(NO_IMAGES)
         else:
-            self.about.setText(CLICK if self.found is not None else READY)
+            self.about.report(CLICK if self.found is not None else READY)
 
     def _on_ended(self, _: object) -> None:
         outcome = self._job.outcome

@@ -63,7 +63,8 @@ class ModelsWindow(QDialog):
         self._models: list[ModelVersion] = []
         self._working = Latest(self._on_failed, self._enable)
         self.destroyed.connect(self._working.close)
-        self.calibration = CalibrationSection(job, find_sources, self.report)
+        self.hint = Message(objectName="models_hint")
+        self.calibration = CalibrationSection(job, find_sources, self.hint.report)
         self._build()
         self._lay_out()
         self.calibration.set_colors(colors)
@@ -112,10 +113,10 @@ class ModelsWindow(QDialog):
             self.refresh(model.name)
             usual = not model.training or "imported" in model.training
             more = " Its thresholds are the usual ones: calibrate it." if usual else ""
-            self.report(f"{model.name} was imported.{more}")
+            self.hint.report(f"{model.name} was imported.{more}")
             self.changed.emit(model.name)
 
-        self.report(f"Importing {source.name} …")
+        self.hint.report(f"Importing {source.name} …")
         self._working.ask(lambda: import_model(source, **answers), there)
         self._enable()
 
@@ -132,20 +133,16 @@ class ModelsWindow(QDialog):
             return export_bioimageio(model, out, params)
 
         def there(path: Path) -> None:
-            self.report(f"{path} holds {model.name} ({path.stat().st_size / 1e6:.1f} MB).")
+            self.hint.report(f"{path} holds {model.name} ({path.stat().st_size / 1e6:.1f} MB).")
 
-        self.report(f"Exporting {model.name} …")
+        self.hint.report(f"Exporting {model.name} …")
         self._working.ask(write, there)
         self._enable()
-
-    def report(self, text: str, warning: bool = False) -> None:
-        """Show a sentence."""
-        self.hint.report(text, warning)
 
     def done(self, result: int) -> None:
         """Close, unless a model is being imported or exported, whose outcome is to be shown."""
         if self.busy:
-            self.report("Wait until it is done …", True)
+            self.hint.report("Wait until it is done …", True)
             return
         super().done(result)
 
@@ -153,7 +150,7 @@ class ModelsWindow(QDialog):
         tip = "Average precision is that on images held out when the model was made."
         self.table = Rows("models_table", COLUMNS, tip)
         self.table.itemSelectionChanged.connect(self._on_selected)
-        self.about, self.hint = Message(objectName="models_about"), Message(objectName="models_hint")
+        self.about = Message(objectName="models_about")
         for text in (self.about, self.hint):
             text.set_colors(self._colors)
         tip = (
@@ -185,7 +182,7 @@ class ModelsWindow(QDialog):
     def _on_stored(self, version: ModelVersion) -> None:
         said = self.hint.text()
         self.refresh(str(version.path))
-        self.report(said)
+        self.hint.report(said)
         self.changed.emit(version.name)
 
     def _on_import(self) -> None:
@@ -208,13 +205,13 @@ class ModelsWindow(QDialog):
             out = Path(path if path.endswith(".zip") else f"{path}.zip")
             if str(out) != path and out.exists():
                 # The dialog asked about another name.
-                self.report(f"{out} is there already. Choose it in the list, or give another name.", True)
+                self.hint.report(f"{out} is there already. Choose it in the list, or give another name.", True)
                 return
             self.hand_out(out, dialog.form.value)
 
     def _on_failed(self, error: BaseException) -> None:
         expected = isinstance(error, (CellsegError, OSError))
-        self.report(str(error) if expected and str(error) else f"{type(error).__name__}: {error}", True)
+        self.hint.report(str(error) if expected and str(error) else f"{type(error).__name__}: {error}", True)
 
 
 def _texts(model: ModelVersion) -> list[str]:

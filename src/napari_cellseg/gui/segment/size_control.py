@@ -32,8 +32,8 @@ class SizeControl(QWidget):
         self.diameter.setKeyboardTracking(False)
         self.accurate = QCheckBox("accurate", objectName="accurate")
         self.accurate.setToolTip(
-            "Let the network look eight times, flipped, turned and at three magnifications, and take the mean:\n"
-            "somewhat better, about nine times slower."
+            "Let the network look three times, turned and at three magnifications, and take the mean:\n"
+            "somewhat better, about three times slower."
         )
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QWidget
 
 from ...imaging.errors import CellsegError
 from .colors import Colors
-from .layout import shrinkable
+from .layout import sentence, shrinkable
 from .numbers import NOT_SET, Number, NumberBox, Suggested
 
 # Two of them share the width of one.
@@ -62,8 +62,7 @@ class Form(QWidget, Generic[Params]):
         }
         self._own = {name: value for name, value in (own or {}).items() if name in self.fields}
         self._controls = {name: control_of(params, name, prefix, self._default(name)) for name in self.fields}
-        self.problem = QLabel(objectName=f"{prefix}_problem")
-        self.problem.setWordWrap(True)
+        self.problem = sentence(f"{prefix}_problem")
         self._lay_out()
         for control in self._controls.values():
             control.changed.connect(self._on_changed)

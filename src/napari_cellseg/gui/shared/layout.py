@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
-from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtGui import QWheelEvent
+from qtpy.QtCore import QEvent, QObject, Qt, QUrl
+from qtpy.QtGui import QDesktopServices, QWheelEvent
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
@@ -175,6 +176,18 @@ def in_column(*parts: QWidget | QLayout, into: QWidget | None = None, spacing: i
         else:
             made.addWidget(part)
     return inside
+
+
+def show_file(path: Path) -> bool:
+    """Open a file or folder with the program that the system has for it; return whether there is one."""
+    return bool(QDesktopServices.openUrl(QUrl.fromLocalFile(str(path))))
+
+
+def separator() -> QFrame:
+    """Return a line between two parts of a panel."""
+    made = QFrame()
+    made.setFrameShape(QFrame.Shape.HLine)
+    return made
 
 
 def scrolled(widget: QWidget, column: QVBoxLayout) -> QScrollArea:

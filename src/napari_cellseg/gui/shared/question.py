@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFrame, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from .colors import Colors
-from .layout import button, in_row
+from .layout import button, in_row, sentence
 
 
 class Question(QFrame):
@@ -26,8 +26,7 @@ class Question(QFrame):
         super().__init__(parent)
         self.setObjectName("question")
         self._then: Callable[[], object] | None = None
-        self.text = QLabel(objectName="question_text")
-        self.text.setWordWrap(True)
+        self.text = sentence("question_text")
         self.yes = button("question_yes", "Yes", "", self._on_yes)
         self.no = button("question_no", "No", "", self.hide)
         column = QVBoxLayout(self)

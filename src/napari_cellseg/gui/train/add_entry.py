@@ -15,7 +15,7 @@ from ...training.data.training_set import DuplicateError, Entry, TrainingSet
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.correcting import Correcting
-from .job import job_of
+from .job import TrainJob
 
 TRIES = 5
 Ask = Callable[[str, str, str, Callable[[], object]], object]
@@ -59,7 +59,7 @@ def add_current(
         raise CellsegError("There is no image to add. Open one, segment it, and correct or review its cells.")
     if cells is None:
         raise CellsegError(f"'{layer.name}' was not segmented yet. Segment it, and correct or review its cells first.")
-    job, name = job_of(bench), bench.name_of(bench.session.chosen)
+    job, name = TrainJob.of(bench), bench.name_of(bench.session.chosen)
     stack = bench.stack_of(bench.session.chosen)
     whole = "" if stack is None else stack.image.title
     path = Path(folder) if folder is not None else job.folder

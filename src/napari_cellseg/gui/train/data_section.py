@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.fold import Fold
 from ..shared.layout import in_column, in_row, small_button
-from ..shared.message import Message
+from ..shared.message import Message, errors_to
 from ..shared.rows import Rows
 from ..shared.workers import Latest, start_run
 from ..viewer.bench import Bench
@@ -74,11 +75,10 @@ class TrainDataSection(QWidget):
         self._colors: Colors | None = None
         self._seed = 0
         self._layers = layers
-        self._previews = Latest(self._on_failed)
+        self._previews = Latest(bench.failure_to(report), owner=self)
         self._build()
         self._bindings = Bindings(self)
         self._bindings.bind(job.set_changed, self._on_chosen)
-        self.destroyed.connect(self._previews.close)
         self._on_chosen()
 
     @property
@@ -102,27 +102,22 @@ class TrainDataSection(QWidget):
         """Show some augmented images as the network sees them; another press shows others."""
         if self.loaded is None:
             return
-        try:
-            augment = self._augment()
-        except CellsegError as error:
-            self._report(str(error), True)
-            return
         samples, seed = self.loaded.samples, self._seed
         self._seed += 1
 
-        def draw() -> np.ndarray:
+        def draw(augment: AugmentParams) -> np.ndarray:
             from ...training.preview import preview
 
             chosen = np.random.default_rng(seed).permutation(len(samples))[:N_PREVIEWED]
             return preview([samples[i] for i in sorted(chosen)], augment, seed=seed)
 
-        self._previews.ask(draw, lambda picture: self._layers.show_picture(picture, "varied as in training"))
+        with errors_to(self._report):
+            asked = partial(draw, self._augment())
+            self._previews.ask(asked, lambda picture: self._layers.show_picture(picture, "varied as in training"))
 
     def cancel(self) -> None:
         """Stop reading."""
-        if self._reading is not None:
-            self._reading.quit()
-            self._reading = None
+        if self._stop_reading():
             self.problem = "Reading the images was stopped. Choose them again."
             self._fill()
 
@@ -157,9 +152,7 @@ class TrainDataSection(QWidget):
         self.setVisible(choice is not None)
         if choice == self._choice:
             return
-        if self._reading is not None:
-            self._reading.quit()
-            self._reading = None
+        self._stop_reading()
         self._choice, self.loaded, self.problem = choice, None, ""
         self._previews.close()
         if choice is None:
@@ -167,6 +160,12 @@ class TrainDataSection(QWidget):
         else:
             self._read(choice)
         self._fill()
+
+    def _stop_reading(self) -> bool:
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.quit()
+        return reading is not None
 
     def _read(self, choice: DataChoice) -> None:
         self._reading = worker = start_run(
@@ -190,11 +189,12 @@ class TrainDataSection(QWidget):
             self._job.changed.emit()
 
     def _on_read_failed(self, choice: DataChoice, error: BaseException) -> None:
-        if choice != self._choice:
-            return
-        self._reading, self.problem = None, str(error) or type(error).__name__
-        if not isinstance(error, (CellsegError, OSError)):
-            self._bench.failed(error)
+        if choice == self._choice:
+            self._reading = None
+            self._bench.failure_to(self._set_problem)(error)
+
+    def _set_problem(self, problem: str, _: bool) -> None:
+        self.problem = problem
         self._fill()
 
     def _fill(self) -> None:
@@ -241,11 +241,6 @@ class TrainDataSection(QWidget):
         notes = " ".join(self.loaded.report.notes) if self.loaded is not None else ""
         why = f"{selected.name}: {selected.why}" if selected is not None and selected.why else ""
         self.hint.report(self.problem or why or notes, bool(self.problem or why))
-
-    def _on_failed(self, error: BaseException) -> None:
-        if not isinstance(error, (CellsegError, OSError)):
-            self._bench.failed(error)
-        self._report(str(error) or type(error).__name__, True)
 
 
 def _iter_read(choice: DataChoice) -> Generator[Progress, None, Loaded]:

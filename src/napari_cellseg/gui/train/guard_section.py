@@ -13,7 +13,7 @@ from ...evaluation.compare import Comparison, SetFigures
 from ..shared.colors import Colors, accent_button
 from ..shared.fold import Fold
 from ..shared.gallery import TrainGallery
-from ..shared.layout import heading, in_column, in_row, small_button
+from ..shared.layout import heading, in_column, in_row, sentence, small_button
 from ..shared.question import Question
 from ..viewer.bench import Bench
 from .job import Outcome
@@ -85,9 +85,7 @@ class TrainGuardSection(QWidget):
     def _build(self) -> None:
         self.title = heading("New model")
         self.title.setObjectName("guard_title")
-        self.verdict = QLabel(objectName="guard_verdict")
-        self.verdict.setWordWrap(True)
-        self.verdict.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.verdict = sentence("guard_verdict", selectable=True)
         self.table = QWidget(objectName="guard_table")
         self._grid = QGridLayout(self.table)
         self._grid.setContentsMargins(0, 0, 0, 0)

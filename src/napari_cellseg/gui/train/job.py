@@ -22,7 +22,6 @@ from ..jobs.child_process import ChildProcess
 from ..jobs.reports import columns, number, texts
 from ..shared.progress_bar import in_words
 from ..shared.workers import Latest
-from ..viewer.bench import Bench
 
 
 @dataclass(frozen=True)
@@ -131,6 +130,7 @@ class TrainJob(ChildJob):
         self.history = CurvePoints()
         self.facts = ""
         self.step = 0
+        self.seconds: float | None = None
         self.seconds_left: float | None = None
         self._comparison: Comparison | None = None
         self._phase: Progress | None = None
@@ -155,7 +155,8 @@ class TrainJob(ChildJob):
     def in_words(self) -> str:
         """Return how far it is, for a progress bar."""
         if self._learning:
-            step = f"step {self.step}" if self.step else ""
+            each = f" ({self.seconds / self.step:.2g} s each)" if self.seconds else ""
+            step = f"step {self.step}{each}" if self.step else ""
             left = f"{in_words(self.seconds_left)} left" if self.seconds_left is not None else ""
             return ", ".join(filter(None, (step, left)))
         phase = self._phase or Progress(0, 0)
@@ -170,7 +171,7 @@ class TrainJob(ChildJob):
 
     def _begin(self, request: TrainRequest) -> list[str]:
         self._comparison, self.history, self.facts = None, CurvePoints(), ""
-        self.step, self.seconds_left, self._phase = 0, None, None
+        self.step, self.seconds, self.seconds_left, self._phase = 0, None, None, None
         return request.words()
 
     def _sentence(self) -> str:
@@ -221,7 +222,7 @@ class TrainJob(ChildJob):
         self._done = min(max(done, 0.0), 1.0)
         self.step = self.step if step is None else int(step)
         self._phase = None
-        self.seconds_left = number(event.get("seconds_left"))
+        self.seconds, self.seconds_left = number(event.get("seconds")), number(event.get("seconds_left"))
         if loss is not None:
             self.history.places.append(self.done)
             self.history.losses.append(loss)
@@ -277,11 +278,6 @@ class TrainJob(ChildJob):
             return Outcome(request, version, self._comparison, True, False, sentence)
         sentence = f"The training ended unexpectedly ({child.ending()}).{kept}"
         return Outcome(request, version, self._comparison, True, True, f"{sentence} Press Start to try again.")
-
-
-def job_of(bench: Bench) -> TrainJob:
-    """Return the training of a viewer, which goes on when the widget's dock is closed."""
-    return bench.part(TrainJob, lambda _: TrainJob())
 
 
 def _version(folder: Path) -> ModelVersion | None:

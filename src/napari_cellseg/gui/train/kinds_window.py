@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from ...training.data.choice import DataChoice
 from ...training.data.loading import Loaded
 from ..shared.colors import Colors, accent_button
 from ..shared.layout import button, in_column, in_row
-from ..shared.message import Message
+from ..shared.message import Message, errors_to
 from ..shared.numbers import DecimalBox
 from ..shared.pictures import picture_list
 from ..shared.workers import start_run
@@ -99,7 +100,7 @@ class KindsWindow(QDialog):
     def sort(self) -> None:
         """Sort the images by how they look."""
         self._stop()
-        self.report("Looking at the images …")
+        self.hint.report("Looking at the images …")
         k = min(round(self.number.value()), len(self._loaded.samples))
         self._sorting = worker = start_run(
             iter_by_looks, self._loaded.samples, k, yielded=self._on_looked, returned=self._on_sorted,
@@ -111,34 +112,22 @@ class KindsWindow(QDialog):
     def move_selected(self) -> None:
         """Move the selected images to the kind that is named."""
         images = self.selected_images()
-        try:
+        with errors_to(self.hint.report):
             self._show(self.table.moved(images, kind_name(self.to.currentText())))
-        except CellsegError as error:
-            self.report(str(error), True)
 
     def save_copy(self, path: Path) -> None:
         """Write the table to a file of the user's choice."""
-        try:
+        with errors_to(self.hint.report):
             self.table.write(path)
-        except (CellsegError, OSError) as error:
-            self.report(str(error), True)
-        else:
-            self.report(f"Saved as {path}.")
+            self.hint.report(f"Saved as {path}.")
 
     def use(self) -> None:
         """Keep the table, and let trainings use it."""
         source, untouched = self.source, self.table.kinds == table_of(self._loaded.samples).kinds
-        try:
+        with errors_to(self.hint.report):
             path = None if source.given and untouched else self.table.keep(self._data)
-        except (CellsegError, OSError) as error:
-            self.report(str(error), True)
-            return
-        self.used.emit(path, self.table.chosen_weights())
-        self.accept()
-
-    def report(self, text: str, warning: bool = False) -> None:
-        """Show a sentence."""
-        self.hint.report(text, warning)
+            self.used.emit(path, self.table.chosen_weights())
+            self.accept()
 
     def done(self, result: int) -> None:
         """Stop sorting when the window closes."""
@@ -146,10 +135,9 @@ class KindsWindow(QDialog):
         super().done(result)
 
     def _build(self) -> None:
-        self.sources = QComboBox(objectName="kinds_source")
-        self.sources.setToolTip("Where the kinds come from. Changes stay when you look at another source.")
-        for source in self._sources:
-            self.sources.addItem(source.title)
+        tip = "Where the kinds come from. Changes stay when you look at another source."
+        self.sources = QComboBox(objectName="kinds_source", toolTip=tip)
+        self.sources.addItems([source.title for source in self._sources])
         self.sources.currentIndexChanged.connect(self._choose_source)
         self.number = DecimalBox(objectName="kinds_number")
         self.number.setDecimals(0)
@@ -214,13 +202,10 @@ class KindsWindow(QDialog):
         elif by_looks:
             self.sort()
         else:
-            try:
+            with errors_to(self.hint.report):
                 table = source.table(self._data, self._loaded)
-            except CellsegError as error:
-                self.report(str(error), True)
-                return
-            weights = {kind: w for kind, w in self._weights.items() if kind in table.kinds} if index == 0 else {}
-            self._show(KindTable(table.images, table.kinds, table.groups, weights))
+                weights = {kind: w for kind, w in self._weights.items() if kind in table.kinds} if index == 0 else {}
+                self._show(replace(table, weights=weights))
 
     def _show(self, table: KindTable) -> None:
         """Show other kinds; those that were selected stay so."""
@@ -247,7 +232,7 @@ class KindsWindow(QDialog):
             self._show(self.table.renamed(old, new))
         except CellsegError as error:
             self._show(self.table)
-            self.report(str(error), True)
+            self.hint.report(str(error), True)
 
     def _show_pictures(self) -> None:
         shown = set(self.kinds.selected() or self.kinds.names)
@@ -268,15 +253,17 @@ class KindsWindow(QDialog):
         table, total = self.table, sum(self.table.shares().values())
         divided = table.divided()
         if divided:
-            self.report(
+            self.hint.report(
                 f"Images of one field of view are in two kinds ({divided[0]}): some may be learned from while others "
                 "are held out, which flatters. Move them together.",
                 True,
             )
         elif table.weights and abs(total - 1) > 1e-3:
-            self.report(f"The shares add up to {100 * total:.0f} %; they count relative to each other.")
+            self.hint.report(f"The shares add up to {100 * total:.0f} %; they count relative to each other.")
         else:
-            self.report(f"{len(table.images):,} images in {len(table.counts())} kinds. Click a kind to see its images.")
+            self.hint.report(
+                f"{len(table.images):,} images in {len(table.counts())} kinds. Click a kind to see its images."
+            )
 
     def _enable(self) -> None:
         n = len(self.selected_images())
@@ -287,7 +274,7 @@ class KindsWindow(QDialog):
 
     def _on_looked(self, progress: Progress) -> None:
         if self.busy:
-            self.report(f"Looking at the images: {progress.done} of {progress.total} …")
+            self.hint.report(f"Looking at the images: {progress.done} of {progress.total} …")
 
     def _on_sorted(self, table: KindTable) -> None:
         if self.busy:
@@ -298,7 +285,7 @@ class KindsWindow(QDialog):
         if self.busy:
             self._sorting = None
             self._enable()
-            self.report(str(error) or type(error).__name__, True)
+            self.hint.report(str(error) or type(error).__name__, True)
 
     def _on_copy(self) -> None:
         start = str(self._data.path.parent / "kinds.csv")

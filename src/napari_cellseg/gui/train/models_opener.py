@@ -8,7 +8,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QWidget
 
 from ...network.versions import ModelVersion
-from ..models.calibration_job import CalibrationJob, CalibrationSource, calibration_job_of
+from ..models.calibration_job import CalibrationJob, CalibrationSource
 from ..models.calibration_sources import sources_for
 from ..models.models_window import ModelsWindow
 from ..shared.bindings import Bindings
@@ -41,7 +41,7 @@ class ModelsOpener(QObject):
     def __init__(self, bench: Bench, job: TrainJob, corrections: TrainSetSection, parent: QWidget) -> None:
         super().__init__(parent)
         self._bench, self._job, self._corrections, self._parent = bench, job, corrections, parent
-        self.calibration: CalibrationJob = calibration_job_of(bench)
+        self.calibration: CalibrationJob = CalibrationJob.of(bench)
         self.window: ModelsWindow | None = None
         self._bindings = Bindings(self)
         self._bindings.bind(job.set_changed, self._on_sources)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from qtpy.QtCore import QUrl, Signal
-from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QGridLayout, QLabel
-from qtpy.QtWidgets import QWidget as Widget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from ...evaluation.held_out import REPORT_FILE, HeldOutFigures, can_be_opened, held_out_samples, predict, read_figures
 from ...imaging.errors import CellsegError
@@ -16,7 +14,8 @@ from ...network.versions import ModelVersion
 from ...training.data.sample import Sample
 from ..shared.colors import Colors, accent_button
 from ..shared.fold import Fold
-from ..shared.layout import heading, in_column, in_row, small_button
+from ..shared.layout import heading, in_column, in_row, show_file, small_button
+from ..shared.message import Message
 from ..shared.rows import Rows
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
@@ -35,7 +34,7 @@ N_LISTED = 50
 NO_FIGURES = "No image was held out, so it is unknown how good it is on images that it has not seen."
 
 
-class TrainResultSection(Widget):
+class TrainResultSection(QWidget):
     """Figures of a version that was trained on images with masks; hidden while nothing is shown.
 
     Signals
@@ -58,10 +57,8 @@ class TrainResultSection(Widget):
         self.version: ModelVersion | None = None
         self.figures: HeldOutFigures | None = None
         self._samples: list[Sample] | None = None
-        self._colors: Colors | None = None
         self._layers = layers
-        self._opening = Latest(self._on_failed)
-        self.destroyed.connect(self._opening.close)
+        self._opening = Latest(bench.failure_to(report), owner=self)
         self._build()
         self.hide()
 
@@ -76,7 +73,7 @@ class TrainResultSection(Widget):
         self.figures = figures = read_figures(version.path)
         self.title.setText(f"Model: {version.name}")
         images = "image" if figures is not None and figures.n_images == 1 else "images"
-        self.about.setText(
+        self.about.report(
             NO_FIGURES if figures is None else f"On {figures.n_images} {images} held out, {figures.n_cells:,} cells:"
         )
         self.table.setVisible(figures is not None)
@@ -122,18 +119,14 @@ class TrainResultSection(Widget):
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
-        self._colors = colors
-        self.about.setStyleSheet(f"color: {colors.faint.name()};")
+        self.about.set_colors(colors)
         self.use.setStyleSheet(accent_button(colors).replace("4px 14px", "4px 3px"))
-        for cell in self._cells.values():
-            cell.setStyleSheet("font-weight: bold;")
 
     def _build(self) -> None:
         self.title = heading("Model")
         self.title.setObjectName("result_title")
-        self.about = QLabel(objectName="result_about")
-        self.about.setWordWrap(True)
-        self.table = Widget(objectName="result_table")
+        self.about = Message(objectName="result_about")
+        self.table = QWidget(objectName="result_table")
         grid = QGridLayout(self.table)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setVerticalSpacing(1)
@@ -141,6 +134,7 @@ class TrainResultSection(Widget):
         for i, (name, text, tip) in enumerate(ROWS):
             place = (i // 2, 2 * (i % 2))
             label = QLabel(text)
+            self._cells[name].setStyleSheet("font-weight: bold;")
             for part in (label, self._cells[name]):
                 part.setToolTip(tip)
             grid.addWidget(label, *place)
@@ -171,17 +165,12 @@ class TrainResultSection(Widget):
     def _on_report(self) -> None:
         if self.version is not None:
             path = self.version.path / REPORT_FILE
-            if not QDesktopServices.openUrl(QUrl.fromLocalFile(str(path))):
+            if not show_file(path):
                 self._report(f"No program opened the report. It is {path}", True)
 
     def _on_close(self) -> None:
         self.hide()
         self.closed.emit()
-
-    def _on_failed(self, error: BaseException) -> None:
-        if not isinstance(error, (CellsegError, OSError)):
-            self._bench.failed(error)
-        self._report(str(error) or type(error).__name__, True)
 
 
 def _figure(name: str, value: float | None) -> str:

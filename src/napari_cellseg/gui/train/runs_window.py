@@ -24,7 +24,7 @@ from ...imaging.errors import CellsegError
 from ...network.versions import list_models
 from ...training.comparing import FIGURES, RunSummary, run_table, summarize_run
 from ...training.curves import draw_curves
-from ..shared.layout import button, in_row
+from ..shared.layout import button, in_row, sentence
 from ..shared.pictures import pixmap
 
 COLUMNS = ("Version", "Images", "Steps", "Minutes", *(title for title, *_ in FIGURES))
@@ -99,9 +99,7 @@ class RunsWindow(QDialog):
         header.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         self.curves = QLabel(objectName="runs_curves")
         self.curves.setAlignment(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop)
-        self.differences = QLabel(objectName="runs_differences")
-        self.differences.setWordWrap(True)
-        self.differences.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.differences = sentence("runs_differences", selectable=True)
         inside = QWidget()
         below = QVBoxLayout(inside)
         below.addWidget(self.curves)

@@ -12,7 +12,6 @@ from ...training.data.choice import DataChoice
 from ..jobs.child_job import ChildJob
 from ..jobs.child_process import ChildProcess
 from ..jobs.reports import number
-from ..viewer.bench import Bench
 
 
 @dataclass(frozen=True)
@@ -158,11 +157,6 @@ class SearchJob(ChildJob):
             return SearchOutcome(request, True, f"None of these trainings came to its end.{why}")
         sentence = f"{n} settings were tried; {best.number} was best. Click a row to take its settings over."
         return SearchOutcome(request, False, sentence)
-
-
-def search_job_of(bench: Bench) -> SearchJob:
-    """Return the search of a viewer."""
-    return bench.part(SearchJob, lambda _: SearchJob())
 
 
 def search_dir(data: DataChoice, base: Path | None = None) -> Path:

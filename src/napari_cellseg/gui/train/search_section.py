@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QTreeWidgetItem, QWidget
 
-from ...imaging.errors import CellsegError
 from ...training.params import first_minutes
 from ...training.settings import setting
 from ..jobs.job_parts import CancelButton, JobBar
@@ -16,7 +15,7 @@ from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.form import Form
 from ..shared.layout import SMALL, button, in_column, in_row
-from ..shared.message import Message
+from ..shared.message import Message, errors_to
 from ..shared.progress_bar import in_words
 from ..shared.rows import Rows
 from .job import TrainJob
@@ -71,16 +70,8 @@ class SearchSection(QWidget):
 
     def start(self) -> None:
         """Start a search, or show what is missing."""
-        try:
-            request = self._request(self.budget.value)
-        except CellsegError as error:
-            self.report(str(error), True)
-            return
-        self._job.start(request)
-
-    def report(self, text: str, warning: bool = False) -> None:
-        """Show a sentence."""
-        self.message.report(text, warning)
+        with errors_to(self.message.report):
+            self._job.start(self._request(self.budget.value))
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
@@ -109,7 +100,7 @@ class SearchSection(QWidget):
         seconds = 60 * first_minutes(budget.minutes, budget.trials)
         text = f"Each is first trained for {in_words(seconds)}."
         short = seconds < LEAST_SECONDS
-        self.report(f"{text} That is short: give more minutes, or try fewer." if short else text, short)
+        self.message.report(f"{text} That is short: give more minutes, or try fewer." if short else text, short)
 
     def _enable(self) -> None:
         job = self._job
@@ -120,7 +111,7 @@ class SearchSection(QWidget):
         job = self._job
         self._enable()
         if job.running or job.outcome is not None:
-            self.report(job.sentence(), job.outcome is not None and job.outcome.failed)
+            self.message.report(job.sentence(), job.outcome is not None and job.outcome.failed)
         self._fill()
 
     def _fill(self, anew: bool = False) -> None:
@@ -141,7 +132,7 @@ class SearchSection(QWidget):
 
     def _on_clicked(self, item: QTreeWidgetItem) -> None:
         tried = self._shown[self.list.indexOfTopLevelItem(item)]
-        self.report(f"The settings of row {item.text(0)} are in the form now. Press Start to train with them.")
+        self.message.report(f"The settings of row {item.text(0)} are in the form now. Press Start to train with them.")
         self.taken.emit(tried)
 
 

@@ -16,7 +16,7 @@ from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.fold import Fold
 from ..shared.layout import in_column, in_row, small_button
-from ..shared.message import Message
+from ..shared.message import Message, errors_to
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from .add_entry import Ask, add_current
@@ -56,17 +56,14 @@ class TrainSetSection(QWidget):
         self.problem = ""
         self._colors: Colors | None = None
         self._set: TrainingSet | None = None
-        self._listing = Latest(self._on_failed)
-        self._reading = Latest(self._on_failed)
+        self._failed = bench.failure_to(report)
+        self._listing, self._reading = (Latest(self._failed, owner=self) for _ in range(2))
         self._writing: list[Latest] = []
         self._layers = EntryLayers(bench)
         self._build()
         self._bindings = Bindings(self)
         self._bindings.bind(job.set_changed, self._on_set_changed)
-        for signal in (bench.session.chosen_changed, bench.session.cells_changed):
-            self._bindings.bind(signal, self._on_cells)
-        for work in (self._listing, self._reading):
-            self.destroyed.connect(work.close)
+        self._bindings.bind_each(self._on_cells, bench.session.chosen_changed, bench.session.cells_changed)
         self._on_cells()
 
     @property
@@ -162,10 +159,8 @@ class TrainSetSection(QWidget):
         self.add.setEnabled(self._bench.session.cells is not None)
 
     def _on_add(self) -> None:
-        try:
+        with errors_to(self._report):
             add_current(self._bench, self._job.folder, ask=self._ask, report=self._report)
-        except CellsegError as error:
-            self._report(str(error), True)
 
     def view_selected(self) -> None:
         """Show the selected entry as layers."""
@@ -191,18 +186,15 @@ class TrainSetSection(QWidget):
         name, opened = self.list.selected(), self._set
         if name is None or opened is None:
             return
-        try:
-            image, labels, reviewed, stamp = self._layers.read(opened.path, name)
-        except CellsegError as error:
-            self._report(str(error), True)
-            return
 
         def replaced(now: Stamp) -> None:
             self._layers.replaced(opened.path, name, stamp, now)
             self._report(f"'{name}' was replaced by what the layers show.", False)
             self._job.set_changed.emit(opened.path)
 
-        self._write(lambda: opened.put_back(name, image, labels, reviewed, stamp), replaced)
+        with errors_to(self._report):
+            image, labels, reviewed, stamp = self._layers.read(opened.path, name)
+            self._write(lambda: opened.put_back(name, image, labels, reviewed, stamp), replaced)
 
     def _on_remove(self) -> None:
         name, opened = self.list.selected(), self._set
@@ -222,13 +214,7 @@ class TrainSetSection(QWidget):
 
     def _write(self, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
         """Change the folder in a background thread; several changes are all made, one after the other."""
-        job = Latest(self._on_failed, self._on_selected)
-        self.destroyed.connect(job.close)
+        job = Latest(self._failed, self._on_selected, self)
         job.ask(work, then)
         self._writing = [*(other for other in self._writing if other.busy), job]
         self._on_selected()
-
-    def _on_failed(self, error: BaseException) -> None:
-        if not isinstance(error, (CellsegError, OSError)):
-            self._bench.failed(error)
-        self._report(str(error) or type(error).__name__, True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Qt
-from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QMenu, QWidget
+from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QWidget
 
 from ...imaging.errors import CellsegError
 from ...training.data.choice import DataChoice
 from ...training.data.training_set import TrainingSet, default_training_set
-from ..shared.layout import SMALL, in_row, shrinkable, small_button
+from ..shared.layout import SMALL, chooser, in_row, small_button
 from .job import TrainJob
 
 
@@ -27,12 +27,10 @@ class TrainSource(QWidget):
         super().__init__(parent)
         self._job = job
         self._choices: list[DataChoice] = [] if job.data is None else [job.data]
-        self.folder = QComboBox(objectName="training_set")
-        self.folder.setToolTip("The data to learn from: your corrected images, or images with masks.")
-        shrinkable(self.folder)
-        self.folder.activated.connect(self._on_activated)
+        tip = "The data to learn from: your corrected images, or images with masks."
+        self.folder = chooser("training_set", tip, slot=self._on_activated)
         self.other = small_button(
-            "training_folder", "Open …", "Learn from other images: a folder, a zip, an npz, a COCO file."
+            "training_folder", "Open …", "Learn from other images: a folder, zip, npz, COCO file."
         )
         menu = QMenu(self.other)
         for text, tip, slot in (

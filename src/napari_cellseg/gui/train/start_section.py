@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QToolButton, QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy, QToolButton, QWidget
 from superqt import QElidingLabel
 
 from ...network.versions import ModelVersion, lineage, list_models, load_model
@@ -16,7 +16,7 @@ from ..shared.bindings import Bindings
 from ..shared.colors import Colors, accent_button
 from ..shared.fold import Fold
 from ..shared.form import control_of
-from ..shared.layout import SMALL, button, in_column, in_row, shrinkable
+from ..shared.layout import SMALL, button, chooser, in_column, in_row
 from ..shared.message import Message
 from ..shared.numbers import NumberBox
 from .curves import OverlapCurves, TrainCurves
@@ -91,10 +91,6 @@ class TrainStartSection(QWidget):
             self.parent_model.setCurrentIndex(max(self.parent_model.findData(wanted), 0))
         self._show_lineage()
 
-    def report(self, text: str, warning: bool = False) -> None:
-        """Show a sentence until the next phase of a training."""
-        self.message.report(text, warning)
-
     def show_kind(self, trains: bool, epochs: int | None) -> None:
         """Show what Start does: train on images with masks, for the time or for some epochs, or fine-tune."""
         epochs = epochs if trains else None
@@ -112,12 +108,8 @@ class TrainStartSection(QWidget):
         self.message.set_colors(colors)
 
     def _build(self) -> None:
-        self.parent_model = QComboBox(objectName="train_parent")
-        self.parent_model.setToolTip(
-            "The model that the new one starts from. It is never changed: choosing it again is the undo."
-        )
-        shrinkable(self.parent_model)
-        self.parent_model.activated.connect(self._on_parent)
+        tip = "The model that the new one starts from. It is never changed: choosing it again is the undo."
+        self.parent_model = chooser("train_parent", tip, slot=self._on_parent)
         self.time = QLabel("Time")
         self._minutes = control_of(FineTuneParams, "minutes", "train", FineTuneParams.minutes)
         self.minutes: NumberBox = self._minutes.native
@@ -142,16 +134,16 @@ class TrainStartSection(QWidget):
             control.setStyleSheet(SMALL)
         tip = "Teach a copy of this model what you corrected. Nothing is overwritten."
         self.start = button("train_start", "Start", tip, self.asked)
-        self.cancel = CancelButton(
-            self._job, "train_cancel", "Stop, and keep the best so far. Pressed a second time it stops at once."
-        )
+        tip = "Stop, and keep the best so far. Pressed a second time it stops at once."
+        self.cancel = CancelButton(self._job, "train_cancel", tip)
         for control in (self.start, self.cancel):
             control.setMinimumHeight(30)
         self.progress = JobBar(self._job, "train_progress", "How much of the time budget is spent.")
         self.message = Message(READY, "train_message", LONGEST)
-        self.compare = QToolButton(objectName="train_compare")
-        self.compare.setText("Compare runs")
-        self.compare.setToolTip("Set the trainings of several versions side by side: figures, curves, settings.")
+        # Shows a sentence until the next phase of a training.
+        self.report = self.message.report
+        tip = "Set the trainings of several versions side by side: figures, curves, settings."
+        self.compare = QToolButton(objectName="train_compare", text="Compare runs", toolTip=tip)
         self.compare.clicked.connect(self.compare_asked)
         self.curves, self.overlap = TrainCurves(), OverlapCurves()
         self.overlap.hide()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...evaluation.compare import read_comparison
 from ...imaging.errors import CellsegError
@@ -20,20 +20,21 @@ from ..planes.plane_run import PlaneRun
 from ..shared.bindings import Bindings
 from ..shared.colors import theme_colors
 from ..shared.fold import Fold
-from ..shared.layout import in_column
+from ..shared.layout import in_column, separator
+from ..shared.message import errors_to
 from ..shared.question import Question
 from ..viewer.dock import Dock
 from .add_entry import add_current
 from .data_section import TrainDataSection
 from .expert_section import TrainDataExpertSection, TrainExpertSection
 from .guard_section import TrainGuardSection
-from .job import Outcome, TrainRequest, job_of
+from .job import Outcome, TrainJob, TrainRequest
 from .kinds_opener import KindsOpener
 from .models_opener import ModelsOpener
 from .pair_layers import PairLayers
 from .result_section import TrainResultSection
 from .runs_window import RunsWindow, find_runs
-from .search_job import SearchRequest, search_dir, search_job_of
+from .search_job import SearchJob, SearchRequest, search_dir
 from .search_section import SearchBudget, SearchSection
 from .set_section import TrainSetSection
 from .start_section import SCRATCH, TrainStartSection
@@ -65,7 +66,7 @@ class TrainWidget(Dock):
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, "train", parent)
-        self.job = job_of(self.bench)
+        self.job = TrainJob.of(self.bench)
         self.question = Question()
         self.start_section = TrainStartSection(self.job)
         self.set_section = TrainSetSection(self.bench, self.job, self.question.ask, self.start_section.report)
@@ -76,7 +77,7 @@ class TrainWidget(Dock):
         self.data_section = TrainDataSection(
             self.bench, self.job, self.start_section.report, lambda: self.data_expert.augment, layers
         )
-        self.search_job = search_job_of(self.bench)
+        self.search_job = SearchJob.of(self.bench)
         self.search_section = SearchSection(self.search_job, self.job, self._search_request)
         self._runs: RunsWindow | None = None
         self.kinds = KindsOpener(self.bench, self.job, self.data_section, self.data_expert.files, self)
@@ -123,16 +124,10 @@ class TrainWidget(Dock):
 
     def start(self) -> None:
         """Start to train, or show what is missing."""
-        problem = SEARCHING if self.search_job.running else self._problem()
-        if problem:
-            self.start_section.report(problem, True)
-            return
-        try:
-            request = self._train_request() if self.trains else self._fine_tune_request()
-        except CellsegError as error:
-            self.start_section.report(str(error), True)
-            return
-        self._begin(request)
+        with errors_to(self.start_section.report):
+            if problem := SEARCHING if self.search_job.running else self._problem():
+                raise CellsegError(problem)
+            self._begin(self._train_request() if self.trains else self._fine_tune_request())
 
     def resume(self) -> None:
         """Go on with the run that was interrupted last."""
@@ -145,11 +140,10 @@ class TrainWidget(Dock):
 
     def use(self, name_or_path: str) -> None:
         """Use a version in the Segment widget, and segment the current image again; corrections stay."""
-        try:
-            version = load_model(name_or_path)
-        except CellsegError as error:
-            self.start_section.report(str(error), True)
-            return
+        with errors_to(self.start_section.report):
+            self._use(load_model(name_or_path))
+
+    def _use(self, version: ModelVersion) -> None:
         listed = version.bundled or version.path.parent == user_models_dir().resolve()
         wanted = version.name if listed else str(version.path)
         self._show_expert()
@@ -168,18 +162,15 @@ class TrainWidget(Dock):
 
     def show_figures(self, name_or_path: str) -> None:
         """Show the figures of a version from when it was made: against its parent, or on held-out images."""
-        try:
+        with errors_to(self.start_section.report):
             version = load_model(name_or_path)
             comparison = read_comparison(version.path)
-        except CellsegError as error:
-            self.start_section.report(str(error), True)
-            return
-        if comparison is not None:
-            request = TrainRequest(self.job.folder, version.parent or "", version.path, 0)
-            self._show_outcome(Outcome(request, version, comparison, False, False, ""))
-        else:
-            self._show_version(version)
-        self._fold_for(True)
+            if comparison is not None:
+                request = TrainRequest(self.job.folder, version.parent or "", version.path, 0)
+                self._show_outcome(Outcome(request, version, comparison, False, False, ""))
+            else:
+                self._show_version(version)
+            self._fold_for(True)
 
     def compare(self, path: Path | None = None) -> None:
         """Open a window with the trainings of all versions side by side."""
@@ -322,11 +313,5 @@ class TrainWidget(Dock):
         inside = in_column(self.expert_section, self.data_expert, search, spacing=6)
         tip = "Settings that rarely need to be changed."
         self.expert = Fold("train_expert", "Expert settings", tip, inside, False)
-        column = QVBoxLayout()
-        column.setSpacing(7)
-        line = QFrame()
-        line.setFrameShape(QFrame.Shape.HLine)
-        parts = (self.set_section, self.data_section, line, self.start_section, self.unfinished)
-        for part in (*parts, self.guard_section, self.result_section, self.question, self.expert):
-            column.addWidget(part)
-        self.lay_out(column)
+        parts = (self.set_section, self.data_section, separator(), self.start_section, self.unfinished)
+        self.fill(*parts, self.guard_section, self.result_section, self.question, self.expert)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...training.runs import Unfinished, discard, list_unfinished
-from ..shared.layout import in_row, small_button
+from ..shared.layout import in_row, sentence, small_button
 from .job import TrainJob
 
 
@@ -35,8 +35,7 @@ class TrainUnfinished(QWidget):
         self.setObjectName("unfinished")
         self._job, self._report = job, report
         self.run: Unfinished | None = None
-        self.text = QLabel(objectName="unfinished_text")
-        self.text.setWordWrap(True)
+        self.text = sentence("unfinished_text")
         tip = "Go on where it stopped, with the same settings."
         self.go_on = small_button("train_resume", "Resume", tip, slot=self.resumed)
         tip = "Do not go on with it. A version that it has left stays in the list of models."

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, Qt
-from qtpy.QtGui import QShowEvent
+from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 from qtpy.QtWidgets import QDockWidget, QLayout, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
 from ..shared.colors import Colors, theme_colors
-from ..shared.layout import guard_wheel, scrolled
+from ..shared.layout import guard_wheel, scrolled, show_file
+from ..shared.workers import Latest
 from .benches import bench_of
 
 if TYPE_CHECKING:
@@ -81,6 +84,7 @@ class Dock(QWidget):
         self._in_front = self.new_in_front
         self._colored: tuple[QWidget, ...] = ()
         self._watched = 0
+        self._dropped: Callable[[list[str | Path]], object] | None = None
 
     def fill(self, *parts: QWidget | QLayout, spacing: int = 7) -> None:
         """Fill the widget with a column of parts; those that have `set_colors` follow the theme from now on."""
@@ -102,6 +106,42 @@ class Dock(QWidget):
         colors: Colors = theme_colors(self.bench.viewer.theme)
         for section in self._colored:
             section.set_colors(colors)
+
+    def take_dropped(self, slot: Callable[[list[str | Path]], object]) -> None:
+        """Call a slot with the files and folders that are dropped on the widget."""
+        self._dropped = slot
+        self.setAcceptDrops(True)
+
+    def write_page(self, write: Callable[[], Path], report: Callable[[str, bool], object]) -> Latest:
+        """Write a page in a background thread, then show it in the browser.
+
+        Parameters
+        ----------
+        write : callable
+            Writes the page, and returns its file.
+        report : callable
+            Shows a sentence; its second argument is whether it is bad news.
+        """
+
+        def written(path: Path) -> None:
+            report(f"The report is {path}", False)
+            show_file(path)
+
+        report("Writing the report …", False)
+        work = Latest(self.bench.failure_to(report), owner=self)
+        work.ask(write, written)
+        return work
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        """Accept files and folders only."""
+        if any(url.isLocalFile() for url in event.mimeData().urls()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        """Take the dropped files and folders."""
+        event.acceptProposedAction()
+        if self._dropped is not None:
+            self._dropped([url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()])
 
     def window_seen(self, window: QWidget) -> None:
         """Act once for each window that the widget is shown in; here: stop all work when it closes."""

@@ -19,6 +19,9 @@ from ..finetune_params import FineTuneParams
 from ..params import TrainParams
 from ..runs import RUN_FILE, TRAIN_FILE
 
+# From here on the sizes of the cells of two thirds of the images differ too much for one magnification.
+WIDE_SPREAD = 1.5
+
 
 @dataclass(frozen=True, eq=False)
 class Plan:
@@ -185,6 +188,12 @@ def plan_finetune(
         )
     if not count_cells(parts.learned):
         notes.append("No cell is in the reviewed area: only background is learned from it.")
+    diameter, spread = common_diameter(parts.learned)
+    if spread > WIDE_SPREAD:
+        notes.append(
+            f"The cells differ in size from image to image, by {spread:.1f} times from {diameter:g} px: images of one "
+            "magnification are learned better."
+        )
     mixed_in = general_samples("learn") if general is None else tuple(general)
     shared = {f.name for f in fields(FineTuneParams)} & {f.name for f in fields(TrainParams)}
     return Plan(
