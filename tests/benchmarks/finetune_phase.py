@@ -19,11 +19,11 @@ import numpy as np
 from napari_cellseg.evaluation.evaluate import predict_sample
 from napari_cellseg.evaluation.make_version import iter_finetune_version
 from napari_cellseg.imaging.progress import drain
+from napari_cellseg.instances.measure import typical_diameter
 from napari_cellseg.network.versions import ModelVersion, load_model
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.training.data.datasets import read_dataset
 from napari_cellseg.training.data.sample import Sample
-from napari_cellseg.training.data.sizes import typical_diameter
 from napari_cellseg.training.finetune_params import FineTuneParams
 
 from .finetuning import cell, figures_on, fresh_folder, say

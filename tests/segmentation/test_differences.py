@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_cellseg.imaging.image import Image, as_image
+from napari_cellseg.imaging.from_array import as_image
+from napari_cellseg.imaging.image import Image
 from napari_cellseg.imaging.normalize import NormalizerParams
 from napari_cellseg.segmentation.differences import differences, settings_in_words
 from napari_cellseg.segmentation.recipe import Recipe

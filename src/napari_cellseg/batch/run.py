@@ -93,18 +93,7 @@ def iter_batch(
             sweep(settings.out)
         book = _Book(settings)
         try:
-            items = plan(files, book.ledger.rows(), stop)
-            stopped = len(items) < len(files)
-            _refuse_to_replace(items, settings)
-            _write_recipe(settings)
-            yield Planned(tuple(name for _, name in files))
-            if resume:
-                items = yield from _iter_skip(items, settings, book)
-            ended = yield from _iter_until(stop, _steps(items, settings, book, scheduler), book)
-            stopped = stopped or (not ended and bool(items))
-            yield from book.warnings()
-            if not stopped:
-                yield Step("", 0, 0, "writing the tables")
+            stopped = yield from _iter_images(files, settings, book, scheduler, stop)
         finally:
             book.close()
             if lock.after_crash:
@@ -184,6 +173,29 @@ class _Book:
             self._counts.close()
         options = self._settings.options
         write_combined(self.ledger.rows(), self._settings.out, options.outputs, options.csv)
+
+
+def _iter_images(
+    files: Sequence[tuple[Path, str]],
+    settings: FolderSettings,
+    book: _Book,
+    scheduler: str | None,
+    stop: Callable[[], bool] | None,
+) -> Generator[BatchEvent, None, bool]:
+    """Segment what is not current, and warn; return whether it was stopped."""
+    items = plan(files, book.ledger.rows(), stop)
+    stopped = len(items) < len(files)
+    _refuse_to_replace(items, settings)
+    _write_recipe(settings)
+    yield Planned(tuple(name for _, name in files))
+    if settings.resume:
+        items = yield from _iter_skip(items, settings, book)
+    ended = yield from _iter_until(stop, _steps(items, settings, book, scheduler), book)
+    stopped = stopped or (not ended and bool(items))
+    yield from book.warnings()
+    if not stopped:
+        yield Step("", 0, 0, "writing the tables")
+    return stopped
 
 
 def _iter_skip(items: Sequence[Item], settings: FolderSettings, book: _Book) -> Generator[BatchEvent, None, list[Item]]:

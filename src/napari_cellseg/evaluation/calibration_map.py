@@ -192,21 +192,18 @@ def iter_calibration_map(
         Goal or counting unknown, or not possible together.
     """
     _check_asked(goal, counting)
-    true = [keep_inside(sample.labels, reviewed_area(sample)) for sample in samples]
-    sizes_true = np.concatenate([a[a > 0] for a in (np.bincount(t.ravel())[1:] for t in true)] or [np.zeros(0, int)])
-    if not len(sizes_true):
-        raise DatasetError("No image to calibrate on holds a cell. Give images with labelled cells.")
+    n_true, median_area = _true_cells(samples)
     first = predicted[0]
     before = first.recipe.smallest(first.model, None)
-    max_size = max(int(np.median(sizes_true)), _SMALLEST_REACH, before)
+    max_size = max(int(median_area), _SMALLEST_REACH, before)
     images = [Surfaces(sample, segmented, max_size) for sample, segmented in zip(samples, predicted, strict=True)]
     total, default = np.zeros((256, max_size + 1)), 0.0
     # Costs are the error of a count, or minus AP.
     sign = 1 if goal == "count" else -1
     each: list[np.ndarray] = []
-    few = total.size * len(true) <= _MOST_VALUES
+    few = total.size * len(samples) <= _MOST_VALUES
     for i, image in enumerate(images):
-        yield Progress(i, len(true), "calibrating")
+        yield Progress(i, len(samples), "calibrating")
         surface = image.precision() if goal == "ap" else image.count_error(counting)
         # A size of the recipe holds for every image; a size of the map is a default, which small cells lower.
         segmented = image.segmented
@@ -215,18 +212,27 @@ def iter_calibration_map(
         total += surface
         if few:
             each.append((sign * surface).astype(np.float32))
-    values = total / len(true)
-    yield Progress(len(true), len(true), "calibrating")
+    values = total / len(samples)
+    yield Progress(len(samples), len(samples), "calibrating")
     good = as_good_as_the_best(sign * values, each, _TOLERANCE[goal])
     # A default larger than what suits the image of the largest cells has no effect.
     good[:, max(image.limit for image in images) + 1 :] = False
     level, size = middle_of(good, sign * values)
-    start = (first.threshold, before, default / len(true))
+    start = (first.threshold, before, default / len(samples))
     thresholds = np.arange(256) / 255
     return CalibrationMap(
         goal, counting, values, thresholds, np.arange(max_size + 1), round(float(thresholds[level]), 3), size,
-        float(values[level, size]), start, tuple(sample.name for sample in samples), len(sizes_true),
+        float(values[level, size]), start, tuple(sample.name for sample in samples), n_true,
     )  # fmt: skip
+
+
+def _true_cells(samples: Sequence[Sample]) -> tuple[int, float]:
+    """Return the number of the true cells that count, and their median area in pixels."""
+    true = [keep_inside(sample.labels, reviewed_area(sample)) for sample in samples]
+    areas = np.concatenate([a[a > 0] for a in (np.bincount(t.ravel())[1:] for t in true)] or [np.zeros(0, int)])
+    if not len(areas):
+        raise DatasetError("No image to calibrate on holds a cell. Give images with labelled cells.")
+    return len(areas), float(np.median(areas))
 
 
 def _check_asked(goal: str, counting: str) -> None:

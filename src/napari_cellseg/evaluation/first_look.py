@@ -8,12 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..imaging.progress import Progress
+from ..instances.measure import typical_diameter
 from ..instances.metrics import match, summarize
 from ..network.versions import LARGEST_DIAMETER, ModelVersion
 from ..segmentation.recipe import Recipe
 from ..training.data.hold_out import count_cells, keep_inside, reviewed_area
 from ..training.data.sample import Sample
-from ..training.data.sizes import typical_diameter
 from .evaluate import predict_sample
 
 # Below this F1 at IoU .5 the images are of a new kind; so many cells are needed to say so.

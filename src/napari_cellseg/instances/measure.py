@@ -220,6 +220,13 @@ def disc_diameter(area: Any) -> Any:
     return np.sqrt(4 / np.pi * area)
 
 
+def typical_diameter(labels: np.ndarray) -> float | None:
+    """Return the diameter in pixels of a disc as large as the median cell; None without a cell."""
+    areas = np.bincount(labels.ravel())[1:]
+    areas = areas[areas > 0]
+    return float(disc_diameter(np.median(areas))) if len(areas) else None
+
+
 def number_ids(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distinct ids, ascending (int64), and for each given id its position among them (intp)."""
     top = int(ids.max(initial=0))

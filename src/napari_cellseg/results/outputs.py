@@ -159,12 +159,6 @@ def write_outputs(
         table = table or place.in_whole(cells_table(result, plane, channels, pixel_size))
         return table
 
-    def rois(path: Path) -> None:
-        write = partial(write_rois, labels=result.labels, plane=place.plane, top_id=place.top_id)
-        write(path)
-        if place.offset_yx is not None and fits_rois(result.labels.shape, place.offset_yx):
-            write(in_whole_name(path), offset_yx=place.offset_yx)
-
     def geojson(path: Path) -> None:
         write_geojson(path, result.labels, cells(), result.metadata)
         if place.offset_yx is not None:
@@ -173,7 +167,7 @@ def write_outputs(
     writers: dict[str, Callable[[Path], Any]] = {
         "labels": lambda path: write_labels(path, result.labels, metadata=result.metadata, pixel_size=pixel_size),
         "overlay": lambda path: write_overlay(path, plane, result.labels),
-        "rois": rois,
+        "rois": lambda path: _write_rois(path, result.labels, place),
         "geojson": geojson,
         "probability": lambda path: write_probability(path, result.probability, result.metadata, pixel_size),
     }
@@ -183,6 +177,13 @@ def write_outputs(
             paths[name] = output_path(name, stem)
             writers[name](paths[name])
     return paths
+
+
+def _write_rois(path: Path, labels: np.ndarray, place: Place) -> None:
+    write = partial(write_rois, labels=labels, plane=place.plane, top_id=place.top_id)
+    write(path)
+    if place.offset_yx is not None and fits_rois(labels.shape, place.offset_yx):
+        write(in_whole_name(path), offset_yx=place.offset_yx)
 
 
 def in_whole_name(path: Path) -> Path:

@@ -524,6 +524,18 @@ def test_names_of_files_from_several_folders_differ(batch: BatchWidget, tmp_path
     assert [name for _, name in batch.input_section.files] == ["x/same.tif", "y/same.tif"]
 
 
+def test_tables_are_written_as_they_are_asked_for(batch: BatchWidget, tmp_path: Path, qtbot: Any) -> None:
+    save_image(tmp_path / "a.tif", 0)
+    batch.choose([tmp_path / "a.tif"])
+    settled(batch, qtbot)
+    assert batch.request().options.csv == "comma"
+    batch.output_section.more.set_values({"csv": "semicolon"})
+    assert batch.request().options.csv == "semicolon"
+    run(batch, qtbot)
+    assert (tmp_path / "cellseg" / "counts.csv").read_bytes().startswith(b"\xef\xbb\xbfimage;page;count;")
+    assert len(batch.job.rows.rows) == 1
+
+
 def test_recipe_goes_round_by_a_file(
     widget: SegmentWidget, tiny: ModelVersion, viewer: Any, tmp_path: Path, qtbot: Any
 ) -> None:

@@ -1,33 +1,45 @@
-"""Files that only a napari reader plugin knows: the plugin really runs, through npe2 alone."""
+"""Files that only a napari reader plugin knows: the plugin really runs, through npe2 alone.
+
+Most tests let it run in this process, by the function that the child process calls; the last ones start the process.
+"""
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from npe2 import DynamicPlugin
 
 from napari_cellseg.imaging import AxesError, ImageError, find_images, read_image
+from napari_cellseg.imaging.read import plugin_child, plugins
 
 GREY = np.random.default_rng(0).integers(0, 65536, (20, 31)).astype(np.uint16)
 
 
 @pytest.fixture
-def plugin():
+def plugin(monkeypatch):
     """Give a function that registers a reader of ``*.scope`` files which gives these layers, or raises this."""
+    here = lambda path, folder, seconds: plugin_child.answer(path, folder)  # noqa: E731
+    monkeypatch.setattr(plugins, "_answer_of_child", here)
     with DynamicPlugin("cellseg-test-scope") as scope:
+        given = []
+
+        def read(path, stack=False):
+            if isinstance(given[-1], Exception):
+                raise given[-1]
+            return given[-1]
+
+        def get_reader(path):
+            return read
 
         def give(layers):
-            def read(path, stack=False):
-                if isinstance(layers, Exception):
-                    raise layers
-                return layers
-
-            @scope.contribute.reader(filename_patterns=["*.scope"])
-            def get_reader(path):
-                return read
+            if not given:
+                scope.contribute.reader(get_reader, filename_patterns=["*.scope"])
+            given.append(layers)
 
         yield give
 
@@ -78,6 +90,65 @@ def test_several_layers_are_channels_and_one_is_to_be_chosen(plugin, scope_file)
     np.testing.assert_array_equal(image.plane(1), GREY[::-1])
     with pytest.raises(ImageError, match=r"DAPI, GFP.*--channel"):
         image.plane()
+
+
+@pytest.mark.parametrize(
+    "layer_names",
+    [
+        *(("a.SCOPE :: DAPI", "a.SCOPE :: GFP"), ("DAPI [a]", "GFP [a]"), ("a_DAPI", "a_GFP")),
+        *(("DAPI", "GFP"), ("a: DAPI", "a.SCOPE: GFP")),
+    ],
+)
+def test_channels_are_called_alike_in_all_files(plugin, scope_file, layer_names):
+    plugin([(GREY, {"name": name}, "image") for name in layer_names])
+    assert read_image(scope_file).channel_names == ("DAPI", "GFP")
+    plugin([(GREY, {"name": "a"}, "image"), (GREY, {"name": "a.SCOPE"}, "image")])
+    assert read_image(scope_file).channel_names == ("channel 0", "channel 1")
+    plugin([(GREY, {"name": "a"}, "image"), (GREY, {"name": "aa"}, "image")])
+    assert read_image(scope_file).channel_names == ("a", "aa")
+
+
+@pytest.mark.parametrize(
+    "meta, spacing",
+    [
+        ({"scale": (2, 0.25, 0.5)}, 2),
+        ({"scale": (2000, 250, 500), "units": "nm"}, 2),
+        ({"scale": (3, 0.25, 0.5), "units": ("micrometer", "micrometer", "micrometer")}, 3),
+        ({"scale": (3, 0.25, 0.5), "units": ("pixel", "micrometer", "micrometer")}, 3),
+        ({"scale": (1, 0.25, 0.5)}, None),
+        ({}, None),
+    ],
+)
+def test_the_distance_of_slices_is_kept(plugin, scope_file, meta, spacing):
+    stack = GREY[None].repeat(3, 0)
+    plugin([(stack, {"axis_labels": ("z", "y", "x"), **meta}, "image")])
+    image = read_image(scope_file)
+    assert (image.axes, image.slice_spacing) == ("ZYX", spacing)
+    assert image.pixel_size == ((0.25, 0.5) if meta else None)
+    plugin([(stack, {"axis_labels": ("z", "y", "x"), "name": n, **meta}, "image") for n in ("DAPI", "GFP")])
+    assert (read_image(scope_file).axes, read_image(scope_file).slice_spacing) == ("CZYX", spacing)
+
+
+def test_two_plugins_for_one_kind_are_no_reason_to_refuse(plugin, scope_file):
+    plugin([(GREY, {}, "image")])
+    with DynamicPlugin("cellseg-test-other-scope") as other:
+
+        @other.contribute.reader(filename_patterns=["*.scope"])
+        def get_reader(path):
+            return lambda path, stack=False: [(GREY, {}, "image")]
+
+        np.testing.assert_array_equal(read_image(scope_file).plane(), GREY)
+
+
+def test_a_plugin_that_refuses_leaves_the_file_to_the_next(plugin, scope_file):
+    with DynamicPlugin("cellseg-a-first-scope") as other:
+
+        @other.contribute.reader(filename_patterns=["*.scope"])
+        def get_reader(path):
+            return None
+
+        plugin([(GREY, {}, "image")])
+        np.testing.assert_array_equal(read_image(scope_file).plane(), GREY)
 
 
 def test_a_channel_axis_is_known(plugin, scope_file):
@@ -146,3 +217,81 @@ def test_neither_napari_nor_qt_is_loaded_for_it(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "a.unheard is of a kind" in done.stdout and done.stdout.endswith("[]\n")
+
+
+READER = """
+import os, time
+import numpy as np
+
+def get_reader(path):
+    def read(path):
+        what = open(path).read()
+        print("a plugin that talks")
+        if what == "crash":
+            os.abort()
+        if what in ("hang", "raise", "exit"):
+            time.sleep(600) if what == "hang" else os._exit(3) if what == "exit" else 1 / 0
+        import atexit
+        atexit.register(time.sleep, 600)
+        return [(np.arange(12, dtype=np.uint16).reshape(3, 4), {"name": "DAPI", "scale": (0.5, 0.5)}, "image")]
+    return read
+"""
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """Install a real plugin that reads ``*.talks`` files, does what they say, talks and hangs at its end."""
+    site = tmp_path / "site"
+    about = site / "talking-1.0.dist-info"
+    (site / "talking").mkdir(parents=True)
+    about.mkdir()
+    (site / "talking" / "__init__.py").write_text(READER)
+    (site / "talking" / "napari.yaml").write_text(
+        "name: talking\ndisplay_name: Talking\ncontributions:\n"
+        "  commands: [{id: talking.read, title: Read, python_name: 'talking:get_reader'}]\n"
+        "  readers: [{command: talking.read, filename_patterns: ['*.talks'], accepts_directories: false}]\n"
+    )
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: talking\nVersion: 1.0\n")
+    (about / "entry_points.txt").write_text("[napari.manifest]\ntalking = talking:napari.yaml\n")
+    monkeypatch.syspath_prepend(str(site))
+    return tmp_path
+
+
+def test_a_plugin_runs_in_a_process_of_its_own(installed, capfd):
+    path = installed / "a.talks"
+    path.write_text("an image")
+    image = read_image(path)
+    np.testing.assert_array_equal(image.plane(), np.arange(12).reshape(3, 4))
+    assert (image.pixel_size, image.name) == ((0.5, 0.5), "a.talks")
+    assert capfd.readouterr().out == "" and "talking" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    "what, words",
+    [
+        ("crash", "plugin that reads it ended its process with status"),
+        ("exit", "ended its process with status 3"),
+        ("raise", "cannot be read by the napari plugins that are installed: division by zero"),
+        ("hang", "did not answer within 8 seconds"),
+    ],
+)
+def test_a_plugin_cannot_take_the_others_with_it(installed, monkeypatch, what, words):
+    monkeypatch.setattr(plugins, "SECONDS", 8 if what == "hang" else 120)
+    path = installed / "a.talks"
+    path.write_text(what)
+    with pytest.raises(ImageError, match=words) as caught:
+        read_image(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_large_image_stays_in_its_file_until_it_is_not_needed_any_more(installed, monkeypatch):
+    monkeypatch.setattr(plugins, "LAZY_BYTES", 10)
+    path = installed / "a.talks"
+    path.write_text("an image")
+    image = read_image(path)
+    file = Path(image.data.filename)
+    assert file.is_file()
+    np.testing.assert_array_equal(image.plane(), np.arange(12).reshape(3, 4))
+    del image
+    gc.collect()
+    assert not file.parent.exists()

@@ -11,11 +11,12 @@ from skimage.measure import label
 
 from napari_cellseg.imaging.normalize import NormalizerParams
 from napari_cellseg.imaging.progress import drain
+from napari_cellseg.instances.measure import typical_diameter
 from napari_cellseg.network.config import UNetConfig
 from napari_cellseg.network.sizing import zoom_for
 from napari_cellseg.network.versions import load_model
 from napari_cellseg.training.data.sample import Sample
-from napari_cellseg.training.data.sizes import common_diameter, magnified, typical_diameter, zoom_to
+from napari_cellseg.training.data.sizes import common_diameter, magnified, zoom_to
 from napari_cellseg.training.fit.augment import prepare
 from napari_cellseg.training.fit.trainer import iter_train
 from napari_cellseg.training.params import TrainParams

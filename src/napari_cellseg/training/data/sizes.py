@@ -7,17 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from ...instances.measure import disc_diameter
+from ...instances.measure import typical_diameter
 from ...network.sizing import resized, zoom_for, zoomed_shape
 from ...network.versions import LARGEST_DIAMETER
 from .sample import Sample
-
-
-def typical_diameter(labels: np.ndarray) -> float | None:
-    """Diameter in pixels of a disc as large as the median cell; None without a cell."""
-    areas = np.bincount(labels.ravel())[1:]
-    areas = areas[areas > 0]
-    return float(disc_diameter(np.median(areas))) if len(areas) else None
 
 
 def common_diameter(samples: Sequence[Sample]) -> tuple[float | None, float]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ...imaging.normalize import normalize
 from ...instances.live import Instances
+from ...instances.measure import typical_diameter
 from ...instances.metrics import foreground_scores, match, summarize
 from ...instances.prediction import Prediction
 from ...network.config import DISTANCE, FOREGROUND, UNetConfig
@@ -20,7 +21,7 @@ from ...network.smoothing import smoothed
 from ...network.versions import ModelVersion, usual_min_size
 from ..data.hold_out import count_cells, keep_inside, reviewed_area
 from ..data.sample import Sample
-from ..data.sizes import magnified, typical_diameter
+from ..data.sizes import magnified
 from ..params import STILL, TrainParams
 from .augment import TrainingImage, random_batch, still_crop, with_targets
 from .learner import Batch, Learner
