@@ -148,7 +148,9 @@ def run_agreement(args: argparse.Namespace) -> int:
     for count in args.count:
         found = agreement.interval(count)
         if found is not None:
-            print(f"{count} counted: {found.low} to {found.high} by manual count (95 %). {found.note}".rstrip())
+            print(f"{found} cells by manual count (95 %).")
+        elif not agreement.too_few:
+            print(agreement.unchecked(count))
     if args.out:
         print(f"report in {write_agreement(Path(args.out), agreement)}")
     return 0

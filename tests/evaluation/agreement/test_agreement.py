@@ -45,6 +45,9 @@ def test_the_interval_holds_as_often_as_it_says(n: int, factor: float) -> None:
         new = counted(40, 10_000 + seed, factor)
         for people, ours in zip(new.people, new.ours, strict=True):
             found = agreement.interval(int(ours))
+            if found is None:
+                assert not agreement.ours.min() <= ours <= agreement.ours.max()
+                continue
             hits[people > 40].append(found.low <= people <= found.high)
     for many in (True, False):
         assert np.mean(hits[many]) > 0.9, many
@@ -53,7 +56,7 @@ def test_the_interval_holds_as_often_as_it_says(n: int, factor: float) -> None:
 def test_the_interval_is_no_wider_than_it_need_be() -> None:
     widths = []
     for n in (5, 10, 200):
-        found = [counted(n, seed).interval(100) for seed in range(30)]
+        found = [one for seed in range(30) if (one := counted(n, seed).interval(100)) is not None]
         widths.append(np.mean([one.high - one.low for one in found]))
     assert widths[0] > widths[1] > widths[2]
     many = counted(200, 1)
@@ -61,7 +64,16 @@ def test_the_interval_is_no_wider_than_it_need_be() -> None:
     assert 76 <= many.interval(100).low <= 85 and 117 <= many.interval(100).high <= 126
     biased = counted(200, 1, factor=0.64).interval(64)
     assert biased.best == pytest.approx(100, rel=0.05) and biased.low > 64
-    assert many.interval(0).low == 0 and many.interval(100).note == "" and "larger counts" in many.interval(900).note
+
+
+def test_an_interval_is_for_counts_that_were_checked_only() -> None:
+    checked = Agreement(tuple("abcdef"), [8, 12, 20, 31, 40, 45], [6, 12, 22, 30, 41, 47])
+    for count in (6, 47, 30):
+        assert checked.interval(count) is not None and checked.unchecked(count) == ""
+    assert str(checked.interval(30)) == f"30 ({checked.interval(30).low} to {checked.interval(30).high})"
+    for count in (5, 48, 742):
+        assert checked.interval(count) is None
+        assert f"{count} lies outside the counts that were checked by hand (6 to 47)" in checked.unchecked(count)
 
 
 def test_counts_that_all_agree_are_not_taken_for_certain() -> None:
@@ -117,10 +129,11 @@ def test_the_command_reads_tables_of_spreadsheets(tmp_path: Path, capsys: pytest
     ]
     table = tmp_path / "people.csv"
     table.write_text("image;people;ours\n" + "\n".join(lines), encoding="utf-8-sig")
-    assert main(["agreement", str(table), "--count", "50", "--out", str(tmp_path / "out")]) == 0
+    assert main(["agreement", str(table), "--count", "50", "--count", "5000", "--out", str(tmp_path / "out")]) == 0
     found = agreement.interval(50)
     said = capsys.readouterr().out
-    assert f"{found.low} to {found.high} by manual count" in said and "On 8 images" in said
+    assert f"50 ({found.low} to {found.high}) cells by manual count" in said and "On 8 images" in said
+    assert "5,000 lies outside the counts that were checked" in said
     saved = json.loads((tmp_path / "out" / AGREEMENT_FILE).read_text())
     assert Agreement.from_dict(saved).to_dict() == agreement.to_dict()
     page = (tmp_path / "out" / "agreement.html").read_text()

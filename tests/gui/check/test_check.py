@@ -119,6 +119,8 @@ def test_typed_counts_give_bias_limits_and_from_five_on_an_interval(
     assert expected.low <= five[4] - 1 <= expected.high
     assert interval.text() == f"({expected.low} to {expected.high})" and not interval.isHidden()
     assert "5 images" in widget.cells_section.count.toolTip()
+    both = f"{widget.session.cells.count()} {interval.text()}"
+    assert agree.worth.text().startswith(both) and widget.cells_section.count.toolTip().count(both) == 1
     # Another image has its own.
     widget.session.choose(widget.bench.image_layers()[2].unique_id)
     settled(agree, qtbot)
@@ -139,6 +141,21 @@ def test_typed_counts_give_bias_limits_and_from_five_on_an_interval(
     # No cells are a count too.
     type_count(agree, 0, "0", qtbot)
     assert texts(agree, PERSON)[0] == "0" and agree.message.text() == "" and not interval.isHidden()
+
+
+def test_a_count_that_was_never_checked_has_no_interval(
+    agree: AgreementWidget, widget: SegmentWidget, viewer: Any, five: list[int], qtbot: Any
+) -> None:
+    for row, ours in enumerate(five):
+        type_count(agree, row, str(ours), qtbot)
+    viewer.add_image(draw_discs(100, 320), name="many")
+    press_segment(widget, qtbot)
+    widget.session.set_threshold(0.5)
+    settled(agree, qtbot)
+    count, least, most = widget.session.cells.count(), min(five), max(five)
+    assert count > most and widget.cells_section.interval.text() == "(not checked)"
+    said = f"{count} lies outside the counts that were checked by hand ({least} to {most})"
+    assert said in widget.cells_section.count.toolTip() and said in agree.worth.text()
 
 
 def test_sliders_move_our_counts_and_corrections_do_not(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sys
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from napari_cellseg.gui.menus.samples import sample_path
 from napari_cellseg.gui.viewer.opening import add_image
 from napari_cellseg.imaging.read.read import read_image
 from napari_cellseg.network.versions import bundled_models_dir, user_models_dir
+from napari_cellseg.segmentation.notices import UNCERTAIN_SIZE
 from napari_cellseg.session import PRESS_AGAIN
 
 from ..conftest import draw_discs, layers_of, press_segment
@@ -139,3 +142,42 @@ def test_a_long_note_moves_nothing_and_the_whole_panel_fits(real: Any, qtbot: An
     qtbot.wait(100)
     assert section.threshold.y() == place and section.note.full_text in section.note.toolTip()
     fits(real.scroll, real.result_section, section.note, whole=True)
+
+
+def test_the_estimated_size_is_shown_and_marked_on_the_image(real: Any, viewer: Any, qtbot: Any) -> None:
+    size, found = real.input_section.size, real.session.cells.segmented.prediction.diameter
+    assert size.diameter.text() == f"auto: {found:.0f} px"
+    before, active = len(viewer.layers), viewer.layers.selection.active
+    QTest.mouseClick(size.mark, LEFT)
+    circle = viewer.layers[-1]
+    assert len(viewer.layers) == before + 1 and viewer.layers.selection.active is active
+    assert np.allclose(circle.size, found) and circle.name == f"cell size {found:.0f} px"
+    assert np.all(circle.data[0] > 0) and np.all(circle.data[0] < viewer.layers[0].data.shape)
+    type_into(size.diameter, "60")
+    qtbot.waitUntil(lambda: viewer.layers[-1].name == "cell size 60 px")
+    assert viewer.layers[-1].size[0] == 60 and len(viewer.layers) == before + 1
+    QTest.mouseClick(size.mark, LEFT)
+    qtbot.waitUntil(lambda: len(viewer.layers) == before)
+    assert not size.mark.isChecked()
+    type_into(size.diameter, "0")
+    assert size.diameter.text() == f"auto: {found:.0f} px", "the cells are of the size that was estimated then"
+    QTest.mouseClick(size.mark, LEFT)
+    viewer.layers.remove(viewer.layers[-1])
+    assert not size.mark.isChecked(), "the user removed the circle"
+
+
+def test_notices_stand_where_the_count_stands(
+    widget: Any, viewer: Any, network: Any, monkeypatch: pytest.MonkeyPatch, qtbot: Any
+) -> None:
+    plain = network.__call__
+
+    def doubtful(*asked: Any) -> Any:
+        found = yield from plain(*asked)
+        return replace(found, prediction=replace(found.prediction, notes=(UNCERTAIN_SIZE,)))
+
+    monkeypatch.setattr(sys.modules["napari_cellseg.segmentation.segment"], "iter_predict_image", doubtful)
+    viewer.add_image(draw_discs(), name="discs")
+    press_segment(widget, qtbot)
+    assert note(widget) == UNCERTAIN_SIZE and UNCERTAIN_SIZE in widget.cells_section.note.toolTip()
+    assert "size of the cells is uncertain" in widget.cells_section.note.text()
+    assert widget.cells_section.note.text() not in widget.run_section.message.text()

@@ -21,7 +21,6 @@ from ...imaging.errors import CellsegError
 ENOUGH = 5
 COVERAGE = 0.95
 _SHIFT = 3 / 8
-_FAR = 1.5  # times the largest manual count: beyond it nothing is known
 
 
 @dataclass(frozen=True)
@@ -36,18 +35,20 @@ class CountInterval:
         The manual count lies in this interval with a chance of 95 %.
     best : float
         Most likely manual count: the automatic one less the bias.
-    note : str
-        A reservation; may be empty.
     """
 
     count: int
     low: int
     high: int
     best: float
-    note: str = ""
+
+    @property
+    def range(self) -> str:
+        """The interval as it stands behind a count everywhere, such as ``(582 to 843)``."""
+        return f"({self.low:,} to {self.high:,})"
 
     def __str__(self) -> str:
-        return f"{self.count} ({self.low} to {self.high})"
+        return f"{self.count:,} {self.range}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,19 +161,25 @@ class Agreement:
         Returns
         -------
         CountInterval or None
-            None with fewer than 5 images: see `too_few`.
+            None with fewer than 5 images, see `too_few`, and outside the counts that were checked, see `unchecked`.
         """
-        if self.n < ENOUGH:
+        if self.n < ENOUGH or self.unchecked(count):
             return None
         slope, spread = self.roots
         root = float(_root(np.array([count]))[0])
         middle = slope * root
         half = _t(self.n) * spread * math.sqrt(1 + root**2 / float((_root(self.ours) ** 2).sum()))
         low, best, high = (_square(value) for value in (middle - half, middle, middle + half))
-        note = ""
-        if count > _FAR * float(self.ours.max()):
-            note = f"People counted up to {self.people.max():g} cells only; of larger counts little is known."
-        return CountInterval(int(count), math.floor(low + 1e-9), math.ceil(high - 1e-9), best, note)
+        return CountInterval(int(count), math.floor(low + 1e-9), math.ceil(high - 1e-9), best)
+
+    def unchecked(self, count: int) -> str:
+        """A sentence that a count is less or more than all that were checked by hand; empty where it is not."""
+        least, most = self.ours.min(), self.ours.max()
+        if least <= count <= most:
+            return ""
+        return (
+            f"No interval: {count:,} lies outside the counts that were checked by hand ({least:,.0f} to {most:,.0f})."
+        )
 
     def sentence(self) -> str:
         """Return a sentence on whether automatic counts are too high or too low."""

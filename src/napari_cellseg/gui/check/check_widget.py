@@ -238,9 +238,8 @@ class AgreementWidget(Dock):
         count = round(float(agreement.ours.mean())) if cells is None else cells.count()
         found = agreement.interval(count)
         if found is None:
-            return ""
-        said = f"{count:,} cells counted: {found.low:,} to {found.high:,} by manual count (95\u00a0%)."
-        return f"{said} {found.note or 'Holds for images like these.'}"
+            return "" if agreement.too_few else agreement.unchecked(count)
+        return f"{found} cells by manual count (95\u00a0%). Holds for images like these."
 
     def _on_typed(self, id_: str, people: int | None) -> None:
         entry = next(entry for entry in self.table.entries if entry.id == id_)

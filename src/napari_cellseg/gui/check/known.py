@@ -49,7 +49,9 @@ class Worth:
     Attributes
     ----------
     interval : CountInterval or None
-        None with too few images, or where this one was corrected.
+        None with too few images, where this one was corrected, and outside the counts that were checked.
+    unchecked : str
+        A sentence where the count lies outside those that were checked; else empty.
     n : int
         Images that it rests on.
     people : int or None
@@ -59,6 +61,7 @@ class Worth:
     interval: CountInterval | None
     n: int
     people: int | None
+    unchecked: str = ""
 
 
 class Agreements:
@@ -135,10 +138,12 @@ class Agreements:
         agreement = self.store.agreement(settings, {id_: entry.ours or 0 for id_, entry in at_hand.items()})
         key = next((key for key, known in self._segmented() if known.segmented is cells.segmented), None)
         mine = people.get(self._id_of(key, cells))
-        interval = None
+        interval, unchecked = None, ""
         if agreement is not None and not (cells.n_changed or cells.n_erased):
             interval = agreement.interval(cells.count())
-        return Worth(interval, 0 if agreement is None else agreement.n, None if mine is None else mine.people)
+            unchecked = "" if agreement.too_few else agreement.unchecked(cells.count())
+        n, by_hand = 0 if agreement is None else agreement.n, None if mine is None else mine.people
+        return Worth(interval, n, by_hand, unchecked)
 
     def put(self, count: PersonCount) -> None:
         """Keep a count of the user.

@@ -8,8 +8,9 @@ from .known import Worth
 
 def interval_in_words(worth: Worth | None) -> str:
     """Return the interval as it stands behind a count; empty where there is none."""
-    found = None if worth is None else worth.interval
-    return "" if found is None else f"({found.low:,} to {found.high:,})"
+    if worth is None or worth.interval is None:
+        return "(not checked)" if worth is not None and worth.unchecked else ""
+    return worth.interval.range
 
 
 def worth_in_words(worth: Worth | None, corrected: bool) -> list[str]:
@@ -20,12 +21,14 @@ def worth_in_words(worth: Worth | None, corrected: bool) -> list[str]:
     if worth.interval is not None:
         found = worth.interval
         said.append(
-            f"By your counts of {worth.n} images, you would count {found.low:,} to {found.high:,} here, with a chance "
-            f"of 95 %; most likely {found.best:,.0f}."
+            f"{found} by your counts of {worth.n} images: you would count so many here with a chance of 95\u00a0%, "
+            f"most likely {found.best:,.0f}."
         )
-        said.append(found.note or "Holds for images like those, with this model and these sliders.")
+        said.append("Holds for images like those, with this model and these sliders.")
     elif corrected:
         said.append("You corrected this image: the interval is one for counts without corrections.")
+    elif worth.unchecked:
+        said.append(worth.unchecked)
     elif worth.n < ENOUGH:
         said.append(
             f"{worth.n} of the images that you counted were counted with these settings; {ENOUGH} give an interval."

@@ -20,6 +20,12 @@ FROM_FOLDER, FROM_RECIPE = "From a folder …", "From a recipe …"
 class ModelSection(QWidget):
     """Chooser of the model, and the fold of the expert settings.
 
+    Parameters
+    ----------
+    bench : Bench
+    accurate : QWidget
+        Stands beside the model.
+
     Signals
     -------
     model_changed(ModelVersion or None)
@@ -30,7 +36,7 @@ class ModelSection(QWidget):
     model_changed = Signal(object)
     recipe_asked = Signal(str)
 
-    def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
+    def __init__(self, bench: Bench, accurate: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._bench = bench
         self._shown = ""
@@ -50,9 +56,9 @@ class ModelSection(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(5)
         grid.setColumnStretch(1, 1)
-        for column, widget in enumerate((label("Model"), self.model, self.unfold)):
+        for column, widget in enumerate((label("Model"), self.model, accurate, self.unfold)):
             grid.addWidget(widget, 0, column)
-        grid.addWidget(self.expert, 1, 0, 1, 3)
+        grid.addWidget(self.expert, 1, 0, 1, 4)
         self._on_unfolded(False)
         self._bindings = Bindings(self)
         self._bindings.bind(bench.session.choices.changed, self._on_choices)

@@ -46,7 +46,7 @@ class SegmentWidget(Dock):
         self._planes, self._regions = self.bench.part(PlaneRun), self.bench.part(Regions)
         self.image_section = ImageSection(self.bench)
         self.input_section = InputSection(self.bench)
-        self.model_section = ModelSection(self.bench)
+        self.model_section = ModelSection(self.bench, self.input_section.size.accurate)
         self.run_section = RunSection(self.bench)
         self.cells_section = CellsSection(self.bench)
         self.planes_section = PlanesSection(self.bench)

@@ -5,18 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
 
 from ...network.versions import ModelVersion
 from ..shared.bindings import Bindings
+from ..shared.layout import SMALL
 from ..shared.numbers import DecimalBox
 from ..viewer.bench import Bench
+from .size_circle import SizeCircle
 
 LARGEST = 2000.0
 
 
 class SizeControl(QWidget):
-    """Typical diameter of the cells of the chosen image: estimated, or a number; and the accurate way."""
+    """Typical diameter of the cells of the chosen image: estimated, or a number.
+
+    The tick of the accurate way, `accurate`, has its place beside the model.
+    """
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -27,9 +32,15 @@ class SizeControl(QWidget):
         self.diameter.setDecimals(0)
         self.diameter.setSuffix(" px")
         # A style sheet's least width wins over the widget's own.
-        self.diameter.setStyleSheet("min-width: 50px;")
+        self.diameter.setStyleSheet("min-width: 70px;")
         self.diameter.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.diameter.setKeyboardTracking(False)
+        self._circle = bench.part(SizeCircle)
+        self.mark = QPushButton("mark", objectName="mark_size")
+        self.mark.setCheckable(True)
+        self.mark.setStyleSheet(SMALL)
+        self.mark.setToolTip("Mark this size as a circle in the middle of the image.")
+        self.mark.clicked.connect(self._circle.show)
         self.accurate = QCheckBox("accurate", objectName="accurate")
         self.accurate.setToolTip(
             "Let the network look three times, turned and at three magnifications, and take the mean:\n"
@@ -40,13 +51,14 @@ class SizeControl(QWidget):
         row.setSpacing(3)
         row.addWidget(QLabel("Cell size"))
         row.addWidget(self.diameter, 1)
-        row.addWidget(self.accurate)
+        row.addWidget(self.mark)
         self.diameter.valueChanged.connect(self._on_diameter)
         self.accurate.toggled.connect(self._on_accurate)
         self._bindings = Bindings(self)
         session = bench.session
         for signal in (session.chosen_changed, session.cells_changed, session.choices.changed, bench.image_changed):
             self._bindings.bind(signal, self.refresh)
+        self._bindings.bind(self._circle.changed, self.refresh)
         self.refresh()
 
     def set_model(self, model: ModelVersion | None) -> None:
@@ -58,18 +70,19 @@ class SizeControl(QWidget):
         """Show what was chosen for the chosen image, and what was estimated."""
         session = self._bench.session
         chosen = session.choices.of(session.chosen).diameter
-        cells = session.cells
-        found = cells.segmented.prediction.diameter if cells is not None else None
+        size = self._circle.diameter()
         used = self._model is not None and self._model.diameter is not None
-        estimate = "" if found is None or chosen is not None else f" (here {found:.0f} px)"
+        auto = "auto" if size is None or chosen is not None else f"auto: {size:.0f} px"
         with QSignalBlocker(self.diameter), QSignalBlocker(self.accurate):
-            self.diameter.setSpecialValueText("as it is" if chosen == 0 or not used else "auto")
+            self.diameter.setSpecialValueText("as it is" if chosen == 0 or not used else auto)
             self.diameter.setValue(chosen or 0)
             self.accurate.setChecked(session.choices.viewer.accurate)
+        self.mark.setEnabled(size is not None)
+        self.mark.setChecked(self._circle.shown)
         self.diameter.setEnabled(used)
         self.diameter.setToolTip(
             "Diameter of a typical cell. The image is magnified for the network so that its cells have the size\n"
-            f"that it draws best. Left at auto it is estimated{estimate}; type a number if wrong, 0 for auto."
+            "that it draws best. Left at auto it is estimated; type a number if wrong, 0 for auto."
             if used
             else "This model takes images as they are, whatever the size of their cells."
         )
