@@ -19,7 +19,7 @@ from ..shared.form import control_of
 from ..shared.layout import SMALL, button, chooser, in_column, in_row
 from ..shared.message import Message
 from ..shared.numbers import NumberBox
-from .curves import OverlapCurves, TrainCurves
+from .curves import HEIGHT, LOSS_TIP, OVERLAP_HEIGHT, OVERLAP_TIP, TrainCurves, losses, overlaps
 from .job import TrainJob
 
 MINUTES_WIDTH = 112
@@ -145,7 +145,8 @@ class TrainStartSection(QWidget):
         tip = "Set the trainings of several versions side by side: figures, curves, settings."
         self.compare = QToolButton(objectName="train_compare", text="Compare runs", toolTip=tip)
         self.compare.clicked.connect(self.compare_asked)
-        self.curves, self.overlap = TrainCurves(), OverlapCurves()
+        self.curves = TrainCurves("train_curves", HEIGHT, LOSS_TIP, losses)
+        self.overlap = TrainCurves("train_overlap", OVERLAP_HEIGHT, OVERLAP_TIP, overlaps, top=1.0)
         self.overlap.hide()
 
     def _lay_out(self) -> None:
