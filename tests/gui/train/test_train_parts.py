@@ -21,7 +21,8 @@ from napari_cellseg.gui.shared.question import Question
 from napari_cellseg.gui.train.add_entry import part_in_words
 from napari_cellseg.gui.train.curves import N_POINTS, _thinned
 from napari_cellseg.gui.train.guard_section import TrainGuardSection
-from napari_cellseg.gui.train.job import Outcome, TrainJob, TrainRequest
+from napari_cellseg.gui.train.job import TrainJob
+from napari_cellseg.gui.train.request import Outcome, TrainRequest
 from napari_cellseg.gui.viewer.benches import bench_of
 from napari_cellseg.network.versions import lineage
 from tests.models import make_model

@@ -12,7 +12,8 @@ from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.layout import chooser, in_column, in_row, small_button
 from ..shared.message import Message
-from .table import ALL, CORRECTED, FAILED, FLAGGED, BatchModel, BatchTable
+from .rows_model import ALL, CORRECTED, FAILED, FLAGGED, BatchModel
+from .table import BatchTable
 
 SHOW = {ALL: "all", FAILED: "failed", FLAGGED: "standing out", CORRECTED: "corrected"}
 MANY = 3

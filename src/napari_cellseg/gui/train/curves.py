@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QLabel, QSizePolicy
 from ...training.curves import Curve, draw_panel
 from ..shared.colors import Colors, theme_colors
 from ..shared.pictures import pixmap
-from .job import CurvePoints
+from .request import CurvePoints
 
 HEIGHT, OVERLAP_HEIGHT = 96, 62
 N_POINTS = 150

@@ -28,10 +28,11 @@ from .add_entry import add_current
 from .data_section import TrainDataSection
 from .expert_section import TrainDataExpertSection, TrainExpertSection
 from .guard_section import TrainGuardSection
-from .job import Outcome, TrainJob, TrainRequest
+from .job import TrainJob
 from .kinds_opener import KindsOpener
 from .models_opener import ModelsOpener
 from .pair_layers import PairLayers
+from .request import Outcome, TrainRequest
 from .result_section import TrainResultSection
 from .runs_window import RunsWindow, find_runs
 from .search_job import SearchJob, SearchRequest, search_dir

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from superqt.utils import qdebounced, qthrottled
 
+from ...imaging.regions import Region
 from ...results.save_stack import with_plane
 from ...session import PlaneKey
 from ..shared.workers import Latest
 from .bench import Bench
 from .cell_colors import Coloring
-from .cells_labels import Region
 from .doubting import Doubting
 from .planes_in_view import PlanesInView
 
