@@ -208,12 +208,12 @@ class BatchModel(QAbstractTableModel):
         self.beginInsertRows(QModelIndex(), at, at)
         self._shown.insert(at, number)
         self._places = None
-        # Most often the page after this one comes next.
+        # Most often the plane after this one comes next.
         self._added = (row.image, row.page, at) if last else None
         self.endInsertRows()
 
     def _place_beside(self, row: BatchRow, number: int) -> tuple[int, bool]:
-        """Find the place of a new row among those of its image, by its page; and whether it is the last of them."""
+        """Find the place of a new row among those of its image, by its plane; and whether it is the last of them."""
         places = {
             n: place for n in self.rows.numbers(row.image) if n != number and (place := self.place(n)) is not None
         }

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QWidget
 
 from ...corrections import exchange
@@ -26,15 +26,7 @@ EVERY_MS = 1000
 
 
 class KeepSection(QWidget):
-    """The line that shows what is safe on disk, and the buttons that hand corrections on.
-
-    Signals
-    -------
-    training_asked()
-        The image is to be added to the training set.
-    """
-
-    training_asked = Signal()
+    """The line that shows what is safe on disk, and the buttons that hand corrections on; the widget connects `add`."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -94,7 +86,7 @@ class KeepSection(QWidget):
         tip = "Take over exported corrections, or all cells of any label TIFF of this size."
         self.import_ = small_button("import", "Import …", tip, slot=self._on_import)
         tip = "Put the image, its cells and the reviewed area into the training set: a plain folder."
-        self.add = small_button("add_to_training", "Add image to training set", tip, slot=self.training_asked)
+        self.add = small_button("add_to_training", "Add image to training set", tip)
         tip = (
             "Refit the network's last layer to what you corrected and reviewed, for this image alone. A draft shows\n"
             "what it would change: green comes, pink goes. At first the network looks at the image once more."
