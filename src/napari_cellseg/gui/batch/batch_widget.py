@@ -19,7 +19,6 @@ from ...results.save_corrected import known_rows
 from ..jobs.batch_job import BatchJob, BatchOutcome, BatchRequest
 from ..jobs.batch_rows import Key
 from ..shared.bindings import Bindings
-from ..shared.colors import theme_colors
 from ..shared.fold import Fold
 from ..shared.layout import in_column, separator
 from ..shared.message import errors_to
@@ -39,13 +38,7 @@ if TYPE_CHECKING:
 
 
 class BatchWidget(Dock):
-    """Dock widget that segments and counts the cells of all images of a folder.
-
-    Parameters
-    ----------
-    napari_viewer : napari.Viewer
-        Given by napari.
-    """
+    """Dock widget that segments and counts the cells of all images of a folder."""
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, "batch", parent)
@@ -157,15 +150,6 @@ class BatchWidget(Dock):
         rows = [row for row in self.job.rows.in_order() if row.state in FINISHED]
         if out is not None:
             self._reporting = self.write_page(lambda: write_report(rows, out), self.run_section.report)
-
-    def follow_theme(self) -> None:
-        """Give every section, and the contact sheet, the colours of napari's theme."""
-        super().follow_theme()
-        colors = theme_colors(self.bench.viewer.theme)
-        for section in (self.input_section, self.recipe_section):
-            section.set_colors(colors)
-        if self.sheet is not None:
-            self.sheet.set_colors(colors)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Follow the Segment widget."""

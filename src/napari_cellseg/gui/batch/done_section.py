@@ -55,7 +55,6 @@ class BatchDoneSection(QWidget):
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
         self.model.set_colors(colors)
-        self.about.set_colors(colors)
         self.tally.setStyleSheet(f"color: {colors.faint.name()};")
         self._on_rows()
 

@@ -14,7 +14,6 @@ from ...network.versions import load_model, smallest_in_words
 from ...segmentation.options import RunOptions
 from ...segmentation.recipe import Recipe
 from ..shared.bindings import Bindings
-from ..shared.colors import Colors
 from ..shared.layout import RECIPE_FILTER, button, chooser, in_column, in_row, label
 from ..shared.message import Message, errors_to
 from ..viewer.bench import Bench
@@ -112,10 +111,6 @@ class BatchRecipeSection(QWidget):
         if recipe != self._shown:
             self._shown = recipe
             self.changed.emit()
-
-    def set_colors(self, colors: Colors) -> None:
-        """Follow the theme."""
-        self.words.set_colors(colors)
 
     def save_to(self, path: str | Path) -> None:
         """Save the recipe into a file."""

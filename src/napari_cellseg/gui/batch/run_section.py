@@ -36,7 +36,6 @@ class BatchRunSection(QWidget):
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
         self.run.setStyleSheet(accent_button(colors))
-        self.message.set_colors(colors)
 
     def _build(self) -> None:
         tip = (

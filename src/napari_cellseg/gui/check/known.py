@@ -68,10 +68,6 @@ class Agreements:
     -------
     changed()
         A count of the user was added, changed or removed, or other images are compared.
-
-    Parameters
-    ----------
-    bench : Bench
     """
 
     changed = Signal()

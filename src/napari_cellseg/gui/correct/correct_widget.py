@@ -28,13 +28,7 @@ if TYPE_CHECKING:
 
 
 class CorrectWidget(Dock):
-    """Dock widget in which the user corrects the cells of the chosen image.
-
-    Parameters
-    ----------
-    napari_viewer : napari.Viewer
-        Given by napari.
-    """
+    """Dock widget in which the user corrects the cells of the chosen image."""
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, "correct", parent)

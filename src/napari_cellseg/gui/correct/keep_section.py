@@ -13,7 +13,6 @@ from qtpy.QtWidgets import QFileDialog, QSizePolicy, QWidget
 from ...corrections import exchange
 from ...corrections import tools as edits
 from ..shared.bindings import Bindings
-from ..shared.colors import Colors
 from ..shared.layout import heading, in_column, in_row, show_file, small_button
 from ..shared.message import Message
 from ..shared.workers import Latest
@@ -42,10 +41,6 @@ class KeepSection(QWidget):
         self._clock.timeout.connect(self._on_cells)
         self._clock.start(EVERY_MS)
         self._on_cells()
-
-    def set_colors(self, colors: Colors) -> None:
-        """Follow the theme."""
-        self.saved.set_colors(colors)
 
     def export_to(self, path: str | Path) -> None:
         """Write the corrected labels as TIFF, with which cells were edited manually, in a background thread."""

@@ -40,10 +40,6 @@ class ReviewedLayers:
     -------
     changed()
         It was shown, hidden, or another way to mark was chosen.
-
-    Parameters
-    ----------
-    bench : Bench
     """
 
     changed = Signal()

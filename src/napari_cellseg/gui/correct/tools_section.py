@@ -41,7 +41,6 @@ class CorrectToolsSection(QWidget):
         chosen = f"QPushButton:checked {{ background-color: {colors.accent.name()}; color: {paper}; }}"
         for tool_button in self.buttons.values():
             tool_button.setStyleSheet(f"{chosen} {SMALL}")
-        self.message.set_colors(colors)
 
     def _build(self) -> None:
         self.buttons: dict[str, QPushButton] = {}

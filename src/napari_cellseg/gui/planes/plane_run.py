@@ -35,10 +35,6 @@ class PlaneRun:
     -------
     changed()
         It began, went on to another plane, or ended.
-
-    Parameters
-    ----------
-    bench : Bench
     """
 
     changed = Signal()

@@ -74,7 +74,6 @@ class TrainGuardSection(QWidget):
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
         self._colors = colors
-        self.gallery.set_colors(colors)
         self._paint()
 
     @property

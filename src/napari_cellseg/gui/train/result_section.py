@@ -116,7 +116,6 @@ class TrainResultSection(QWidget):
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
-        self.about.set_colors(colors)
         self.use.setStyleSheet(accent_button(colors).replace("4px 14px", "4px 3px"))
 
     def _build(self) -> None:

@@ -87,10 +87,7 @@ class TrainStartSection(QWidget):
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
         self.start.setStyleSheet(accent_button(colors))
-        self.curves.set_colors(colors)
-        self.overlap.set_colors(colors)
         self.lineage.setStyleSheet(f"color: {colors.faint.name()};")
-        self.message.set_colors(colors)
 
     def _build(self) -> None:
         tip = "The model that the new one starts from. It is never changed: choosing it again is the undo."

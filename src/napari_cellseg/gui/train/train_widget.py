@@ -18,7 +18,6 @@ from ...training.data.choice import DataChoice, scratch_version_dir
 from ...training.runs import next_version_dir
 from ..planes.plane_run import PlaneRun
 from ..shared.bindings import Bindings
-from ..shared.colors import theme_colors
 from ..shared.fold import Fold
 from ..shared.layout import in_column, separator
 from ..shared.message import errors_to
@@ -57,13 +56,7 @@ SEARCHING = (
 
 
 class TrainWidget(Dock):
-    """Dock widget that makes a new model version from corrected images, or from images with masks.
-
-    Parameters
-    ----------
-    napari_viewer : napari.Viewer
-        Given by napari.
-    """
+    """Dock widget that makes a new model version from corrected images, or from images with masks."""
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, "train", parent)
@@ -230,12 +223,6 @@ class TrainWidget(Dock):
         self.start_section.refresh()
         self.set_section.refresh()
         self.unfinished.refresh()
-
-    def follow_theme(self) -> None:
-        """Follow the theme."""
-        super().follow_theme()
-        for section in (self.expert_section, self.data_expert, self.search_section):
-            section.set_colors(theme_colors(self.bench.viewer.theme))
 
     def _begin(self, request: TrainRequest) -> None:
         self.question.hide()

@@ -27,10 +27,6 @@ class Correcting:
     -------
     said(sentence, failed)
         What was done just now, or why it could not be done.
-
-    Parameters
-    ----------
-    bench : Bench
     """
 
     said = Signal(str, bool)

@@ -28,12 +28,7 @@ DEBOUNCE_EDITS_MS = 1000
 
 
 class Following:
-    """Keeps the result layers of a viewer up to date with the session.
-
-    Parameters
-    ----------
-    bench : Bench
-    """
+    """Keeps the result layers of a viewer up to date with the session."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
