@@ -241,7 +241,7 @@ def test_every_tool_has_a_button_with_a_tooltip_and_a_free_key(correct: Any, seg
     from napari.utils.shortcuts import default_shortcuts
     from qtpy.QtWidgets import QWidget
 
-    from napari_cellseg.gui.correct.tools import TOOLS
+    from napari_cellseg.gui.correct.tool_table import TOOLS
 
     taken = {str(key) for action, keys in default_shortcuts.items() if "labels" in action for key in keys}
     taken |= {str(key) for key in Labels.class_keymap}

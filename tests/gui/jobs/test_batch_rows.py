@@ -10,7 +10,7 @@ from qtpy.QtCore import Qt
 from qtpy.QtTest import QAbstractItemModelTester
 from qtpy.QtWidgets import QWidget
 
-from napari_cellseg.gui.batch.table import ALL, CELLS, CORRECTED, FAILED, FLAGGED, IMAGE, STATE, TIME, BatchModel
+from napari_cellseg.gui.batch.rows_model import ALL, CELLS, CORRECTED, FAILED, FLAGGED, IMAGE, STATE, TIME, BatchModel
 from napari_cellseg.gui.jobs.batch_rows import BatchRows
 from napari_cellseg.results.rows import BatchRow
 

@@ -135,12 +135,12 @@ def test_a_training_from_start_to_use(train: Any, segmented: Any, tiny: Any, net
     assert not train.start_section.start.isEnabled() and train.start_section.cancel.isEnabled()
     shown = lambda: any("tiny mine v2" in bar.desc for bar in progress._all_instances)  # noqa: E731
     qtbot.waitUntil(shown, timeout=PATIENCE)
-    qtbot.waitUntil(lambda: len(train.start_section.curves.line) > 0, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: len(train.job.history.losses) > 0, timeout=PATIENCE)
     assert "step" in train.start_section.progress.format() and "Learning from" in message(train)
     outcome = ended(train, qtbot)
     assert not outcome.failed and not outcome.stopped_early, outcome
-    assert len(train.job.history.losses) > 0 and len(train.start_section.curves.checks) > 1
-    assert train.start_section.curves.best is not None
+    assert len(train.job.history.losses) > 0 and len(train.start_section.curves.curves["held"].x) > 1
+    assert train.start_section.curves.curves["held"].best is not None
     assert not any("tiny mine v2" in bar.desc for bar in progress._all_instances)
     # The version is whole, says where it comes from, and its parent is what it was.
     version = read_version(user_models_dir() / "tiny mine v2")

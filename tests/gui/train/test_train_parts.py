@@ -21,7 +21,8 @@ from napari_cellseg.gui.shared.question import Question
 from napari_cellseg.gui.train.add_entry import part_in_words
 from napari_cellseg.gui.train.curves import N_POINTS, _thinned
 from napari_cellseg.gui.train.guard_section import TrainGuardSection
-from napari_cellseg.gui.train.job import Outcome, TrainJob, TrainRequest
+from napari_cellseg.gui.train.job import TrainJob
+from napari_cellseg.gui.train.request import Outcome, TrainRequest
 from napari_cellseg.gui.viewer.benches import bench_of
 from napari_cellseg.network.versions import lineage
 from tests.models import make_model
@@ -114,11 +115,12 @@ def test_a_model_that_is_not_worse_is_used_at_once(guard: Any, tmp_path: Path, q
     assert guard._cells[2, 2].text() == "▲ 0.75" and guard._cells[5, 2].text() == "▼ 75 %"
     qtbot.waitUntil(lambda: guard.pictures.isVisible(), timeout=10_000)
     assert "5 cells that changed" in guard.pictures.title.text()
-    gallery = guard.gallery
-    assert all(not view.pixmap().isNull() for view in gallery.views) and not gallery.back.isEnabled()
-    qtbot.mouseClick(gallery.on, LEFT)
-    assert [not view.pixmap().isNull() for view in gallery.views] == [True, True, False]
-    assert gallery.back.isEnabled() and not gallery.on.isEnabled()
+    pictures = guard.gallery.list
+    assert pictures.count() == 5 and not any(pictures.item(i).icon().isNull() for i in range(5))
+    # Those that have no room are reached by scrolling to the side, never down.
+    pictures.scrollToItem(pictures.item(4))
+    assert pictures.horizontalScrollBar().value() > 0 == pictures.verticalScrollBar().maximum()
+    assert pictures.viewport().rect().contains(pictures.visualItemRect(pictures.item(4)).adjusted(2, 0, -2, 0))
     qtbot.mouseClick(guard.use, LEFT)
     assert guard.used_names == [str(shown.version.path)] and not guard.isVisible()
 

@@ -385,7 +385,7 @@ def test_the_curve_goes_on_after_resume(train: Any, tmp_path: Path, qtbot: Any, 
     assert after.check_iou[:n] == pytest.approx(before.check_iou[:n]) and after.best is not None
     # Steps are told only so often, so the past has more of them than were heard.
     assert after.places[0] < 0.01 and after.places == sorted(after.places)
-    assert len(train.start_section.curves.checks) >= n
+    assert len(train.start_section.curves.curves["held"].x) >= n
     press(train.start_section.cancel, qtbot)
     ended(train, qtbot)
 

@@ -19,7 +19,6 @@ from ...results.save_corrected import known_rows
 from ..jobs.batch_job import BatchJob, BatchOutcome, BatchRequest
 from ..jobs.batch_rows import Key
 from ..shared.bindings import Bindings
-from ..shared.colors import theme_colors
 from ..shared.fold import Fold
 from ..shared.layout import in_column, separator
 from ..shared.message import errors_to
@@ -39,13 +38,7 @@ if TYPE_CHECKING:
 
 
 class BatchWidget(Dock):
-    """Dock widget that segments and counts the cells of all images of a folder.
-
-    Parameters
-    ----------
-    napari_viewer : napari.Viewer
-        Given by napari.
-    """
+    """Dock widget that segments and counts the cells of all images of a folder."""
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, "batch", parent)
@@ -64,12 +57,12 @@ class BatchWidget(Dock):
         self.take_dropped(self.choose)
         self.input_section.found.connect(self._on_found)
         self.output_section.out_changed.connect(self.load)
-        self.run_section.run_asked.connect(self.run)
-        self.run_section.resume_asked.connect(lambda: self.run(resume=True))
+        self.run_section.run.clicked.connect(lambda: self.run())
+        self.run_section.resume.clicked.connect(lambda: self.run(resume=True))
         self.done_section.opened.connect(self.open)
-        self.done_section.save_asked.connect(self.opening.save)
-        self.done_section.sheet_asked.connect(self.show_sheet)
-        self.done_section.report_asked.connect(self.make_report)
+        self.done_section.save.clicked.connect(self.opening.save)
+        self.done_section.sheet.clicked.connect(self.show_sheet)
+        self.done_section.report.clicked.connect(self.make_report)
         self._bindings = Bindings(self)
         self._bindings.bind(self.job.ended, self._on_ended)
         self._bindings.bind(self.opening.said, self.run_section.report)
@@ -157,15 +150,6 @@ class BatchWidget(Dock):
         rows = [row for row in self.job.rows.in_order() if row.state in FINISHED]
         if out is not None:
             self._reporting = self.write_page(lambda: write_report(rows, out), self.run_section.report)
-
-    def follow_theme(self) -> None:
-        """Give every section, and the contact sheet, the colours of napari's theme."""
-        super().follow_theme()
-        colors = theme_colors(self.bench.viewer.theme)
-        for section in (self.input_section, self.recipe_section):
-            section.set_colors(colors)
-        if self.sheet is not None:
-            self.sheet.set_colors(colors)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Follow the Segment widget."""

@@ -12,7 +12,8 @@ from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.layout import chooser, in_column, in_row, small_button
 from ..shared.message import Message
-from .table import ALL, CORRECTED, FAILED, FLAGGED, BatchModel, BatchTable
+from .rows_model import ALL, CORRECTED, FAILED, FLAGGED, BatchModel
+from .table import BatchTable
 
 SHOW = {ALL: "all", FAILED: "failed", FLAGGED: "standing out", CORRECTED: "corrected"}
 MANY = 3
@@ -21,19 +22,15 @@ HINT = "Double-click an image to open it with its cells, ready for correction."
 
 
 class BatchDoneSection(QWidget):
-    """Table of the images, and buttons for the selected one and for all.
+    """Table of the images, and buttons for the selected one and for all; the widget connects those for all.
 
     Signals
     -------
     opened(BatchRow)
         An image was chosen to be opened.
-    save_asked(), sheet_asked(), report_asked()
     """
 
     opened = Signal(object)
-    save_asked = Signal()
-    sheet_asked = Signal()
-    report_asked = Signal()
 
     def __init__(self, job: BatchJob, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -58,7 +55,6 @@ class BatchDoneSection(QWidget):
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
         self.model.set_colors(colors)
-        self.about.set_colors(colors)
         self.tally.setStyleSheet(f"color: {colors.faint.name()};")
         self._on_rows()
 
@@ -81,11 +77,11 @@ class BatchDoneSection(QWidget):
             "Save what you corrected in the opened images into the results: labels, tables and counts.\n"
             "They are marked as corrected, and no batch replaces them unless you ask for it."
         )
-        self.save = small_button("batch_save_corrected", "Save corrected", tip, slot=self.save_asked)
+        self.save = small_button("batch_save_corrected", "Save corrected", tip)
         tip = "Show all images with the outlines of their cells."
-        self.sheet = small_button("batch_sheet", "Contact sheet", tip, slot=self.sheet_asked)
+        self.sheet = small_button("batch_sheet", "Contact sheet", tip)
         tip = "Write report.html into the results, and show it."
-        self.report = small_button("batch_report", "Report", tip, slot=self.report_asked)
+        self.report = small_button("batch_report", "Report", tip)
         top = in_row((self.tally, 1), self.show_)
         first, second = in_row(self.open, self.save), in_row(self.sheet, self.report)
         in_column(top, self.table, self.about, first, second, into=self)

@@ -16,7 +16,6 @@ from qtpy.QtWidgets import (
 
 from ...imaging.read.finding import SUFFIXES, find_images, is_zarr, named_apart
 from ..shared.bindings import Bindings
-from ..shared.colors import Colors
 from ..shared.layout import NARROWEST, button, chooser, in_column, in_row, label
 from ..shared.message import Message
 from ..shared.workers import Latest
@@ -83,10 +82,6 @@ class BatchInputSection(QWidget):
         self.facts.report("Looking …")
 
         self._finding.ask(lambda: images_in(paths, wanted, recursive), lambda files: self._show(files, ""))
-
-    def set_colors(self, colors: Colors) -> None:
-        """Follow the theme."""
-        self.facts.set_colors(colors)
 
     def _build(self) -> None:
         self.place = QLineEdit(objectName="batch_folder")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,48 +11,20 @@ from psygnal import Signal
 
 from ...corrections import exchange
 from ...corrections import tools as edits
-from ...imaging.errors import CellsegError, ImageError
+from ...imaging.errors import CellsegError
 from ...imaging.image import Image
-from ...imaging.read.pyramid import pyramid
-from ...imaging.read.read import read_image
-from ...imaging.stack_planes import plane_image, planes_of
-from ...imaging.write.write import read_label_stack, read_metadata
 from ...results.rows import BatchRow
 from ...results.save_corrected import in_stack, save_into_batch
 from ...segmentation.cells import Cells
-from ...segmentation.recipe import RECIPE_FILE, Recipe
+from ...segmentation.recipe import Recipe
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.correcting import Correcting
 from ..viewer.opening import add_image, show_only
+from .opened_row import OpenedRow, read_row, stand_of
 
 NOT_YET = "The batch has not come to it yet."
 UNKNOWN = -1
-Stand = tuple[int, float, int, str]
-
-
-@dataclass
-class OpenedRow:
-    """An image layer that was opened from a batch.
-
-    Attributes
-    ----------
-    out : Path
-        Folder of the results.
-    row : BatchRow
-    made : Recipe
-        What its results were made with.
-    stored : tuple or None
-        What of the cells on the screen is in the results, as `_stand` says it; None until they are there.
-    importing : bool
-        Whether the corrections in the results are still being taken over.
-    """
-
-    out: Path
-    row: BatchRow
-    made: Recipe
-    stored: Stand | None = None
-    importing: bool = False
 
 
 class BatchOpening:
@@ -103,7 +75,7 @@ class BatchOpening:
             return
         self.said.emit(f"Opening {row.title} …", False)
         self._reading.ask(
-            lambda: _read(out, row, Path(path), recipe),
+            lambda: read_row(out, row, Path(path), recipe),
             lambda found: self._on_read(OpenedRow(out, row, found[1]), *found),
         )
 
@@ -132,7 +104,7 @@ class BatchOpening:
             job.close()
 
     def _save(self, key: Any, cells: Cells, opened: OpenedRow) -> None:
-        now = _stand(cells)
+        now = stand_of(cells)
 
         def stored(row: BatchRow) -> None:
             opened.row, opened.stored = row, now
@@ -208,7 +180,7 @@ class BatchOpening:
         # Corrections of an earlier hour of this session came along: nobody knows whether the results have them all.
         earlier = bool(cells.n_changed or cells.n_erased)
         if earlier or not opened.row.corrected or not labels:
-            opened.stored = (UNKNOWN, *_stand(cells)[1:]) if earlier else _stand(cells)
+            opened.stored = (UNKNOWN, *stand_of(cells)[1:]) if earlier else stand_of(cells)
             then = "Correct it, then press Save corrected."
             self.said.emit(f"{opened.row.title} is open. {then if opened.row.has_result else NOT_YET}", False)
             self.changed.emit()
@@ -228,7 +200,7 @@ class BatchOpening:
 
         def ready(sentence: str, warning: bool) -> None:
             now = self._bench.session.cells_of(key)
-            opened.importing, opened.stored = False, None if now is None else _stand(now)
+            opened.importing, opened.stored = False, None if now is None else stand_of(now)
             self.said.emit(sentence, warning)
             self.changed.emit()
 
@@ -248,7 +220,7 @@ class BatchOpening:
         cells, opened = self._bench.session.cells_of(key), self._rows[key]
         # What was opened before the batch came to it has no place in the results yet.
         placed = opened.row.has_result and bool(opened.row.stem)
-        return placed and cells is not None and opened.stored is not None and opened.stored != _stand(cells)
+        return placed and cells is not None and opened.stored is not None and opened.stored != stand_of(cells)
 
     def _start(
         self,
@@ -260,49 +232,3 @@ class BatchOpening:
         job = Latest(failed or self._failed)
         job.ask(work, then)
         self._jobs.append(job)
-
-
-def _stand(cells: Cells) -> Stand:
-    """Return what a person can change about cells: corrections, sliders, model."""
-    return cells.revision, cells.threshold, cells.min_size, cells.segmented.model.sha256
-
-
-def _read(out: Path, row: BatchRow, path: Path, recipe: Recipe | None) -> tuple[Image, Recipe, Any, list[str], Any]:
-    """Read an image and the recipe of its results; with their labels, where these are of linked slices."""
-    made = _recipe_of(out, row, recipe)
-    image = read_image(path, made.axes)
-    volume = None
-    if made.link == "z":
-        if not row.files.get("labels"):
-            raise ImageError(f"{row.title} has no cells yet. Drop the image onto napari to look at it.")
-        volume, axes = read_label_stack(out / row.files["labels"])
-        if axes != image.axes:
-            raise ImageError(
-                f"{path} has axes {image.axes} and its labels {axes}. Drop both onto napari to look at them."
-            )
-    elif row.page:
-        page = next((page for page in planes_of(image) if page.name == row.page), None)
-        if page is None:
-            raise ImageError(f"{path} has no plane {row.page} any more. Press Resume to segment it again.")
-        image = plane_image(image, page)
-    notes = []
-    if row.image_sha256 and image.content_hash() != row.image_sha256:
-        notes.append("The image has changed since it was segmented; press Resume to bring its results up to date.")
-    levels, left_out = pyramid(image)
-    return image, made, levels, [*notes, *left_out], volume
-
-
-def _recipe_of(out: Path, row: BatchRow, recipe: Recipe | None) -> Recipe:
-    """Return the recipe that a row's labels were made with; of one without labels that of the batch."""
-    if row.files.get("labels") and row.has_result:
-        try:
-            about = read_metadata(out / row.files["labels"])
-            # Of a plane that a person corrected in a stack: as it was then.
-            plane = (about.get(exchange.PLANES_KEY) or {}).get(row.page) or {}
-            found = plane.get("recipe") or about.get("recipe")
-            if isinstance(found, dict):
-                return Recipe.from_dict(found)
-        except CellsegError:
-            # Its file is gone or another's: the batch still says how it was made.
-            pass
-    return recipe if recipe is not None else Recipe.read(out / RECIPE_FILE)

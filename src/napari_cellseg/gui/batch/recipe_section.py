@@ -15,7 +15,6 @@ from ...segmentation.differences import settings_in_words
 from ...segmentation.options import RunOptions
 from ...segmentation.recipe import Recipe
 from ..shared.bindings import Bindings
-from ..shared.colors import Colors
 from ..shared.layout import RECIPE_FILTER, button, chooser, in_column, in_row, label
 from ..shared.message import Message, errors_to
 from ..viewer.bench import Bench
@@ -113,10 +112,6 @@ class BatchRecipeSection(QWidget):
         if recipe != self._shown:
             self._shown = recipe
             self.changed.emit()
-
-    def set_colors(self, colors: Colors) -> None:
-        """Follow the theme."""
-        self.words.set_colors(colors)
 
     def save_to(self, path: str | Path) -> None:
         """Save the recipe into a file."""

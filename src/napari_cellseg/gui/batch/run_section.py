@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
 from ..jobs.batch_job import BatchJob
@@ -17,15 +16,7 @@ READY = "Press Run. It works in the background; you can go on looking at images 
 
 
 class BatchRunSection(QWidget):
-    """Buttons, progress and the message.
-
-    Signals
-    -------
-    run_asked(), resume_asked()
-    """
-
-    run_asked = Signal()
-    resume_asked = Signal()
+    """Buttons, which the widget connects, progress and the message."""
 
     def __init__(self, job: BatchJob, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -45,19 +36,18 @@ class BatchRunSection(QWidget):
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
         self.run.setStyleSheet(accent_button(colors))
-        self.message.set_colors(colors)
 
     def _build(self) -> None:
         tip = (
             "Segment all these images with the recipe. Older results are replaced, but not those that were manually\n"
             "corrected. You can go on working meanwhile."
         )
-        self.run = button("batch_run", "Run", tip, self.run_asked)
+        self.run = button("batch_run", "Run", tip)
         tip = (
             "Go on: images that are done with this recipe are skipped. Those that failed, or changed since, are done "
             "again."
         )
-        self.resume = button("batch_resume", "Resume", tip, self.resume_asked)
+        self.resume = button("batch_resume", "Resume", tip)
         tip = "Stop. What is done stays done. Pressed a second time it stops at once."
         self.cancel = CancelButton(self._job, "batch_cancel", tip)
         tip = "How many images are done, and how long the others will take."

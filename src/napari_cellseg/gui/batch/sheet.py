@@ -179,7 +179,6 @@ class BatchSheet(QDialog):
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
-        self.plot.set_colors(colors)
         self.model.set_colors(colors)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:

@@ -41,13 +41,7 @@ EMPTY = "Segment an image, or choose the results of a batch. Then type how many 
 
 
 class AgreementWidget(Dock):
-    """Dock widget that compares counts by the user with those of the model.
-
-    Parameters
-    ----------
-    napari_viewer : napari.Viewer
-        Given by napari.
-    """
+    """Dock widget that compares counts by the user with those of the model."""
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, "agreement", parent)

@@ -71,10 +71,6 @@ class Agreements:
     -------
     changed()
         A count of the user was added, changed or removed, or other images are compared.
-
-    Parameters
-    ----------
-    bench : Bench
     """
 
     changed = Signal()
@@ -212,7 +208,7 @@ class Agreements:
         return next((key for key, cells in self._segmented() if self._id_of(key, cells) == id_), None)
 
     def _id_of(self, key: Any, cells: Cells) -> str:
-        """What an image or plane is known by; a plane as the page of a batch that it is."""
+        """What an image or plane is known by; a plane as the row of a batch that it is."""
         stack = self._bench.stack_of(key) if isinstance(key, PlaneKey) else None
         page = stack.page(key).name if stack is not None and stack.has(key) else ""
         return image_id(cells.segmented.image_sha256, cells.segmented.recipe.channel, page)

@@ -28,13 +28,7 @@ if TYPE_CHECKING:
 
 
 class CorrectWidget(Dock):
-    """Dock widget in which the user corrects the cells of the chosen image.
-
-    Parameters
-    ----------
-    napari_viewer : napari.Viewer
-        Given by napari.
-    """
+    """Dock widget in which the user corrects the cells of the chosen image."""
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, "correct", parent)
@@ -59,7 +53,7 @@ class CorrectWidget(Dock):
         self._tools.add_keys({"G": review.next, "Y": review.accept, "N": review.delete, "C": review.correct})
         self._tools.add_keys({"T": drafting.learn, "K": drafting.keep, "U": drafting.drop})
         self.destroyed.connect(self._tools.detach_all)
-        self.keep_section.training_asked.connect(self._on_training_asked)
+        self.keep_section.add.clicked.connect(self._on_add)
         self._on_active()
         self._on_cells()
 
@@ -80,7 +74,7 @@ class CorrectWidget(Dock):
         super().hideEvent(event)
         self._tools.put_down()
 
-    def _on_training_asked(self) -> None:
+    def _on_add(self) -> None:
         """Let the Train widget add the image; this one stays in front, as the user goes on correcting."""
         with errors_to(self._correcting.said.emit):
             open_dock(self.bench.viewer, "train", raised=False).add_chosen(self._correcting.said.emit)

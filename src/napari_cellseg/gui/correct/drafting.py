@@ -63,10 +63,6 @@ class Drafting:
     -------
     changed()
         Learning began or ended, or a draft was kept or dropped.
-
-    Parameters
-    ----------
-    bench : Bench
     """
 
     changed = Signal()

@@ -7,13 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QSizePolicy, QWidget
 
 from ...corrections import exchange
 from ...corrections import tools as edits
 from ..shared.bindings import Bindings
-from ..shared.colors import Colors
 from ..shared.layout import heading, in_column, in_row, show_file, small_button
 from ..shared.message import Message
 from ..shared.workers import Latest
@@ -26,15 +25,7 @@ EVERY_MS = 1000
 
 
 class KeepSection(QWidget):
-    """The line that shows what is safe on disk, and the buttons that hand corrections on.
-
-    Signals
-    -------
-    training_asked()
-        The image is to be added to the training set.
-    """
-
-    training_asked = Signal()
+    """The line that shows what is safe on disk, and the buttons that hand corrections on; the widget connects `add`."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -50,10 +41,6 @@ class KeepSection(QWidget):
         self._clock.timeout.connect(self._on_cells)
         self._clock.start(EVERY_MS)
         self._on_cells()
-
-    def set_colors(self, colors: Colors) -> None:
-        """Follow the theme."""
-        self.saved.set_colors(colors)
 
     def export_to(self, path: str | Path) -> None:
         """Write the corrected labels as TIFF, with which cells were edited manually, in a background thread."""
@@ -97,7 +84,7 @@ class KeepSection(QWidget):
         )
         self.import_ = small_button("import", "Import …", tip, slot=self._on_import)
         tip = "Put the image, its cells and the reviewed area into the training set: a plain folder."
-        self.add = small_button("add_to_training", "Add image to training set", tip, slot=self.training_asked)
+        self.add = small_button("add_to_training", "Add image to training set", tip)
         tip = (
             "Refit the network's last layer to what you corrected and reviewed, for this image alone. A draft shows\n"
             "what it would change: green comes, pink goes. At first the network looks at the image once more."

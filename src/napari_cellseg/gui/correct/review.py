@@ -32,10 +32,6 @@ class Review:
     Signals
     -------
     changed(key)
-
-    Parameters
-    ----------
-    bench : Bench
     """
 
     changed = Signal(object)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -12,10 +13,11 @@ from psygnal import Signal
 from superqt.utils import qdebounced
 
 from ...imaging.errors import CellsegError
+from ...imaging.regions import Region, grown, is_empty, shape_of, whole
 from ...session import PlaneKey, layer_id
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
-from ..viewer.cells_labels import CellsLabels, Region
+from ..viewer.cells_labels import CellsLabels
 from ..viewer.correcting import Correcting
 from ..viewer.layer_image import placement
 from ..viewer.layer_watch import LayerWatch
@@ -38,10 +40,6 @@ class ReviewedLayers:
     -------
     changed()
         It was shown, hidden, or another way to mark was chosen.
-
-    Parameters
-    ----------
-    bench : Bench
     """
 
     changed = Signal()
@@ -60,9 +58,8 @@ class ReviewedLayers:
         self._debounced = qdebounced(self._draw_all, timeout=DEBOUNCE_MS)
         bench.part(PlanesInView).plane_shown.connect(self._on_plane_shown)
         bench.session.corrected.connect(self._on_corrected)
-        bench.session.sliders_changed.connect(self._on_cells)
-        bench.session.cells_changed.connect(self._on_cells)
-        bench.session.chosen_changed.connect(self._on_cells)
+        for signal in (bench.session.sliders_changed, bench.session.cells_changed, bench.session.chosen_changed):
+            signal.connect(self._on_cells)
         bench.viewer.layers.events.removed.connect(self._on_removed)
 
     @property
@@ -107,8 +104,7 @@ class ReviewedLayers:
         """Mark the whole image, or nothing of it, as reviewed."""
         key, cells = self._bench.session.chosen, self._bench.session.cells
         if cells is not None:
-            height, width = cells.corrected.shape
-            self._mark(key, (slice(0, height), slice(0, width)), MARKED if marked else 0)
+            self._mark(key, whole(cells.corrected.shape), MARKED if marked else 0)
 
     def close(self) -> None:
         """Stop working."""
@@ -194,7 +190,7 @@ class ReviewedLayers:
             layer.redraw(drawn, np.array(value, dtype=np.uint8))
             yield
         self._dragging = False
-        if drawn is not None and all(part.stop > part.start for part in drawn):
+        if drawn is not None and not is_empty(drawn):
             self._mark(key, drawn, value)
 
     def _on_painted(self, layer: CellsLabels, region: Region, after: np.ndarray) -> None:
@@ -246,17 +242,11 @@ class ReviewedLayers:
             # It is drawn anew when it is shown again.
             self._drawn.pop(key, None)
             return
-        height, width = layer.data.shape
-        rows, columns = region
-        if (rows.stop - rows.start) * (columns.stop - columns.start) > MAX_AT_ONCE:
+        if math.prod(shape_of(region)) > MAX_AT_ONCE:
             self._drawn.pop(key, None)
             self._debounced()
             return
-        grown = (
-            slice(max(rows.start - MARGIN - 1, 0), min(rows.stop + MARGIN + 1, height)),
-            slice(max(columns.start - MARGIN - 1, 0), min(columns.stop + MARGIN + 1, width)),
-        )
-        self._draw(key, grown)
+        self._draw(key, grown(region, MARGIN + 1, layer.data.shape))
 
     def _draw(self, key: Any, region: Region) -> None:
         layer, cells = self._layers.get(key), self._bench.session.cells_of(key)

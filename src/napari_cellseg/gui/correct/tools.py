@@ -3,76 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import numpy as np
 from psygnal import Signal
-from qtpy.QtGui import QCursor
-from skimage.draw import line
 
-from ...corrections import tools as edits
 from ...corrections.tools import CellView
+from ...imaging.regions import union
 from ..viewer.bench import Bench
-from ..viewer.cells_labels import CellsLabels, Region
+from ..viewer.cells_labels import CellsLabels
 from ..viewer.correcting import Correcting
-
-if TYPE_CHECKING:
-    from napari import Viewer
+from .strokes import crossed, trail, world_under_mouse
+from .tool_table import TOOLS, Tool
 
 PAN_ZOOM, PICK = "pan_zoom", "pick"
 LEFT = 1
 POINT_AT = "Point at a cell in the image, then press the key."
-
-
-@dataclass(frozen=True)
-class Tool:
-    """One way to correct cells.
-
-    Attributes
-    ----------
-    name, title : str
-    key : str
-        Key that acts at once under the mouse pointer; for "stroke" it takes the tool in hand.
-    takes : {"cells", "pair", "place", "stroke"}
-        What the edit wants: cells clicked or crossed, two or more of them, a place, or the stroke itself.
-    edit : callable
-        Function of `corrections.tools`.
-    hint : str
-        What to do while the tool is in hand.
-    done : str
-        What was done; ``{}`` stands for "no. 12" or "3 cells".
-    """
-
-    name: str
-    title: str
-    key: str
-    takes: Literal["cells", "pair", "place", "stroke"]
-    edit: Callable[..., Any]
-    hint: str
-    done: str
-
-
-TOOLS = (
-    Tool("delete", "Delete", "D", "cells", edits.delete, "Click a cell, or draw across several.", "Erased {}."),
-    Tool(
-        "merge", "Merge", "J", "pair", edits.merge, "Draw across the cells that are one, or click one after the other.",
-        "Merged {}.",
-    ),
-    Tool("split", "Split", "S", "stroke", edits.split_by_stroke, "Draw the cut through a cell.", "Cut along the line."),
-    Tool("add", "Add", "I", "place", edits.add_at, "Click in the middle of a cell that was missed.", "Added a cell."),
-    Tool("fill", "Fill holes", "H", "cells", edits.fill_holes, "Click a cell with holes in it.", "Filled {}."),
-    Tool(
-        "accept", "Accept", "A", "cells", edits.accept, "Click cells that are right: no slider changes them any more.",
-        "Accepted {}.",
-    ),
-    Tool(
-        "release", "Release", "R", "cells", edits.release, "Click cells of yours to give them back to the sliders.",
-        "Released {}.",
-    ),
-)  # fmt: skip
 
 
 class Tools:
@@ -255,7 +202,7 @@ class Tools:
         if drawn and view is not None:
             for region in drawn:
                 labels.data[region] = view.labels(region)
-            labels.redraw(_hull(drawn))
+            labels.redraw(union(*drawn))
         self._apply(key, labels, tool, np.array(points))
 
     def _on_mode(self, event: Any) -> None:
@@ -279,53 +226,5 @@ class Tools:
             labels.bind_key(name, lambda layer, action=action: _nothing(action()), overwrite=True)
 
 
-def world_under_mouse(viewer: Viewer) -> np.ndarray | None:
-    """Place in the world, as many numbers as the viewer has dimensions; None when the mouse is not on the canvas.
-
-    napari remembers where the mouse moved last: after the view itself has moved, that is not what lies under it.
-    """
-    if not viewer.mouse_over_canvas:
-        return None
-    try:
-        canvas = viewer.window._qt_viewer.canvas
-        point = canvas.native.mapFromGlobal(QCursor.pos())
-        if not canvas.native.rect().contains(point):
-            return None
-        place = (point.x(), point.y())
-        viewbox, _ = canvas._get_viewbox_at(place)
-        return np.asarray(canvas._map_canvas2world(place, viewbox))
-    except (AttributeError, TypeError):  # another napari, with other private names
-        return np.asarray(viewer.cursor.position)
-
-
 def _nothing(_: object) -> None:
     """Return None: napari would call whatever a key returns when the key is let go."""
-
-
-def trail(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Pixels (N, 2) inside the image that a stroke through points (N, 2) crosses."""
-    corners = np.round(points).astype(int)
-    parts = [corners[:1]]
-    for start, end in pairwise(corners):
-        parts.append(np.stack(line(*start, *end), axis=1))
-    pixels = np.concatenate(parts)
-    return pixels[((pixels >= 0) & (pixels < shape)).all(axis=1)]
-
-
-def crossed(view: CellView, points: np.ndarray) -> list[int]:
-    """Ids of the cells that a stroke through points (N, 2) crosses, in that order."""
-    pixels = trail(points, view.shape)
-    if not len(pixels):
-        return []
-    low, high = pixels.min(axis=0), pixels.max(axis=0) + 1
-    labels = view.labels((slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))))
-    found = labels[tuple((pixels - low).T)]
-    return list(dict.fromkeys(int(id_) for id_ in found if id_))
-
-
-def _hull(regions: list[Region]) -> Region:
-    rows, columns = zip(*regions, strict=True)
-    return (
-        slice(min(part.start for part in rows), max(part.stop for part in rows)),
-        slice(min(part.start for part in columns), max(part.stop for part in columns)),
-    )

@@ -12,7 +12,8 @@ from ..shared.layout import SMALL, button, in_column, in_row, one_line, small_bu
 from ..shared.message import Message
 from ..viewer.bench import Bench
 from ..viewer.correcting import Correcting
-from .tools import TOOLS, Tool, Tools
+from .tool_table import TOOLS, Tool
+from .tools import Tools
 
 COLUMNS = 3
 NO_TOOL = "Keys act at once on the cell under the mouse pointer. Napari's own brush, eraser, fill and polygon work too."
@@ -40,15 +41,13 @@ class CorrectToolsSection(QWidget):
         chosen = f"QPushButton:checked {{ background-color: {colors.accent.name()}; color: {paper}; }}"
         for tool_button in self.buttons.values():
             tool_button.setStyleSheet(f"{chosen} {SMALL}")
-        self.message.set_colors(colors)
 
     def _build(self) -> None:
         self.buttons: dict[str, QPushButton] = {}
         grid = QGridLayout()
         grid.setSpacing(4)
         for place, tool in enumerate(TOOLS):
-            tooltip = f"{_tooltip(tool)}\nWhile the button is down: {tool.hint[0].lower()}{tool.hint[1:]}"
-            tool_button = small_button(f"tool_{tool.name}", f"{tool.title}   {tool.key}", tooltip, checkable=True)
+            tool_button = small_button(f"tool_{tool.name}", f"{tool.title}   {tool.key}", tool.tooltip, checkable=True)
             tool_button.clicked.connect(lambda checked, tool=tool: self._tools.take(tool if checked else None))
             self.buttons[tool.name] = tool_button
             grid.addWidget(tool_button, *divmod(place, COLUMNS))
@@ -95,9 +94,7 @@ class CorrectToolsSection(QWidget):
     def _on_in_hand(self, tool: Tool | None) -> None:
         for name, tool_button in self.buttons.items():
             tool_button.setChecked(tool is not None and tool.name == name)
-        self.message.report(
-            NO_TOOL if tool is None else f"{tool.title}: {tool.hint[0].lower()}{tool.hint[1:]} Esc ends it."
-        )
+        self.message.report(NO_TOOL if tool is None else f"{tool.title}: {tool.in_hand} Esc ends it.")
 
     def _on_new_cell(self) -> None:
         key = self._bench.session.chosen
@@ -107,17 +104,3 @@ class CorrectToolsSection(QWidget):
             self._correcting.choose_fresh(key, layers.labels)
             layers.labels.mode = "paint"
             self.message.report("Paint the cell. [ and ] change the size of the brush.")
-
-
-def _tooltip(tool: Tool) -> str:
-    words = {
-        "delete": "Erase a cell. It stays erased whatever the sliders do.",
-        "merge": "Make one cell of two or more; small gaps between them are closed.",
-        "split": "Cut a cell along a line that you draw.",
-        "add": "Add a cell that was missed: its outline is proposed from the prediction around the click.",
-        "fill": "Fill the holes in a cell.",
-        "accept": "Keep a cell as it is: it becomes yours, and counts as reviewed.",
-        "release": "Give a cell of yours back to the sliders, as the network saw it. Works on erased cells too.",
-    }
-    place = "takes the tool in hand" if tool.takes == "stroke" else "acts under the mouse pointer"
-    return f"{words[tool.name]}\nKey {tool.key} in the image {place}."

@@ -10,12 +10,12 @@ from psygnal import Signal
 
 from ...results.rows import BatchRow
 
-# Image and page: the window gives no two images one name.
+# Image and plane: the window gives no two images one name.
 Key = tuple[str, str]
 
 
 class BatchRows:
-    """One row per image, or per page of an image of many.
+    """One row per image, or per plane of an image of many.
 
     Rows are only ever added at the end, so that a number always means the same row until `reset` is emitted.
 
@@ -70,12 +70,12 @@ class BatchRows:
         self.reset.emit()
 
     def order(self, number: int) -> tuple[int, str]:
-        """Return the sorting key of a row: the order of the images, then the page."""
+        """Return the sorting key of a row: the order of the images, then the plane."""
         row = self.rows[number]
         return self._order[row.image], row.page
 
     def find(self, key: Key) -> BatchRow | None:
-        """Return the row of an image and page."""
+        """Return the row of an image and plane."""
         number = self._places.get(key)
         return None if number is None else self.rows[number]
 
@@ -151,7 +151,7 @@ class BatchRows:
         return [row for row in self.in_order() if row.has_result and row.count is not None]
 
     def _stand_in(self, row: BatchRow) -> int | None:
-        """Return the row that waits for the whole image, whose place the first of its pages takes."""
+        """Return the row that waits for the whole image, whose place the first of its planes takes."""
         number = self._places.get((row.image, ""))
         if number is None or self.rows[number].state not in ("waiting", "running"):
             return None

@@ -1,4 +1,4 @@
-"""How an array with one plane for each page of a stack lies on the stack's image layer."""
+"""How an array with one plane for each of a stack lies on the stack's image layer."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class PlaneLayout:
         self.placement = _placement(image, kept)
 
     def lay(self, planes: Any) -> Any:
-        """Return an array (one axis per axis of pages, Y, X), numpy or dask, with the axes of the layer; no copy."""
+        """Return an array (one axis per axis of planes, Y, X), numpy or dask, with the axes of the layer; no copy."""
         # A layer may have its slices before its time points.
         planes = planes.transpose(np.argsort(self.places).tolist())
         if len(self.places) == self.n_axes:

@@ -36,10 +36,6 @@ class PlaneLinks:
     -------
     changed(layer)
         Cells were linked, or are no longer; the id of the image layer.
-
-    Parameters
-    ----------
-    bench : Bench
     """
 
     changed = Signal(object)

@@ -36,10 +36,6 @@ class PlaneRun:
     -------
     changed()
         It began, went on to another plane, or ended.
-
-    Parameters
-    ----------
-    bench : Bench
     """
 
     changed = Signal()

@@ -9,7 +9,6 @@ from superqt.utils import qthrottled
 
 from ...session import PlaneKey, layer_id
 from ..shared.bindings import Bindings
-from ..shared.colors import Colors
 from ..shared.layout import SMALL, button, in_row
 from ..shared.number_slider import HANDLE_MARGIN
 from ..shared.plots import PlaneCounts
@@ -42,10 +41,6 @@ class PlanesSection(QWidget):
         self._bindings.bind_each(self._on_stack, self._planes.changed, self._links.changed)
         self._bindings.bind(bench.session.corrected, self._on_corrected)
         self._on_change()
-
-    def set_colors(self, colors: Colors) -> None:
-        """Follow the theme."""
-        self.plot.set_colors(colors)
 
     def _build(self) -> None:
         self.plot = PlaneCounts(HANDLE_MARGIN)

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 )
 
 WIDTH = 340
-LABEL_WIDTH = 50
+LABEL_WIDTH = 58
 NARROWEST = 70
 RECIPE_FILTER = "Recipe (*.json);;All files (*)"
 SMALL = "QPushButton { padding: 4px 3px; }"

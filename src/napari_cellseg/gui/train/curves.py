@@ -2,143 +2,111 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
-from qtpy.QtCore import QPointF, QRectF, Qt
-from qtpy.QtGui import QColor, QMouseEvent, QPainter, QPen, QPolygonF
-from qtpy.QtWidgets import QWidget
+from qtpy.QtGui import QResizeEvent
+from qtpy.QtWidgets import QLabel, QSizePolicy
 
-from ..shared.plots import TOP, Plot
-from .job import CurvePoints
+from ...training.curves import Curve, draw_panel
+from ..shared.colors import Colors, theme_colors
+from ..shared.pictures import pixmap
+from .request import CurvePoints
 
-HEIGHT = 96
-OVERLAP_HEIGHT = 58
+HEIGHT, OVERLAP_HEIGHT = 96, 62
 N_POINTS = 150
 SMOOTHING = 0.04
-MARGIN = 8
+LOSS_TIP = (
+    "How far the network is from what you corrected; lower is better. Grey: on the images that it learns from.\n"
+    "Coloured: on images or parts that were held out. The ring marks the best, which is what is kept."
+)
+OVERLAP_TIP = "How well the pixels of the cells are found on what was held out; higher is better, 1 is perfect."
+Panel = tuple[str, list[Curve]]
 
 
-class StillPlot(Plot):
-    """A plot in which nothing can be picked."""
+class TrainCurves(QLabel):
+    """A panel of curves over the run, from its start at the left to the end of the time budget at the right.
 
-    def __init__(self, name: str, height: int, tooltip: str, parent: QWidget | None = None) -> None:
-        super().__init__(MARGIN, height, parent)
-        self.setObjectName(name)
-        self.setCursor(Qt.CursorShape.ArrowCursor)
-        self.setToolTip(tooltip)
+    Parameters
+    ----------
+    name : str
+        Object name.
+    height : int
+    tooltip : str
+    curves_of : callable
+        Takes the points that are known so far and the theme's colours, and returns a title and the curves.
+    top : float, optional
+        The greatest value, where that does not depend on the curves.
+    """
 
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        """Leave the mouse to the widget below."""
-        event.ignore()
+    def __init__(
+        self,
+        name: str,
+        height: int,
+        tooltip: str,
+        curves_of: Callable[[CurvePoints, Colors], Panel],
+        top: float | None = None,
+    ) -> None:
+        super().__init__(objectName=name, toolTip=tooltip)
+        self._curves_of, self._top = curves_of, top
+        self._colors, self._points = theme_colors(), CurvePoints()
+        self.setFixedHeight(height)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
 
-    mouseMoveEvent = mouseReleaseEvent = mousePressEvent
+    @property
+    def curves(self) -> dict[str, Curve]:
+        """The curves that are shown, by the first word of their names."""
+        return {curve.name.split()[0]: curve for curve in self._curves_of(self._points, self._colors)[1]}
 
-
-class TrainCurves(StillPlot):
-    """Loss over the run, from its start at the left to the end of the time budget at the right."""
-
-    title = "loss (lower is better)"
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(
-            "train_curves", HEIGHT,
-            "How far the network is from what you corrected; lower is better. Thin line: on the images that it learns "
-            "from.\nThick line with dots: on images or parts that were held out. The ring marks the best, which is "
-            "what is kept.", parent,
-        )  # fmt: skip
-        self.line = self.checks = np.zeros((0, 2))
-        self.f1: float | None = None
-        self.best: int | None = None
-
-    def show_history(self, history: CurvePoints) -> None:
+    def show_history(self, points: CurvePoints) -> None:
         """Show the points that are known so far."""
-        self.line = _thinned(history.places, history.losses)
-        self.checks = np.array([history.check_places, history.check_losses], float).T.reshape(-1, 2)
-        self.best = history.best
-        f1 = history.check_f1[self.best] if self.best is not None else np.nan
-        self.f1 = None if np.isnan(f1) else float(f1)
-        self.update()
+        self._points = points
+        self._draw()
 
-    def _draw(self, painter: QPainter, top: float, bottom: float) -> None:
-        values = np.concatenate([self.line[:, 1], self.checks[:, 1]])
-        if not values.size:
-            self._write(painter, self.title, "starts with Start")
-            return
-        # The first steps after a start may be far above all that follows.
-        low, high = float(values.min()), float(max(np.percentile(values, 98), self.checks[:, 1].max(initial=-np.inf)))
-        span = max(high - low, 1e-6)
+    def set_colors(self, colors: Colors) -> None:
+        """Follow the theme."""
+        self._colors = colors
+        self._draw()
 
-        def points(curve: np.ndarray) -> list[QPointF]:
-            heights = np.clip((curve[:, 1] - low) / span, 0, 1)
-            pixels = bottom - 4 - heights * (bottom - top - 8)
-            return [QPointF(self.x_of(place), y) for place, y in zip(curve[:, 0], pixels, strict=True)]
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        """Draw the curves as wide as the panel is."""
+        super().resizeEvent(event)
+        self._draw()
 
-        painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.setPen(QPen(self._colors.faint, 1.1))
-        painter.drawPolyline(QPolygonF(points(self.line)))
-        painter.setPen(QPen(self._colors.accent, 1.8))
-        dots = points(self.checks)
-        painter.drawPolyline(QPolygonF(dots))
-        painter.setBrush(self._colors.accent)
-        for dot in dots:
-            painter.drawEllipse(dot, 2.2, 2.2)
-        if self.best is not None and self.best < len(dots):
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(QPen(self._colors.text, 1.6))
-            painter.drawEllipse(dots[self.best], 5.5, 5.5)
-        self._write_legend(painter)
-
-    def _write_legend(self, painter: QPainter) -> None:
-        entries = [("learned from", self._colors.faint), ("held out", self._colors.accent)]
-        if self.best is not None and self.best < len(self.checks):
-            entries.append((f"best {self.checks[self.best, 1]:.3g}", self._colors.text))
-        if self.f1 is not None:
-            entries.append((f"F1 {self.f1:.2f}", self._colors.text))
-        self._write(painter, "loss")
-        x = self.width() - self._margin
-        for text, color in reversed(entries):
-            x = _write_before(painter, x, text, color)
+    def _draw(self) -> None:
+        title, curves = self._curves_of(self._points, self._colors)
+        colors = self._colors
+        names = (colors.background.name(), colors.faint.name(), colors.grid.name())
+        size = (max(self.width(), 100), self.height())
+        picture = draw_panel(size, title, curves, self._top, (0.0, 1.0), colours=names)
+        self.setPixmap(pixmap(np.asarray(picture)))
 
 
-class OverlapCurves(StillPlot):
-    """IoU and Dice of the foreground on held-out images, over the run: 0 at the bottom, 1 at the top."""
-
-    title = "IoU, Dice (higher is better)"
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        tip = "How well the pixels of the cells are found on what was held out; higher is better, 1 is perfect."
-        super().__init__("train_overlap", OVERLAP_HEIGHT, tip, parent)
-        self.places = np.zeros(0)
-        self.curves: dict[str, np.ndarray] = {}
-
-    def show_history(self, history: CurvePoints) -> None:
-        """Show the points that are known so far."""
-        self.places = np.array(history.check_places, float)
-        curves = {"IoU": np.array(history.check_iou, float), "Dice": np.array(history.check_dice, float)}
-        self.curves = {name: values for name, values in curves.items() if np.isfinite(values).any()}
-        self.update()
-
-    def _draw(self, painter: QPainter, top: float, bottom: float) -> None:
-        colors = {"IoU": self._colors.accent, "Dice": self._colors.warning}
-        x = self.width() - self._margin
-        for name, values in reversed(self.curves.items()):
-            there = np.isfinite(values)
-            heights = bottom - 3 - np.clip(values[there], 0, 1) * (bottom - top - 6)
-            points = [QPointF(self.x_of(place), y) for place, y in zip(self.places[there], heights, strict=True)]
-            painter.setBrush(Qt.BrushStyle.NoBrush)
-            painter.setPen(QPen(colors[name], 1.8))
-            painter.drawPolyline(QPolygonF(points))
-            painter.setBrush(colors[name])
-            for point in points:
-                painter.drawEllipse(point, 1.8, 1.8)
-            x = _write_before(painter, x, f"{name} {values[there][-1]:.2f}", colors[name])
-        self._write(painter, "held out" if self.curves else self.title)
+def losses(points: CurvePoints, colors: Colors) -> Panel:
+    """Return the losses so far; the best one held out has a ring, and stands in the legend with its F1."""
+    if not points.losses and not points.check_losses:
+        return "loss (lower is better), starts with Start", []
+    learned = _thinned(points.places, points.losses)
+    name, best = "held out", points.best
+    if best is not None:
+        f1 = points.check_f1[best]
+        name += f" {points.check_losses[best]:.3g}" + ("" if np.isnan(f1) else f", F1 {f1:.2f}")
+    places, values = np.array(points.check_places, float), np.array(points.check_losses, float)
+    return "loss", [
+        Curve("learned from", colors.grid.name(), *learned.T),
+        Curve(name, colors.accent.name(), places, values, best),
+    ]
 
 
-def _write_before(painter: QPainter, x: float, text: str, color: QColor) -> float:
-    width = painter.fontMetrics().horizontalAdvance(text)
-    painter.setPen(color)
-    painter.drawText(QRectF(x - width - 1, 1, width + 2, TOP - 2), Qt.AlignmentFlag.AlignVCenter, text)
-    return x - width - 10
+def overlaps(points: CurvePoints, colors: Colors) -> Panel:
+    """Return IoU and Dice of the foreground on held-out images so far."""
+    places, curves = np.array(points.check_places, float), []
+    both = (("IoU", points.check_iou, colors.accent), ("Dice", points.check_dice, colors.warning))
+    for name, found, color in both:
+        values = np.array(found, float)
+        if (there := np.isfinite(values)).any():
+            curves.append(Curve(f"{name} {values[there][-1]:.2f}", color.name(), places, values))
+    return "held out" if curves else "IoU, Dice (higher is better)", curves
 
 
 def _thinned(places: list[float], values: list[float]) -> np.ndarray:

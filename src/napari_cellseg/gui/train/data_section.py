@@ -51,11 +51,9 @@ class TrainDataSection(QWidget):
     -------
     read()
         Images were read, or another dataset was chosen.
-    kinds_asked()
     """
 
     read = Signal()
-    kinds_asked = Signal()
 
     def __init__(
         self,
@@ -124,7 +122,6 @@ class TrainDataSection(QWidget):
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
         self._colors = colors
-        self.hint.set_colors(colors)
         self._fill()
 
     def _build(self) -> None:
@@ -138,7 +135,7 @@ class TrainDataSection(QWidget):
         tip = "Show images as the network will see them: cut, turned, brighter or darker."
         self.varied = small_button("data_preview", "Preview", tip, slot=self.preview)
         tip = "Sort the images into kinds, and choose how often each is learned from."
-        self.kinds = small_button("data_kinds", "Kinds …", tip, slot=self.kinds_asked)
+        self.kinds = small_button("data_kinds", "Kinds …", tip)
         tip = "Do not read these images any further."
         self.stop = small_button("data_stop", "Stop reading", tip, slot=self.cancel)
         inside = in_column(

@@ -12,7 +12,6 @@ from qtpy.QtWidgets import QWidget
 from ...training import settings_groups as groups
 from ...training.finetune_params import FineTuneParams, is_expert
 from ...training.params import AugmentParams, TrainParams
-from ..shared.colors import Colors
 from ..shared.fold import Fold
 from ..shared.form import Form
 from ..shared.layout import button, in_column
@@ -30,7 +29,6 @@ class TrainExpertSection(QWidget):
         self.form = Form(FineTuneParams, "train", shown_elsewhere)
         self.reset = button("train_defaults", RESET, RESET_TIP, self.form.set_defaults)
         in_column(self.form, self.reset, into=self, left=12)
-        self.set_colors = self.form.set_colors
 
     def words(self) -> tuple[str, ...]:
         """Return the settings that differ from the defaults as words of the command line."""
@@ -93,12 +91,6 @@ class TrainDataExpertSection(QWidget):
         """Set some settings, by group and name."""
         for group, settings in values.items():
             self.forms[group].set_values(settings)
-
-    def set_colors(self, colors: Colors) -> None:
-        """Follow the theme."""
-        self.files.set_colors(colors)
-        for form in self.forms.values():
-            form.set_colors(colors)
 
     def values(self) -> dict[str, dict[str, Any]]:
         """Return the settings that differ from the command line's defaults, by group."""

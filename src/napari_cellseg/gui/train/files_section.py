@@ -14,7 +14,6 @@ from ...imaging.errors import CellsegError
 from ...training.data.choice import DataChoice
 from ...training.data.loading import Loaded
 from ...training.data.split_files import FileChoice, describe_groups, describe_split, describe_weights
-from ..shared.colors import Colors
 from ..shared.message import Message
 
 SPLITS, TABLES = "Splits (*.json)", "Tables (*.csv)"
@@ -107,11 +106,6 @@ class TrainFilesSection(QWidget):
             self._data, self._loaded = data, loaded
             self._check()
             self.changed.emit()
-
-    def set_colors(self, colors: Colors) -> None:
-        """Follow the theme."""
-        for row in (self.split, self.groups):
-            row.about.set_colors(colors)
 
     def _ask(self, title: str, kinds: str) -> None:
         start = "" if self._data is None else str(self._data.path.parent)

@@ -16,7 +16,7 @@ from ..shared.gallery import TrainGallery
 from ..shared.layout import heading, in_column, in_row, sentence, small_button
 from ..shared.question import Question
 from ..viewer.bench import Bench
-from .job import Outcome
+from .request import Outcome
 
 ROWS = (
     ("f1", "F1 at .5", "F1 score of the cells; a cell is found if its overlap (IoU) with a true one is at least half."),
@@ -74,7 +74,6 @@ class TrainGuardSection(QWidget):
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
         self._colors = colors
-        self.gallery.set_colors(colors)
         self._paint()
 
     @property

@@ -43,13 +43,10 @@ class TrainResultSection(QWidget):
         The version was chosen: its folder.
     closed()
         The section was closed.
-    compare_asked(object)
-        A comparison with other trainings was asked for: the version's folder.
     """
 
     used = Signal(str)
     closed = Signal()
-    compare_asked = Signal(object)
 
     def __init__(self, bench: Bench, report: Callable[[str, bool], object], layers: PairLayers) -> None:
         super().__init__()
@@ -119,7 +116,6 @@ class TrainResultSection(QWidget):
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
-        self.about.set_colors(colors)
         self.use.setStyleSheet(accent_button(colors).replace("4px 14px", "4px 3px"))
 
     def _build(self) -> None:
@@ -150,8 +146,7 @@ class TrainResultSection(QWidget):
         self.use = small_button("result_use", "Use it", tip, slot=self._on_use)
         self.report = small_button("result_report", "Report", "Open the report in the browser.", slot=self._on_report)
         tip = "Compare it with other trainings: figures, curves."
-        compare = lambda: self.compare_asked.emit(self.version.path if self.version else None)  # noqa: E731
-        self.compare = small_button("result_compare", "Compare runs", tip, slot=compare)
+        self.compare = small_button("result_compare", "Compare runs", tip)
         tip = "Close this. The version stays in the list of models."
         self.close_it = small_button("result_close", "Close", tip, slot=self._on_close)
         buttons = in_row((self.use, 4), (self.report, 4), (self.compare, 6), (self.close_it, 3))

@@ -76,7 +76,6 @@ class SearchSection(QWidget):
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
         self._colors = colors
-        self.message.set_colors(colors)
         self._fill(anew=True)
 
     def _build(self) -> None:

@@ -96,7 +96,6 @@ class TrainSetSection(QWidget):
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
         self._colors = colors
-        self.hint.set_colors(colors)
         self._fill()
 
     def _build(self) -> None:

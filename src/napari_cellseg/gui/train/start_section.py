@@ -19,7 +19,7 @@ from ..shared.form import control_of
 from ..shared.layout import SMALL, button, chooser, in_column, in_row
 from ..shared.message import Message
 from ..shared.numbers import NumberBox
-from .curves import OverlapCurves, TrainCurves
+from .curves import HEIGHT, LOSS_TIP, OVERLAP_HEIGHT, OVERLAP_TIP, TrainCurves, losses, overlaps
 from .job import TrainJob
 
 MINUTES_WIDTH = 112
@@ -30,29 +30,14 @@ READY_TO_TRAIN = "Press Start. The network learns from these images in the backg
 
 
 class TrainStartSection(QWidget):
-    """Parent version, time budget, buttons, message and curves.
+    """Parent version, time budget, buttons, message and curves; the widget connects the buttons.
 
     Signals
     -------
-    asked()
-        Start was pressed.
-    use_asked(str)
-        The chosen version was asked for in the Segment widget.
-    figures_asked(str)
-        The figures of the chosen version were asked for.
-    models_asked()
-        The window with all models was asked for.
-    compare_asked()
-        A comparison of trainings was asked for.
     parent_changed()
         Another version, or nothing, was chosen to start from.
     """
 
-    asked = Signal()
-    use_asked = Signal(str)
-    figures_asked = Signal(str)
-    models_asked = Signal()
-    compare_asked = Signal()
     parent_changed = Signal()
 
     def __init__(self, job: TrainJob, parent: QWidget | None = None) -> None:
@@ -102,10 +87,7 @@ class TrainStartSection(QWidget):
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
         self.start.setStyleSheet(accent_button(colors))
-        self.curves.set_colors(colors)
-        self.overlap.set_colors(colors)
         self.lineage.setStyleSheet(f"color: {colors.faint.name()};")
-        self.message.set_colors(colors)
 
     def _build(self) -> None:
         tip = "The model that the new one starts from. It is never changed: choosing it again is the undo."
@@ -123,17 +105,15 @@ class TrainStartSection(QWidget):
             "Let the Segment widget use this version, and segment the current image again.\n"
             "To undo it, use the older one again."
         )
-        use = lambda: self.use_asked.emit(self.parent_name)  # noqa: E731
-        self.use = button("train_use_parent", "Use it", tip, use)
+        self.use = button("train_use_parent", "Use it", tip)
         tip = "How good this version was when it was made: its figures, and what it changed."
-        figures = lambda: self.figures_asked.emit(self.parent_name)  # noqa: E731
-        self.figures = button("train_figures", "Figures", tip, figures)
+        self.figures = button("train_figures", "Figures", tip)
         tip = "All models: import, export, and calibrate their threshold and smallest cell."
-        self.models = button("train_models", "Models …", tip, self.models_asked)
+        self.models = button("train_models", "Models …", tip)
         for control in (self.use, self.figures, self.models):
             control.setStyleSheet(SMALL)
         tip = "Teach a copy of this model what you corrected. Nothing is overwritten."
-        self.start = button("train_start", "Start", tip, self.asked)
+        self.start = button("train_start", "Start", tip)
         tip = "Stop, and keep the best so far. Pressed a second time it stops at once."
         self.cancel = CancelButton(self._job, "train_cancel", tip)
         for control in (self.start, self.cancel):
@@ -144,8 +124,8 @@ class TrainStartSection(QWidget):
         self.report = self.message.report
         tip = "Set the trainings of several versions side by side: figures, curves, settings."
         self.compare = QToolButton(objectName="train_compare", text="Compare runs", toolTip=tip)
-        self.compare.clicked.connect(self.compare_asked)
-        self.curves, self.overlap = TrainCurves(), OverlapCurves()
+        self.curves = TrainCurves("train_curves", HEIGHT, LOSS_TIP, losses)
+        self.overlap = TrainCurves("train_overlap", OVERLAP_HEIGHT, OVERLAP_TIP, overlaps, top=1.0)
         self.overlap.hide()
 
     def _lay_out(self) -> None:

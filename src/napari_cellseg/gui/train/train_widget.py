@@ -18,7 +18,6 @@ from ...training.data.choice import DataChoice, scratch_version_dir
 from ...training.runs import next_version_dir
 from ..planes.plane_run import PlaneRun
 from ..shared.bindings import Bindings
-from ..shared.colors import theme_colors
 from ..shared.fold import Fold
 from ..shared.layout import in_column, separator
 from ..shared.message import errors_to
@@ -28,10 +27,11 @@ from .add_entry import add_current
 from .data_section import TrainDataSection
 from .expert_section import TrainDataExpertSection, TrainExpertSection
 from .guard_section import TrainGuardSection
-from .job import Outcome, TrainJob, TrainRequest
+from .job import TrainJob
 from .kinds_opener import KindsOpener
 from .models_opener import ModelsOpener
 from .pair_layers import PairLayers
+from .request import Outcome, TrainRequest
 from .result_section import TrainResultSection
 from .runs_window import RunsWindow, find_runs
 from .search_job import SearchJob, SearchRequest, search_dir
@@ -56,13 +56,7 @@ SEARCHING = (
 
 
 class TrainWidget(Dock):
-    """Dock widget that makes a new model version from corrected images, or from images with masks.
-
-    Parameters
-    ----------
-    napari_viewer : napari.Viewer
-        Given by napari.
-    """
+    """Dock widget that makes a new model version from corrected images, or from images with masks."""
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, "train", parent)
@@ -85,24 +79,25 @@ class TrainWidget(Dock):
         self.unfinished = TrainUnfinished(self.job, self.start_section.report)
         self.unfinished.resumed.connect(self.resume)
         self._lay_out()
-        self.start_section.asked.connect(self.start)
+        start, result = self.start_section, self.result_section
+        start.start.clicked.connect(self.start)
+        start.use.clicked.connect(lambda: self.use(start.parent_name))
+        start.figures.clicked.connect(lambda: self.show_figures(start.parent_name))
+        start.models.clicked.connect(lambda: self.models.open(start.parent_name))
+        start.compare.clicked.connect(lambda: self.compare())
         # Its place is known only after the layout has made room for it.
         self.question.asked.connect(lambda: QTimer.singleShot(0, self._show_question))
-        self.start_section.use_asked.connect(self.use)
         self.guard_section.used.connect(self.use)
         self.guard_section.kept.connect(self._on_kept)
-        self.start_section.figures_asked.connect(self.show_figures)
-        self.start_section.parent_changed.connect(self._on_source)
+        start.parent_changed.connect(self._on_source)
         self.data_expert.changed.connect(self._on_source)
-        self.result_section.used.connect(self.use)
-        self.result_section.closed.connect(self._show_expert)
-        self.result_section.compare_asked.connect(self.compare)
-        self.start_section.compare_asked.connect(self.compare)
-        self.start_section.models_asked.connect(lambda: self.models.open(self.start_section.parent_name))
+        result.used.connect(self.use)
+        result.closed.connect(self._show_expert)
+        result.compare.clicked.connect(lambda: self.compare(result.version.path if result.version else None))
         self.models.changed.connect(self._on_models)
         self.data_section.read.connect(self._on_source)
-        self.data_section.kinds_asked.connect(self.kinds.open)
-        self.kinds.used.connect(self.start_section.report)
+        self.data_section.kinds.clicked.connect(self.kinds.open)
+        self.kinds.used.connect(start.report)
         self.search_section.taken.connect(lambda tried: self.data_expert.take_over(tried.values))
         self._bindings = Bindings(self)
         self._bindings.bind(self.job.changed, self._on_changed)
@@ -228,12 +223,6 @@ class TrainWidget(Dock):
         self.start_section.refresh()
         self.set_section.refresh()
         self.unfinished.refresh()
-
-    def follow_theme(self) -> None:
-        """Follow the theme."""
-        super().follow_theme()
-        for section in (self.expert_section, self.data_expert, self.search_section):
-            section.set_colors(theme_colors(self.bench.viewer.theme))
 
     def _begin(self, request: TrainRequest) -> None:
         self.question.hide()

@@ -18,12 +18,7 @@ UNKNOWN = (0.6, 0.6, 0.6, 1.0)
 
 
 class Coloring:
-    """By what the cells of a viewer's images are coloured.
-
-    Parameters
-    ----------
-    bench : Bench
-    """
+    """By what the cells of a viewer's images are coloured."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench

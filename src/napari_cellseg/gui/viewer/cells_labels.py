@@ -11,7 +11,7 @@ from napari.layers import Labels
 from psygnal import Signal
 from skimage.draw import line
 
-from ...imaging.regions import Region
+from ...imaging.regions import Region, is_empty, plain_region
 
 
 class CellsLabels(Labels):
@@ -106,8 +106,8 @@ class CellsLabels(Labels):
         """Write labels into a region, and draw that region alone."""
         if labels is not None:
             self.data[region] = labels
-        region = _explicit(region, self.data.shape)
-        if any(part.stop <= part.start for part in region):
+        region = plain_region(region, self.data.shape)
+        if is_empty(region):
             return
         try:
             drawn = self.visible and self._slicing_state.loaded and not self._slice.empty
@@ -196,11 +196,6 @@ def region_of(atoms: Iterable[Any], shape: tuple[int, ...]) -> Region:
                 start, stop = 0, shape[axis]
             low[axis], high[axis] = min(low[axis], start), max(high[axis], stop)
     return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))
-
-
-def _explicit(region: Region, shape: tuple[int, ...]) -> Region:
-    rows, columns = (slice(*part.indices(size)[:2]) for part, size in zip(region, shape, strict=True))
-    return rows, columns
 
 
 @CellsLabels.bind_key("M")

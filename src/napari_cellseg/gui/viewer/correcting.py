@@ -12,9 +12,9 @@ from psygnal import Signal
 from ...corrections import tools as edits
 from ...corrections.tools import CellView
 from ...imaging.errors import CellsegError
-from ...imaging.regions import whole
+from ...imaging.regions import Region, grown, whole, within
 from .bench import Bench
-from .cells_labels import CellsLabels, Region
+from .cells_labels import CellsLabels
 
 AGAIN = "Ctrl+Shift+Z does it again."
 BACK = "Ctrl+Z takes it back."
@@ -27,10 +27,6 @@ class Correcting:
     -------
     said(sentence, failed)
         What was done just now, or why it could not be done.
-
-    Parameters
-    ----------
-    bench : Bench
     """
 
     said = Signal(str, bool)
@@ -131,15 +127,9 @@ def apart_is_new(view: CellView, region: Region, after: np.ndarray, chosen: int)
     new = (after == chosen) & (view.labels(region) != chosen)
     if not chosen or not new.any() or view.box(chosen) is None:
         return after, chosen
-    height, width = view.shape
-    rows, columns = region
-    grown = (
-        slice(max(rows.start - 1, 0), min(rows.stop + 1, height)),
-        slice(max(columns.start - 1, 0), min(columns.stop + 1, width)),
-    )
-    near = scipy.ndimage.binary_dilation(view.labels(grown) == chosen, np.ones((3, 3), dtype=bool))
-    top, left = rows.start - grown[0].start, columns.start - grown[1].start
-    if (near[top : top + new.shape[0], left : left + new.shape[1]] & new).any():
+    around = grown(region, 1, view.shape)
+    near = scipy.ndimage.binary_dilation(view.labels(around) == chosen, np.ones((3, 3), dtype=bool))
+    if (near[within(region, around)] & new).any():
         return after, chosen
     fresh = view.corrected.fresh_id()
     after = after.astype(np.int64)

@@ -10,7 +10,7 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 from qtpy.QtWidgets import QDockWidget, QLayout, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
-from ..shared.colors import Colors, theme_colors
+from ..shared.colors import theme_colors
 from ..shared.layout import guard_wheel, scrolled, show_file
 from ..shared.workers import Latest
 from .benches import bench_of
@@ -82,12 +82,12 @@ class Dock(QWidget):
         self.session = self.bench.session
         self.scroll: QScrollArea
         self._in_front = self.new_in_front
-        self._colored: tuple[QWidget, ...] = ()
+        self._filled = False
         self._watched = 0
         self._dropped: Callable[[list[str | Path]], object] | None = None
 
     def fill(self, *parts: QWidget | QLayout, spacing: int = 7) -> None:
-        """Fill the widget with a column of parts; those that have `set_colors` follow the theme from now on."""
+        """Fill the widget with a column of parts; what has `set_colors` in it follows the theme from now on."""
         column = QVBoxLayout()
         column.setSpacing(spacing)
         for part in parts:
@@ -96,16 +96,16 @@ class Dock(QWidget):
 
     def lay_out(self, column: QVBoxLayout) -> None:
         """Fill the widget with a column, as `fill` does."""
-        parts = [column.itemAt(i).widget() for i in range(column.count())]
-        self._colored = tuple(part for part in parts if hasattr(part, "set_colors"))
         self.scroll = scrolled(self, column)
+        self._filled = True
         self.follow_theme()
 
     def follow_theme(self) -> None:
-        """Give every section the colours of napari's theme."""
-        colors: Colors = theme_colors(self.bench.viewer.theme)
-        for section in self._colored:
-            section.set_colors(colors)
+        """Give everything in the dock that has `set_colors` the colours of napari's theme."""
+        colors = theme_colors(self.bench.viewer.theme)
+        for part in self.findChildren(QWidget):
+            if hasattr(part, "set_colors"):
+                part.set_colors(colors)
 
     def take_dropped(self, slot: Callable[[list[str | Path]], object]) -> None:
         """Call a slot with the files and folders that are dropped on the widget."""
@@ -151,7 +151,7 @@ class Dock(QWidget):
     def changeEvent(self, event: QEvent) -> None:
         """Follow napari's theme, which arrives as a new style sheet."""
         super().changeEvent(event)
-        if event.type() == QEvent.Type.StyleChange and getattr(self, "_colored", ()):
+        if event.type() == QEvent.Type.StyleChange and getattr(self, "_filled", False):
             self.follow_theme()
 
     def showEvent(self, event: QShowEvent) -> None:

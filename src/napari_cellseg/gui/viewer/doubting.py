@@ -23,10 +23,6 @@ class Doubting:
     -------
     changed(key)
         Doubt about an image's cells has arrived.
-
-    Parameters
-    ----------
-    bench : Bench
     """
 
     changed = Signal(object)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from superqt.utils import qdebounced, qthrottled
 
+from ...imaging.regions import Region
 from ...results.save_stack import with_plane
 from ...session import PlaneKey
 from ..shared.workers import Latest
 from .bench import Bench
 from .cell_colors import Coloring
-from .cells_labels import Region
 from .doubting import Doubting
 from .planes_in_view import PlanesInView
 
@@ -28,12 +28,7 @@ DEBOUNCE_EDITS_MS = 1000
 
 
 class Following:
-    """Keeps the result layers of a viewer up to date with the session.
-
-    Parameters
-    ----------
-    bench : Bench
-    """
+    """Keeps the result layers of a viewer up to date with the session."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench

@@ -15,12 +15,7 @@ from .layer_image import PLACEMENT
 
 
 class LayerWatch:
-    """Keeps the bench up to date with the layers of its viewer.
-
-    Parameters
-    ----------
-    bench : Bench
-    """
+    """Keeps the bench up to date with the layers of its viewer."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench

@@ -34,10 +34,6 @@ class PlanesInView:
         Another plane came into view, or the cells of some plane of this image layer changed; the id of the layer.
     plane_shown(before, key)
         The result layers of a stack show another plane now; `before` is None for the first.
-
-    Parameters
-    ----------
-    bench : Bench
     """
 
     changed = Signal(object)

@@ -25,10 +25,6 @@ class Recovery:
     -------
     changed(key)
         They were found, taken or declined.
-
-    Parameters
-    ----------
-    bench : Bench
     """
 
     changed = Signal(object)

@@ -35,10 +35,6 @@ class Regions:
     -------
     changed()
         A part began or ended to be read.
-
-    Parameters
-    ----------
-    bench : Bench
     """
 
     changed = Signal()

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image as ImageLayer
 
+from ...imaging.regions import Region
 from ...session import Cells
-from .cells_labels import CellsLabels, Region
+from .cells_labels import CellsLabels
 from .count_points import CountPoints
 from .layer_image import METADATA_KEY, placement
 
