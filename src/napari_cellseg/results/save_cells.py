@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import shlex
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +50,7 @@ def save_cells(cells: Cells, folder: Path, stem: str, page: str = "") -> list[Pa
         table, recipe = folder / f"{own}_cells.csv", folder / f"{own}_recipe.json"
         write_table(table, result.table)
         write_json(recipe, result.metadata)
-        row = replace(row_of(cells, result, files, stem), page=page)
+        row = row_of(cells, result, files, stem, page)
         return [folder / files["labels"], table, put_in_tables(folder, row), recipe]
 
 
@@ -96,18 +95,20 @@ def _image_sha256(labels: Path) -> str:
     return str(image.get("sha256", "")) if isinstance(image, dict) else ""
 
 
-def row_of(cells: Cells, result: SegmentResult, files: dict[str, str], stem: str) -> BatchRow:
-    """Return the row of an image in a table of counts."""
+def row_of(cells: Cells, result: SegmentResult, files: dict[str, str], stem: str, page: str = "") -> BatchRow:
+    """Return the row of an image, or of one page of it, in a table of counts."""
     segmented = cells.segmented
     source = segmented.image.source
     return BatchRow(
-        Path(source).name if source else segmented.image.name or stem,
+        # A page is named in a column of its own.
+        Path(source).name if source else segmented.image.name.removesuffix(f" {page}") or stem,
         state="done",
         **numbers(result.table["area_px"], segmented.image.pixel_size),
         threshold=result.threshold,
         min_size=result.min_size,
         notes=tuple(result.metadata["notes"]),
         files=files,
+        page=page,
         stem=stem,
         source=_stamp(source),
         recipe=result.metadata["recipe_sha256"],

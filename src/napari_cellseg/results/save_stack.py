@@ -70,7 +70,7 @@ def _save(image: Image, planes: Sequence[tuple[Page, Cells]], folder: Path, stem
     for page, cells in planes:
         result = cells.result()
         tables.append(with_plane(result.table, page.index))
-        row = replace(row_of(cells, result, {}, stem), page=page.name, n_pages=len(planes))
+        row = replace(row_of(cells, result, {}, stem, page.name), n_pages=len(planes))
         rows = stack.take(page, row, result)
     bad = next((row for row in rows if row.state == "failed"), None)
     if bad is not None:

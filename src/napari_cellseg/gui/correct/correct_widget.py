@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from ...imaging.errors import CellsegError
 from ..shared.bindings import Bindings
+from ..shared.question import Question
 from ..viewer.correcting import Correcting
 from ..viewer.dock import Dock, open_dock
 from ..viewer.planes_in_view import PlanesInView
@@ -41,6 +42,7 @@ class CorrectWidget(Dock):
         self._correcting = self.bench.part(Correcting)
         self.banner = RecoveryBanner(self.bench)
         self.tools_section = CorrectToolsSection(self.bench)
+        self.question = Question()
         self.review_section = ReviewSection(self.bench)
         self.area_section = AreaSection(self.bench)
         self.keep_section = KeepSection(self.bench)
@@ -50,6 +52,9 @@ class CorrectWidget(Dock):
             self._bindings.bind(signal, self._on_cells)
         self._bindings.bind_at_rest(self.session.sliders_changed, self._on_cells)
         self._bindings.bind(self.bench.layers_made, self._attach)
+        self._bindings.bind(self._tools.asked, lambda text, yes, then: self.question.ask(text, yes, "Cancel", then))
+        self._bindings.bind(self.session.chosen_changed, lambda _: self.question.hide())
+        self._bindings.bind(self.session.corrected, lambda *_: self.question.hide())
         self._bindings.bind(self.bench.viewer.layers.selection.events.active, self._on_active)
         review, drafting = self.bench.part(Review), self.bench.part(Drafting)
         self._tools.add_keys({"G": review.next, "Y": review.accept, "N": review.delete, "C": review.correct})
@@ -107,7 +112,7 @@ class CorrectWidget(Dock):
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         column = QVBoxLayout()
         column.setSpacing(8)
-        for part in (self.title, self.banner, self.tools_section, self.review_section):
+        for part in (self.title, self.banner, self.tools_section, self.question, self.review_section):
             column.addWidget(part)
         column.addWidget(self.area_section)
         column.addWidget(self.keep_section)
