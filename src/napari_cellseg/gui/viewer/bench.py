@@ -11,6 +11,7 @@ from napari.layers import Layer
 from napari.utils.notifications import notification_manager
 from psygnal import Signal
 
+from ...imaging.channels import Channel
 from ...imaging.errors import CellsegError
 from ...imaging.image import Image
 from ...imaging.progress import Progress
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from napari import Viewer
 
 P = TypeVar("P")
+# Blending of layers that hide what lies below them.
+_COVERS = ("opaque", "translucent", "translucent_no_depth")
 
 
 class Bench(ViewerImages):
@@ -127,14 +130,33 @@ class Bench(ViewerImages):
         return self.layer_of(self.session.chosen) or self.viewer.layers.selection.active
 
     def show_image(self, layer: ImageLayer) -> None:
-        """Show an image that was opened together with others, and hide those, which would cover it."""
-        opened = [other for other in self.image_layers() if other.metadata.get(METADATA_KEY, {}).get("opened")]
+        """Show an image, hide those that cover it or were opened together with it, and select its cells layer."""
+        images = self.image_layers()
+        opened = [other for other in images if other.metadata.get(METADATA_KEY, {}).get("opened")]
+        # Additive layers are channels of one picture.
+        above = images[images.index(layer) + 1 :]
+        covering = [other for other in above if other.visible and str(other.blending) in _COVERS]
         layer.visible = True
-        for other in opened if layer in opened else []:
-            other.visible = other is layer
-            results = self.layers.of_image(other.unique_id)
-            if results is not None:
-                results.show(other is layer, self.layers.numbers)
+        for other in {*covering, *(opened if layer in opened else ())} - {layer}:
+            other.visible = False
+            if (results := self.layers.of_image(other.unique_id)) is not None:
+                results.show(False, self.layers.numbers)
+        results = self.layers.of_image(layer.unique_id)
+        if results is not None:
+            results.show(True, self.layers.numbers)
+        # Strokes and keys go to the cells of this image from now on.
+        asleep = results is None or layer.unique_id in self.layers.asleep
+        self.viewer.layers.selection.active = layer if results is None or asleep else results.labels
+
+    def show_channel(self, layer: ImageLayer, channel: Channel | None) -> None:
+        """Let the canvas show the channel that is chosen, where napari has a slider for channels."""
+        axes, dims = self.session.choices.of(layer.unique_id).axes or layer_axes(layer), self.viewer.dims
+        try:
+            places = image_from_layer(layer, axes).channel_places(channel)
+        except CellsegError:
+            return
+        if axes and "C" in axes and not layer.rgb and len(places) == 1:
+            dims.set_current_step(axes.index("C") - layer.ndim + dims.ndim, places[0])
 
     def segment(self, layer: Layer | None, recipe: Recipe) -> Request | None:
         """Start to segment an image layer; None when something runs already, or the image can't be used."""
