@@ -11,7 +11,6 @@ from napari.layers import Layer
 from napari.utils.notifications import notification_manager
 from psygnal import Signal
 
-from ...imaging.channels import Channel
 from ...imaging.errors import CellsegError
 from ...imaging.image import Image
 from ...imaging.progress import Progress
@@ -147,16 +146,6 @@ class Bench(ViewerImages):
         # Strokes and keys go to the cells of this image from now on.
         asleep = results is None or layer.unique_id in self.layers.asleep
         self.viewer.layers.selection.active = layer if results is None or asleep else results.labels
-
-    def show_channel(self, layer: ImageLayer, channel: Channel | None) -> None:
-        """Let the canvas show the channel that is chosen, where napari has a slider for channels."""
-        axes, dims = self.session.choices.of(layer.unique_id).axes or layer_axes(layer), self.viewer.dims
-        try:
-            places = image_from_layer(layer, axes).channel_places(channel)
-        except CellsegError:
-            return
-        if axes and "C" in axes and not layer.rgb and len(places) == 1:
-            dims.set_current_step(axes.index("C") - layer.ndim + dims.ndim, places[0])
 
     def segment(self, layer: Layer | None, recipe: Recipe) -> Request | None:
         """Start to segment an image layer; None when something runs already, or the image can't be used."""
