@@ -41,10 +41,10 @@ def session() -> Session:
     return started("a")
 
 
-def started(key: str, image: Image | None = None) -> Session:
+def started(key: str, image: Image | None = None, model: str = "mine") -> Session:
     session = Session()
     session.choose(key)
-    segment(session, key, image)
+    segment(session, key, image, model)
     return session
 
 
@@ -286,6 +286,38 @@ def test_another_session_is_offered_the_corrections_of_this_very_image(session: 
     assert offered is not None and offered.path != info.path
     third.dismiss("y", offered)
     assert third.recoverable("y") is None
+
+
+def test_recovery_brings_the_sliders_back(session: Session) -> None:
+    session.set_threshold(0.45)
+    session.edit("a", edits.delete, 9)
+    for threshold in (0.5, 0.55, 0.62):
+        session.set_threshold(threshold)
+    session.set_min_size(14)
+    count = cells_of(session).count()
+    session.close()
+    saved = session.saved("a")
+    assert saved is not None and saved.path.read_text().count('"kind":"cells"') == 1, "where they came to rest only"
+    other = started("x")
+    info = other.recoverable("x")
+    assert info is not None and other.recover("x", info) == ()
+    now = cells_of(other, "x")
+    assert (now.threshold, now.min_size, now.count(), now.n_erased) == (0.62, 14, count, 1)
+    other.close()
+    third = started("y")
+    again = third.recoverable("y")
+    assert again is not None and (again.header["threshold"], again.header["min_size"]) == (0.62, 14)
+
+
+def test_sliders_of_another_model_do_not_come_back(session: Session) -> None:
+    session.edit("a", edits.delete, 9)
+    session.set_threshold(0.62)
+    session.close()
+    other = started("x", model="another")
+    info = other.recoverable("x")
+    assert info is not None
+    other.recover("x", info)
+    assert cells_of(other, "x").threshold == 0.3 and cells_of(other, "x").n_erased == 1
 
 
 def test_corrections_since_are_not_replaced_unasked(session: Session) -> None:

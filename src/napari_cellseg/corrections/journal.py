@@ -22,6 +22,8 @@ from ..imaging.write.atomic import atomic_path, make_folder, output_error
 from .run_lengths import Patch
 
 FORMAT = 1
+# Kind of the entries that name recipe and sliders of the automatic cells; the first line has those at the beginning.
+CELLS = "cells"
 SUFFIX = ".jsonl"
 FLUSH_SECONDS = 0.4
 RETRY_SECONDS = 1.0
@@ -53,6 +55,8 @@ class Journal:
         self._lock = threading.RLock()
         self._timer: threading.Timer | None = None
         self._closed = False
+        # Written with the next flush: of what changes many times a second only the last state counts.
+        self._state: Mapping[str, Any] | None = None
 
     @classmethod
     def open_new(cls, folder: Path, header: Mapping[str, Any], snapshot: Patch | None = None) -> Journal:
@@ -88,10 +92,19 @@ class Journal:
             self._write()
             self._plan(FLUSH_SECONDS)
 
+    def note(self, state: Mapping[str, Any]) -> None:
+        """Add an entry within half a second, unless another state takes its place before."""
+        with self._lock:
+            self._state = state
+            self._plan(FLUSH_SECONDS)
+
     def flush(self) -> None:
         """Write pending entries and have the system flush the file to the disk."""
         with self._lock:
             asked = datetime.now(UTC)
+            if self._state is not None:
+                self._lines.append(_line(self._state))
+                self._state = None
             self._write()
             if self.pending:
                 return

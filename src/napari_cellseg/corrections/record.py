@@ -10,7 +10,7 @@ from typing import Any
 
 from ..imaging.errors import CellsegError
 from .claims import Corrections
-from .journal import Journal, folder_of
+from .journal import CELLS, Journal, folder_of
 from .recovery import JournalInfo, newest_journal, read_journal, remove_superseded
 from .run_lengths import Patch, Runs
 
@@ -92,8 +92,12 @@ class CorrectionsRecord:
         return bool(done) and self.content[:2] == content[:2] and self.channels != content[2]
 
     def note_cells(self, recipe: dict[str, Any], threshold: float, min_size: int) -> None:
-        """Store how the automatic cells were made, for the first line of a journal."""
-        self._cells = {"recipe": recipe, "threshold": threshold, "min_size": min_size}
+        """Store in the journal how the automatic cells were made, and where their sliders stand."""
+        cells = {"recipe": recipe, "threshold": threshold, "min_size": min_size}
+        if cells != self._cells:
+            self._cells = cells
+            if self._journal is not None:
+                self._journal.note({"kind": CELLS, **cells})
 
     def apply(self, patch: Patch) -> None:
         """Apply an edit and write it to the journal."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .claims import Corrections
-from .journal import FORMAT, SUFFIX, JournalError, decode, folder_of
+from .journal import CELLS, FORMAT, SUFFIX, JournalError, decode, folder_of
 from .run_lengths import Patch
 
 _DISMISSED = ".dismissed"
@@ -31,7 +31,7 @@ class JournalInfo:
     time : datetime
         Of the last entry, with time zone.
     header : mapping
-        The file's first line.
+        The file's first line, with the recipe and the sliders as they stood at the end.
     continued : bool
         A later journal continues this one.
     dismissed : bool
@@ -59,7 +59,7 @@ class Recovered:
     path : Path
         The file that they come from: an older one than requested, if that one has more corrections.
     header : mapping
-        Its first line.
+        Its first line, with the recipe and the sliders as they stood at the end.
     time : datetime
         Of its last entry, with time zone.
     """
@@ -152,7 +152,10 @@ def read_journal(path: Path, shape: tuple[int, int] | None = None) -> Recovered:
     n_applied, notes, time = 0, [], _time_of(header)
     for entry in entries:
         try:
-            _take(corrections, entry)
+            if entry["kind"] == CELLS:
+                header = {**header, **{name: entry[name] for name in ("recipe", "threshold", "min_size")}}
+            else:
+                _take(corrections, entry)
         except _DAMAGE:
             damaged = n_applied + 2
             break

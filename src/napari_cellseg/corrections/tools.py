@@ -119,6 +119,14 @@ def merge(view: CellView, ids: int | Iterable[int]) -> Patch:
     return patch_from_labels(view, region, after, Wish("merge", "merged", own=[target]))
 
 
+def are_apart(view: CellView, ids: int | Iterable[int]) -> bool:
+    """Whether some of these cells lie so far from the others that `merge` would make one of several pieces."""
+    wanted = check_ids(view, ids, need=2)
+    _, labels = labels_around(view, wanted, margin=2 * _BRIDGED)
+    disc = np.hypot(*np.mgrid[-_BRIDGED : _BRIDGED + 1, -_BRIDGED : _BRIDGED + 1]) <= _BRIDGED + 0.5
+    return int(scipy.ndimage.label(scipy.ndimage.binary_dilation(np.isin(labels, wanted), disc))[1]) > 1
+
+
 def split_by_stroke(view: CellView, points: np.ndarray, width: float = 2) -> Patch:
     """Cut every cell that a stroke crosses; the largest part keeps the id.
 

@@ -6,7 +6,6 @@ import itertools
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +51,7 @@ def save_cells(cells: Cells, folder: Path, stem: str, page: str = "", csv: str |
             table, Place.of_part(segmented.image.origin).in_whole(result.table), csv or style_of(folder / COUNTS_FILE)
         )
         write_json(recipe, result.metadata)
-        row = replace(row_of(cells, result, files, stem), page=page)
+        row = row_of(cells, result, files, stem, page)
         return [folder / files["labels"], table, put_in_tables(folder, row, csv), recipe]
 
 
@@ -108,19 +107,21 @@ def _image_sha256(labels: Path) -> str:
     return str(image.get("sha256", "")) if isinstance(image, dict) else ""
 
 
-def row_of(cells: Cells, result: SegmentResult, files: dict[str, str], stem: str) -> BatchRow:
-    """Return the row of an image in a table of counts."""
+def row_of(cells: Cells, result: SegmentResult, files: dict[str, str], stem: str, page: str = "") -> BatchRow:
+    """Return the row of an image, or of one plane of it, in a table of counts."""
     segmented = cells.segmented
     source, origin = segmented.image.source, segmented.image.origin
     top, left = (None, None) if origin is None else origin.offset_yx
     return BatchRow(
-        Path(source).name if source else segmented.image.name or stem,
+        # A plane is named in a column of its own.
+        Path(source).name if source else segmented.image.name.removesuffix(f" {page}") or stem,
         state="done",
         **numbers(result.table["area_px"], segmented.image.pixel_size),
         threshold=result.threshold,
         min_size=result.min_size,
         notes=tuple(result.metadata["notes"]),
         files=files,
+        page=page,
         stem=stem,
         source=_stamp(source),
         recipe=result.metadata["recipe_sha256"],

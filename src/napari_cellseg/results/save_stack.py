@@ -73,7 +73,7 @@ def _save(
     for plane, cells in planes:
         result = cells.result()
         tables.append(with_plane(Place.of_part(image.origin).in_whole(result.table), plane.index))
-        row = replace(row_of(cells, result, {}, stem), page=plane.name, n_pages=len(planes))
+        row = replace(row_of(cells, result, {}, stem, plane.name), n_pages=len(planes))
         rows = stack.take(plane, row, result)
     bad = next((row for row in rows if row.state == "failed"), None)
     if bad is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -146,6 +146,8 @@ class CellsByImage:
     def recover(self, key: Hashable, info: JournalInfo, replace: bool = False) -> tuple[str, ...]:
         """Take over the corrections of a journal; a new one goes on from it, and it stays on the disk.
 
+        The sliders go back to where they stood, unless the cells are of another model now.
+
         Parameters
         ----------
         key : Hashable
@@ -166,7 +168,8 @@ class CellsByImage:
         cells, record = self._corrected(key)
         recovered, notes = record.recovered(info, replace)
         self._records.replace(key, recovered)
-        self._show(key, cells.segmented, cells.threshold, cells.min_size, recovered)
+        sliders = _sliders_in(info.header, cells) or (cells.threshold, cells.min_size)
+        self._show(key, cells.segmented, *sliders, recovered)
         self.cells_changed.emit(key)
         self.corrected.emit(key, whole(recovered.corrections.shape))
         return notes
@@ -225,5 +228,18 @@ class CellsByImage:
         cells = self.cells_of(key)
         if cells is None or all(getattr(cells, name) == value for name, value in values.items()):
             return
-        self._cells[key] = replace(cells, **values)  # type: ignore[arg-type]
+        moved = self._cells[key] = replace(cells, **values)  # type: ignore[arg-type]
+        record = self._records.of(key)
+        if record is not None:
+            record.note_cells(moved.segmented.recipe.to_dict(), moved.threshold, moved.min_size)
         self.sliders_changed.emit(key)
+
+
+def _sliders_in(header: Mapping[str, Any], cells: Cells) -> tuple[float, int] | None:
+    """Return the sliders that a journal names for cells of this model; None without any."""
+    try:
+        same = header["recipe"]["model"] == cells.segmented.recipe.model
+        threshold, min_size = float(header["threshold"]), int(header["min_size"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    return (threshold, min_size) if same and 0 <= threshold <= 1 and min_size >= 0 else None

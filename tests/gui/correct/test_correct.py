@@ -140,6 +140,27 @@ def test_merge_by_two_keys_and_by_a_stroke(correct: Any, segmented: Any, viewer:
     assert correct.session.cells.count() == 15
 
 
+def test_merging_cells_that_do_not_touch_asks(correct: Any, segmented: Any, viewer: Any, qtbot: Any) -> None:
+    labels = layers_of(segmented).labels
+    places = [cell_at(correct, 0, 0)[1], cell_at(correct, 3, 3)[1]]
+
+    def merge() -> None:
+        qtbot.mouseClick(correct.tools_section.buttons["merge"], LEFT)
+        for place in places:
+            click(viewer, qtbot, labels, place)
+        qtbot.mouseClick(correct.tools_section.buttons["merge"], LEFT)
+
+    merge()
+    assert correct.question.isVisible() and "do not touch" in correct.question.text.text()
+    assert correct.session.cells.count() == 16 and correct.session.cells.n_changed == 0
+    qtbot.mouseClick(correct.question.no, LEFT)
+    assert not correct.question.isVisible() and correct.session.cells.n_changed == 0
+    merge()
+    qtbot.mouseClick(correct.question.yes, LEFT)
+    assert not correct.question.isVisible() and correct.session.cells.count() == 15
+    assert labels.data[places[0]] == labels.data[places[1]] != 0
+
+
 def test_split_by_a_stroke(correct: Any, segmented: Any, viewer: Any, qtbot: Any) -> None:
     labels = layers_of(segmented).labels
     _, (y, x) = cell_at(correct, 3, 3)

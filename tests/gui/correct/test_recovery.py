@@ -92,6 +92,8 @@ def test_kill_9_loses_nothing(killed: Killed, home: Path, tmp_path: Path, widget
     labels = layers_of(widget).labels.data
     assert np.array_equal(labels[claims > 0], claims[claims > 0]) and not labels[claims < 0].any()
     assert widget.banner.isHidden() and correct.banner.isHidden()
+    assert widget.session.cells.threshold == 0.8 == widget.cells_section.threshold.value(), "the sliders are back too"
+    assert not widget.cells_section.note.full_text, "the panel says what the cells were made with"
     qtbot.waitUntil(lambda: "yours" in layers_of(widget).labels.features, timeout=10_000)
     features = layers_of(widget).labels.features
     assert "drawn" in list(features["yours"]) and (features["yours"] != "").sum() == changed

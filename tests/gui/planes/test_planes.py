@@ -305,6 +305,8 @@ def test_save_the_whole_stack(stack: Any, widget: Any, viewer: Any, network: Any
     press_segment(widget, qtbot)
     assert "segment all 6" in save(tmp_path / "one")
     assert (tmp_path / "one" / "movie_t002_labels.tif").is_file()
+    with open(tmp_path / "one" / "counts.csv", newline="") as file:
+        assert [(row["image"], row["page"]) for row in csv.DictReader(file)] == [("movie", "t002")]
     want_all(widget)
     press_segment(widget, qtbot)
     all_done(widget, qtbot)
@@ -323,7 +325,9 @@ def test_save_the_whole_stack(stack: Any, widget: Any, viewer: Any, network: Any
         rows = list(csv.DictReader(file))
     assert [sum(row["t"] == str(i) for row in rows) for i in range(6)] == of
     with open(tmp_path / "all" / "counts.csv", newline="") as file:
-        counts = {row["page"]: int(row["count"]) for row in csv.DictReader(file)}
+        rows = list(csv.DictReader(file))
+    counts = {row["page"]: int(row["count"]) for row in rows}
+    assert {row["image"] for row in rows} == {"movie"}, "the stack is named, not one of its planes"
     assert list(counts.values()) == of and list(counts)[1] == "t001"
     assert "--pages stack" in command_line(widget.session.cells)
     measured(widget, qtbot)

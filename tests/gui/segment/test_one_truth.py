@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 import sys
+import zipfile
 from dataclasses import replace
 from typing import Any
 
@@ -11,16 +13,21 @@ import numpy as np
 import pytest
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QTableView
 
+from napari_cellseg.corrections import tools as edits
 from napari_cellseg.gui.menus.samples import sample_path
 from napari_cellseg.gui.viewer.opening import add_image
 from napari_cellseg.imaging.read.read import read_image
+from napari_cellseg.imaging.write.write import read_labels
 from napari_cellseg.network.versions import bundled_models_dir, user_models_dir
+from napari_cellseg.results.formats.rois import write_rois
 from napari_cellseg.segmentation.notices import UNCERTAIN_SIZE
 from napari_cellseg.session import PRESS_AGAIN
 
 from ..conftest import draw_discs, layers_of, press_segment
 from ..fitting import fits
+from ..pointing import click
 
 LEFT = Qt.MouseButton.LeftButton
 
@@ -181,3 +188,113 @@ def test_notices_stand_where_the_count_stands(
     assert note(widget) == UNCERTAIN_SIZE and UNCERTAIN_SIZE in widget.cells_section.note.toolTip()
     assert "size of the cells is uncertain" in widget.cells_section.note.text()
     assert widget.cells_section.note.text() not in widget.run_section.message.text()
+
+
+def test_a_flat_curve_of_few_or_doubtful_cells_is_not_called_so(
+    widget: Any, viewer: Any, network: Any, monkeypatch: pytest.MonkeyPatch, qtbot: Any
+) -> None:
+    section = widget.cells_section
+    viewer.add_image(draw_discs(25), name="many")
+    press_segment(widget, qtbot)
+    low, high = section.curve.stretch
+    assert section.threshold.hint.text() == f"flat {low:.2f} to {high:.2f}"
+    assert "found well is another question" in section.threshold.hint.toolTip()
+    widget.session.set_threshold(0.9)
+    assert widget.session.cells.count() < 20 and section.threshold.hint.text() == ""
+    widget.session.set_threshold(0.3)
+    assert section.threshold.hint.text().startswith("flat")
+    plain = network.__call__
+
+    def doubtful(*asked: Any) -> Any:
+        found = yield from plain(*asked)
+        return replace(found, prediction=replace(found.prediction, certain=False))
+
+    monkeypatch.setattr(sys.modules["napari_cellseg.segmentation.segment"], "iter_predict_image", doubtful)
+    press_segment(widget, qtbot)
+    assert widget.session.cells.count() == 25 and section.threshold.hint.text() == ""
+    assert np.isnan(section.curve.stretch).all(), "nothing is shaded either"
+
+
+def test_a_cell_has_one_number_everywhere(segmented: Any, viewer: Any, qtbot: Any, tmp_path: Any) -> None:
+    layers, session = layers_of(segmented), segmented.session
+    before = dict(zip(layers.points.features["index"], map(tuple, layers.points.data), strict=True))
+    session.edit(session.chosen, edits.delete, [3])
+    qtbot.waitUntil(lambda: len(layers.labels.features) == 15, timeout=10_000)
+    shown = [int(text) for text in layers.points._view_text]
+    assert shown == sorted(set(before) - {3}), "deleting a cell renumbers nobody"
+    for id_, place in zip(shown, layers.points.data, strict=True):
+        assert tuple(place) == before[id_] and layers.labels.data[tuple(np.round(place).astype(int))] == id_
+    segmented.result_section.save_to(tmp_path)
+    qtbot.waitUntil(lambda: segmented.result_section.save.isEnabled(), timeout=10_000)
+    assert sorted(set(np.unique(read_labels(tmp_path / "discs_labels.tif"))) - {0}) == shown
+    with (tmp_path / "discs_cells.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["index"]) for row in rows] == shown and "number" not in rows[0]
+    write_rois(tmp_path / "rois.zip", layers.labels.data)
+    with zipfile.ZipFile(tmp_path / "rois.zip") as rois:
+        assert [int(name.split("_")[1].removesuffix(".roi")) for name in rois.namelist()] == shown
+
+
+def test_a_row_leads_to_its_cell_and_a_cell_to_its_row(segmented: Any, viewer: Any, qtbot: Any) -> None:
+    labels, session = layers_of(segmented).labels, segmented.session
+    session.edit(session.chosen, edits.delete, [3])
+    qtbot.waitUntil(lambda: len(labels.features) == 15, timeout=10_000)
+    QTest.mouseClick(segmented.result_section.table, LEFT)
+    table = segmented.window().findChild(QTableView)
+    qtbot.waitUntil(table.isVisible)
+    labels.visible = False
+    at = table.visualRect(table.model().index(4, 1)).center()
+    QTest.mouseClick(table.viewport(), LEFT, pos=at)
+    id_ = int(labels.features["index"].iloc[4])
+    assert id_ == 6 == labels.selected_label and labels.visible, "row 4 is not cell 4"
+    middle = labels.features.iloc[4][["centroid_y", "centroid_x"]].to_numpy(dtype=float)
+    assert np.allclose(np.asarray(viewer.camera.center)[-2:], middle)
+    assert {index.row() for index in table.selectionModel().selectedIndexes()} == {4}
+    viewer.reset_view()
+    row = 9
+    click(viewer, qtbot, labels, tuple(labels.features.iloc[row][["centroid_y", "centroid_x"]]))
+    assert {index.row() for index in table.selectionModel().selectedIndexes()} == {row}
+
+
+def pick_image(widget: Any, name: str) -> None:
+    """Choose an image with the keyboard."""
+    box = widget.image_section.image_layer
+    box.setFocus()
+    QTest.keyClick(box, Qt.Key.Key_Home)
+    while box.currentText() != name:
+        QTest.keyClick(box, Qt.Key.Key_Down)
+
+
+def test_the_chosen_image_is_what_is_seen_and_corrected(segmented: Any, viewer: Any, qtbot: Any) -> None:
+    viewer.add_image(draw_discs(9), name="nine")
+    press_segment(segmented, qtbot)
+    first, second = viewer.layers["discs"], viewer.layers["nine"]
+    cells = viewer.layers["nine cells"]
+    cells.mode = "paint"
+    pick_image(segmented, "discs")
+    assert segmented.session.chosen == first.unique_id and first.visible
+    assert not second.visible and not cells.visible and not viewer.layers["nine counts"].visible
+    assert viewer.layers.selection.active is viewer.layers["discs cells"], "strokes go to the cells that are seen"
+    pick_image(segmented, "nine")
+    assert second.visible and cells.visible and viewer.layers.selection.active is cells
+    viewer.layers.selection.active = second
+    QTest.mouseClick(viewer.window._qt_viewer.layerButtons.deleteButton, LEFT)
+    qtbot.waitUntil(lambda: segmented.session.chosen == first.unique_id)
+    qtbot.waitUntil(lambda: viewer.layers.selection.active is viewer.layers["discs cells"])
+    assert first.visible and viewer.layers["discs cells"].visible
+
+
+def test_channels_of_one_picture_do_not_cover_each_other(segmented: Any, viewer: Any, qtbot: Any) -> None:
+    viewer.add_image(draw_discs(9), name="other channel", blending="additive")
+    pick_image(segmented, "discs")
+    assert viewer.layers["other channel"].visible
+
+
+def test_the_chosen_channel_is_the_one_in_view(widget: Any, viewer: Any, network: Any, qtbot: Any) -> None:
+    viewer.add_image(np.stack([draw_discs(4), draw_discs(9)]), name="two", axis_labels=("c", "y", "x"))
+    channel = widget.input_section.channel
+    channel.setFocus()
+    QTest.keyClick(channel, Qt.Key.Key_Down)
+    assert viewer.dims.current_step[0] == 1
+    QTest.keyClick(channel, Qt.Key.Key_Up)
+    assert viewer.dims.current_step[0] == 0

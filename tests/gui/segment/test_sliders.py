@@ -36,7 +36,8 @@ def test_first_result_has_labels_points_and_table(segmented: Any, viewer: Any) -
     n = segmented.session.cells.count()
     assert n == 16 == shown_count(segmented) == len(ids_on_screen(segmented)) == len(points.data)
     assert list(labels.features["index"]) == sorted(ids_on_screen(segmented))
-    assert list(points.features["number"]) == list(range(1, n + 1))
+    assert list(points.features["index"]) == list(labels.features["index"]) and "number" not in labels.features
+    assert list(points._view_text) == [str(id_) for id_ in labels.features["index"]], "a cell's number is its id"
     for name in ("area_px", "centroid_y", "centroid_x", "mean_probability", "mean_intensity"):
         assert name in labels.features
     assert labels.metadata["napari_cellseg"]["count"] == points.metadata["napari_cellseg"]["count"] == n
@@ -117,7 +118,9 @@ def test_clicking_the_curve_sets_the_threshold(segmented: Any, qtbot: Any) -> No
     assert curve.count == shown_count(segmented) == len(ids_on_screen(segmented))
 
 
-def test_the_curve_is_the_count_at_every_threshold(segmented: Any) -> None:
+def test_the_curve_is_the_count_at_every_threshold(segmented: Any, viewer: Any, qtbot: Any) -> None:
+    viewer.add_image(draw_discs(25), name="more")
+    press_segment(segmented, qtbot)
     curve, cells = segmented.cells_section.curve, segmented.session.cells
     for threshold, count in zip(curve.thresholds[::16], curve.counts[::16], strict=True):
         assert cells.segmented.instances.count(float(threshold), cells.min_size) == count
@@ -213,7 +216,7 @@ def test_only_the_numbers_in_view_are_drawn(widget: Any, viewer: Any, network: A
     viewer.scene.camera.zoom *= 6
     qtbot.waitUntil(lambda: 1 < len(points._view_text) <= MAX_NUMBERS, timeout=5000)
     chosen = points.numbers_in_view()
-    assert list(points._view_text) == [str(n) for n in points.features["number"].to_numpy()[chosen]]
+    assert list(points._view_text) == [str(n) for n in points.features["index"].to_numpy()[chosen]]
     assert len(points._view_text_coords[0]) == len(chosen)
     assert points.as_layer_data_tuple()[2] == "points"
 

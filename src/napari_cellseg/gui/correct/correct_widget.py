@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QWidget
 from ..shared.bindings import Bindings
 from ..shared.layout import one_line
 from ..shared.message import errors_to
+from ..shared.question import Question
 from ..viewer.correcting import Correcting
 from ..viewer.dock import Dock, open_dock
 from ..viewer.planes_in_view import PlanesInView
@@ -36,18 +37,22 @@ class CorrectWidget(Dock):
         self._correcting = self.bench.part(Correcting)
         self.banner = RecoveryBanner(self.bench)
         self.tools_section = CorrectToolsSection(self.bench)
+        self.question = Question()
         self.review_section = ReviewSection(self.bench)
         self.area_section = AreaSection(self.bench)
         self.keep_section = KeepSection(self.bench)
         self.title = one_line("correct_title")
         self.title.setStyleSheet("font-weight: bold; font-size: 13pt;")
-        sections = (self.tools_section, self.review_section, self.area_section, self.keep_section)
+        sections = (self.tools_section, self.question, self.review_section, self.area_section, self.keep_section)
         self.fill(self.title, self.banner, *sections, spacing=8)
         self._bindings = Bindings(self)
         session = self.session
         self._bindings.bind_each(self._on_cells, session.chosen_changed, session.cells_changed, session.corrected)
         self._bindings.bind_at_rest(session.sliders_changed, self._on_cells)
         self._bindings.bind(self.bench.layers_made, self._attach)
+        self._bindings.bind(self._tools.asked, lambda text, yes, then: self.question.ask(text, yes, "Cancel", then))
+        self._bindings.bind(self.session.chosen_changed, lambda _: self.question.hide())
+        self._bindings.bind(self.session.corrected, lambda *_: self.question.hide())
         self._bindings.bind(self.bench.viewer.layers.selection.events.active, self._on_active)
         review, drafting = self.bench.part(Review), self.bench.part(Drafting)
         self._tools.add_keys({"G": review.next, "Y": review.accept, "N": review.delete, "C": review.correct})

@@ -70,11 +70,6 @@ class Review:
         looked = np.isin(ids, list(self._looked.get(key, ()))) | cells.corrected.is_owned(ids)
         return int(np.count_nonzero(looked)) + cells.n_erased, len(ids) + cells.n_erased
 
-    def number(self, key: Any, id_: int) -> int:
-        """Number that a shown cell has in the picture: its place among the ids, from 1."""
-        view = self._bench.session.view_of(key)
-        return 0 if view is None else int(np.searchsorted(view.ids(), id_)) + 1
-
     def reason(self, key: Any) -> str:
         """Why the cell that is looked at is doubtful."""
         id_, doubt = self.current(key), self._doubting.of(key)
@@ -84,8 +79,8 @@ class Review:
         if id_ is None or doubt is None:
             return ""
         if doubt.reason_of(id_) in ("", YOURS):
-            return f"No. {self.number(key, id_)}: you gave it back to the sliders"
-        return f"No. {self.number(key, id_)}, doubt {doubt.score_of(id_):.2f}: {doubt.reason_of(id_)}"
+            return f"No. {id_}: you gave it back to the sliders"
+        return f"No. {id_}, doubt {doubt.score_of(id_):.2f}: {doubt.reason_of(id_)}"
 
     def next(self) -> None:
         """Go to the most doubtful cell that was not looked at yet; the one before counts as looked at.
@@ -146,12 +141,12 @@ class Review:
             self._correcting.said.emit("Paint the cell that was missed, then go on to the next.", False)
             return
         layers.labels.choose_label(id_)
-        self._correcting.said.emit(f"Paint or erase (1) no. {self.number(key, id_)}, then go on to the next.", False)
+        self._correcting.said.emit(f"Paint or erase (1) no. {id_}, then go on to the next.", False)
 
     def _judge(self, edit: Any, done: str) -> None:
         key = self._bench.session.chosen
         id_ = self.current(key)
-        if id_ is not None and not self._correcting.edit(key, edit, [id_], done=done.format(self.number(key, id_))):
+        if id_ is not None and not self._correcting.edit(key, edit, [id_], done=done.format(id_)):
             return
         self.next()
 

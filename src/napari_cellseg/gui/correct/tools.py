@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from psygnal import Signal
 
-from ...corrections.tools import CellView
+from ...corrections.tools import CellView, are_apart
 from ...imaging.regions import union
 from ..viewer.bench import Bench
 from ..viewer.cells_labels import CellsLabels
@@ -28,9 +28,12 @@ class Tools:
     Signals
     -------
     in_hand_changed(Tool or None)
+    asked(question, yes, action)
+        What is unusual about an edit, the text of the answer that makes it all the same, and what makes it then.
     """
 
     in_hand_changed = Signal(object)
+    asked = Signal(str, str, object)
 
     def __init__(self, bench: Bench) -> None:
         self._bench, self._correcting = bench, bench.part(Correcting)
@@ -149,18 +152,29 @@ class Tools:
             if not ids:
                 correcting.said.emit(f"There is no cell. {tool.hint}", True)
                 return False
-            number = self._number(view, ids[0])
-            one = f"no. {number}" if number else "an erased cell"
-            named = one if len(ids) == 1 else f"{len(ids)} cells"
-            done = correcting.edit(key, tool.edit, ids, done=tool.done.format(named))
-        if not labels.selected_label or view.box(int(labels.selected_label)) is None:
-            correcting.choose_fresh(key, labels)
+            if tool.name == "merge" and are_apart(view, ids):
+                question = f"These {len(ids)} cells do not touch. One cell of several pieces?"
+                self.asked.emit(question, "Merge them", lambda: self._edit(key, labels, tool, ids))
+                return False
+            return self._edit(key, labels, tool, ids)
+        self._choose_next(key, labels)
         return done
 
-    @staticmethod
-    def _number(view: CellView, id_: int) -> int:
-        """Number that a cell has in the picture: its place among the ids, from 1; 0 where it is not shown."""
-        return int(np.searchsorted(view.ids(), id_)) + 1 if view.is_shown([id_])[0] else 0
+    def _edit(self, key: Any, labels: CellsLabels, tool: Tool, ids: list[int]) -> bool:
+        """Make an edit of some cells."""
+        view, done = self._bench.session.view_of(key), False
+        if view is not None:
+            one = f"no. {ids[0]}" if view.is_shown(ids[:1])[0] else "an erased cell"
+            named = one if len(ids) == 1 else f"{len(ids)} cells"
+            done = self._correcting.edit(key, tool.edit, ids, done=tool.done.format(named))
+        self._choose_next(key, labels)
+        return done
+
+    def _choose_next(self, key: Any, labels: CellsLabels) -> None:
+        """Let the next stroke draw a new cell where the chosen one is gone."""
+        view = self._bench.session.view_of(key)
+        if view is not None and (not labels.selected_label or view.box(int(labels.selected_label)) is None):
+            self._correcting.choose_fresh(key, labels)
 
     def _pair(self, key: Any, labels: CellsLabels, ids: list[int]) -> list[int]:
         """Cells to merge: all that were crossed, or the one clicked and the one that was clicked before."""

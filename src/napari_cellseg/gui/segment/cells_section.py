@@ -23,6 +23,7 @@ from ..viewer.bench import Bench
 from ..viewer.following import Following
 
 LARGEST_TYPED = 10_000_000
+FEW = 20
 # What two rows of the panel hold.
 LONGEST_NOTE = 96
 COUNT_TIP = "Cells counted with these two sliders; the same number as in the saved table."
@@ -38,6 +39,7 @@ class CellsSection(QWidget):
         self._room_needed = False
         self._colors: Colors | None = None
         self._shown: Cells | None = None
+        self._stretch = (math.nan, math.nan)
         self._worth_later = qdebounced(self._show_worth, timeout=WORTH_MS)
         self._build()
         session = bench.session
@@ -194,9 +196,12 @@ class CellsSection(QWidget):
         self.count.setText(f"{count:,} cell" + ("" if count == 1 else "s"))
         edited = before is not None and before.revision != cells.revision
         if before is None or edited or before.min_size != cells.min_size:
-            stretch = cells.stable_stretch()
-            self.curve.set_curve(*cells.count_curve(), stretch)
-            self.threshold.set_hint(*_flat_in_words(stretch))
+            self._stretch = cells.stable_stretch()
+            self.curve.set_curve(*cells.count_curve(), self._stretch)
+        # Of a few cells, or of cells of a wrong size, a flat curve says nothing.
+        told = count >= FEW and cells.segmented.prediction.certain
+        self.curve.stretch = self._stretch if told else (math.nan, math.nan)
+        self.threshold.set_hint(*_flat_in_words(self.curve.stretch))
         self.curve.set_point(cells.threshold, count)
         if before is None or edited or before.threshold != cells.threshold:
             self.histogram.set_areas(cells.areas(), self.histogram.largest)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker
+from qtpy.QtCore import QSignalBlocker, QTimer
 from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QMenu, QPushButton, QWidget
 
 from ...imaging.read.finding import SUFFIXES
@@ -75,7 +75,15 @@ class ImageSection(QWidget):
         chosen = self._bench.session.chosen
         if self._bench.layer_of(chosen) is None:
             self._bench.choose(layers[-1] if layers else None)
+            if layers and event is not None and event.type == "removed":
+                # A moment later: napari is not done with the layer that goes.
+                QTimer.singleShot(0, self._show_chosen)
         self._on_chosen(self._bench.session.chosen)
+
+    def _show_chosen(self) -> None:
+        layer = self._bench.layer_of(self._bench.session.chosen)
+        if layer is not None:
+            self._bench.show_image(layer)
 
     def _on_active(self, event: Any = None) -> None:
         """Follow the layer list: choosing an image there, or a result made from it, chooses the image here."""
@@ -84,8 +92,8 @@ class ImageSection(QWidget):
     def _on_picked(self, index: int) -> None:
         layer = self._bench.layer_of(self.image_layer.itemData(index))
         if layer is not None:
-            self._bench.show_image(layer)
             self._bench.choose(layer)
+            self._bench.show_image(layer)
 
     def _on_chosen(self, key: Any) -> None:
         for index in range(self.image_layer.count()):

@@ -165,7 +165,11 @@ class InputSection(QWidget):
         self.shown.emit()
 
     def _on_channel(self, channel: Channel | None) -> None:
-        self._bench.session.choices.choose_for(self._bench.session.chosen, channel=channel)
+        chosen = self._bench.session.chosen
+        self._bench.session.choices.choose_for(chosen, channel=channel)
+        layer = self._bench.layer_of(chosen)
+        if layer is not None:
+            self._bench.show_channel(layer, channel)
 
     def _on_axes(self, index: int) -> None:
         layer, axes = self._bench.layer_of(self._bench.session.chosen), self.axes_box.itemData(index)

@@ -30,6 +30,7 @@ from ..viewer.count_points import MAX_NUMBERS
 from ..viewer.dock import open_dock
 from ..viewer.layer_image import layer_path, layer_stem
 from ..viewer.planes_in_view import PlanesInView
+from .cell_rows import CellRows
 
 
 class ResultSection(QWidget):
@@ -39,6 +40,7 @@ class ResultSection(QWidget):
         super().__init__(parent)
         self._bench = bench
         self._planes, self._coloring = bench.part(PlanesInView), bench.part(Coloring)
+        self._rows = bench.part(CellRows)
         self._saving: object = None
         self._build()
         self._bindings = Bindings(self)
@@ -175,7 +177,7 @@ class ResultSection(QWidget):
         layers = self._bench.layers.get(self._bench.session.chosen)
         if layers is not None:
             try:
-                open_table(self._bench.viewer, layers.labels)
+                self._rows.follow(open_table(self._bench.viewer, layers.labels))
             except CellsegError as error:
                 self._bench.session.fail(None, error)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QMainWindow
+from qtpy.QtWidgets import QMainWindow, QTableView
 
 from ...imaging.errors import CellsegError
 
@@ -17,8 +17,8 @@ PLUGIN, WIDGET = "napari", "Features table widget"
 HEIGHT = 210
 
 
-def open_table(viewer: Viewer, layer: Labels) -> None:
-    """Select a layer and show its features in napari's Features table.
+def open_table(viewer: Viewer, layer: Labels) -> QTableView | None:
+    """Select a layer and show its features in napari's Features table; returns the rows of that.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def open_table(viewer: Viewer, layer: Labels) -> None:
     viewer.layers.selection.active = layer
     before = set(viewer.window.dock_widgets)
     try:
-        dock, _ = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
+        dock, widget = viewer.window.add_plugin_dock_widget(PLUGIN, WIDGET)
     except (KeyError, ValueError) as error:
         raise CellsegError(
             "This napari has no Features table. Update napari, or save the results and open the CSV file."
@@ -40,3 +40,5 @@ def open_table(viewer: Viewer, layer: Labels) -> None:
         # Beside the sliders it would push them out of sight; below the image all its columns have room.
         main.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
         main.resizeDocks([dock], [HEIGHT], Qt.Orientation.Vertical)
+    rows: QTableView | None = widget.findChild(QTableView)
+    return rows

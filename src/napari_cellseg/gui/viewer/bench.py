@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from napari import Viewer
 
 P = TypeVar("P")
+# Blending of layers that hide what lies below them.
+_COVERS = ("opaque", "translucent", "translucent_no_depth")
 
 
 class Bench(ViewerImages):
@@ -127,14 +129,23 @@ class Bench(ViewerImages):
         return self.layer_of(self.session.chosen) or self.viewer.layers.selection.active
 
     def show_image(self, layer: ImageLayer) -> None:
-        """Show an image that was opened together with others, and hide those, which would cover it."""
-        opened = [other for other in self.image_layers() if other.metadata.get(METADATA_KEY, {}).get("opened")]
+        """Show an image, hide those that cover it or were opened together with it, and select its cells layer."""
+        images = self.image_layers()
+        opened = [other for other in images if other.metadata.get(METADATA_KEY, {}).get("opened")]
+        # Additive layers are channels of one picture.
+        above = images[images.index(layer) + 1 :]
+        covering = [other for other in above if other.visible and str(other.blending) in _COVERS]
         layer.visible = True
-        for other in opened if layer in opened else []:
-            other.visible = other is layer
-            results = self.layers.of_image(other.unique_id)
-            if results is not None:
-                results.show(other is layer, self.layers.numbers)
+        for other in {*covering, *(opened if layer in opened else ())} - {layer}:
+            other.visible = False
+            if (results := self.layers.of_image(other.unique_id)) is not None:
+                results.show(False, self.layers.numbers)
+        results = self.layers.of_image(layer.unique_id)
+        if results is not None:
+            results.show(True, self.layers.numbers)
+        # Strokes and keys go to the cells of this image from now on.
+        asleep = results is None or layer.unique_id in self.layers.asleep
+        self.viewer.layers.selection.active = layer if results is None or asleep else results.labels
 
     def segment(self, layer: Layer | None, recipe: Recipe) -> Request | None:
         """Start to segment an image layer; None when something runs already, or the image can't be used."""

@@ -93,6 +93,8 @@ class Recovery:
         if layer is not None and len(recipe.axes or "") != layer.ndim + bool(layer.rgb):
             recipe = replace(recipe, axes=None)
         recipe = replace(recipe, axes=self._bench.session.choices.of(key).axes or recipe.axes, pages="one", link="none")
+        # The panel shows what the cells are made with.
+        self._bench.session.use_recipe(replace(recipe, axes=None), key=key)
         if self._bench.segment(layer, recipe) is not None:
             self._to_recover[key] = info
 

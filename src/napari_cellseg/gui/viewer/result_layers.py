@@ -52,8 +52,9 @@ class ResultLayers:
             border_color="black",
             border_width=0.25,
             canvas_size_limits=POINT_LIMITS,
-            features={"number": np.zeros(0, dtype=int), "index": np.zeros(0, dtype=int)},
-            text={"string": "{number}", "size": 8, "color": _ink(image), "anchor": "upper_left"},
+            features={"index": np.zeros(0, dtype=int)},
+            # A cell's number is its id: the same in the table, in the label image and in the name of its ROI.
+            text={"string": "{index}", "size": 8, "color": _ink(image), "anchor": "upper_left"},
             **placement(image),
         )
         self._outlines = False
@@ -160,12 +161,11 @@ class ResultLayers:
         """Show what was measured of the cells that are shown: points, features, provenance."""
         if self._outlines and self.labels.contour != 2:
             self.labels.contour = 2
-        numbers = np.arange(1, result.count + 1)
         yours = np.asarray(result.table.get("yours", np.full(result.count, "")))
-        features = {"index": result.table["index"], "number": numbers, **_but_index(result.table), "yours": yours}
+        features = {"index": result.table["index"], **result.table, "yours": yours}
         self.labels.features = features if doubt is None else {**features, "doubt": doubt}
         places = np.stack([result.table["centroid_y"], result.table["centroid_x"]], axis=1)
-        self._set_points(places, {"number": numbers, "index": result.table["index"]}, yours != "")
+        self._set_points(places, {"index": result.table["index"]}, yours != "")
         for layer in (self.labels, self.points):
             layer.metadata = {**layer.metadata, METADATA_KEY: result.metadata}
 
@@ -183,8 +183,7 @@ class ResultLayers:
         ids = cells.corrected.ids(cells.threshold, cells.min_size)
         if not self.points.visible or len(ids) > MAX_LIVE_POINTS:
             return
-        numbers = {"number": np.arange(1, len(ids) + 1), "index": ids}
-        self._set_points(cells.corrected.centroids(ids), numbers, cells.corrected.is_owned(ids))
+        self._set_points(cells.corrected.centroids(ids), {"index": ids}, cells.corrected.is_owned(ids))
 
     def _set_points(self, places: np.ndarray, features: dict[str, np.ndarray], yours: np.ndarray) -> None:
         with self.points.text.events.blocker():
@@ -220,7 +219,3 @@ def _ink(image: ImageLayer) -> str:
 
 def _sliders(cells: Cells) -> tuple[object, ...]:
     return cells.corrected, cells.threshold, cells.min_size
-
-
-def _but_index(table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: column for name, column in table.items() if name != "index"}

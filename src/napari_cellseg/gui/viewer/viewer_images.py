@@ -7,10 +7,11 @@ from weakref import ref
 
 from napari.layers import Image as ImageLayer
 
+from ...imaging.channels import Channel
 from ...imaging.errors import CellsegError
 from ...imaging.image import Image
 from ...session import PlaneKey, Session, layer_id
-from .layer_image import image_from_layer, layer_stem
+from .layer_image import image_from_layer, layer_axes, layer_stem
 from .planes import Stack, key_here, stack_of
 
 if TYPE_CHECKING:
@@ -91,3 +92,13 @@ class ViewerImages:
         layer, stack = self.layer_of(key), self.stack_of(key) if isinstance(key, PlaneKey) else None
         stem = "image" if layer is None else layer_stem(layer)
         return stem if stack is None or not stack.has(key) else f"{stem}_{stack.page(key).name}"
+
+    def show_channel(self, layer: ImageLayer, channel: Channel | None) -> None:
+        """Let the canvas show the channel that is chosen, where napari has a slider for channels."""
+        axes, dims = self.session.choices.of(layer.unique_id).axes or layer_axes(layer), self.viewer.dims
+        try:
+            places = image_from_layer(layer, axes).channel_places(channel)
+        except CellsegError:
+            return
+        if axes and "C" in axes and not layer.rgb and len(places) == 1:
+            dims.set_current_step(axes.index("C") - layer.ndim + dims.ndim, places[0])
