@@ -83,7 +83,7 @@ def real(widget: Any, viewer: Any, qtbot: Any) -> Any:
 def test_cells_of_other_settings_are_marked_until_segment_is_pressed(real: Any, viewer: Any, qtbot: Any) -> None:
     size, count = real.input_section.size, real.cells_section.count.text()
     tick(size.accurate)
-    assert is_marked(real) and note(real) == f"Still of accurate off (now on). {PRESS_AGAIN}"
+    assert is_marked(real) and note(real) == f"Counted with accurate off (now on). {PRESS_AGAIN}"
     assert real.cells_section.count.text() == count
     tick(size.accurate)
     assert not is_marked(real), "what it was made with is chosen again"
@@ -106,12 +106,12 @@ def test_cells_of_other_settings_are_marked_until_segment_is_pressed(real: Any, 
 def test_another_model_and_another_image_are_marked_each_by_itself(segmented: Any, viewer: Any, qtbot: Any) -> None:
     first = segmented.session.chosen
     install(segmented, "mine")
-    assert is_marked(segmented) and note(segmented).startswith("Still of model cells (now mine).")
+    assert is_marked(segmented) and note(segmented).startswith("Counted with model cells (now mine).")
     viewer.add_image(draw_discs(9), name="nine")
     press_segment(segmented, qtbot)
     assert segmented.session.chosen != first and not is_marked(segmented)
     segmented.session.choose_model("cells")
-    assert is_marked(segmented) and note(segmented).startswith("Still of model mine (now cells).")
+    assert is_marked(segmented) and note(segmented).startswith("Counted with model mine (now cells).")
     viewer.layers.selection.active = viewer.layers["discs"]
     assert segmented.session.chosen == first and not is_marked(segmented)
 
@@ -123,7 +123,7 @@ def test_another_channel_is_marked_and_sliders_are_not(widget: Any, viewer: Any,
     channel = widget.input_section.channel
     channel.setFocus()
     QTest.keyClick(channel, Qt.Key.Key_Down)
-    assert is_marked(widget) and note(widget).startswith("Still of channel 0 (now 1).")
+    assert is_marked(widget) and note(widget).startswith("Counted with channel 0 (now 1).")
     widget.cells_section.threshold.setValue(0.7)
     assert is_marked(widget)
     QTest.keyClick(channel, Qt.Key.Key_Up)

@@ -214,7 +214,7 @@ class CellsSection(QWidget):
         session = self._bench.session
         cells, other = session.cells, session.differences(session.chosen)
         notes = [] if cells is None else still_true(cells.segmented.prediction.notes, cells.count())
-        note = f"Still of {', '.join(other)}. {PRESS_AGAIN}" if other else " ".join(notes)
+        note = f"Counted with {', '.join(other)}. {PRESS_AGAIN}" if other else " ".join(notes)
         self.note.report(note, warning=True)
         # A style sheet's font size wins over the widget's own, so it is set there as well.
         faint = f"color: {self._colors.faint.name()};" if other and self._colors is not None else ""
