@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +175,16 @@ def test_json_that_is_no_coco_file(content: str, words: str, tmp_path: Path) -> 
     (tmp_path / "a.json").write_text(content)
     with pytest.raises(DatasetError, match=words):
         load(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("masks", ["masks", "labels"])
+def test_a_zip_of_folders_is_refused_with_what_to_do(masks: str, tmp_path: Path) -> None:
+    """Read as one image with many masks it would train on nonsense."""
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for i in range(2):
+            content = io.BytesIO()
+            PillowImage.fromarray(np.full((8, 8), 200 * i, np.uint8)).save(content, "PNG")
+            archive.writestr(f"set/images/x{i}.png", content.getvalue())
+            archive.writestr(f"set/{masks}/x{i}.png", content.getvalue())
+    with pytest.raises(DatasetError, match="Unpack it"):
+        load(tmp_path / "set.zip")

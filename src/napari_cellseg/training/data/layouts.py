@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -107,6 +107,13 @@ def _zip(path: Path) -> Layout:
                 f"{path} holds the entry {entry!r}, which points outside of it. Such a zip is not read: "
                 "make a new one from the images themselves."
             )
+    parents = Counter(PurePosixPath(entry).parent for entry in entries)
+    # One image per folder lies so in the Data Science Bowl; more are in pairs with masks of the same names.
+    if any(n > 1 and parent.name == "images" for parent, n in parents.items()):
+        raise DatasetError(
+            f"{path} holds a folder of images, which is not read from a zip. Unpack it, and give the folder that holds "
+            "images and masks."
+        )
     return _kaggle(entries, archive.read, path)
 
 
