@@ -330,6 +330,10 @@ def test_settings_out_of_range_are_not_passed_on(train: Any, qtbot: Any) -> None
     expert.form["freeze"].value = "encoder"
     words = expert.words()
     assert words[words.index("--learning-rate") + 1] == "0.00025" and words[words.index("--freeze") + 1] == "encoder"
+    expert.form["general"].value = 0
+    assert "--general" in expert.words(), "none of the general samples is not the same as what the approach says"
+    expert.form["general"].value = None
+    assert "--general" not in expert.words() and expert.form.value.general is None
     expert.form["learning_rate"].value = 50
     assert expert.form.value.learning_rate <= 1
 

@@ -33,12 +33,13 @@ class DecimalBox(QDoubleSpinBox):
 class NumberBox(DecimalBox):
     """A spin box that shows 0.001, not 0.0010000.
 
-    Where `least` is above 0, 0 means that nothing is set, and steps go from there to the least number.
+    A number `unset` below `least` means that nothing is set, and steps go from it to the least number.
     """
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.least = 0.0
+        self.unset: float | None = None
         leave_wheel(self)
         self.editingFinished.connect(self._keep_to_least)
 
@@ -49,16 +50,18 @@ class NumberBox(DecimalBox):
     def stepBy(self, steps: int) -> None:
         """Go up or down, across the gap between not set and the least number."""
         super().stepBy(steps)
-        if 0 < self.value() < self.least:
-            self.setValue(self.least if steps > 0 else 0)
+        if self.unset is not None and self.unset < self.value() < self.least:
+            self.setValue(self.least if steps > 0 else self.unset)
 
     def _keep_to_least(self) -> None:
         # A number below the least is replaced once the control is left.
-        self.setValue(self.asked() or 0)
+        asked = self.asked()
+        if asked is not None:
+            self.setValue(asked)
 
     def asked(self) -> float | None:
         """Return the number that is used; None where none is set."""
-        if not self.value() and self.least:
+        if self.value() == self.unset:
             return None
         return float(max(self.value(), self.least))
 
@@ -72,18 +75,18 @@ class _NumberBackend(QBaseValueWidget):
         box.setDecimals(0 if whole else DECIMALS)
         if not whole:
             box.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
-        box.setRange(0 if none else low, high)
+        box.least = low
+        box.unset = None if not none else 0.0 if low > 0 else low - 1
+        box.setRange(low if box.unset is None else box.unset, high)
         box.setSuffix(f" {unit}" if unit else "")
-        if none:
-            box.least = low
-            box.setSpecialValueText(none)
+        box.setSpecialValueText(none)
         self._whole = whole
 
     def _post_get_hook(self, value: float | None) -> float | int | None:
         return value if value is None else round(value) if self._whole else round(value, DECIMALS)
 
     def _pre_set_hook(self, value: float | None) -> float:
-        return value or 0
+        return (self._qwidget.unset or 0) if value is None else value
 
 
 class Number(ValueWidget):
