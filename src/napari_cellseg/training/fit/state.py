@@ -66,6 +66,8 @@ class RunState:
         self.unfit = False
         # Whether checkpoints can be written.
         self.checkpoints = True
+        # Step of the checkpoint, from which a killed run goes on, and how far that is.
+        self._goes_on_from = (0, 0.0)
         self.n_steps = params.most_steps(len(plan.parts.learned))
         self._fingerprint = fingerprint(plan.samples)
 
@@ -112,6 +114,7 @@ class RunState:
             "learner": self.learner.state(),
         }
         write_checkpoint(self.out, state)
+        self._goes_on_from = (self.clock.step, self.done)
         self.write_run(running)
         self.clock.checkpointed()
 
@@ -145,12 +148,13 @@ class RunState:
             # The weights in the folder are of a look that came after the checkpoint.
             self.looks = replace(self.looks, best=float(best), best_step=int(asked["best_step"]))
         self.clock.set(int(state["step"]), float(state["seconds"]))
+        self._goes_on_from = (self.clock.step, self.done)
         self.learner.restore(state["learner"])
         torch.set_rng_state(state["rng"])
 
     def write_run(self, running: bool = True) -> None:
-        """Write what was asked, how far the run is, and which process is at it."""
-        parent = self.plan.parent
+        """Write what was asked, from where the run can go on, and which process is at it."""
+        parent, (step, done) = self.plan.parent, self._goes_on_from
         values = {
             **self.record,
             "process": os.getpid() if running else None,
@@ -160,8 +164,8 @@ class RunState:
             "parent_sha256": parent.sha256 if parent else None,
             "parameters": self.plan.asked,
             "validation_images": self._held_out_names(),
-            "step": self.clock.step,
-            "done": self.done,
+            "step": step,
+            "done": done,
             "best": self.looks.best,
             "best_step": self.looks.best_step,
         }
