@@ -198,6 +198,12 @@ def iter_predict_samples(
     return results
 
 
+def match_reviewed(sample: Sample, found: np.ndarray) -> MatchResult:
+    """Match true and found cells at the standard IoUs; of both only those more than half in the reviewed area."""
+    area = reviewed_area(sample)
+    return match(keep_inside(sample.labels, area), keep_inside(found, area))
+
+
 def as_default(predicted: Sequence[Segmented], threshold: float, min_size: int) -> list[Segmented]:
     """Return predictions as if a threshold and min_size were the model's defaults and the recipe chose no others."""
     return [
@@ -240,8 +246,7 @@ def score(
             labels = component_labels(segmented.prediction.probability, found, smallest)
         else:
             labels = segmented.labels(found, smallest)
-        area = reviewed_area(sample)
-        matched = match(keep_inside(sample.labels, area), keep_inside(labels, area))
+        matched = match_reviewed(sample, labels)
         pixels = PixelCounts.of(sample.labels, segmented.prediction.probability, labels, sample.reviewed)
         scores.append(ImageScore(sample.name, sample.kind, matched, pixels))
     first = predicted[0]

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from ..imaging.progress import Progress
 from ..instances.measure import typical_diameter
-from ..instances.metrics import match, summarize
+from ..instances.metrics import summarize
 from ..network.versions import LARGEST_DIAMETER, ModelVersion
 from ..segmentation.recipe import Recipe
-from ..training.data.hold_out import count_cells, keep_inside, reviewed_area
+from ..training.data.hold_out import count_cells
 from ..training.data.sample import Sample
-from .evaluate import predict_sample
+from .evaluate import match_reviewed, predict_sample
 
 # Below this F1 at IoU .5 the images are of a new kind; so many cells are needed to say so.
 KNOWN_F1, FEWEST_CELLS = 0.5, 4
@@ -85,8 +83,6 @@ def iter_first_look(
         yield Progress(i, len(chosen), "looking at the images")
         size = min(max(typical_diameter(sample.labels) or 1.0, 1.0), LARGEST_DIAMETER)
         recipe = Recipe(model=str(parent.path), diameter=size)
-        area = reviewed_area(sample)
-        found = predict_sample(sample, recipe, device).labels().astype(np.int32)
-        matches.append(match(keep_inside(sample.labels, area), keep_inside(found, area), (0.5,)))
+        matches.append(match_reviewed(sample, predict_sample(sample, recipe, device).labels()))
     f1 = float(summarize(matches)["f1_pooled"]) if matches else 0.0
     return FirstLook(f1, sum(one.n_true for one in matches), parent.name)

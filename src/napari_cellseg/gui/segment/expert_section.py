@@ -7,13 +7,13 @@ from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from ...imaging.errors import ParamsError
 from ...imaging.normalize import TYPE, NormalizerParams
 from ...network.versions import ModelVersion
 from ..shared.bindings import Bindings
-from ..shared.layout import SMALL, button, in_row, label, shrinkable
+from ..shared.layout import SMALL, button, chooser, in_row, label
 from ..shared.numbers import NumberBox
 from ..viewer.bench import Bench
 
@@ -35,14 +35,11 @@ class ExpertSection(QWidget):
         super().__init__(parent)
         self._bench = bench
         self._model: ModelVersion | None = None
-        self.device = QComboBox(objectName="device")
-        shrinkable(self.device)
-        self.device.setToolTip(
+        tip = (
             "Where the network runs. Auto takes a GPU where there is one, else the CPU. "
             "The result is the same up to rounding."
         )
-        for name in _devices():
-            self.device.addItem(DEVICE_NAMES[name], name)
+        self.device = chooser("device", tip, ((DEVICE_NAMES[name], name) for name in _devices()))
         self.low, self.high = NumberBox(), NumberBox()
         for box, name in ((self.low, "low"), (self.high, "high")):
             box.setObjectName(f"percentile_{name}")

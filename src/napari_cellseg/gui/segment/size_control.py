@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QCheckBox, QLabel, QSizePolicy, QWidget
 
 from ...network.versions import ModelVersion
 from ..shared.bindings import Bindings
-from ..shared.layout import SMALL
+from ..shared.layout import SMALL, button, in_row
 from ..shared.numbers import DecimalBox
 from ..viewer.bench import Bench
 from .size_circle import SizeCircle
@@ -36,22 +36,16 @@ class SizeControl(QWidget):
         self.diameter.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.diameter.setKeyboardTracking(False)
         self._circle = bench.part(SizeCircle)
-        self.mark = QPushButton("mark", objectName="mark_size")
+        tip = "Mark this size as a circle in the middle of the image."
+        self.mark = button("mark_size", "mark", tip, self._circle.show)
         self.mark.setCheckable(True)
         self.mark.setStyleSheet(SMALL)
-        self.mark.setToolTip("Mark this size as a circle in the middle of the image.")
-        self.mark.clicked.connect(self._circle.show)
         self.accurate = QCheckBox("accurate", objectName="accurate")
         self.accurate.setToolTip(
             "Let the network look three times, turned and at three magnifications, and take the mean:\n"
             "somewhat better, about three times slower."
         )
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(3)
-        row.addWidget(QLabel("Cell size"))
-        row.addWidget(self.diameter, 1)
-        row.addWidget(self.mark)
+        self.setLayout(in_row(QLabel("Cell size"), (self.diameter, 1), self.mark, spacing=3))
         self.diameter.valueChanged.connect(self._on_diameter)
         self.accurate.toggled.connect(self._on_accurate)
         self._bindings = Bindings(self)

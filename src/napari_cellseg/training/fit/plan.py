@@ -51,6 +51,9 @@ class Plan:
         None: they compare pixels of one crop of each image.
     description : str
         Of the new version.
+    cell_size : tuple of float
+        Typical diameter in pixels of the cells that a fine-tune learns from, None where it plays no part, and by which
+        factor two thirds of the images differ from it at most.
     notes : tuple of str
         What the user should know before it starts.
     """
@@ -67,6 +70,7 @@ class Plan:
     blend: float = 1.0
     judge: ModelVersion | None = None
     description: str = ""
+    cell_size: tuple[float | None, float] = (None, 1.0)
     notes: tuple[str, ...] = ()
 
     @property
@@ -86,13 +90,6 @@ class Plan:
     def diameter(self) -> float | None:
         """Pixels that cells are brought to; None takes images as they are."""
         return self.params.diameter if self.parent is None or self.params.diameter else self.parent.diameter
-
-    @property
-    def cell_size(self) -> tuple[float | None, float]:
-        """Typical diameter in pixels of the cells that a fine-tune learns from, or None, and its spread."""
-        if self.judge is None or self.diameter is None:
-            return None, 1.0
-        return common_diameter(self.parts.learned)
 
     def version_settings(self) -> dict[str, Any]:
         """Return the settings of the new version as `napari_cellseg.network.versions.write_config` takes them."""
@@ -207,6 +204,7 @@ def plan_finetune(
         blend=params.blend_of_looks,
         judge=parent,
         description=f"{parent.name}, fine-tuned on {len(parts.learned)} image(s)",
+        cell_size=(None, 1.0) if parent.diameter is None else (diameter, spread),
         notes=tuple(notes),
     )
 
