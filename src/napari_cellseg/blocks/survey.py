@@ -39,7 +39,8 @@ def iter_survey(mosaic: Mosaic, plane: LazyPlane) -> Generator[Progress, None, d
     ModelError
         The model cannot be used.
     """
-    from ..network.cell_size import CellSize, informative_windows, iter_estimate_diameter
+    from ..network.cell_size import CellSize, iter_estimate_diameter
+    from ..network.sighting import informative_windows
     from ..network.sizing import zoom_for
     from ..network.tile_maps import NormalizedPlane
 

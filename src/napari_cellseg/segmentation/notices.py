@@ -83,22 +83,25 @@ def far_above(plane: np.ndarray, normalizer: NormalizerParams) -> float | None:
     """
     if normalizer.method != PERCENTILES:
         return None
-    top, left = (max(0, (n - _SAMPLE) // 2) for n in plane.shape[:2])
-    part = _grey(plane[top : top + _SAMPLE, left : left + _SAMPLE])
     step = max(1, int(max(plane.shape[:2]) / _SAMPLE))
     values = _grey(plane[::step, ::step])
     values = values[np.isfinite(values)]
     if not values.size:
         return None
     low, middle, rest, high = np.percentile(values, [normalizer.low, 50, _REST, normalizer.high])
+    if rest <= low or high - low <= _TIMES * (rest - low) or rest - middle <= _STANDS_OUT * _noise(plane):
+        return None
+    return float((high - low) / (rest - low))
+
+
+def _noise(plane: np.ndarray) -> float:
+    """Median difference of neighbouring pixels in the middle of an image."""
+    top, left = (max(0, (n - _SAMPLE) // 2) for n in plane.shape[:2])
+    part = _grey(plane[top : top + _SAMPLE, left : left + _SAMPLE])
     with np.errstate(invalid="ignore"):
         differences = np.abs(np.diff(part, axis=1))
     differences = differences[np.isfinite(differences)]
-    noise = float(np.median(differences)) if differences.size else 0.0
-    if rest <= low or rest - middle <= _STANDS_OUT * noise:
-        return None
-    times = float((high - low) / (rest - low))
-    return times if times > _TIMES else None
+    return float(np.median(differences)) if differences.size else 0.0
 
 
 def _grey(plane: np.ndarray) -> np.ndarray:
