@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_cellseg.evaluation.choosing import BLENDS, iter_choose_blend
+from napari_cellseg.evaluation.choosing import BLENDS, images_to_choose_on, iter_choose_blend
 from napari_cellseg.evaluation.compare import Comparison, iter_compare, read_comparison
 from napari_cellseg.evaluation.first_look import iter_first_look
 from napari_cellseg.evaluation.held_out import read_figures
@@ -25,6 +25,7 @@ from napari_cellseg.network.config import UNetConfig
 from napari_cellseg.network.versions import CONFIG_FILE, FAMILIAR_FILE, METRICS_FILE, load_model, read_version
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.training.data.general import general_samples
+from napari_cellseg.training.data.hold_out import HeldOut
 from napari_cellseg.training.data.sample import Sample
 from napari_cellseg.training.data.splitting import SPLIT_FILE, make_split, read_split
 from napari_cellseg.training.events import Looked, Phase, Started, TrainProgress
@@ -55,6 +56,14 @@ def stripes(seed: int, n: int = 9, side: int = 192) -> Sample:
         labels[np.hypot(y - cy, x - cx) < rng.uniform(18, 22)] = i + 1
     image = 128 + 40 * np.where(labels > 0, inside, ground) + rng.normal(0, 6, (side, side))
     return Sample(f"stripes{seed}", image.clip(0, 255).astype(np.uint8), labels)
+
+
+def test_what_was_learned_helps_to_choose_where_little_was_held_out() -> None:
+    rich, poor = [stripes(seed) for seed in range(4)], [stripes(seed, 3) for seed in range(4, 8)]
+    assert images_to_choose_on(HeldOut(tuple(poor), tuple(rich[:3]), "images")) == tuple(rich[:3])
+    assert images_to_choose_on(HeldOut(tuple(poor), tuple(rich[:2]), "images")) == (*rich[:2], *poor)
+    assert images_to_choose_on(HeldOut(tuple(rich), tuple(poor[:3]), "images")) == (*poor[:3], *rich)
+    assert images_to_choose_on(HeldOut(tuple(rich), tuple(rich), "none")) == tuple(rich)
 
 
 class Ending:
