@@ -97,8 +97,8 @@ def write_hostile(folder: Path) -> dict[str, str]:
         "lies.npz": (zip_of(stored(header) + raw_zeros, 1000), "damaged"),
         "password.npz": (zip_of(stored(npy_header((1, 1)) + b"x"), 200, flags=1), "password"),
         "declared8.png": (png(60_000, 60_000, 8, 2, zlib.compress(bytes(100))), "too large|cannot be read"),
-        "declared16.png": (png(60_000, 60_000, 16, 2, zlib.compress(bytes(100))), "fit into memory|cannot be read"),
-        "bomb16.png": (png(16_000, 16_000, 16, 2, zeros), "fit into memory"),
+        "declared16.png": (png(60_000, 60_000, 16, 2, zlib.compress(bytes(100))), "too large"),
+        "bomb16.png": (png(16_000, 16_000, 16, 2, zeros), "too large"),
         "declared.bmp": (
             b"BM"
             + struct.pack("<IHHI", 100, 0, 0, 54)
