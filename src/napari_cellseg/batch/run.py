@@ -10,7 +10,6 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..imaging.errors import OutputError
 from ..imaging.progress import Note
 from ..imaging.write.atomic import YOUNG_SECONDS, sweep
 from ..imaging.write.write import make_folder, write_json
@@ -21,8 +20,9 @@ from ..results.folder_settings import FolderSettings
 from ..results.kept import is_current
 from ..results.ledger import FOLDER, Ledger
 from ..results.locks import FolderLock
-from ..results.outputs import OUTPUTS, Output, output_path
-from ..results.plan import Item, plan
+from ..results.origin import claim
+from ..results.outputs import OUTPUTS, Output
+from ..results.plan import Item, check_apart, plan
 from ..results.rows import BatchRow
 from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ..segmentation.recipe import RECIPE_FILE, Recipe
@@ -91,6 +91,8 @@ def iter_batch(
     with contextlib.closing(FolderLock(settings.out / FOLDER)) as lock:
         if lock.after_crash:
             sweep(settings.out)
+        for name in (RECIPE_FILE, *(one.suffix for one in _outputs(settings) if one.combined)):
+            claim(settings.out / name, overwrite)
         book = _Book(settings)
         try:
             stopped = yield from _iter_images(files, settings, book, scheduler, stop)
@@ -185,7 +187,8 @@ def _iter_images(
     """Segment what is not current, and warn; return whether it was stopped."""
     items = plan(files, book.ledger.rows(), stop)
     stopped = len(items) < len(files)
-    _refuse_to_replace(items, settings)
+    endings = [output.suffix for output in _outputs(settings) if not output.combined]
+    check_apart(items, settings.out, endings, settings.recipe.pages != "one")
     _write_recipe(settings)
     yield Planned(tuple(name for _, name in files))
     if settings.resume:
@@ -270,16 +273,8 @@ def _is_there(out: Path, output: Output, name: str) -> bool:
     return (out / (output.suffix if output.combined else name)).exists()
 
 
-def _refuse_to_replace(items: Sequence[Item], settings: FolderSettings) -> None:
-    images = {str(item.path): item for item in items}
-    for item in items:
-        for name in settings.options.outputs:
-            path = output_path(name, settings.out / item.stem)
-            if not OUTPUTS[name].combined and str(path) in images:
-                raise OutputError(
-                    f"{path} is one of the images, and would be replaced by a result of {item.name}. Choose another "
-                    "folder for the results."
-                )
+def _outputs(settings: FolderSettings) -> list[Output]:
+    return [OUTPUTS[name] for name in settings.options.outputs]
 
 
 def _write_recipe(settings: FolderSettings) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from ..imaging.write.atomic import atomic_path
+from .origin import png_origin
 
 THUMBNAIL = 192
 # Bright on dark images and strong on white ones; neighbours get different ones by their ids.
@@ -74,7 +75,9 @@ def write_overlay(path: Path, plane: np.ndarray, labels: np.ndarray) -> None:
         If the system refused to write.
     """
     with atomic_path(path) as temporary:
-        PillowImage.fromarray(draw_outlines(picture(plane), labels)).save(temporary, "PNG", compress_level=3)
+        PillowImage.fromarray(draw_outlines(picture(plane), labels)).save(
+            temporary, "PNG", compress_level=3, pnginfo=png_origin()
+        )
 
 
 def thumbnail(plane: np.ndarray, labels: np.ndarray, size: int = THUMBNAIL) -> np.ndarray:
