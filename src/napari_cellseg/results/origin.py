@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import zipfile
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -68,7 +69,8 @@ def foreign(path: Path) -> OutputError:
 
 def is_ours(path: Path) -> bool:
     """Whether this package wrote a file; True where there is none, or a folder, which no file replaces."""
-    if not path.exists() or path.is_dir():
+    # These do not raise, as those of Path do for a name that is too long.
+    if not os.path.exists(path) or os.path.isdir(path):
         return True
     if not path.is_file():
         return False

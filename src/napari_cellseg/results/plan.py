@@ -129,7 +129,7 @@ def check_apart(items: Sequence[Item], out: Path, endings: Sequence[str], planes
     for item in items:
         for ending in endings:
             path = out / f"{item.stem}{ending}"
-            image, owner = images.get(_identity(path)) if path.exists() else None, item
+            image, owner = images.get(_identity(path)) if os.path.exists(path) else None, item
             if planes and image is None:
                 path = Path(os.path.realpath(item.path))
                 stem = str(path).removesuffix(ending)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -122,7 +123,7 @@ def put_in_tables(out: Path, row: BatchRow, csv: str | None = None) -> Path:
 
 
 def _is_our_table(path: Path) -> bool:
-    return path.exists() and is_ours(path)
+    return os.path.exists(path) and is_ours(path)
 
 
 def in_stack(row: BatchRow) -> bool:
