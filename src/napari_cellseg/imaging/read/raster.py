@@ -43,12 +43,19 @@ def decode(path: Path) -> np.ndarray:
     return decode_bytes(path.read_bytes(), str(path))
 
 
-def decode_bytes(content: bytes, title: str = "The image") -> np.ndarray:
-    """Decode the first image of a file's content; see `decode`."""
-    if _is_deep_png(content):
+def decode_bytes(content: bytes, title: str = "The image", size: tuple[int, ...] | None = None) -> np.ndarray:
+    """Decode the first image of a file's content, of the (height, width) `size` if one is given; see `decode`."""
+    if _is_deep_png(content) and size is None:
         return _decode_deep_png(content, title)
     with PillowImage.open(io.BytesIO(content), formats=_FORMATS) as picture:
+        if size is not None and (picture.height, picture.width) != size:
+            raise ValueError(f"it has {picture.height} x {picture.width} pixels, and its image {size[0]} x {size[1]}")
+        if _is_deep_png(content):
+            return _decode_deep_png(content, title)
         _check_single(picture)
+        n_samples = 4 if picture.mode in ("I", "F", "P", "CMYK") else len(picture.getbands())
+        # The decoded picture, its bytes, and the array.
+        check_room(3 * n_samples * picture.height * picture.width, title, (picture.height, picture.width))
         mode = picture.mode
         if mode.startswith("I;16") or (mode == "I" and picture.format == "PNG"):
             # Older versions of Pillow read 16 bits into 32.
