@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from ...imaging.damage import DAMAGE
 from ...imaging.errors import ModelError, OutputError
 from ...imaging.read.zip_entries import copy_entry, opened_zip
 from ..versions import (
@@ -85,6 +86,10 @@ def import_model(
     except OSError as error:
         raise OutputError(
             f"The model could not be stored in {target} ({error}). Free space or choose another place."
+        ) from error
+    except DAMAGE as error:
+        raise ModelError(
+            f"{source} cannot be read as a model ({error or type(error).__name__}). It is damaged, or of another kind."
         ) from error
     return read_version(target)
 
