@@ -559,6 +559,24 @@ def test_stopping_keeps_what_is_done_and_resuming_gives_what_an_unbroken_run_giv
     assert files(out) == files_of_a_fresh_run(images, recipe, tmp_path)
 
 
+@pytest.mark.parametrize("how", ["deleted", "moved"])
+def test_a_folder_that_goes_away_is_told_at_once_and_counts_agree_with_files(
+    how: str, images: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    steps = iter_batch(find_images(images, recursive=True), out, recipe, ON_CPU)
+    next(event for event in steps if isinstance(event, RowDone))
+    out.rename(tmp_path / "elsewhere")
+    if how == "deleted":
+        shutil.rmtree(tmp_path / "elsewhere", ignore_errors=True)
+    with pytest.raises(OutputError, match="was deleted or moved while results were written"):
+        drain_rows(steps)
+    listed = {line["labels"] for line in counts(out)} if (out / "counts.csv").exists() else set()
+    assert listed <= {path.name for path in out.glob("*.tif")}
+    run(images, out, recipe, resume=True)
+    assert len(counts(out)) == len(list(out.glob("*.tif"))) == N
+
+
 def test_closing_cancels_before_the_next_batch_of_tiles(recipe: Recipe, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     tifffile.imwrite(tmp_path / "in" / "large.tif", np.tile(blobs(1).image.astype(np.uint16), (30, 30)))

@@ -10,11 +10,12 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from ..imaging.errors import OutputError
 from ..imaging.progress import Note
 from ..imaging.write.atomic import YOUNG_SECONDS, sweep
 from ..imaging.write.write import make_folder, write_json
 from ..results.combine import write_combined
-from ..results.counts import COUNTS_FILE, CountsWriter, as_listed, open_ledger
+from ..results.counts import COUNTS_FILE, CountsWriter, as_listed, forget_gone, open_ledger
 from ..results.equal_values import equal_images_in_words
 from ..results.folder_settings import FolderSettings
 from ..results.kept import is_current
@@ -93,7 +94,7 @@ def iter_batch(
             sweep(settings.out)
         for name in (RECIPE_FILE, *(one.suffix for one in _outputs(settings) if one.combined)):
             claim(settings.out / name, overwrite)
-        book = _Book(settings)
+        book = _Book(settings, lock)
         try:
             stopped = yield from _iter_images(files, settings, book, scheduler, stop)
         finally:
@@ -108,8 +109,8 @@ def iter_batch(
 class _Book:
     """Takes rows from any thread, writes them into the ledger, and hands on events."""
 
-    def __init__(self, settings: FolderSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: FolderSettings, lock: FolderLock) -> None:
+        self._settings, self._folder = settings, lock
         self.ledger: Ledger = open_ledger(settings.out)
         self._counts = CountsWriter(self.ledger, settings.out / COUNTS_FILE, style=settings.options.csv)
         self._lock = threading.Lock()
@@ -163,12 +164,19 @@ class _Book:
             )
 
     def news(self) -> Generator[BatchEvent, None, None]:
-        """Yield the events since the last call."""
+        """Yield the events since the last call; raises OutputError if the folder is gone."""
+        if self._folder.is_lost:
+            raise OutputError(
+                f"{self._settings.out} was deleted or moved while results were written into it. Run again, with a "
+                "folder that stays."
+            )
         while self._news:
             yield self._news.popleft()
 
     def close(self) -> None:
         """Write ledger and tables; raises OutputError if the system refused."""
+        if self._folder.is_lost:
+            forget_gone(self.ledger, self._settings.out)
         try:
             self.ledger.close()
         finally:
