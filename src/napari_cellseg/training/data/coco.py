@@ -49,8 +49,10 @@ class Coco:
                 self._annotations[annotation["image_id"]].append(dict(annotation))
             for id_ in self._images.values():
                 self._annotations.setdefault(id_, [])
+        except KeyError as error:
+            raise DatasetError(f"{path} lacks the entry {error}. {_NEXT_STEP}") from error
         except DAMAGE as error:
-            raise DatasetError(f"{path} lacks an entry, or garbles it ({error}). {_NEXT_STEP}") from error
+            raise DatasetError(f"{path} garbles an entry ({error}). {_NEXT_STEP}") from error
 
     @property
     def names(self) -> list[str]:
