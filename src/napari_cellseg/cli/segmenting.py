@@ -75,7 +75,11 @@ def add_segment(commands: Any) -> None:
     sub.add_argument("--no-subfolders", action="store_true", help="do not look in the folders of a folder")
     sub.add_argument("--files-from", metavar="JSON", help="file with a list of images, or of [image, name]")
     sub.add_argument("--resume", action="store_true", help="skip what was done before with the same recipe")
-    sub.add_argument("--overwrite", action="store_true", help="also replace label files that were edited manually")
+    sub.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="also replace label files that were edited manually, and files of other programs",
+    )
     sub.add_argument("--scheduler", metavar="ADDRESS", help="let a Dask cluster do it, such as tcp://node1:8786")
     sub.add_argument("--html", action="store_true", help="also write report.html: pictures, counts, what stands out")
     sub.add_argument("--report", choices=("text", "jsonl"), default="text", help="jsonl: one JSON object per line")
@@ -109,8 +113,12 @@ def run_segment(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, send: Callable[[Any], None], stop: Callable[[], bool] | None) -> int:
     from ..batch.run import iter_batch
+    from ..reports.batch_report import REPORT_FILE
+    from ..results.origin import check_origin
 
     files, (recipe, options), out = _files(args), _recipe(args), Path(args.out)
+    if args.html and not args.overwrite:
+        check_origin(out / REPORT_FILE)
     steps = iter_batch(
         files, out, recipe, options, resume=args.resume, overwrite=args.overwrite, scheduler=args.scheduler, stop=stop
     )
@@ -124,7 +132,7 @@ def _run(args: argparse.Namespace, send: Callable[[Any], None], stop: Callable[[
     finally:
         steps.close()
     if args.html:
-        _write_report(out)
+        _write_report(out, args.overwrite)
     send(summary)
     return 1 if summary.n_failed else 0
 
@@ -183,12 +191,12 @@ def _recipe(args: argparse.Namespace) -> tuple[Recipe, RunOptions]:
     return recipe, replace(options, outputs=check_outputs([*names, *(["cells"] if args.cells else [])]))
 
 
-def _write_report(out: Path) -> None:
+def _write_report(out: Path, overwrite: bool) -> None:
     from ..reports.batch_report import write_report
     from ..results.counts import in_order
     from ..results.ledger import Ledger
 
-    write_report(in_order(Ledger(out).rows()), out)
+    write_report(in_order(Ledger(out).rows()), out, overwrite)
 
 
 def _as_dict(event: BatchEvent | BatchSummary, out: str) -> dict[str, Any]:

@@ -149,15 +149,14 @@ def _preview(training: Sequence[Sample], params: TrainParams, parent: ModelVersi
     import numpy as np
     from PIL import Image
 
-    from ..imaging.write.atomic import atomic_path
+    from ..imaging.write.pictures import write_picture
     from ..training.preview import preview
 
     rng = np.random.default_rng(params.seed)
     chosen = [training[i] for i in sorted(rng.permutation(len(training))[:4])]
     normalizer = parent.normalizer if parent else params.normalizer
     picture = preview(chosen, params.augment, 4, params.seed, params.crop, normalizer)
-    with atomic_path(path.with_suffix(".png")) as temporary:
-        Image.fromarray(picture).save(temporary, "PNG")
+    write_picture(path.with_suffix(".png"), Image.fromarray(picture), "PNG")
     print(f"{len(chosen)} of {len(training)} images to train on, in {path.with_suffix('.png')}")
     return 0
 

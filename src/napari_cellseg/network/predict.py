@@ -41,7 +41,6 @@ def load_network(model: ModelVersion) -> Network:
     ModelError
         If the weights are damaged or do not fit the configuration.
     """
-    network = build_network(model.config)
     try:
         if file_sha256(model.weights) != model.sha256:
             raise ModelError(
@@ -52,13 +51,17 @@ def load_network(model: ModelVersion) -> Network:
     except (OSError, SafetensorError) as error:
         raise ModelError(f"The weights {model.weights} cannot be read ({error}). Import the model again.") from error
     state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-    expected = network.state_dict()
+    # A configuration may ask for far more than the weights hold: that takes no memory there.
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = build_network(model.config).state_dict()
     wrong = sorted(set(expected) ^ set(state)) or [k for k in expected if expected[k].shape != state[k].shape]
     if wrong:
         raise ModelError(
             f"The weights of model {model.name} do not fit its configuration (first clash: {wrong[0]}). "
             "Import the model again with the config.json it was saved with."
         )
+    network = build_network(model.config)
     network.load_state_dict(state)
     return network.eval()
 

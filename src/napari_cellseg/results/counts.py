@@ -96,12 +96,17 @@ def open_ledger(out: Path) -> Ledger:
     rows = read_counts(out / COUNTS_FILE)
     ledger = Ledger(out)
     if rows is None:
-        # The user deleted the table: results whose files are gone too are forgotten.
-        gone = [row for row in ledger.rows() if not any((out / name).exists() for name in _seen_files(row))]
-        ledger.forget(row.key for row in gone)
+        # The user deleted the table.
+        forget_gone(ledger, out)
     elif not ledger.exists and rows:
         ledger.put(rows)
     return ledger
+
+
+def forget_gone(ledger: Ledger, out: Path) -> None:
+    """Forget results whose files are all gone."""
+    gone = [row for row in ledger.rows() if not any((out / name).exists() for name in _seen_files(row))]
+    ledger.forget(row.key for row in gone)
 
 
 def _seen_files(row: BatchRow) -> list[str]:

@@ -78,6 +78,15 @@ class FolderLock:
             os.close(self._handle)
             raise
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the folder was deleted or moved since."""
+        try:
+            mine, there = os.fstat(self._handle), os.stat(self.path)
+        except OSError:
+            return True
+        return (mine.st_dev, mine.st_ino) != (there.st_dev, there.st_ino)
+
     def close(self) -> None:
         """Free the lock."""
         if self._handle >= 0:

@@ -25,7 +25,7 @@ def read_values(path: Path, failure: type[CellsegError] = CellsegError, next_ste
     """
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise failure(f"{path} cannot be read ({error}). {next_step}".rstrip()) from error
     if not isinstance(values, dict):
         raise failure(
