@@ -42,6 +42,8 @@ class Unfinished:
     time : float
         When its last checkpoint was written, in seconds since 1970.
     command : {'finetune', 'train'}
+    learned : bool
+        Whether it has learned, and is only to be compared or measured.
     """
 
     path: Path
@@ -51,6 +53,7 @@ class Unfinished:
     done: float
     time: float
     command: str = "finetune"
+    learned: bool = False
 
     @property
     def name(self) -> str:
@@ -114,6 +117,21 @@ def parent_of(asked: Mapping[str, Any]) -> ModelVersion:
     return parent
 
 
+def still_at_it(path: Path) -> None:
+    """Show others that a run that has learned is still being compared or measured; see :func:`read_run`."""
+    with contextlib.suppress(OSError):
+        os.utime(path / CHECKPOINT_FILE)
+
+
+def end_run(path: Path, file: str, finished: bool) -> None:
+    """Discard what a run would go on from when it is finished; else let others go on with it at once."""
+    if finished:
+        discard(path)
+    elif (path / file).is_file():
+        values = read_values(path / file)
+        write_run(path, {**values, "process": None}, file)
+
+
 def _is_running(process: object, last_sign: float, silent_seconds: float) -> bool:
     """Whether a process that wrote a checkpoint at that time is still training."""
     if not isinstance(process, int) or process <= 0 or process == os.getpid():
@@ -149,6 +167,7 @@ def list_unfinished(base: Path | None = None) -> list[Unfinished]:
                     float(values.get("done", 0)),
                     (folder / CHECKPOINT_FILE).stat().st_mtime,
                     "train" if trained else "finetune",
+                    bool(values.get("stopped_by")),
                 )
             )
         except (CellsegError, OSError, KeyError, TypeError, ValueError):
