@@ -24,6 +24,7 @@ from napari_cellseg.network.versions import (
     set_defaults,
     user_models_dir,
 )
+from tests.attacks.state import mutated_json
 from tests.models import make_model
 
 
@@ -184,3 +185,24 @@ def test_weights_survive_storing_in_half_precision(model: ModelVersion) -> None:
     for name, value in network.state_dict().items():
         if value.ndim > 1 and not name.startswith("heads"):
             torch.testing.assert_close(stored[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_no_mutated_settings_raise_anything_but_a_model_error(model: ModelVersion) -> None:
+    """Types, ranges and sizes are checked where they are read: no mutant takes memory, and a name cannot escape."""
+    path = model.path / CONFIG_FILE
+    n_refused = 0
+    for name, text in mutated_json(json.loads(path.read_text()), 250):
+        path.write_text(text, errors="surrogatepass")
+        try:
+            load_network(load_model(model.path))
+        except ModelError:
+            n_refused += 1
+        assert [found.name for found in list_models() if not found.bundled] == [], name
+    assert 150 < n_refused < 250
+
+
+@pytest.mark.parametrize("training", [{"training_images": 5}, {"data": "x"}, {"hours": "x"}, {"parameters": []}, []])
+def test_a_damaged_training_record_is_named(training: object, model: ModelVersion) -> None:
+    (model.path / "training.json").write_text(json.dumps(training))
+    with pytest.raises(ModelError, match=r"training\.json"):
+        load_model(model.path)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ..imaging.errors import OutputError
+from ..imaging.read.json_types import parse_json
 from ..imaging.write.atomic import output_error
 from ..imaging.write.write import make_folder
 
@@ -113,7 +114,7 @@ class FolderLock:
     def _owner(self) -> dict[str, Any]:
         try:
             os.lseek(self._handle, 0, os.SEEK_SET)
-            owner = json.loads(os.read(self._handle, 4096) or b"{}")
+            owner = parse_json(os.read(self._handle, 4096) or b"{}")
         except (OSError, ValueError):
             return {}
         return owner if isinstance(owner, dict) else {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 
 from ..damage import DAMAGE
 from ..errors import ImageError
+from .json_file import read_json
 
 ROI_SUFFIXES = (".zip", ".roi")
 GEOJSON_SUFFIXES = (".geojson", ".json")
@@ -110,7 +110,7 @@ def _of_rois(path: Path) -> Iterator[Rings]:
 
 
 def _of_geojson(path: Path) -> Iterator[Rings]:
-    content = json.loads(path.read_text(encoding="utf-8-sig"))
+    content = read_json(path, None)
     features = content if isinstance(content, list) else content.get("features", [content])
     for feature in features:
         geometry = feature["geometry"]
