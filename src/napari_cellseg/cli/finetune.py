@@ -58,7 +58,7 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
         asked = read_run(out)
         own = {**asked["parameters"], **({"device": args.device} if args.device else {})}
         params, parent = FineTuneParams.from_dict(own), parent_of(asked)
-        training_set, masks = args.training_set or asked["training_set"], args.masks or asked.get("masks")
+        training_set, masks = args.training_set or asked.get("training_set"), args.masks or asked.get("masks")
         classes = bool(asked.get("classes"))
     else:
         if not args.training_set:
@@ -69,6 +69,8 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
         params = FineTuneParams(**given_settings(args, FineTuneParams))
         parent = load_model(args.parent or "cells")
         out = Path(args.out) if args.out else next_version_dir(parent.name)
+    if not training_set:
+        raise DatasetError(f"{out} does not say from which images it learned. Name them: --resume TRAINING_SET.")
     record = {"command": args.command, "training_set": str(training_set)}
     record |= ({"masks": masks} if masks else {}) | ({"classes": True} if classes else {})
     images = iter_training_images(Path(training_set), Path(masks) if masks else None, classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -57,6 +58,8 @@ def iter_choose_blend(
         One of `BLENDS`.
     """
     tried: dict[float, Chosen] = {}
+    for left in version.path.glob(".between*"):
+        shutil.rmtree(left, ignore_errors=True)
     with TemporaryDirectory(dir=version.path, prefix=".between") as folder:
         for blend in BLENDS:
             between = version if blend == 1 else _between(parent, version, blend, Path(folder) / str(blend))
