@@ -43,8 +43,9 @@ class CorrectWidget(Dock):
         self.keep_section = KeepSection(self.bench)
         self.title = one_line("correct_title")
         self.title.setStyleSheet("font-weight: bold; font-size: 13pt;")
-        sections = (self.tools_section, self.question, self.review_section, self.area_section, self.keep_section)
-        self.fill(self.title, self.banner, *sections, spacing=8)
+        sections = (self.tools_section, self.review_section, self.area_section, self.keep_section)
+        below = (self.banner, self.question, self.tools_section.message)
+        self.fill(self.title, *sections, spacing=8, below=below)
         self._bindings = Bindings(self)
         session = self.session
         self._bindings.bind_each(self._on_cells, session.chosen_changed, session.cells_changed, session.corrected)

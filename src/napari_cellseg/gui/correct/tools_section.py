@@ -21,7 +21,7 @@ NO_CELLS = "Segment an image first, or open one that was corrected before."
 
 
 class CorrectToolsSection(QWidget):
-    """A button per tool with its key, undo and redo, and one sentence on what was done."""
+    """A button per tool with its key, undo and redo, and a message on what was done, which the widget places."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -57,8 +57,7 @@ class CorrectToolsSection(QWidget):
         )
         self.new_cell = small_button("new_cell", "New cell   M", tip, slot=self._on_new_cell)
         grid.addWidget(self.new_cell, *divmod(len(TOOLS), COLUMNS))
-        self.message = Message(objectName="correct_message")
-        self.message.setMinimumHeight(3 * self.message.fontMetrics().lineSpacing() + 4)
+        self.message = Message(objectName="correct_message", rows=3)
         session, correcting = self._bench.session, self._correcting
         self.undo = button("undo", "Undo", "", lambda: correcting.undo(session.chosen))
         self.redo = button("redo", "Redo", "", lambda: correcting.redo(session.chosen))
@@ -67,7 +66,7 @@ class CorrectToolsSection(QWidget):
         self.yours.setToolTip(
             "Cells that you touched. No slider, model or new run changes them; orange points mark them."
         )
-        in_column(grid, self.message, in_row((self.yours, 1), self.undo, self.redo, spacing=6), into=self, spacing=5)
+        in_column(grid, in_row((self.yours, 1), self.undo, self.redo, spacing=6), into=self, spacing=5)
 
     def _on_cells(self, key: Any = None) -> None:
         cells = self._bench.session.cells

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 from superqt.utils import qdebounced
 
@@ -24,8 +23,6 @@ from ..viewer.following import Following
 
 LARGEST_TYPED = 10_000_000
 FEW = 20
-# What two rows of the panel hold.
-LONGEST_NOTE = 96
 COUNT_TIP = "Cells counted with these two sliders; the same number as in the saved table."
 WORTH_MS = 150
 
@@ -85,7 +82,7 @@ class CellsSection(QWidget):
         font.setPointSizeF(font.pointSizeF() * 1.9)
         font.setBold(True)
         self.count.setFont(font)
-        self.note = Message(objectName="count_note", longest=LONGEST_NOTE)
+        self.note = Message(objectName="count_note", rows=2)
         self.interval = QLabel(objectName="interval")
         self.interval.hide()
         self.details = QLabel(objectName="details")
@@ -144,11 +141,6 @@ class CellsSection(QWidget):
         column.addWidget(self.threshold)
         column.addWidget(self.min_size)
 
-    def showEvent(self, event: QShowEvent) -> None:
-        """Give the note two rows of napari's font, empty or not: what stands below it does not move."""
-        super().showEvent(event)
-        self.note.setFixedHeight(2 * self.note.fontMetrics().lineSpacing() + 2)
-
     def make_room(self, needed: bool) -> None:
         """Be lower while something else needs the room."""
         self._room_needed = needed
@@ -168,7 +160,8 @@ class CellsSection(QWidget):
         self._set_heights()
         if cells is None:
             self.count.setText("– cells")
-            self.details.setText("")
+            # As high as it will be.
+            self.details.setText("\n")
             self.threshold.set_hint("")
             self.min_size.set_hint("")
             self._show_worth()
