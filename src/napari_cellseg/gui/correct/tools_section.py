@@ -11,13 +11,12 @@ from ..shared.colors import Colors
 from ..shared.layout import SMALL, button, in_column, in_row, one_line, small_button
 from ..shared.message import Message
 from ..viewer.bench import Bench
-from ..viewer.correcting import Correcting
+from ..viewer.correcting import NO_CELLS, Correcting
 from .tool_table import TOOLS, Tool
 from .tools import Tools
 
 COLUMNS = 3
 NO_TOOL = "Keys act at once on the cell under the mouse pointer. Napari's own brush, eraser, fill and polygon work too."
-NO_CELLS = "Segment an image first, or open one that was corrected before."
 
 
 class CorrectToolsSection(QWidget):
@@ -55,7 +54,7 @@ class CorrectToolsSection(QWidget):
             "Take the brush in hand with an id that no cell has: paint a cell that was missed.\n"
             "A stroke that does not touch the chosen cell becomes a cell of its own anyway."
         )
-        self.new_cell = small_button("new_cell", "New cell   M", tip, slot=self._on_new_cell)
+        self.new_cell = small_button("new_cell", "New cell   M", tip, slot=self._tools.new_cell)
         grid.addWidget(self.new_cell, *divmod(len(TOOLS), COLUMNS))
         self.message = Message(objectName="correct_message", rows=3)
         session, correcting = self._bench.session, self._correcting
@@ -94,12 +93,3 @@ class CorrectToolsSection(QWidget):
         for name, tool_button in self.buttons.items():
             tool_button.setChecked(tool is not None and tool.name == name)
         self.message.report(NO_TOOL if tool is None else f"{tool.title}: {tool.in_hand} Esc ends it.")
-
-    def _on_new_cell(self) -> None:
-        key = self._bench.session.chosen
-        layers = self._bench.layers.get(key)
-        if layers is not None:
-            self._bench.viewer.layers.selection.active = layers.labels
-            self._correcting.choose_fresh(key, layers.labels)
-            layers.labels.mode = "paint"
-            self.message.report("Paint the cell. [ and ] change the size of the brush.")

@@ -16,12 +16,11 @@ from ..check.words import interval_in_words, worth_in_words
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.message import Message
-from ..shared.number_slider import HANDLE_MARGIN, NumberSlider
+from ..shared.number_slider import HANDLE_MARGIN
 from ..shared.plots import AreaHistogram, CountCurve
 from ..viewer.bench import Bench
-from ..viewer.following import Following
+from ..viewer.sliders import connect_sliders, min_size_slider, span_of, threshold_slider
 
-LARGEST_TYPED = 10_000_000
 FEW = 20
 COUNT_TIP = "Cells counted with these two sliders; the same number as in the saved table."
 WORTH_MS = 150
@@ -48,12 +47,7 @@ class CellsSection(QWidget):
         for signal in (session.sliders_changed, session.corrected):
             self._bindings.bind(signal, self._on_sliders)
         self._bindings.bind(self._agreements.changed, self._show_worth)
-        self.threshold.valueChanged.connect(session.set_threshold)
-        self.min_size.valueChanged.connect(session.set_min_size)
-        following = bench.part(Following)
-        for slider in (self.threshold, self.min_size):
-            slider.pressed.connect(following.hold)
-            slider.released.connect(following.release)
+        connect_sliders(bench, self.threshold, self.min_size)
         self._on_cells()
 
     def set_model(self, model: ModelVersion | None) -> None:
@@ -64,10 +58,7 @@ class CellsSection(QWidget):
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
-        self.threshold.plot.set_colors(colors)
-        self.min_size.plot.set_colors(colors)
         self._colors = colors
-        self.note.set_colors(colors)
         self._show_note()
         small = f"color: {colors.faint.name()};"
         self.details.setStyleSheet(small)
@@ -103,32 +94,8 @@ class CellsSection(QWidget):
         self.histogram.setToolTip(
             "How many cells are how large, small ones on the left. Grey ones fall out.\nClick or drag to cut."
         )
-        self.threshold = NumberSlider(
-            "threshold",
-            "Threshold",
-            "",
-            "Foreground probability (0 to 1) from which a pixel belongs to a cell.\n"
-            "Raise it and cells shrink or drop out; lower it and they grow and come back.",
-            decimals=3,
-            maximum=1.0,
-            step=0.01,
-            to_place=lambda value: value,
-            from_place=lambda place: place,
-            plot=self.curve,
-        )
-        self.min_size = NumberSlider(
-            "min_size",
-            "Smallest cell",
-            "px",
-            "Cells with a smaller area, in pixels, are left out. It starts where the model says,\n"
-            "or at a fifth of the area of a typical cell of this image where that is less.",
-            decimals=0,
-            maximum=LARGEST_TYPED,
-            step=5,
-            to_place=lambda area: math.sqrt(min(area / self.histogram.largest, 1.0)),
-            from_place=lambda place: round(self.histogram.largest * place * place),
-            plot=self.histogram,
-        )
+        self.threshold = threshold_slider("threshold", self.curve)
+        self.min_size = min_size_slider("min_size", lambda: self.histogram.largest, self.histogram)
         top = QHBoxLayout()
         top.addWidget(self.count)
         top.addWidget(self.interval)
@@ -167,8 +134,7 @@ class CellsSection(QWidget):
             self._show_worth()
             self._show_note()
             return
-        largest = int(cells.segmented.instances.areas(0.0).max(initial=0))
-        self.histogram.largest = max(round(largest * 1.1), 50)
+        self.histogram.largest = span_of(cells)
         self.threshold.show_value(cells.threshold)
         self.min_size.show_value(cells.min_size)
         self._show(cells)

@@ -16,6 +16,7 @@ from ..shared.layout import NARROWEST, Chooser
 from ..shared.message import Message
 from ..shared.progress_bar import Pace, ProgressBar, in_words
 from ..viewer.bench import Bench
+from ..viewer.focus import focus_canvas
 from ..viewer.regions import Regions
 from .where_menu import WORDS, WhereMenu
 
@@ -73,8 +74,8 @@ class RunSection(QWidget):
         grid.addWidget(self.scope, 0, 1)
         grid.addWidget(self.progress, 0, 1)
         grid.addWidget(self.cancel, 0, 2)
-        self.segment.clicked.connect(self.asked)
-        self.cancel.clicked.connect(bench.cancel)
+        self.segment.clicked.connect(self._on_segment)
+        self.cancel.clicked.connect(self._on_cancel)
         self._bindings = Bindings(self)
         self._bindings.bind(bench.session.state_changed, self._on_state)
         self._bindings.bind(bench.session.progress_changed, self._on_progress)
@@ -91,6 +92,14 @@ class RunSection(QWidget):
         self._colors = colors
         self.where.set_colors(colors)
         self._on_state(self._bench.session.state)
+
+    def _on_segment(self) -> None:
+        self.asked.emit()
+        focus_canvas(self._bench.viewer)
+
+    def _on_cancel(self) -> None:
+        self._bench.cancel()
+        focus_canvas(self._bench.viewer)
 
     def _on_planes(self, _: Any = None) -> None:
         """Offer this plane or all of them where there are several; name what Segment does."""

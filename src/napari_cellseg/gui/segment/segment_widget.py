@@ -14,6 +14,8 @@ from ...segmentation.recipe import Recipe
 from ...session import layer_id
 from ..planes.plane_run import PlaneRun
 from ..planes.planes_section import PlanesSection
+from ..shared.bindings import Bindings
+from ..viewer.correcting import Correcting
 from ..viewer.dock import Dock
 from ..viewer.recovery_banner import RecoveryBanner
 from ..viewer.regions import Regions
@@ -61,6 +63,9 @@ class SegmentWidget(Dock):
         self.preloading = Preloading(self.session, self)
         self.model_section.recipe_asked.connect(self.use_recipe)
         self.run_section.asked.connect(self.segment)
+        # What a key corrected, or why it could not, is seen in this panel too.
+        self.bindings = Bindings(self)
+        self.bindings.bind(self.bench.part(Correcting).said, self.run_section.message.report)
         self.run_section.where.behind_asked.connect(self.whole_run.start)
         for part in (self.input_section, self.model_section.expert):
             part.shown.connect(self._make_room)

@@ -11,6 +11,7 @@ from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.layout import button, in_row, one_line
 from .bench import Bench
+from .focus import focus_canvas
 from .recovery import Recovery, question
 
 
@@ -27,7 +28,7 @@ class RecoveryBanner(QFrame):
             "Take over the corrections that were made on this very image, as they were on the disk.\n"
             "Where it was not segmented yet it is segmented first, as it was then."
         )
-        self.yes = button("recover", "Recover", tip, lambda: recovery.recover(bench.session.chosen))
+        self.yes = button("recover", "Recover", tip, self._on_recover)
         tip = "Begin afresh. The corrections stay on the disk and are offered again next time."
         self.no = button("not_now", "Not now", tip, lambda: recovery.decline(bench.session.chosen))
         tip = "Do not offer these again. The file stays on the disk."
@@ -47,6 +48,10 @@ class RecoveryBanner(QFrame):
         self.setStyleSheet(
             f"QFrame#recovery_banner {{ border: 1px solid {colors.warning.name()}; border-radius: 4px; }}"
         )
+
+    def _on_recover(self) -> None:
+        self._recovery.recover(self._bench.session.chosen)
+        focus_canvas(self._bench.viewer)
 
     def _on_change(self, _: Any = None) -> None:
         info = self._recovery.of(self._bench.session.chosen)
