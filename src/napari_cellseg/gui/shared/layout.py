@@ -25,6 +25,7 @@ from qtpy.QtWidgets import (
 WIDTH = 340
 LABEL_WIDTH = 58
 NARROWEST = 70
+CELL_FILES = "Cells (*.tif *.tiff *.png *.zip *.roi *.geojson *.json *.npy);;All files (*)"
 RECIPE_FILTER = "Recipe (*.json);;All files (*)"
 SMALL = "QPushButton { padding: 4px 3px; }"
 

@@ -220,6 +220,16 @@ class Bench(ViewerImages):
             return
         self.session.accept(request, answer.segmented)
         self.answered.emit(key)
+        self._show_answer(key, image, answer)
+
+    def take_labels(self, key: Any, answer: Answer, said: str) -> None:
+        """Show labels that were taken as the cells of an image; errors are those of `Session.take`."""
+        image = self.layer_of(key)
+        if image is not None:
+            self.session.take(key, answer.segmented, said)
+            self._show_answer(key, image, answer)
+
+    def _show_answer(self, key: Any, image: ImageLayer, answer: Answer) -> None:
         cells = self.session.cells_of(key)
         if cells is not None and self.is_in_view(key):
             self.show_cells(key, image, cells)

@@ -14,9 +14,20 @@ from .layer_watch import LayerWatch
 from .outdated import Outdated
 from .planes_in_view import PlanesInView
 from .recovery import Recovery
+from .taking import Taking
 
 # In the order in which they listen.
-PARTS: tuple[type, ...] = (LayerWatch, PlanesInView, Doubting, Coloring, Following, Correcting, Recovery, Outdated)
+PARTS: tuple[type, ...] = (
+    LayerWatch,
+    PlanesInView,
+    Doubting,
+    Coloring,
+    Following,
+    Correcting,
+    Recovery,
+    Outdated,
+    Taking,
+)
 
 _benches: WeakKeyDictionary[Any, Bench] = WeakKeyDictionary()
 

@@ -13,6 +13,7 @@ from ...imaging.errors import CellsegError, ImageError, SeveralImagesError
 from ...imaging.image import Image
 from ...imaging.read.finding import SUFFIXES, find_images, is_zarr
 from ...imaging.read.read import read_image
+from ...results.reopening import SavedCells, saved_cells
 from .layer_image import METADATA_KEY
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class Opened:
         One sentence per file that could not be read, or that was skipped.
     reasons : dict of Path to str
         Why some of the `others` are not read by the package itself.
+    cells : tuple of SavedCells
+        Label files of this package, which are no images.
     """
 
     images: tuple[Image, ...]
@@ -45,6 +48,7 @@ class Opened:
     others: tuple[Path, ...]
     problems: tuple[str, ...]
     reasons: Mapping[Path, str] = field(default_factory=dict)
+    cells: tuple[SavedCells, ...] = ()
 
 
 def read_paths(paths: Iterable[str | Path]) -> Opened:
@@ -52,7 +56,7 @@ def read_paths(paths: Iterable[str | Path]) -> Opened:
     # Imported late: dask takes most of a second, and here a thread waits for it.
     from ...imaging.read.pyramid import pyramid
 
-    images, levels, others, problems = [], [], [], []
+    images, levels, others, problems, cells = [], [], [], [], []
     reasons: dict[Path, str] = {}
     try:
         found = find_images([Path(path) for path in paths])
@@ -67,6 +71,10 @@ def read_paths(paths: Iterable[str | Path]) -> Opened:
         if path.suffix.lower() not in SUFFIXES and not is_zarr(path):
             others.append(path)
             continue
+        saved = saved_cells(path)
+        if saved is not None:
+            cells.append(saved)
+            continue
         try:
             image = read_image(path)
             levels_of_image, notes = pyramid(image)
@@ -79,7 +87,7 @@ def read_paths(paths: Iterable[str | Path]) -> Opened:
             reasons[path] = str(error)
         except CellsegError as error:
             problems.append(str(error) if path.name in str(error) else f"{name}: {error}")
-    return Opened(tuple(images), tuple(levels), tuple(others), tuple(problems), reasons)
+    return Opened(tuple(images), tuple(levels), tuple(others), tuple(problems), reasons, tuple(cells))
 
 
 def add_opened(viewer: Viewer, opened: Opened) -> tuple[list[Layer], list[str]]:
