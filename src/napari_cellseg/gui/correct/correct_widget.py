@@ -14,6 +14,7 @@ from ..shared.message import errors_to
 from ..shared.question import Question
 from ..viewer.correcting import Correcting
 from ..viewer.dock import Dock, open_dock
+from ..viewer.layer_image import title_of
 from ..viewer.planes_in_view import PlanesInView
 from ..viewer.recovery_banner import RecoveryBanner
 from .area_section import AreaSection
@@ -96,7 +97,7 @@ class CorrectWidget(Dock):
         self._attach(self.session.chosen)
         layer = self.bench.layer_of(self.session.chosen)
         cells = self.session.cells
-        name = "no image" if layer is None else layer.name
+        name = "no image" if layer is None else title_of(layer)
         plane = self._planes.words(self.session.chosen)
         name = f"{name}, {plane}" if plane else name
         self.title.setText(f"{name}: {cells.count():,} cells" if cells is not None else name)

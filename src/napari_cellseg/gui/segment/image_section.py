@@ -14,6 +14,7 @@ from ...session import layer_id
 from ..shared.bindings import Bindings
 from ..shared.layout import CELL_FILES, label, shrinkable
 from ..viewer.bench import Bench
+from ..viewer.layer_image import title_of
 from ..viewer.opening import Opened, add_opened, read_paths
 from ..viewer.taking import Taking
 
@@ -78,7 +79,7 @@ class ImageSection(QWidget):
             self.image_layer.clear()
             for layer in reversed(layers):
                 self._bindings.bind(layer.events.name, self._on_layers)
-                self.image_layer.addItem(layer.name, layer.unique_id)
+                self.image_layer.addItem(title_of(layer), layer.unique_id)
             if not layers:
                 self.image_layer.addItem("no image yet", None)
         self.image_layer.setEnabled(bool(layers))

@@ -20,6 +20,7 @@ from ...session import Cells, PlaneKey, Request, Session, ViewerChoices, layer_i
 from ..shared import preferences
 from ..shared.activity import Activity
 from ..shared.workers import Latest
+from .channels import image_of_channel, set_shown
 from .layer_image import METADATA_KEY, image_from_layer, layer_axes
 from .result_layers import ResultLayers
 from .results import Results
@@ -120,7 +121,9 @@ class Bench(ViewerImages):
     def choose_active(self) -> None:
         """Choose the image that is selected in the layer list, or that the selected result was made from."""
         active = self.viewer.layers.selection.active
-        image = active if isinstance(active, ImageLayer) else self.image_of_result(active)
+        image = image_of_channel(self.viewer, active)
+        if image is None:
+            image = active if isinstance(active, ImageLayer) else self.image_of_result(active)
         if image is not None:
             self.choose(image)
 
@@ -135,9 +138,9 @@ class Bench(ViewerImages):
         # Additive layers are channels of one picture.
         above = images[images.index(layer) + 1 :]
         covering = [other for other in above if other.visible and str(other.blending) in _COVERS]
-        layer.visible = True
+        set_shown(self.viewer, layer, True)
         for other in {*covering, *(opened if layer in opened else ())} - {layer}:
-            other.visible = False
+            set_shown(self.viewer, other, False)
             if (results := self.layers.of_image(other.unique_id)) is not None:
                 results.show(False, self.layers.numbers)
         results = self.layers.of_image(layer.unique_id)

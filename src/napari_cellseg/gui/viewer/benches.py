@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from .arrivals import Arrivals
 from .bench import Bench
 from .cell_colors import Coloring
 from .correcting import Correcting
@@ -27,6 +28,7 @@ PARTS: tuple[type, ...] = (
     Recovery,
     Outdated,
     Taking,
+    Arrivals,
 )
 
 _benches: WeakKeyDictionary[Any, Bench] = WeakKeyDictionary()

@@ -27,15 +27,14 @@ from ...session import PlaneKey
 from ..shared.workers import Latest
 from .bench import Bench
 from .correcting import Correcting
-from .layer_image import METADATA_KEY
-from .layer_watch import LayerWatch
+from .layer_image import full_data
 from .opening import add_image
 
 NO_THRESHOLD = "No model found them, so there is no threshold to drag."
 
 
 class Taking:
-    """Takes labels of files and layers as cells; files that were saved here are known when they are opened.
+    """Takes labels of files and layers as cells; files that were saved here come with their image.
 
     Parameters
     ----------
@@ -43,20 +42,16 @@ class Taking:
     """
 
     def __init__(self, bench: Bench) -> None:
-        self._bench, self._correcting, self._watch = bench, bench.part(Correcting), bench.part(LayerWatch)
+        self._bench, self._correcting = bench, bench.part(Correcting)
         self._working = Latest(bench.failed)
         self._reopening = Latest(self._on_failed, self._go_on_later)
         self._left: deque[SavedCells] = deque()
         # Corrections that follow once the cells are found again, by the key of the image.
         self._awaited: dict[Any, SavedCells] = {}
-        layers = bench.viewer.layers
-        layers.events.inserted.connect(self._on_inserted)
         bench.answered.connect(self._on_answered)
         bench.request_failed.connect(self._on_given_up)
         bench.cancelled.connect(self._on_given_up)
         bench.session.state_changed.connect(self._go_on_later)
-        for layer in layers:
-            self._look_later(layer)
 
     def close(self) -> None:
         """Take no more answers."""
@@ -144,16 +139,13 @@ class Taking:
     def _keys_of(self, layer: ImageLayer, shape: tuple[int, ...] | None) -> list[Any]:
         key = self._bench.key_of(layer)
         stack = self._bench.stack_of(key) if isinstance(key, PlaneKey) else None
-        data = layer.data[0] if layer.multiscale else layer.data
+        data = full_data(layer)
         shape_yx = tuple(data.shape[-3:-1] if layer.rgb else data.shape[-2:])
         if shape in (None, shape_yx):
             return [key]
         if stack is not None and shape == (*stack.shape, *shape_yx):
             return list(stack.plane_keys())
         return []
-
-    def _on_inserted(self, event: Any) -> None:
-        self._look_later(event.value)
 
     def _on_failed(self, error: BaseException) -> None:
         self._on_given_up()
@@ -162,18 +154,6 @@ class Taking:
     def _on_given_up(self, *_: Any) -> None:
         """What was to follow an answer follows none."""
         self._awaited.clear()
-
-    def _look_later(self, layer: Layer) -> None:
-        """Look whether a layer that napari's own menu opened is a file of cells, once napari is done with it."""
-        path = getattr(layer.source, "path", None)
-        if path is not None and METADATA_KEY not in layer.metadata:
-            QTimer.singleShot(0, lambda: self._look(layer, path))
-
-    def _look(self, layer: Layer, path: str) -> None:
-        saved = saved_cells(path) if layer in self._bench.viewer.layers else None
-        if saved is not None:
-            self._watch.take_out(layer)
-            self.reopen(saved)
 
     def _go_on_later(self, _: Any = None) -> None:
         QTimer.singleShot(0, self._go_on)
