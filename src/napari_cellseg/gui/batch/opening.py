@@ -161,7 +161,9 @@ class BatchOpening:
         self._bench.choose(layer)
         self._bench.show_image(layer)
         focus_canvas(self._bench.viewer)
-        show_only(layer, [other for other in self._bench.image_layers() if other.unique_id in self._rows])
+        show_only(
+            self._bench.viewer, layer, [other for other in self._bench.image_layers() if other.unique_id in self._rows]
+        )
         self._segment(key)
 
     def _layer_of(self, out: Path, row: BatchRow) -> Any:

@@ -14,6 +14,7 @@ from ..shared.message import errors_to
 from ..shared.question import Question
 from ..viewer.correcting import Correcting
 from ..viewer.dock import Dock, open_dock
+from ..viewer.layer_image import title_of
 from ..viewer.planes_in_view import PlanesInView
 from ..viewer.recovery_banner import RecoveryBanner
 from ..viewer.sliders import SliderPair
@@ -110,7 +111,7 @@ class CorrectWidget(Dock):
     def _show_count(self) -> None:
         """Show the image and its count; the name is what gives way where there is little room."""
         layer, cells = self.bench.layer_of(self.session.chosen), self.session.cells
-        name = "no image" if layer is None else layer.name
+        name = "no image" if layer is None else title_of(layer)
         plane = self._planes.words(self.session.chosen)
         name = f"{name}, {plane}" if plane else name
         self.title.setText(f"{name}: {cells.count():,} cells" if cells is not None else name)

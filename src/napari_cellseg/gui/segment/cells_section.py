@@ -24,6 +24,9 @@ from ..viewer.sliders import connect_sliders, min_size_slider, span_of, threshol
 FEW = 20
 COUNT_TIP = "Cells counted with these two sliders; the same number as in the saved table."
 WORTH_MS = 150
+NO_PROBABILITY = (
+    "These labels were taken as cells: no model found them, and without a probability there is no threshold."
+)
 
 
 class CellsSection(QWidget):
@@ -158,9 +161,11 @@ class CellsSection(QWidget):
             self._stretch = cells.stable_stretch()
             self.curve.set_curve(*cells.count_curve(), self._stretch)
         # Of a few cells, or of cells of a wrong size, a flat curve says nothing.
-        told = count >= FEW and cells.segmented.prediction.certain
+        taken = cells.segmented.taken_from
+        told = count >= FEW and cells.segmented.prediction.certain and not taken
         self.curve.stretch = self._stretch if told else (math.nan, math.nan)
-        self.threshold.set_hint(*_flat_in_words(self.curve.stretch))
+        self.threshold.setEnabled(not taken)
+        self.threshold.set_hint(*(("no probability", NO_PROBABILITY) if taken else _flat_in_words(self.curve.stretch)))
         self.curve.set_point(cells.threshold, count)
         if before is None or edited or before.threshold != cells.threshold:
             self.histogram.set_areas(cells.areas(), self.histogram.largest)
@@ -174,6 +179,8 @@ class CellsSection(QWidget):
         cells, other = session.cells, session.differences(session.chosen)
         notes = [] if cells is None else still_true(cells.segmented.prediction.notes, cells.count())
         note = f"Counted with {', '.join(other)}. {PRESS_AGAIN}" if other else " ".join(notes)
+        if cells is not None and cells.segmented.taken_from:
+            note = f"Labels of {cells.segmented.taken_from}. Segment finds cells with the model in their place."
         self.note.report(note, warning=True)
         # A style sheet's font size wins over the widget's own, so it is set there as well.
         faint = f"color: {self._colors.faint.name()};" if other and self._colors is not None else ""

@@ -183,6 +183,11 @@ class ResultSection(QWidget):
         cells = self._bench.session.cells
         if cells is None:
             return
+        if cells.segmented.taken_from:
+            self._bench.session.note(
+                "These cells are labels that were taken: no command finds them. Save results keeps them."
+            )
+            return
         command = command_line(cells, self._bench.session.choices.viewer.device)
         QApplication.clipboard().setText(command)
         if self._bench.part(Drafting).is_draft(cells) or cells.n_changed or cells.n_erased:

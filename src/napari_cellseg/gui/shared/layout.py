@@ -31,6 +31,7 @@ WIDTH = 340
 LABEL_WIDTH = 58
 NARROWEST = 70
 WIDEST_LIST, LIST_MARGIN = 640, 24
+CELL_FILES = "Cells (*.tif *.tiff *.png *.zip *.roi *.geojson *.json *.npy);;All files (*)"
 RECIPE_FILTER = "Recipe (*.json);;All files (*)"
 SMALL = "QPushButton { padding: 4px 3px; }"
 
