@@ -32,6 +32,7 @@ from napari_cellseg.imaging.write.write import read_labels, read_metadata
 from napari_cellseg.network.versions import ModelVersion, user_models_dir
 from napari_cellseg.results.ledger import FOLDER, Ledger
 from napari_cellseg.results.locks import FolderLock
+from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
 from tests.gui.fitting import fits
 from tests.models import make_model
@@ -539,6 +540,10 @@ def test_tables_are_written_as_they_are_asked_for(batch: BatchWidget, tmp_path: 
     run(batch, qtbot)
     assert (tmp_path / "cellseg" / "counts.csv").read_bytes().startswith(b"\xef\xbb\xbfimage;page;count;")
     assert len(batch.job.rows.rows) == 1
+    for style in ("comma", "semicolon"):
+        Recipe("tiny").resolved().write(tmp_path / f"{style}.json", RunOptions(csv=style))
+        assert batch.recipe_section.read(tmp_path / f"{style}.json")
+        assert batch.output_section.more.value.csv == batch.request().options.csv == style
 
 
 def test_recipe_goes_round_by_a_file(

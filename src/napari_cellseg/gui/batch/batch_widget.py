@@ -56,6 +56,9 @@ class BatchWidget(Dock):
         self._lay_out()
         self.take_dropped(self.choose)
         self.input_section.found.connect(self._on_found)
+        self.recipe_section.options_read.connect(
+            lambda options: self.output_section.more.set_values({"csv": options.csv})
+        )
         self.output_section.out_changed.connect(self.load)
         self.run_section.run.clicked.connect(lambda: self.run())
         self.run_section.resume.clicked.connect(lambda: self.run(resume=True))

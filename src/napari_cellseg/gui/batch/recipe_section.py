@@ -42,9 +42,12 @@ class BatchRecipeSection(QWidget):
     -------
     changed()
         The recipe is another now.
+    options_read(options)
+        A recipe was read from a file with options of the run.
     """
 
     changed = Signal()
+    options_read = Signal(object)
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -97,6 +100,7 @@ class BatchRecipeSection(QWidget):
                 self.source.insertItem(1, Path(path).name, name)
         self.planes.setCurrentIndex(self.planes.findData(recipe.pages if recipe.link == "none" else recipe.link))
         self._choose(name)
+        self.options_read.emit(options)
         return True
 
     def refresh(self, _: Any = None) -> None:
