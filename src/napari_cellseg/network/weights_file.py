@@ -9,6 +9,8 @@ from pathlib import Path
 from ..imaging.errors import ModelError
 
 MAX_HEADER_BYTES = 10_000_000
+# Bytes: the largest networks of segmentation-models-pytorch have 2 GB.
+LARGEST_WEIGHTS = 1 << 31
 
 
 def check_weights_file(path: Path) -> None:
