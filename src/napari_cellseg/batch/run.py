@@ -153,7 +153,12 @@ class _Book:
             self._left |= {name for name in lost if _is_there(self._settings.out, OUTPUTS[name], old.files[name])}
 
     def warnings(self) -> Generator[BatchEvent, None, None]:
-        """Warn of files in the folder that belong to an earlier recipe, and of images with equal values."""
+        """Warn of damaged rows, of files of an earlier recipe in the folder, and of images with equal values."""
+        if n := self.ledger.n_damaged:
+            yield Note(
+                f"{n} line{'s' if n > 1 else ''} of {self.ledger.path} cannot be read, as after a crash: what a line "
+                "was about is missing in the tables, unless it was done again. Run again with the images concerned."
+            )
         if equal := equal_images_in_words(as_listed(self.ledger.rows())):
             yield Note(equal)
         left = [OUTPUTS[name].label for name in OUTPUTS if name in self._left]

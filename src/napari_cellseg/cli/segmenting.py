@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -139,6 +138,7 @@ def _run(args: argparse.Namespace, send: Callable[[Any], None], stop: Callable[[
 
 def _files(args: argparse.Namespace) -> list[tuple[Path, str]]:
     from ..imaging.read.finding import each_once, find_images, is_zarr, named_apart
+    from ..imaging.read.json_file import read_json
 
     folders = [path for path in args.input if Path(path).is_dir() and not is_zarr(Path(path))]
     if args.pattern is not None and not folders and all(Path(path).exists() for path in args.input):
@@ -153,11 +153,10 @@ def _files(args: argparse.Namespace) -> list[tuple[Path, str]]:
     if args.input:
         raise CellsegError(f"Images are given twice: by name, and in {args.files_from}. Give one of the two.")
     try:
-        listed = json.loads(Path(args.files_from).read_text(encoding="utf-8"))
+        listed = read_json(Path(args.files_from))
         if not isinstance(listed, list):
             raise TypeError("it holds no list")
-        pairs = [(entry, Path(entry).name) if isinstance(entry, str) else entry for entry in listed]
-        return named_apart(each_once((Path(path), _text(name)) for path, name in pairs))
+        return named_apart(each_once(_listed(entry, number) for number, entry in enumerate(listed, 1)))
     except (OSError, ValueError, TypeError) as error:
         raise CellsegError(
             f"The list of images {args.files_from} cannot be read ({error}). Give a JSON list of paths, or of pairs of "
@@ -165,10 +164,13 @@ def _files(args: argparse.Namespace) -> list[tuple[Path, str]]:
         ) from error
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no name")
-    return value
+def _listed(entry: Any, number: int) -> tuple[Path, str]:
+    from ..imaging.read.json_types import is_text, shortened
+
+    path, name = entry if isinstance(entry, list) and len(entry) == 2 else (entry, None)
+    if not (is_text(path) and path) or not (name is None or is_text(name)):
+        raise ValueError(f"entry {number} is {shortened(entry)}")
+    return Path(path), Path(path).name if name is None else name
 
 
 def _recipe(args: argparse.Namespace) -> tuple[Recipe, RunOptions]:

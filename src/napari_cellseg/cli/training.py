@@ -115,7 +115,10 @@ def _as_begun(args: argparse.Namespace) -> tuple[TrainParams, ModelVersion | Non
     params = TrainParams.from_dict({**asked["parameters"], **({"device": args.device} if args.device else {})})
     parent = parent_of(asked) if asked.get("parent") else None
     moved = {name: value for name, value in dataset_values(args).items() if value}
-    return params, parent, {**asked["data"], **moved}, asked["command"]
+    data = {"size": None, "fit": "crop", **asked.get("data", {}), **moved}
+    if not data.get("dataset"):
+        raise DatasetError(f"{args.out} does not say from which images it learned. Name them: --resume DATASET.")
+    return params, parent, data, asked.get("command", args.command)
 
 
 def read_parts(

@@ -126,7 +126,17 @@ def _fresh_ids(
     highest = view.corrected.top_id + len(ids) + LEAP
     fresh = max(view.corrected.fresh_id(), max((id_ for id_ in ids if id_ <= highest), default=0) + 1)
     for id_ in sorted(ids - as_here):
-        if view.corrected.instances.has(id_) or id_ in taken or id_ > highest:
+        automatic = view.corrected.instances.has(id_) and not (id_ in cells and _replaces(view, theirs, id_))
+        if automatic or id_ in taken or id_ > highest:
             given[id_] = fresh
             fresh += 1
     return given
+
+
+def _replaces(view: CellView, theirs: np.ndarray, id_: int) -> bool:
+    """Whether an exported cell lies on more than half of the core of the automatic cell of its number: it was made of
+    that one, and goes by its number again.
+    """
+    core = view.corrected.core(id_)
+    there = core.array() > 0
+    return 2 * int(np.count_nonzero(np.abs(theirs[core.region][there]) == id_)) > int(np.count_nonzero(there))

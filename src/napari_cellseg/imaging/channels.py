@@ -104,3 +104,11 @@ def _missing(channel: Channel, n_channels: int, names: Sequence[str], title: str
         f"{title} has no channel {called}: it has {n_channels}{known}, counted from 0. "
         f"Choose a channel from 0 to {n_channels - 1}{' or by its name' if names else ''}."
     )
+
+
+def distinct_names(names: Sequence[str], n: int) -> list[str]:
+    """Return a name for each of `n` channels, with its number where several have the same name or none has one."""
+    found = list(names) or [f"channel {i}" for i in range(n)]
+    while len(set(found)) < len(found):
+        found = [f"{name or 'channel'} {i}" if found.count(name) > 1 else name for i, name in enumerate(found)]
+    return found

@@ -161,10 +161,9 @@ def _figure(row: BatchRow, out: Path, reason: str) -> Html:
 
 
 def _picture(row: BatchRow, out: Path) -> bytes | None:
-    if "thumbnail" not in row.files:
-        return None
+    path = row.file(out, "thumbnail")
     try:
-        return (out / row.files["thumbnail"]).read_bytes()
+        return None if path is None else path.read_bytes()
     except OSError:  # a report without one picture is better than none
         return None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..corrections.exchange import PLANES_KEY
-from ..imaging.errors import CellsegError
+from ..imaging.errors import CellsegError, ParamsError
 from ..imaging.read.read import read_image, source_stamp
 from ..imaging.stack_planes import stack_shape
 from ..segmentation.segment import open_image
@@ -99,13 +99,21 @@ def _found(row: BatchRow, name: str, metadata: dict[str, Any]) -> BatchRow:
     settings = metadata.get("recipe")
     settings = settings if isinstance(settings, dict) else {}
     image = metadata.get("image")
+    about: dict[str, Any] = {
+        "threshold": settings.get("threshold"),
+        "min_size": metadata.get("min_size", settings.get("min_size")),
+    }
+    try:
+        BatchRow.from_dict({"image": row.image, **about})
+    except ParamsError:
+        # Another program may write what it likes.
+        about = {}
     return replace(
         row,
         files={"labels": name},
         # Size and time of the image at that moment are not known.
         source={"path": row.source["path"]},
-        threshold=settings.get("threshold"),
-        min_size=metadata.get("min_size", settings.get("min_size")),
+        **about,
         recipe=str(metadata.get("recipe_sha256", "")),
         image_sha256=str(image.get("sha256", "")) if isinstance(image, dict) else "",
     )

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..corrections import exchange
 from ..corrections.doubt import doubt
+from ..imaging.channels import distinct_names
 from ..imaging.errors import ImageError
 from ..imaging.image import Image
 from ..imaging.read.read import read_image
@@ -211,10 +212,7 @@ def channels_of(image: Image, plane: np.ndarray) -> dict[str, np.ndarray]:
 
 def names_of_channels(image: Image) -> list[str]:
     """Return the names of the channels in tables, with their numbers where several have the same name."""
-    names = list(image.channel_names) or [f"channel {i}" for i in range(image.n_channels)]
-    while len(set(names)) < len(names):
-        names = [f"{name or 'channel'} {i}" if names.count(name) > 1 else name for i, name in enumerate(names)]
-    return names
+    return distinct_names(image.channel_names, image.n_channels)
 
 
 def _channels(image: Image) -> dict[str, np.ndarray] | None:

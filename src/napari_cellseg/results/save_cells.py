@@ -6,9 +6,11 @@ import itertools
 import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from ..corrections.exchange import KEY, record_of
 from ..imaging.errors import CellsegError, ImageError
 from ..imaging.read.read import source_stamp
 from ..imaging.write.csv_style import style_of
@@ -43,10 +45,16 @@ def save_cells(cells: Cells, folder: Path, stem: str, page: str = "", csv: str |
         When the folder or a file can't be written.
     """
     segmented = cells.segmented
-    result = cells.result()
+    with cells.corrected.corrections.lock:
+        result, record = cells.result(), record_of(cells.view)
+    # With them the labels open again as they are here; see `reopening`.
+    known = {KEY: record} if record["cells"] or record["marks"] else {}
+    labelled = replace(result, metadata={**result.metadata, **known})
     with results_of(segmented.image.source, {page: segmented.image_sha256}, folder, stem) as (ledger, stem):
         own = f"{stem}_{page}" if page else stem
-        files = save_result(outputs_of(ledger.get((stem, page))), result, segmented.plane, segmented.image, folder, own)
+        files = save_result(
+            outputs_of(ledger.get((stem, page))), labelled, segmented.plane, segmented.image, folder, own
+        )
         table, recipe = folder / f"{own}_cells.csv", folder / f"{own}_recipe.json"
         write_table(
             table, Place.of_part(segmented.image.origin).in_whole(result.table), csv or style_of(folder / COUNTS_FILE)
@@ -130,7 +138,7 @@ def row_of(cells: Cells, result: SegmentResult, files: dict[str, str], stem: str
         source=_stamp(source),
         recipe=result.metadata["recipe_sha256"],
         model=segmented.recipe.model,
-        model_sha256=segmented.model.sha256,
+        model_sha256="" if segmented.taken_from else segmented.model.sha256,
         image_sha256=segmented.image_sha256,
         corrected=result.metadata["corrected"],
         y_whole_px=top,

@@ -9,8 +9,9 @@ import numpy as np
 
 from ..corrections.corrected import CorrectedInstances
 from ..corrections.view import CellView
+from ..imaging.channels import distinct_names
 from ..instances.levels import stable_stretch
-from ..instances.measure import disc_diameter
+from ..instances.measure import disc_diameter, intensity_columns
 from .recipe import Recipe
 from .segmented import Segmented, SegmentResult
 
@@ -101,6 +102,15 @@ class Cells:
             return {"corrected": False}
         return {"corrected": True, "corrections": {"changed": self.n_changed, "erased": self.n_erased}}
 
+    def _in_all_channels(self, labels: np.ndarray) -> dict[str, np.ndarray]:
+        """Mean brightness in every channel of an image of several, whichever the cells were found in."""
+        image = self.segmented.image
+        if image.rgb or image.n_channels < 2:
+            return {}
+        names = distinct_names(image.channel_names, image.n_channels)
+        found = intensity_columns(labels, {name: image.plane(i) for i, name in enumerate(names)})
+        return {name: values for name, values in found.items() if name.startswith("intensity_mean_")}
+
     def result(self) -> SegmentResult:
         """Labels, count, table and provenance of what is on the screen; takes up to a second on large images."""
         corrections = self.corrected.corrections
@@ -108,7 +118,7 @@ class Cells:
             labels = self.corrected.labels(self.threshold, self.min_size)
             about = self.about_corrections()
             yours = {id_: corrections.how(id_) for id_ in corrections.owned_ids.tolist()}
-        table = self.segmented.table(labels)
+        table = {**self.segmented.table(labels), **self._in_all_channels(labels)}
         table["yours"] = np.array([yours.get(id_, "") for id_ in table["index"].tolist()], dtype=np.str_)
         count = len(table["index"])
         metadata = {**self.segmented.metadata(self.threshold, self.min_size), "count": count, **about}

@@ -27,8 +27,11 @@ def differences(made: Segmented, asked: Recipe) -> tuple[str, ...]:
     Returns
     -------
     tuple of str
-        Such as ``"cell size auto (now 40 px)"``; empty where the result is what the recipe asks for.
+        Such as ``"cell size auto (now 40 px)"``; empty where the result is what the recipe asks for, and for labels
+        that were taken as cells.
     """
+    if made.taken_from:
+        return ()
     had, image = made.recipe, made.image
     same_model = had.model == asked.model
     pairs: list[tuple[str, Any, Any]] = [("model", had.model, asked.model)]

@@ -94,6 +94,8 @@ class Segmented:
         What it leaves open is up to the model and, for min_size, the image.
     device : str
         Where the network was asked to run; see :class:`~napari_cellseg.segmentation.options.RunOptions`.
+    taken_from : str
+        Name of the labels that were taken as these cells. They have no probability; empty where the model found them.
     """
 
     image: Image
@@ -103,6 +105,7 @@ class Segmented:
     model: ModelVersion
     recipe: Recipe
     device: str = "auto"
+    taken_from: str = ""
 
     @property
     def threshold(self) -> float:
@@ -141,7 +144,8 @@ class Segmented:
 
     def table(self, labels: np.ndarray) -> dict[str, np.ndarray]:
         """Measure the cells of a label image of this image."""
-        return measure(labels, self.prediction.probability, self.plane, self.image.pixel_size)
+        probability = None if self.taken_from else self.prediction.probability
+        return measure(labels, probability, self.plane, self.image.pixel_size)
 
     def result(self, threshold: float | None = None, min_size: int | None = None) -> SegmentResult:
         """Return labels, count and table; None stands for the recipe's value."""
@@ -161,7 +165,7 @@ class Segmented:
         """Return the provenance that every result file and layer carries, as JSON-able values."""
         threshold, min_size = self._settings(threshold, min_size)
         count = self.instances.count(threshold, min_size)
-        return provenance(
+        about = provenance(
             self.recipe_at(threshold, min_size).resolved(self.model),
             self.model,
             self.image,
@@ -175,6 +179,12 @@ class Segmented:
             diameter=self.prediction.diameter,
             zoom=self.prediction.zoom,
         )
+        if self.taken_from:
+            # No model found them, and no recipe gives them again.
+            about["recipe"]["model_sha256"] = None
+            about |= {"taken_from": self.taken_from, "model": {"name": self.recipe.model, "sha256": ""}}
+            about |= {"recipe_sha256": "", "diameter": None, "zoom": None}
+        return about
 
     def _settings(self, threshold: float | None, min_size: int | None) -> tuple[float, int]:
         return (

@@ -12,6 +12,7 @@ from typing import Literal
 
 from psygnal import Signal
 
+from ..imaging.errors import CellsegError
 from ..imaging.image import Image
 from ..imaging.progress import Progress
 from ..segmentation.cells import Cells
@@ -106,11 +107,12 @@ class Session(CellsByImage):
     def recipe_shown(self) -> Recipe:
         """Return the recipe that gives what is on the screen: model and sliders of the cells, on the chosen device.
 
-        Of an image without cells it is the one that would be asked for. Checked and complete only after its
+        Of an image without cells, or with labels that were taken as cells, it is the one that would be asked for.
+        Checked and complete only after its
         :meth:`~napari_cellseg.segmentation.recipe.Recipe.resolved`.
         """
         cells = self.cells
-        if cells is None:
+        if cells is None or cells.segmented.taken_from:
             return self.recipe_asked()
         sha256 = cells.segmented.model.sha256
         return replace(cells.recipe, model_sha256=sha256)
@@ -166,20 +168,42 @@ class Session(CellsByImage):
         if not self._is_current(request):
             return False
         self._running = None
+        self._take_in(request.key, segmented, self._sliders_for(request, segmented), DRAG)
+        return True
+
+    def take(self, key: Hashable, segmented: Segmented, said: str) -> None:
+        """Take in cells that nobody asked the network for: labels that are those of an image from now on.
+
+        Parameters
+        ----------
+        key : hashable
+        segmented : Segmented
+            Of `segmentation.taking.take_labels`.
+        said : str
+            What to tell the user.
+
+        Raises
+        ------
+        CellsegError
+            Something is being segmented.
+        """
+        if self._running is not None:
+            raise CellsegError("Something is being segmented. Wait for it, then take the labels.")
+        self._take_in(key, segmented, (segmented.threshold, segmented.min_size), said)
+
+    def _take_in(self, key: Hashable, segmented: Segmented, sliders: tuple[float, int], said: str) -> None:
         image = segmented.image
-        aside = self._records.of(request.key)
-        self._remember(request.key)
+        aside = self._records.of(key)
+        self._remember(key)
         content = (segmented.image_sha256, segmented.instances.shape, segmented.channels)
-        record = self._records.take_up(request.key, content, image.name, image.source)
-        self._show(request.key, segmented, *self._sliders_for(request, segmented), record)
-        self.cells_changed.emit(request.key)
-        said = DRAG
-        if self._review_again(request.key, record):
+        record = self._records.take_up(key, content, image.name, image.source)
+        self._show(key, segmented, *sliders, record)
+        self.cells_changed.emit(key)
+        if self._review_again(key, record):
             said = REVIEW_AGAIN
         elif aside is not None and aside.is_of_another_channel(content):
             said = OF_ANOTHER_CHANNEL
         self.rest(said)
-        return True
 
     def fail(self, request: Request | None, error: BaseException | str) -> bool:
         """Show why something failed; what was there before stays. With None it was not about a request."""

@@ -327,8 +327,13 @@ def test_corrected_results_are_saved_back_and_never_replaced_unasked(
     assert batch.session.chosen == key
     shown = batch.bench.layers[key].labels
     assert np.array_equal(np.asarray(shown.data), before) and not batch.done_section.save.isEnabled()
-    # Opened again it is the same layer.
+    # Opened again it is the same layer: it is seen, what covers it is not, and the tools are on its cells.
+    other = double_click(batch, "deeper/a1.tif", qtbot)
+    assert other.visible and viewer.layers.selection.active is batch.bench.layers[other.unique_id].labels
+    assert not layer.visible and not shown.visible
     assert double_click(batch, "a2.tif", qtbot) is layer
+    assert layer.visible and shown.visible and viewer.layers.selection.active is shown
+    assert not other.visible and not batch.bench.layers[other.unique_id].labels.visible
     ids = [int(i) for i in batch.session.view_of(key).ids()]
     batch.bench.part(Correcting).edit(key, edits.delete, ids[:2])
     assert batch.done_section.save.text() == "Save corrected (1)"

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QTableView
@@ -298,3 +299,70 @@ def test_the_chosen_channel_is_the_one_in_view(widget: Any, viewer: Any, network
     assert viewer.dims.current_step[0] == 1
     QTest.keyClick(channel, Qt.Key.Key_Up)
     assert viewer.dims.current_step[0] == 0
+
+
+def write_channels(path: Any) -> Any:
+    """Three named channels, with 4, 9 and 16 discs."""
+    values = (np.stack([draw_discs(n) for n in (4, 9, 16)]) * 1000).astype(np.uint16)
+    about = {"axes": "CYX", "Channel": {"Name": ["DAPI", "GFP", "marker"]}}
+    tifffile.imwrite(path, values, ome=True, metadata=about)
+    return path
+
+
+@pytest.mark.parametrize("by", ["our menu", "napari's menu"])
+def test_channels_are_coloured_and_additive_and_one_image(
+    widget: Any, viewer: Any, network: Any, qtbot: Any, tmp_path: Any, by: str
+) -> None:
+    path = write_channels(tmp_path / "three.ome.tif")
+    if by == "our menu":
+        widget.image_section.open_paths([path])
+    else:
+        viewer.open(path, plugin="napari")
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3, timeout=10_000)
+    layers = list(viewer.layers)
+    assert [layer.name for layer in layers] == ["three.ome: DAPI", "three.ome: GFP", "three.ome: marker"]
+    assert [layer.colormap.name for layer in layers] == ["blue", "green", "magenta"]
+    assert [str(layer.blending) for layer in layers] == ["translucent_no_depth", "additive", "additive"]
+    box, channel = widget.image_section.image_layer, widget.input_section.channel
+    assert [box.itemText(i) for i in range(box.count())] == ["three.ome"], "one image"
+    assert [channel.itemText(i) for i in range(3)] == ["0 DAPI", "1 GFP", "2 marker"]
+    layers[1].visible = False
+    channel.setFocus()
+    QTest.keyClick(channel, Qt.Key.Key_Down)
+    assert layers[1].visible, "the chosen channel is seen"
+    press_segment(widget, qtbot)
+    assert widget.session.cells.count() == 9 and viewer.layers[-2].name == "three.ome cells"
+    assert {"intensity_mean_DAPI", "intensity_mean_marker"} <= set(measured_columns(widget, tmp_path, qtbot))
+    viewer.layers.selection.active = layers[2]
+    assert widget.session.chosen == layers[0].unique_id and widget.session.cells.count() == 9
+    layers[0].scale = (2, 2)
+    assert all(tuple(layer.scale) == (2, 2) for layer in layers)
+    viewer.add_image(draw_discs(4), name="other", metadata={"napari_cellseg": {"opened": True}})
+    pick_image(widget, "three.ome")
+    assert all(layer.visible for layer in layers) and not viewer.layers["other"].visible
+    pick_image(widget, "other")
+    assert not any(layer.visible for layer in layers) and viewer.layers["other"].visible
+
+
+def measured_columns(widget: Any, folder: Any, qtbot: Any) -> list[str]:
+    """Columns of the table that Save results writes."""
+    widget.result_section.save_to(folder / "results")
+    qtbot.waitUntil(lambda: widget.result_section.save.isEnabled(), timeout=10_000)
+    with next((folder / "results").glob("*_cells.csv")).open(newline="") as file:
+        return next(csv.reader(file))
+
+
+def test_files_that_naparis_menu_opens_are_chosen_and_seen(
+    segmented: Any, viewer: Any, qtbot: Any, tmp_path: Any
+) -> None:
+    for n in (4, 9):
+        tifffile.imwrite(tmp_path / f"{n}.tif", draw_discs(n))
+        viewer.open(tmp_path / f"{n}.tif", plugin="napari")
+        qtbot.waitUntil(lambda n=n: segmented.image_section.image_layer.currentText() == str(n))
+    qtbot.waitUntil(lambda: not viewer.layers["4"].visible)
+    assert viewer.layers["9"].visible and viewer.layers.selection.active is viewer.layers["9"]
+    press_segment(segmented, qtbot)
+    assert segmented.session.cells.count() == 9
+    assert viewer.layers.selection.active is viewer.layers["9 cells"]
+    pick_image(segmented, "4")
+    assert viewer.layers["4"].visible and not viewer.layers["9"].visible and not viewer.layers["9 cells"].visible

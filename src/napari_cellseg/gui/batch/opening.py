@@ -20,6 +20,7 @@ from ...segmentation.recipe import Recipe
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.correcting import Correcting
+from ..viewer.focus import focus_canvas
 from ..viewer.opening import add_image, show_only
 from .opened_row import OpenedRow, read_row, stand_of
 
@@ -159,7 +160,10 @@ class BatchOpening:
         self._bench.viewer.layers.selection.active = layer
         self._bench.choose(layer)
         self._bench.show_image(layer)
-        show_only(layer, [other for other in self._bench.image_layers() if other.unique_id in self._rows])
+        focus_canvas(self._bench.viewer)
+        show_only(
+            self._bench.viewer, layer, [other for other in self._bench.image_layers() if other.unique_id in self._rows]
+        )
         self._segment(key)
 
     def _layer_of(self, out: Path, row: BatchRow) -> Any:

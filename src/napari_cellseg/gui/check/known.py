@@ -127,7 +127,7 @@ class Agreements:
     def worth(self, cells: Cells) -> Worth | None:
         """Say what the count of an image is worth with its sliders; None where nobody counted by hand."""
         people = self.store.people()
-        if not people:
+        if not people or cells.segmented.taken_from:
             return None
         settings = _settings(cells, cells)
         at_hand = self._at_hand(settings, cells)
@@ -197,7 +197,7 @@ class Agreements:
             planes = sorted(self._planes.done(layer.unique_id), key=lambda plane: plane.position)
             for key in (layer.unique_id, *planes):
                 cells = self._bench.session.cells_of(key)
-                if cells is not None:
+                if cells is not None and not cells.segmented.taken_from:
                     yield key, cells
 
     def _title(self, key: Any, cells: Cells) -> str:

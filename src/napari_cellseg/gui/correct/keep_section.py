@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QSizePolicy, QWidget
 from ...corrections import exchange
 from ...corrections import tools as edits
 from ..shared.bindings import Bindings
-from ..shared.layout import heading, in_column, in_row, show_file, small_button
+from ..shared.layout import CELL_FILES, heading, in_column, in_row, show_file, small_button
 from ..shared.message import Message
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
@@ -141,8 +141,8 @@ class KeepSection(QWidget):
     def _on_import(self) -> None:
         layer = self._bench.layer_of(self._bench.session.chosen)
         path = layer_path(layer) if layer is not None else None
-        kinds = "Cells (*.tif *.tiff *.png *.zip *.roi *.geojson *.json *.npy);;All (*)"
-        name, _ = QFileDialog.getOpenFileName(self, "Import corrections", str(Path(path).parent) if path else "", kinds)
+        folder = str(Path(path).parent) if path else ""
+        name, _ = QFileDialog.getOpenFileName(self, "Import corrections", folder, CELL_FILES)
         if name:
             self.import_from(name)
 

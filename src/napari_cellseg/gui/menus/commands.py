@@ -15,6 +15,7 @@ from ..shared.table import open_table
 from ..viewer.benches import bench_of
 from ..viewer.dock import open_dock
 from ..viewer.layer_image import pixel_size
+from ..viewer.taking import Taking
 
 
 def segment_active_layer(viewer: Viewer) -> None:
@@ -30,6 +31,13 @@ def segment_active_layer(viewer: Viewer) -> None:
 def segment_folder(viewer: Viewer) -> None:
     """Open the Batch widget for the folder that the selected image came from; it runs with the present settings."""
     open_dock(viewer, "batch").offer(bench_of(viewer).viewer.layers.selection.active)
+
+
+def take_active_labels(viewer: Viewer) -> None:
+    """Take the selected labels layer as the cells of its image, in the Segment widget."""
+    bench = bench_of(viewer)
+    open_dock(viewer, "segment")
+    bench.part(Taking).take_layer(bench.viewer.layers.selection.active)
 
 
 def correct_active_layer(viewer: Viewer) -> None:

@@ -7,14 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, QTimer
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QMenu, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QPushButton, QWidget
 
 from ...imaging.read.finding import SUFFIXES
 from ...session import layer_id
 from ..shared.bindings import Bindings
-from ..shared.layout import label, shrinkable
+from ..shared.layout import CELL_FILES, Chooser, label
 from ..viewer.bench import Bench
+from ..viewer.layer_image import title_of
 from ..viewer.opening import Opened, add_opened, read_paths
+from ..viewer.taking import Taking
+
+TAKE_TIP = (
+    "Take labels of any program as the cells of the chosen image: they are corrected, reviewed, counted, measured and\n"
+    "learned from like cells that a model found. There is no probability, so the threshold changes nothing."
+)
 
 
 class ImageSection(QWidget):
@@ -22,7 +29,7 @@ class ImageSection(QWidget):
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self._bench = bench
+        self._bench, self._taking = bench, bench.part(Taking)
         self._jobs: list[Any] = []
         self._bindings = Bindings(self)
         self._build()
@@ -43,9 +50,8 @@ class ImageSection(QWidget):
             self._jobs.append(self._bench.in_background(lambda: read_paths(paths), self._on_read))
 
     def _build(self) -> None:
-        self.image_layer = QComboBox(objectName="image_layer")
+        self.image_layer = Chooser(objectName="image_layer")
         self.image_layer.setToolTip("The image layer in which cells are counted. Every image keeps its own result.")
-        shrinkable(self.image_layer)
         self.image_layer.activated.connect(self._on_picked)
         self.open_images = QPushButton("Open images …", objectName="open_images")
         self.open_images.setToolTip(
@@ -55,6 +61,10 @@ class ImageSection(QWidget):
         menu = QMenu(self.open_images)
         menu.addAction("Files …", self._open_files)
         menu.addAction("Folder …", self._open_folder)
+        menu.addSeparator()
+        self.take = menu.addMenu("Labels as cells")
+        self.take.setToolTipsVisible(True)
+        menu.aboutToShow.connect(self._list_labels)
         self.open_images.setMenu(menu)
         row = QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -68,7 +78,7 @@ class ImageSection(QWidget):
             self.image_layer.clear()
             for layer in reversed(layers):
                 self._bindings.bind(layer.events.name, self._on_layers)
-                self.image_layer.addItem(layer.name, layer.unique_id)
+                self.image_layer.addItem(title_of(layer), layer.unique_id)
             if not layers:
                 self.image_layer.addItem("no image yet", None)
         self.image_layer.setEnabled(bool(layers))
@@ -109,13 +119,28 @@ class ImageSection(QWidget):
         folder = QFileDialog.getExistingDirectory(self, "Open a folder of images")
         self.open_paths([folder] if folder else [])
 
+    def _list_labels(self) -> None:
+        """Offer every labels layer that shows no cells yet, and files."""
+        self.take.clear()
+        for layer in self._taking.offered():
+            action = self.take.addAction(layer.name, lambda layer=layer: self._taking.take_layer(layer))
+            action.setToolTip(TAKE_TIP)
+        self.take.addAction("File …", self._take_file).setToolTip(TAKE_TIP)
+
+    def _take_file(self) -> None:
+        path, _ = QFileDialog.getOpenFileName(self, "Take the labels of a file as cells", "", CELL_FILES)
+        if path:
+            self._taking.take_file(path)
+
     def _on_read(self, opened: Opened) -> None:
         layers, problems = add_opened(self._bench.viewer, opened)
         if layers:
             self._bench.viewer.layers.selection.active = layers[0]
             self._bench.viewer.reset_view()
+        for saved in opened.cells:
+            self._taking.reopen(saved)
         if problems:
             more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
             self._bench.session.fail(None, problems[0] + more)
-        else:
+        elif not opened.cells:
             self._bench.session.rest()

@@ -22,7 +22,7 @@ from ..jobs.batch_job import BatchJob, BatchOutcome, BatchRequest
 from ..planes.plane_layers import PlaneLayout
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
-from ..viewer.layer_image import METADATA_KEY, layer_path, placement
+from ..viewer.layer_image import METADATA_KEY, full_data, layer_path, placement
 from ..viewer.regions import Regions
 
 OUTPUTS = ("labels", "cells")
@@ -105,7 +105,7 @@ class WholeRun:
             self._tell(str(error), True)
             return
         assert layer is not None
-        shape = tuple((layer.data[0] if layer.multiscale else layer.data).shape)
+        shape = tuple(full_data(layer).shape)
         stack = bench.stack_of(layer.unique_id)
         self._asked = _Asked(layer.unique_id, layer.name, recipe.accurate, () if stack is None else stack.shape)
         recipe = replace(

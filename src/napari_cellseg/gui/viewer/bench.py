@@ -20,6 +20,7 @@ from ...session import Cells, PlaneKey, Request, Session, ViewerChoices, layer_i
 from ..shared import preferences
 from ..shared.activity import Activity
 from ..shared.workers import Latest
+from .channels import image_of_channel, set_shown
 from .layer_image import METADATA_KEY, image_from_layer, layer_axes
 from .result_layers import ResultLayers
 from .results import Results
@@ -120,7 +121,9 @@ class Bench(ViewerImages):
     def choose_active(self) -> None:
         """Choose the image that is selected in the layer list, or that the selected result was made from."""
         active = self.viewer.layers.selection.active
-        image = active if isinstance(active, ImageLayer) else self.image_of_result(active)
+        image = image_of_channel(self.viewer, active)
+        if image is None:
+            image = active if isinstance(active, ImageLayer) else self.image_of_result(active)
         if image is not None:
             self.choose(image)
 
@@ -135,9 +138,9 @@ class Bench(ViewerImages):
         # Additive layers are channels of one picture.
         above = images[images.index(layer) + 1 :]
         covering = [other for other in above if other.visible and str(other.blending) in _COVERS]
-        layer.visible = True
+        set_shown(self.viewer, layer, True)
         for other in {*covering, *(opened if layer in opened else ())} - {layer}:
-            other.visible = False
+            set_shown(self.viewer, other, False)
             if (results := self.layers.of_image(other.unique_id)) is not None:
                 results.show(False, self.layers.numbers)
         results = self.layers.of_image(layer.unique_id)
@@ -220,6 +223,16 @@ class Bench(ViewerImages):
             return
         self.session.accept(request, answer.segmented)
         self.answered.emit(key)
+        self._show_answer(key, image, answer)
+
+    def take_labels(self, key: Any, answer: Answer, said: str) -> None:
+        """Show labels that were taken as the cells of an image; errors are those of `Session.take`."""
+        image = self.layer_of(key)
+        if image is not None:
+            self.session.take(key, answer.segmented, said)
+            self._show_answer(key, image, answer)
+
+    def _show_answer(self, key: Any, image: ImageLayer, answer: Answer) -> None:
         cells = self.session.cells_of(key)
         if cells is not None and self.is_in_view(key):
             self.show_cells(key, image, cells)

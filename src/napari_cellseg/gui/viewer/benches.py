@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from .arrivals import Arrivals
 from .bench import Bench
 from .cell_colors import Coloring
 from .correcting import Correcting
@@ -14,9 +15,21 @@ from .layer_watch import LayerWatch
 from .outdated import Outdated
 from .planes_in_view import PlanesInView
 from .recovery import Recovery
+from .taking import Taking
 
 # In the order in which they listen.
-PARTS: tuple[type, ...] = (LayerWatch, PlanesInView, Doubting, Coloring, Following, Correcting, Recovery, Outdated)
+PARTS: tuple[type, ...] = (
+    LayerWatch,
+    PlanesInView,
+    Doubting,
+    Coloring,
+    Following,
+    Correcting,
+    Recovery,
+    Outdated,
+    Taking,
+    Arrivals,
+)
 
 _benches: WeakKeyDictionary[Any, Bench] = WeakKeyDictionary()
 

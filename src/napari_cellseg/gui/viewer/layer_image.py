@@ -15,6 +15,8 @@ from ...imaging.from_array import as_image
 from ...imaging.image import Image, Origin
 
 METADATA_KEY = "napari_cellseg"
+# Entry of the values of all channels in the layer of the first, which stands for the image; see `channels`.
+CHANNELS = "channels"
 _TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine")
 
 
@@ -41,7 +43,7 @@ def image_from_layer(layer: Layer | None, axes: str | None = None) -> Image:
         raise ImageError(
             f"'{layer.name}' is {kind}, but cells are looked for in an image. Choose an image layer, or open a file."
         )
-    data = layer.data[0] if layer.multiscale else layer.data
+    data = full_data(layer)
     axes = axes or layer_axes(layer)
     if axes is None and layer.rgb and data.ndim == 3:
         axes = "YXC"
@@ -56,7 +58,7 @@ def image_from_layer(layer: Layer | None, axes: str | None = None) -> Image:
         axes,
         pixel_size=pixel_size(layer),
         rgb=bool(layer.rgb),
-        name=layer.name,
+        name=title_of(layer),
         channel_names=layer.metadata.get(METADATA_KEY, {}).get("channel_names", ()),
         source=layer_path(layer),
         slice_spacing=_slice_spacing(layer, axes),
@@ -64,6 +66,26 @@ def image_from_layer(layer: Layer | None, axes: str | None = None) -> Image:
     )
     origin = layer_origin(layer)
     return image if origin is None else replace(image, origin=origin)
+
+
+def all_channels(layer: Layer) -> dict[str, Any] | None:
+    """Return values and axes of all channels of the image that a layer stands for; None where it shows all of it."""
+    known = layer.metadata.get(METADATA_KEY, {}).get(CHANNELS)
+    return known if known is not None and known["shown"] is layer.data else None
+
+
+def full_data(layer: ImageLayer) -> Any:
+    """Return the values of the image of a layer at full resolution, those of all channels."""
+    known = all_channels(layer)
+    if known is not None:
+        return known["values"]
+    return layer.data[0] if layer.multiscale else layer.data
+
+
+def title_of(layer: Layer) -> str:
+    """Name of the image that a layer shows; that of the first channel's layer is longer."""
+    known = all_channels(layer)
+    return str(known["title"] if known is not None and known["name"] == layer.name else layer.name)
 
 
 def layer_origin(layer: Layer) -> Origin | None:
@@ -82,6 +104,8 @@ def _slice_spacing(layer: ImageLayer, axes: str | None) -> float | None:
 
 def layer_axes(layer: ImageLayer) -> str | None:
     """Axes that the layer itself names; None where its labels are napari's numbers."""
+    if (channels := all_channels(layer)) is not None:
+        return str(channels["axes"])
     letters = "".join(str(label).strip().upper()[:2] for label in layer.axis_labels)
     letters += "C" if layer.rgb and "C" not in letters else ""
     ndim = np.ndim(layer.data[0]) if layer.multiscale else layer.data.ndim
@@ -117,7 +141,7 @@ def layer_path(layer: Layer) -> str | None:
 def layer_stem(layer: Layer) -> str:
     """Name for result files."""
     path, origin = layer_path(layer), layer_origin(layer)
-    stem = Path(path).stem if path else layer.name
+    stem = Path(path).stem if path else title_of(layer)
     if origin is not None:
         # Beside the results of the whole image, and of its other parts.
         known = layer.metadata[METADATA_KEY]["origin"]

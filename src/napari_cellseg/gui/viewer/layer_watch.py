@@ -11,6 +11,7 @@ from qtpy.QtCore import QTimer
 from ...imaging.errors import CellsegError
 from ...session import layer_id
 from .bench import Bench
+from .channels import channel_layers
 from .layer_image import PLACEMENT
 
 
@@ -63,6 +64,8 @@ class LayerWatch:
 
     def _on_placed(self, event: Any) -> None:
         """Let the cells lie where their image lies in the world."""
+        for channel in channel_layers(self._bench.viewer, event.source):
+            setattr(channel, event.type, getattr(event.source, event.type))
         layers = self._bench.layers.of_image(event.source.unique_id)
         if layers is not None:
             layers.place(event.source, event.type)

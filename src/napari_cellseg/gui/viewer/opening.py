@@ -13,6 +13,8 @@ from ...imaging.errors import CellsegError, ImageError, SeveralImagesError
 from ...imaging.image import Image
 from ...imaging.read.finding import SUFFIXES, find_images, is_zarr
 from ...imaging.read.read import read_image
+from ...results.reopening import SavedCells, saved_cells
+from .channels import add_channels, is_split, set_shown
 from .layer_image import METADATA_KEY
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ class Opened:
         One sentence per file that could not be read, or that was skipped.
     reasons : dict of Path to str
         Why some of the `others` are not read by the package itself.
+    cells : tuple of SavedCells
+        Label files of this package, which are no images.
     """
 
     images: tuple[Image, ...]
@@ -45,6 +49,7 @@ class Opened:
     others: tuple[Path, ...]
     problems: tuple[str, ...]
     reasons: Mapping[Path, str] = field(default_factory=dict)
+    cells: tuple[SavedCells, ...] = ()
 
 
 def read_paths(paths: Iterable[str | Path]) -> Opened:
@@ -52,7 +57,7 @@ def read_paths(paths: Iterable[str | Path]) -> Opened:
     # Imported late: dask takes most of a second, and here a thread waits for it.
     from ...imaging.read.pyramid import pyramid
 
-    images, levels, others, problems = [], [], [], []
+    images, levels, others, problems, cells = [], [], [], [], []
     reasons: dict[Path, str] = {}
     try:
         found = find_images([Path(path) for path in paths])
@@ -67,6 +72,10 @@ def read_paths(paths: Iterable[str | Path]) -> Opened:
         if path.suffix.lower() not in SUFFIXES and not is_zarr(path):
             others.append(path)
             continue
+        saved = saved_cells(path)
+        if saved is not None:
+            cells.append(saved)
+            continue
         try:
             image = read_image(path)
             levels_of_image, notes = pyramid(image)
@@ -79,7 +88,7 @@ def read_paths(paths: Iterable[str | Path]) -> Opened:
             reasons[path] = str(error)
         except CellsegError as error:
             problems.append(str(error) if path.name in str(error) else f"{name}: {error}")
-    return Opened(tuple(images), tuple(levels), tuple(others), tuple(problems), reasons)
+    return Opened(tuple(images), tuple(levels), tuple(others), tuple(problems), reasons, tuple(cells))
 
 
 def add_opened(viewer: Viewer, opened: Opened) -> tuple[list[Layer], list[str]]:
@@ -106,12 +115,15 @@ def add_opened(viewer: Viewer, opened: Opened) -> tuple[list[Layer], list[str]]:
                 or f"{path.name} could not be opened: no reader of napari takes it ({error}). Save it as TIFF, or "
                 "install a napari plugin that reads it."
             )
-    show_only(layers[0], layers) if layers else None
+    show_only(viewer, layers[0], layers) if layers else None
     return layers, problems
 
 
 def add_image(viewer: Viewer, image: Image, levels: list[Any] | None = None) -> Layer:
-    """Add an image as a layer with its scale, axis names and file; a very large one by its levels (see `pyramid`)."""
+    """Add an image as a layer with its scale, axis names and file; a very large one by its levels (see `pyramid`).
+
+    A plane of several channels gets a layer for each (see `channels`); what is returned stands for the image.
+    """
     axes = image.axes
     if not image.rgb and axes[-2:] != "YX":
         raise ImageError(f"{image.title} has axes {axes}; save it with rows and columns (Y, X) last.")
@@ -120,17 +132,28 @@ def add_image(viewer: Viewer, image: Image, levels: list[Any] | None = None) -> 
     if image.pixel_size and image.slice_spacing:
         scale["Z"] = image.slice_spacing
     unit = "micrometer" if image.pixel_size else "pixel"
-    about = {"path": image.source, "channel_names": image.channel_names, "frame_interval": image.frame_interval}
+    about: dict[str, Any] = {
+        "path": image.source,
+        "channel_names": image.channel_names,
+        "frame_interval": image.frame_interval,
+    }
+    name, split = Path(image.name).stem or "image", is_split(image, levels)
+    labels = labels.replace("C", "") if split else labels
+    attributes: dict[str, Any] = {
+        "scale": [scale.get(letter, 1.0) for letter in labels],
+        "units": [unit if letter in scale else "pixel" for letter in labels],
+        "axis_labels": tuple(labels.lower()),
+        "metadata": {METADATA_KEY: {**about, "opened": True}},
+    }
+    if split:
+        return add_channels(viewer, image, name, _contrast, **attributes)
     return viewer.add_image(
         image.data if levels is None else levels,
         rgb=image.rgb,
-        name=Path(image.name).stem or "image",
-        scale=[scale.get(letter, 1.0) for letter in labels],
-        units=[unit if letter in scale else "pixel" for letter in labels],
-        axis_labels=tuple(labels.lower()),
-        metadata={METADATA_KEY: {**about, "opened": True}},
+        name=name,
         multiscale=levels is not None,
         contrast_limits=None if image.rgb else _contrast(image.data if levels is None else levels[-1]),
+        **attributes,
     )
 
 
@@ -145,7 +168,7 @@ def _contrast(data: Any) -> tuple[float, float] | None:
     return (float(low), float(high)) if high > low else None
 
 
-def show_only(layer: Layer, others: Sequence[Layer]) -> None:
+def show_only(viewer: Viewer, layer: Layer, others: Sequence[Layer]) -> None:
     """Show one of several images that would cover each other."""
     for other in others:
-        other.visible = other is layer
+        set_shown(viewer, other, other is layer)

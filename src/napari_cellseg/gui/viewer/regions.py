@@ -15,7 +15,7 @@ from ...session import CANCELLED, Where, layer_id
 from ..shared.workers import Latest
 from .bench import Bench
 from .field import Rectangle, drawn, prepare_drawing, visible
-from .layer_image import METADATA_KEY, image_from_layer, layer_path
+from .layer_image import CHANNELS, METADATA_KEY, all_channels, image_from_layer, layer_path, title_of
 from .planes import sliceable
 
 # What one waits a minute for, and what holds in the memory of any computer that shows it.
@@ -186,19 +186,24 @@ def _part_layer(layer: ImageLayer, values: Any, place: Rectangle) -> ImageLayer:
     """Return a layer of a part, lying on the image; hidden, as the image that it lies on shows the same."""
     known = layer.metadata.get(METADATA_KEY, {})
     offset, size = (place.top, place.left), (place.bottom - place.top, place.right - place.left)
-    origin = {"name": layer.name, "path": layer_path(layer), "offset_yx": offset, "size_yx": size}
+    known_channels = all_channels(layer)
+    origin = {"name": title_of(layer), "path": layer_path(layer), "offset_yx": offset, "size_yx": size}
     about = {name: known[name] for name in ("channel_names", "frame_interval") if name in known}
-    return ImageLayer(
-        values,
+    part = ImageLayer(
+        values if known_channels is None else values[0],
         rgb=layer.rgb,
         multiscale=False,
-        name=f"{layer.name} [{place.top}:{place.bottom}, {place.left}:{place.right}]",
+        name=f"{title_of(layer)} [{place.top}:{place.bottom}, {place.left}:{place.right}]",
         metadata={METADATA_KEY: {**about, "origin": origin}},
         visible=False,
         translate=_translate(layer, place),
         **{name: getattr(layer, name) for name in _TRANSFORMS},
         **{} if layer.rgb else {name: getattr(layer, name) for name in _LOOKS},
     )
+    if known_channels is not None:
+        of_part = {**known_channels, "values": values, "shown": part.data, "title": part.name, "name": part.name}
+        part.metadata[METADATA_KEY][CHANNELS] = of_part
+    return part
 
 
 def _translate(layer: ImageLayer, place: Rectangle) -> np.ndarray:

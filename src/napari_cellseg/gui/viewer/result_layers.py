@@ -11,7 +11,7 @@ from ...imaging.regions import Region
 from ...session import Cells
 from .cells_labels import CellsLabels
 from .count_points import CountPoints
-from .layer_image import METADATA_KEY, placement
+from .layer_image import METADATA_KEY, placement, title_of
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -43,10 +43,11 @@ class ResultLayers:
 
     def __init__(self, viewer: Viewer, image: ImageLayer, cells: Cells) -> None:
         labels = cells.corrected.labels(cells.threshold, cells.min_size)
-        self.labels = CellsLabels(labels, name=f"{image.name} cells", opacity=FILLED, **placement(image))
+        title = title_of(image)
+        self.labels = CellsLabels(labels, name=f"{title} cells", opacity=FILLED, **placement(image))
         self.points = CountPoints(
             np.zeros((0, 2)),
-            name=f"{image.name} counts",
+            name=f"{title} counts",
             size=4,
             face_color=AUTOMATIC,
             border_color="black",

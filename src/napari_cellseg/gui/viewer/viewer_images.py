@@ -11,6 +11,7 @@ from ...imaging.channels import Channel
 from ...imaging.errors import CellsegError
 from ...imaging.image import Image
 from ...session import PlaneKey, Session, layer_id
+from .channels import image_of_channel, show_channel
 from .layer_image import image_from_layer, layer_axes, layer_stem
 from .planes import Stack, key_here, stack_of
 
@@ -43,8 +44,9 @@ class ViewerImages:
         return viewer
 
     def image_layers(self) -> list[ImageLayer]:
-        """Image layers of the viewer, from the bottom up."""
-        return [layer for layer in self.viewer.layers if isinstance(layer, ImageLayer)]
+        """Image layers of the viewer, from the bottom up; of an image with a layer per channel the first."""
+        layers = [layer for layer in self.viewer.layers if isinstance(layer, ImageLayer)]
+        return [layer for layer in layers if image_of_channel(self.viewer, layer) is None]
 
     def layer_of(self, key: Any) -> ImageLayer | None:
         """Image layer of a key; None when it is gone."""
@@ -99,6 +101,8 @@ class ViewerImages:
         try:
             places = image_from_layer(layer, axes).channel_places(channel)
         except CellsegError:
+            return
+        if any([show_channel(self.viewer, layer, place) for place in places]):
             return
         if axes and "C" in axes and not layer.rgb and len(places) == 1:
             dims.set_current_step(axes.index("C") - layer.ndim + dims.ndim, places[0])

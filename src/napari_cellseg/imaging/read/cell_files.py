@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 from ..damage import DAMAGE
 from ..errors import ImageError
 from .arrays import read_npy
+from .json_file import read_json
 from .zip_entries import opened_zip, read_entry
 
 ROI_SUFFIXES = (".zip", ".roi")
@@ -114,7 +114,7 @@ def _of_rois(path: Path) -> Iterator[Rings]:
 
 
 def _of_geojson(path: Path) -> Iterator[Rings]:
-    content = json.loads(path.read_text(encoding="utf-8-sig"))
+    content = read_json(path, None)
     features = content if isinstance(content, list) else content.get("features", [content])
     for feature in features:
         geometry = feature["geometry"]

@@ -40,7 +40,7 @@ class Coco:
     """
 
     def __init__(self, path: Path) -> None:
-        values = read_values(path, DatasetError, _NEXT_STEP)
+        values = read_values(path, DatasetError, _NEXT_STEP, largest=None)
         self.path = path
         self._annotations: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
         try:

@@ -20,11 +20,11 @@ from ...imaging.read.read import read_image
 from ...imaging.read.zip_entries import check_list, read_entry
 from .coco import Coco
 from .masks import LABELS, Mask, read_mask
+from .replacing import SET_FILE, finish_replacing
 from .sample import IMAGE_SUFFIXES, Sample, files_by_stem, read_pair
 
 LABEL_FOLDERS = ("labels", "masks")
 REVIEWED_FOLDER = "reviewed"
-SET_FILE = "training_set.json"
 ARRAY_NAMES = (("X", "x", "images", "image"), ("y", "Y", "masks", "labels", "mask"))
 # Ends of the names of masks beside their images: of ImageJ and others, Cellpose, this package, QuPath.
 MASK_ENDS = (
@@ -200,6 +200,8 @@ def masks_by_stem(folder: Path) -> dict[str, Path]:
 
 
 def _paired(images: Path, labels: Path, root: Path | None) -> Layout:
+    if root is not None:
+        finish_replacing(root)
     by_stem, found = masks_by_stem(labels), files_by_stem(images)
     if images == labels:
         found = {stem: file for stem, file in found.items() if not is_mask(file)}
