@@ -6,6 +6,7 @@ import io
 import json
 import random
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ import tifffile
 import zarr
 from PIL import Image as PillowImage
 
-from tests.imaging.read.hostile_files import write_hostile
+from tests.imaging.read.hostile_files import png, write_hostile
 
 from .state import mutated_bytes, mutated_json
 
@@ -25,7 +26,8 @@ from .state import mutated_bytes, mutated_json
 class Attack:
     """One input, and the words of the command line that read it.
 
-    ``OUT`` in a word stands for a new folder, ``MODEL`` for that of a small model.
+    ``OUT`` in a word stands for a new folder, ``MODEL`` for that of a small model. The command ``read``, which only the
+    attacks have, reads an image and nothing else: segmenting a large one takes its time, and is no attack.
     """
 
     name: str
@@ -241,3 +243,57 @@ def model(folder: Path, rng: random.Random, n: int) -> Iterator[Attack]:
                 for file in ours.iterdir():
                     archive.writestr(file.name, new if file.name == name else file.read_bytes())
         yield Attack(f"{name} {what}", adopt(path))
+
+
+def _deep_png(side: int) -> bytes:
+    """A PNG of 16 bits per colour whose rows are filtered by Paeth's predictor."""
+    row = b"\x04" + bytes([1]) * (8 * side)
+    packer = zlib.compressobj(1)
+    return png(side, side, 16, 6, b"".join([*(packer.compress(row) for _ in range(side)), packer.flush()]))
+
+
+class _Call:
+    def __init__(self, function: Callable[..., object], *arguments: object) -> None:
+        self.called = function, arguments
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return self.called
+
+
+@kind
+def archive_bomb(folder: Path, rng: random.Random, n: int) -> Iterator[Attack]:
+    """Archives and weights that hold, announce or build far more than their size."""
+    import torch
+
+    from tests.models import make_model
+
+    zeros = bytes(300 << 20)
+    large = {"a/images/a.png": zlib.compress(b""), "a/masks/1.png": zeros}
+    for name, contents in (("kaggle.zip", large), ("model.zip", {"config.json": zeros})):
+        with zipfile.ZipFile(folder / name, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for entry, content in contents.items():
+                archive.writestr(entry, content)
+    np.savez_compressed(
+        folder / "set.npz", X=_image()[None], y=(_image() > 128)[None], unused=np.frombuffer(zeros, "u1")
+    )
+    state = {"down.0.0.weight": torch.zeros(4, 3, 3, 3)}
+    torch.save({**state, "b": _Call(bytearray, 10**10)}, folder / "bytes.pth")
+    torch.save({**state, "b": torch.zeros(1).expand(10**6, 10**6)}, folder / "stride.pth")
+    torch.save(
+        {**state, "b": _Call(torch.FloatStorage, 10**10)}, folder / "old.pth", _use_new_zipfile_serialization=False
+    )
+    ours = make_model(folder / "deep").path
+    values = json.loads((ours / "config.json").read_text())
+    values["network"] |= {"levels": 8, "base_channels": 256}
+    (ours / "config.json").write_text(json.dumps(values))
+    (folder / "paeth.png").write_bytes(_deep_png(9_000))
+    (folder / "paeth_larger.png").write_bytes(_deep_png(12_000))
+    attacks = [("kaggle.zip", evaluate), ("set.npz", evaluate), ("paeth.png", _read), ("paeth_larger.png", _read)]
+    attacks += [(name, adopt) for name in ("model.zip", "bytes.pth", "stride.pth", "old.pth")]
+    attacks += [("deep", lambda path: ("evaluate", str(folder / "set.npz"), "--out", "OUT", "--model", str(path)))]
+    for name, words in rng.sample(attacks, min(n, len(attacks))):
+        yield Attack(name, words(folder / name))
+
+
+def _read(path: Path) -> tuple[str, ...]:
+    return "read", str(path)

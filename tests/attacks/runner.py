@@ -41,13 +41,16 @@ def load() -> None:
     """Import what the forks use. No tensor is touched: threads of torch do not survive a fork."""
     os.environ["NAPARI_CELLSEG_OPENVINO"] = "0"
     import dask.array  # noqa: F401
+    import torch
     import zarr  # noqa: F401
 
     from napari_cellseg.batch import run  # noqa: F401
     from napari_cellseg.cli import main  # noqa: F401
     from napari_cellseg.evaluation import evaluate  # noqa: F401
     from napari_cellseg.network import predict  # noqa: F401
-    from napari_cellseg.network.exchange import adopting  # noqa: F401
+    from napari_cellseg.network.exchange import adopting, import_model  # noqa: F401
+
+    torch.set_num_threads(1)
 
 
 def in_fork(work: Callable[[], int], words: Path, seconds: float = SECONDS) -> tuple[int, float, int]:
@@ -92,17 +95,30 @@ def in_fork(work: Callable[[], int], words: Path, seconds: float = SECONDS) -> t
         time.sleep(0.005)
 
 
+def run(argv: list[str]) -> int:
+    """Run a command, or read the image that it names."""
+    from napari_cellseg.cli import main
+    from napari_cellseg.imaging import CellsegError, read_image
+
+    if argv[0] != "read":
+        return main(["--debug", *argv])
+    try:
+        read_image(argv[1]).plane()
+    except CellsegError as error:
+        print(error)
+        return 1
+    return 0
+
+
 def attempts(kind: Kind, n: int, seed: int, folder: Path, model: Path) -> Iterator[Tried]:
     """Try `n` inputs of a kind; the same ones for the same seed."""
-    from napari_cellseg.cli import main
-
     inputs = folder / "inputs"
     inputs.mkdir(parents=True)
     os.environ["NAPARI_CELLSEG_HOME"] = str(folder / "home")
     for attack in kind(inputs, random.Random(f"{kind.__name__} {seed}"), n):
         out, words = folder / "out", folder / "words.txt"
-        argv = ["--debug", *(word.replace("OUT", str(out)).replace("MODEL", str(model)) for word in attack.words)]
-        status, seconds, n_bytes = in_fork(lambda argv=argv: main(argv), words)  # type: ignore[misc]
+        argv = [word.replace("OUT", str(out)).replace("MODEL", str(model)) for word in attack.words]
+        status, seconds, n_bytes = in_fork(lambda argv=argv: run(argv), words)  # type: ignore[misc]
         said = words.read_text(errors="replace")
         found = ["read" if status == 0 else "refused"]
         if status not in (0, 1, 2) or any(mark in said for mark in _UNFORESEEN):

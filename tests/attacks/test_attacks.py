@@ -17,10 +17,12 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pr
 
 
 def test_hostile_inputs_are_refused_in_words_and_in_bounds():
-    child = [sys.executable, "-m", "tests.attacks", "-n", "9", "--seed", "1"]
+    # The bombs of archives take as long as the others together, and have tests of their own.
+    kinds = sorted(KINDS.keys() - {"archive_bomb"})
+    child = [sys.executable, "-m", "tests.attacks", *kinds, "-n", "6", "--seed", "1"]
     done = subprocess.run(child, cwd=ROOT, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stdout + done.stderr
     counts = {words[0]: words[1:] for words in map(str.split, done.stdout.splitlines()) if words and words[0] in KINDS}
-    assert counts.keys() == KINDS.keys()
+    assert sorted(counts) == kinds
     for n, refused, read, *bad in counts.values():
-        assert int(n) == int(refused) + int(read) == 9 and set(bad) == {"0"} and len(bad) == len(OUTCOMES) - 2
+        assert int(n) == int(refused) + int(read) == 6 and set(bad) == {"0"} and len(bad) == len(OUTCOMES) - 2

@@ -14,7 +14,7 @@ from napari_cellseg.evaluation.agreement.table import read_agreement
 from napari_cellseg.imaging import drain
 from napari_cellseg.imaging.errors import ParamsError
 from napari_cellseg.imaging.read.finding import find_images
-from napari_cellseg.imaging.write.csv_style import CSV_STYLES, style_of
+from napari_cellseg.imaging.write.csv_style import CSV_STYLES, style_of, unguarded
 from napari_cellseg.imaging.write.write import write_table
 from napari_cellseg.results.counts import put_rows, read_counts, write_counts
 from napari_cellseg.results.rows import BatchRow
@@ -88,3 +88,55 @@ def test_a_batch_writes_both_tables_so_and_equal_numbers(tmp_path: Path) -> None
     assert len(lines_of(tmp_path / "semicolon" / "counts.csv")) == 1
     with pytest.raises(ParamsError, match="style of CSV files"):
         RunOptions(csv="tab")
+
+
+@pytest.mark.parametrize("style", CSV_STYLES)
+def test_no_cell_is_a_formula_and_names_come_back(style: str, tmp_path: Path) -> None:
+    names = [
+        "=cmd()",
+        "+1+1",
+        "-2+3",
+        "@SUM(1)",
+        "\t=1",
+        "\r=1",
+        "-5",
+        "-1.5",
+        "+49",
+        "a=b",
+        "'x",
+        "a\rb",
+        'q"',
+        "a\nb",
+    ]
+    write_table(tmp_path / "a.csv", {"name": names, "x": [-1.5] * len(names), "n": [-3] * len(names)}, style)
+    with (tmp_path / "a.csv").open(newline="", encoding="utf-8-sig") as file:
+        rows = list(csv.DictReader(file, delimiter=";" if style == "semicolon" else ","))
+    cells = [row["name"] for row in rows]
+    assert [cell[0] for cell in cells[:6]] == ["'"] * 6 and cells[6:9] == ["-5", "-1.5", "+49"]
+    assert [unguarded(cell) for cell in cells] == names
+    assert {row["x"].replace(",", ".") for row in rows} == {"-1.5"} and {row["n"] for row in rows} == {"-3"}
+
+
+def test_names_of_files_break_no_table(tmp_path: Path) -> None:
+    """A carriage return is quoted in the tables that all images share, and no name is a formula."""
+    images, out = tmp_path / "in", tmp_path / "out"
+    images.mkdir()
+    names = ["a\rb.tif", "=1+1.tif", "@x\n.tif", "c,d.tif"]
+    for i, name in enumerate(names):
+        tifffile.imwrite(images / name, blobs(i).image.astype(np.uint16))
+    recipe = Recipe(str(make_model(tmp_path / "tiny").path))
+    options = RunOptions("cpu", outputs=("labels", "cells", "rle", "submission"))
+    drain(iter_batch(find_images(images), out, recipe, options))
+    for table, column in (
+        ("counts.csv", "image"),
+        ("cells.csv", "image"),
+        ("rle.csv", "ImageId"),
+        ("submission.csv", "image"),
+    ):
+        with (out / table).open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        assert all(None not in row and None not in row.values() for row in rows), table
+        found = {row[column] for row in rows}
+        wanted = {name if column == "image" else name.removesuffix(".tif") for name in names}
+        assert {unguarded(name) for name in found} == wanted and not any(name[0] in "=@" for name in found), table
+    assert {row.image for row in read_counts(out / "counts.csv") or ()} == {*names}

@@ -10,12 +10,15 @@ import shlex
 import sys
 import warnings
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from typing import Any, TextIO
 
 from .. import __version__
 from ..imaging.errors import CellsegError
 from .evaluating import add_calibrate, add_evaluate
 from .exchanging import add_export, add_models
 from .finetune import add_finetune
+from .plain_stream import PlainStream
 from .searching import add_compare_runs, add_search
 from .segmenting import add_segment
 from .sorting import add_agreement, add_kinds
@@ -29,7 +32,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             # A file name that this terminal cannot show must not stop the run.
             stream.reconfigure(errors="backslashreplace")
-    words = list(sys.argv[1:] if argv is None else argv)
+    with redirect_stdout(_plain(sys.stdout)), redirect_stderr(_plain(sys.stderr)):
+        return _main(list(sys.argv[1:] if argv is None else argv))
+
+
+def _plain(stream: TextIO) -> Any:
+    return PlainStream(stream)
+
+
+def _main(words: list[str]) -> int:
     args = build_parser().parse_args(words)
     args.command = shlex.join(["napari-cellseg", *words])
     # It reports every oddity of a damaged file by itself; the error that follows reports it once.
@@ -50,6 +61,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("napari-cellseg: stopped; what was finished is kept.", file=sys.stderr)
         return 130
+    except MemoryError:
+        print(
+            "napari-cellseg: there is not enough memory. Close other programs, or give smaller images.", file=sys.stderr
+        )
+        return 1
     except Exception as error:
         if args.debug:
             raise

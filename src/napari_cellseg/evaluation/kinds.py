@@ -11,6 +11,7 @@ import numpy as np
 
 from ..imaging.errors import DatasetError, ParamsError
 from ..imaging.progress import Progress
+from ..imaging.write.csv_style import unguarded
 from ..imaging.write.write import write_table
 from ..segmentation.image_features import FEATURES, KIND_WEIGHTS, image_features
 
@@ -172,6 +173,7 @@ def read_kinds(path: str | Path) -> dict[str, str]:
     """
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
-            return {row["image_id"]: row["kind"] for row in csv.DictReader(file)}
+            rows = csv.DictReader(file)
+            return {unguarded(row["image_id"] or ""): unguarded(row["kind"] or "") for row in rows}
     except (OSError, UnicodeDecodeError, csv.Error, KeyError) as error:
         raise DatasetError(f"{path} is no table of kinds ({error!r}). Give a CSV with image_id and kind.") from error

@@ -9,6 +9,8 @@ from ..imaging.errors import ModelError
 from ..imaging.read.json_types import parse_json
 
 MAX_HEADER_BYTES = 10_000_000
+# Bytes: the largest networks of segmentation-models-pytorch have 2 GB.
+LARGEST_WEIGHTS = 1 << 31
 
 
 def check_weights_file(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..imaging.errors import OutputError
 from ..imaging.write.atomic import atomic_path
-from ..imaging.write.csv_style import delimiter_of, encoding_of, restyled, style_of
+from ..imaging.write.csv_style import csv_line, encoding_of, restyled, style_of
 from ..imaging.write.write import write_table
 from .counts import COUNTS_FILE, as_listed
 from .outputs import OUTPUTS, image_ids
@@ -59,16 +59,13 @@ def _write_cells(rows: list[BatchRow], out: Path, style: str) -> Path:
     columns = dict.fromkeys(name for _, part in parts for name in next(_lines(part), []))
     path = out / CELLS_FILE
     with atomic_path(path) as temporary, _open(temporary, encoding_of(style)) as file:
-        fields = ["image", "page", *columns]
-        writer = csv.DictWriter(file, fields, restval="", lineterminator="\n", delimiter=delimiter_of(style))
-        writer.writeheader()
+        file.write(csv_line(["image", "page", *columns], style))
         for row, part in parts:
             lines = _lines(part)
             names = next(lines, [])
             for line in lines:
-                writer.writerow(
-                    {"image": row.image, "page": row.page, **dict(zip(names, restyled(line, style), strict=True))}
-                )
+                values = dict(zip(names, restyled(line, style), strict=True))
+                file.write(csv_line([row.image, row.page, *(values.get(name) for name in columns)], style))
     return path
 
 
@@ -76,11 +73,10 @@ def _write_rle(rows: list[BatchRow], out: Path) -> Path:
     listed = [row for row in rows if row.has_result and "rle" in row.files]
     path = out / RLE_FILE
     with atomic_path(path) as temporary, _open(temporary) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(("ImageId", "EncodedPixels"))
+        file.write(csv_line(("ImageId", "EncodedPixels")))
         for row, name in zip(listed, image_ids(_names(listed)), strict=True):
             if path_of_row := row.file(out, "rle"):
-                writer.writerows((name, text) for text in _run_lengths(path_of_row))
+                file.writelines(csv_line((name, text)) for text in _run_lengths(path_of_row))
     return path
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from ..imaging.errors import OutputError, ParamsError
 from ..imaging.read.finding import LABELS_SUFFIX, named_apart, natural_key
 from ..imaging.write.atomic import make_folder
-from ..imaging.write.csv_style import delimiter_of, style_of
+from ..imaging.write.csv_style import delimiter_of, style_of, unguarded
 from ..imaging.write.write import write_table
 from .equal_values import with_equal_noted
 from .ledger import FOLDER, Ledger
@@ -151,7 +151,7 @@ def read_counts(path: Path) -> list[BatchRow] | None:
             raise ValueError("it is no regular file")
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, delimiter=delimiter_of(style_of(path)))
-            lines = list(reader)
+            lines = [{name: unguarded(text or "") for name, text in line.items() if name} for line in reader]
             names = tuple(reader.fieldnames or ())
     except (OSError, ValueError, csv.Error) as error:
         raise OutputError(f"{path} cannot be read ({error}). Rename it, or choose another folder.") from error

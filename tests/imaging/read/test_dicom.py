@@ -119,3 +119,16 @@ def test_a_file_that_begins_as_a_tiff_is_dicom_by_its_mark(tmp_path):
     path.write_bytes(b"II*\0\x10\0\x08\0" + content[8:])
     np.testing.assert_array_equal(read_image(path).plane(), GREY)
     np.testing.assert_array_equal(read_image(path.rename(tmp_path / "IM0001")).plane(), GREY)
+
+
+def test_a_file_that_is_packed_as_a_whole_is_bounded(tmp_path, monkeypatch):
+    pydicom = pytest.importorskip("pydicom")
+    path = write_dicom(tmp_path / "a.dcm", np.zeros((900, 900), np.uint16) + np.arange(900, dtype=np.uint16))
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.DeflatedExplicitVRLittleEndian
+    dataset.PixelData = RNG.integers(0, 256, 1_620_000).astype(np.uint8).tobytes()
+    dataset.save_as(path)
+    assert read_image(path).shape_yx == (900, 900)
+    monkeypatch.setattr("napari_cellseg.imaging.read.dicom._LARGEST_PACKED", 1_000_000)
+    with pytest.raises(ImageError, match="unpacks to more than"):
+        read_image(path)

@@ -170,6 +170,28 @@ def test_coco_files_that_cannot_be_used(images: Any, annotation: Any, words: str
         load(path)
 
 
+@pytest.mark.parametrize(
+    ("name", "segmentation", "words"),
+    [
+        ("../x.png", [[1, 1, 9, 1, 9, 9]], "lies elsewhere"),
+        ("/x.png", [[1, 1, 9, 1, 9, 9]], "lies elsewhere"),
+        ("x.tif", {"size": list(IMAGE.shape), "counts": [10**12]}, "do not cover the image"),
+        ("x.tif", {"size": list(IMAGE.shape), "counts": [2**63 - 1, 2**63 - 1, 2]}, "do not cover the image"),
+        ("x.tif", {"size": list(IMAGE.shape), "counts": [1e999]}, "infinity"),
+        ("x.tif", {"size": list(IMAGE.shape), "counts": "o" * 100_000}, "far too long"),
+    ],
+)
+def test_a_coco_file_takes_no_memory_and_leads_nowhere(
+    name: str, segmentation: Any, words: str, tmp_path: Path
+) -> None:
+    save_image(tmp_path)
+    annotation = {"id": 1, "image_id": 7, "segmentation": segmentation}
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps({"images": [{"id": 7, "file_name": name}], "annotations": [annotation]}))
+    with pytest.raises(DatasetError, match=words):
+        load(path)
+
+
 @pytest.mark.parametrize(("content", "words"), [("{", "cannot be read"), ("{}", "lacks the entry 'images'")])
 def test_json_that_is_no_coco_file(content: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text(content)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...imaging.errors import CellsegError
+from ...imaging.write.csv_style import unguarded
 from ...results.rows import BatchRow
 from .agreement import Agreement, agreement_of
 from .of_batch import counted_rows, left_out_in_words
@@ -99,7 +100,8 @@ def _read(path: str | Path) -> _Table:
             # Spreadsheets of some countries write semicolons.
             delimiter = max(",;\t", key=sample.split("\n", 1)[0].count)
             lines = [
-                {k: (v or "").strip() for k, v in row.items() if k} for row in csv.DictReader(file, delimiter=delimiter)
+                {k: unguarded((v or "").strip()) for k, v in row.items() if k}
+                for row in csv.DictReader(file, delimiter=delimiter)
             ]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise CellsegError(f"The table {path} cannot be read ({error}). Save it as CSV in UTF-8.") from error

@@ -13,9 +13,11 @@ from ..from_array import as_image
 from ..image import Image
 from ..memory import check_room
 from ..scale import is_interval, is_pixel_size
+from .inflating import swells
 
 SUFFIXES = (".dcm", ".dicom")
 HEAD_BYTES, _MARK = 132, b"DICM"
+_LENGTH_BYTES, _LARGEST_PACKED = 12, 1 << 29
 _UM_PER_MM = 1e3
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422")
 
@@ -60,6 +62,7 @@ def read_dicom(path: Path, axes: str | None) -> Image:
             "as TIFF."
         ) from error
     try:
+        _check_packed(path, pydicom.filereader.read_file_meta_info(path))
         dataset = pydicom.dcmread(path)
     except pydicom.errors.InvalidDicomError as error:
         raise ImageError(f"{path} is not a whole DICOM file. Copy it again, or save it as TIFF.") from error
@@ -78,6 +81,18 @@ def read_dicom(path: Path, axes: str | None) -> Image:
         slice_spacing=known["Z"],
         frame_interval=known["T"],
     )
+
+
+def _check_packed(path: Path, about: Any) -> None:
+    """Raise ImageError for a file that is packed as a whole and holds more than the largest that is read so."""
+    kind, length = about.get("TransferSyntaxUID"), about.get("FileMetaInformationGroupLength")
+    if kind is None or not kind.is_deflated or length is None:
+        return
+    start = HEAD_BYTES + _LENGTH_BYTES + int(length)
+    with path.open("rb") as file:
+        file.seek(start)
+        if swells(file, path.stat().st_size - start, "deflate", _LARGEST_PACKED):
+            raise ImageError(f"{path} unpacks to more than {_LARGEST_PACKED >> 20} MB. Save it without compression.")
 
 
 def _values(dataset: Any, path: Path) -> tuple[np.ndarray, str, bool]:

@@ -8,9 +8,10 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ..damage import DAMAGE
 from ..errors import ImageError
 from .json_file import values_if_any
 from .ome_files import one_per_image
@@ -138,8 +139,10 @@ def _images_of_plate(folder: Path) -> Iterator[str]:
     try:
         for well in _ome_attributes(folder)["plate"]["wells"]:
             for image in _ome_attributes(folder / str(well["path"]))["well"]["images"]:
-                yield f"{well['path']}/{image['path']}"
-    except (KeyError, TypeError):
+                inner = PurePosixPath(str(well["path"]), str(image["path"]))
+                if not inner.is_absolute() and ".." not in inner.parts:
+                    yield inner.as_posix()
+    except DAMAGE:
         # It is no plate, or one that its reader will refuse.
         return
 

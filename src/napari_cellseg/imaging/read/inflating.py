@@ -58,7 +58,8 @@ def swells(file: IO[bytes] | Any, n_bytes: int, codec: str, most: int) -> bool:
     file : file
         Anything with `read`, at the start of the piece.
     n_bytes : int
-    codec : {'zlib', 'gzip', 'lzma'}
+    codec : {'zlib', 'gzip', 'deflate', 'lzma'}
+        ``deflate`` is zlib without a header.
     most : int
 
     Returns
@@ -69,7 +70,8 @@ def swells(file: IO[bytes] | Any, n_bytes: int, codec: str, most: int) -> bool:
     if n_bytes <= HARMLESS_BYTES:
         return False
     # 32 + 15: detects zlib or gzip by the header of the stream.
-    inflater: Any = lzma.LZMADecompressor() if codec == "lzma" else zlib.decompressobj(47)
+    bits = -15 if codec == "deflate" else 47
+    inflater: Any = lzma.LZMADecompressor() if codec == "lzma" else zlib.decompressobj(bits)
     made, pending = 0, b""
     try:
         while not inflater.eof:

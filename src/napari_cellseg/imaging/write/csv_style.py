@@ -14,6 +14,10 @@ import numpy as np
 # "comma": columns parted by commas, decimal points. "semicolon": columns parted by semicolons, decimal commas, and a
 # byte-order mark, as Excel reads them by a double click where the decimal sign is a comma.
 COMMA, SEMICOLON = CSV_STYLES = ("comma", "semicolon")
+# Spreadsheets take a cell that begins so for a formula, which may read files and call the net.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_GUARD = "'"
+_ANY_NUMBER = re.compile(r"[+-]?\d+([.,]\d+)?(e[+-]?\d+)?")
 _NUMBER = re.compile(r"-?\d+\.\d+(e[+-]?\d+)?|-?\d+e[+-]?\d+")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
@@ -38,10 +42,15 @@ def delimiter_of(style: str) -> str:
 
 
 def csv_line(values: Iterable[Any], style: str = COMMA) -> str:
-    r"""Return one line of a CSV file with its ``\n``; None and NaN are empty cells."""
+    r"""Return one line of a CSV file with its ``\n``; None and NaN are empty cells, and no text is a formula."""
     cells = [_cell(value, style) for value in values]
     # An empty line would be skipped by readers.
     return (delimiter_of(style).join(cells) if cells != [""] else '""') + "\n"
+
+
+def unguarded(text: str) -> str:
+    """Return the text of a cell that `csv_line` wrote, without the apostrophe that keeps it from being a formula."""
+    return text[1:] if text.startswith(tuple(_GUARD + sign for sign in _FORMULA)) else text
 
 
 def restyled(values: Iterable[str], style: str) -> list[str]:
@@ -58,6 +67,8 @@ def _cell(value: Any, style: str) -> str:
     text = str(value)
     if is_float and style == SEMICOLON:
         text = text.replace(".", ",")
+    if not is_float and text.startswith(_FORMULA) and not _ANY_NUMBER.fullmatch(text):
+        text = _GUARD + text
     # Not the csv module: it leaves a lone carriage return, which file names may hold, without quotes.
     signs = f'"\r\n{delimiter_of(style)}'
     return '"' + text.replace('"', '""') + '"' if any(sign in text for sign in signs) else text

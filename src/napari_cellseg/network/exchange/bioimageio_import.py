@@ -15,9 +15,9 @@ from ...imaging.write.write import write_json
 from ..encoders import IMAGENET_DEVIATION, IMAGENET_MEAN
 from ..state_files import read_state
 from ..versions import TRAINING_FILE
+from ..weights_file import LARGEST_WEIGHTS
 from .adopting import adopt_state, write_adopted
 from .bioimageio_export import spec
-from .import_model import LARGEST_WEIGHTS
 
 # Bytes, and stars: texts that repeat themselves by aliases grow without limit.
 _LARGEST_DESCRIPTION, _MOST_ALIASES = 1 << 20, 1000

@@ -28,9 +28,9 @@ from ..versions import (
     read_version,
     user_models_dir,
 )
+from ..weights_file import LARGEST_WEIGHTS
 
-# Bytes: the largest networks of segmentation-models-pytorch have 2 GB.
-LARGEST_WEIGHTS, LARGEST_TEXT = 1 << 31, 1 << 26
+_LARGEST_TEXT = 1 << 26
 _SCRATCH = ".import-"
 WEIGHT_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 
@@ -134,7 +134,7 @@ def _is_package(source: Path) -> bool:
 
 def _copy_files(source: Path, target: Path) -> None:
     texts = (CONFIG_FILE, TRAINING_FILE, METRICS_FILE, CALIBRATION_FILE, FAMILIAR_FILE)
-    most = {WEIGHTS_FILE: LARGEST_WEIGHTS, **dict.fromkeys(texts, LARGEST_TEXT)}
+    most = {WEIGHTS_FILE: LARGEST_WEIGHTS, **dict.fromkeys(texts, _LARGEST_TEXT)}
     if source.is_dir():
         for file_name in most:
             file = source / file_name

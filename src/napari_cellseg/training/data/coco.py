@@ -73,6 +73,10 @@ class Coco:
             The image is missing, or an annotation of it is damaged.
         """
         folders = (self.path.parent, self.path.parent / "images")
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise DatasetError(
+                f"{self.path} names the image {name!r}, which lies elsewhere. Put the images beside the file."
+            )
         file = next((folder / name for folder in folders if (folder / name).is_file()), None)
         if file is None:
             raise DatasetError(f"{name} is not in {folders[0]} or its folder images. Put the images there.")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ...imaging.errors import CellsegError, DatasetError
 from ...imaging.progress import Progress
+from ...imaging.write.csv_style import unguarded
 from .dataset_report import DatasetReport, report_on
 from .layouts import open_layout
 from .masks import BINARY, CLASSES, COLOURS, LABELS, SINGLE, Mask
@@ -136,4 +137,5 @@ def read_groups(path: Path, groups: str | Path | None) -> dict[str, dict[str, st
         raise DatasetError(
             f"The group table {groups} has columns {', '.join(rows[0])}; it needs image_id, kind and group."
         )
+    rows = [{name: unguarded(text or "") for name, text in row.items() if name} for row in rows]
     return {row["image_id"]: row for row in rows}
