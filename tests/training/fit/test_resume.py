@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -30,7 +31,7 @@ from napari_cellseg.training.events import Looked, Started
 from napari_cellseg.training.fit.trainer import iter_train, iter_train_events
 from napari_cellseg.training.params import TrainParams
 from napari_cellseg.training.runs import CHECKPOINT_FILE, TRAIN_FILE, list_unfinished, parent_of, read_run
-from tests.attacks.state import mutated_json
+from tests.attacks.state import mutated_bytes, mutated_json
 from tests.blobs import blobs
 
 TINY = TrainParams(
@@ -106,6 +107,15 @@ def test_other_images_than_before_are_refused(change: str, tmp_path: Path) -> No
     with pytest.raises(DatasetError, match=r"have changed|are others"):
         next(iter_train(training, validation, tmp_path / "run", TINY, resume=True))
     next(iter_train(TRAINING, VALIDATION, tmp_path / "run", TINY, resume=True))
+
+
+def test_an_image_whose_name_is_no_text_is_learned_and_resumed(tmp_path: Path) -> None:
+    strange = [replace(TRAINING[0], name=os.fsdecode(b"\xff")), *TRAINING[1:]]
+    steps = iter_train(strange, VALIDATION, tmp_path / "run", TINY)
+    next(steps)
+    steps.close()
+    version = drain(iter_train(strange, VALIDATION, tmp_path / "run", replace(TINY, steps=16), resume=True)).path
+    assert os.fsdecode(b"\xff") in load_model(version).training["training_images"]
 
 
 def test_nothing_to_resume_is_told(tmp_path: Path) -> None:
@@ -299,3 +309,33 @@ def test_a_run_whose_file_is_damaged_is_refused_before_anything_is_changed(tmp_p
     path.write_text(json.dumps({**json.loads(path.read_text()), "best_step": "x"}))
     with pytest.raises(CellsegError, match="best_step is 'x'"):
         next(iter_train(TRAINING, VALIDATION, tmp_path / "run", TINY, resume=True))
+
+
+def test_no_damaged_checkpoint_raises_anything_but_an_error_in_words(tmp_path: Path) -> None:
+    """Bytes of the file, and what torch reads of it: a refused run is as it was, and others are not begun."""
+    out = tmp_path / "run"
+    stop_after(3, out, TINY)
+    path = out / CHECKPOINT_FILE
+    whole, version = path.read_bytes(), (out / "weights.safetensors").read_bytes()
+    inner = torch.load(path, weights_only=True)
+    contents = [content for _, content in mutated_bytes(whole, 16)]
+    for _, text in mutated_json(json.loads(inner["plain"]), 16):
+        contents.append(saved({**inner, "plain": text}))
+    for name in inner:
+        contents += [saved({**inner, name: other}) for other in (None, [], torch.zeros(2))]
+    for content in contents:
+        path.write_bytes(content)
+        steps = iter_train(TRAINING, VALIDATION, out, TINY, resume=True)
+        try:
+            next(steps, None)
+        except CellsegError:
+            assert (out / "weights.safetensors").read_bytes() == version
+        # A change that nothing shows, such as another crop that comes next, goes on.
+        steps.close()
+        (out / "weights.safetensors").write_bytes(version)
+
+
+def saved(state: dict[str, Any]) -> bytes:
+    file = io.BytesIO()
+    torch.save(state, file)
+    return file.getvalue()

@@ -138,7 +138,7 @@ def image_id(sha256: str, channel: Channel | None = None, page: str = "") -> str
     """Return the id of an image, whatever its name: by its values, and the channel and page that are counted."""
     if isinstance(channel, str):
         # A page's name may hold characters that a file's name must not.
-        channel = hashlib.sha256(channel.encode()).hexdigest()[:12]
+        channel = hashlib.sha256(channel.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     return sha256 + ("" if channel is None else f"-c{channel}") + (f"-{page}".lower() if page else "")
 
 

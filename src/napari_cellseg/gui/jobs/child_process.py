@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -12,6 +11,8 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
+
+from ...imaging.read.json_types import parse_json
 
 KEPT_LINES = 60
 # A flood of reports must not fill the memory: from here on steps are dropped, never the last report.
@@ -160,7 +161,7 @@ class ChildProcess:
 
     def _hear(self, line: str) -> None:
         try:
-            event = json.loads(line)
+            event = parse_json(line)
         except ValueError:
             event = None
         with self._lock:

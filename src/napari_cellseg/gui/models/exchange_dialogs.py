@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from qtpy.QtWidgets import QWidget
 
 from ...imaging.errors import OutputError
 from ...imaging.home import user_home
+from ...imaging.read.json_file import values_if_any
 from ...imaging.write.write import make_folder, write_json
 from ...network.config import ENCODERS
 from ...network.exchange.import_model import WEIGHT_SUFFIXES
@@ -63,11 +63,8 @@ class ExportAnswers:
     @classmethod
     def remembered(cls) -> ExportAnswers:
         """Return the authors and the licence of the last export."""
-        try:
-            values = json.loads((user_home() / ANSWERS_FILE).read_text(encoding="utf-8"))
-            return cls(str(values["authors"]), str(values["license"]))
-        except (OSError, ValueError, KeyError, TypeError):
-            return cls()
+        values = values_if_any(user_home() / ANSWERS_FILE)
+        return cls(**{name: str(values[name]) for name in ("authors", "license") if name in values})
 
     def remember(self) -> None:
         """Keep the authors and the licence for the next export; where that fails they are typed again."""

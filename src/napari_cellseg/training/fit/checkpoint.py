@@ -12,12 +12,14 @@ from typing import Any
 
 import torch
 
+from ...imaging.damage import DAMAGE
 from ...imaging.errors import CellsegError, DatasetError
 from ...imaging.write.atomic import atomic_path
 from ..data.datasets import Sample
 from ..runs import CHECKPOINT_FILE
 
 FORMAT = 1
+_UNREADABLE: tuple[type[Exception], ...] = (UnpicklingError, *DAMAGE)
 
 
 class Clock:
@@ -55,7 +57,7 @@ def fingerprint(samples: Sequence[Sample]) -> str:
     """Hash of everything that is learned from, in any order."""
     parts = []
     for sample in samples:
-        digest = hashlib.sha256(sample.name.encode())
+        digest = hashlib.sha256(sample.name.encode("utf-8", "surrogatepass"))
         for values in (sample.image, sample.labels, sample.reviewed):
             if values is not None:
                 digest.update(f"{values.shape}{values.dtype}".encode() + values.tobytes())
@@ -86,11 +88,12 @@ def read_checkpoint(folder: Path, samples: Sequence[Sample]) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, UnpicklingError, EOFError, ValueError, KeyError) as error:
+    except _UNREADABLE as error:
         raise CellsegError(f"The checkpoint {path} cannot be read ({error}). Start a new run.") from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
+    known = isinstance(state, dict) and isinstance(state.get("data"), str) and isinstance(state.get("format"), int)
+    if not known or state["format"] != FORMAT:
         raise CellsegError(f"The checkpoint {path} is not of this version of napari-cellseg. Start a new run.")
-    if state["data"] != fingerprint(samples):
+    if state.get("data") != fingerprint(samples):
         raise DatasetError(
             f"The images to learn from have changed since {folder.name} was stopped. Start a new run: going on would "
             "mix what was learned with what is held out."

@@ -13,9 +13,10 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from ...imaging.damage import DAMAGE
 from ...imaging.errors import CellsegError, DatasetError, OutputError
 from ...imaging.write.write import write_json
-from ...network.building import build_network, with_head_kernel
+from ...network.building import build_network, check_values, with_head_kernel
 from ...network.predict import load_network
 from ...network.unet import n_parameters
 from ...network.versions import CONFIG_FILE, TRAINING_FILE, WEIGHTS_FILE
@@ -146,26 +147,34 @@ class RunState:
                     f"The images held out are others than when {self.out.name} was stopped. Resume with the same "
                     "split, or start a new run."
                 )
-            self.looks, self.notes = Looks(**plain["looks"]), plain["notes"]
+            looks = [plain["looks"], *plain.get("looked", ())]
+            # Those that were not measured are infinite, or no numbers.
+            if not all(isinstance(value, (int, float)) for look in looks for value in look.values()):
+                raise ValueError("looks are no numbers")
+            self.looks, self.notes = Looks(**plain["looks"]), list(map(str, plain["notes"]))
             self.stopped_by = str(plain.get("stopped_by", ""))
             self.looked = [Looked(**look) for look in plain.get("looked", ())]
             self.history = unpack_history(state["history"])
             self.drawer.restore(plain["drawer"])
-        except (KeyError, TypeError, ValueError) as error:
+            if not 0 <= state["step"] <= self.n_steps:
+                raise ValueError(f"step {state['step']} of {self.n_steps}")
+            self.clock.set(int(state["step"]), float(state["seconds"]))
+            self.learner.restore(state["learner"])
+            torch.set_rng_state(state["rng"])
+            learned = dict(state.get("version", {}))
+            check_values(learned, "the checkpoint")
+        except DAMAGE as error:
             raise CellsegError(
-                f"The checkpoint in {self.out} is not of this version of napari-cellseg. Start a new run."
+                f"The checkpoint in {self.out} is damaged, or not of this version of napari-cellseg. Start a new run."
             ) from error
-        if state.get("version") and asked.get("best_step") == self.looks.best_step:
+        self._goes_on_from = (self.clock.step, self.done)
+        if learned and asked.get("best_step") == self.looks.best_step:
             # What was chosen and compared after learning is chosen anew, from the weights as they were learned.
-            save_version(self.out, state["version"], **self.plan.version_settings())
+            save_version(self.out, learned, **self.plan.version_settings())
         best = asked.get("best")
         if best is not None and best < self.looks.best:
             # The weights in the folder are of a look that came after the checkpoint.
             self.looks = replace(self.looks, best=float(best), best_step=int(asked["best_step"]))
-        self.clock.set(int(state["step"]), float(state["seconds"]))
-        self._goes_on_from = (self.clock.step, self.done)
-        self.learner.restore(state["learner"])
-        torch.set_rng_state(state["rng"])
 
     def write_run(self, running: bool = True) -> None:
         """Write what was asked, from where the run can go on, and which process is at it."""
