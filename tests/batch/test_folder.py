@@ -312,6 +312,72 @@ def test_an_image_is_never_replaced_by_a_result(recipe: Recipe, tmp_path: Path) 
     assert (tmp_path / "a_overlay.png").read_bytes() == before
 
 
+def test_no_link_leads_a_result_to_an_image(recipe: Recipe, tmp_path: Path) -> None:
+    there, out = tmp_path / "there", tmp_path / "out"
+    there.mkdir()
+    out.mkdir()
+    for name in ("a.png", "a_overlay.png"):
+        skimage.io.imsave(there / name, blobs(0).image.astype(np.uint8), check_contrast=False)
+    before = (there / "a_overlay.png").read_bytes()
+    given = [(there / "a.png", "a.png"), (there / "a_overlay.png", "b.png")]
+    (out / "a_overlay.png").symlink_to(there / "a_overlay.png")
+    (tmp_path / "linked").symlink_to(there)
+    for folder in (out, tmp_path / "linked"):
+        for overwrite in (False, True):
+            steps = iter_batch(given, folder, recipe, saving("labels", "overlay"), overwrite=overwrite)
+            with pytest.raises(OutputError, match="is one of the images"):
+                drain_rows(steps)
+    # Results of single planes have names of their own.
+    write_labels(there / "s_z001_overlay.png", np.ones((8, 9), int))
+    tifffile.imwrite(there / "s.tif", np.ones((2, 8, 9), np.uint8), metadata={"axes": "ZYX"})
+    pair = [(there / "s.tif", "s.tif"), (there / "s_z001_overlay.png", "b.png")]
+    with pytest.raises(OutputError, match="is one of the images"):
+        drain_rows(iter_batch(pair, there, replace(recipe, pages="each"), saving("overlay")))
+    assert (there / "a_overlay.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["cells.csv", "recipe.json", "rle.csv", "submission.csv"])
+def test_files_of_others_stop_a_batch_before_it_begins(name: str, images: Path, recipe: Recipe, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    # The two of Kaggle are everybody's form.
+    contents = {
+        "rle.csv": "ImageId,EncodedPixels\na,1 2\n",
+        "submission.csv": "image,count\na,7\n",
+        "recipe.json": "{}",
+    }
+    (out / name).write_text(contents.get(name, "Label,Area\n1,7\n"))
+    options = saving("labels", "cells", "rle", "submission")
+    with pytest.raises(OutputError, match=f"{name} was not written by napari-cellseg"):
+        run(images, out, recipe, options)
+    assert not list(out.glob("*.tif")) and (out / name).read_text() == contents.get(name, "Label,Area\n1,7\n")
+    assert states(run(images, out, recipe, options, overwrite=True)[0]) == "done " * (N - 1) + "done"
+    assert states(run(images, out, recipe, options)[0]) == "done " * (N - 1) + "done"
+
+
+def test_files_of_others_beside_the_labels_fail_their_image_only(images: Path, recipe: Recipe, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    options = saving("labels", "overlay", "rois", "geojson", "probability")
+    foreign = {
+        "0_overlay.png": b"\x89PNG",
+        "1_rois.zip": b"PK",
+        "2_outlines.geojson": b"{}",
+        "3_probability.tif": b"II",
+    }
+    for name, content in foreign.items():
+        (out / name).write_bytes(content)
+    (images / "4.tif").write_bytes((images / "0.tif").read_bytes())
+    rows, _ = run(images, out, recipe, options)
+    assert states(rows) == "failed failed failed failed done"
+    assert all("was not written by" in row.error for row in rows[:-1])
+    assert {name: (out / name).read_bytes() for name in foreign} == foreign
+    assert states(run(images, out, recipe, options, overwrite=True)[0]) == "done done done done done"
+    # What this package wrote is replaced, also where the ledger is gone.
+    shutil.rmtree(out / ".cellseg")
+    assert states(run(images, out, recipe, options)[0]) == "done done done done done"
+
+
 def test_an_absurd_pixel_size_is_not_believed(recipe: Recipe, tmp_path: Path) -> None:
     image = blobs(0).image.astype(np.uint16)
     (tmp_path / "in").mkdir()
@@ -491,6 +557,24 @@ def test_stopping_keeps_what_is_done_and_resuming_gives_what_an_unbroken_run_giv
     rows, _ = run(images, out, recipe, resume=True)
     assert sorted(states(rows).split()) == ["done"] * (N - len(seen)) + ["skipped"] * len(seen)
     assert files(out) == files_of_a_fresh_run(images, recipe, tmp_path)
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved"])
+def test_a_folder_that_goes_away_is_told_at_once_and_counts_agree_with_files(
+    how: str, images: Path, recipe: Recipe, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    steps = iter_batch(find_images(images, recursive=True), out, recipe, ON_CPU)
+    next(event for event in steps if isinstance(event, RowDone))
+    out.rename(tmp_path / "elsewhere")
+    if how == "deleted":
+        shutil.rmtree(tmp_path / "elsewhere", ignore_errors=True)
+    with pytest.raises(OutputError, match="was deleted or moved while results were written"):
+        drain_rows(steps)
+    listed = {line["labels"] for line in counts(out)} if (out / "counts.csv").exists() else set()
+    assert listed <= {path.name for path in out.glob("*.tif")}
+    run(images, out, recipe, resume=True)
+    assert len(counts(out)) == len(list(out.glob("*.tif"))) == N
 
 
 def test_closing_cancels_before_the_next_batch_of_tiles(recipe: Recipe, tmp_path: Path) -> None:

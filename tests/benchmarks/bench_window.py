@@ -25,15 +25,10 @@ _LAZY = "import napari_cellseg.cli, napari_cellseg.session, sys; print('torch' i
 
 def run() -> list[Row]:
     """Measure each thing in a process of its own, as a person meets it."""
-    from napari_cellseg.gui.menus.display import has_screen, virtual_display
-
-    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
-        if not has_screen():
-            stack.enter_context(virtual_display())
-        environment = {**os.environ, "NAPARI_CONFIG": str(Path(folder, "settings.yaml"))}
-        imports = sorted(float(_python("-c", _IMPORT, environment)) for _ in range(5))
-        torch = _python("-c", _LAZY, environment).strip() == "True"
-        window = json.loads(_python("-m", f"{__name__}", environment).splitlines()[-1])
+    environment = dict(os.environ)
+    imports = sorted(float(_python("-c", _IMPORT, environment)) for _ in range(5))
+    torch = _python("-c", _LAZY, environment).strip() == "True"
+    window = in_window(__name__)
     imported = imports[len(imports) // 2]
     blocked, opened = window["blocked_p95"], window["opened"]
     return [
@@ -50,6 +45,18 @@ def run() -> list[Row]:
         Row("import napari_cellseg", f"{imported:.3f} s", f"{GOAL_IMPORT} s", imported <= GOAL_IMPORT),
         Row("torch is loaded by cli and session", "yes" if torch else "no", "no", not torch),
     ]
+
+
+def in_window(module: str) -> dict[str, Any]:
+    """Run a module in a process with a screen and settings of its own; return what it prints as JSON."""
+    from napari_cellseg.gui.menus.display import has_screen, virtual_display
+
+    with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
+        if not has_screen():
+            stack.enter_context(virtual_display())
+        environment = {**os.environ, "NAPARI_CONFIG": str(Path(folder, "settings.yaml"))}
+        found: dict[str, Any] = json.loads(_python("-m", module, environment).splitlines()[-1])
+    return found
 
 
 def _python(flag: str, what: str, environment: dict[str, str]) -> str:

@@ -19,6 +19,7 @@ import pytest
 import skimage.io
 import tifffile
 import zarr
+from scipy import ndimage as ndi
 
 import napari_cellseg
 from napari_cellseg.blocks import plan as mosaic_plan
@@ -37,6 +38,7 @@ from napari_cellseg.network.tile_maps import TileMaps
 from napari_cellseg.network.versions import ModelVersion, load_model
 from napari_cellseg.results.ledger import Ledger
 from napari_cellseg.results.save import names_of_channels
+from napari_cellseg.segmentation.notices import NOISE
 from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.segment import segment
@@ -278,6 +280,13 @@ def test_an_image_that_changes_meanwhile_is_no_result(tiny, tmp_path):
     with pytest.raises(ImageError, match="changed while"):
         drain(steps)
     assert not (tmp_path / "out/a_labels.ome.zarr").exists()
+
+
+def test_blocks_report_what_a_whole_image_reports(bundled, tmp_path):
+    values = ndi.gaussian_filter(np.random.default_rng(1).normal(size=(450, 500)), 2)
+    noise = np.clip(200 + 20 * values / values.std(), 0, 65535).astype(np.uint16)
+    notes = drain(iter_mosaic(mosaic_of(noise, bundled, tmp_path, 256))).notes
+    assert NOISE in notes and NOISE in segment(noise, diameter=0, device="cpu").metadata["notes"]
 
 
 def test_a_broken_chunk_is_told_and_the_rest_is_done(tiny, tmp_path, capsys):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,10 @@ from napari_cellseg.corrections import tools as edits
 from napari_cellseg.corrections.exchange import export_corrections, read_corrections
 from napari_cellseg.corrections.journal import JournalError, corrections_dir, decode, encode, folder_of
 from napari_cellseg.corrections.record import CorrectionsRecord
-from napari_cellseg.corrections.recovery import dismiss, find_journals, read_journal
+from napari_cellseg.corrections.recovery import dismiss, find_journals, read_journal, remove_superseded
 from napari_cellseg.imaging.errors import CellsegError, ImageError
 from napari_cellseg.imaging.write.write import read_labels, write_labels
+from tests.attacks.state import mutated_lines
 from tests.corrections.corrections_model import SHAPE, fresh_view, random_patch
 
 SHA = "ab" * 32
@@ -169,6 +171,59 @@ def test_a_whole_line_that_makes_no_sense_is_damage_too() -> None:
         found = read_journal(path)
         assert found.corrections.n_changed + found.corrections.n_erased == 2 and "Line 4" in found.notes[0]
         path.write_bytes(before)
+
+
+def test_no_mutated_journal_raises_anything_but_a_journal_error() -> None:
+    """Each line is changed as no program writes it, with the checksum that belongs to it."""
+    _view, record = edited(4)
+    path = journal_path(record)
+    record.close()
+    whole = [decode(line) for line in path.read_bytes().splitlines()]
+    for name, text in mutated_lines([json.dumps(entry) for entry in whole], 250):
+        path.write_bytes(b"".join(with_checksum(line) for line in text.splitlines()))
+        try:
+            found = read_journal(path, SHAPE)
+        except JournalError:
+            continue
+        assert found.corrections.shape == SHAPE and found.corrections.n_changed + found.corrections.n_erased <= 4, name
+        assert len(find_journals(SHA)) <= 1, name
+
+
+def with_checksum(line: str) -> bytes:
+    body = line.removeprefix("{").encode("utf-8", "surrogatepass")
+    return b'{"crc":"%08x",' % zlib.crc32(body) + body + b"\n"
+
+
+@pytest.mark.parametrize("continues", ["own", "circle", "/etc/passwd", "../../outside.jsonl", "a\0.jsonl", 5, ["a"]])
+def test_a_journal_that_continues_itself_or_something_else_is_read_alone(continues: object, home: Path) -> None:
+    """Nothing outside of its folder is read or deleted, and no circle is followed for ever."""
+    _view, record = edited(3)
+    path = journal_path(record)
+    record.close()
+    outside = folder_of(SHA).parent.parent / "outside.jsonl"
+    outside.write_bytes(path.read_bytes())
+    names = [path.name, "20000101T000000Z-1.jsonl", "20000101T000000Z-2.jsonl"]
+    entries = [decode(line) for line in path.read_bytes().splitlines()]
+    for name, following in zip(names, [*names[1:], names[0]], strict=True):
+        header = {**entries[0], "continues": {"own": name, "circle": following}.get(str(continues), continues)}
+        # Damaged, so that an older one is looked for.
+        path.with_name(name).write_bytes(b"".join(map(encode, [header, *entries[1:]])) + b"damage\n")
+    found = read_journal(path, SHAPE)
+    assert found.corrections.n_changed + found.corrections.n_erased == 3 and found.path == path
+    remove_superseded(path)
+    assert path.exists() and outside.exists() and path.with_name(names[1]).exists()
+
+
+def test_a_journal_of_an_enormous_image_takes_no_memory() -> None:
+    _view, record = edited(1)
+    path = journal_path(record)
+    record.close()
+    header, *rest = [decode(line) for line in path.read_bytes().splitlines()]
+    for shape in ([10**9, 10**9], [10**30, 1], [1, -1], "12", [1.5, 2], [True, 2, 3]):
+        path.write_bytes(b"".join(map(encode, [{**header, "shape": shape}, *rest])))
+        with pytest.raises(JournalError):
+            read_journal(path)
+        assert find_journals(SHA) == []
 
 
 def recovered(record: CorrectionsRecord) -> CorrectionsRecord:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Generator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from napari_cellseg.evaluation.choosing import BLENDS, iter_choose_blend
+from napari_cellseg.evaluation import make_version
+from napari_cellseg.evaluation.choosing import BLENDS, images_to_choose_on, iter_choose_blend
 from napari_cellseg.evaluation.compare import Comparison, iter_compare, read_comparison
 from napari_cellseg.evaluation.first_look import iter_first_look
 from napari_cellseg.evaluation.held_out import read_figures
@@ -20,17 +23,28 @@ from napari_cellseg.evaluation.make_version import (
     iter_finetune_version,
     iter_train_version,
 )
+from napari_cellseg.imaging.errors import OutputError
 from napari_cellseg.imaging.progress import Note, Progress, drain
 from napari_cellseg.network.config import UNetConfig
-from napari_cellseg.network.versions import CONFIG_FILE, FAMILIAR_FILE, METRICS_FILE, load_model, read_version
+from napari_cellseg.network.versions import (
+    CONFIG_FILE,
+    FAMILIAR_FILE,
+    METRICS_FILE,
+    WEIGHTS_FILE,
+    file_sha256,
+    load_model,
+    read_version,
+)
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.training.data.general import general_samples
+from napari_cellseg.training.data.hold_out import HeldOut
 from napari_cellseg.training.data.sample import Sample
 from napari_cellseg.training.data.splitting import SPLIT_FILE, make_split, read_split
 from napari_cellseg.training.events import Looked, Phase, Started, TrainProgress
 from napari_cellseg.training.finetune_params import FineTuneParams
 from napari_cellseg.training.fit.trainer import iter_finetune
 from napari_cellseg.training.params import TrainParams
+from napari_cellseg.training.runs import CHECKPOINT_FILE, list_unfinished
 from tests.blobs import blobs
 from tests.models import make_model
 
@@ -57,6 +71,14 @@ def stripes(seed: int, n: int = 9, side: int = 192) -> Sample:
     return Sample(f"stripes{seed}", image.clip(0, 255).astype(np.uint8), labels)
 
 
+def test_what_was_learned_helps_to_choose_where_little_was_held_out() -> None:
+    rich, poor = [stripes(seed) for seed in range(4)], [stripes(seed, 3) for seed in range(4, 8)]
+    assert images_to_choose_on(HeldOut(tuple(poor), tuple(rich[:3]), "images")) == tuple(rich[:3])
+    assert images_to_choose_on(HeldOut(tuple(poor), tuple(rich[:2]), "images")) == (*rich[:2], *poor)
+    assert images_to_choose_on(HeldOut(tuple(rich), tuple(poor[:3]), "images")) == (*poor[:3], *rich)
+    assert images_to_choose_on(HeldOut(tuple(rich), tuple(rich), "none")) == tuple(rich)
+
+
 class Ending:
     """Ends everything at the n-th event that `when` accepts."""
 
@@ -76,7 +98,10 @@ def train(out: Path, ending: Ending) -> Generator[Any, None, Made]:
     split = make_split(SAMPLES, 0.25)
     held_out = [s for s in SAMPLES if s.name in split.validation]
     learned = [s for s in SAMPLES if s.name in split.training]
-    return iter_train_version(learned, held_out, out, TRAIN, split=split, stop=ending.at_once, at_once=ending.at_once)
+    return iter_train_version(
+        learned, held_out, out, TRAIN, split=split, stop=ending.at_once, at_once=ending.at_once,
+        record={"data": {"dataset": "d"}},
+    )  # fmt: skip
 
 
 def test_a_training_is_calibrated_and_measured_on_what_was_held_out(tmp_path: Path) -> None:
@@ -127,6 +152,75 @@ def test_a_fine_tune_is_compared_with_its_parent_unless_it_is_to_end_at_once(tmp
     made = drain(iter_finetune_version(SAMPLES, tmp_path / "w", parent, FINE, at_once=ending.at_once), ending.hear)
     assert made.version is not None and not made.trained.stopped_early
     assert made.comparison is None and read_comparison(tmp_path / "w") is None
+
+
+def copies(steps: Generator[Any, None, Made], out: Path, at: set[int], goal: Path) -> tuple[Made, list[Path]]:
+    """Drain a run; copy its folder at some of the events after learning, as kills at these moments would leave it."""
+    made, n = [], 0
+    try:
+        while True:
+            event = next(steps)
+            if isinstance(event, Phase) and event.text in ("comparing", "measuring"):
+                if n in at:
+                    made.append(Path(shutil.copytree(out, goal / str(n) / out.name)))
+                n += 1
+    except StopIteration as stop:
+        return stop.value, made
+
+
+def test_a_fine_tune_killed_while_it_is_compared_goes_on_to_the_same_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the weights were moved towards the parent already: that is not done twice."""
+    # Two of the general samples tell as much here as all.
+    monkeypatch.setattr(make_version, "general_samples", lambda use: general_samples(use)[:2])
+    parent = make_model(tmp_path / "parent")
+    params = replace(FINE, approach="thorough", learning_rate=0.01)
+    steps = iter_finetune_version(SAMPLES, tmp_path / "v", parent, params, record={"training_set": "s"})
+    whole, killed = copies(steps, tmp_path / "v", {0, 7, 16}, tmp_path)
+    assert whole.version is not None and whole.comparison is not None and len(killed) == 3
+    assert not (whole.version.path / CHECKPOINT_FILE).exists() and list_unfinished(tmp_path) == []
+    hashes = {file_sha256(path / WEIGHTS_FILE) for path in killed}
+    for path in killed:
+        (unfinished,) = list_unfinished(path.parent)
+        assert unfinished.learned and unfinished.path == path
+        with pytest.raises(OutputError, match="go on with its run"):
+            drain(iter_finetune_version(SAMPLES, path, parent, params))
+        events: list[Any] = []
+        again = drain(iter_finetune_version(SAMPLES, path, parent, params, resume=True), events.append)
+        assert not any(isinstance(event, TrainProgress) for event in events)
+        assert again.version is not None and again.comparison is not None and not again.trained.stopped_early
+        assert file_sha256(path / WEIGHTS_FILE) == whole.version.sha256
+        assert again.comparison.to_dict() == whole.comparison.to_dict()
+        assert (again.version.threshold, again.version.min_size) == (whole.version.threshold, whole.version.min_size)
+        assert list_unfinished(path.parent) == [] and not list(path.glob(".between*"))
+    assert len(hashes) == 2, "the last copy is of a version that was moved towards its parent"
+
+
+def test_a_training_killed_while_it_is_measured_goes_on_to_the_same_version(tmp_path: Path) -> None:
+    whole, killed = copies(train(tmp_path / "v", Ending(lambda event: False)), tmp_path / "v", {0, 1}, tmp_path)
+    split = read_split(tmp_path / "v" / SPLIT_FILE)
+    learned, held_out = ([s for s in SAMPLES if s.name in names] for names in (split.training, split.validation))
+    for path in killed:
+        again = drain(iter_train_version(learned, held_out, path, TRAIN, split=split, resume=True))
+        assert again.version is not None and whole.version is not None and again.measured is not None
+        assert again.version.sha256 == whole.version.sha256 and list_unfinished(path.parent) == []
+        assert (path / METRICS_FILE).read_bytes() == (tmp_path / "v" / METRICS_FILE).read_bytes()
+
+
+def test_a_run_killed_before_its_first_step_goes_on(tmp_path: Path) -> None:
+    steps = train(tmp_path / "v", Ending(lambda event: False))
+    while not isinstance(next(steps), TrainProgress):
+        if (tmp_path / "v" / CHECKPOINT_FILE).is_file():
+            break
+    # At the first step the version may be there already.
+    killed = Path(shutil.copytree(tmp_path / "v", tmp_path / "killed" / "v"))
+    made = drain(steps)
+    assert [run.path for run in list_unfinished(killed.parent)] == [killed]
+    split = read_split(killed / SPLIT_FILE)
+    learned, held_out = ([s for s in SAMPLES if s.name in names] for names in (split.training, split.validation))
+    again = drain(iter_train_version(learned, held_out, killed, TRAIN, split=split, resume=True))
+    assert again.version is not None and made.version is not None and again.version.sha256 == made.version.sha256
 
 
 def test_calibration_measures_with_what_it_chose_and_leaves_the_model_alone(tmp_path: Path) -> None:

@@ -125,6 +125,9 @@ def viewer(make_napari_viewer: Callable[..., Any], qtbot: Any) -> Any:
     """A visible napari window of the smallest size that is promised to do."""
     viewer = make_napari_viewer(show=True)
     viewer.window.resize(1366, 768)
+    # No window manager does it: keys and focus are those of the active window.
+    viewer.window._qt_window.activateWindow()
+    qtbot.waitUntil(viewer.window._qt_window.isActiveWindow)
     yield viewer
     from qtpy.QtCore import QThreadPool
 

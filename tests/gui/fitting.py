@@ -6,7 +6,10 @@ import time
 
 from qtpy.QtCore import QRect
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QScrollArea, QWidget
+from qtpy.QtWidgets import QAbstractButton, QLabel, QScrollArea, QTabBar, QWidget
+from superqt import QElidingLabel
+
+from napari_cellseg.gui.shared.message import Message
 
 
 def fits(scroll: QScrollArea, *controls: QWidget, whole: bool = False) -> None:
@@ -25,4 +28,23 @@ def fits(scroll: QScrollArea, *controls: QWidget, whole: bool = False) -> None:
     deadline = time.monotonic() + 2
     while cut_off() and time.monotonic() < deadline:
         QTest.qWait(20)
-    assert not cut_off()
+    assert not cut_off(), cut_off()
+
+
+def clipped(panel: QWidget) -> list[str]:
+    """Names of the visible buttons, ticks, labels and tabs of a panel whose text has no room."""
+    found = []
+    for kind in (QAbstractButton, QLabel, QTabBar):
+        for control in panel.findChildren(kind):
+            if not control.isVisible():
+                continue
+            metrics = control.fontMetrics()
+            if isinstance(control, QTabBar):
+                places = [(control.tabText(i), control.tabRect(i)) for i in range(control.count())]
+                room = control.rect()
+                found += [t for t, r in places if metrics.horizontalAdvance(t) > r.width() or not room.contains(r)]
+            elif isinstance(control, (QElidingLabel, Message)) or (isinstance(control, QLabel) and control.wordWrap()):
+                continue
+            elif metrics.boundingRect(QRect(), 0, control.text().replace("&", "")).width() > control.width():
+                found.append(f"{control.objectName()}: {control.text()}")
+    return found

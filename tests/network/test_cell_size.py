@@ -10,8 +10,9 @@ import pytest
 
 from napari_cellseg.imaging.normalize import normalize
 from napari_cellseg.imaging.progress import drain
-from napari_cellseg.network.cell_size import CellSize, Sighting, _Search, iter_estimate_diameter
+from napari_cellseg.network.cell_size import CellSize, _Search, iter_estimate_diameter
 from napari_cellseg.network.predict_sized import predict_sized
+from napari_cellseg.network.sighting import Sighting
 from napari_cellseg.network.sizing import zoom_for
 from napari_cellseg.network.versions import ModelVersion, load_model, read_version, set_defaults, write_config
 from tests.models import make_model

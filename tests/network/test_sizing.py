@@ -21,9 +21,10 @@ from napari_cellseg.instances.live import Instances
 from napari_cellseg.instances.metrics import match
 from napari_cellseg.network import cell_size, sizing
 from napari_cellseg.network import predict_sized as sized_module
-from napari_cellseg.network.cell_size import informative_windows, iter_estimate_diameter
+from napari_cellseg.network.cell_size import iter_estimate_diameter
 from napari_cellseg.network.predict import predict
 from napari_cellseg.network.predict_sized import predict_sized
+from napari_cellseg.network.sighting import N_WINDOWS, WINDOW, informative_windows
 from napari_cellseg.network.sizing import resized, zoom_for, zoomed_shape
 from napari_cellseg.network.versions import ModelVersion, load_model, read_version, usual_min_size, write_config
 from napari_cellseg.segmentation.recipe import Recipe
@@ -189,7 +190,7 @@ def test_windows_are_where_something_is() -> None:
     image = np.zeros((2000, 1500), np.float32)
     image[1300:1500, 800:1000] = np.random.default_rng(0).random((200, 200))
     windows = informative_windows(image)
-    assert len(windows) == cell_size.N_WINDOWS
+    assert len(windows) == N_WINDOWS
     rows, columns = windows[0]
     assert rows.start < 1500 and rows.stop > 1300 and columns.start < 1000 and columns.stop > 800
     assert informative_windows(image[:300, :300]) == [(slice(0, 300), slice(0, 300))]
@@ -223,7 +224,7 @@ def test_no_more_windows_than_needed_are_looked_at(bundled: ModelVersion, monkey
     look = cell_size.iter_predict
     monkeypatch.setattr(cell_size, "iter_predict", lambda *args: looks.append(args[0].shape) or look(*args))
     few = drain(iter_estimate_diameter(normalized, bundled, "cpu")).diameter
-    assert looks == [(cell_size.WINDOW, cell_size.WINDOW)]
+    assert looks == [(WINDOW, WINDOW)]
     monkeypatch.setattr(cell_size, "ENOUGH_CELLS", 10**9)
     many = drain(iter_estimate_diameter(normalized, bundled, "cpu")).diameter
-    assert len(looks) == 1 + cell_size.N_WINDOWS and few == pytest.approx(many, rel=0.2)
+    assert len(looks) == 1 + N_WINDOWS and few == pytest.approx(many, rel=0.2)

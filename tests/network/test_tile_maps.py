@@ -11,8 +11,8 @@ from napari_cellseg.imaging.errors import ImageError
 from napari_cellseg.imaging.lazy_plane import LazyPlane
 from napari_cellseg.imaging.normalize import Scale, ScaleSurvey, normalize
 from napari_cellseg.network import tile_maps as tile_maps_module
-from napari_cellseg.network.cell_size import WINDOW, informative_windows
 from napari_cellseg.network.predict import predict
+from napari_cellseg.network.sighting import WINDOW, informative_windows
 from napari_cellseg.network.sizing import iter_predict_at
 from napari_cellseg.network.tile_maps import NormalizedPlane, TileMaps
 from tests.models import make_model

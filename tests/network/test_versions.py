@@ -6,12 +6,18 @@ import json
 import pickle
 import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 import torch
+from safetensors.torch import load_file, save_file
 
-from napari_cellseg.imaging.errors import ModelError
+from napari_cellseg import segment
+from napari_cellseg.cli import main
+from napari_cellseg.imaging.errors import ImageError, ModelError
 from napari_cellseg.network.exchange.import_model import import_model
 from napari_cellseg.network.predict import load_network
 from napari_cellseg.network.unet import UNet
@@ -19,11 +25,13 @@ from napari_cellseg.network.versions import (
     CONFIG_FILE,
     WEIGHTS_FILE,
     ModelVersion,
+    file_sha256,
     list_models,
     load_model,
     set_defaults,
     user_models_dir,
 )
+from tests.attacks.state import mutated_json
 from tests.models import make_model
 
 
@@ -184,3 +192,74 @@ def test_weights_survive_storing_in_half_precision(model: ModelVersion) -> None:
     for name, value in network.state_dict().items():
         if value.ndim > 1 and not name.startswith("heads"):
             torch.testing.assert_close(stored[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_no_mutated_settings_raise_anything_but_a_model_error(model: ModelVersion) -> None:
+    """Types, ranges and sizes are checked where they are read: no mutant takes memory, and a name cannot escape."""
+    path = model.path / CONFIG_FILE
+    n_refused = 0
+    for name, text in mutated_json(json.loads(path.read_text()), 250):
+        path.write_text(text, errors="surrogatepass")
+        try:
+            load_network(load_model(model.path))
+        except ModelError:
+            n_refused += 1
+        assert [found.name for found in list_models() if not found.bundled] == [], name
+    assert 150 < n_refused < 250
+
+
+@pytest.mark.parametrize("training", [{"training_images": 5}, {"data": "x"}, {"hours": "x"}, {"parameters": []}, []])
+def test_a_damaged_training_record_is_named(training: object, model: ModelVersion) -> None:
+    (model.path / "training.json").write_text(json.dumps(training))
+    with pytest.raises(ModelError, match=r"training\.json"):
+        load_model(model.path)
+
+
+def rewritten(model: ModelVersion, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    """Change a version's weights, and their hash in its settings, as a damaged training would leave them."""
+    state = load_file(model.weights)
+    change(state)
+    save_file(state, model.weights)
+    values = json.loads((model.path / CONFIG_FILE).read_text())
+    (model.path / CONFIG_FILE).write_text(json.dumps({**values, "weights_sha256": file_sha256(model.weights)}))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda state: state["heads.foreground.weight"].fill_(torch.nan), "no numbers"),
+        (lambda state: state["heads.foreground.bias"].fill_(torch.inf), "no numbers"),
+        (lambda state: next(v for k, v in state.items() if k.endswith("running_var")).fill_(-1), "negative variances"),
+        (lambda state: state.pop("heads.foreground.bias"), "do not fit"),
+    ],
+    ids=["NaN", "infinite", "negative variance", "one is missing"],
+)
+def test_a_model_that_is_not_sane_is_refused(
+    change: Callable[[dict[str, torch.Tensor]], object], words: str, model: ModelVersion
+) -> None:
+    rewritten(model, change)
+    with pytest.raises(ModelError, match=words):
+        load_network(load_model(model.path))
+    with pytest.raises(ModelError, match=words):
+        import_model(model.path, name="not sane")
+    assert list_models()[-1].bundled
+
+
+def test_a_prediction_that_is_not_finite_is_an_error_and_not_an_image_without_cells(
+    model: ModelVersion, tmp_path: Path
+) -> None:
+    """Finite weights, each of them sane by itself, whose products are not: a batch reports the image."""
+
+    def huge(state: dict[str, torch.Tensor]) -> None:
+        for name, value in list(state.items()):
+            if value.is_floating_point() and not name.endswith("running_var"):
+                state[name] = 1e30 * (torch.rand(value.shape) - 0.5)
+
+    rewritten(model, huge)
+    image = np.arange(4096, dtype=np.uint16).reshape(64, 64)
+    with pytest.raises(ImageError, match="holds values that are no numbers"):
+        segment(image, model=str(load_model(model.path).path), diameter=0)
+    tifffile.imwrite(tmp_path / "a.tif", image)
+    words = ["segment", str(tmp_path / "a.tif"), "--out", str(tmp_path / "out"), "--model", str(model.path)]
+    assert main([*words, "--diameter", "0", "--device", "cpu"]) == 1
+    assert "no numbers" in (tmp_path / "out" / "counts.csv").read_text() and not list(tmp_path.glob("out/*labels*"))

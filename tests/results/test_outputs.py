@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from napari_cellseg.results.formats.geojson import features
 from napari_cellseg.results.formats.rle import image_ids, rle_rows
 from napari_cellseg.results.formats.rois import LARGEST, write_rois
 from napari_cellseg.results.outputs import OUTPUTS, cells_table, check_outputs, output_path, write_outputs
-from napari_cellseg.results.overlay import outline_pixels, picture, thumbnail, write_thumbnail
+from napari_cellseg.results.overlay import outline_pixels, picture, thumbnail, write_overlay, write_thumbnail
 from napari_cellseg.segmentation.segmented import SegmentResult
 from tests.blobs import blobs
 from tests.models import make_model
@@ -317,3 +318,23 @@ def test_files_for_kaggle_and_for_counting(tmp_path: Path) -> None:
         assert len(masks) == counts[name] == len(np.unique(labels[labels > 0]))
         for mask, number in zip(masks, np.unique(labels[labels > 0]), strict=True):
             np.testing.assert_array_equal(mask, labels == number)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no limits for files there")
+def test_a_picture_that_does_not_fit_on_the_disk_is_told(tmp_path: Path) -> None:
+    """Pillow takes no notice of a short write: half a picture would pass for a whole one."""
+    import resource
+
+    plane = np.random.default_rng(0).integers(0, 255, (192, 192)).astype(np.uint8)
+    labels = np.zeros((192, 192), np.int32)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for write in (write_thumbnail, write_overlay):
+        write(tmp_path / "a", plane, labels)
+        whole = (tmp_path / "a").read_bytes()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) - 1, before[1]))
+        try:
+            with pytest.raises(OutputError, match="disk is full"):
+                write(tmp_path / "a", plane, labels)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert (tmp_path / "a").read_bytes() == whole and len(list(tmp_path.iterdir())) == 1

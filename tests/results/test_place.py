@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 import roifile
 from scipy import ndimage
 
@@ -73,6 +74,16 @@ def test_outlines_of_a_part_lie_on_the_part_and_on_the_whole_image(tmp_path: Pat
     assert corners["_whole"] == [(310, 4010, 320, 4030), (330, 4050, 345, 4060)]
     table = lines(tmp_path / ".cellseg" / "parts" / "part.cells.csv")
     assert [(line["top_whole_px"], line["right_whole_px"]) for line in table] == [("310", "4030"), ("330", "4060")]
+
+
+@pytest.mark.parametrize("name", ["part_cells.csv", "part_recipe.json"])
+def test_the_window_saves_beside_files_of_others(tmp_path: Path, name: str) -> None:
+    _, cells = part()
+    (tmp_path / name).write_text("{}")
+    (tmp_path / "cells.csv").write_text("Label,Area\n")
+    for _ in range(2):
+        assert save_cells(cells, tmp_path, "part")[0].name == "part_2_labels.tif"
+    assert (tmp_path / name).read_text() == "{}" and (tmp_path / "cells.csv").read_text() == "Label,Area\n"
 
 
 def test_a_whole_image_has_no_such_columns_or_files(tmp_path: Path) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import csv
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 import pytest
+import skimage.io as skio
 import tifffile
+from scipy import ndimage as ndi
 
 from napari_cellseg import segment
 from napari_cellseg.cli import main
 from napari_cellseg.imaging.from_array import as_image
 from napari_cellseg.imaging.normalize import NormalizerParams
 from napari_cellseg.imaging.progress import drain
-from napari_cellseg.segmentation.notices import NO_CELLS, far_above
+from napari_cellseg.segmentation.notices import NO_CELLS, NOISE, STRIPES, far_above, still_true
+from napari_cellseg.segmentation.patterns import is_noise, is_striped
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.segment import iter_predict_image
 from tests.nuclei import draw_nuclei
@@ -25,6 +29,37 @@ def test_no_count_of_zero_without_a_word() -> None:
     result = segment(ramp, device="cpu")
     assert result.count == 0 and NO_CELLS in result.metadata["notes"]
     assert segment(np.full((60, 60), 7), device="cpu").metadata["notes"] == []
+
+
+@pytest.mark.parametrize("sigma", [1.0, 1.5, 2.0, 4.0])
+def test_cells_found_in_noise_are_doubted(sigma: float) -> None:
+    """Blurred noise holds hundreds of blobs that a network takes for cells."""
+    values = ndi.gaussian_filter(np.random.default_rng(1).normal(size=(384, 384)), sigma)
+    noise = np.clip(200 + 20 * values / values.std(), 0, 65535).astype(np.uint16)
+    result = segment(noise, device="cpu")
+    assert result.count > 50 and NOISE in result.metadata["notes"]
+    assert NOISE not in still_true(result.metadata["notes"], 0)
+
+
+@pytest.mark.parametrize(("period", "degrees"), [(6, 30), (12, 0), (24, 0), (48, 30)])
+def test_stripes_are_doubted(period: float, degrees: float) -> None:
+    y, x = np.mgrid[:384, :384]
+    along = x * np.cos(np.deg2rad(degrees)) + y * np.sin(np.deg2rad(degrees))
+    noise = np.random.default_rng(1).normal(size=x.shape)
+    stripes = (200 + 50 * np.sin(2 * np.pi * along / period) + 5 * noise).astype(np.uint16)
+    assert is_striped(stripes) and not is_noise(stripes)
+    result = segment(stripes, device="cpu")
+    assert (STRIPES in result.metadata["notes"]) == (result.count > 0)
+
+
+def test_images_of_cells_are_neither_noise_nor_stripes() -> None:
+    planes = [
+        skio.imread(path) for path in sorted((files("napari_cellseg") / "samples").iterdir()) if path.suffix == ".png"
+    ]
+    planes += [draw_nuclei(size, (400, 400), n, seed=n or 0).image for size in (9, 28, 90) for n in (2, 12, None)]
+    assert len(planes) == 5 + 9
+    assert not any(is_noise(plane) or is_striped(plane) for plane in planes)
+    assert not is_noise(np.full((90, 90), 0.1)) and not is_striped(np.full((90, 90), 0.1))
 
 
 @pytest.mark.parametrize("part", [0.003, 0.01])

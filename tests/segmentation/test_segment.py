@@ -30,6 +30,7 @@ from napari_cellseg.segmentation.notices import NOT_FINITE
 from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.segment import iter_predict_image, open_image
+from tests.attacks.state import mutated_json
 from tests.models import make_model
 
 SAMPLES = Path(napari_cellseg.__file__).parent / "samples"
@@ -369,3 +370,18 @@ def test_a_missing_file_does_not_stop_the_others(folder: Path, model: ModelVersi
     assert main([*arguments, "--model", str(model.path)]) == 1
     rows = list(csv.DictReader((tmp_path / "out" / "counts.csv").open()))
     assert [bool(row["error"]) for row in rows] == [False, True]
+
+
+def test_no_mutated_recipe_raises_anything_but_an_error_in_words(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.json"
+    Recipe("cells", 0.4, 12, 1, "CYX", diameter=20).write(path, RunOptions("cpu", ("labels", "rle"), True))
+    n_refused = 0
+    for name, text in mutated_json(json.loads(path.read_text()), 300):
+        path.write_text(text, errors="surrogatepass")
+        try:
+            recipe, options = Recipe.read(path).resolved(), RunOptions.read(path)
+        except CellsegError:
+            n_refused += 1
+            continue
+        assert recipe.digest() and options.outputs is not None, name
+    assert 150 < n_refused < 300

@@ -18,7 +18,7 @@ from ..imaging.read.read import source_stamp
 from ..imaging.stack_planes import StackPlane, plane_image, planes_of, refuse_stack
 from ..instances.prediction import Prediction
 from ..results.folder_settings import FolderSettings
-from ..results.kept import has_files, kept_now, kept_rows, result_stem
+from ..results.kept import check_free, has_files, kept_now, kept_rows, result_stem
 from ..results.linked import LinkedStack
 from ..results.place import Place
 from ..results.plan import Item
@@ -258,6 +258,7 @@ def _fill(
     if task.stack is None and old is not None and has_files(old, settings) and old.image_sha256 == part.content_hash():
         task.rows = [replace(old, state="skipped", source=task.row.source, n_pages=task.row.n_pages)]
         return
+    check_free(task.row, settings, previous)
     task.prepared = prepare(part, settings.recipe, settings.model, settings.options.device)
 
 

@@ -15,14 +15,15 @@ from ..imaging.progress import Note
 from ..imaging.write.atomic import YOUNG_SECONDS, sweep
 from ..imaging.write.write import make_folder, write_json
 from ..results.combine import write_combined
-from ..results.counts import COUNTS_FILE, CountsWriter, as_listed, open_ledger
+from ..results.counts import COUNTS_FILE, CountsWriter, as_listed, forget_gone, open_ledger
 from ..results.equal_values import equal_images_in_words
 from ..results.folder_settings import FolderSettings
 from ..results.kept import is_current
 from ..results.ledger import FOLDER, Ledger
 from ..results.locks import FolderLock
-from ..results.outputs import OUTPUTS, Output, output_path
-from ..results.plan import Item, plan
+from ..results.origin import claim
+from ..results.outputs import OUTPUTS, Output
+from ..results.plan import Item, check_apart, plan
 from ..results.rows import BatchRow
 from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ..segmentation.recipe import RECIPE_FILE, Recipe
@@ -91,7 +92,9 @@ def iter_batch(
     with contextlib.closing(FolderLock(settings.out / FOLDER)) as lock:
         if lock.after_crash:
             sweep(settings.out)
-        book = _Book(settings)
+        for name in (RECIPE_FILE, *(one.suffix for one in _outputs(settings) if one.combined)):
+            claim(settings.out / name, overwrite)
+        book = _Book(settings, lock)
         try:
             stopped = yield from _iter_images(files, settings, book, scheduler, stop)
         finally:
@@ -106,8 +109,8 @@ def iter_batch(
 class _Book:
     """Takes rows from any thread, writes them into the ledger, and hands on events."""
 
-    def __init__(self, settings: FolderSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: FolderSettings, lock: FolderLock) -> None:
+        self._settings, self._folder = settings, lock
         self.ledger: Ledger = open_ledger(settings.out)
         self._counts = CountsWriter(self.ledger, settings.out / COUNTS_FILE, style=settings.options.csv)
         self._lock = threading.Lock()
@@ -150,7 +153,12 @@ class _Book:
             self._left |= {name for name in lost if _is_there(self._settings.out, OUTPUTS[name], old.files[name])}
 
     def warnings(self) -> Generator[BatchEvent, None, None]:
-        """Warn of files in the folder that belong to an earlier recipe, and of images with equal values."""
+        """Warn of damaged rows, of files of an earlier recipe in the folder, and of images with equal values."""
+        if n := self.ledger.n_damaged:
+            yield Note(
+                f"{n} line{'s' if n > 1 else ''} of {self.ledger.path} cannot be read, as after a crash: what a line "
+                "was about is missing in the tables, unless it was done again. Run again with the images concerned."
+            )
         if equal := equal_images_in_words(as_listed(self.ledger.rows())):
             yield Note(equal)
         left = [OUTPUTS[name].label for name in OUTPUTS if name in self._left]
@@ -161,12 +169,19 @@ class _Book:
             )
 
     def news(self) -> Generator[BatchEvent, None, None]:
-        """Yield the events since the last call."""
+        """Yield the events since the last call; raises OutputError if the folder is gone."""
+        if self._folder.is_lost:
+            raise OutputError(
+                f"{self._settings.out} was deleted or moved while results were written into it. Run again, with a "
+                "folder that stays."
+            )
         while self._news:
             yield self._news.popleft()
 
     def close(self) -> None:
         """Write ledger and tables; raises OutputError if the system refused."""
+        if self._folder.is_lost:
+            forget_gone(self.ledger, self._settings.out)
         try:
             self.ledger.close()
         finally:
@@ -185,7 +200,8 @@ def _iter_images(
     """Segment what is not current, and warn; return whether it was stopped."""
     items = plan(files, book.ledger.rows(), stop)
     stopped = len(items) < len(files)
-    _refuse_to_replace(items, settings)
+    endings = [output.suffix for output in _outputs(settings) if not output.combined]
+    check_apart(items, settings.out, endings, settings.recipe.pages != "one")
     _write_recipe(settings)
     yield Planned(tuple(name for _, name in files))
     if settings.resume:
@@ -270,16 +286,8 @@ def _is_there(out: Path, output: Output, name: str) -> bool:
     return (out / (output.suffix if output.combined else name)).exists()
 
 
-def _refuse_to_replace(items: Sequence[Item], settings: FolderSettings) -> None:
-    images = {str(item.path): item for item in items}
-    for item in items:
-        for name in settings.options.outputs:
-            path = output_path(name, settings.out / item.stem)
-            if not OUTPUTS[name].combined and str(path) in images:
-                raise OutputError(
-                    f"{path} is one of the images, and would be replaced by a result of {item.name}. Choose another "
-                    "folder for the results."
-                )
+def _outputs(settings: FolderSettings) -> list[Output]:
+    return [OUTPUTS[name] for name in settings.options.outputs]
 
 
 def _write_recipe(settings: FolderSettings) -> None:

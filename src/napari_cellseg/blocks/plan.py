@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ..imaging.errors import ImageError, OutputError
+from ..imaging.errors import ImageError
 from ..imaging.from_array import as_image
 from ..imaging.image import Image
 from ..imaging.memory import has_room
@@ -19,6 +19,7 @@ from ..imaging.read.finding import LABELS_ZARR_SUFFIX
 from ..imaging.regions import Region
 from ..imaging.write.zarr_labels import read_zarr_metadata
 from ..network.versions import ModelVersion
+from ..results.origin import foreign
 from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ..segmentation.peak import peak_bytes
 from ..segmentation.recipe import Recipe
@@ -180,7 +181,4 @@ def check_possible(mosaic: Mosaic) -> None:
         try:
             read_zarr_metadata(mosaic.labels)
         except ImageError as error:
-            raise OutputError(
-                f"{mosaic.labels} was not written by napari-cellseg and is left as it is. "
-                "Choose another folder, or give --overwrite."
-            ) from error
+            raise foreign(mosaic.labels) from error

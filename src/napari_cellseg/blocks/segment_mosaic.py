@@ -21,7 +21,7 @@ from ..imaging.regions import Region
 from ..imaging.write.zarr_labels import ZarrLabels
 from ..instances.blocks import Block, Owned, owned_cells, plan_blocks
 from ..instances.prediction import Prediction
-from ..segmentation.notices import NO_CELLS, UNCERTAIN_SIZE
+from ..segmentation.notices import NO_CELLS, UNCERTAIN_SIZE, still_true
 from .output import look, overview_step, publish, write_block
 from .plan import Mosaic, MosaicResult, check_possible, in_blocks
 from .survey import iter_survey, surveyed_maps
@@ -99,7 +99,7 @@ def iter_mosaic(mosaic: Mosaic) -> Generator[Progress, None, MosaicResult]:
     yield Progress(len(blocks), len(blocks), "writing the results")
     notes = [*maps.notes, *begun.get("notes", ()), *_notes_on_large(n_large)]
     if not len(work.areas):
-        notes = [*(note for note in notes if note != UNCERTAIN_SIZE), NO_CELLS]
+        notes = [*(note for note in still_true(notes, 0) if note != UNCERTAIN_SIZE), NO_CELLS]
     return publish(mosaic, work, labels, plane, maps, overview, notes)
 
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..imaging.lazy_plane import LazyPlane
 from ..imaging.normalize import NormalizerParams, Scale, ScaleSurvey
 from ..imaging.progress import Progress
-from ..segmentation.familiar import familiar_to, unlike
-from ..segmentation.notices import UNCERTAIN_SIZE
+from ..segmentation.notices import UNCERTAIN_SIZE, image_notices
 from .plan import Mosaic
 
 if TYPE_CHECKING:
@@ -39,7 +38,8 @@ def iter_survey(mosaic: Mosaic, plane: LazyPlane) -> Generator[Progress, None, d
     ModelError
         The model cannot be used.
     """
-    from ..network.cell_size import CellSize, informative_windows, iter_estimate_diameter
+    from ..network.cell_size import CellSize, iter_estimate_diameter
+    from ..network.sighting import informative_windows
     from ..network.sizing import zoom_for
     from ..network.tile_maps import NormalizedPlane
 
@@ -59,10 +59,8 @@ def iter_survey(mosaic: Mosaic, plane: LazyPlane) -> Generator[Progress, None, d
     elif recipe.diameter is None:
         size = yield from iter_estimate_diameter(seen, model, mosaic.options.device, WINDOWS)  # type: ignore[arg-type]
     notes = [] if size.certain else [UNCERTAIN_SIZE]
-    warning = None
-    if familiar_to(model) is not None:
-        (window, *_) = informative_windows(seen, WINDOWS)  # type: ignore[arg-type]
-        warning = unlike(seen.raw(window)[0], model)
+    (window, *_) = informative_windows(seen, WINDOWS)  # type: ignore[arg-type]
+    notes += image_notices(seen.raw(window)[0], recipe.normalizer or model.normalizer, model)
     if size.diameter is not None and model.diameter is not None:
         zoom = size.near(zoom_for(size.diameter, model.diameter, (1, 1)))
     return {
@@ -70,7 +68,7 @@ def iter_survey(mosaic: Mosaic, plane: LazyPlane) -> Generator[Progress, None, d
         "channel_scales": [asdict(one) for one in plane.scales],
         "is_grey": is_grey,
         "diameter": size.diameter,
-        "notes": [*notes, warning] if warning else notes,
+        "notes": notes,
         "zoom": zoom,
         "holes": [[[p.start, p.stop] for p in hole] for hole in plane.holes],
         "reason": plane.reason,

@@ -6,12 +6,14 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..imaging.read.json_file import values_if_any
+from ..imaging.read.json_types import check_types, parse_json
 from ..imaging.write.atomic import atomic_path, make_folder
 from ..imaging.write.jsonable import jsonable
 from ..imaging.write.write import write_json
@@ -20,6 +22,14 @@ from ..results.ledger import FOLDER
 
 PLACE = f"{FOLDER}/blocks"
 _VERSION = 1
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of ``blocks.jsonl``: areas in pixels of a block's cells, and the length of the table with them."""
+
+    areas: list[int]
+    bytes: int
 
 
 class MosaicWork:
@@ -142,7 +152,7 @@ class MosaicWork:
 
     def _state(self) -> dict[str, Any] | None:
         state = values_if_any(self.folder / "state.json")
-        return state if "begun" in state else None
+        return state if isinstance(state.get("begun"), dict) else None
 
     def _recover(self) -> None:
         """Read the complete lines, and cut off the rest of the files that no line describes."""
@@ -153,10 +163,12 @@ class MosaicWork:
         with path.open("rb") as file:
             for raw in file:
                 try:
-                    line = json.loads(raw)
-                except ValueError:
-                    break
-                if not raw.endswith(b"\n"):
+                    line = parse_json(raw)
+                    check_types(_Line, line)
+                    whole = raw.endswith(b"\n") and min(line["areas"], default=0) >= 0 <= line["bytes"]
+                except (ValueError, KeyError, AttributeError, TypeError):
+                    whole = False
+                if not whole:
                     break
                 self._take(line)
                 n_bytes += len(raw)

@@ -50,6 +50,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("napari-cellseg: stopped; what was finished is kept.", file=sys.stderr)
         return 130
+    except Exception as error:
+        if args.debug:
+            raise
+        reason = str(error).strip() or "no words"
+        print(
+            f"napari-cellseg: failed in a way that was not foreseen ({type(error).__name__}: {reason}). Run "
+            "'napari-cellseg --debug ...' to see where, and please report it.",
+            file=sys.stderr,
+        )
+        return 1
     return status
 
 
@@ -57,6 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Describe all commands and options."""
     parser = argparse.ArgumentParser(prog="napari-cellseg", description="Segment and count cells in images.")
     parser.add_argument("--version", action="version", version=f"napari-cellseg {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show where an error that was not foreseen comes from")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     add_segment(commands)
     add_demo(commands)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 # A resumed run goes on as it began; only where its data lie, where it runs and how it reports may have changed.
-_WITH_RESUME = {"out", "resume", "device", "report", "stop_on_eof", "command", "run"}
+_WITH_RESUME = {"out", "resume", "device", "report", "stop_on_eof", "command", "run", "debug"}
 
 
 def add_recipe_options(sub: argparse.ArgumentParser, image: bool = True) -> None:

@@ -25,12 +25,20 @@ def add_dataset_options(sub: argparse.ArgumentParser, out: bool = True, optional
         "and the like beside the images), a training set, a COCO .json, or an .npz with X and y",
     )
     sub.add_argument("--masks", metavar="DIR", help="folder of masks, where DATASET is the folder of images")
+    add_classes_option(sub)
     sub.add_argument("--groups", metavar="CSV", help="image_id,kind,group; default: groups.csv in or beside DATASET")
     sub.add_argument(
         "--kind", action="append", default=[], metavar="KIND", help="only images of this kind (repeatable)"
     )
     if out:
         sub.add_argument("--out", required=True, metavar="DIR", help="folder for the results")
+
+
+def add_classes_option(sub: argparse.ArgumentParser) -> None:
+    """Add that masks hold classes."""
+    tip = "masks hold classes, such as 1 and 2, not one id per cell: each connected piece of one value is a cell"
+    # Not given is None, so that a resumed run can tell.
+    sub.add_argument("--classes", action="store_true", default=None, help=tip)
 
 
 def read_samples(args: argparse.Namespace) -> list[Sample]:
@@ -44,7 +52,9 @@ def read_samples(args: argparse.Namespace) -> list[Sample]:
 def dataset_values(args: argparse.Namespace) -> dict[str, Any]:
     """Return which dataset was asked for, in a form that holds when it is asked for again from elsewhere."""
     paths = {name: getattr(args, name, None) for name in ("dataset", "masks", "groups")}
-    return {**{name: str(Path(p).absolute()) if p else None for name, p in paths.items()}, "kinds": list(args.kind)}
+    named = {name: str(Path(p).absolute()) if p else None for name, p in paths.items()}
+    classes = {"classes": True} if getattr(args, "classes", None) else {}
+    return {**named, **classes, "kinds": list(args.kind)}
 
 
 def load(values: Mapping[str, Any]) -> Loaded:
@@ -52,9 +62,9 @@ def load(values: Mapping[str, Any]) -> Loaded:
     from ..training.data.dataset_report import report_on
     from ..training.data.loading import Loaded, iter_load
 
-    loaded: Loaded = drain_with_bar(
-        "reading", iter_load(values["dataset"], values.get("groups"), masks=values.get("masks"))
-    )
+    classes = bool(values.get("classes"))
+    reading = iter_load(values["dataset"], values.get("groups"), masks=values.get("masks"), classes=classes)
+    loaded: Loaded = drain_with_bar("reading", reading)
     wanted = values.get("kinds") or []
     kinds = sorted({s.kind for s in loaded.samples} - {""})
     for kind in wanted:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..imaging.errors import DatasetError
 from .common import check_resumed
+from .dataset_options import add_classes_option
 from .reporting import Report, StopWish, TextReport, add_report_options, run_reported, send_all
 from .train_options import add_setting, given_settings
 
@@ -28,6 +29,7 @@ def add_finetune(commands: Any) -> None:
         help="folder made by 'Add to training set', or anything that train reads",
     )
     sub.add_argument("--masks", metavar="DIR", help="folder of masks, where TRAINING_SET is the folder of images")
+    add_classes_option(sub)
     sub.add_argument("--parent", metavar="MODEL", help="start from this model; default: cells")
     sub.add_argument("--out", metavar="DIR", help="folder of the new version; default: a new one among your models")
     sub.add_argument("--resume", action="store_true", help="go on with the run that was stopped in --out")
@@ -56,17 +58,22 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
         asked = read_run(out)
         own = {**asked["parameters"], **({"device": args.device} if args.device else {})}
         params, parent = FineTuneParams.from_dict(own), parent_of(asked)
-        training_set, masks = args.training_set or asked["training_set"], args.masks or asked.get("masks")
+        training_set, masks = args.training_set or asked.get("training_set"), args.masks or asked.get("masks")
+        classes = bool(asked.get("classes"))
     else:
         if not args.training_set:
             raise DatasetError("No images to learn from are named. Give the folder of a training set.")
         training_set = str(Path(args.training_set).absolute())
         masks = str(Path(args.masks).absolute()) if args.masks else None
+        classes = bool(args.classes)
         params = FineTuneParams(**given_settings(args, FineTuneParams))
         parent = load_model(args.parent or "cells")
         out = Path(args.out) if args.out else next_version_dir(parent.name)
-    record = {"command": args.command, "training_set": str(training_set), **({"masks": masks} if masks else {})}
-    images = iter_training_images(Path(training_set), Path(masks) if masks else None)
+    if not training_set:
+        raise DatasetError(f"{out} does not say from which images it learned. Name them: --resume TRAINING_SET.")
+    record = {"command": args.command, "training_set": str(training_set)}
+    record |= ({"masks": masks} if masks else {}) | ({"classes": True} if classes else {})
+    images = iter_training_images(Path(training_set), Path(masks) if masks else None, classes)
     samples = send_all(images, report, wish)
     steps = iter_finetune_version(
         samples, out, parent, params, resume=args.resume, stop=wish.given, at_once=wish.at_once, record=record

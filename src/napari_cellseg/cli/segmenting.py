@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -75,7 +74,11 @@ def add_segment(commands: Any) -> None:
     sub.add_argument("--no-subfolders", action="store_true", help="do not look in the folders of a folder")
     sub.add_argument("--files-from", metavar="JSON", help="file with a list of images, or of [image, name]")
     sub.add_argument("--resume", action="store_true", help="skip what was done before with the same recipe")
-    sub.add_argument("--overwrite", action="store_true", help="also replace label files that were edited manually")
+    sub.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="also replace label files that were edited manually, and files of other programs",
+    )
     sub.add_argument("--scheduler", metavar="ADDRESS", help="let a Dask cluster do it, such as tcp://node1:8786")
     sub.add_argument("--html", action="store_true", help="also write report.html: pictures, counts, what stands out")
     sub.add_argument("--report", choices=("text", "jsonl"), default="text", help="jsonl: one JSON object per line")
@@ -109,8 +112,12 @@ def run_segment(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, send: Callable[[Any], None], stop: Callable[[], bool] | None) -> int:
     from ..batch.run import iter_batch
+    from ..reports.batch_report import REPORT_FILE
+    from ..results.origin import check_origin
 
     files, (recipe, options), out = _files(args), _recipe(args), Path(args.out)
+    if args.html and not args.overwrite:
+        check_origin(out / REPORT_FILE)
     steps = iter_batch(
         files, out, recipe, options, resume=args.resume, overwrite=args.overwrite, scheduler=args.scheduler, stop=stop
     )
@@ -124,13 +131,14 @@ def _run(args: argparse.Namespace, send: Callable[[Any], None], stop: Callable[[
     finally:
         steps.close()
     if args.html:
-        _write_report(out)
+        _write_report(out, args.overwrite)
     send(summary)
     return 1 if summary.n_failed else 0
 
 
 def _files(args: argparse.Namespace) -> list[tuple[Path, str]]:
     from ..imaging.read.finding import each_once, find_images, is_zarr, named_apart
+    from ..imaging.read.json_file import read_json
 
     folders = [path for path in args.input if Path(path).is_dir() and not is_zarr(Path(path))]
     if args.pattern is not None and not folders and all(Path(path).exists() for path in args.input):
@@ -145,11 +153,10 @@ def _files(args: argparse.Namespace) -> list[tuple[Path, str]]:
     if args.input:
         raise CellsegError(f"Images are given twice: by name, and in {args.files_from}. Give one of the two.")
     try:
-        listed = json.loads(Path(args.files_from).read_text(encoding="utf-8"))
+        listed = read_json(Path(args.files_from))
         if not isinstance(listed, list):
             raise TypeError("it holds no list")
-        pairs = [(entry, Path(entry).name) if isinstance(entry, str) else entry for entry in listed]
-        return named_apart(each_once((Path(path), _text(name)) for path, name in pairs))
+        return named_apart(each_once(_listed(entry, number) for number, entry in enumerate(listed, 1)))
     except (OSError, ValueError, TypeError) as error:
         raise CellsegError(
             f"The list of images {args.files_from} cannot be read ({error}). Give a JSON list of paths, or of pairs of "
@@ -157,10 +164,13 @@ def _files(args: argparse.Namespace) -> list[tuple[Path, str]]:
         ) from error
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no name")
-    return value
+def _listed(entry: Any, number: int) -> tuple[Path, str]:
+    from ..imaging.read.json_types import is_text, shortened
+
+    path, name = entry if isinstance(entry, list) and len(entry) == 2 else (entry, None)
+    if not (is_text(path) and path) or not (name is None or is_text(name)):
+        raise ValueError(f"entry {number} is {shortened(entry)}")
+    return Path(path), Path(path).name if name is None else name
 
 
 def _recipe(args: argparse.Namespace) -> tuple[Recipe, RunOptions]:
@@ -183,12 +193,12 @@ def _recipe(args: argparse.Namespace) -> tuple[Recipe, RunOptions]:
     return recipe, replace(options, outputs=check_outputs([*names, *(["cells"] if args.cells else [])]))
 
 
-def _write_report(out: Path) -> None:
+def _write_report(out: Path, overwrite: bool) -> None:
     from ..reports.batch_report import write_report
     from ..results.counts import in_order
     from ..results.ledger import Ledger
 
-    write_report(in_order(Ledger(out).rows()), out)
+    write_report(in_order(Ledger(out).rows()), out, overwrite)
 
 
 def _as_dict(event: BatchEvent | BatchSummary, out: str) -> dict[str, Any]:

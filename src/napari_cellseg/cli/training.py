@@ -115,7 +115,10 @@ def _as_begun(args: argparse.Namespace) -> tuple[TrainParams, ModelVersion | Non
     params = TrainParams.from_dict({**asked["parameters"], **({"device": args.device} if args.device else {})})
     parent = parent_of(asked) if asked.get("parent") else None
     moved = {name: value for name, value in dataset_values(args).items() if value}
-    return params, parent, {**asked["data"], **moved}, asked["command"]
+    data = {"size": None, "fit": "crop", **asked.get("data", {}), **moved}
+    if not data.get("dataset"):
+        raise DatasetError(f"{args.out} does not say from which images it learned. Name them: --resume DATASET.")
+    return params, parent, data, asked.get("command", args.command)
 
 
 def read_parts(
@@ -149,15 +152,14 @@ def _preview(training: Sequence[Sample], params: TrainParams, parent: ModelVersi
     import numpy as np
     from PIL import Image
 
-    from ..imaging.write.atomic import atomic_path
+    from ..imaging.write.pictures import write_picture
     from ..training.preview import preview
 
     rng = np.random.default_rng(params.seed)
     chosen = [training[i] for i in sorted(rng.permutation(len(training))[:4])]
     normalizer = parent.normalizer if parent else params.normalizer
     picture = preview(chosen, params.augment, 4, params.seed, params.crop, normalizer)
-    with atomic_path(path.with_suffix(".png")) as temporary:
-        Image.fromarray(picture).save(temporary, "PNG")
+    write_picture(path.with_suffix(".png"), Image.fromarray(picture), "PNG")
     print(f"{len(chosen)} of {len(training)} images to train on, in {path.with_suffix('.png')}")
     return 0
 

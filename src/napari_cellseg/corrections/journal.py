@@ -18,6 +18,7 @@ from typing import Any
 
 from ..imaging.errors import CellsegError, OutputError
 from ..imaging.home import user_home
+from ..imaging.read.json_types import parse_json
 from ..imaging.write.atomic import atomic_path, make_folder, output_error
 from .run_lengths import Patch
 
@@ -235,7 +236,7 @@ def decode(line: bytes) -> dict[str, Any]:
     body = body.removeprefix(b",")
     if start[8:16] != b"%08x" % zlib.crc32(body):
         raise ValueError("wrong checksum")
-    entry = json.loads(b"{" + body)
+    entry = parse_json(b"{" + body)
     if not isinstance(entry, dict):
         raise ValueError("no entry")
     return entry

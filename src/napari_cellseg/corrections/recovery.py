@@ -9,12 +9,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..imaging.read.json_types import check_types, is_inside
 from .claims import Corrections
 from .journal import CELLS, FORMAT, SUFFIX, JournalError, decode, folder_of
 from .run_lengths import Patch
 
 _DISMISSED = ".dismissed"
-_DAMAGE = (ValueError, KeyError, TypeError, AttributeError)
+_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError)
+
+
+@dataclass(frozen=True)
+class _Header:
+    """What of a journal's first line is needed to read it."""
+
+    shape: tuple[int, int]
+    image: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +89,7 @@ def find_journals(sha256: str) -> list[JournalInfo]:
             n = recovered.corrections.n_changed + recovered.corrections.n_erased
             if n or recovered.corrections.has_marks:
                 found.append((path, n, recovered))
-    continued = {recovered.header.get("continues") for _path, _n, recovered in found}
+    continued = {str(recovered.header.get("continues")) for _path, _n, recovered in found}
     infos = [
         JournalInfo(
             path,
@@ -124,7 +133,7 @@ def is_about(info: JournalInfo, channels: tuple[int, ...] | None) -> bool:
     return not channels or not isinstance(stated, list) or tuple(stated) == channels
 
 
-def read_journal(path: Path, shape: tuple[int, int] | None = None) -> Recovered:
+def read_journal(path: Path, shape: tuple[int, int] | None = None, later: Collection[Path] = ()) -> Recovered:
     """Read a journal as far as it is whole.
 
     An incomplete last line is dropped. Reading stops at the first damaged line; if the journal continues an older one
@@ -135,6 +144,8 @@ def read_journal(path: Path, shape: tuple[int, int] | None = None) -> Recovered:
     path : Path
     shape : tuple of int, optional
         (Y, X) that the image must have.
+    later : collection of Path
+        Journals that continue this one, which it cannot continue itself.
 
     Raises
     ------
@@ -148,7 +159,10 @@ def read_journal(path: Path, shape: tuple[int, int] | None = None) -> Recovered:
             f"{path} is about an image of {size[0]} x {size[1]} pixels, but this one has {shape[0]} x {shape[1]}. "
             "Choose the journal of this image."
         )
-    corrections = Corrections(size)
+    try:
+        corrections = Corrections(size)
+    except _DAMAGE as error:
+        raise JournalError(f"{path} is about an image of {size[0]} x {size[1]} pixels: {error}.") from error
     n_applied, notes, time = 0, [], _time_of(header)
     for entry in entries:
         try:
@@ -166,7 +180,7 @@ def read_journal(path: Path, shape: tuple[int, int] | None = None) -> Recovered:
             f"Line {damaged} of the corrections journal {path} is damaged: {n_applied} entries before it were "
             "recovered, and what came after is lost."
         )
-        older = _older(Path(path), header, size)
+        older = _older(Path(path), header, size, (*later, Path(path)))
         if older is not None and _number(older.corrections) > _number(corrections):
             notes.append(f"The older journal {older.path.name} has more corrections and was taken instead.")
             return replace(older, notes=(*notes, *older.notes))
@@ -181,15 +195,15 @@ def dismiss(path: Path) -> None:
 
 def remove_superseded(path: Path) -> None:
     """Keep the newest two of the chain of journals that a journal continues, and remove the rest."""
-    newest = _header(path)
-    second = path.parent / str(newest.get("continues")) if newest.get("continues") else None
-    third = _header(second).get("continues") if second is not None else None
-    while third:
-        old = path.parent / Path(str(third)).name
-        third = _header(old).get("continues")
+    second = _continued(path)
+    kept = [path, second]
+    old = _continued(second)
+    while old is not None and old not in kept:
+        following = _continued(old)
         with contextlib.suppress(OSError):
             old.unlink()
             old.with_suffix(_DISMISSED).unlink()
+        old = following
 
 
 def _files(folder: Path) -> list[Path]:
@@ -199,21 +213,29 @@ def _files(folder: Path) -> list[Path]:
         return []
 
 
-def _header(path: Path) -> Mapping[str, Any]:
+def _continued(path: Path | None) -> Path | None:
+    """Return the journal, in the same folder, that a journal continues; None where there is none."""
     try:
-        return _read(path)[0]
+        return None if path is None else _beside(path, _read(path)[0])
     except JournalError:
-        return {}
+        return None
+
+
+def _beside(path: Path, header: Mapping[str, Any]) -> Path | None:
+    name = str(header.get("continues"))
+    # It is read, and may be deleted: nothing but a journal is, whatever the header says.
+    return path.with_name(name) if is_inside(name) and "/" not in name and name.endswith(SUFFIX) else None
 
 
 def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], int]:
     """Header, entries as far as they are whole, and the number of the first damaged line (0: none)."""
     try:
+        if path.exists() and not path.is_file():
+            raise ValueError("it is no regular file")
         content = path.read_bytes()
-    except OSError as error:
-        raise JournalError(
-            f"The corrections journal {path} cannot be read: {error.strerror or error}. Try again."
-        ) from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise JournalError(f"The corrections journal {path} cannot be read: {reason}. Try again.") from error
     lines = content.split(b"\n")
     torn = lines.pop()  # empty where the last line is whole
     entries, damaged = [], 0
@@ -228,9 +250,10 @@ def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], int]:
             entries.append(decode(torn))
     try:
         header = entries[0]
-        height, width = (int(length) for length in header["shape"])
+        check_types(_Header, header)
+        height, width = header["shape"]
         known = header["kind"] == "header" and height > 0 and width > 0
-    except (IndexError, *_DAMAGE) as error:
+    except _DAMAGE as error:
         raise JournalError(
             f"The corrections journal {path} has no readable first line. It is left as it is; choose another."
         ) from error
@@ -263,12 +286,12 @@ def _time_of(entry: Mapping[str, Any], otherwise: datetime | None = None) -> dat
         return otherwise or datetime.fromtimestamp(0, UTC)
 
 
-def _older(path: Path, header: Mapping[str, Any], shape: tuple[int, int]) -> Recovered | None:
-    name = header.get("continues")
-    if not name or Path(str(name)).name == path.name:
+def _older(path: Path, header: Mapping[str, Any], shape: tuple[int, int], later: Collection[Path]) -> Recovered | None:
+    older = _beside(path, header)
+    if older is None or older in later:
         return None
     try:
-        return read_journal(path.parent / Path(str(name)).name, shape)
+        return read_journal(older, shape, later)
     except JournalError:
         return None
 

@@ -71,7 +71,7 @@ class Runs:
             raise ValueError(f"a region of {height} x {width} at {top}, {left} lies outside an image of {shape}")
         pairs = np.array(numbers[4:], dtype=np.int64).reshape(-1, 2)
         values, lengths = pairs[:, 0], pairs[:, 1]
-        if (lengths < 1).any() or int(lengths.sum()) != height * width:
+        if (lengths < 1).any() or (lengths > height * width).any() or int(lengths.sum()) != height * width:
             raise ValueError(f"runs of {int(lengths.sum())} pixels do not fill a region of {height} x {width}")
         if np.abs(values).max(initial=0) > np.iinfo(np.int32).max:
             raise ValueError("an id is larger than 2,147,483,647")
@@ -139,6 +139,8 @@ class Patch:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], shape: tuple[int, int]) -> Patch:
         """Rebuild from `to_dict`; ValueError, KeyError, TypeError or AttributeError for anything else."""
+        if not all(0 < int(id_) <= np.iinfo(np.int32).max for id_ in values["cells"]):
+            raise ValueError("an id is not from 1 to 2,147,483,647")
         cells = {
             int(id_): None if cell is None else Cell.from_dict(cell, shape) for id_, cell in values["cells"].items()
         }

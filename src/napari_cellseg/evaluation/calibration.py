@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import Segmented
 from ..training.data.datasets import Sample
 from ..training.data.hold_out import count_cells
+from .calibration_map import as_good_as_the_best
 from .evaluate import predict_sample
 from .surfaces import Surfaces
 
@@ -120,19 +120,10 @@ def iter_choose_defaults(
     each = np.stack(
         [one.as_default(one.precision() - COUNT_SHARE * one.count_error() / max(one.n_true, 1)) for one in own]
     )
-    worth = each.mean(axis=0).round(12)
-    best = start
-    for _ in range(3):
-        before = best
-        for side in (0, 1):
-            trials = [(t, best[1]) for t in WIDE_THRESHOLDS] if side == 0 else [(best[0], size) for size in WIDE_SIZES]
-            for trial in trials:
-                if worth[_place(*trial)] > worth[_place(*best)] and lost[_place(*trial)] <= LARGEST_LOSS:
-                    best = trial
-        if best == before:
-            break
     if not others and len(own) > 1:
-        best = _nearest_as_good(start, best, each)
+        best = _nearest_as_good(start, each)
+    else:
+        best = _best(start, each.mean(axis=0).round(12), lost)
     return Chosen(*best, each[(slice(None), *_place(*best))])
 
 
@@ -151,23 +142,28 @@ def with_defaults(version: ModelVersion, chosen: Chosen) -> ModelVersion:
     return set_defaults(version, chosen.threshold, chosen.min_size)
 
 
-def _as_good(worth: np.ndarray, best: np.ndarray) -> bool:
-    """Whether images do not tell something from the best: worse by at most one standard error of the difference."""
-    less = best - worth
-    error = less.std(ddof=1) / math.sqrt(len(less)) if len(less) > 1 else 0.0
-    return bool(less.mean() <= error + 1e-12)
+def _best(start: tuple[float, int], worth: np.ndarray, lost: np.ndarray) -> tuple[float, int]:
+    """Improve one setting at a time, as long as the general samples lose little."""
+    best = start
+    for _ in range(3):
+        before = best
+        for side in (0, 1):
+            trials = [(t, best[1]) for t in WIDE_THRESHOLDS] if side == 0 else [(best[0], size) for size in WIDE_SIZES]
+            for trial in trials:
+                if worth[_place(*trial)] > worth[_place(*best)] and lost[_place(*trial)] <= LARGEST_LOSS:
+                    best = trial
+        if best == before:
+            break
+    return best
 
 
-def _nearest_as_good(start: tuple[float, int], best: tuple[float, int], each: np.ndarray) -> tuple[float, int]:
-    """Of the settings between two, the nearest to the first that is as good as the second."""
-    thresholds = [t for t in WIDE_THRESHOLDS if min(start[0], best[0]) <= t <= max(start[0], best[0])] + [start[0]]
-    sizes = [s for s in WIDE_SIZES if min(start[1], best[1]) <= s <= max(start[1], best[1])] + [start[1]]
-    trials = sorted(
-        {(t, s) for t in thresholds for s in sizes},
-        key=lambda trial: (abs(trial[0] - start[0]) / 0.05 + abs(trial[1] - start[1]) / 10, trial),
-    )
-    good = each[(slice(None), *_place(*best))]
-    return next((trial for trial in trials if _as_good(each[(slice(None), *_place(*trial))], good)), best)
+def _nearest_as_good(start: tuple[float, int], each: np.ndarray) -> tuple[float, int]:
+    """Of the settings that images do not tell from the best, the nearest to the given one."""
+    thresholds, sizes = sorted({*WIDE_THRESHOLDS, start[0]}), sorted({*WIDE_SIZES, start[1]})
+    costs = [-one[np.ix_([threshold_level(t) for t in thresholds], sizes)] for one in each]
+    good = as_good_as_the_best(np.mean(costs, axis=0), costs, 0.0)
+    trials = [(thresholds[row], sizes[column]) for row, column in np.argwhere(good)]
+    return min(trials, key=lambda trial: (abs(trial[0] - start[0]) / 0.05 + abs(trial[1] - start[1]) / 10, trial))
 
 
 def _place(threshold: float, min_size: int) -> tuple[int, int]:

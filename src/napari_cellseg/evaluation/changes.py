@@ -12,6 +12,7 @@ from scipy import ndimage
 
 from ..imaging.damage import DAMAGE
 from ..imaging.errors import CellsegError
+from ..imaging.read.json_types import parse_json
 from ..imaging.write.atomic import atomic_path
 from ..instances.metrics import iou_matrix
 from ..training.data.datasets import Sample
@@ -163,7 +164,7 @@ def read_pictures(folder: Path) -> list[ChangePicture]:
         return []
     try:
         with np.load(path, allow_pickle=False) as arrays:
-            about = json.loads(str(arrays["about"]))
+            about = parse_json(str(arrays["about"]))
             return [
                 ChangePicture(
                     change=CellChange(**row["change"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,17 +15,18 @@ from .calibration import Chosen, iter_choose_defaults, with_defaults
 
 # Parts of the way from the parent to the weights that were learned, the farthest first.
 BLENDS = (1.0, 0.8, 0.6)
-# With fewer cells held out, the images that were learned from are looked at too.
-ENOUGH_CELLS = 10
+# With fewer cells or images held out, the images that were learned from are looked at too: one image alone would
+# choose whatever suits its noise.
+ENOUGH_CELLS, ENOUGH_IMAGES = 10, 3
 # In AP (.5 to .9) less a tenth of the relative error of the count.
 AS_GOOD = 0.01
 
 
 def images_to_choose_on(parts: HeldOut) -> tuple[Sample, ...]:
-    """Return what was held out, and what was learned too where that holds few cells."""
+    """Return what was held out, and what was learned too where that is few images or holds few cells."""
     if parts.how == "none":
         return parts.learned
-    few = count_cells(parts.held_out) < ENOUGH_CELLS
+    few = len(parts.held_out) < ENOUGH_IMAGES or count_cells(parts.held_out) < ENOUGH_CELLS
     return (*parts.held_out, *parts.learned) if few else parts.held_out
 
 
@@ -56,6 +58,8 @@ def iter_choose_blend(
         One of `BLENDS`.
     """
     tried: dict[float, Chosen] = {}
+    for left in version.path.glob(".between*"):
+        shutil.rmtree(left, ignore_errors=True)
     with TemporaryDirectory(dir=version.path, prefix=".between") as folder:
         for blend in BLENDS:
             between = version if blend == 1 else _between(parent, version, blend, Path(folder) / str(blend))

@@ -80,7 +80,8 @@ def held_out_samples(folder: Path) -> list[Sample]:
     data = values_if_any(folder / TRAINING_FILE).get("data") or {}
     if not data.get("dataset"):
         raise CellsegError(f"{folder.name} names no images that it was checked on. Train again with images held out.")
-    loaded = drain(iter_load(data["dataset"], data.get("groups"), masks=data.get("masks")))
+    reading = iter_load(data["dataset"], data.get("groups"), masks=data.get("masks"), classes=bool(data.get("classes")))
+    loaded = drain(reading)
     kinds = data.get("kinds") or []
     samples = [s for s in loaded.samples if not kinds or s.kind in kinds]
     split = read_split(folder / SPLIT_FILE)

@@ -20,6 +20,7 @@ from ..training.data.splitting import SPLIT_FILE, Split, write_split
 from ..training.events import Event, Phase, Started
 from ..training.finetune_params import AUTO, GENTLE, FineTuneParams
 from ..training.params import TrainParams
+from ..training.runs import RUN_FILE, TRAIN_FILE, end_run, still_at_it
 from .calibration import calibrate, iter_calibrate_version
 from .calibration_map import CalibrationMap, iter_calibration_map
 from .choosing import images_to_choose_on, iter_choose_blend
@@ -124,8 +125,6 @@ def iter_train_version(
         return event
 
     def measure(made: Made, version: ModelVersion) -> Generator[MakeEvent, None, Made]:
-        if not validation:
-            return made
         recipe = Recipe(model=str(version.path))
         predicted = yield from _as_phases("measuring", iter_predict_samples(validation, recipe, params.device))
         threshold, min_size = calibrate(validation, predicted)
@@ -136,8 +135,10 @@ def iter_train_version(
         yield measured
         return replace(made, version=chosen, measured=measured)
 
-    learning = iter_train_events(training, validation, out, params, parent, resume=resume, stop=stop, record=record)
-    return (yield from _iter_make(learning, parent, [measure], at_once, hear))
+    learning = iter_train_events(
+        training, validation, out, params, parent, resume=resume, stop=stop, record=record, more=True
+    )
+    return (yield from _iter_make(learning, parent, [measure] if validation else [], at_once, TRAIN_FILE, hear))
 
 
 def iter_finetune_version(
@@ -204,9 +205,10 @@ def iter_finetune_version(
         return replace(made, version=version, comparison=comparison)
 
     learning = iter_finetune(
-        samples, out, parent, params, general=general, resume=resume, stop=stop, record=record, notes=notes
-    )
-    return (yield from _iter_make(learning, parent, [choose, compare], at_once))
+        samples, out, parent, params, general=general, resume=resume, stop=stop, record=record, notes=notes,
+        more=True,
+    )  # fmt: skip
+    return (yield from _iter_make(learning, parent, [choose, compare], at_once, RUN_FILE))
 
 
 def _iter_settle(
@@ -225,17 +227,35 @@ def _iter_make(
     parent: ModelVersion | None,
     steps: Sequence[Step],
     at_once: Callable[[], bool],
+    file: str,
     hear: Callable[[Event], Event] = lambda event: event,
 ) -> Generator[MakeEvent, None, Made]:
-    """Learn, remember what the images look like, then go through the steps until one is to be the last."""
+    """Learn, remember what the images look like, then go through the steps until one is to be the last.
+
+    Until the last one is done, a run that was killed, or ended at once, can be resumed and repeats them.
+    """
     trained = yield from relay(learning, hear)
     made = Made(trained, trained.version)
-    if trained.version is not None:
-        remember_images(trained.version.path, (sample.image for sample in trained.parts.learned), parent)
-    for step in steps:
-        if made.version is None or at_once():
-            break
-        made = yield from _iter_step(step(made, made.version), made, at_once)
+    if made.version is None:
+        return made
+    path, finished = made.version.path, False
+
+    def ends() -> bool:
+        still_at_it(path)
+        return at_once()
+
+    try:
+        remember_images(path, (sample.image for sample in trained.parts.learned), parent)
+        for step in steps:
+            before = made
+            if not ends():
+                made = yield from _iter_step(step(made, made.version), made, ends)
+            if made is before:
+                break
+        else:
+            finished = trained.stopped_by != "request"
+    finally:
+        end_run(path, file, finished)
     return made
 
 

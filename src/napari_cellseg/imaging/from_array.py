@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,6 +11,9 @@ import numpy as np
 from .axes import check_axes, check_values, looks_rgb, names_colour, plain_axes
 from .errors import ImageError
 from .image import Image
+
+# Each takes memory of its own, whatever the array takes.
+_MOST_PLANES = 1 << 20
 
 
 def as_image(
@@ -45,7 +49,7 @@ def as_image(
     Raises
     ------
     ImageError
-        The array is empty, has fewer than 2 dimensions, or holds values that are not real numbers.
+        The array is empty, has fewer than 2 dimensions or too many planes, or holds values that are not real numbers.
     AxesError
         The axes are not known, or do not fit.
     """
@@ -64,6 +68,11 @@ def as_image(
         check_axes(data.shape, axes, title)
         if rgb is None:
             rgb = names_colour(given, data.shape) and looks_rgb(tuple(n for n in data.shape if n != 1), data.dtype)
+    n_planes = math.prod(n for axis, n in zip(axes, data.shape, strict=False) if axis in "TZ")
+    if n_planes > _MOST_PLANES:
+        raise ImageError(
+            f"{title} announces {n_planes:,} planes, and up to {_MOST_PLANES:,} are read. Cut it into parts."
+        )
     return Image(
         data,
         axes,

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from ..imaging.errors import ParamsError
+
 _NUMBERS = {
     "smoothing": (0.0, 50.0, "pixels"),
     "prominence": (0.0, 1.0, "of the centre distance"),
@@ -34,7 +36,7 @@ class SplitParams:
 
     Raises
     ------
-    ValueError
+    ParamsError
         When a value is outside its range or not a number.
     """
 
@@ -80,10 +82,10 @@ class SplitParams:
         for name, (low, high, unit) in _NUMBERS.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-                raise ValueError(f"{name} must be a number from {low:g} to {high:g} ({unit}), got {value!r}.")
+                raise ParamsError(f"{name} must be a number from {low:g} to {high:g} ({unit}), got {value!r}.")
             object.__setattr__(self, name, float(value))
         if not isinstance(self.use_distance, bool):
-            raise ValueError(f"use_distance must be true or false, got {self.use_distance!r}.")
+            raise ParamsError(f"use_distance must be true or false, got {self.use_distance!r}.")
 
     def to_dict(self) -> dict[str, Any]:
         """Return the parameters as a dictionary that JSON can hold."""
@@ -95,11 +97,11 @@ class SplitParams:
 
         Raises
         ------
-        ValueError
+        ParamsError
             For an unknown entry or a value outside its range.
         """
         known = [f.name for f in fields(cls)]
         unknown = sorted(set(values) - set(known))
         if unknown:
-            raise ValueError(f"Unknown split parameters {unknown}; known are {known}.")
+            raise ParamsError(f"Unknown split parameters {unknown}; known are {known}.")
         return cls(**values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,6 +38,27 @@ def build_network(config: UNetConfig, encoder_weights: str | Path | None = None)
             "or start from a model (--parent)."
         )
     return UNet(config)
+
+
+def check_values(state: Mapping[str, torch.Tensor], name: str) -> None:
+    """Refuse weights by which a network could only find nothing, or anything.
+
+    Parameters
+    ----------
+    state : mapping of str to Tensor
+    name : str
+        Where they are from, for the message.
+
+    Raises
+    ------
+    ModelError
+        If a value is not finite, or a variance is negative.
+    """
+    for key, values in state.items():
+        if not torch.isfinite(values).all():
+            raise ModelError(f"{key} in {name} holds values that are no numbers: the training ran away. Train again.")
+        if key.endswith("running_var") and bool((values < 0).any()):
+            raise ModelError(f"{key} in {name} holds negative variances, which no training leaves. Import it again.")
 
 
 def with_head_kernel(network: Network, side: int) -> Network:

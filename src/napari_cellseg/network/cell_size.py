@@ -16,18 +16,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..imaging.progress import Progress
-from ..instances.live import Instances
-from ..instances.measure import disc_diameter
 from ..instances.prediction import Prediction
 from .predict import TILE, iter_predict
+from .sighting import Sighting, informative_windows, sighting_of
 from .sizing import ZOOMS, resized, zoom_for, zoomed_shape
 from .versions import ModelVersion
 
-# Of an image that is not larger than this, as the network sees it, all is looked at; else some windows of it.
-SMALL_IMAGE = 450_000
-WINDOW, N_WINDOWS = 384, 3
-# The most of an image that a window takes in, in pixels to a side.
-WIDEST_WINDOW = 3072
 # Magnifications that a search begins at, one after the other until cells are clearly seen.
 STARTS = (1.0, 0.35, 0.125, 2.0)
 MOST_LOOKS = 5
@@ -35,10 +29,6 @@ MOST_LOOKS = 5
 AGREEMENT = 1.12
 # A look at the whole image at a magnification that differs by less than this is as good as one at the right one.
 AS_GOOD = 1.05
-# A look is believed at once where the centres are so clear and the cells, as the network sees them, within these limits
-# relative to the diameter that the model draws best.
-# In an image that is shrunk, groups of cells may look like a cell, so that centres must be clearer.
-CLEAR_PEAK, CLEAR_PEAK_SHRUNK, CLEAR_SIZES = 0.65, 0.72, (0.55, 1.6)
 # Peaks that differ by less are alike.
 AS_CLEAR = 0.05
 # From here on down the result is uncertain.
@@ -52,39 +42,6 @@ FEW_CELLS = 5
 # A size that differs from the remembered one by less than this factor is usual; another is believed where the peaks
 # are so much higher than at the remembered one.
 USUAL, FAR_CLEARER = 1.25, 0.3
-_SMALLEST_CELL = 10
-
-
-@dataclass(frozen=True)
-class Sighting:
-    """What was seen at one magnification.
-
-    Parameters
-    ----------
-    zoom : float
-    diameter : float
-        In pixels of the image as it is: median over cells of at least a twentieth of the area of the typical one.
-    outweighing : float
-        Diameter in pixels of the cell that lies in the middle by area: fragments and debris hardly count.
-    peak : float
-        Highest centre distance of the cell that lies in the middle by area, 0 to 1.
-    cover : float
-        Part of the area that cells cover.
-    n_cells : int
-    """
-
-    zoom: float
-    diameter: float
-    outweighing: float
-    peak: float
-    cover: float
-    n_cells: int
-
-    def is_clear(self, wanted: float) -> bool:
-        """Whether cells with clear centres were seen at about the wanted diameter."""
-        seen = self.outweighing * self.zoom / wanted
-        peak = CLEAR_PEAK if self.zoom >= 1 else CLEAR_PEAK_SHRUNK
-        return self.peak >= peak and CLEAR_SIZES[0] <= seen <= CLEAR_SIZES[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,32 +118,6 @@ def iter_look_for_larger(
     if seen is None or not seen.is_clear(model.diameter) or seen.n_cells < FEW_CELLS:
         return None
     return seen.diameter if seen.diameter > MUCH_LARGER * diameter else None
-
-
-def informative_windows(
-    normalized: np.ndarray, most: int | None = None, zoom: float = 1.0
-) -> list[tuple[slice, slice]]:
-    """The whole of an image that is small at a magnification, else up to three windows whose grey values differ most.
-
-    Magnified, windows have 384 pixels to a side. They are chosen from windows side by side, or from `most` along each
-    axis, evenly spread, where there are more.
-    """
-    height, width = normalized.shape[:2]
-    if height * width * zoom**2 <= SMALL_IMAGE and max(height, width) <= 2 * WIDEST_WINDOW:
-        return [(slice(0, height), slice(0, width))]
-    side = min(round(WINDOW / zoom), WIDEST_WINDOW)
-    size_y, size_x = min(side, height), min(side, width)
-    n_rows, n_columns = (min(n, most or n) for n in (max(1, height // size_y), max(1, width // size_x)))
-    rows = np.unique(np.linspace(0, height - size_y, n_rows).astype(int))
-    columns = np.unique(np.linspace(0, width - size_x, n_columns).astype(int))
-    step = 4
-
-    def spread(window: tuple[slice, slice]) -> float:
-        values = np.asarray(normalized[window][::step, ::step], np.float32)
-        return float(values.std(axis=(0, 1)).mean())
-
-    windows = [(slice(y, y + size_y), slice(x, x + size_x)) for y in rows for x in columns]
-    return sorted(windows, key=spread, reverse=True)[:N_WINDOWS]
 
 
 class _Search:
@@ -276,51 +207,9 @@ class _Search:
             part = np.ascontiguousarray(self._image[window])
             steps = iter_predict(resized(part, zoomed_shape(part.shape, zoom)), self._model, self._device, TILE)
             found.append((yield from steps))
-            self._seen[zoom] = now = _sighting(found, self._model, zoom, not whole)
+            self._seen[zoom] = now = sighting_of(found, self._model, zoom, not whole)
             if now is not None and now.n_cells >= ENOUGH_CELLS and now.is_clear(self._wanted):
                 break
         if whole:
             self._whole[zoom] = found[0]
         return self._seen[zoom]
-
-
-def _sighting(predictions: Sequence[Prediction], model: ModelVersion, zoom: float, cut: bool) -> Sighting | None:
-    """What was seen; where the windows `cut` cells, only whole ones count, as far as there are any."""
-    cells = np.concatenate([_cells(prediction, model) for prediction in predictions])
-    if not len(cells):
-        return None
-    n_pixels = sum(prediction.probability.size for prediction in predictions)
-    cover = float(cells[:, 0].sum()) / n_pixels
-    if cut and not cells[:, 2].all():
-        cells = cells[cells[:, 2] == 0]
-    area = cells[:, 0]
-    middle = _middle(area, area)
-    large = area[area >= middle / 20]
-    typical = _diameter(float(np.median(large))) / zoom
-    return Sighting(zoom, typical, _diameter(middle) / zoom, _middle(cells[:, 1], area), cover, len(large))
-
-
-def _cells(prediction: Prediction, model: ModelVersion) -> np.ndarray:
-    """Area, highest centre distance, and whether it touches the border, of each cell: float64 (n, 3)."""
-    labels = np.asarray(Instances.from_prediction(prediction, model.split).labels(0.5, _SMALLEST_CELL))
-    inside = np.flatnonzero(labels)
-    ids = labels.ravel()[inside]
-    areas = np.bincount(ids)
-    peaks = np.zeros(len(areas), np.float32)
-    clear = prediction.probability if prediction.distance is None else prediction.distance
-    np.maximum.at(peaks, ids, clear.ravel()[inside])
-    border = np.zeros(len(areas), bool)
-    for line in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
-        border[line[line > 0]] = True
-    return np.stack([areas, peaks, border], axis=1)[areas > 0]
-
-
-def _diameter(area: float) -> float:
-    return float(disc_diameter(area))
-
-
-def _middle(values: np.ndarray, weights: np.ndarray) -> float:
-    """Weighted median."""
-    order = np.argsort(values)
-    total = np.cumsum(weights[order])
-    return float(values[order][np.searchsorted(total, total[-1] / 2)])

@@ -21,6 +21,8 @@ ENCODER_HALO = 192
 # Of which tiles, whose sides are powers of two, are multiples.
 FOLDS = (1, 2, 4)
 HEAD_KERNELS = (1, 3)
+# Of an input or an output.
+MOST_CHANNELS = 64
 
 DEFAULT_HEADS: tuple[tuple[str, int], ...] = ((FOREGROUND, 1), (DISTANCE, 1), (OFFSET, 2))
 
@@ -79,9 +81,9 @@ class UNetConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "heads", tuple((str(name), int(n)) for name, n in self.heads))
-        for name, low, high in (("in_channels", 1, 64), ("base_channels", 1, 512), ("levels", 1, 8)):
+        for name, low, high in (("in_channels", 1, MOST_CHANNELS), ("base_channels", 1, 512), ("levels", 1, 8)):
             value = getattr(self, name)
-            if not isinstance(value, int) or not low <= value <= high:
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
                 raise ModelError(f"U-Net setting {name} is {value!r}; it must be a whole number from {low} to {high}.")
         if self.fold not in FOLDS:
             raise ModelError(f"U-Net setting fold is {self.fold!r}; it must be 1, 2 or 4.")
@@ -117,8 +119,12 @@ class UNetConfig:
             )
         if FOREGROUND not in dict(self.heads):
             raise ModelError(f"U-Net heads are {self.heads!r}; one of them must be named 'foreground'.")
-        if len(dict(self.heads)) != len(self.heads) or any(n < 1 for _, n in self.heads):
-            raise ModelError(f"U-Net heads are {self.heads!r}; names must differ and each needs a channel.")
+        if any(not re.fullmatch(r"\w+", name) for name, _ in self.heads):
+            raise ModelError(f"U-Net heads are {self.heads!r}; a name is of letters and digits.")
+        if len(dict(self.heads)) != len(self.heads) or not all(1 <= n <= MOST_CHANNELS for _, n in self.heads):
+            raise ModelError(
+                f"U-Net heads are {self.heads!r}; names must differ and each has 1 to {MOST_CHANNELS} channels."
+            )
 
     @property
     def has_encoder(self) -> bool:

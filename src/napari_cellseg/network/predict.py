@@ -17,7 +17,7 @@ from ..imaging.errors import ImageError, ModelError
 from ..imaging.progress import Progress, drain
 from ..imaging.tiles import Tile, plan_tiles
 from ..instances.prediction import Prediction
-from .building import Network, build_network, fuse_for_inference
+from .building import Network, build_network, check_values, fuse_for_inference
 from .compiled import CompiledNetwork, can_compile
 from .config import DISTANCE, FOREGROUND, UNetConfig
 from .devices import DeviceChoice, resolve_device
@@ -41,7 +41,6 @@ def load_network(model: ModelVersion) -> Network:
     ModelError
         If the weights are damaged or do not fit the configuration.
     """
-    network = build_network(model.config)
     try:
         if file_sha256(model.weights) != model.sha256:
             raise ModelError(
@@ -52,13 +51,18 @@ def load_network(model: ModelVersion) -> Network:
     except (OSError, SafetensorError) as error:
         raise ModelError(f"The weights {model.weights} cannot be read ({error}). Import the model again.") from error
     state = {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
-    expected = network.state_dict()
+    # A configuration may ask for far more than the weights hold: that takes no memory there.
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        expected = build_network(model.config).state_dict()
     wrong = sorted(set(expected) ^ set(state)) or [k for k in expected if expected[k].shape != state[k].shape]
     if wrong:
         raise ModelError(
             f"The weights of model {model.name} do not fit its configuration (first clash: {wrong[0]}). "
             "Import the model again with the config.json it was saved with."
         )
+    check_values(state, f"model {model.name}")
+    network = build_network(model.config)
     network.load_state_dict(state)
     return network.eval()
 
@@ -105,11 +109,22 @@ def _compiled_network(
 ) -> CompiledNetwork | None:
     network = fuse_for_inference(load_network(model))
     assert isinstance(network, UNet)
+    if not _gives_numbers(network):
+        # Compiled layers take what is no number for 0: torch shows it.
+        return None
     try:
         return CompiledNetwork(network, choice.dtype)
     except (ImportError, OSError, RuntimeError, TypeError) as error:
         warnings.warn(f"OpenVINO is installed but cannot be used ({error}), so torch runs the network.", stacklevel=2)
         return None
+
+
+@torch.inference_mode()
+def _gives_numbers(network: Network) -> bool:
+    """Whether a network can compute an image of usual values; products of sane weights may have no bounds."""
+    side = max(64, network.config.stride)
+    noise = torch.rand((1, network.config.in_channels, side, side), generator=torch.Generator().manual_seed(0))
+    return all(bool(torch.isfinite(values).all()) for values in network(noise).values())
 
 
 def runs_on(network: Network | CompiledNetwork, choice: DeviceChoice) -> str:
@@ -156,7 +171,8 @@ def iter_predict(
     Raises
     ------
     ImageError
-        If the image's channels do not fit the model, or even the smallest tile on the CPU needs too much memory.
+        If the image's channels do not fit the model, the prediction holds values that are no numbers, or even the
+        smallest tile on the CPU needs too much memory.
     ModelError
         If the model cannot be loaded or run.
     """
@@ -261,17 +277,35 @@ def network_input(normalized: np.ndarray, model: ModelVersion) -> Tensor:
 def batch_maps(
     network: Network | CompiledNetwork, crops: list[Tensor], choice: DeviceChoice, n_channels: int
 ) -> dict[str, np.ndarray]:
-    """Maps of some crops of equal size, each as :func:`network_input` gives it: float32 (crop, Y, X) by name."""
+    """Maps of some crops of equal size, each as :func:`network_input` gives it: float32 (crop, Y, X) by name.
+
+    Raises
+    ------
+    ImageError
+        If the network gives anything but numbers, which would look like an image without cells.
+    """
     if isinstance(network, CompiledNetwork):
         drawn = network.maps(torch.stack(crops).expand(-1, n_channels, -1, -1).contiguous())
-        return {**drawn, FOREGROUND: smoothed(torch.from_numpy(drawn[FOREGROUND]), network.config.smooth).numpy()}
+        whole = smoothed(torch.from_numpy(drawn[FOREGROUND]), network.config.smooth).numpy()
+        return _checked({**drawn, FOREGROUND: whole}, np.isfinite(whole).all(), choice)
     x = torch.stack(crops).to(choice.device, getattr(torch, choice.dtype))
     x = x.expand(-1, n_channels, -1, -1).contiguous(memory_format=torch.channels_last)
     outputs = network(x)
     maps = {FOREGROUND: smoothed(torch.sigmoid(outputs[FOREGROUND][:, 0]).float(), network.config.smooth)}
     if DISTANCE in outputs:
         maps[DISTANCE] = outputs[DISTANCE][:, 0].clamp(0, 1)
-    return {name: value.float().cpu().numpy() for name, value in maps.items()}
+    # Infinite ones would look like pixels that the network is sure of.
+    finite = all(bool(torch.isfinite(outputs[name]).all()) for name in maps)
+    return _checked({name: value.float().cpu().numpy() for name, value in maps.items()}, finite, choice)
+
+
+def _checked(maps: dict[str, np.ndarray], finite: bool | np.bool_, choice: DeviceChoice) -> dict[str, np.ndarray]:
+    if not finite:
+        raise ImageError(
+            f"The model's prediction on {choice.label} holds values that are no numbers: this image goes beyond what "
+            "it can compute. Scale the image by other percentiles, try the device 'cpu', or choose another model."
+        )
+    return maps
 
 
 def _iter_maps(

@@ -12,8 +12,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
+from ..imaging.damage import DAMAGE
 from ..imaging.errors import ModelError
+from .pickled_names import check_pickle, most_bytes
 
+_UNREADABLE: tuple[type[Exception], ...] = (SafetensorError, *DAMAGE)
 # Names that training scripts put their weights under, beside the optimiser's.
 _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights")
 # Names that a wrapper around the network puts before those of the weights.
@@ -43,7 +46,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
             f"{path.name} holds more than weights and could run code when opened, so it was not. Save only the weights "
             "where it was made: torch.save(model.state_dict(), FILE)."
         ) from error
-    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except _UNREADABLE as error:
         reason = (str(error).splitlines() or ["it is cut short"])[0]
         raise ModelError(
             f"{path.name} cannot be read as weights ({reason}). Give a .pth, .pt or .safetensors file."
@@ -56,6 +59,7 @@ def _load_torch(path: Path) -> Any:
         # A zip, or a pickle as torch wrote before it took to zips.
         if file.read(2) not in (b"PK", b"\x80\x02"):
             raise ValueError("it is not a file that torch.save wrote")
+    check_pickle(path)
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
@@ -70,7 +74,23 @@ def _unwrapped(loaded: Any, path: Path) -> dict[str, Tensor]:
     if other:
         raise ModelError(f"{path.name} holds something else beside weights ('{other[0]}'). Save model.state_dict().")
     state = {str(name): value for name, value in loaded.items()}
+    _check_sizes(state, path)
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in state):
             state = {name.removeprefix(prefix): value for name, value in state.items()}
     return state
+
+
+def _check_sizes(state: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse weights that announce more values than they hold, and more than the file can hold."""
+    sizes = {name: value.numel() * value.element_size() for name, value in state.items()}
+    for name, value in state.items():
+        if value.layout != torch.strided or sizes[name] > value.untyped_storage().nbytes():
+            raise ModelError(
+                f"{path.name}: '{name}' announces {value.numel():,} values and holds fewer. Save it again."
+            )
+    if sum(sizes.values()) > most_bytes(path):
+        raise ModelError(
+            f"{path.name} announces {sum(sizes.values()):,} bytes of weights and has {path.stat().st_size:,}. Save it "
+            "again."
+        )

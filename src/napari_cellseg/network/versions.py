@@ -13,6 +13,7 @@ from ..imaging.errors import ModelError
 from ..imaging.home import user_home
 from ..imaging.normalize import NormalizerParams
 from ..imaging.read.json_file import read_values
+from ..imaging.read.json_types import check_types
 from ..imaging.write.write import write_json
 from ..instances.params import SplitParams
 from .config import UNetConfig
@@ -29,6 +30,34 @@ FORMAT = 1
 LARGEST_DIAMETER = 1000
 # What is smaller than this part of a typical cell is hidden at first, but never more than this many pixels.
 _PART, _FEWEST_PIXELS = 0.2, 4
+
+
+@dataclass(frozen=True)
+class _Config:
+    """What ``config.json`` holds, beside what the classes of its settings check themselves."""
+
+    network: dict[str, Any]
+    normalizer: dict[str, Any]
+    split: dict[str, Any]
+    threshold: float
+    min_size: int
+    weights_sha256: str
+    parent: str | None = None
+    description: str = ""
+    diameter: float | None = None
+    cell_diameter: float | None = None
+
+
+@dataclass(frozen=True)
+class TrainingRecord:
+    """What of ``training.json`` is used later; the rest of it is there to be read by people."""
+
+    training_images: list[str] = field(default_factory=list)
+    validation_images: list[str] = field(default_factory=list)
+    steps: int = 0
+    hours: float = 0.0
+    parameters: dict[str, Any] = field(default_factory=dict)
+    data: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -167,12 +196,13 @@ def read_version(folder: Path) -> ModelVersion:
     """Read a version's folder without loading its weights into memory; see :func:`load_model`."""
     folder = Path(folder).resolve()
     values = _read_json(folder / CONFIG_FILE, folder)
-    if values.get("format") != FORMAT:
+    if type(values.get("format")) is not int or values["format"] != FORMAT:
         raise ModelError(
             f"Model {folder.name} has format {values.get('format')!r}; this version reads format {FORMAT}. "
             "Update napari-cellseg, or choose another model."
         )
     try:
+        check_types(_Config, values)
         version = ModelVersion(
             name=folder.name,
             path=folder,
@@ -187,14 +217,14 @@ def read_version(folder: Path) -> ModelVersion:
             diameter=optional_number(values.get("diameter")),
             cell_diameter=optional_number(values.get("cell_diameter")),
             specialist=values.get("specialist") is True,
-            training=_read_json(folder / TRAINING_FILE, folder, required=False),
+            training=_read_json(folder / TRAINING_FILE, folder, required=False, kind=TrainingRecord),
             metrics=_read_json(folder / METRICS_FILE, folder, required=False),
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ModelError(
             f"{folder / CONFIG_FILE} lacks or garbles a setting ({error}). Import the model again."
         ) from error
-    if not 0 <= version.threshold <= 1 or version.min_size < 0:
+    if not 0 <= version.threshold <= 1 or not 0 <= version.min_size < 2**53:
         raise ModelError(
             f"{folder / CONFIG_FILE} has threshold {version.threshold:g} and min_size {version.min_size}; a threshold "
             "lies from 0 to 1 and a size is not negative. Correct the file, or import the model again."
@@ -215,12 +245,18 @@ def optional_number(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
-def _read_json(path: Path, folder: Path, required: bool = True) -> dict[str, Any]:
+def _read_json(path: Path, folder: Path, required: bool = True, kind: type | None = None) -> dict[str, Any]:
     if not path.is_file():
         if required:
             raise ModelError(f"{folder} is not a model folder: {path.name} is missing. Choose a folder that holds one.")
         return {}
-    return read_values(path, ModelError, "Import the model again.")
+    values = read_values(path, ModelError, "Import the model again.")
+    try:
+        if kind is not None:
+            check_types(kind, values)
+    except ValueError as error:
+        raise ModelError(f"{path} is damaged ({error}). Import the model again.") from error
+    return values
 
 
 def _weights_sha256(values: Mapping[str, Any], weights: Path) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 from ..imaging.errors import ModelError
+from ..imaging.read.json_types import parse_json
 
 MAX_HEADER_BYTES = 10_000_000
 
@@ -19,7 +19,7 @@ def check_weights_file(path: Path) -> None:
     try:
         with open(path, "rb") as file:
             n_header = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(n_header)) if size > 8 and n_header <= MAX_HEADER_BYTES else None
+            header = parse_json(file.read(n_header)) if size > 8 and n_header <= MAX_HEADER_BYTES else None
         end = max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0) if header else -1
     except (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise ModelError(

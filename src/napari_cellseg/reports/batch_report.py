@@ -23,7 +23,7 @@ MOST_PICTURES = 600
 _MOST_LINES = 200
 
 
-def write_report(rows: Sequence[BatchRow], out: Path) -> Path:
+def write_report(rows: Sequence[BatchRow], out: Path, overwrite: bool = False) -> Path:
     """Write ``report.html`` into a folder of results.
 
     It holds all that it shows and loads nothing, so that it can be passed on; only a click on a picture, which opens
@@ -35,6 +35,8 @@ def write_report(rows: Sequence[BatchRow], out: Path) -> Path:
         In the order in which images are listed.
     out : Path
         The folder of results; thumbnails and ``recipe.json`` are read from there, and may be missing.
+    overwrite : bool
+        Also replace a page that this package did not write.
 
     Returns
     -------
@@ -43,7 +45,7 @@ def write_report(rows: Sequence[BatchRow], out: Path) -> Path:
     Raises
     ------
     OutputError
-        If the system refused to write.
+        There is a page of that name that this package did not write, or the system refused to write.
     """
     rows = with_equal_noted(rows)
     odd = stand_out(rows)
@@ -58,6 +60,7 @@ def write_report(rows: Sequence[BatchRow], out: Path) -> Path:
         section("Contact sheet", *_contact_sheet(done, odd, out)),
         section("Notes", _notes(rows)),
         section("How it was made", *_provenance(done, out)),
+        overwrite=overwrite,
     )
 
 
@@ -158,10 +161,9 @@ def _figure(row: BatchRow, out: Path, reason: str) -> Html:
 
 
 def _picture(row: BatchRow, out: Path) -> bytes | None:
-    if "thumbnail" not in row.files:
-        return None
+    path = row.file(out, "thumbnail")
     try:
-        return (out / row.files["thumbnail"]).read_bytes()
+        return None if path is None else path.read_bytes()
     except OSError:  # a report without one picture is better than none
         return None
 

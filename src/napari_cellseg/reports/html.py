@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from ..imaging.write.atomic import atomic_path
+from ..results.origin import check_origin
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8886; --soft: #8882; --quiet: #777; --accent: #2a78d6; --alarm: #c62828; }
@@ -69,6 +70,7 @@ def page(title: str, *content: object) -> str:
     body = "\n".join(escape(part) for part in content)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="generator" content="napari-cellseg">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         # The policy forbids loading anything, whatever a file name contains.
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
@@ -78,14 +80,17 @@ def page(title: str, *content: object) -> str:
     )
 
 
-def write_page(path: Path, title: str, *content: object) -> Path:
+def write_page(path: Path, title: str, *content: object, overwrite: bool = False) -> Path:
     """Write a page, whole or not at all.
 
     Raises
     ------
     OutputError
-        If the system refused to write.
+        There is a file of that name that this package did not write (unless `overwrite`), or the system refused to
+        write.
     """
+    if not overwrite:
+        check_origin(path)
     with atomic_path(path) as temporary:
         temporary.write_text(page(title, *content), encoding="utf-8", newline="\n")
     return path

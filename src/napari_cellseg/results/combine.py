@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from ..imaging.errors import OutputError
 from ..imaging.write.atomic import atomic_path
 from ..imaging.write.csv_style import delimiter_of, encoding_of, restyled, style_of
 from ..imaging.write.write import write_table
@@ -53,7 +54,7 @@ def write_combined(
 
 
 def _write_cells(rows: list[BatchRow], out: Path, style: str) -> Path:
-    parts = [(row, out / row.files["cells"]) for row in rows if row.has_result and "cells" in row.files]
+    parts = [(row, path) for row in rows if row.has_result and (path := row.file(out, "cells"))]
     # Images differ in their columns: only some have a pixel size, or a second channel.
     columns = dict.fromkeys(name for _, part in parts for name in next(_lines(part), []))
     path = out / CELLS_FILE
@@ -78,7 +79,8 @@ def _write_rle(rows: list[BatchRow], out: Path) -> Path:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("ImageId", "EncodedPixels"))
         for row, name in zip(listed, image_ids(_names(listed)), strict=True):
-            writer.writerows((name, text) for text in _run_lengths(out / row.files["rle"]))
+            if path_of_row := row.file(out, "rle"):
+                writer.writerows((name, text) for text in _run_lengths(path_of_row))
     return path
 
 
@@ -93,18 +95,30 @@ def _open(path: Path, encoding: str = "utf-8") -> Any:
 
 
 def _lines(path: Path) -> Iterator[list[str]]:
-    """Yield the lines of a piece; none where the file is gone."""
+    """Yield the lines of a piece as long as its first; none where the file is gone.
+
+    Raises
+    ------
+    OutputError
+        The file is damaged.
+    """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            yield from csv.reader(file)
+        with path.open(newline="", encoding="utf-8", errors="backslashreplace") as file:
+            n_columns = None
+            for line in csv.reader(file):
+                n_columns = n_columns or len(line)
+                if len(line) == n_columns:
+                    yield line
     except (FileNotFoundError, NotADirectoryError):
         return
+    except (OSError, csv.Error) as error:
+        raise OutputError(f"{path} cannot be read ({error}). Delete it, and run again with --resume.") from error
 
 
 def _run_lengths(path: Path) -> Iterator[str]:
     """Yield the run lengths of a piece; the csv module refuses fields as long as a large cell's."""
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8", errors="backslashreplace") as file:
             next(file, None)
             for line in file:
                 yield line.strip().strip('"')

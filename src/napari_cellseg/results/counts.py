@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import itertools
+import math
 import threading
 import time
 from collections import Counter
@@ -13,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..imaging.errors import OutputError
+from ..imaging.errors import OutputError, ParamsError
 from ..imaging.read.finding import LABELS_SUFFIX, named_apart, natural_key
 from ..imaging.write.atomic import make_folder
 from ..imaging.write.csv_style import delimiter_of, style_of
@@ -96,12 +97,17 @@ def open_ledger(out: Path) -> Ledger:
     rows = read_counts(out / COUNTS_FILE)
     ledger = Ledger(out)
     if rows is None:
-        # The user deleted the table: results whose files are gone too are forgotten.
-        gone = [row for row in ledger.rows() if not any((out / name).exists() for name in _seen_files(row))]
-        ledger.forget(row.key for row in gone)
+        # The user deleted the table.
+        forget_gone(ledger, out)
     elif not ledger.exists and rows:
         ledger.put(rows)
     return ledger
+
+
+def forget_gone(ledger: Ledger, out: Path) -> None:
+    """Forget results whose files are all gone."""
+    gone = [row for row in ledger.rows() if not any((out / name).exists() for name in _seen_files(row))]
+    ledger.forget(row.key for row in gone)
 
 
 def _seen_files(row: BatchRow) -> list[str]:
@@ -141,11 +147,13 @@ def read_counts(path: Path) -> list[BatchRow] | None:
     if not path.exists():
         return None
     try:
+        if not path.is_file():
+            raise ValueError("it is no regular file")
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, delimiter=delimiter_of(style_of(path)))
             lines = list(reader)
             names = tuple(reader.fieldnames or ())
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise OutputError(f"{path} cannot be read ({error}). Rename it, or choose another folder.") from error
     known = [
         (*columns, *more) for columns in (COLUMNS, _WITHOUT_NOTES) for more in ((), VOLUMES, PARTS, VOLUMES + PARTS)
@@ -155,7 +163,12 @@ def read_counts(path: Path) -> list[BatchRow] | None:
             f"{path} has the columns {', '.join(names) or 'none'}, not those of a table of counts. "
             "Rename it, or choose another folder."
         )
-    return [_row(line) for line in lines if line["labels"]]
+    rows = []
+    for line in lines:
+        # One that was damaged costs itself only: its image is segmented anew.
+        with contextlib.suppress(ParamsError):
+            rows += [_row(line)] if line["labels"] else []
+    return rows
 
 
 class CountsWriter:
@@ -243,15 +256,16 @@ def _times(area: float | None, scale: float | None) -> float | None:
 def _row(line: Mapping[str, str]) -> BatchRow:
     def number(name: str, kind: Callable[[str], Any] = float) -> Any:
         try:
-            return kind((line.get(name) or "").replace(",", "."))
+            value = kind((line.get(name) or "").replace(",", "."))
         except ValueError:
             return None
+        return value if math.isfinite(value) else None
 
     area, scaled = number("median_area_px"), number("median_area_um2")
     volume, scaled_volume = number("median_volume_vox"), number("median_volume_um3")
     page, labels = line.get("page") or "", line["labels"]
     stem = labels.removesuffix(LABELS_SUFFIX) if labels.endswith(LABELS_SUFFIX) else str(PurePosixPath(labels).stem)
-    return BatchRow(
+    row = BatchRow(
         line["image"],
         page,
         "done",
@@ -276,3 +290,4 @@ def _row(line: Mapping[str, str]) -> BatchRow:
         y_whole_px=number("y_whole_px", int),
         x_whole_px=number("x_whole_px", int),
     )
+    return BatchRow.from_dict(row.to_dict())

@@ -8,14 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from ..corrections.exchange import PLANES_KEY
-from ..imaging.errors import CellsegError
+from ..imaging.errors import CellsegError, ParamsError
 from ..imaging.read.read import read_image, source_stamp
 from ..imaging.stack_planes import stack_shape
 from ..segmentation.segment import open_image
 from .folder_settings import FolderSettings
 from .ledger import Ledger
-from .linked import FRAMES, TRACKS
-from .outputs import output_path
+from .linked import FRAMES, TRACKS, linked_path
+from .origin import check_origin
+from .outputs import OUTPUTS, in_whole_name, output_path
 from .plan import Item, hash_of
 from .rows import BatchRow
 from .save import corrected_by_hand, numbers_of_file
@@ -73,6 +74,21 @@ def kept_now(row: BatchRow, settings: FolderSettings) -> list[BatchRow]:
     return kept_rows(row, settings, [known for known in Ledger(settings.out).rows() if known.stem == row.stem])
 
 
+def check_free(row: BatchRow, settings: FolderSettings, previous: Sequence[BatchRow]) -> None:
+    """Raise OutputError where files beside the labels would be replaced that this package did not write.
+
+    `previous` holds the rows of the image in the ledger.
+    """
+    if settings.overwrite:
+        return
+    known = {settings.out / name for old in previous for name in old.files.values()}
+    stem = settings.out / result_stem(row)
+    own = [output_path(name, stem) for name in settings.options.outputs if not OUTPUTS[name].combined]
+    tables = [linked_path(name, settings.out / row.stem) for name in _linked(settings)]
+    for path in (*own, *map(in_whole_name, own), *tables):
+        check_origin(path, known)
+
+
 def _corrected(path: Path, settings: FolderSettings) -> dict[str, Any] | None:
     """Return the metadata of a label file that is kept because a user corrected it; else None."""
     return None if settings.overwrite else corrected_by_hand(path, "labels" in settings.options.outputs)
@@ -83,13 +99,21 @@ def _found(row: BatchRow, name: str, metadata: dict[str, Any]) -> BatchRow:
     settings = metadata.get("recipe")
     settings = settings if isinstance(settings, dict) else {}
     image = metadata.get("image")
+    about: dict[str, Any] = {
+        "threshold": settings.get("threshold"),
+        "min_size": metadata.get("min_size", settings.get("min_size")),
+    }
+    try:
+        BatchRow.from_dict({"image": row.image, **about})
+    except ParamsError:
+        # Another program may write what it likes.
+        about = {}
     return replace(
         row,
         files={"labels": name},
         # Size and time of the image at that moment are not known.
         source={"path": row.source["path"]},
-        threshold=settings.get("threshold"),
-        min_size=metadata.get("min_size", settings.get("min_size")),
+        **about,
         recipe=str(metadata.get("recipe_sha256", "")),
         image_sha256=str(image.get("sha256", "")) if isinstance(image, dict) else "",
     )
@@ -121,8 +145,12 @@ def _missing_notes(row: BatchRow, settings: FolderSettings) -> tuple[str, ...]:
 
 def _written(settings: FolderSettings) -> list[str]:
     """Return the outputs that every image must have; the table of counts is not made of pieces."""
-    linked = (TRACKS, FRAMES) if settings.recipe.link == "t" else ()
-    return [name for name in (*settings.options.outputs, *linked) if name != "submission"]
+    return [name for name in (*settings.options.outputs, *_linked(settings)) if name != "submission"]
+
+
+def _linked(settings: FolderSettings) -> tuple[str, ...]:
+    """Return the tables that a linked film has beside its labels."""
+    return (TRACKS, FRAMES) if settings.recipe.link == "t" else ()
 
 
 def is_current(rows: Sequence[BatchRow], item: Item, settings: FolderSettings) -> bool:

@@ -13,7 +13,8 @@ import threading
 from collections.abc import Iterable
 from pathlib import Path
 
-from ..imaging.errors import CellsegError
+from ..imaging.errors import CellsegError, OutputError
+from ..imaging.read.json_types import parse_json
 from ..imaging.write.atomic import output_error
 from ..imaging.write.write import make_folder
 from .locks import locked
@@ -33,6 +34,11 @@ class Ledger:
     out : Path
         Folder of results; nothing is written before the first `put`.
 
+    Attributes
+    ----------
+    n_damaged : int
+        Lines that are not those of rows, such as one that a crash cut off; they cost their own rows only.
+
     Raises
     ------
     OutputError
@@ -44,7 +50,7 @@ class Ledger:
         self.path = self.folder / LEDGER_FILE
         self._rows: dict[Key, BatchRow] = {}
         self._keys: dict[str, set[Key]] = {}
-        self._offset = 0
+        self._offset = self.n_damaged = 0
         self._unwritten: list[bytes] = []
         self._lock = threading.RLock()
         self._dirty, self._closing = threading.Event(), threading.Event()
@@ -112,6 +118,8 @@ class Ledger:
         """Read what any program has appended since. A line that a crash cut off is ignored."""
         with self._lock:
             try:
+                if self.path.exists() and not self.path.is_file():
+                    raise OutputError(f"{self.path} is no regular file. Remove it, or choose another folder.")
                 with self.path.open("rb") as file:
                     file.seek(self._offset)
                     new = file.read()
@@ -146,8 +154,9 @@ class Ledger:
 
     def _take(self, line: bytes) -> None:
         try:
-            row = BatchRow.from_dict(json.loads(line))
-        except (ValueError, TypeError, AttributeError, CellsegError):
+            row = BatchRow.from_dict(parse_json(line))
+        except (ValueError, AttributeError):
+            self.n_damaged += 1
             return
         if row.state == "waiting":
             # A program removed the row.

@@ -8,12 +8,15 @@ import json
 import os
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from ..imaging.errors import OutputError
+from ..imaging.processes import is_alive
+from ..imaging.read.json_types import parse_json
 from ..imaging.write.atomic import output_error
 from ..imaging.write.write import make_folder
 
@@ -23,6 +26,8 @@ else:
     import fcntl
 
 LOCK_FILE = "lock"
+# Where there are no locks: how often an owner shows that it runs, and after which time one that did not has ended.
+BEAT_SECONDS, SILENT_SECONDS = 5.0, 15.0
 _BUSY = {errno.EACCES, errno.EAGAIN, errno.EDEADLK}
 # Windows locks bytes, which others cannot read then: this one lies behind everything that is written.
 _LOCKED_BYTE = 1 << 30
@@ -48,6 +53,9 @@ def locked(handle: int) -> Iterator[None]:
 
 class FolderLock:
     """The lock of a folder into which a batch writes; the system frees it when its owner ends in any way.
+
+    Where a file system has no locks, the owner's process is looked for; of an owner on another machine, the time of the
+    lock file, which the owner changes every few seconds as long as it runs.
 
     Parameters
     ----------
@@ -77,9 +85,22 @@ class FolderLock:
         except BaseException:
             os.close(self._handle)
             raise
+        self._closing = threading.Event()
+        if not self._has_locks:
+            threading.Thread(target=self._beat, name="napari-cellseg lock", daemon=True).start()
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether the folder was deleted or moved since."""
+        try:
+            mine, there = os.fstat(self._handle), os.stat(self.path)
+        except OSError:
+            return True
+        return (mine.st_dev, mine.st_ino) != (there.st_dev, there.st_ino)
 
     def close(self) -> None:
         """Free the lock."""
+        self._closing.set()
         if self._handle >= 0:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._handle, 0)
@@ -89,16 +110,17 @@ class FolderLock:
 
     def _take(self) -> None:
         owner = self._owner()
+        self._has_locks = True
         try:
             free = _try_lock(self._handle)
         except OSError:
-            # This file system has no locks: the owner named in the file has to do.
-            free = not _may_live(owner)
+            self._has_locks = False
+            free = not self._lives(owner)
         if not free:
             who = f" (process {owner['pid']} on {owner['host']})" if {"pid", "host"} <= owner.keys() else ""
             raise OutputError(
-                f"Another batch{who} is writing into {self.path.parent.parent}. Wait until it has ended, stop it, or "
-                f"choose another folder. If there is none any more, delete {self.path}."
+                f"Another batch{who} is writing into {self.path.parent.parent}; it was found to be running just now. "
+                "Wait until it has ended, stop it, or choose another folder."
             )
         self.after_crash = bool(owner)
         words = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()})
@@ -110,29 +132,34 @@ class FolderLock:
             # The lock is held all the same; only the owner's name is missing.
             return
 
+    def _lives(self, owner: dict[str, Any]) -> bool:
+        """Whether the owner of a lock that the system does not keep still runs."""
+        pid, host, since = (owner.get(name) for name in ("pid", "host", "since"))
+        if host == socket.gethostname():
+            began = since if isinstance(since, (int, float)) else time.time()
+            return pid != os.getpid() and is_alive(pid, began)
+        if not isinstance(pid, int):
+            return False
+        # Clocks of two machines differ: only a change tells.
+        before, until = os.fstat(self._handle).st_mtime_ns, time.monotonic() + SILENT_SECONDS
+        while time.monotonic() < until:
+            time.sleep(min(1.0, BEAT_SECONDS))
+            if os.stat(self.path).st_mtime_ns != before:
+                return True
+        return False
+
+    def _beat(self) -> None:
+        while not self._closing.wait(BEAT_SECONDS):
+            with contextlib.suppress(OSError):
+                os.utime(self.path)
+
     def _owner(self) -> dict[str, Any]:
         try:
             os.lseek(self._handle, 0, os.SEEK_SET)
-            owner = json.loads(os.read(self._handle, 4096) or b"{}")
+            owner = parse_json(os.read(self._handle, 4096) or b"{}")
         except (OSError, ValueError):
             return {}
         return owner if isinstance(owner, dict) else {}
-
-
-def _may_live(owner: dict[str, Any]) -> bool:
-    """Whether the owner of a lock may still run; on other machines it always may."""
-    pid = owner.get("pid")
-    if not isinstance(pid, int) or isinstance(pid, bool) or pid <= 0:
-        return False
-    if owner.get("host") != socket.gethostname() or sys.platform == "win32":
-        return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return pid != os.getpid()
 
 
 def _try_lock(handle: int) -> bool:

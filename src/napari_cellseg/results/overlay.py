@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PillowImage
 
-from ..imaging.write.atomic import atomic_path
+from ..imaging.write.pictures import write_picture
+from .origin import png_origin
 
 THUMBNAIL = 192
 # Bright on dark images and strong on white ones; neighbours get different ones by their ids.
@@ -73,8 +74,8 @@ def write_overlay(path: Path, plane: np.ndarray, labels: np.ndarray) -> None:
     OutputError
         If the system refused to write.
     """
-    with atomic_path(path) as temporary:
-        PillowImage.fromarray(draw_outlines(picture(plane), labels)).save(temporary, "PNG", compress_level=3)
+    drawn = PillowImage.fromarray(draw_outlines(picture(plane), labels))
+    write_picture(path, drawn, "PNG", compress_level=3, pnginfo=png_origin())
 
 
 def thumbnail(plane: np.ndarray, labels: np.ndarray, size: int = THUMBNAIL) -> np.ndarray:
@@ -112,7 +113,6 @@ def write_thumbnail(path: Path, plane: np.ndarray, labels: np.ndarray, size: int
     OutputError
         If the system refused to write.
     """
-    with atomic_path(path) as temporary:
-        # Colours at half the resolution would wash out outlines of one pixel.
-        PillowImage.fromarray(thumbnail(plane, labels, size)).save(temporary, "JPEG", quality=85, subsampling=0)
+    # Colours at half the resolution would wash out outlines of one pixel.
+    write_picture(path, PillowImage.fromarray(thumbnail(plane, labels, size)), "JPEG", quality=85, subsampling=0)
     return path

@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ..imaging.errors import CellsegError, ParamsError
+from ..imaging.errors import CellsegError, OutputError, ParamsError
 from ..imaging.image import Image
 from ..imaging.read.read import read_image, source_stamp
 from ..imaging.stack_planes import plane_at, plane_image, position_in_stack, stack_lengths
@@ -108,6 +109,45 @@ def hash_of(image: Image, plane: str) -> str | None:
     if len(place) != len(lengths) or any(i >= n for i, (_, n) in zip(place, lengths, strict=True)):
         return None
     return plane_image(image, plane_at(lengths, place)).content_hash()
+
+
+def check_apart(items: Sequence[Item], out: Path, endings: Sequence[str], planes: bool) -> None:
+    """Raise OutputError where an image lies where a result of these images would be written, also through a link.
+
+    Parameters
+    ----------
+    items : sequence of Item
+    out : Path
+        Folder of the results.
+    endings : sequence of str
+        What follows the stem in the names of results.
+    planes : bool
+        Whether there are results of single planes.
+    """
+    images = {_identity(item.path): item for item in items}
+    stems = {os.path.realpath(out / item.stem): item for item in items}
+    for item in items:
+        for ending in endings:
+            path = out / f"{item.stem}{ending}"
+            image, owner = images.get(_identity(path)) if os.path.exists(path) else None, item
+            if planes and image is None:
+                path = Path(os.path.realpath(item.path))
+                stem = str(path).removesuffix(ending)
+                found = stems.get(_PLANE.sub("", stem)) if stem != str(path) else None
+                image, owner = (None, item) if found is None else (item, found)
+            if image is not None:
+                raise OutputError(
+                    f"{image.path} is one of the images, and would be replaced by a result of {owner.name}. Choose "
+                    "another folder for the results."
+                )
+
+
+def _identity(path: Path) -> tuple[int, int] | str:
+    try:
+        found = path.stat()
+    except OSError:
+        return str(path)
+    return found.st_dev, found.st_ino
 
 
 class _File:

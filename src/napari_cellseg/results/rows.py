@@ -10,10 +10,18 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..imaging.errors import CellsegError, ParamsError
+from ..imaging.read.json_types import check_types, is_inside, shortened
 
 RowState = Literal["waiting", "running", "done", "failed", "skipped", "kept"]
 STATES: tuple[str, ...] = get_args(RowState)
 FINISHED = ("done", "failed", "skipped", "kept")
+_MOST = float(2**53)
+_RANGES = {
+    **dict.fromkeys(("count", "min_size", "seconds", "median_area_px", "mean_area_px", "sd_area_px"), (0.0, _MOST)),
+    **dict.fromkeys(("pixel_area_um2", "voxel_volume_um3", "median_volume_vox"), (0.0, _MOST)),
+    **dict.fromkeys(("threshold", "doubt"), (0.0, 1.0)),
+    "n_pages": (1.0, _MOST),
+}
 
 
 @dataclass(frozen=True)
@@ -155,13 +163,44 @@ class BatchRow:
         Raises
         ------
         ParamsError
-            It lacks its image, or its state is none.
+            It lacks its image, or a value is of another type or out of its range.
         """
         known = {f.name for f in fields(cls)}
         given = {name: value for name, value in values.items() if name in known}
         if not isinstance(given.get("image"), str):
             raise ParamsError("A row has no image name. Delete its line, or run the batch again.")
+        try:
+            check_types(cls, given)
+            _check_ranges(given)
+        except ValueError as error:
+            raise ParamsError(f"The row of {shortened(given['image'])} is damaged: {error}.") from error
         return cls(**{**given, "notes": tuple(given.get("notes", ()))})
+
+    def file(self, out: Path, name: str) -> Path | None:
+        """Return an output of the row in its folder of results; None where it is not there.
+
+        What a link shows outside of the folder, and what is neither file nor folder, is not there either.
+        """
+        path = out / self.files[name] if self.files.get(name) else None
+        try:
+            inside = path is not None and path.resolve().is_relative_to(out.resolve())
+            return path if path is not None and inside and (path.is_file() or path.is_dir()) else None
+        except (OSError, ValueError, RuntimeError):
+            return None
+
+
+def _check_ranges(given: Mapping[str, Any]) -> None:
+    """Check that numbers can be what they are said to be, and that files lie in the folder of results."""
+    paths = [given["stem"]] if given.get("stem") else []
+    for path in (*paths, *given.get("files", {}).values()):
+        if not is_inside(path):
+            raise ValueError(f"{shortened(path)} is no path inside the folder of results")
+    if any(sign in given.get("page", "") for sign in "/\\:"):
+        raise ValueError(f"page is {shortened(given['page'])}")
+    for name, (low, high) in _RANGES.items():
+        value = given.get(name)
+        if value is not None and not low <= value <= high:
+            raise ValueError(f"{name} is {value}")
 
 
 def failed(row: BatchRow, error: BaseException) -> BatchRow:

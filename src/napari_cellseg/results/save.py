@@ -14,7 +14,7 @@ import numpy as np
 from ..corrections import exchange
 from ..corrections.doubt import doubt
 from ..imaging.channels import distinct_names
-from ..imaging.errors import ImageError, OutputError
+from ..imaging.errors import ImageError
 from ..imaging.image import Image
 from ..imaging.read.read import read_image
 from ..imaging.stack_planes import position_in_stack
@@ -23,6 +23,7 @@ from ..instances.live import Instances
 from ..instances.measure import measure
 from ..segmentation.segmented import Segmented, SegmentResult
 from .ledger import FOLDER
+from .origin import foreign
 from .outputs import cells_table, plane_channels, rle_rows, write_outputs, write_thumbnail
 from .place import Place
 
@@ -147,10 +148,7 @@ def corrected_by_hand(path: Path, to_be_written: bool = True) -> dict[str, Any] 
     except ImageError:
         metadata = {}
     if not metadata and to_be_written:
-        raise OutputError(
-            f"{path} was not written by napari-cellseg and is left as it is. "
-            "Choose another folder, or give --overwrite."
-        )
+        raise foreign(path)
     return metadata if is_corrected(metadata) else None
 
 

@@ -19,6 +19,7 @@ from ..segmentation.cells import Cells
 from ..segmentation.segmented import SegmentResult
 from .counts import COUNTS_FILE, open_ledger
 from .ledger import Ledger
+from .origin import is_ours
 from .place import Place
 from .rows import BatchRow
 from .save import numbers, save_result
@@ -94,7 +95,7 @@ def results_of(
 
 
 def _is_taken(stem: str, source: str | None, hashes: Mapping[str, str], folder: Path, ledger: Ledger) -> bool:
-    """Whether the files of a stem are those of another image, or labels of an unknown one."""
+    """Whether the files of a stem are those of another image, or files of unknown origin."""
     rows = ledger.of(stem)
     if any(row.is_of_another_image(source, hashes.get(row.page, "")) for row in rows):
         return True
@@ -103,7 +104,10 @@ def _is_taken(stem: str, source: str | None, hashes: Mapping[str, str], folder: 
         labels = folder / f"{stem}_{page}_labels.tif" if page else folder / f"{stem}_labels.tif"
         if labels.exists() and _image_sha256(labels) != hashes[page]:
             return True
-    return False
+    known = {folder / name for row in rows for name in row.files.values()}
+    stems = {stem, *(f"{stem}_{page}" for page in hashes if page)}
+    beside = [folder / f"{own}_{name}" for own in stems for name in ("cells.csv", "recipe.json")]
+    return not all(path in known or is_ours(path) for path in beside)
 
 
 def _image_sha256(labels: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,6 +23,7 @@ from ..segmentation.segmented import SegmentResult
 from .combine import write_combined
 from .counts import COUNTS_FILE, put_rows, read_counts
 from .ledger import Ledger
+from .origin import is_ours
 from .outputs import OUTPUTS
 from .rows import BatchRow
 from .save import numbers, save_result
@@ -115,9 +117,13 @@ def put_in_tables(out: Path, row: BatchRow, csv: str | None = None) -> Path:
         The table there is not one of counts, or the system refused to write.
     """
     counts = put_rows(out, row, csv=csv)
-    shared = [name for name, output in OUTPUTS.items() if output.combined and (out / output.suffix).exists()]
+    shared = [name for name, output in OUTPUTS.items() if output.combined and _is_our_table(out / output.suffix)]
     write_combined(Ledger(out).rows(), out, shared, csv)
     return counts
+
+
+def _is_our_table(path: Path) -> bool:
+    return os.path.exists(path) and is_ours(path)
 
 
 def in_stack(row: BatchRow) -> bool:

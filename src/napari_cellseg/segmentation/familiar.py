@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ..imaging.errors import ImageError
+from ..imaging.errors import CellsegError, ImageError
+from ..imaging.read.json_file import read_values
 from ..imaging.write.write import write_json
 from ..network.versions import FAMILIAR_FILE, ModelVersion
 from .image_features import FEATURES, image_features
@@ -100,6 +100,8 @@ class Familiar:
         vectors, scale = np.array(values["vectors"], np.float64), np.array(values["scale"], np.float64)
         if vectors.ndim != 2 or vectors.shape[1] != len(FEATURES) or scale.shape != (len(FEATURES),):
             raise ValueError(f"vectors {vectors.shape} and scale {scale.shape}")
+        if not (np.isfinite(vectors).all() and (scale > 0).all() and float(values["limit"]) > 0):
+            raise ValueError("distances cannot be measured by these numbers")
         return cls(vectors, scale, float(values["limit"]), int(values["n_images"]))
 
 
@@ -152,8 +154,8 @@ def familiar_to(version: ModelVersion) -> Familiar | None:
 @lru_cache(maxsize=8)
 def _read(path: Path, mtime_ns: int, size: int) -> Familiar | None:
     try:
-        return Familiar.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, KeyError, TypeError):
+        return Familiar.from_dict(read_values(path))
+    except (CellsegError, OSError, ValueError, KeyError, TypeError, OverflowError):
         # A missing warning is no reason to stop.
         return None
 

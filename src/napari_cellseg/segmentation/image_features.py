@@ -48,16 +48,16 @@ def image_features(plane: np.ndarray) -> np.ndarray:
         raise ImageError("The image holds no number, so it has no kind.")
     low, high = np.percentile(finite, [0.5, 99.5])
     scaled = np.clip(np.nan_to_num((sample - low) / (high - low if high > low else 1.0), posinf=1.0), 0, 1)
-    colours = scaled if scaled.ndim == 3 else np.repeat(scaled[..., None], 3, axis=2)
-    grey = colours.mean(axis=2)
-    saturation = float((colours.max(axis=2) - colours.min(axis=2)).mean())
+    red, green, blue = (scaled[..., i] for i in range(3)) if scaled.ndim == 3 else (scaled,) * 3
+    grey = (red + green + blue) / 3
+    saturation = float((np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)).mean())
     background, spread = float(np.median(grey)), float(grey.std())
-    skew = float(((grey - grey.mean()) ** 3).mean() / max(spread, 1e-6) ** 3)
+    centred = grey - grey.mean()
+    skew = float((centred * centred * centred).mean() / max(spread, 1e-6) ** 3)
     detail, noise = _texture(plane)
     return np.array([
         (1 + np.tanh((background - 0.5) / 0.15)) / 2, np.tanh(saturation / 0.1), (1 - np.tanh(skew)) / 2, background,
-        spread, saturation, float((colours[..., 0] - colours[..., 1]).mean()),
-        float((colours[..., 1] - colours[..., 2]).mean()), detail, noise,
+        spread, saturation, float((red - green).mean()), float((green - blue).mean()), detail, noise,
     ])  # fmt: skip
 
 
@@ -67,16 +67,23 @@ def _texture(plane: np.ndarray) -> tuple[float, float]:
     top, left = (max(0, (n - side) // 2) for n in plane.shape[:2])
     part = plane[top : top + side, left : left + side].astype(np.float64)
     grey = np.nan_to_num(part if part.ndim == 2 else part.mean(axis=2), posinf=0.0, neginf=0.0)
+    # The mean square of a block's differences from its mean is that of its values less that of its mean.
+    grey -= grey.mean()
     contrast: list[float] = []
     # Larger structures are the field's, not the cells': a crop of the image should have the same features.
     while min(grey.shape) >= 2 and len(contrast) < _OCTAVES:
         height, width = (n // 2 * 2 for n in grey.shape)
-        blocks = grey[:height, :width].reshape(height // 2, 2, width // 2, 2)
-        smaller = blocks.mean(axis=(1, 3))
-        contrast.append(float(((blocks - smaller[:, None, :, None]) ** 2).mean()))
+        blocks = grey[:height, :width]
+        pairs = blocks[::2] + blocks[1::2]
+        smaller = (pairs[:, ::2] + pairs[:, 1::2]) / 4
+        contrast.append(max(_mean_square(blocks) - _mean_square(smaller), 0.0))
         grey = smaller
     total = sum(contrast)
     if not total:
         return 0.0, 0.0
     share = np.array(contrast) / total
     return float((share * np.arange(len(share))).sum()), float(share[0])
+
+
+def _mean_square(values: np.ndarray) -> float:
+    return float(np.vdot(values, values)) / values.size

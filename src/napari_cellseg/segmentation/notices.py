@@ -10,6 +10,7 @@ from ..imaging.normalize import PERCENTILES, NormalizerParams
 from ..instances.prediction import Prediction
 from ..network.versions import ModelVersion
 from .familiar import unlike
+from .patterns import grey_of, is_noise, is_striped
 
 NOT_FINITE = "It has no finite values: every pixel is NaN or infinite."
 UNCERTAIN_SIZE = (
@@ -27,6 +28,14 @@ NO_CELLS = (
 FAR_ABOVE = (
     "The brightest pixels, such as debris, are {times:.0f} times as bright as the rest, so that cells may look dark to "
     "the model. If cells are missing, scale the image by lower percentiles (--percentiles 1 {high:g})."
+)
+NOISE = (
+    "The image looks like noise without cells: its values are normally distributed, and what was found may be chance. "
+    "Look at it closely, and count it as empty if there are no cells."
+)
+STRIPES = (
+    "The image looks like stripes without cells: all that is seen runs in one direction. Look at it closely, and count "
+    "it as empty if there are no cells."
 )
 # This percentile is taken for the rest of an image with bright debris.
 _REST = 97.0
@@ -63,16 +72,31 @@ def notices(
         found.append(UNCERTAIN_SIZE)
     if prediction.larger is not None:
         found.append(LOOKS_LARGER.format(seen=prediction.larger, given=prediction.diameter))
+    return (*found, *image_notices(plane, normalizer, model))
+
+
+def image_notices(plane: np.ndarray, normalizer: NormalizerParams, model: ModelVersion) -> list[str]:
+    """Return notices on an image itself: noise, stripes, bright debris, or unlike the model's training images.
+
+    Parameters
+    ----------
+    plane : ndarray
+        ``(Y, X)`` or ``(Y, X, 3)``, raw; of a large image its most informative window.
+    normalizer : NormalizerParams
+        What it is normalised by.
+    model : ModelVersion
+    """
+    found = [NOISE] if is_noise(plane) else [STRIPES] if is_striped(plane) else []
     times = far_above(plane, normalizer)
     if times is not None:
         found.append(FAR_ABOVE.format(times=times, high=_REST))
     warning = unlike(plane, model)
-    return (*found, warning) if warning else tuple(found)
+    return [*found, warning] if warning else found
 
 
 def still_true(notes: Sequence[str], count: int) -> tuple[str, ...]:
-    """Return the notices that hold for a count: moved sliders and corrections may have brought cells."""
-    return tuple(note for note in notes if note != NO_CELLS or not count)
+    """Return the notices that hold for a count: moved sliders and corrections may have brought or removed cells."""
+    return tuple(note for note in notes if (note != NO_CELLS if count else note not in (NOISE, STRIPES)))
 
 
 def far_above(plane: np.ndarray, normalizer: NormalizerParams) -> float | None:
@@ -83,24 +107,22 @@ def far_above(plane: np.ndarray, normalizer: NormalizerParams) -> float | None:
     """
     if normalizer.method != PERCENTILES:
         return None
-    top, left = (max(0, (n - _SAMPLE) // 2) for n in plane.shape[:2])
-    part = _grey(plane[top : top + _SAMPLE, left : left + _SAMPLE])
     step = max(1, int(max(plane.shape[:2]) / _SAMPLE))
-    values = _grey(plane[::step, ::step])
+    values = grey_of(plane[::step, ::step])
     values = values[np.isfinite(values)]
     if not values.size:
         return None
     low, middle, rest, high = np.percentile(values, [normalizer.low, 50, _REST, normalizer.high])
+    if rest <= low or high - low <= _TIMES * (rest - low) or rest - middle <= _STANDS_OUT * _noise(plane):
+        return None
+    return float((high - low) / (rest - low))
+
+
+def _noise(plane: np.ndarray) -> float:
+    """Median difference of neighbouring pixels in the middle of an image."""
+    top, left = (max(0, (n - _SAMPLE) // 2) for n in plane.shape[:2])
+    part = grey_of(plane[top : top + _SAMPLE, left : left + _SAMPLE])
     with np.errstate(invalid="ignore"):
         differences = np.abs(np.diff(part, axis=1))
     differences = differences[np.isfinite(differences)]
-    noise = float(np.median(differences)) if differences.size else 0.0
-    if rest <= low or rest - middle <= _STANDS_OUT * noise:
-        return None
-    times = float((high - low) / (rest - low))
-    return times if times > _TIMES else None
-
-
-def _grey(plane: np.ndarray) -> np.ndarray:
-    values = plane.astype(np.float64)
-    return values if values.ndim == 2 else values.mean(axis=2)
+    return float(np.median(differences)) if differences.size else 0.0

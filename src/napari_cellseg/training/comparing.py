@@ -10,6 +10,8 @@ from typing import Any
 
 from ..imaging.errors import CellsegError, ModelError
 from ..imaging.read.json_file import read_values
+from ..imaging.read.json_types import check_types
+from ..network.versions import TrainingRecord
 from .curves import HISTORY_FILE, HistoryTable
 from .params import TrainParams
 
@@ -67,7 +69,12 @@ def summarize_run(folder: str | Path) -> RunSummary:
     folder = Path(folder).resolve()
     training = _read(folder / "training.json")
     metrics = _read(folder / "metrics.json") if (folder / "metrics.json").is_file() else {}
-    values = {"training": training, "metrics": metrics.get("all", {})}
+    overall = metrics.get("all")
+    values = {"training": training, "metrics": overall if isinstance(overall, Mapping) else {}}
+    try:
+        check_types(TrainingRecord, training)
+    except ValueError as error:
+        raise ModelError(f"{folder / 'training.json'} is damaged ({error}). Leave this run out.") from error
     return RunSummary(
         folder.name,
         len(training.get("training_images", ())),

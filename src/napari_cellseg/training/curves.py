@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from ..imaging.errors import DatasetError
-from ..imaging.write.atomic import atomic_path
+from ..imaging.write.pictures import write_picture
 
 if TYPE_CHECKING:
     from .events import TrainProgress
@@ -135,8 +135,7 @@ def draw_curves(runs: Mapping[str, HistoryTable]) -> Image.Image:
 
 def write_curves(path: Path, runs: Mapping[str, HistoryTable]) -> None:
     """Draw curves into a PNG file, whole or not at all."""
-    with atomic_path(path) as temporary:
-        draw_curves(runs).save(temporary, "PNG")
+    write_picture(path, draw_curves(runs), "PNG")
 
 
 def draw_panel(

@@ -238,7 +238,12 @@ class TrainParams:
             "loss": lambda v: settings_from_dict(LossParams, v, "Loss"),
             "augment": AugmentParams.from_dict,
         }
-        plain = {name: nested[name](v) if name in nested else v for name, v in values.items()}
+        try:
+            plain = {name: nested[name](dict(v)) if name in nested else v for name, v in values.items()}
+        except ParamsError:
+            raise
+        except (TypeError, ValueError, LookupError, AttributeError, OverflowError) as error:
+            raise ParamsError(f"Training has settings of another type ({error}).") from error
         return settings_from_dict(cls, plain, "Training")
 
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ..imaging.errors import CellsegError
+from ..imaging.processes import is_alive
 from ..imaging.read.json_file import read_values
+from ..imaging.read.json_types import check_types
 from ..imaging.write.write import write_json
 from ..network.versions import CONFIG_FILE, ModelVersion, bundled_models_dir, load_model, user_models_dir
 
@@ -22,6 +23,39 @@ TRAIN_FILE = "train.json"
 CHECKPOINT_FILE = "checkpoint.pt"
 # A run that wrote no checkpoint for this long has ended, whichever process has its number now.
 SILENT_SECONDS = 180.0
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What is said of the dataset of a training."""
+
+    dataset: str
+    masks: str | None = None
+    groups: str | None = None
+    kinds: list[str] = field(default_factory=list)
+    size: int | None = None
+    fit: Literal["crop", "resize"] = "crop"
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the file of a run holds."""
+
+    parameters: dict[str, Any]
+    command: str = ""
+    process: int | None = None
+    silent_seconds: float = SILENT_SECONDS
+    parent: str | None = None
+    parent_path: str | None = None
+    parent_sha256: str | None = None
+    training_set: str = ""
+    masks: str | None = None
+    data: dict[str, Any] = field(default_factory=dict)
+    step: int = 0
+    done: float = 0.0
+    stopped_by: str = ""
+    best: float | None = None
+    best_step: int = 0
 
 
 @dataclass(frozen=True)
@@ -42,6 +76,8 @@ class Unfinished:
     time : float
         When its last checkpoint was written, in seconds since 1970.
     command : {'finetune', 'train'}
+    learned : bool
+        Whether it has learned, and is only to be compared or measured.
     """
 
     path: Path
@@ -51,6 +87,7 @@ class Unfinished:
     done: float
     time: float
     command: str = "finetune"
+    learned: bool = False
 
     @property
     def name(self) -> str:
@@ -85,6 +122,15 @@ def read_run(folder: Path, file: str = RUN_FILE) -> dict[str, Any]:
         finished = "was finished" if (folder / CONFIG_FILE).is_file() else "holds no checkpoint"
         raise CellsegError(f"There is nothing to resume in {folder}: it {finished}. Start a new run without --resume.")
     values = read_values(folder / file, CellsegError, "Start a new run without --resume.")
+    try:
+        check_types(_Run, values)
+        check_types(_Data, values.get("data", {}))
+        if "parameters" not in values:
+            raise ValueError("parameters are missing")
+    except ValueError as error:
+        raise CellsegError(
+            f"{folder / file} cannot be used ({error}). Put it back as it was, or start a new run without --resume."
+        ) from error
     last_sign = max((folder / name).stat().st_mtime for name in (CHECKPOINT_FILE, file))
     if _is_running(values.get("process"), last_sign, float(values.get("silent_seconds", SILENT_SECONDS))):
         raise CellsegError(f"{folder} is being trained right now, by process {values['process']}. Stop that one first.")
@@ -114,21 +160,25 @@ def parent_of(asked: Mapping[str, Any]) -> ModelVersion:
     return parent
 
 
+def still_at_it(path: Path) -> None:
+    """Show others that a run that has learned is still being compared or measured; see :func:`read_run`."""
+    with contextlib.suppress(OSError):
+        os.utime(path / CHECKPOINT_FILE)
+
+
+def end_run(path: Path, file: str, finished: bool) -> None:
+    """Discard what a run would go on from when it is finished; else let others go on with it at once."""
+    if finished:
+        discard(path)
+    elif (path / file).is_file():
+        values = read_values(path / file)
+        write_run(path, {**values, "process": None}, file)
+
+
 def _is_running(process: object, last_sign: float, silent_seconds: float) -> bool:
     """Whether a process that wrote a checkpoint at that time is still training."""
-    if not isinstance(process, int) or process <= 0 or process == os.getpid():
-        return False
-    if time.time() - last_sign > silent_seconds:
-        return False
-    if sys.platform == "win32":
-        return True  # os.kill would end the process there
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+    # Of another machine, which sees this folder too, the process is not known here.
+    return process != os.getpid() and time.time() - last_sign <= silent_seconds and is_alive(process, last_sign)
 
 
 def list_unfinished(base: Path | None = None) -> list[Unfinished]:
@@ -149,6 +199,7 @@ def list_unfinished(base: Path | None = None) -> list[Unfinished]:
                     float(values.get("done", 0)),
                     (folder / CHECKPOINT_FILE).stat().st_mtime,
                     "train" if trained else "finetune",
+                    bool(values.get("stopped_by")),
                 )
             )
         except (CellsegError, OSError, KeyError, TypeError, ValueError):

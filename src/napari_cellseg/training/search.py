@@ -184,25 +184,38 @@ def iter_search(
             if stop():
                 return ranking(done)
             share = minutes / (len(sizes) * len(left))
-            trial = Trial(number, i, proposals[number], share, folder=f"trial_{number}_round_{i}")
-            own = replace(vary(params, trial.settings), minutes=share, steps=10**8, epochs=None)
-            steps = iter_train_events(
-                training, validation, out / trial.folder, own, parent, stop=stop, ready=ready,
-                record={"trial": asdict(trial)},
-            )  # fmt: skip
-            try:
-                trained: Trained = yield from steps
-                if trained.stopped_early:
-                    return ranking(done)
-                trial = measured(trial, trained, validation, own)
-            except CellsegError as error:
-                trial = replace(trial, problem=str(error))
-                yield Note(f"Trial {number} failed: {error}")
+            planned = Trial(number, i, proposals[number], share, folder=f"trial_{number}_round_{i}")
+            trial = yield from _iter_trial(planned, training, validation, out, params, parent, stop, ready)
+            if trial is None:
+                return ranking(done)
             done.append(trial)
             write_json(out / SEARCH_FILE, {"minutes": minutes, "trials": [asdict(t) for t in ranking(done)]})
             yield trial
         left = [t.number for t in sorted((t for t in done if t.round == i), key=lambda t: t.rank)]
     return ranking(done)
+
+
+def _iter_trial(
+    trial: Trial,
+    training: Sequence[Sample],
+    validation: Sequence[Sample],
+    out: Path,
+    params: TrainParams,
+    parent: ModelVersion | None,
+    stop: Callable[[], bool],
+    ready: Ready,
+) -> Generator[Event, None, Trial | None]:
+    """Train with the settings of a trial and measure it, or note what failed; None where it was stopped."""
+    own = replace(vary(params, trial.settings), minutes=trial.minutes, steps=10**8, epochs=None)
+    record = {"trial": asdict(trial)}
+    try:
+        trained: Trained = yield from iter_train_events(
+            training, validation, out / trial.folder, own, parent, stop=stop, ready=ready, record=record
+        )
+        return None if trained.stopped_early else measured(trial, trained, validation, own)
+    except CellsegError as error:
+        yield Note(f"Trial {trial.number} failed: {error}")
+        return replace(trial, problem=str(error))
 
 
 def ranking(trials: Sequence[Trial]) -> list[Trial]:

@@ -97,4 +97,7 @@ def settings_from_dict(cls: type[Settings], values: Mapping[str, Any], what: str
     unknown = sorted(set(values) - set(known))
     if unknown:
         raise ParamsError(f"{what} has no setting {', '.join(unknown)}. Known ones: {', '.join(known)}.")
-    return cls(**dict(values))
+    try:
+        return cls(**dict(values))
+    except (TypeError, AttributeError, OverflowError) as error:
+        raise ParamsError(f"{what} has a setting of another type ({error}).") from error

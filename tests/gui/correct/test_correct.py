@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 
 from napari_cellseg.corrections import tools as edits
 from napari_cellseg.gui.correct.correct_widget import CorrectWidget
 from napari_cellseg.gui.correct.tools import Tools
 from napari_cellseg.gui.viewer.correcting import Correcting
+from napari_cellseg.gui.viewer.dock import open_dock
 from napari_cellseg.gui.viewer.doubting import Doubting
 
 from ..conftest import draw_discs, layers_of, press_segment, settled
-from ..pointing import click, drag, labels_now, move_to, press_key
+from ..fitting import fits
+from ..pointing import canvas_of, click, drag, labels_now, move_to, press_key
 
 LEFT = Qt.MouseButton.LeftButton
 CONTROL, SHIFT = Qt.KeyboardModifier.ControlModifier, Qt.KeyboardModifier.ShiftModifier
@@ -266,9 +268,9 @@ def test_every_tool_has_a_button_with_a_tooltip_and_a_free_key(correct: Any, seg
 
     taken = {str(key) for action, keys in default_shortcuts.items() if "labels" in action for key in keys}
     taken |= {str(key) for key in Labels.class_keymap}
-    bound = {str(key) for key in layers_of(segmented).labels.keymap}
-    assert {tool.key for tool in TOOLS} | set("GYNCTKU") == bound
-    assert not bound & taken
+    bound = correct.keys.names
+    assert {tool.key for tool in TOOLS} | set("GYNCTKUM") | {"Escape"} == bound
+    assert not (bound - {"M", "Escape"}) & taken
     names = "undo redo new_cell next_doubtful review_right review_fix review_wrong reviewed_whole reviewed_rectangles "
     names += "reviewed_brush reviewed_none show_reviewed show_folder export import add_to_training "
     names += "learn_now keep_draft drop_draft"
@@ -284,6 +286,7 @@ def test_a_closed_widget_leaves_no_keys(correct: Any, segmented: Any, viewer: An
     assert not labels.keymap and str(labels.mode) == "pan_zoom"
     _, place = (0, (20, 20))
     click(viewer, qtbot, labels, place)
+    press_key(viewer, qtbot, Qt.Key.Key_D)
     assert segmented.session.cells.n_erased == 0
 
 
@@ -351,3 +354,82 @@ def test_cells_of_a_removed_image_leave_memory(correct: Any, segmented: Any, vie
         return instances() is None
 
     qtbot.waitUntil(gone, timeout=10_000)
+
+
+def test_sliders_and_count_are_at_hand_while_correcting(correct: Any, segmented: Any, qtbot: Any) -> None:
+    fits(correct.scroll, correct.sliders, correct.title, whole=True)
+    for slider, far in ((correct.sliders.threshold.slider, 0.7), (correct.sliders.min_size.slider, 0.4)):
+        qtbot.mouseClick(slider, LEFT, pos=QPoint(round(far * slider.width()), slider.height() // 2))
+    cells = segmented.session.cells
+    assert cells.threshold > 0.6 and cells.min_size > 100 and 0 < cells.count() < 16
+    assert f": {cells.count()} cells" in correct.title.text()
+    assert segmented.cells_section.threshold.value() == cells.threshold
+    segmented.session.set_threshold(0.4)
+    assert correct.sliders.threshold.value() == 0.4
+
+
+def test_keys_act_wherever_the_focus_is_but_in_a_field(correct: Any, segmented: Any, viewer: Any, qtbot: Any) -> None:
+    labels, session = layers_of(segmented).labels, segmented.session
+    places = [cell_at(correct, row, 1)[1] for row in range(4)]
+    holders = (correct.tools_section.buttons["fill"], correct.sliders.threshold.slider, segmented.model_section.model)
+    for n, (holder, place) in enumerate(zip(holders, places, strict=False), start=1):
+        open_dock(viewer, "segment" if holder is holders[-1] else "correct")
+        move_to(viewer, qtbot, labels, place)
+        holder.setFocus()
+        qtbot.waitUntil(holder.hasFocus)
+        qtbot.keyClick(holder, Qt.Key.Key_D)
+        qtbot.waitUntil(lambda n=n: session.cells.n_erased == n)
+    assert "Erased" in segmented.run_section.message.text(), "it is told in the panel that is in view"
+    viewer.layers.selection.active = viewer.layers["discs"]
+    move_to(viewer, qtbot, labels, places[3])
+    press_key(viewer, qtbot, Qt.Key.Key_D)
+    assert session.cells.n_erased == 4, "the image is selected: its cells are meant"
+    field = segmented.cells_section.threshold.number
+    field.setFocus()
+    qtbot.keyClicks(field, "d")
+    assert session.cells.n_erased == 4
+
+
+def test_a_key_that_can_do_nothing_says_why(correct: Any, segmented: Any, viewer: Any, qtbot: Any) -> None:
+    def said() -> str:
+        return str(correct.tools_section.message.text())
+
+    press_key(viewer, qtbot, Qt.Key.Key_K)
+    assert "no draft" in said()
+    viewer.add_labels(np.zeros((160, 160), np.uint8), name="other labels")
+    press_key(viewer, qtbot, Qt.Key.Key_D)
+    assert "holds no cells of an image" in said()
+    viewer.add_image(draw_discs(4), name="not segmented")
+    for key in (Qt.Key.Key_D, Qt.Key.Key_M, Qt.Key.Key_G, Qt.Key.Key_T):
+        correct.tools_section.message.report("")
+        press_key(viewer, qtbot, key)
+        assert "Segment an image first" in said()
+    shapes = viewer.add_shapes()
+    press_key(viewer, qtbot, Qt.Key.Key_R)
+    assert str(shapes.mode) == "add_rectangle", "napari's own key"
+
+
+def test_new_cell_starts_the_brush_by_key_and_button(correct: Any, segmented: Any, viewer: Any, qtbot: Any) -> None:
+    labels = layers_of(segmented).labels
+    for start in (
+        lambda: press_key(viewer, qtbot, Qt.Key.Key_M),
+        lambda: qtbot.mouseClick(correct.tools_section.new_cell, LEFT),
+    ):
+        labels.mode = "pan_zoom"
+        start()
+        assert str(labels.mode) == "paint" and labels.selected_label not in labels.data
+
+
+def test_the_canvas_has_the_focus_after_segment_and_cancel(
+    segmented: Any, viewer: Any, network: Any, qtbot: Any
+) -> None:
+    canvas = canvas_of(viewer)
+    assert canvas.hasFocus()
+    network.go.clear()
+    qtbot.mouseClick(segmented.run_section.segment, LEFT)
+    qtbot.waitUntil(segmented.run_section.cancel.isEnabled)
+    segmented.run_section.cancel.setFocus()
+    qtbot.mouseClick(segmented.run_section.cancel, LEFT)
+    network.go.set()
+    qtbot.waitUntil(lambda: segmented.session.running is None)
+    assert canvas.hasFocus()

@@ -18,12 +18,14 @@ from napari_cellseg.corrections import tools as edits
 from napari_cellseg.corrections.recovery import newest_journal
 from napari_cellseg.gui.correct.correct_widget import CorrectWidget
 from napari_cellseg.gui.viewer.correcting import Correcting
+from napari_cellseg.gui.viewer.dock import open_dock
 from napari_cellseg.gui.viewer.opening import add_image
 from napari_cellseg.imaging.read.read import read_image
 from napari_cellseg.imaging.write.write import write_labels
 from napari_cellseg.session import Session
 
 from ..conftest import draw_discs, layers_of, press_segment
+from ..fitting import fits
 
 LEFT = Qt.MouseButton.LeftButton
 SCRIPT = Path(__file__).parent / "edit_until_killed.py"
@@ -79,11 +81,18 @@ def test_kill_9_loses_nothing(killed: Killed, home: Path, tmp_path: Path, widget
     moved = Path(shutil.copy(killed.image, tmp_path / "renamed.tif"))
     correct = CorrectWidget(viewer)
     viewer.window.add_dock_widget(correct)
+    qtbot.wait(100)
+    open_dock(viewer, "segment")
     add_image(viewer, read_image(moved))
+    qtbot.wait(50)
+    places = [control.pos() for control in (widget.run_section, widget.cells_section, widget.result_section)]
     for banner in (widget.banner, correct.banner):
         qtbot.waitUntil(lambda banner=banner: not banner.isHidden(), timeout=20_000)
         assert f"Recover {changed + erased} corrections from" in banner.text.text()
-    qtbot.mouseClick(correct.banner.yes, LEFT)
+    fits(widget.scroll, widget.result_section.save)
+    moved_to = [control.pos() for control in (widget.run_section, widget.cells_section, widget.result_section)]
+    assert moved_to == places, "the question moves nothing"
+    qtbot.mouseClick(widget.banner.yes, LEFT)
     qtbot.waitUntil(lambda: widget.session.cells is not None and widget.session.running is None, timeout=60_000)
     corrections = widget.session.cells.corrected.corrections
     assert (corrections.n_changed, corrections.n_erased) == (changed, erased)

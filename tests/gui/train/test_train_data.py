@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QDoubleSpinBox
 
@@ -321,6 +321,24 @@ def test_data_that_cannot_be_used_is_told_and_not_started(train: Any, tmp_path: 
     assert not data.view.isEnabled()
     press(train.start_section.start, qtbot)
     assert not train.job.running and message(train)[:40] == data.problem[:40]
+
+
+def test_masks_of_classes_are_asked_about_and_understood(train: Any, tmp_path: Path, qtbot: Any) -> None:
+    masks = np.zeros((3, 64, 64), np.uint8)
+    for i in range(16):
+        y, x = 16 * (i // 4) + 2, 16 * (i % 4) + 2
+        masks[:, y : y + 10, x : x + 10] = 1 + i % 2
+    np.savez(tmp_path / "classes.npz", X=masks * 90, y=masks)
+    data = chosen(train, DataChoice(tmp_path / "classes.npz"), qtbot)
+    assert data.loaded.report.n_cells == 6 and data.classes.isVisible() and not data.classes.isChecked()
+    data.list.topLevelItem(0).setSelected(True)
+    assert "are they classes instead of cells?" in data.hint.text()
+    QTest.mouseClick(data.classes, LEFT, pos=QPoint(8, data.classes.height() // 2))
+    qtbot.waitUntil(lambda: data.loaded is not None and not data.busy, timeout=60_000)
+    assert data.loaded.report.n_cells == 48 and data.classes.isVisible() and data.classes.isChecked()
+    assert "--classes" in train.job.data.words() and train.set_section.source.folder.currentText() == "classes.npz"
+    texts = [train.set_section.source.folder.itemText(i) for i in range(train.set_section.source.folder.count())]
+    assert texts.count("classes.npz") == 1
 
 
 def test_pairs_are_looked_at_one_after_the_other(train: Any, viewer: Any, tmp_path: Path, qtbot: Any) -> None:

@@ -15,12 +15,20 @@ from qtpy.QtWidgets import (
     QApplication,
     QComboBox,
     QDoubleSpinBox,
+    QLabel,
     QSlider,
+    QTabBar,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_cellseg.gui.shared.layout import leave_wheel
+from napari_cellseg.gui.viewer.dock import DOCKS, TABS, open_dock
+
+from ..conftest import draw_discs, press_segment
+from ..fitting import clipped, fits
+
+LONG = "a rather long name of an image/from_the_microscope_20261130_well_B07_site_3_of_sixty_four.ome.tif"
 
 
 def turn_wheel(control: QWidget, turn: int = 120) -> None:
@@ -101,3 +109,45 @@ def test_the_wheel_over_a_dock_changes_nothing(widget: Any, viewer: Any, qtbot: 
     model.setFocus()
     turn_wheel(model, -120)
     assert widget.session.recipe_asked() == asked and QApplication.activeModalWidget() is None
+
+
+def places(widget: Any) -> list[QPoint]:
+    """Where what is pressed and dragged most often stands in the window."""
+    controls = (widget.run_section.segment, widget.cells_section.threshold, widget.cells_section.min_size)
+    return [control.mapTo(widget, QPoint()) for control in (*controls, widget.result_section.save)]
+
+
+def test_messages_move_nothing_and_show_what_has_room(widget: Any, viewer: Any, network: Any, qtbot: QtBot) -> None:
+    viewer.add_image(draw_discs(), name="discs")
+    qtbot.wait(200)
+    before, message = places(widget), widget.run_section.message
+    press_segment(widget, qtbot)
+    for text in ("", "Short.", f"{LONG} cannot be read. " + "Copy it again, or choose another one. " * 6):
+        widget.session.note(text)
+        qtbot.wait(30)
+        assert places(widget) == before and message.text() == text
+    assert QLabel.text(message).endswith("…") and "a rather long name" in QLabel.text(message)
+    assert message.toolTip() == text and message.heightForWidth(message.width()) <= message.height()
+    fits(widget.scroll, widget.result_section, whole=True)
+
+
+def test_all_docks_and_the_table_fit_a_small_screen_with_long_names(
+    segmented: Any, viewer: Any, plugin: None, qtbot: QtBot
+) -> None:
+    main = viewer.window._qt_window
+    viewer.layers[0].name = LONG
+    docks = {name: open_dock(viewer, name) for name in DOCKS}
+    for name, dock in docks.items():
+        open_dock(viewer, name)
+        qtbot.wait(100)
+        assert not clipped(dock), name
+        assert dock.scroll.widget().minimumSizeHint().width() <= dock.scroll.viewport().width(), name
+    bars = [bar for bar in main.findChildren(QTabBar) if bar.count() == len(TABS)]
+    assert [[bar.tabText(i) for i in range(bar.count())] for bar in bars] == [list(TABS.values())]
+    assert not clipped(main.centralWidget()) and bars[0].width() >= bars[0].sizeHint().width()
+    open_dock(viewer, "segment")
+    height = segmented.scroll.viewport().height()
+    qtbot.mouseClick(segmented.result_section.table, Qt.MouseButton.LeftButton)
+    qtbot.wait(100)
+    assert segmented.scroll.viewport().height() == height and (main.width(), main.height()) == (1366, 768)
+    fits(segmented.scroll, segmented.result_section, whole=True)

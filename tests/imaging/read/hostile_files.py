@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import bz2
 import io
 import json
+import lzma
 import struct
 import sys
 import zlib
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import tifffile
 
@@ -80,6 +83,34 @@ def zarr_folder(folder: Path, shape: list[int], chunks: list[int], piece: bytes 
         (folder / "0.0").write_bytes(piece)
 
 
+def zarr_bombs() -> dict[str, tuple[object, bytes]]:
+    """Pieces in every codec, of several streams or frames: each holds far more than it, or the first of them, says."""
+    block, n = bytes(64 * MEGABYTE), WANTED // (64 * MEGABYTE)
+    lz4 = imagecodecs.lz4_encode(block, header=True)
+    return {
+        "zstd": ({"id": "zstd", "level": 1}, imagecodecs.zstd_encode(block) * n),
+        "bz2": ({"id": "bz2", "level": 9}, bz2.compress(block) * n),
+        "lzma": ({"id": "lzma"}, lzma.compress(block, preset=0) * n),
+        "lz4": ({"id": "lz4"}, struct.pack("<I", WANTED) + lz4[4:]),
+        "pickle": ({"id": "pickle"}, b"c"),
+        "base64": ({"id": "base64"}, b"A" * 1000),
+    }
+
+
+def zarr_three() -> dict[str, tuple[list[int], list[int], list[object]]]:
+    """Shape, chunks and codecs of arrays that announce far more pieces than they have, and of a shard."""
+    plain: list[object] = [{"name": "bytes"}]
+    packed = [*plain, {"name": "zstd", "configuration": {"level": 1, "checksum": False}}]
+    inner = {"chunk_shape": [20, 30], "codecs": packed, "index_codecs": plain}
+    return {
+        "huge": ([10**9, 10**9], [96, 96], plain),
+        "tiny": ([1000, 1000], [1, 1], plain),
+        "sparse": ([40_000, 40_000], [64, 64], plain),
+        "planes": ([10**7, 8, 9], [10**7, 8, 9], plain),
+        "shard": ([20, 30], [20, 30], [{"name": "sharding_indexed", "configuration": inner}]),
+    }
+
+
 def write_hostile(folder: Path) -> dict[str, str]:
     """Write the files; return a word or two of what is said about each."""
     zeros, raw_zeros = deflated_zeros(WANTED), deflated_zeros(WANTED, -15)
@@ -97,8 +128,8 @@ def write_hostile(folder: Path) -> dict[str, str]:
         "lies.npz": (zip_of(stored(header) + raw_zeros, 1000), "damaged"),
         "password.npz": (zip_of(stored(npy_header((1, 1)) + b"x"), 200, flags=1), "password"),
         "declared8.png": (png(60_000, 60_000, 8, 2, zlib.compress(bytes(100))), "too large|cannot be read"),
-        "declared16.png": (png(60_000, 60_000, 16, 2, zlib.compress(bytes(100))), "fit into memory|cannot be read"),
-        "bomb16.png": (png(16_000, 16_000, 16, 2, zeros), "fit into memory"),
+        "declared16.png": (png(60_000, 60_000, 16, 2, zlib.compress(bytes(100))), "too large"),
+        "bomb16.png": (png(16_000, 16_000, 16, 2, zeros), "too large"),
         "declared.bmp": (
             b"BM"
             + struct.pack("<IHHI", 100, 0, 0, 54)
@@ -121,9 +152,27 @@ def write_hostile(folder: Path) -> dict[str, str]:
     zarr_folder(
         folder / "blosc.zarr", [20, 30], [20, 30], blosc + bytes(16), {"id": "blosc", "cname": "lz4", "clevel": 1}
     )
+    for name, (codec, pieces) in zarr_bombs().items():
+        zarr_folder(folder / f"{name}.zarr", [20, 30], [20, 30], pieces, codec)
+    three = {"zarr_format": 3, "node_type": "array", "data_type": "uint8", "fill_value": 0, "attributes": {}}
+    for name, (shape, chunks, codecs) in zarr_three().items():
+        grid = {"name": "regular", "configuration": {"chunk_shape": chunks}}
+        keys = {"name": "default", "configuration": {"separator": "/"}}
+        about = {"shape": shape, "chunk_grid": grid, "chunk_key_encoding": keys, "codecs": codecs}
+        (folder / f"{name}.zarr").mkdir()
+        (folder / f"{name}.zarr" / "zarr.json").write_text(json.dumps({**three, **about}))
+    bomb = zarr_bombs()["zstd"][1]
+    index = struct.pack("<QQ", 0, len(bomb))
+    (folder / "shard.zarr" / "c" / "0").mkdir(parents=True)
+    (folder / "shard.zarr" / "c" / "0" / "0").write_bytes(bomb + index)
+    (folder / "sparse.zarr" / "c" / "0").mkdir(parents=True)
+    (folder / "sparse.zarr" / "c" / "0" / "0").write_bytes(bytes(64 * 64))
     words = {name: word for name, (_, word) in files.items()}
     pieces = {"bomb.zarr": "far more", "long.zarr": "far more", "blosc.zarr": "cannot be read|fit into memory"}
-    return words | pieces | {"declared.zarr": "fit into memory", "chunk.zarr": "fit into memory"}
+    pieces |= dict.fromkeys((f"{name}.zarr" for name in (*zarr_bombs(), "shard")), "far more|cannot be read|supported")
+    pieces |= {"huge.zarr": "pieces", "tiny.zarr": "pieces of 1 x 1", "sparse.zarr": "1 are there"}
+    pieces |= {"planes.zarr": "planes", "declared.zarr": "0 are there", "chunk.zarr": "fit into memory"}
+    return words | pieces
 
 
 def main(folder: Path) -> None:

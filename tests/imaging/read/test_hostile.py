@@ -9,10 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numcodecs
 import numpy as np
 import pytest
 import tifffile
 import zarr
+from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, TransposeCodec, ZstdCodec
 
 from napari_cellseg.imaging import ImageError, memory, read_image
 from napari_cellseg.imaging.memory import check_room, free_bytes
@@ -42,6 +44,34 @@ def test_what_is_no_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     with pytest.raises(ImageError, match="pipe"):
         read_image(tmp_path / "pipe.png")
+
+
+def test_a_piece_is_a_regular_file(tmp_path):
+    for name in ("pipe", "device"):
+        zarr.create_array(tmp_path / name, data=np.ones((8, 9), "u1"), zarr_format=2)
+        (tmp_path / name / "0.0").unlink()
+    os.mkfifo(tmp_path / "pipe" / "0.0")
+    (tmp_path / "device" / "0.0").symlink_to("/dev/zero")
+    for name in ("pipe", "device"):
+        with pytest.raises(ImageError, match="is no file"):
+            read_image(tmp_path / name)
+
+
+PACKERS = [numcodecs.Zlib(), numcodecs.GZip(), numcodecs.BZ2(), numcodecs.LZMA(), numcodecs.Zstd(), numcodecs.LZ4()]
+PACKERS += [numcodecs.Blosc(), numcodecs.Blosc("zstd"), None]
+NEW_PACKERS = [(), GzipCodec(), ZstdCodec(), BloscCodec(), Crc32cCodec()]
+
+
+def test_every_codec_that_is_bounded_gives_its_values_back(tmp_path):
+    array = np.random.default_rng(0).integers(0, 9, (70, 90)).astype("u2")
+    filters = [[numcodecs.Delta("u2")], [numcodecs.Shuffle(2)], [numcodecs.FixedScaleOffset(0, 1, "u2", "f8")]]
+    ways = [{"zarr_format": 2, "compressors": one} for one in PACKERS]
+    ways += [{"zarr_format": 2, "compressors": numcodecs.Zstd(), "filters": one} for one in filters]
+    ways += [{"compressors": one, "shards": shards} for one in NEW_PACKERS for shards in (None, (64, 64))]
+    ways += [{"filters": TransposeCodec(order=(1, 0))}]
+    for i, how in enumerate(ways):
+        zarr.create_array(tmp_path / f"{i}.zarr", data=array, chunks=(32, 32), **how)
+        np.testing.assert_array_equal(read_image(tmp_path / f"{i}.zarr").data, array, err_msg=str(how))
 
 
 def test_packed_files_of_full_size_are_read(tmp_path):

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import os
 import struct
+import zipfile
 import zlib
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image as PillowImage
 
-from napari_cellseg.imaging import ImageError, read_image
+from napari_cellseg.imaging import DatasetError, ImageError, read_image
 from napari_cellseg.imaging.read.raster import decode_bytes
+from napari_cellseg.training.data.loading import iter_load
 
 COLOURS = {2: 4, 3: 2, 4: 6}
 
@@ -79,3 +84,61 @@ def test_damage_is_named(tmp_path):
         (tmp_path / "a.png").write_bytes(content)
         with pytest.raises(ImageError, match=word):
             read_image(tmp_path / "a.png")
+
+
+POSTSCRIPT = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n{} loop\n%%EOF\n"
+FOREIGN = ("GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "PCX", "TGA", "SGI", "ICO", "ICNS", "DDS")
+
+
+def written(kind: str, **how: object) -> bytes:
+    side = 64 if kind == "ICNS" else 9
+    with io.BytesIO() as buffer:
+        PillowImage.fromarray(np.arange(3 * side * side, dtype=np.uint8).reshape(side, side, 3)).save(
+            buffer, kind, **how
+        )
+        return buffer.getvalue()
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "bmp"])
+def test_no_other_format_passes_under_these_names(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    for kind in FOREIGN:
+        if kind == "TIFF":
+            continue
+        path.write_bytes(written(kind))
+        with pytest.raises(ImageError, match="known format"):
+            read_image(path)
+
+
+@pytest.mark.parametrize("content", [POSTSCRIPT, *map(written, FOREIGN)], ids=["EPS", *FOREIGN])
+def test_none_passes_inside_a_zip_and_no_program_is_started(tmp_path, monkeypatch, content):
+    program = tmp_path / "gs"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path / 'started'}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    (tmp_path / "a.png").write_bytes(POSTSCRIPT)
+    with pytest.raises(ImageError, match="known format"):
+        read_image(tmp_path / "a.png")
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr("aa/images/aa.png", content)
+        archive.writestr("aa/masks/1.png", written("PNG"))
+    with pytest.raises(DatasetError, match="cannot be read"):
+        list(iter_load(tmp_path / "set.zip"))
+    assert not (tmp_path / "started").exists()
+
+
+def test_pictures_of_one_size_in_a_jpeg_are_several_images(tmp_path):
+    image = PillowImage.fromarray(np.arange(81, dtype=np.uint8).reshape(9, 9))
+    image.save(tmp_path / "a.jpg", "MPO", save_all=True, append_images=[image])
+    with pytest.raises(ImageError, match="2 pictures"):
+        read_image(tmp_path / "a.jpg")
+    # The preview of a camera is no image of its own.
+    image.save(tmp_path / "b.jpg", "MPO", save_all=True, append_images=[image.resize((3, 3))])
+    assert read_image(tmp_path / "b.jpg").shape_yx == (9, 9)
+
+
+def test_a_deep_png_has_the_limit_of_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(PillowImage, "MAX_IMAGE_PIXELS", 41)
+    (tmp_path / "a.png").write_bytes(png(np.ones((6, 7, 3), np.uint16), [4] * 6))
+    with pytest.raises(ImageError, match="too large for its format"):
+        read_image(tmp_path / "a.png")

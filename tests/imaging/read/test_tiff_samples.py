@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -9,6 +10,7 @@ from PIL import Image as PillowImage
 
 from napari_cellseg.imaging import ImageError, read_image
 from napari_cellseg.imaging.read.palettes import coloured, is_display_only
+from napari_cellseg.imaging.read.picture_headers import size_of
 
 from .samples import shared_data
 
@@ -210,6 +212,40 @@ def test_a_piece_that_is_a_far_larger_picture_is_refused(tmp_path, compression):
             tiff.pages.first.tags[name].overwrite(96)
     with pytest.raises(ImageError, match="picture of 1500 x 2000 pixels"):
         read_image(large)
+
+
+LARGE_PIECES = {
+    "jpeg": (7, lambda values: imagecodecs.jpeg_encode(values)),
+    "jpeg2000": (34712, lambda values: imagecodecs.jpeg2k_encode(values, codecformat="j2k")),
+    "jp2": (34712, lambda values: imagecodecs.jpeg2k_encode(values)),
+    "jpegxl": (50002, lambda values: imagecodecs.jpegxl_encode(values)),
+    "jpegxl in a box": (50002, lambda values: imagecodecs.jpegxl_encode(values, usecontainer=True)),
+    "jpegxr": (34934, lambda values: imagecodecs.jpegxr_encode(values)),
+    "webp": (50001, lambda values: imagecodecs.webp_encode(np.repeat(values[..., None], 3, -1))),
+    "png": (34933, lambda values: imagecodecs.png_encode(values)),
+    "lerc": (34887, lambda values: imagecodecs.lerc_encode(values)),
+}
+
+
+@pytest.mark.parametrize("kind", LARGE_PIECES)
+def test_the_size_of_every_picture_is_that_of_its_header(kind):
+    number, encode = LARGE_PIECES[kind]
+    for shape in ((40, 56), (77, 133), (300, 1000)):
+        assert size_of(encode(np.zeros(shape, "u1")), number) == shape
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.parametrize("kind", sorted(LARGE_PIECES.keys() - {"webp"}))
+def test_one_large_piece_among_many_is_refused_when_it_is_met(tmp_path, monkeypatch, kind, lazy):
+    """A sample of the pieces would not find it."""
+    number, encode = LARGE_PIECES[kind]
+    pieces = [encode(np.zeros((16, 16), "u1"))] * 399 + [encode(np.zeros((96, 160), "u1"))]
+    options = {"tile": (16, 16), "shape": (320, 320), "dtype": "u1", "metadata": None, "photometric": "minisblack"}
+    tifffile.imwrite(tmp_path / "a.tif", iter(pieces), compression=number, **options)
+    if lazy:
+        monkeypatch.setattr("napari_cellseg.imaging.read.read.LAZY_BYTES", 1)
+    with pytest.raises(ImageError, match="picture of 160 x 96 pixels, and the file announces pieces of 16 x 16"):
+        np.asarray(read_image(tmp_path / "a.tif").data)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import tifffile
 from skimage.transform import resize
 
+from napari_cellseg.imaging.progress import drain
+from napari_cellseg.instances.metrics import match
 from napari_cellseg.training.data.dataset_report import oddities
 from napari_cellseg.training.data.doubtful_masks import doubtful_ids
+from napari_cellseg.training.data.loading import iter_load
+from napari_cellseg.training.data.reading import iter_training_images
 from napari_cellseg.training.data.sample import Sample
 
 
@@ -31,6 +36,22 @@ def test_one_id_per_cell_is_fine(n):
 def test_classes_are_not_cells():
     (words,) = doubtful_ids(np.where(discs(15) > 0, 1 + discs(15) % 2, 0))
     assert "its 2 ids lie in 15 separate pieces" in words and "classes" in words
+
+
+def test_each_piece_of_a_class_is_a_cell_where_it_is_said_so(tmp_path):
+    truth = discs(15)
+    classes = np.where(truth > 0, 1 + truth % 2, 0).astype(np.uint8)
+    for folder, values in (("images", classes * 90), ("labels", classes)):
+        (tmp_path / folder).mkdir()
+        for i in range(2):
+            tifffile.imwrite(tmp_path / folder / f"{i}.tif", values)
+    as_ids = drain(iter_load(tmp_path))
+    assert as_ids.report.n_cells == 2 * 2 and len(as_ids.report.suspicious) == 2
+    loaded = drain(iter_load(tmp_path, classes=True))
+    assert loaded.report.n_cells == 2 * 15 and not loaded.report.suspicious
+    assert "2 masks hold classes" in " ".join(loaded.report.notes)
+    assert match(truth, loaded.samples[0].labels, (0.999,)).tp[0] == 15
+    assert [len(np.unique(s.labels)) for s in drain(iter_training_images(tmp_path, classes=True))] == [16, 16]
 
 
 def test_ids_that_were_wrapped_into_8_bits():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -229,6 +231,48 @@ def test_nothing_is_lost_when_an_entry_cannot_be_written(tmp_path: Path) -> None
     (opened.path / "provenance").unlink()
     np.testing.assert_array_equal(opened.read("image 0").labels, before.labels)
     assert not list(opened.path.glob(".adding*"))
+
+
+@pytest.mark.parametrize("other_suffix", [False, True])
+def test_a_kill_at_any_moment_leaves_the_old_or_the_new_entry(
+    other_suffix: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never new labels in an old reviewed area: a new cell would be learned as background."""
+    opened = grown(tmp_path, 1)
+    if other_suffix:
+        # As another program may have written it.
+        path = opened.path / "labels" / "image 0.tif"
+        path.rename(path.with_suffix(".tiff"))
+    old, sample = opened.read("image 0"), blobs(5)
+    left: list[Path] = []
+    real = {name: getattr(os, name) for name in ("rename", "replace", "unlink")}
+
+    def hooked(name: str) -> Callable[..., None]:
+        def change(*args: object, **more: object) -> None:
+            # What a kill before, or right after, this change of the disk would leave.
+            left.append(Path(shutil.copytree(opened.path, tmp_path / f"kill {len(left)}")))
+            real[name](*args, **more)
+
+        return change
+
+    for name in real:
+        monkeypatch.setattr(os, name, hooked(name))
+    opened.put_back("image 0", sample.image, sample.labels, np.ones(old.labels.shape, bool), opened.stamp("image 0"))
+    monkeypatch.undo()
+    kinds = []
+    ways = [lambda folder: TrainingSet.open(folder).read("image 0"), lambda folder: next(iter(read_dataset(folder)))]
+    for i, copy in enumerate((*left, opened.path)):
+        # Either way of reading comes first, and finishes what was left.
+        for way in ways if i % 2 else ways[::-1]:
+            read = way(copy)
+            assert read.reviewed is not None
+            is_new = np.array_equal(read.labels, sample.labels)
+            np.testing.assert_array_equal(read.image, sample.image if is_new else old.image)
+            np.testing.assert_array_equal(read.labels, sample.labels if is_new else old.labels)
+            assert read.reviewed.all() == is_new
+            kinds.append(is_new)
+        assert not list(copy.glob(".replacing*"))
+    assert len(left) > 8 and kinds == sorted(kinds) and not kinds[0]
 
 
 @pytest.mark.parametrize("case", ["labels", "reviewed", "nothing", "stack"])

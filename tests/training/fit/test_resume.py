@@ -18,16 +18,19 @@ import torch
 from safetensors.torch import load_file
 
 from napari_cellseg.cli import main
+from napari_cellseg.evaluation.held_out import learned_from
 from napari_cellseg.imaging.errors import CellsegError, DatasetError
 from napari_cellseg.imaging.progress import Note, drain
 from napari_cellseg.network.config import UNetConfig
 from napari_cellseg.network.predict import load_network
-from napari_cellseg.network.versions import load_model
+from napari_cellseg.network.versions import TRAINING_FILE, load_model
+from napari_cellseg.training.comparing import run_table, summarize_run
 from napari_cellseg.training.curves import HistoryTable
 from napari_cellseg.training.events import Looked, Started
 from napari_cellseg.training.fit.trainer import iter_train, iter_train_events
 from napari_cellseg.training.params import TrainParams
-from napari_cellseg.training.runs import CHECKPOINT_FILE, TRAIN_FILE, read_run
+from napari_cellseg.training.runs import CHECKPOINT_FILE, TRAIN_FILE, list_unfinished, parent_of, read_run
+from tests.attacks.state import mutated_json
 from tests.blobs import blobs
 
 TINY = TrainParams(
@@ -262,3 +265,37 @@ def test_a_resumed_run_takes_no_other_settings(tmp_path: Path, capsys: pytest.Ca
     assert "--steps, --turn can't be given" in capsys.readouterr().err
     assert main(["train", "--resume"]) == 1
     assert "--out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("file", [TRAIN_FILE, TRAINING_FILE])
+def test_no_mutated_record_of_a_run_raises_anything_but_an_error_in_words(file: str, tmp_path: Path) -> None:
+    out = tmp_path / "runs" / "v"
+    record = {"command": "x", "data": {"dataset": "d", "size": None, "fit": "crop"}}
+    run = iter_train_events(TRAINING, VALIDATION, out, TINY, record=record, stop=lambda: False)
+    while not isinstance(next(run), Looked):
+        pass
+    run.close()
+    values = json.loads((out / file).read_text())
+    if file == TRAIN_FILE:
+        values["process"] = None
+    for name, text in mutated_json(values, 200):
+        (out / file).write_text(text, errors="surrogatepass")
+        found = list_unfinished(tmp_path / "runs")
+        assert [run.path for run in found] in ([], [out]), name
+        try:
+            asked = read_run(out, TRAIN_FILE)
+            TrainParams.from_dict(asked["parameters"])
+            if asked.get("parent"):
+                parent_of(asked)
+            run_table([summarize_run(out)])
+            learned_from(load_model(out))
+        except CellsegError:
+            continue
+
+
+def test_a_run_whose_file_is_damaged_is_refused_before_anything_is_changed(tmp_path: Path) -> None:
+    stop_after(3, tmp_path / "run", TINY)
+    path = tmp_path / "run" / TRAIN_FILE
+    path.write_text(json.dumps({**json.loads(path.read_text()), "best_step": "x"}))
+    with pytest.raises(CellsegError, match="best_step is 'x'"):
+        next(iter_train(TRAINING, VALIDATION, tmp_path / "run", TINY, resume=True))

@@ -215,4 +215,4 @@ class BatchWidget(Dock):
         inside = in_column(self.input_section, self.recipe_section, self.output_section, spacing=7)
         self.settings = Fold("batch_settings", "Images, recipe, results", "What is to be done.", inside, True)
         self.settings.title.toggled.connect(self.done_section.set_low)
-        self.fill(self.settings, self.run_section, separator(), self.done_section)
+        self.fill(self.settings, self.run_section, separator(), self.done_section, below=(self.run_section.message,))

@@ -17,7 +17,7 @@ from .table import BatchTable
 
 SHOW = {ALL: "all", FAILED: "failed", FLAGGED: "standing out", CORRECTED: "corrected"}
 MANY = 3
-LOW, HIGH = 190, 370
+LOW, HIGH = 120, 340
 HINT = "Double-click an image to open it with its cells, ready for correction."
 
 

@@ -20,6 +20,7 @@ from ...segmentation.recipe import Recipe
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.correcting import Correcting
+from ..viewer.focus import focus_canvas
 from ..viewer.opening import add_image, show_only
 from .opened_row import OpenedRow, read_row, stand_of
 
@@ -159,6 +160,7 @@ class BatchOpening:
         self._bench.viewer.layers.selection.active = layer
         self._bench.choose(layer)
         self._bench.show_image(layer)
+        focus_canvas(self._bench.viewer)
         show_only(
             self._bench.viewer, layer, [other for other in self._bench.image_layers() if other.unique_id in self._rows]
         )

@@ -11,7 +11,6 @@ from ..shared.colors import Colors, accent_button
 from ..shared.layout import button, in_column, in_row
 from ..shared.message import Message
 
-LONGEST = 260
 READY = "Press Run. It works in the background; you can go on looking at images and correcting."
 
 
@@ -52,13 +51,13 @@ class BatchRunSection(QWidget):
         self.cancel = CancelButton(self._job, "batch_cancel", tip)
         tip = "How many images are done, and how long the others will take."
         self.progress = JobBar(self._job, "batch_progress", tip)
-        self.message = Message(READY, "batch_message", LONGEST)
+        self.message = Message(READY, "batch_message", rows=3)
         # Shows a sentence until the next phase of a batch.
         self.report = self.message.report
         for control in (self.run, self.resume, self.cancel):
             control.setMinimumHeight(30)
         buttons = in_row((self.run, 1), self.resume, self.cancel, spacing=5)
-        in_column(buttons, self.progress, self.message, into=self, spacing=5)
+        in_column(buttons, self.progress, into=self, spacing=5)
 
     def _show_buttons(self) -> None:
         running, n = self._job.running, self._n_images

@@ -124,7 +124,7 @@ class SheetModel(QAbstractListModel):
         if name not in self._pictures:
             if len(self._pictures) >= KEPT:
                 del self._pictures[next(iter(self._pictures))]
-            read = QPixmap(str(self.out / name))
+            read = QPixmap(str(row.file(self.out, "thumbnail") or ""))
             keep, smooth = Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
             self._pictures[name] = self._empty if read.isNull() else self._framed(read.scaled(SIDE, SIDE, keep, smooth))
         return self._pictures[name]

@@ -46,7 +46,7 @@ class AgreementWidget(Dock):
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, "agreement", parent)
         self.known = self.bench.part(Agreements)
-        self.message = Message(objectName="agreement_message")
+        self.message = Message(objectName="agreement_message", rows=2)
         self._build()
         failed = self.bench.failure_to(self.message.report)
         self._reading, self._opening = Latest(failed, owner=self), Latest(failed, owner=self)
@@ -178,7 +178,7 @@ class AgreementWidget(Dock):
         self.plot.chosen.connect(self._on_dot)
         images = in_row(label("Images"), (self.source, 3), (self.open_batch, 1))
         parts = (heading("Manual and automatic counts"), self.intro, images, self.settings, self.table, self._idle)
-        self.fill(*parts, self._busy, self.verdict, self.plot, self.worth, self.message, spacing=6)
+        self.fill(*parts, self._busy, self.verdict, self.plot, self.worth, spacing=6, below=(self.message,))
 
     def _build_counting(self) -> QWidget:
         """Return what is shown while the user clicks."""

@@ -17,9 +17,11 @@ from ..viewer.dock import Dock, open_dock
 from ..viewer.layer_image import title_of
 from ..viewer.planes_in_view import PlanesInView
 from ..viewer.recovery_banner import RecoveryBanner
+from ..viewer.sliders import SliderPair
 from .area_section import AreaSection
 from .drafting import Drafting
 from .keep_section import KeepSection
+from .keys import Keys
 from .review import Review
 from .review_section import ReviewSection
 from .tools import Tools
@@ -42,22 +44,25 @@ class CorrectWidget(Dock):
         self.review_section = ReviewSection(self.bench)
         self.area_section = AreaSection(self.bench)
         self.keep_section = KeepSection(self.bench)
+        self.sliders = SliderPair(self.bench, "correct")
         self.title = one_line("correct_title")
         self.title.setStyleSheet("font-weight: bold; font-size: 13pt;")
-        sections = (self.tools_section, self.question, self.review_section, self.area_section, self.keep_section)
-        self.fill(self.title, self.banner, *sections, spacing=8)
+        sections = (self.tools_section, self.review_section, self.area_section, self.keep_section)
+        below = (self.banner, self.question, self.tools_section.message)
+        self.fill(self.title, self.sliders, *sections, spacing=8, below=below)
         self._bindings = Bindings(self)
         session = self.session
         self._bindings.bind_each(self._on_cells, session.chosen_changed, session.cells_changed, session.corrected)
-        self._bindings.bind_at_rest(session.sliders_changed, self._on_cells)
+        self._bindings.bind(session.sliders_changed, self._on_sliders)
         self._bindings.bind(self.bench.layers_made, self._attach)
         self._bindings.bind(self._tools.asked, lambda text, yes, then: self.question.ask(text, yes, "Cancel", then))
         self._bindings.bind(self.session.chosen_changed, lambda _: self.question.hide())
         self._bindings.bind(self.session.corrected, lambda *_: self.question.hide())
         self._bindings.bind(self.bench.viewer.layers.selection.events.active, self._on_active)
         review, drafting = self.bench.part(Review), self.bench.part(Drafting)
-        self._tools.add_keys({"G": review.next, "Y": review.accept, "N": review.delete, "C": review.correct})
-        self._tools.add_keys({"T": drafting.learn, "K": drafting.keep, "U": drafting.drop})
+        keys = {"G": review.next, "Y": review.accept, "N": review.delete, "C": review.correct}
+        keys |= {"T": drafting.learn, "K": drafting.keep, "U": drafting.drop}
+        self.keys = Keys(self.bench, self._tools.keys | keys, self)
         self.destroyed.connect(self._tools.detach_all)
         self.keep_section.add.clicked.connect(self._on_add)
         self._on_active()
@@ -67,6 +72,7 @@ class CorrectWidget(Dock):
         """Take the keys back when napari takes the widget out of its dock; it is not destroyed then."""
         if event.type() == QEvent.Type.ParentChange and self.parent() is None and hasattr(self, "_watched"):
             self._tools.detach_all()
+            self.keys.close()
         return bool(super().event(event))
 
     def showEvent(self, event: QShowEvent) -> None:
@@ -74,6 +80,7 @@ class CorrectWidget(Dock):
         super().showEvent(event)
         for key in self.bench.layers:
             self._attach(key)
+        self._show_count()
 
     def hideEvent(self, event: QHideEvent) -> None:
         """Put the tool down: a click must not correct anything that nobody sees the tool of."""
@@ -95,8 +102,15 @@ class CorrectWidget(Dock):
 
     def _on_cells(self, key: Any = None) -> None:
         self._attach(self.session.chosen)
-        layer = self.bench.layer_of(self.session.chosen)
-        cells = self.session.cells
+        self._show_count()
+
+    def _on_sliders(self, _: Any) -> None:
+        if self.isVisible():
+            self._show_count()
+
+    def _show_count(self) -> None:
+        """Show the image and its count; the name is what gives way where there is little room."""
+        layer, cells = self.bench.layer_of(self.session.chosen), self.session.cells
         name = "no image" if layer is None else title_of(layer)
         plane = self._planes.words(self.session.chosen)
         name = f"{name}, {plane}" if plane else name

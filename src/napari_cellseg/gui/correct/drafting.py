@@ -19,7 +19,7 @@ from ...segmentation.segmented import Segmented, SegmentResult
 from ...session import Cells, layer_id
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
-from ..viewer.correcting import Correcting
+from ..viewer.correcting import NO_CELLS, Correcting
 from ..viewer.doubting import Doubting
 from ..viewer.layer_image import placement
 from ..viewer.layer_watch import LayerWatch
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 CAME, WENT = 1, 2
 OPACITY = 0.55
+NO_DRAFT = "There is no draft. Learn from these now (T) makes one."
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,8 +100,9 @@ class Drafting:
         """Make a draft from everything that was corrected and reviewed in the chosen image."""
         key, cells = self._bench.session.chosen, self._bench.session.cells
         if cells is None or self.busy:
+            self._correcting.said.emit(NO_CELLS if cells is None else "It is learning. Wait for the draft.", True)
             return
-        self.drop()
+        self._forget()
         recipe = cells.segmented.recipe
         # Another channel of the same image looks different, and so does one that is normalised in another way.
         seen_as = (recipe.channel, recipe.axes, cells.segmented.normalizer, cells.segmented.prediction.zoom)
@@ -128,6 +130,7 @@ class Drafting:
     def keep(self) -> None:
         """Let the draft take the place of the prediction; corrections stay."""
         if self._proposal is None or not self.proposed:
+            self._correcting.said.emit(NO_DRAFT, True)
             return
         (key, proposal), session = self._proposal, self._bench.session
         cells = session.cells_of(key)
@@ -146,7 +149,9 @@ class Drafting:
 
     def drop(self) -> None:
         """Leave the prediction as it was."""
-        if self._proposal is not None:
+        if self._proposal is None:
+            self._correcting.said.emit(NO_DRAFT, True)
+        else:
             self._forget()
             self._correcting.said.emit("The draft is dropped; nothing was changed.", False)
 

@@ -14,7 +14,7 @@ from ...evaluation.doubt_order import OFFERED
 from ...imaging.regions import Region, box_of_pixels
 from ...session import PlaneKey, layer_id
 from ..viewer.bench import Bench
-from ..viewer.correcting import Correcting
+from ..viewer.correcting import NO_CELLS, Correcting
 from ..viewer.doubting import Doubting
 from ..viewer.layer_image import placement
 from ..viewer.layer_watch import LayerWatch
@@ -89,6 +89,7 @@ class Review:
         """
         key, view = self._bench.session.chosen, self._bench.session.view_of(self._bench.session.chosen)
         if view is None:
+            self._correcting.said.emit(NO_CELLS, True)
             return
         looked = self._looked.setdefault(key, set())
         if (before := self._current.pop(key, None)) is not None:

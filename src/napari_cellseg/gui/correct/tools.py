@@ -13,7 +13,7 @@ from ...corrections.tools import CellView, are_apart
 from ...imaging.regions import union
 from ..viewer.bench import Bench
 from ..viewer.cells_labels import CellsLabels
-from ..viewer.correcting import Correcting
+from ..viewer.correcting import NO_CELLS, Correcting
 from .strokes import crossed, trail, world_under_mouse
 from .tool_table import TOOLS, Tool
 
@@ -40,17 +40,13 @@ class Tools:
         self.in_hand: Tool | None = None
         self._first: tuple[Any, int] | None = None
         self._attached: list[CellsLabels] = []
-        self._keys: dict[str, Callable[[], object]] = {}
         self._taken_for: CellsLabels | None = None
         bench.session.chosen_changed.connect(self._on_chosen)
-        for tool in TOOLS:
-            self._keys[tool.key] = partial(self.press, tool)
 
-    def add_keys(self, keys: dict[str, Callable[[], object]]) -> None:
-        """Let more keys act while a cells layer is selected."""
-        self._keys.update(keys)
-        for labels in self._attached:
-            self._bind(labels, keys)
+    @property
+    def keys(self) -> dict[str, Callable[[], object]]:
+        """What the key of each tool does."""
+        return {tool.key: partial(self.press, tool) for tool in TOOLS} | {"M": self.new_cell}
 
     def attach(self, labels: CellsLabels) -> None:
         """Act on a cells layer, until `detach_all`."""
@@ -62,7 +58,6 @@ class Tools:
             # The layer that the tool was in hand for is gone.
             self.put_down()
         self._attached = [*(known for known in self._attached if known in present), labels]
-        self._bind(labels, self._keys)
         labels.mouse_drag_callbacks.append(self._on_drag)
         labels.events.mode.connect(self._on_mode)
 
@@ -70,8 +65,6 @@ class Tools:
         """Leave all cells layers as napari made them."""
         self.put_down()
         for labels in self._attached:
-            for name in (*self._keys, "Escape"):
-                labels.bind_key(name, None)
             labels.events.mode.disconnect(self._on_mode)
             if self._on_drag in labels.mouse_drag_callbacks:
                 labels.mouse_drag_callbacks.remove(self._on_drag)
@@ -106,12 +99,12 @@ class Tools:
             # Picking is napari's mode without pan and paint; whatever other mode is chosen puts the tool down.
             labels.mode = PICK
             self._put(tool)
-            labels.bind_key("Escape", lambda layer: self.take(None), overwrite=True)
 
     def press(self, tool: Tool) -> None:
         """Act on what is under the mouse pointer, or take a tool for strokes in hand (or down)."""
         key, labels = self._bench.session.chosen, self._chosen_labels()
         if labels is None:
+            self._correcting.said.emit(NO_CELLS, True)
             return
         if tool.takes == "stroke":
             self.take(None if self.in_hand is tool else tool)
@@ -121,6 +114,17 @@ class Tools:
             self._correcting.said.emit(POINT_AT, True)
             return
         self._apply(key, labels, tool, place[None])
+
+    def new_cell(self) -> None:
+        """Take the brush in hand with an id that no cell has."""
+        key, labels = self._bench.session.chosen, self._chosen_labels()
+        if labels is None:
+            self._correcting.said.emit(NO_CELLS, True)
+            return
+        self._bench.viewer.layers.selection.active = labels
+        self._correcting.choose_fresh(key, labels)
+        labels.mode = "paint"
+        self._correcting.said.emit("Paint the cell. [ and ] change the size of the brush.", False)
 
     def pointer(self, labels: CellsLabels) -> np.ndarray | None:
         """Place (Y, X) of the mouse pointer in pixels; None when it is not on the image."""
@@ -226,19 +230,8 @@ class Tools:
     def _put(self, tool: Tool | None) -> None:
         if tool is not self.in_hand:
             self.in_hand = tool
-            if tool is None:
-                for labels in self._attached:
-                    labels.bind_key("Escape", None)
             self.in_hand_changed.emit(tool)
 
     def _chosen_labels(self) -> CellsLabels | None:
         layers = self._bench.layers.get(self._bench.session.chosen)
         return None if layers is None else layers.labels
-
-    def _bind(self, labels: CellsLabels, keys: dict[str, Callable[[], object]]) -> None:
-        for name, action in keys.items():
-            labels.bind_key(name, lambda layer, action=action: _nothing(action()), overwrite=True)
-
-
-def _nothing(_: object) -> None:
-    """Return None: napari would call whatever a key returns when the key is let go."""

@@ -11,17 +11,16 @@ from ..shared.colors import Colors
 from ..shared.layout import SMALL, button, in_column, in_row, one_line, small_button
 from ..shared.message import Message
 from ..viewer.bench import Bench
-from ..viewer.correcting import Correcting
+from ..viewer.correcting import NO_CELLS, Correcting
 from .tool_table import TOOLS, Tool
 from .tools import Tools
 
 COLUMNS = 3
 NO_TOOL = "Keys act at once on the cell under the mouse pointer. Napari's own brush, eraser, fill and polygon work too."
-NO_CELLS = "Segment an image first, or open one that was corrected before."
 
 
 class CorrectToolsSection(QWidget):
-    """A button per tool with its key, undo and redo, and one sentence on what was done."""
+    """A button per tool with its key, undo and redo, and a message on what was done, which the widget places."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -55,10 +54,9 @@ class CorrectToolsSection(QWidget):
             "Take the brush in hand with an id that no cell has: paint a cell that was missed.\n"
             "A stroke that does not touch the chosen cell becomes a cell of its own anyway."
         )
-        self.new_cell = small_button("new_cell", "New cell   M", tip, slot=self._on_new_cell)
+        self.new_cell = small_button("new_cell", "New cell   M", tip, slot=self._tools.new_cell)
         grid.addWidget(self.new_cell, *divmod(len(TOOLS), COLUMNS))
-        self.message = Message(objectName="correct_message")
-        self.message.setMinimumHeight(3 * self.message.fontMetrics().lineSpacing() + 4)
+        self.message = Message(objectName="correct_message", rows=3)
         session, correcting = self._bench.session, self._correcting
         self.undo = button("undo", "Undo", "", lambda: correcting.undo(session.chosen))
         self.redo = button("redo", "Redo", "", lambda: correcting.redo(session.chosen))
@@ -67,7 +65,7 @@ class CorrectToolsSection(QWidget):
         self.yours.setToolTip(
             "Cells that you touched. No slider, model or new run changes them; orange points mark them."
         )
-        in_column(grid, self.message, in_row((self.yours, 1), self.undo, self.redo, spacing=6), into=self, spacing=5)
+        in_column(grid, in_row((self.yours, 1), self.undo, self.redo, spacing=6), into=self, spacing=5)
 
     def _on_cells(self, key: Any = None) -> None:
         cells = self._bench.session.cells
@@ -95,12 +93,3 @@ class CorrectToolsSection(QWidget):
         for name, tool_button in self.buttons.items():
             tool_button.setChecked(tool is not None and tool.name == name)
         self.message.report(NO_TOOL if tool is None else f"{tool.title}: {tool.in_hand} Esc ends it.")
-
-    def _on_new_cell(self) -> None:
-        key = self._bench.session.chosen
-        layers = self._bench.layers.get(key)
-        if layers is not None:
-            self._bench.viewer.layers.selection.active = layers.labels
-            self._correcting.choose_fresh(key, layers.labels)
-            layers.labels.mode = "paint"
-            self.message.report("Paint the cell. [ and ] change the size of the brush.")

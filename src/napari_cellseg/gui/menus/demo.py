@@ -11,7 +11,7 @@ from qtpy.QtCore import QEventLoop, QTimer
 
 from ...imaging.errors import CellsegError
 from ...imaging.read.read import read_image
-from ...imaging.write.write import atomic_path
+from ...imaging.write.pictures import write_picture
 from ...results.save_cells import save_cells
 from ...session import State
 from ..segment.segment_widget import SegmentWidget
@@ -103,8 +103,7 @@ def _save(viewer: napari.Viewer, widget: SegmentWidget, out_dir: Path, sample: s
     labels, _, counts, _ = save_cells(cells, out_dir, sample)
     screenshot = out_dir / "screenshot.png"
     picture = PillowImage.fromarray(viewer.screenshot(canvas_only=False, flash=False))
-    with atomic_path(screenshot) as temporary:
-        picture.save(temporary, "PNG")
+    write_picture(screenshot, picture, "PNG")
     return Demo(cells.count(), screenshot, labels, counts)
 
 

@@ -44,6 +44,7 @@ def _words(record: Mapping[str, Any]) -> list[str]:
     words = [str(record["dataset"])]
     for name in ("masks", "groups"):
         words += [f"--{name}", str(record[name])] if record.get(name) else []
+    words += ["--classes"] if record.get("classes") else []
     for kind in record.get("kinds") or ():
         words += ["--kind", str(kind)]
     return words

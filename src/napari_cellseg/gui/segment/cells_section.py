@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 from superqt.utils import qdebounced
 
@@ -17,15 +16,12 @@ from ..check.words import interval_in_words, worth_in_words
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.message import Message
-from ..shared.number_slider import HANDLE_MARGIN, NumberSlider
+from ..shared.number_slider import HANDLE_MARGIN
 from ..shared.plots import AreaHistogram, CountCurve
 from ..viewer.bench import Bench
-from ..viewer.following import Following
+from ..viewer.sliders import connect_sliders, min_size_slider, span_of, threshold_slider
 
-LARGEST_TYPED = 10_000_000
 FEW = 20
-# What two rows of the panel hold.
-LONGEST_NOTE = 96
 COUNT_TIP = "Cells counted with these two sliders; the same number as in the saved table."
 WORTH_MS = 150
 NO_PROBABILITY = (
@@ -54,12 +50,7 @@ class CellsSection(QWidget):
         for signal in (session.sliders_changed, session.corrected):
             self._bindings.bind(signal, self._on_sliders)
         self._bindings.bind(self._agreements.changed, self._show_worth)
-        self.threshold.valueChanged.connect(session.set_threshold)
-        self.min_size.valueChanged.connect(session.set_min_size)
-        following = bench.part(Following)
-        for slider in (self.threshold, self.min_size):
-            slider.pressed.connect(following.hold)
-            slider.released.connect(following.release)
+        connect_sliders(bench, self.threshold, self.min_size)
         self._on_cells()
 
     def set_model(self, model: ModelVersion | None) -> None:
@@ -70,10 +61,7 @@ class CellsSection(QWidget):
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
-        self.threshold.plot.set_colors(colors)
-        self.min_size.plot.set_colors(colors)
         self._colors = colors
-        self.note.set_colors(colors)
         self._show_note()
         small = f"color: {colors.faint.name()};"
         self.details.setStyleSheet(small)
@@ -88,7 +76,7 @@ class CellsSection(QWidget):
         font.setPointSizeF(font.pointSizeF() * 1.9)
         font.setBold(True)
         self.count.setFont(font)
-        self.note = Message(objectName="count_note", longest=LONGEST_NOTE)
+        self.note = Message(objectName="count_note", rows=2)
         self.interval = QLabel(objectName="interval")
         self.interval.hide()
         self.details = QLabel(objectName="details")
@@ -109,32 +97,8 @@ class CellsSection(QWidget):
         self.histogram.setToolTip(
             "How many cells are how large, small ones on the left. Grey ones fall out.\nClick or drag to cut."
         )
-        self.threshold = NumberSlider(
-            "threshold",
-            "Threshold",
-            "",
-            "Foreground probability (0 to 1) from which a pixel belongs to a cell.\n"
-            "Raise it and cells shrink or drop out; lower it and they grow and come back.",
-            decimals=3,
-            maximum=1.0,
-            step=0.01,
-            to_place=lambda value: value,
-            from_place=lambda place: place,
-            plot=self.curve,
-        )
-        self.min_size = NumberSlider(
-            "min_size",
-            "Smallest cell",
-            "px",
-            "Cells with a smaller area, in pixels, are left out. It starts where the model says,\n"
-            "or at a fifth of the area of a typical cell of this image where that is less.",
-            decimals=0,
-            maximum=LARGEST_TYPED,
-            step=5,
-            to_place=lambda area: math.sqrt(min(area / self.histogram.largest, 1.0)),
-            from_place=lambda place: round(self.histogram.largest * place * place),
-            plot=self.histogram,
-        )
+        self.threshold = threshold_slider("threshold", self.curve)
+        self.min_size = min_size_slider("min_size", lambda: self.histogram.largest, self.histogram)
         top = QHBoxLayout()
         top.addWidget(self.count)
         top.addWidget(self.interval)
@@ -146,11 +110,6 @@ class CellsSection(QWidget):
         column.addWidget(self.note)
         column.addWidget(self.threshold)
         column.addWidget(self.min_size)
-
-    def showEvent(self, event: QShowEvent) -> None:
-        """Give the note two rows of napari's font, empty or not: what stands below it does not move."""
-        super().showEvent(event)
-        self.note.setFixedHeight(2 * self.note.fontMetrics().lineSpacing() + 2)
 
     def make_room(self, needed: bool) -> None:
         """Be lower while something else needs the room."""
@@ -171,14 +130,14 @@ class CellsSection(QWidget):
         self._set_heights()
         if cells is None:
             self.count.setText("– cells")
-            self.details.setText("")
+            # As high as it will be.
+            self.details.setText("\n")
             self.threshold.set_hint("")
             self.min_size.set_hint("")
             self._show_worth()
             self._show_note()
             return
-        largest = int(cells.segmented.instances.areas(0.0).max(initial=0))
-        self.histogram.largest = max(round(largest * 1.1), 50)
+        self.histogram.largest = span_of(cells)
         self.threshold.show_value(cells.threshold)
         self.min_size.show_value(cells.min_size)
         self._show(cells)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from qtpy.QtCore import QPoint, QSignalBlocker, Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QMenu, QWidget, QWidgetAction
+from qtpy.QtWidgets import QCheckBox, QMenu, QWidget, QWidgetAction
 
 from ...imaging.channels import Channel, mix_name
 from ...imaging.errors import ImageError
 from ...imaging.image import Image
 from ...segmentation.differences import channel_names
-from ..shared.layout import shrinkable
+from ..shared.layout import Chooser
 
 COLORS = ("all colours", "red", "green", "blue")
 MIX = "a mix of several …"
 
 
-class ChannelBox(QComboBox):
+class ChannelBox(Chooser):
     """Names of the channels; the last entry opens a list in which several can be ticked.
 
     Signals
@@ -28,7 +28,6 @@ class ChannelBox(QComboBox):
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent, objectName="channel")
-        shrinkable(self)
         self.setToolTip(
             "The channel in which cells are looked for, or the mean of several: each is normalised first, so that none "
             "drowns the others."

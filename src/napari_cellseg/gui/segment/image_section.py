@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, QTimer
-from qtpy.QtWidgets import QComboBox, QFileDialog, QHBoxLayout, QMenu, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QPushButton, QWidget
 
 from ...imaging.read.finding import SUFFIXES
 from ...session import layer_id
 from ..shared.bindings import Bindings
-from ..shared.layout import CELL_FILES, label, shrinkable
+from ..shared.layout import CELL_FILES, Chooser, label
 from ..viewer.bench import Bench
 from ..viewer.layer_image import title_of
 from ..viewer.opening import Opened, add_opened, read_paths
@@ -50,9 +50,8 @@ class ImageSection(QWidget):
             self._jobs.append(self._bench.in_background(lambda: read_paths(paths), self._on_read))
 
     def _build(self) -> None:
-        self.image_layer = QComboBox(objectName="image_layer")
+        self.image_layer = Chooser(objectName="image_layer")
         self.image_layer.setToolTip("The image layer in which cells are counted. Every image keeps its own result.")
-        shrinkable(self.image_layer)
         self.image_layer.activated.connect(self._on_picked)
         self.open_images = QPushButton("Open images …", objectName="open_images")
         self.open_images.setToolTip(

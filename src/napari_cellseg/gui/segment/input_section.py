@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from ...imaging.channels import Channel
 from ...imaging.errors import AxesError, CellsegError
@@ -19,7 +19,7 @@ from ...network.versions import ModelVersion
 from ...segmentation.differences import channel_in_words
 from ...session import ImageChoices, PlaneKey, layer_id
 from ..shared.bindings import Bindings
-from ..shared.layout import label
+from ..shared.layout import Chooser, label
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.planes import WORDS
@@ -27,7 +27,7 @@ from .channel_box import ChannelBox
 from .preview import thumbnail
 from .size_control import SizeControl
 
-THUMBNAIL, SMALL_THUMBNAIL = 72, 54
+THUMBNAIL, SMALL_THUMBNAIL = 62, 54
 DIRECT_VALUES = 1 << 23
 AXES = {"C": "channels", **{axis: f"{word}s" for axis, word in WORDS.items()}}
 
@@ -78,14 +78,10 @@ class InputSection(QWidget):
         self.size.set_model(model)
         self._show_preview()
 
-    def set_brief(self, brief: bool) -> None:
-        """Leave out the picture where something more urgent needs its room."""
-        self.preview.setVisible(not brief)
-
     def _build(self) -> None:
         self.channel = ChannelBox()
         self.channel.chosen.connect(self._on_channel)
-        self.axes_box = QComboBox(objectName="axes")
+        self.axes_box = Chooser(objectName="axes")
         self.axes_box.setToolTip("This image does not say what its first axes are. It is never guessed: choose.")
         self.axes_box.activated.connect(self._on_axes)
         self._channel_label, self._axes_label = label("Channel"), label("Axes")

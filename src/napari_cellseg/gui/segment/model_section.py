@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QFileDialog, QGridLayout, QToolButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QToolButton, QWidget
 
 from ...imaging.errors import CellsegError
 from ...network.versions import ModelVersion, list_models, load_model, smallest_in_words
 from ..shared.bindings import Bindings
-from ..shared.layout import RECIPE_FILTER, label, shrinkable
+from ..shared.layout import RECIPE_FILTER, Chooser, label
 from ..viewer.bench import Bench
 from .expert_section import ExpertSection
 
@@ -40,8 +40,7 @@ class ModelSection(QWidget):
         super().__init__(parent)
         self._bench = bench
         self._shown = ""
-        self.model = QComboBox(objectName="model")
-        shrinkable(self.model)
+        self.model = Chooser(objectName="model")
         self.model.activated.connect(self._on_activated)
         self.expert = ExpertSection(bench)
         self.model_changed.connect(self.expert.set_model)

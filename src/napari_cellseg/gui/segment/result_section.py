@@ -7,7 +7,6 @@ from pathlib import Path
 from qtpy.QtWidgets import (
     QApplication,
     QCheckBox,
-    QComboBox,
     QFileDialog,
     QGridLayout,
     QHBoxLayout,
@@ -22,7 +21,7 @@ from ...segmentation.options import RunOptions
 from ..correct.drafting import Drafting
 from ..shared import preferences
 from ..shared.bindings import Bindings
-from ..shared.layout import RECIPE_FILTER, shrinkable
+from ..shared.layout import RECIPE_FILTER, Chooser
 from ..shared.table import open_table
 from ..viewer.bench import Bench
 from ..viewer.cell_colors import AREA, DOUBT, ID, Coloring
@@ -90,14 +89,13 @@ class ResultSection(QWidget):
         self.outlines = QCheckBox("outlines", objectName="outlines")
         self.outlines.setChecked(self._bench.layers.outlines)
         self.outlines.setToolTip("Draw cells as outlines with their numbers in them, to see the image.")
-        self.color_by = QComboBox(objectName="color_by")
+        self.color_by = Chooser(objectName="color_by")
         self.color_by.addItem("colours", ID)
         self.color_by.addItem("by area", AREA)
         self.color_by.addItem("by doubt", DOUBT)
         self.color_by.setToolTip(
             "Colour cells by their area, or by how doubtful they are: bright is large or doubtful."
         )
-        shrinkable(self.color_by)
         self.color_by.setCurrentIndex(self.color_by.findData(self._coloring.by))
         self.color_by.activated.connect(lambda index: self._coloring.color_by(self.color_by.itemData(index)))
         self.save = QPushButton("Save results …", objectName="save")

@@ -1,20 +1,22 @@
-"""Segment, Cancel, how far it is, and one sentence on what to do next."""
+"""Segment, Cancel, how far it is, and one sentence on what to do next, whose place the widget chooses."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QComboBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QSizePolicy, QWidget
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QSizePolicy, QWidget
 
 from ...imaging.progress import Progress
 from ...session import PlaneKey, State
 from ..planes.plane_run import PlaneRun
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors, accent_button
-from ..shared.layout import NARROWEST, shrinkable
+from ..shared.layout import NARROWEST, Chooser
+from ..shared.message import Message
 from ..shared.progress_bar import Pace, ProgressBar, in_words
 from ..viewer.bench import Bench
+from ..viewer.focus import focus_canvas
 from ..viewer.regions import Regions
 from .images_run import ImagesRun
 from .where_menu import WORDS, WhereMenu
@@ -44,8 +46,7 @@ class RunSection(QWidget):
         self.segment.setToolTip("Find the cells in this image with the chosen model. Takes seconds; nothing freezes.")
         self.segment.setMinimumHeight(30)
         self.where = WhereMenu(bench)
-        self.scope = QComboBox(objectName="scope")
-        shrinkable(self.scope)
+        self.scope = Chooser(objectName="scope")
         self.scope.setMinimumHeight(30)
         self.scope.setToolTip(
             "Segment the plane in view, or all planes: this one first, then the nearest. You can go on with those\n"
@@ -61,10 +62,7 @@ class RunSection(QWidget):
         # The button grows with its text.
         self.progress.setMinimumWidth(NARROWEST)
         self.progress.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.message = QLabel(objectName="message")
-        self.message.setWordWrap(True)
-        self.message.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-        self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.message = Message(objectName="message", rows=2)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(5)
@@ -78,9 +76,8 @@ class RunSection(QWidget):
         grid.addWidget(self.scope, 0, 1)
         grid.addWidget(self.progress, 0, 1)
         grid.addWidget(self.cancel, 0, 2)
-        grid.addWidget(self.message, 1, 0, 1, 3)
-        self.segment.clicked.connect(self.asked)
-        self.cancel.clicked.connect(bench.cancel)
+        self.segment.clicked.connect(self._on_segment)
+        self.cancel.clicked.connect(self._on_cancel)
         self._bindings = Bindings(self)
         self._bindings.bind(bench.session.state_changed, self._on_state)
         self._bindings.bind(bench.session.progress_changed, self._on_progress)
@@ -97,6 +94,14 @@ class RunSection(QWidget):
         self._colors = colors
         self.where.set_colors(colors)
         self._on_state(self._bench.session.state)
+
+    def _on_segment(self) -> None:
+        self.asked.emit()
+        focus_canvas(self._bench.viewer)
+
+    def _on_cancel(self) -> None:
+        self._bench.cancel()
+        focus_canvas(self._bench.viewer)
 
     def _on_planes(self, _: Any = None) -> None:
         """Offer this plane or all of them where there are several; name what Segment does."""
@@ -120,22 +125,20 @@ class RunSection(QWidget):
         self.segment.setEnabled(not running)
         self.where.setEnabled(not running)
         self.cancel.setEnabled(running)
-        self.message.setText(state.sentence)
+        asks = not running and bool(self._bench.session.differences(self._bench.session.chosen))
+        self.message.report(state.sentence, state.kind == "failed" or asks)
         if not running:
             runs_on = self._runs_on()
             # There is room for the device alone.
             self.progress.show_part(0, f"ran on {runs_on.partition(' (')[0]}" if runs_on else "")
             self.progress.setToolTip(f"{SEEN}\nThe network ran on: {runs_on}" if runs_on else SEEN)
         if self._colors is not None:
-            asks = not running and bool(self._bench.session.differences(self._bench.session.chosen))
             border = f"QPushButton {{ border: 2px solid {self._colors.warning.name()}; }}" if asks else ""
             self.segment.setStyleSheet(accent_button(self._colors) + border)
-            color = self._colors.warning if state.kind == "failed" or asks else self._colors.faint
-            self.message.setStyleSheet(f"color: {color.name()};")
 
     def _on_progress(self, progress: Progress) -> None:
         if progress.message:
-            self.message.setText(f"{progress.message[0].upper()}{progress.message[1:]} …")
+            self.message.report(f"{progress.message[0].upper()}{progress.message[1:]} …")
         if progress.total <= 0:
             self.progress.show_busy()
             return

@@ -14,8 +14,9 @@ from ...segmentation.recipe import Recipe
 from ...session import layer_id
 from ..planes.plane_run import PlaneRun
 from ..planes.planes_section import PlanesSection
+from ..shared.bindings import Bindings
+from ..viewer.correcting import Correcting
 from ..viewer.dock import Dock
-from ..viewer.recovery import Recovery
 from ..viewer.recovery_banner import RecoveryBanner
 from ..viewer.regions import Regions
 from .cells_section import CellsSection
@@ -62,8 +63,11 @@ class SegmentWidget(Dock):
         self.preloading = Preloading(self.session, self)
         self.model_section.recipe_asked.connect(self.use_recipe)
         self.run_section.asked.connect(self.segment)
+        # What a key corrected, or why it could not, is seen in this panel too.
+        self.bindings = Bindings(self)
+        self.bindings.bind(self.bench.part(Correcting).said, self.run_section.message.report)
         self.run_section.where.behind_asked.connect(self.whole_run.start)
-        for part in (self.banner, self.whole_section, self.input_section, self.model_section.expert):
+        for part in (self.input_section, self.model_section.expert):
             part.shown.connect(self._make_room)
         self._make_room()
 
@@ -115,20 +119,17 @@ class SegmentWidget(Dock):
         self.model_section.refresh()
 
     def _make_room(self, *_: object) -> None:
-        offered = self.bench.part(Recovery).of(self.session.chosen) is not None
-        self.input_section.set_brief(offered or self.whole_run.has_news)
         expert = not self.model_section.expert.isHidden()
-        self.cells_section.make_room(self.whole_run.has_news or self.input_section.full or expert)
+        self.cells_section.make_room(self.input_section.full or expert)
 
     def _lay_out(self) -> None:
         column = QVBoxLayout()
-        column.setSpacing(8)
-        for section in (self.image_section, self.banner, self.input_section, self.model_section, self.run_section):
+        column.setSpacing(6)
+        for section in (self.image_section, self.input_section, self.model_section, self.run_section):
             column.addWidget(section)
-        column.addWidget(self.whole_section)
         line = QFrame()
         line.setFrameShape(QFrame.Shape.HLine)
         column.addWidget(line)
         for section in (self.cells_section, self.planes_section, self.result_section):
             column.addWidget(section)
-        self.lay_out(column)
+        self.lay_out(column, below=(self.whole_section, self.banner, self.run_section.message))

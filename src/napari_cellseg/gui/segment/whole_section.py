@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
 
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.layout import SMALL
+from ..shared.message import Message
 from ..shared.progress_bar import ProgressBar
 from .whole_run import WholeRun
 
-LONGEST = 110
-
 
 class WholeSection(QFrame):
-    """A sentence, a bar and a button; the signal `shown(bool)` reports whether it takes room."""
-
-    shown = Signal(bool)
+    """A sentence, a bar and a button."""
 
     def __init__(self, run: WholeRun, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.setObjectName("whole_section")
         self._run = run
-        self._colors: Colors | None = None
-        self.text = QLabel(objectName="whole_text")
-        self.text.setWordWrap(True)
-        self.text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self.text = Message(objectName="whole_text", rows=2)
         self.progress = ProgressBar(objectName="whole_progress")
         self.progress.setFixedHeight(8)
         self.progress.setTextVisible(False)
@@ -37,8 +31,8 @@ class WholeSection(QFrame):
         row.addWidget(self.text, 1)
         row.addWidget(self.button, 0, Qt.AlignmentFlag.AlignTop)
         column = QVBoxLayout(self)
-        column.setContentsMargins(8, 3, 8, 3)
-        column.setSpacing(3)
+        column.setContentsMargins(6, 1, 6, 2)
+        column.setSpacing(2)
         column.addLayout(row)
         column.addWidget(self.progress)
         self._bindings = Bindings(self)
@@ -47,9 +41,7 @@ class WholeSection(QFrame):
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
-        self._colors = colors
         self.setStyleSheet(f"QFrame#whole_section {{ border: 1px solid {colors.grid.name()}; border-radius: 4px; }}")
-        self._on_changed()
 
     def _on_button(self) -> None:
         if self._run.busy:
@@ -58,13 +50,10 @@ class WholeSection(QFrame):
             self._run.dismiss()
 
     def _on_changed(self) -> None:
-        run, was = self._run, not self.isHidden()
+        run = self._run
         self.setVisible(run.has_news)
-        text = run.text()
-        cut = len(text) > LONGEST
-        self.text.setText(f"{text[: LONGEST - 2]} …" if cut else text)
-        where = [] if run.folder is None else [str(run.folder)]
-        self.text.setToolTip("\n".join(([text] if cut or not where else []) + where))
+        self.text.report(run.text(), run.failed and not run.busy)
+        self.setToolTip("" if run.folder is None else str(run.folder))
         busy = run.busy
         self.progress.setVisible(busy)
         if busy and run.job.kind != "running":
@@ -76,8 +65,3 @@ class WholeSection(QFrame):
         self.button.setToolTip(
             "Stop. Finished blocks are kept, and the next start goes on with them." if busy else "Put this away."
         )
-        if self._colors is not None:
-            color = self._colors.warning if run.failed and not busy else self._colors.faint
-            self.text.setStyleSheet(f"color: {color.name()};")
-        if was != run.has_news:
-            self.shown.emit(run.has_news)

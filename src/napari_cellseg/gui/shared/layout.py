@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from qtpy.QtCore import QEvent, QObject, Qt, QUrl
-from qtpy.QtGui import QDesktopServices, QWheelEvent
+from qtpy.QtGui import QDesktopServices, QPaintEvent, QWheelEvent
 from qtpy.QtWidgets import (
     QAbstractSpinBox,
     QComboBox,
@@ -18,13 +18,19 @@ from qtpy.QtWidgets import (
     QScrollArea,
     QSizePolicy,
     QSlider,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QToolTip,
     QVBoxLayout,
     QWidget,
 )
+from superqt import QElidingLabel
 
 WIDTH = 340
 LABEL_WIDTH = 58
 NARROWEST = 70
+WIDEST_LIST, LIST_MARGIN = 640, 24
 CELL_FILES = "Cells (*.tif *.tiff *.png *.zip *.roi *.geojson *.json *.npy);;All files (*)"
 RECIPE_FILTER = "Recipe (*.json);;All files (*)"
 SMALL = "QPushButton { padding: 4px 3px; }"
@@ -35,6 +41,38 @@ def label(text: str) -> QLabel:
     widget = QLabel(text)
     widget.setMinimumWidth(LABEL_WIDTH)
     return widget
+
+
+class Chooser(QComboBox):
+    """List to choose from that never widens the panel: a long entry is elided in the middle, and whole in the list."""
+
+    def __init__(self, parent: QWidget | None = None, **properties: object) -> None:
+        super().__init__(parent, **properties)
+        shrinkable(self)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        """Paint as Qt does, with the middle of a long entry left out rather than its end."""
+        painter, option = QStylePainter(self), QStyleOptionComboBox()
+        self.initStyleOption(option)
+        style, combo = self.style(), QStyle.ComplexControl.CC_ComboBox
+        painter.drawComplexControl(combo, option)
+        room = style.subControlRect(combo, option, QStyle.SubControl.SC_ComboBoxEditField, self).width() - 4
+        option.currentText = self.fontMetrics().elidedText(option.currentText, Qt.TextElideMode.ElideMiddle, room)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+
+    def event(self, event: QEvent) -> bool:
+        """Show the whole entry in the tooltip."""
+        if event.type() == QEvent.Type.ToolTip and self.currentText():
+            QToolTip.showText(event.globalPos(), f"{self.currentText()}\n\n{self.toolTip()}", self)
+            return True
+        return bool(super().event(event))
+
+    def showPopup(self) -> None:
+        """Show the list wide enough for its entries."""
+        view = self.view()
+        view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
+        view.setMinimumWidth(min(view.sizeHintForColumn(0) + LIST_MARGIN, WIDEST_LIST))
+        super().showPopup()
 
 
 def shrinkable(box: QComboBox) -> None:
@@ -94,9 +132,10 @@ def sentence(name: str, text: str = "", selectable: bool = False) -> QLabel:
     return made
 
 
-def one_line(name: str) -> QLabel:
-    """Return a text that never widens the panel: what has no room is cut off."""
-    made = QLabel(objectName=name)
+def one_line(name: str) -> QElidingLabel:
+    """Return a text that never widens the panel: where it has no room its middle is left out."""
+    made = QElidingLabel(objectName=name)
+    made.setElideMode(Qt.TextElideMode.ElideMiddle)
     made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     return made
 
@@ -114,9 +153,8 @@ def chooser(
     slot : callable, optional
         Called with the number of the entry that the user has chosen.
     """
-    made = QComboBox(objectName=name)
+    made = Chooser(objectName=name)
     made.setToolTip(tooltip)
-    shrinkable(made)
     for text, data in entries:
         made.addItem(text, data)
     if slot is not None:
@@ -191,8 +229,11 @@ def separator() -> QFrame:
     return made
 
 
-def scrolled(widget: QWidget, column: QVBoxLayout) -> QScrollArea:
-    """Fill a dock widget with a column of parts, which can be scrolled up and down where the window is too low."""
+def scrolled(widget: QWidget, column: QVBoxLayout, below: Sequence[QWidget] = ()) -> QScrollArea:
+    """Fill a dock widget with a column of parts, which can be scrolled up and down where the window is too low.
+
+    What stands `below` is always in sight, and whatever comes or goes there moves nothing in the column.
+    """
     column.setContentsMargins(8, 6, 8, 6)
     column.addStretch(1)
     inside = QWidget()
@@ -204,7 +245,12 @@ def scrolled(widget: QWidget, column: QVBoxLayout) -> QScrollArea:
     scroll.setWidget(inside)
     outer = QVBoxLayout(widget)
     outer.setContentsMargins(0, 0, 0, 0)
-    outer.addWidget(scroll)
+    outer.setSpacing(0)
+    outer.addWidget(scroll, 1)
+    if below:
+        foot = in_column(*below, spacing=3)
+        foot.layout().setContentsMargins(8, 2, 8, 4)
+        outer.addWidget(foot)
     widget.setMinimumWidth(WIDTH)
     inside.setMinimumWidth(0)
     return scroll

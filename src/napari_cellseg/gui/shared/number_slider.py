@@ -1,4 +1,4 @@
-"""A slider with an editable number, and the plot that stands on it."""
+"""A slider with an editable number, and the plot that may stand on it."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from .plots import Plot
 
 STEPS = 1000
 HANDLE_MARGIN = 9
+NAME_WIDTH = 82
 # So many digits after the point a number of a slider has at most.
 MOST_DIGITS = 9
 
@@ -89,7 +90,8 @@ class NumberSlider(QWidget):
         Largest number that can be typed; the slider's right end is set with `set_span`.
     to_place, from_place : callable
         Value to place on the slider's axis (0 to 1), and back.
-    plot : Plot
+    plot : Plot, optional
+        Without it all stands in one row.
 
     Signals
     -------
@@ -115,7 +117,7 @@ class NumberSlider(QWidget):
         step: float,
         to_place: Callable[[float], float],
         from_place: Callable[[float], float],
-        plot: Plot,
+        plot: Plot | None = None,
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -180,6 +182,15 @@ class NumberSlider(QWidget):
             self.slider.blockSignals(False)
 
     def _lay_out(self, label: str) -> None:
+        if self.plot is None:
+            self.hint.hide()
+            name = QLabel(label)
+            name.setMinimumWidth(NAME_WIDTH)
+            row = QHBoxLayout(self)
+            row.setContentsMargins(0, 0, 0, 0)
+            for part, share in ((name, 0), (self.slider, 1), (self.number, 0)):
+                row.addWidget(part, share)
+            return
         top = QHBoxLayout()
         top.setContentsMargins(0, 0, 0, 0)
         top.addWidget(QLabel(label))
@@ -197,9 +208,10 @@ class NumberSlider(QWidget):
         self.slider.valueChanged.connect(self._on_slider)
         self.slider.sliderPressed.connect(self.pressed)
         self.slider.sliderReleased.connect(self.released)
-        self.plot.picked.connect(self._on_picked)
-        self.plot.pressed.connect(self.pressed)
-        self.plot.released.connect(self.released)
+        if self.plot is not None:
+            self.plot.picked.connect(self._on_picked)
+            self.plot.pressed.connect(self.pressed)
+            self.plot.released.connect(self.released)
 
     def _on_number(self, value: float) -> None:
         self.follow()

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QSizePolicy, QWidget
 from .colors import Colors, theme_colors
 
 TOP, BOTTOM = 17, 3
-LOWER = 34
+LOWER = 18
 N_BINS = 42
 
 
@@ -110,7 +110,7 @@ class CountCurve(Plot):
     title = "count at every threshold"
 
     def __init__(self, margin: int, parent: QWidget | None = None) -> None:
-        super().__init__(margin, 86, parent)
+        super().__init__(margin, 68, parent)
         self.thresholds = np.zeros(0)
         self.counts = np.zeros(0, dtype=np.int64)
         self.stretch = (math.nan, math.nan)
@@ -168,7 +168,7 @@ class AreaHistogram(Plot):
     title = "cells by area"
 
     def __init__(self, margin: int, parent: QWidget | None = None) -> None:
-        super().__init__(margin, 74, parent)
+        super().__init__(margin, 62, parent)
         self.largest = 1000
         self.min_size = 0
         self.bars = np.zeros(N_BINS, dtype=np.int64)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from .colors import Colors
@@ -12,15 +11,7 @@ from .layout import button, in_row, sentence
 
 
 class Question(QFrame):
-    """Asks, and calls back on Yes; hidden while there is nothing to ask.
-
-    Signals
-    -------
-    asked()
-        It is shown and should be in view.
-    """
-
-    asked = Signal()
+    """Asks, and calls back on Yes; hidden while there is nothing to ask."""
 
     def __init__(self, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -47,7 +38,6 @@ class Question(QFrame):
         self.yes.setText(yes)
         self.no.setText(no)
         self.show()
-        self.asked.emit()
 
     def _on_yes(self) -> None:
         then, self._then = self._then, None

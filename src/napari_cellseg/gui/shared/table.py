@@ -37,7 +37,9 @@ def open_table(viewer: Viewer, layer: Labels) -> QTableView | None:
     dock.raise_()
     main = dock.parent()
     if set(viewer.window.dock_widgets) - before and isinstance(main, QMainWindow):
-        # Beside the sliders it would push them out of sight; below the image all its columns have room.
+        # Between the docks at the sides, which keep their height: below the sliders it would push them out of sight.
+        main.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+        main.setCorner(Qt.Corner.BottomLeftCorner, Qt.DockWidgetArea.LeftDockWidgetArea)
         main.addDockWidget(Qt.DockWidgetArea.BottomDockWidgetArea, dock)
         main.resizeDocks([dock], [HEIGHT], Qt.Orientation.Vertical)
     rows: QTableView | None = widget.findChild(QTableView)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QCheckBox, QWidget
 
 from ...imaging.errors import CellsegError
 from ...imaging.progress import Progress
 from ...training.data.choice import READY, SKIPPED, DataChoice, DataRow, data_rows, summary
+from ...training.data.doubtful_masks import CLASSES_OR_CELLS
 from ...training.data.loading import Loaded, iter_load
 from ...training.data.sample import Sample
 from ...training.params import AugmentParams
@@ -130,6 +132,9 @@ class TrainDataSection(QWidget):
         self.list.itemSelectionChanged.connect(self._on_selected)
         self.list.itemDoubleClicked.connect(lambda *_: self.look())
         self.hint = Message(objectName="data_hint", hides=True)
+        self.classes = QCheckBox("Pieces are cells: the masks hold classes", objectName="data_classes")
+        self.classes.setToolTip("Take each connected piece of one value of a mask for one cell.")
+        self.classes.toggled.connect(self._on_classes)
         tip = "Show the selected image with its masks. Then select others in the list."
         self.view = small_button("data_look", "Look at the pairs", tip, slot=self.look)
         tip = "Show images as the network will see them: cut, turned, brighter or darker."
@@ -139,7 +144,10 @@ class TrainDataSection(QWidget):
         tip = "Do not read these images any further."
         self.stop = small_button("data_stop", "Stop reading", tip, slot=self.cancel)
         inside = in_column(
-            self.list, self.hint, in_row((self.view, 5), (self.varied, 3), (self.kinds, 3), (self.stop, 4))
+            self.list,
+            self.hint,
+            self.classes,
+            in_row((self.view, 5), (self.varied, 3), (self.kinds, 3), (self.stop, 4)),
         )
         self.fold = Fold("data_fold", "no images", "Show or hide the images that were found.", inside, True)
         in_column(self.fold, into=self)
@@ -157,6 +165,11 @@ class TrainDataSection(QWidget):
         else:
             self._read(choice)
         self._fill()
+
+    def _on_classes(self, classes: bool) -> None:
+        if self._choice is not None and classes != self._choice.classes:
+            self._job.data = replace(self._choice, classes=classes)
+            self._job.set_changed.emit(self._job.data.path)
 
     def _stop_reading(self) -> bool:
         reading, self._reading = self._reading, None
@@ -198,6 +211,10 @@ class TrainDataSection(QWidget):
         with QSignalBlocker(self.list):
             self._fill_list()
         self.stop.setVisible(self.busy)
+        asked = self.loaded is not None and any(CLASSES_OR_CELLS in why for _, why in self.loaded.report.suspicious)
+        with QSignalBlocker(self.classes):
+            self.classes.setChecked(self._choice is not None and self._choice.classes)
+        self.classes.setVisible(asked or self.classes.isChecked())
         if self.loaded is not None:
             self.fold.title.setText(summary(self.loaded.report))
             self.fold.title.setToolTip("\n".join(self.loaded.report.lines()))
@@ -242,7 +259,7 @@ class TrainDataSection(QWidget):
 
 def _iter_read(choice: DataChoice) -> Generator[Progress, None, Loaded]:
     try:
-        return (yield from iter_load(choice.path, masks=choice.masks))
+        return (yield from iter_load(choice.path, masks=choice.masks, classes=choice.classes))
     except (RuntimeError, MemoryError) as error:
         # Workers of superqt drop a RuntimeError without a word.
         raise CellsegError(f"{type(error).__name__}: {error}. Close other programs, or use fewer images.") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Qt
@@ -53,7 +54,6 @@ class TrainSource(QWidget):
 
     def choose_data(self, choice: DataChoice) -> None:
         """Learn from images with masks in the place of a training set."""
-        self._choices = [*(other for other in self._choices if other != choice), choice]
         self._job.data = choice
         self._job.set_changed.emit(choice.path)
 
@@ -68,7 +68,9 @@ class TrainSource(QWidget):
         """List the training sets beside the default one, the data that were opened, and the present choice."""
         default, chosen, data = default_training_set(), self._job.folder, self._job.data
         if data is not None and data not in self._choices:
-            self._choices.append(data)
+            # How its masks are understood may have changed: it is still the same.
+            same = [replace(data, classes=classes) for classes in (False, True)]
+            self._choices = [*(other for other in self._choices if other not in same), data]
         found = [default]
         if default.parent.is_dir():
             found += sorted(p for p in default.parent.iterdir() if p != default and (p / "images").is_dir())

@@ -23,7 +23,6 @@ from .curves import HEIGHT, LOSS_TIP, OVERLAP_HEIGHT, OVERLAP_TIP, TrainCurves, 
 from .job import TrainJob
 
 MINUTES_WIDTH = 112
-LONGEST = 220
 SCRATCH = ""
 READY = "Press Start. The network learns from what you reviewed, in the background; you can go on working."
 READY_TO_TRAIN = "Press Start. The network learns from these images in the background; some are held out to check it."
@@ -119,7 +118,7 @@ class TrainStartSection(QWidget):
         for control in (self.start, self.cancel):
             control.setMinimumHeight(30)
         self.progress = JobBar(self._job, "train_progress", "How much of the time budget is spent.")
-        self.message = Message(READY, "train_message", LONGEST)
+        self.message = Message(READY, "train_message", rows=3)
         # Shows a sentence until the next phase of a training.
         self.report = self.message.report
         tip = "Set the trainings of several versions side by side: figures, curves, settings."
@@ -136,7 +135,7 @@ class TrainStartSection(QWidget):
             in_row(QLabel("Start from"), (self.parent_model, 1), self.use, self.figures, spacing=6),
             in_row(self.time, self.minutes, (self.lineage, 1), self.models, spacing=6),
             in_row(self.start, (self.progress, 1), self.cancel, spacing=5),
-            self.message, self.fold, into=self, spacing=5,
+            self.fold, into=self, spacing=5,
         )  # fmt: skip
 
     def _chosen(self) -> ModelVersion | None:

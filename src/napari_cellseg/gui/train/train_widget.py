@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QWidget
 
@@ -85,8 +84,6 @@ class TrainWidget(Dock):
         start.figures.clicked.connect(lambda: self.show_figures(start.parent_name))
         start.models.clicked.connect(lambda: self.models.open(start.parent_name))
         start.compare.clicked.connect(lambda: self.compare())
-        # Its place is known only after the layout has made room for it.
-        self.question.asked.connect(lambda: QTimer.singleShot(0, self._show_question))
         self.guard_section.used.connect(self.use)
         self.guard_section.kept.connect(self._on_kept)
         start.parent_changed.connect(self._on_source)
@@ -281,9 +278,6 @@ class TrainWidget(Dock):
         for fold in (self.set_section.fold, self.data_section.fold, self.start_section.fold):
             fold.unfold(not decision)
 
-    def _show_question(self) -> None:
-        self.scroll.ensureWidgetVisible(self.question)
-
     def _show_expert(self) -> None:
         # Hidden while there is a decision to make, which then fits on a small screen.
         self.expert.setVisible(self.guard_section.isHidden() and self.result_section.isHidden())
@@ -303,4 +297,10 @@ class TrainWidget(Dock):
         tip = "Settings that rarely need to be changed."
         self.expert = Fold("train_expert", "Expert settings", tip, inside, False)
         parts = (self.set_section, self.data_section, separator(), self.start_section, self.unfinished)
-        self.fill(*parts, self.guard_section, self.result_section, self.question, self.expert)
+        self.fill(
+            *parts,
+            self.guard_section,
+            self.result_section,
+            self.expert,
+            below=(self.question, self.start_section.message),
+        )

@@ -48,7 +48,8 @@ class TrainUnfinished(QWidget):
         self.run = runs[0] if runs else None
         self.setVisible(self.run is not None)
         if self.run is not None:
-            self.text.setText(f"{self.run.name} was stopped at {round(100 * self.run.done)} %.")
+            at = "while it was checked" if self.run.learned else f"at {round(100 * self.run.done)} %"
+            self.text.setText(f"{self.run.name} was stopped {at}.")
 
     def _on_give_up(self) -> None:
         shown = self.run

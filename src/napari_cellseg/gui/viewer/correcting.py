@@ -18,6 +18,7 @@ from .cells_labels import CellsLabels
 
 AGAIN = "Ctrl+Shift+Z does it again."
 BACK = "Ctrl+Z takes it back."
+NO_CELLS = "Segment an image first, or open one that was corrected before."
 
 
 class Correcting:
@@ -72,6 +73,7 @@ class Correcting:
     def _step(self, key: Any, direction: str, word: str, back: str, nothing: str) -> None:
         cells = self._bench.session.cells_of(key)
         if cells is None:
+            self.said.emit(NO_CELLS, True)
             return
         name = getattr(cells.corrected.corrections, f"{direction}_name")
         try:

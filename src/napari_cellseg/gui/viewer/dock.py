@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
-from qtpy.QtWidgets import QDockWidget, QLayout, QMainWindow, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QDockWidget, QLabel, QLayout, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
 from ..shared.colors import theme_colors
 from ..shared.layout import guard_wheel, scrolled, show_file
@@ -28,6 +28,8 @@ DOCKS = {
     "batch": "Segment a folder of images",
     "agreement": "Check counts against your own",
 }
+# On its tab: five have to fit beside each other.
+TABS = {"segment": "Segment", "correct": "Correct", "train": "Train", "batch": "Batch", "agreement": "Check"}
 
 
 def open_dock(viewer: Viewer, name: str, raised: bool = True) -> Any:
@@ -86,17 +88,20 @@ class Dock(QWidget):
         self._watched = 0
         self._dropped: Callable[[list[str | Path]], object] | None = None
 
-    def fill(self, *parts: QWidget | QLayout, spacing: int = 7) -> None:
-        """Fill the widget with a column of parts; what has `set_colors` in it follows the theme from now on."""
+    def fill(self, *parts: QWidget | QLayout, spacing: int = 7, below: Sequence[QWidget] = ()) -> None:
+        """Fill the widget with a column of parts; what has `set_colors` in it follows the theme from now on.
+
+        Parts `below` have a place of their own under the column: messages and questions, which never move a control.
+        """
         column = QVBoxLayout()
         column.setSpacing(spacing)
         for part in parts:
             column.addLayout(part) if isinstance(part, QLayout) else column.addWidget(part)
-        self.lay_out(column)
+        self.lay_out(column, below)
 
-    def lay_out(self, column: QVBoxLayout) -> None:
+    def lay_out(self, column: QVBoxLayout, below: Sequence[QWidget] = ()) -> None:
         """Fill the widget with a column, as `fill` does."""
-        self.scroll = scrolled(self, column)
+        self.scroll = scrolled(self, column, below)
         self._filled = True
         self.follow_theme()
 
@@ -146,7 +151,18 @@ class Dock(QWidget):
     def window_seen(self, window: QWidget) -> None:
         """Act once for each window that the widget is shown in; here: stop all work when it closes."""
         window.destroyed.connect(self.bench.close)
+        self._name_dock()
         beside(self, self._in_front)
+
+    def _name_dock(self) -> None:
+        """Give the tab a short name, and the title bar one that has room."""
+        dock, name = _dock_of(self), self.objectName().removeprefix(PREFIX)
+        if dock is None:
+            return
+        dock.setWindowTitle(TABS[name])
+        title = dock.titleBarWidget().findChild(QLabel) if dock.titleBarWidget() is not None else None
+        if title is not None:
+            title.setText(DOCKS[name])
 
     def changeEvent(self, event: QEvent) -> None:
         """Follow napari's theme, which arrives as a new style sheet."""

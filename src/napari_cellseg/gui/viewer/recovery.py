@@ -169,8 +169,8 @@ class Recovery:
 def question(info: JournalInfo, now: datetime) -> str:
     """Ask whether corrections are to be recovered, with how many and from when."""
     then = info.time.astimezone(now.tzinfo)
-    when = f"{then:%H:%M}" if then.date() == now.date() else f"{then:%d %b %Y, %H:%M}"
-    return f"Recover {_what(info)} from {when}?"
+    day = "" if then.date() == now.date() else f"{then:%d %b}{'' if then.year == now.year else f' {then:%Y}'}, "
+    return f"Recover {_what(info)} from {day}{then:%H:%M}?"
 
 
 def _what(info: JournalInfo) -> str:

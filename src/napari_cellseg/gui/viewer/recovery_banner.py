@@ -5,39 +5,37 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
-from ..shared.layout import button, in_row, sentence
+from ..shared.layout import button, in_row, one_line
 from .bench import Bench
+from .focus import focus_canvas
 from .recovery import Recovery, question
 
 
 class RecoveryBanner(QFrame):
-    """Shown only when there is something to recover for the chosen image; the signal `shown(bool)` reports it."""
-
-    shown = Signal(bool)
+    """Shown only when there is something to recover for the chosen image."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._bench = bench
         self.setObjectName("recovery_banner")
         self._recovery = recovery = bench.part(Recovery)
-        self.text = sentence("recovery_question")
+        self.text = one_line("recovery_question")
         tip = (
             "Take over the corrections that were made on this very image, as they were on the disk.\n"
             "Where it was not segmented yet it is segmented first, as it was then."
         )
-        self.yes = button("recover", "Recover", tip, lambda: recovery.recover(bench.session.chosen))
+        self.yes = button("recover", "Recover", tip, self._on_recover)
         tip = "Begin afresh. The corrections stay on the disk and are offered again next time."
         self.no = button("not_now", "Not now", tip, lambda: recovery.decline(bench.session.chosen))
         tip = "Do not offer these again. The file stays on the disk."
         self.never = button("never", "Never", tip, lambda: recovery.decline(bench.session.chosen, for_ever=True))
         column = QVBoxLayout(self)
-        column.setContentsMargins(8, 3, 8, 3)
-        column.setSpacing(3)
+        column.setContentsMargins(6, 1, 6, 2)
+        column.setSpacing(1)
         column.addWidget(self.text)
         column.addLayout(in_row(None, self.yes, self.no, self.never, spacing=6))
         self._bindings = Bindings(self)
@@ -51,6 +49,10 @@ class RecoveryBanner(QFrame):
             f"QFrame#recovery_banner {{ border: 1px solid {colors.warning.name()}; border-radius: 4px; }}"
         )
 
+    def _on_recover(self) -> None:
+        self._recovery.recover(self._bench.session.chosen)
+        focus_canvas(self._bench.viewer)
+
     def _on_change(self, _: Any = None) -> None:
         info = self._recovery.of(self._bench.session.chosen)
         if info is not None:
@@ -58,4 +60,3 @@ class RecoveryBanner(QFrame):
             self.text.setToolTip(str(info.path))
         self.yes.setEnabled(self._bench.session.running is None)
         self.setVisible(info is not None)
-        self.shown.emit(info is not None)

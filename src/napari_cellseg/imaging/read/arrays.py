@@ -6,6 +6,8 @@ import math
 import os
 import struct
 import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,6 +15,7 @@ import numpy as np
 
 from ..errors import ImageError
 from ..memory import check_room
+from .zip_entries import opened_zip
 
 _ARRAY_NAMES = ("X", "image")
 _LONGEST_HEADER = 10_000
@@ -63,14 +66,7 @@ def read_npz(path: Path) -> tuple[np.ndarray, str | None, tuple[float, float] | 
         The file is not an archive, cut short, protected by a password, too large for the memory, or it is not clear
         which array is the image.
     """
-    if not zipfile.is_zipfile(path):
-        raise ImageError(f"{path} is not a whole .npz archive. It was cut short or damaged: copy it again.")
-    with zipfile.ZipFile(path) as archive:
-        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-        if any(info.flag_bits & _ENCRYPTED for info in members.values()):
-            raise ImageError(
-                f"{path} is protected by a password, and such files cannot be read. Save it without a password."
-            )
+    with _archive(path) as (archive, members):
         given = {name: members.pop(name) for name in ("axes", "pixel_size") if len(members) > 1 and name in members}
         names = list(members)
         chosen = names if len(names) == 1 else [name for name in _ARRAY_NAMES if name in names]
@@ -83,6 +79,36 @@ def read_npz(path: Path) -> tuple[np.ndarray, str | None, tuple[float, float] | 
         axes = _member(archive, given["axes"], path, _LONGEST_WORD) if "axes" in given else None
         size = _member(archive, given["pixel_size"], path, _LONGEST_WORD) if "pixel_size" in given else None
     return array, None if axes is None else str(axes), None if size is None else _pair(size, path)
+
+
+def read_named(path: Path, choices: Sequence[Sequence[str]]) -> list[np.ndarray]:
+    """Read the first array of an archive that has a name, for each of several choices of names; no other is read.
+
+    Raises
+    ------
+    ImageError
+        As `read_npz`, or an archive has none of the names of a choice.
+    """
+    with _archive(path) as (archive, members):
+        chosen = [next((name for name in names if name in members), None) for names in choices]
+        if None in chosen:
+            wanted = " and ".join(names[0] for names in choices)
+            raise ImageError(f"{path} holds {', '.join(list(members)[:20]) or 'nothing'}; it needs {wanted}.")
+        return [_member(archive, members[name], path) for name in chosen if name is not None]
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
+    """Open an archive with its members by the names of their arrays."""
+    if not zipfile.is_zipfile(path):
+        raise ImageError(f"{path} is not a whole .npz archive. It was cut short or damaged: copy it again.")
+    with opened_zip(path) as archive:
+        members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+        if any(info.flag_bits & _ENCRYPTED for info in members.values()):
+            raise ImageError(
+                f"{path} is protected by a password, and such files cannot be read. Save it without a password."
+            )
+        yield archive, members
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path, most: int | None = None) -> np.ndarray:

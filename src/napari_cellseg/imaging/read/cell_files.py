@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -11,11 +9,16 @@ import numpy as np
 
 from ..damage import DAMAGE
 from ..errors import ImageError
+from .arrays import read_npy
+from .json_file import read_json
+from .zip_entries import opened_zip, read_entry
 
 ROI_SUFFIXES = (".zip", ".roi")
 GEOJSON_SUFFIXES = (".geojson", ".json")
 CELL_SUFFIXES = (*ROI_SUFFIXES, *GEOJSON_SUFFIXES, ".npy")
 Rings = Sequence[np.ndarray]
+# ROIs of ImageJ have some bytes a corner.
+_LARGEST_ROI = 1 << 22
 _NUMPY = b"\x93NUMPY"
 
 
@@ -92,8 +95,9 @@ def _of_rois(path: Path) -> Iterator[Rings]:
     from roifile import ROI_TYPE, ImagejRoi
 
     if path.suffix.lower() == ".zip":
-        with zipfile.ZipFile(path) as archive:
-            contents = [archive.read(name) for name in archive.namelist() if name.lower().endswith(".roi")]
+        with opened_zip(path) as archive:
+            names = [name for name in archive.namelist() if name.lower().endswith(".roi")]
+            contents = [read_entry(archive, name, _LARGEST_ROI) for name in names]
     else:
         contents = [path.read_bytes()]
     rois = [ImagejRoi.frombytes(content) for content in contents]
@@ -110,7 +114,7 @@ def _of_rois(path: Path) -> Iterator[Rings]:
 
 
 def _of_geojson(path: Path) -> Iterator[Rings]:
-    content = json.loads(path.read_text(encoding="utf-8-sig"))
+    content = read_json(path, None)
     features = content if isinstance(content, list) else content.get("features", [content])
     for feature in features:
         geometry = feature["geometry"]
@@ -125,9 +129,9 @@ def _array(path: Path, shape: tuple[int, int]) -> np.ndarray:
         if file.read(len(_NUMPY)) != _NUMPY:
             raise ValueError("it is no array of NumPy")
     try:
-        values = np.load(path, allow_pickle=False)
-    except ValueError as error:
-        if "pickle" not in str(error) and "Object" not in str(error):
+        values = read_npy(path, 1)
+    except ImageError as error:
+        if "pickle" not in str(error):
             raise
         raise ImageError(
             f"{path} holds Python objects, which may run a program when they are read, so it is refused. If it is "
@@ -139,4 +143,4 @@ def _array(path: Path, shape: tuple[int, int]) -> np.ndarray:
             f"{path} holds {values.dtype} of {' x '.join(map(str, values.shape))}, and labels of the image would be "
             f"whole numbers of {shape[0]} x {shape[1]}. Choose the file of this image."
         )
-    return np.asarray(values, np.int32)
+    return np.array(values, np.int32)

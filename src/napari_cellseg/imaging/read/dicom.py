@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -91,7 +92,7 @@ def _values(dataset: Any, path: Path) -> tuple[np.ndarray, str, bool]:
         raise ImageError(f"{path} holds the tiles of a slide, which are not supported. Save the slide as TIFF.")
     if kind not in ("MONOCHROME1", "MONOCHROME2", *_COLOURS):
         raise ImageError(f"{path} holds {kind} values, which are not supported. Save it as grey or RGB.")
-    check_room(int(np.prod(shape)) * -(-int(dataset.BitsAllocated) // 8), str(path), shape)
+    check_room(math.prod(shape) * -(-int(dataset.BitsAllocated) // 8), str(path), shape)
     values = dataset.pixel_array
     if kind == "MONOCHROME1":
         low, high = (-(1 << dataset.BitsStored - 1), (1 << dataset.BitsStored - 1) - 1)

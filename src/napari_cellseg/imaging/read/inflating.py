@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import lzma
 import zlib
 from typing import IO, Any
@@ -9,6 +10,42 @@ from typing import IO, Any
 # A smaller piece cannot expand to more than about 100 MB.
 HARMLESS_BYTES = 1 << 16
 _STEP_BYTES = 1 << 20
+
+
+def inflate(content: bytes, codec: str, most: int, **raw: Any) -> bytes | None:
+    """Decompress bytes, which may be several streams one behind the other; None if they hold more than `most` bytes.
+
+    Parameters
+    ----------
+    content : bytes
+    codec : {'zlib', 'gzip', 'bz2', 'lzma'}
+    most : int
+    **raw
+        Options of `lzma.LZMADecompressor`.
+
+    Raises
+    ------
+    OSError, EOFError, zlib.error, lzma.LZMAError
+        They are damaged or cut short.
+    """
+    parts: list[bytes] = []
+    left = most + 1
+    while content:
+        inflater: Any = (
+            bz2.BZ2Decompressor()
+            if codec == "bz2"
+            else lzma.LZMADecompressor(**raw)
+            if codec == "lzma"
+            else zlib.decompressobj(47)
+        )
+        parts.append(inflater.decompress(content, left))
+        left -= len(parts[-1])
+        if left <= 0:
+            return None
+        if not inflater.eof:
+            raise EOFError("it is cut short")
+        content = inflater.unused_data.lstrip(b"\0") if codec == "gzip" else inflater.unused_data
+    return b"".join(parts)
 
 
 def swells(file: IO[bytes] | Any, n_bytes: int, codec: str, most: int) -> bool:

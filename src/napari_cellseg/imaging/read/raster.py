@@ -1,4 +1,4 @@
-"""Read PNG, JPEG and BMP (and what else Pillow knows) as plain arrays."""
+"""Read PNG, JPEG and BMP as plain arrays."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from ..memory import check_room
 from .palettes import is_display_only
 
 _AS_THEY_ARE = ("L", "RGB", "RGBA", "F", "I")
-# Not PostScript, which Pillow gives to another program, and no formats of drawings and documents.
-_FORMATS = ("PNG", "JPEG", "BMP", "DIB", "GIF", "TIFF", "WEBP", "PPM", "JPEG2000", "PCX", "TGA", "SGI", "ICO")
+# By content. Other formats that Pillow knows would pass under these names, and it gives PostScript to another program.
+_FORMATS = ("PNG", "JPEG", "BMP")
+# Pictures inside a JPEG: previews and gain maps of cameras are smaller than the first.
+_MOST_PICTURES = 16
 _N_GREYS = 256
 _CONVERTED = {"1": "L", "LA": "L", "La": "L", "PA": "RGBA", "RGBa": "RGBA", "RGBX": "RGB"}
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -41,11 +43,19 @@ def decode(path: Path) -> np.ndarray:
     return decode_bytes(path.read_bytes(), str(path))
 
 
-def decode_bytes(content: bytes, title: str = "The image") -> np.ndarray:
-    """Decode the first image of a file's content; see `decode`."""
-    if _is_deep_png(content):
+def decode_bytes(content: bytes, title: str = "The image", size: tuple[int, ...] | None = None) -> np.ndarray:
+    """Decode the first image of a file's content, of the (height, width) `size` if one is given; see `decode`."""
+    if _is_deep_png(content) and size is None:
         return _decode_deep_png(content, title)
     with PillowImage.open(io.BytesIO(content), formats=_FORMATS) as picture:
+        if size is not None and (picture.height, picture.width) != size:
+            raise ValueError(f"it has {picture.height} x {picture.width} pixels, and its image {size[0]} x {size[1]}")
+        if _is_deep_png(content):
+            return _decode_deep_png(content, title)
+        _check_single(picture)
+        n_samples = 4 if picture.mode in ("I", "F", "P", "CMYK") else len(picture.getbands())
+        # The decoded picture, its bytes, and the array.
+        check_room(3 * n_samples * picture.height * picture.width, title, (picture.height, picture.width))
         mode = picture.mode
         if mode.startswith("I;16") or (mode == "I" and picture.format == "PNG"):
             # Older versions of Pillow read 16 bits into 32.
@@ -60,6 +70,22 @@ def decode_bytes(content: bytes, title: str = "The image") -> np.ndarray:
         return np.array(picture.convert(_CONVERTED.get(mode, "RGB")))
 
 
+def _check_single(picture: PillowImage.Image) -> None:
+    """Raise ValueError for a JPEG of several pictures of one size (MPO): any of them might be the one to count."""
+    if picture.format != "MPO":
+        return
+    n_pictures, size = getattr(picture, "n_frames", 1), picture.size
+    if n_pictures <= _MOST_PICTURES:
+        for i in range(n_pictures - 1, 0, -1):
+            picture.seek(i)
+            if picture.size == size:
+                break
+        else:
+            picture.seek(0)
+            return
+    raise ValueError(f"it holds {n_pictures} pictures, and one file is one image here: save them as files of their own")
+
+
 def _is_deep_png(content: bytes) -> bool:
     """Whether it is a PNG of 16 bits with colour or alpha, which Pillow reduces to 8 bits."""
     return content.startswith(_PNG_SIGNATURE) and content[24:25] == b"\x10" and content[25:26] in _PNG_SAMPLES
@@ -70,6 +96,10 @@ def _decode_deep_png(content: bytes, title: str) -> np.ndarray:
     if interlace:
         raise ValueError("interlaced PNG of 16 bits is not supported: save it without interlacing")
     shape = (height, width, _PNG_SAMPLES[colour])
+    most = PillowImage.MAX_IMAGE_PIXELS
+    if most is not None and height * width > most:
+        # The limit of other pictures: decoding would take minutes, however small the file is.
+        raise PillowImage.DecompressionBombError(f"{height} x {width} pixels are more than {most}")
     # The decoded values, and a copy in this machine's byte order.
     check_room(4 * height * width * shape[2], title, shape)
     values: np.ndarray = imagecodecs.png_decode(content)

@@ -15,7 +15,7 @@ from ..errors import AxesError, ImageError
 from ..from_array import as_image
 from ..image import Image
 from .ome_files import companion_xml
-from .tiff_checks import check_plausible, check_whole
+from .tiff_checks import check_pictures, check_plausible, check_whole
 from .tiff_metadata import channel_names, frame_interval, pixel_size, slice_spacing
 from .tiff_samples import bytes_per_value, check_kind, is_colour, without_alpha, without_display
 
@@ -58,6 +58,7 @@ def read_tiff(path: Path, axes: str | None, lazy_bytes: int) -> Image:
         lazy = series.nbytes >= lazy_bytes
         n_bytes = 0 if lazy else series.nbytes * bytes_per_value(series)
         check_plausible(tiff, series, path, lazy_bytes, n_bytes)
+        check_pictures(page, path)
         data = _lazy_values(series, path) if lazy else series.asarray()
         data, file_axes = without_display(data, series)
         colour = is_colour(series)
@@ -171,8 +172,10 @@ def _lazy_values(series: tifffile.TiffPageSeries, path: Path) -> Any:
     import dask.array
     import zarr
 
-    store = tifffile.imread(path, aszarr=True, series=0, level=0)
-    data = dask.array.from_zarr(zarr.open_array(store, mode="r"))
+    # The store keeps a file of its own open.
+    tiff = tifffile.TiffFile(path)
+    check_pictures(tiff.series[0].keyframe, path)
+    data = dask.array.from_zarr(zarr.open_array(tiff.aszarr(series=0, level=0), mode="r"))
     # A missing codec raises at the first pixel: here, not later.
     np.asarray(data[(slice(0, 1),) * data.ndim])
     return data

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import math
 import struct
 from pathlib import Path
+from typing import Any
 
 import tifffile
-from PIL import Image as PillowImage
 
 from ..errors import ImageError
 from ..memory import check_room
 from .inflating import HARMLESS_BYTES, swells
+from .picture_headers import PICTURES, size_of
 
 # Deflate compresses at most 1032 bytes to one, and LZW about as many.
 _GREATEST_RATIO = 2000
-# Pieces that are whole pictures: JPEG, JPEG 2000, WebP, PNG.
-_PICTURES = (7, 33003, 33004, 33005, 33007, 34712, 34892, 34927, 34933, 50001)
-_FORMATS = ("JPEG", "JPEG2000", "WEBP", "PNG")
-_HEADER_BYTES, _HARMLESS_PIXELS, _N_PIECES = 1 << 16, 1 << 16, 256
+# Encoders work in blocks of so many rows and columns, and some write whole ones.
+_BLOCK = 16
+_HEAD_BYTES = 1 << 16
 _INFLATERS: dict[int, str] = {
     tifffile.COMPRESSION.ADOBE_DEFLATE: "zlib",
     tifffile.COMPRESSION.DEFLATE: "zlib",
@@ -78,8 +76,6 @@ def check_plausible(
         )
     check_room(chunk_bytes, str(path), page.shape)
     _check_swelling(tiff, series, path, chunk_bytes)
-    if page.compression in _PICTURES:
-        _check_pictures(tiff, series, path)
 
 
 def _check_swelling(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path, chunk_bytes: int) -> None:
@@ -102,27 +98,38 @@ def _check_swelling(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, pa
                 )
 
 
-def _check_pictures(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -> None:
-    """Raise ImageError if a piece is a picture of far more pixels, by its own header, than a piece of the image has.
+def check_pictures(page: tifffile.TiffPage, path: Path) -> None:
+    """Have every piece of an image refused when it is decoded, if it is a picture of other pixels by its own header.
 
-    Of many pieces an even sample is checked.
+    Decoders take the memory that the header announces: a small piece could fill it.
     """
-    page = series.keyframe
-    most = _HARMLESS_PIXELS + 4 * math.prod(page.chunks)
-    here = [(p.dataoffsets, p.databytecounts) for p in series.pages if p is not None and p.parent is tiff]
-    pieces = [piece for offsets, counts in here for piece in zip(offsets, counts, strict=False)]
-    for offset, count in pieces[:: -(-len(pieces) // _N_PIECES)]:
-        tiff.filehandle.seek(offset)
-        content = io.BytesIO(tiff.filehandle.read(min(count, _HEADER_BYTES)))
-        with (
-            contextlib.suppress(OSError, SyntaxError, ValueError),
-            PillowImage.open(content, formats=_FORMATS) as piece,
-        ):
-            if math.prod(piece.size) > most:
+    if page.compression not in PICTURES:
+        return
+    decode = page.decode
+    sides = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+
+    def checked(data: bytes | None, index: int, /, **options: Any) -> Any:
+        if data is not None:
+            # A piece may be the rest of a picture whose header is stored once.
+            height, width = size_of((options.get("jpegheader") or b"") + data, page.compression)
+            if any(n > -(-side // _BLOCK) * _BLOCK for n, side in zip((height, width), sides, strict=True)):
                 raise ImageError(
-                    f"{path} cannot be read: a piece of it is a picture of {piece.size[0]} x {piece.size[1]} pixels, "
-                    f"and the file announces pieces of {page.chunks[1]} x {page.chunks[0]}. Give another file."
+                    f"{path} cannot be read: a piece of it is a picture of {width} x {height} pixels, and the file "
+                    f"announces pieces of {sides[1]} x {sides[0]}. Give another file."
                 )
+        return decode(data, index, **options)
+
+    page.__dict__["decode"] = checked
+    if page.jpegheader is not None and "StripOffsets" in page.tags:
+        # All pieces are decoded at once.
+        file = page.parent.filehandle
+        file.seek(page.tags["StripOffsets"].value[0])
+        height, width = size_of(file.read(_HEAD_BYTES), page.compression)
+        if height > page.imagelength or width > page.imagewidth:
+            raise ImageError(
+                f"{path} cannot be read: it is a picture of {width} x {height} pixels, and the file announces "
+                f"{page.imagewidth} x {page.imagelength}. Give another file."
+            )
 
 
 def _next_page_offset(tiff: tifffile.TiffFile) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,12 +16,10 @@ from ..from_array import as_image
 from ..image import Image
 from ..memory import check_room
 from ..scale import is_interval, is_pixel_size
-from .inflating import swells
 from .units import micrometres, seconds
 
 # OME-Zarr 0.1 and 0.2 always have these axes.
 _OLDEST_AXES = ("t", "c", "z", "y", "x")
-_METADATA_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
 
 
 def read_zarr(path: Path, axes: str | None, lazy_bytes: int, in_parts: bool = False) -> Image:
@@ -48,8 +45,9 @@ def read_zarr(path: Path, axes: str | None, lazy_bytes: int, in_parts: bool = Fa
     """
     import zarr
 
-    store = _checked_store(path)
-    node = zarr.open(store=store, mode="r")
+    from .zarr_pieces import CheckedStore, checked
+
+    node = zarr.open(store=CheckedStore(path), mode="r")
     if isinstance(node, zarr.Group):
         _, array, attributes, multiscale = _in_group(node, path)
     else:
@@ -63,8 +61,8 @@ def read_zarr(path: Path, axes: str | None, lazy_bytes: int, in_parts: bool = Fa
             f"{path} has axes named {', '.join(str(one.get('name')) for one in dimensions)}, of lengths {array.shape}, "
             "and their meaning is not known. Name them with axes, a letter of TZCYX per dimension (--axes ...)."
         )
-    store.limit_bytes = _largest_piece(array)
-    check_room(store.limit_bytes, str(path), array.shape)
+    array = checked(array, path)
+    check_room(_largest_piece(array), str(path), array.shape)
     lazy = math.prod(array.shape) * array.dtype.itemsize >= lazy_bytes
     chosen = axes or letters
     names = _channel_names(attributes) if multiscale is not None else ()
@@ -93,7 +91,9 @@ def multiscale_of(path: Path) -> tuple[Any, Mapping[str, Any] | None]:
     """
     import zarr
 
-    node = zarr.open(store=_checked_store(path), mode="r")
+    from .zarr_pieces import CheckedStore
+
+    node = zarr.open(store=CheckedStore(path), mode="r")
     if not isinstance(node, zarr.Group):
         return node, None
     group, _, _, multiscale = _in_group(node, path)
@@ -210,21 +210,3 @@ def _dask(array: Any) -> Any:
     import dask.array
 
     return dask.array.from_zarr(array)
-
-
-def _checked_store(path: Path) -> Any:
-    """Return a store of a folder that refuses pieces which are larger than the chunks of the array."""
-    from zarr.storage import LocalStore, WrapperStore
-
-    class CheckedStore(WrapperStore):
-        limit_bytes: int | None = None
-
-        async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
-            held = await super().get(key, prototype, byte_range)
-            if held is not None and self.limit_bytes is not None and key.rpartition("/")[2] not in _METADATA_FILES:
-                most = self.limit_bytes + (1 << 16)
-                if len(held) > 2 * most or swells(io.BytesIO(held.to_bytes()), len(held), "gzip", most):
-                    raise ValueError(f"its piece {key} holds far more than the announced {self.limit_bytes:,} bytes")
-            return held
-
-    return CheckedStore(LocalStore(path, read_only=True))

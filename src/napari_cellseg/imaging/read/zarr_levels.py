@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from ..damage import DAMAGE
-from ..errors import CellsegError
+from ..errors import CellsegError, ImageError
 from ..image import Image
 from .finding import is_zarr
 from .zarr_folder import multiscale_of
+
+_UNREADABLE: tuple[type[Exception], ...] = (ImageError, *DAMAGE)
 
 
 def read_levels(image: Image) -> tuple[list[Any], list[str]]:
@@ -32,6 +34,8 @@ def read_levels(image: Image) -> tuple[list[Any], list[str]]:
     """
     import dask.array
 
+    from .zarr_pieces import checked
+
     if image.source is None or not is_zarr(Path(image.source)):
         return [], []
     levels: list[Any] = []
@@ -48,9 +52,9 @@ def read_levels(image: Image) -> tuple[list[Any], list[str]]:
         return [], []
     for name in names[1:]:
         try:
-            array = group[name]
+            array = checked(group[name], Path(image.source))
             kind, sides = array.dtype, tuple(array.shape)
-        except DAMAGE as error:
+        except _UNREADABLE as error:
             notes.append(f"{image.title}: level {name} of its pyramid cannot be read ({error}) and is skipped.")
             continue
         if kind != stored or not _coarser(sides, shape, image):

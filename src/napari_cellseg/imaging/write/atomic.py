@@ -57,7 +57,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
-        _flush_folder(target.parent)
+        flush_folder(target.parent)
     except OSError as error:
         raise output_error(path, error) from error
 
@@ -128,7 +128,8 @@ def _flush(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
+    """Flush a folder's entries to the disk, where the system can."""
     # Windows cannot open folders, and some network drives cannot flush them: the file itself is safe by then.
     with contextlib.suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)

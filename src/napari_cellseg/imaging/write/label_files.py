@@ -16,6 +16,7 @@ import tifffile
 from ..damage import DAMAGE, unreadable
 from ..errors import ImageError, OutputError
 from ..image import Image
+from ..read.json_types import parse_json
 from ..read.read import read_image
 from ..stack_planes import plane_image, planes_of, stack_axes, stack_shape
 from .atomic import atomic_path
@@ -158,7 +159,7 @@ def read_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise unreadable(path, error) from error
     signed = next((line for line in description.split("\n") if line.startswith(_SIGNATURE)), "")
     try:
-        metadata = json.loads(signed.removeprefix(_SIGNATURE))
+        metadata = parse_json(signed.removeprefix(_SIGNATURE))
     except ValueError:
         return {}
     return metadata if isinstance(metadata, dict) else {}

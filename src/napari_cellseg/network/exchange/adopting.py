@@ -16,7 +16,7 @@ from ...imaging.errors import ModelError
 from ...imaging.normalize import PERCENTILES, TYPE, NormalizerParams
 from ...imaging.write.atomic import atomic_path
 from ...instances.params import SplitParams
-from ..building import build_network
+from ..building import build_network, check_values
 from ..config import FOREGROUND, UNET, UNetConfig
 from ..state_files import read_state
 from ..versions import WEIGHTS_FILE, write_config
@@ -206,6 +206,4 @@ def _check(config: UNetConfig, state: Mapping[str, Tensor], name: str) -> None:
     for key, value in expected.items():
         if value.shape != state[key].shape:
             raise _ClashError(f"{key} is {tuple(state[key].shape)} in {name}, not {tuple(value.shape)}")
-    broken = [key for key, value in state.items() if value.is_floating_point() and not torch.isfinite(value).all()]
-    if broken:
-        raise ModelError(f"{broken[0]} in {name} holds values that are no numbers: the training ran away. Train again.")
+    check_values(state, name)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +10,17 @@ import numpy as np
 
 from ...imaging.errors import ModelError
 from ...imaging.normalize import TYPE, NormalizerParams
+from ...imaging.read.zip_entries import copy_entry, opened_zip
 from ...imaging.write.write import write_json
 from ..encoders import IMAGENET_DEVIATION, IMAGENET_MEAN
 from ..state_files import read_state
 from ..versions import TRAINING_FILE
 from .adopting import adopt_state, write_adopted
 from .bioimageio_export import spec
+from .import_model import LARGEST_WEIGHTS
 
+# Bytes, and stars: texts that repeat themselves by aliases grow without limit.
+_LARGEST_DESCRIPTION, _MOST_ALIASES = 1 << 20, 1000
 _IGNORED = ("ensure_dtype", "clip")
 
 
@@ -52,10 +53,10 @@ def adopt_package(source: Path, folder: Path, architecture: str | None = None) -
         )
     settings = dict(entry.architecture.kwargs)
     normalizer, imagenet_input = normalizer_of(described.inputs[0].preprocessing, source.name)
-    with tempfile.TemporaryDirectory(prefix="cellseg-import-") as scratch:
-        weights = Path(scratch) / "weights.pt"
-        _take_out(source, str(getattr(entry.source, "path", entry.source)), weights)
-        state = read_state(weights)
+    weights = folder / "weights.pt"
+    _take_out(source, str(getattr(entry.source, "path", entry.source)), weights)
+    state = read_state(weights)
+    weights.unlink()
     adopted = adopt_state(state, source.name, architecture or settings.get("encoder_name"), imagenet_input)
     authors = [str(author.name) for author in described.authors]
     write_adopted(folder, adopted, normalizer, f"{described.name}, a bioimage.io package by {', '.join(authors)}")
@@ -65,6 +66,7 @@ def adopt_package(source: Path, folder: Path, architecture: str | None = None) -
 
 def _read_description(source: Path) -> Any:
     spec()
+    _check_texts(source)
     from bioimageio.spec import InvalidDescr, load_model_description
 
     try:
@@ -76,15 +78,30 @@ def _read_description(source: Path) -> Any:
     return described
 
 
+def _check_texts(source: Path) -> None:
+    """Raise ModelError for a description, or another text, that is far too long or too deep to be one."""
+    with opened_zip(source) as archive:
+        for info in archive.infolist():
+            if info.filename.endswith((".yaml", ".yml")):
+                text = archive.read(info) if info.file_size <= _LARGEST_DESCRIPTION else b"*" * (_MOST_ALIASES + 1)
+                if text.count(b"*") > _MOST_ALIASES:
+                    raise ModelError(
+                        f"{source.name}: its entry {info.filename} has {info.file_size:,} bytes, or refers to its own "
+                        "parts too often to be a description. Download the package again."
+                    )
+
+
 def _take_out(source: Path, name: str, target: Path) -> None:
     """Copy one file out of a zip."""
     wanted = name.rsplit("/", 1)[-1]
-    with zipfile.ZipFile(source) as archive:
+    with opened_zip(source) as archive:
         found = [entry for entry in archive.namelist() if entry.rsplit("/", 1)[-1] == wanted]
         if not found:
             raise ModelError(f"The weights {name} are not inside {source.name}. Download the package as a whole.")
-        with archive.open(found[0]) as packed, open(target, "wb") as file:
-            shutil.copyfileobj(packed, file)
+        try:
+            copy_entry(archive, found[0], target, LARGEST_WEIGHTS)
+        except ValueError as error:
+            raise ModelError(f"{source} cannot be read ({error}). Download the package again.") from error
 
 
 def normalizer_of(steps: Sequence[Any], name: str) -> tuple[NormalizerParams, bool]:

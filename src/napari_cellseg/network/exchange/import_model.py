@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
 import shutil
@@ -10,7 +11,11 @@ import zipfile
 import zlib
 from pathlib import Path
 
+import psutil
+
+from ...imaging.damage import DAMAGE
 from ...imaging.errors import ModelError, OutputError
+from ...imaging.read.zip_entries import copy_entry, opened_zip
 from ..versions import (
     CALIBRATION_FILE,
     CONFIG_FILE,
@@ -23,8 +28,10 @@ from ..versions import (
     read_version,
     user_models_dir,
 )
-from ..weights_file import file_sha256
 
+# Bytes: the largest networks of segmentation-models-pytorch have 2 GB.
+LARGEST_WEIGHTS, LARGEST_TEXT = 1 << 31, 1 << 26
+_SCRATCH = ".import-"
 WEIGHT_SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".safetensors")
 
 
@@ -53,6 +60,8 @@ def import_model(
     OutputError
         If it cannot be written.
     """
+    from ..predict import load_network
+
     source = Path(source)
     name = name or (source.stem if source.is_file() else source.resolve().name)
     if not re.fullmatch(r"[\w.+ -]+", name):
@@ -64,21 +73,31 @@ def import_model(
         raise ModelError(f"There is a model named '{name}' already. Versions are never overwritten: give another name.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".import-") as scratch:
+        _sweep(target.parent)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{_SCRATCH}{os.getpid()}-") as scratch:
             copy = Path(scratch) / name
             copy.mkdir()
             _fill(source, copy, architecture, normalisation)
-            version = read_version(copy)
-            if file_sha256(version.weights) != version.sha256:
-                raise ModelError(
-                    f"The weights in {source} are not those its config.json describes. Export the model again."
-                )
+            # Whether all weights are there, and are such as a network can have.
+            load_network(read_version(copy))
             os.replace(copy, target)
     except OSError as error:
         raise OutputError(
             f"The model could not be stored in {target} ({error}). Free space or choose another place."
         ) from error
+    except DAMAGE as error:
+        raise ModelError(
+            f"{source} cannot be read as a model ({error or type(error).__name__}). It is damaged, or of another kind."
+        ) from error
     return read_version(target)
+
+
+def _sweep(models: Path) -> None:
+    """Remove what imports left that were killed, on this machine."""
+    for folder in models.glob(f"{_SCRATCH}*-*"):
+        process = folder.name.removeprefix(_SCRATCH).partition("-")[0]
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _fill(source: Path, target: Path, architecture: str | None, normalisation: str | None) -> None:
@@ -107,27 +126,31 @@ def _is_package(source: Path) -> bool:
     """Whether this is a bioimage.io package that does not hold a model version."""
     if not zipfile.is_zipfile(source):
         return False
-    with zipfile.ZipFile(source) as archive:
+    with opened_zip(source) as archive:
         names = {entry.rsplit("/", 1)[-1] for entry in archive.namelist()}
     described = any(name in ("rdf.yaml", "model.yaml") or name.endswith("bioimageio.yaml") for name in names)
     return described and not {CONFIG_FILE, WEIGHTS_FILE} <= names
 
 
 def _copy_files(source: Path, target: Path) -> None:
-    wanted = (CONFIG_FILE, WEIGHTS_FILE, TRAINING_FILE, METRICS_FILE, CALIBRATION_FILE, FAMILIAR_FILE)
+    texts = (CONFIG_FILE, TRAINING_FILE, METRICS_FILE, CALIBRATION_FILE, FAMILIAR_FILE)
+    most = {WEIGHTS_FILE: LARGEST_WEIGHTS, **dict.fromkeys(texts, LARGEST_TEXT)}
     if source.is_dir():
-        for file_name in wanted:
-            if (source / file_name).is_file():
-                shutil.copyfile(source / file_name, target / file_name)
+        for file_name in most:
+            file = source / file_name
+            if not file.is_file():
+                continue
+            if file.stat().st_size > most[file_name]:
+                raise ModelError(f"{file} has more than {most[file_name]:,} bytes. Export the model again.")
+            shutil.copyfile(file, target / file_name)
         return
     if not source.is_file():
         raise ModelError(f"There is no model at {source}. Give a model folder or a zip of one.")
     try:
-        with zipfile.ZipFile(source) as archive:
+        with opened_zip(source) as archive:
             for entry in archive.namelist():
                 file_name = entry.rsplit("/", 1)[-1]
-                if file_name in wanted and not (target / file_name).exists():
-                    with archive.open(entry) as packed, open(target / file_name, "wb") as file:
-                        shutil.copyfileobj(packed, file)
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, zlib.error) as error:
+                if file_name in most and not (target / file_name).exists():
+                    copy_entry(archive, entry, target / file_name, most[file_name])
+    except (zipfile.BadZipFile, RuntimeError, ValueError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise ModelError(f"{source} is not a readable zip ({error}). Give a model folder or a zip of one.") from error

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ...imaging.normalize import normalize
 from ...imaging.read.read import read_image
+from ...imaging.write.pictures import write_picture
 from ..building import Network
 from ..config import DISTANCE, FOREGROUND, UNetConfig
 from ..smoothing import smoothed
@@ -93,4 +94,4 @@ def write_cover(raw: np.ndarray, probability: np.ndarray, path: Path) -> None:
     """Write image and probability side by side."""
     image = raw[0, 0]
     grey = np.clip((image - image.min()) / max(float(np.ptp(image)), 1e-6), 0, 1)
-    Picture.fromarray((255 * np.hstack([grey, probability[0, 0]])).astype(np.uint8)).save(path)
+    write_picture(path, Picture.fromarray((255 * np.hstack([grey, probability[0, 0]])).astype(np.uint8)), "PNG")

@@ -62,6 +62,7 @@ def write_rois(
     cells = outlines(labels)
     digits = len(str(max(top_id, cells[-1].id if cells else 0)))
     with atomic_path(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.comment = b"napari-cellseg"
         for cell in cells:
             name = f"cell_{cell.id:0{digits}d}"
             # A date would make every file another one.

@@ -26,10 +26,13 @@ class DataChoice:
     path : Path
         A folder, zip or ``.npz``; the folder of images where `masks` is given.
     masks : Path or None
+    classes : bool
+        Each connected piece of one value of a mask is a cell.
     """
 
     path: Path
     masks: Path | None = None
+    classes: bool = False
 
     @property
     def name(self) -> str:
@@ -39,10 +42,12 @@ class DataChoice:
 
     def words(self) -> list[str]:
         """Return it as words of the command line."""
-        return [str(self.path), *(["--masks", str(self.masks)] if self.masks is not None else [])]
+        masks = ["--masks", str(self.masks)] if self.masks is not None else []
+        return [str(self.path), *masks, *(["--classes"] if self.classes else [])]
 
     def __str__(self) -> str:
-        return str(self.path) if self.masks is None else f"{self.path}\nmasks: {self.masks}"
+        masks = [] if self.masks is None else [f"masks: {self.masks}"]
+        return "\n".join([str(self.path), *masks, *(["each piece of a class is a cell"] if self.classes else [])])
 
 
 @dataclass(frozen=True)

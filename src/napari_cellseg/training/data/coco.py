@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...imaging.damage import DAMAGE
 from ...imaging.errors import DatasetError
 from ...imaging.read.cell_files import fill_outlines
 from ...imaging.read.json_file import read_values
@@ -16,6 +17,8 @@ from ...imaging.read.read import read_image
 from .masks import LABELS, Mask
 from .sample import Sample
 
+# A run length is less than the number of pixels: a few signs of 5 bits.
+_LONGEST_SHIFT = 60
 _NEXT_STEP = "Give a COCO file with images and annotations."
 
 
@@ -37,15 +40,19 @@ class Coco:
     """
 
     def __init__(self, path: Path) -> None:
-        values = read_values(path, DatasetError, _NEXT_STEP)
+        values = read_values(path, DatasetError, _NEXT_STEP, largest=None)
         self.path = path
         self._annotations: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
         try:
             self._images = {str(image["file_name"]): image["id"] for image in values["images"]}
             for annotation in values["annotations"]:
-                self._annotations[annotation["image_id"]].append(annotation)
-        except (KeyError, TypeError) as error:
+                self._annotations[annotation["image_id"]].append(dict(annotation))
+            for id_ in self._images.values():
+                self._annotations.setdefault(id_, [])
+        except KeyError as error:
             raise DatasetError(f"{path} lacks the entry {error}. {_NEXT_STEP}") from error
+        except DAMAGE as error:
+            raise DatasetError(f"{path} garbles an entry ({error}). {_NEXT_STEP}") from error
 
     @property
     def names(self) -> list[str]:
@@ -75,7 +82,7 @@ class Coco:
         for i, annotation in enumerate(self._annotations[self._images[name]], start=1):
             try:
                 mask = _mask_of(annotation["segmentation"], shape, self.path)
-            except (KeyError, TypeError, ValueError, IndexError) as error:
+            except DAMAGE as error:
                 raise DatasetError(
                     f"{self.path}: annotation {annotation.get('id', i)} of {name} has no polygon or run lengths that "
                     f"fit {shape[0]} x {shape[1]} pixels ({error}). Export it again."
@@ -103,8 +110,12 @@ def _mask_of(segmentation: Any, shape: tuple[int, int], path: Path) -> np.ndarra
 
 def _of_run_lengths(counts: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
     """Return the mask of lengths that alternate between outside and inside, down the columns."""
-    values = np.arange(len(counts)) % 2 == 1
-    return np.repeat(values, counts).reshape(shape[::-1]).T
+    lengths = np.asarray(counts, np.int64)
+    # Compared as Python's numbers, which are never too large; else any memory could be asked for.
+    if lengths.ndim != 1 or lengths.min(initial=0) < 0 or sum(lengths.tolist()) != shape[0] * shape[1]:
+        raise ValueError("its run lengths do not cover the image once")
+    values = np.arange(len(lengths)) % 2 == 1
+    return np.repeat(values, lengths).reshape(shape[::-1]).T
 
 
 def _decompressed(text: str) -> list[int]:
@@ -119,6 +130,8 @@ def _decompressed(text: str) -> list[int]:
             more = bool(bits & 0x20)
             place += 1
             shift += 5
+            if shift > _LONGEST_SHIFT:
+                raise ValueError("a run length is far too long")
         if bits & 0x10:
             number -= 1 << shift
         counts.append(number + (counts[-2] if len(counts) > 2 else 0))

@@ -33,7 +33,7 @@ def read_dataset(path: str | Path, groups: str | Path | None = None) -> list[Sam
 
 
 def iter_dataset(
-    path: str | Path, groups: str | Path | None = None, masks: str | Path | None = None
+    path: str | Path, groups: str | Path | None = None, masks: str | Path | None = None, classes: bool = False
 ) -> Generator[Progress, None, list[Sample]]:
     """Read a dataset image by image, and refuse it where an image cannot be used.
 
@@ -49,7 +49,7 @@ def iter_dataset(
     DatasetError
         If nothing usable is found, or an image and its labels differ in size.
     """
-    loaded = yield from iter_load(path, groups, masks=masks, strict=True)
+    loaded = yield from iter_load(path, groups, masks=masks, classes=classes, strict=True)
     return list(loaded.samples)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from scipy import ndimage as ndi
 from skimage.measure import label as label_components
 
+CLASSES_OR_CELLS = "are they classes instead of cells?"
 _LEAST_PIXELS = 4
 # A piece counts from this fraction of the median piece on.
 _LEAST_FRACTION = 0.1
@@ -32,8 +33,8 @@ def doubtful_ids(labels: np.ndarray) -> list[str]:
     found = []
     if n_ids <= _FEW_IDS and len(owners) >= _MANY_PIECES * n_ids + 2:
         found.append(
-            f"its {n_ids} ids lie in {len(owners)} separate pieces: are they classes instead of cells? If every piece "
-            "is a cell, save a mask in which each piece has an id of its own"
+            f"its {n_ids} ids lie in {len(owners)} separate pieces: {CLASSES_OR_CELLS} If every piece "
+            "is a cell, say so (Pieces are cells in the window, --classes on the command line)"
         )
     elif apart := _far_apart(owners, areas, centres):
         found.append(

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...imaging.errors import CellsegError, DatasetError
 from .layouts import REVIEWED_FOLDER
+from .replacing import finish_replacing
 from .sample import Sample, files_by_stem, read_pair
 from .training_files import IMAGES, LABELS, PROVENANCE, plane_sha256, read_json
 
@@ -86,7 +87,7 @@ class EntryFiles:
 
     def names(self) -> list[str]:
         """Return the names of all entries, usable or not, without reading their files."""
-        images, labels = (files_by_stem(self.path / folder) for folder in (IMAGES, LABELS))
+        images, labels = (self._by_stem(folder) for folder in (IMAGES, LABELS))
         return sorted({*images, *(stem.removesuffix("_labels") for stem in labels)})
 
     def read(self, name: str) -> Sample:
@@ -123,13 +124,14 @@ class EntryFiles:
 
     def provenance(self, name: str) -> dict[str, Any]:
         """Return where an entry comes from; empty where that is not recorded."""
+        finish_replacing(self.path)
         path = self.path / PROVENANCE / f"{name}.json"
         return read_json(path) if path.is_file() else {}
 
     def present(self, name: str) -> list[Path]:
         """Return an entry's files, whatever their kind, but for the provenance."""
         stems = ((LABELS, name), (LABELS, f"{name}_labels"), (REVIEWED_FOLDER, name), (IMAGES, name))
-        found = (files_by_stem(self.path / folder).get(stem) for folder, stem in stems)
+        found = (self._by_stem(folder).get(stem) for folder, stem in stems)
         return [path for path in found if path is not None]
 
     def files(self, name: str) -> tuple[Path, Path, Path | None]:
@@ -140,7 +142,7 @@ class EntryFiles:
         DatasetError
             If there is no such entry, or a file of it is missing.
         """
-        by_folder = {folder: files_by_stem(self.path / folder) for folder in (IMAGES, LABELS, REVIEWED_FOLDER)}
+        by_folder = {folder: self._by_stem(folder) for folder in (IMAGES, LABELS, REVIEWED_FOLDER)}
         image = by_folder[IMAGES].get(name)
         labels = by_folder[LABELS].get(name) or by_folder[LABELS].get(f"{name}_labels")
         if image is None or labels is None:
@@ -149,6 +151,11 @@ class EntryFiles:
             missing = self.path / (IMAGES if image is None else LABELS) / f"{name}.tif"
             raise DatasetError(f"Entry {name} lacks {missing}. Put the file back, or remove the entry.")
         return image, labels, by_folder[REVIEWED_FOLDER].get(name)
+
+    def _by_stem(self, folder: str) -> dict[str, Path]:
+        """Return the files of a folder by name, after what a killed process left of replacing some is done."""
+        finish_replacing(self.path)
+        return files_by_stem(self.path / folder)
 
     def name_of_image(self, digest: str) -> str | None:
         """Return the name of the entry whose image has this hash; None where there is none."""

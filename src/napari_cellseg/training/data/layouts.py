@@ -11,24 +11,28 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import numpy as np
 
 from ...imaging.damage import DAMAGE
-from ...imaging.errors import DatasetError
+from ...imaging.errors import DatasetError, ImageError
 from ...imaging.from_array import as_image
+from ...imaging.read.arrays import read_named
 from ...imaging.read.cell_files import CELL_SUFFIXES, read_cells
 from ...imaging.read.raster import decode_bytes
 from ...imaging.read.read import read_image
+from ...imaging.read.zip_entries import check_list, read_entry
 from .coco import Coco
 from .masks import LABELS, Mask, read_mask
+from .replacing import SET_FILE, finish_replacing
 from .sample import IMAGE_SUFFIXES, Sample, files_by_stem, read_pair
 
 LABEL_FOLDERS = ("labels", "masks")
 REVIEWED_FOLDER = "reviewed"
-SET_FILE = "training_set.json"
 ARRAY_NAMES = (("X", "x", "images", "image"), ("y", "Y", "masks", "labels", "mask"))
 # Ends of the names of masks beside their images: of ImageJ and others, Cellpose, this package, QuPath.
 MASK_ENDS = (
     *(f"{name}{suffix}" for name in ("_cp_masks", "_masks", "_mask", "_labels", "_label") for suffix in IMAGE_SUFFIXES),
     *("_rois.zip", "_roiset.zip", "_outlines.geojson", ".geojson", "_seg.npy"),
 )
+# Bytes of a picture of one image or cell.
+LARGEST_PICTURE = 1 << 28
 EXPECTED = (
     "Expected ID/images/ID.png with ID/masks/*.png, the folders images and labels (or masks) with files of equal "
     "names, images with masks such as NAME_masks.tif beside them, a COCO .json, or an .npz with X and y."
@@ -90,13 +94,21 @@ def open_layout(path: Path, masks: Path | None = None) -> Layout:
     if masks_by_stem(path).keys() & files_by_stem(path).keys():
         return _paired(path, path, None)
     entries = [p.relative_to(path).as_posix() for p in path.rglob("*.png")]
-    return _kaggle(entries, lambda name: (path / name).read_bytes(), path)
+    return _kaggle(entries, lambda name: _content(path / name), path)
+
+
+def _content(path: Path) -> bytes:
+    if not path.is_file() or path.stat().st_size > LARGEST_PICTURE:
+        raise ValueError(f"it is no file, or has more than {LARGEST_PICTURE:,} bytes")
+    return path.read_bytes()
 
 
 def _zip(path: Path) -> Layout:
     try:
+        with path.open("rb") as file:
+            check_list(file)
         archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise DatasetError(
             f"{path} is not a readable zip ({error}). Give a zip or folder of images with masks."
         ) from error
@@ -114,7 +126,7 @@ def _zip(path: Path) -> Layout:
             f"{path} holds a folder of images, which is not read from a zip. Unpack it, and give the folder that holds "
             "images and masks."
         )
-    return _kaggle(entries, archive.read, path)
+    return _kaggle(entries, lambda name: read_entry(archive, name, LARGEST_PICTURE), path)
 
 
 def _is_absolute(entry: str) -> bool:
@@ -137,9 +149,9 @@ def _kaggle(entries: Sequence[str], read: Callable[[str], bytes], path: Path) ->
     skipped = [(name, "it has no mask") for name in sorted(images) if not masks[name]]
     skipped += [(name, "there are masks, but no image") for name in sorted(masks) if name not in images]
 
-    def decode(entry: str) -> np.ndarray:
+    def decode(entry: str, size: tuple[int, ...] | None = None) -> np.ndarray:
         try:
-            return decode_bytes(read(entry))
+            return decode_bytes(read(entry), f"{entry} in {path}", size)
         except DAMAGE as error:
             raise DatasetError(f"{entry} in {path} cannot be read ({error}). Remove or replace it.") from error
 
@@ -147,12 +159,8 @@ def _kaggle(entries: Sequence[str], read: Callable[[str], bytes], path: Path) ->
         image = as_image(decode(images[name]), name=name).plane()
         labels = np.zeros(image.shape[:2], np.int32)
         for i, entry in enumerate(masks[name], start=1):
-            values = decode(entry)
+            values = decode(entry, labels.shape)
             mask: np.ndarray = np.any(values[..., :3], axis=-1) if values.ndim == 3 else values > 0
-            if mask.shape != labels.shape:
-                raise DatasetError(
-                    f"Mask {entry} is {mask.shape} pixels but its image is {labels.shape}. Remove or replace it."
-                )
             labels[mask & (labels == 0)] = i
         return Sample(name, image, labels), Mask(labels, LABELS)
 
@@ -192,6 +200,8 @@ def masks_by_stem(folder: Path) -> dict[str, Path]:
 
 
 def _paired(images: Path, labels: Path, root: Path | None) -> Layout:
+    if root is not None:
+        finish_replacing(root)
     by_stem, found = masks_by_stem(labels), files_by_stem(images)
     if images == labels:
         found = {stem: file for stem, file in found.items() if not is_mask(file)}
@@ -246,21 +256,11 @@ def _same_stem(folder: Path, used: dict[str, Path]) -> list[Path]:
 
 def _arrays(path: Path) -> Layout:
     try:
-        with np.load(path, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in content.files}
-    except ValueError as error:
-        if "pickle" not in str(error) and "Object" not in str(error):
-            raise DatasetError(f"{path} cannot be read ({error}). Save it again with numpy.savez.") from error
-        raise DatasetError(
-            f"{path} holds Python objects, which may run a program when they are read, so it is refused. "
-            "Save X and y as arrays of numbers: images of one size."
-        ) from error
+        images, masks = read_named(path, ARRAY_NAMES)
+    except ImageError as error:
+        raise DatasetError(f"{error} A dataset is X (images of one size) and y (masks).") from error
     except DAMAGE as error:
         raise DatasetError(f"{path} cannot be read ({error}). Save it again with numpy.savez.") from error
-    chosen = [next((arrays[name] for name in names if name in arrays), None) for names in ARRAY_NAMES]
-    if chosen[0] is None or chosen[1] is None:
-        raise DatasetError(f"{path} holds {', '.join(arrays) or 'nothing'}; it needs X (images) and y (masks).")
-    images, masks = chosen[0], chosen[1]
     if masks.ndim == 4 and masks.shape[3] == 1:
         masks = masks[..., 0]
     if images.ndim == 4 and images.shape[3] in (1, 4):

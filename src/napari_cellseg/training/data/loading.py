@@ -11,7 +11,7 @@ from ...imaging.errors import CellsegError, DatasetError
 from ...imaging.progress import Progress
 from .dataset_report import DatasetReport, report_on
 from .layouts import open_layout
-from .masks import BINARY, COLOURS, LABELS, SINGLE, Mask
+from .masks import BINARY, CLASSES, COLOURS, LABELS, SINGLE, Mask
 from .sample import Sample
 
 
@@ -24,7 +24,12 @@ class Loaded:
 
 
 def iter_load(
-    path: str | Path, groups: str | Path | None = None, *, masks: str | Path | None = None, strict: bool = False
+    path: str | Path,
+    groups: str | Path | None = None,
+    *,
+    masks: str | Path | None = None,
+    classes: bool = False,
+    strict: bool = False,
 ) -> Generator[Progress, None, Loaded]:
     """Read a dataset image by image.
 
@@ -41,6 +46,8 @@ def iter_load(
         if there is one; else each image is its own group.
     masks : path, optional
         The folder of masks, where `path` is the folder of images.
+    classes : bool
+        Values of masks are classes, not cells: each connected piece of one value is a cell.
     strict : bool
         Raise where an image cannot be used, instead of skipping it.
 
@@ -80,23 +87,27 @@ def iter_load(
     if not samples:
         why = "; ".join(f"{name}: {reason}" for name, reason in skipped[:3])
         raise DatasetError(f"No image of {path} can be used ({why}). Repair these files, or give another dataset.")
-    samples, notes = _understood(samples, read)
+    samples, notes = _understood(samples, read, classes)
     missing = sum(name not in known for name in layout.names) if known else 0
     if missing:
         notes.append(f"{missing} of {len(layout.names)} images are not in the group table: each is its own group.")
     return Loaded(tuple(samples), report_on(samples, str(path), layout.what, skipped, notes))
 
 
-def _understood(samples: list[Sample], masks: list[Mask]) -> tuple[list[Sample], list[str]]:
+def _understood(samples: list[Sample], masks: list[Mask], classes: bool) -> tuple[list[Sample], list[str]]:
     """Decide what masks of one value mean, all together, and report how masks were understood."""
     forms = [mask.form for mask in masks]
-    if LABELS not in forms and COLOURS not in forms:
+    if classes:
+        masks = [mask.by_class() if mask.form in (LABELS, SINGLE) else mask for mask in masks]
+    elif LABELS not in forms and COLOURS not in forms:
         # No mask separates one cell from another: one value means all cells.
         masks = [mask.split() if mask.form == SINGLE else mask for mask in masks]
     forms = [mask.form for mask in masks]
     notes = []
     if n := forms.count(BINARY):
         notes.append(f"{n} masks are black and white: each connected piece is taken for one cell.")
+    if n := forms.count(CLASSES):
+        notes.append(f"{n} masks hold classes: each connected piece of one value is taken for one cell.")
     if n := forms.count(COLOURS):
         notes.append(f"{n} masks are in colours: each connected piece of one colour is taken for one cell.")
     if n := sum(mask.gaps for mask in masks):

@@ -9,7 +9,7 @@ from skimage.measure import label as label_components
 
 from ...imaging.errors import DatasetError
 
-LABELS, SINGLE, BINARY, COLOURS, EMPTY = "labels", "single", "binary", "colours", "empty"
+LABELS, SINGLE, BINARY, COLOURS, CLASSES, EMPTY = "labels", "single", "binary", "colours", "classes", "empty"
 WHITE = (255, 65535)
 
 
@@ -21,7 +21,7 @@ class Mask:
     ----------
     labels : ndarray of int32
         ``(Y, X)``, 0 is background, ids without gaps.
-    form : {'labels', 'single', 'binary', 'colours', 'empty'}
+    form : {'labels', 'single', 'binary', 'colours', 'classes', 'empty'}
         ``single``: one value besides 0, which may be one cell or all of them.
     gaps : bool
         Whether ids were missing between 1 and the highest one.
@@ -35,10 +35,14 @@ class Mask:
         """Return each connected piece as a cell of its own."""
         return Mask(components(self.labels > 0), BINARY)
 
+    def by_class(self) -> Mask:
+        """Return each connected piece of one id as a cell of its own: ids are classes of cells."""
+        return Mask(components(self.labels), CLASSES)
+
 
 def components(mask: np.ndarray) -> np.ndarray:
-    """Number the connected pieces of a mask (8 neighbours)."""
-    numbered: np.ndarray = label_components(mask, connectivity=2).astype(np.int32)
+    """Number the connected pieces of equal values (8 neighbours); 0 is background."""
+    numbered: np.ndarray = label_components(mask, connectivity=2, background=0).astype(np.int32)
     return numbered
 
 

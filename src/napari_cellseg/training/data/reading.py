@@ -13,7 +13,9 @@ from .sample import Sample
 from .training_set import TrainingSet
 
 
-def iter_training_images(path: Path, masks: Path | None = None) -> Generator[Note | Phase, None, list[Sample]]:
+def iter_training_images(
+    path: Path, masks: Path | None = None, classes: bool = False
+) -> Generator[Note | Phase, None, list[Sample]]:
     """Read the images of a training set; an entry that cannot be used is named and skipped.
 
     Parameters
@@ -23,6 +25,8 @@ def iter_training_images(path: Path, masks: Path | None = None) -> Generator[Not
         which no image is skipped.
     masks : Path, optional
         The folder of masks, where `path` is the folder of images.
+    classes : bool
+        Each connected piece of one value of a mask is a cell.
 
     Yields
     ------
@@ -37,8 +41,12 @@ def iter_training_images(path: Path, masks: Path | None = None) -> Generator[Not
     DatasetError
         If there is no image to learn from.
     """
-    if masks is not None or not ((path / "images").is_dir() and (path / "labels").is_dir()):
-        return (yield from relay(iter_dataset(path, masks=masks), lambda p: Phase("reading", p.done, p.total)))
+    if classes or masks is not None or not ((path / "images").is_dir() and (path / "labels").is_dir()):
+        return (
+            yield from relay(
+                iter_dataset(path, masks=masks, classes=classes), lambda p: Phase("reading", p.done, p.total)
+            )
+        )
     opened = TrainingSet.open(path)
     names, found = opened.names(), []
     for i, name in enumerate(names):

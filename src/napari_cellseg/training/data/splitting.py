@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ...imaging.errors import CellsegError, DatasetError
+from ...imaging.read.json_file import read_json
 from ...imaging.write.write import write_json
 from .datasets import Sample, split_by_group
 
@@ -123,9 +123,11 @@ def read_split(path: str | Path) -> Split:
     """
     path = Path(path)
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
         names = [values.get(side, values.get(f"{side}_images")) for side in ("training", "validation")]
-        sides = [tuple(str(name) for name in side) for side in names]
+        sides = [tuple(str(name) for name in side) for side in names if isinstance(side, list)]
+        if len(sides) < 2:
+            raise ValueError("it lacks the lists training and validation")
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise DatasetError(
             f"{path} is not a split ({error}). Give a split.json or training.json that a training has left."

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import secrets
-import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +13,10 @@ import tifffile
 from ...imaging.errors import DatasetError
 from ...imaging.from_array import as_image
 from ...imaging.read.json_file import read_values
-from ...imaging.write.atomic import atomic_path, make_folder, output_error
+from ...imaging.write.atomic import atomic_path
 from ...imaging.write.write import write_json, write_labels
 from .layouts import REVIEWED_FOLDER
+from .replacing import staged
 
 IMAGES, LABELS, PROVENANCE = "images", "labels", "provenance"
 
@@ -69,31 +66,14 @@ def write_files(
     OutputError
         If the folder cannot be written to; what was there is untouched.
     """
-    written = set()
     # Everything is written elsewhere first: a full disk must not leave new labels beside an old reviewed area.
+    # One rename then makes them the entry.
     with staged(root) as stage:
         write_plane(stage / IMAGES / f"{name}.tif", image, pixel_size)
         write_plane(stage / REVIEWED_FOLDER / f"{name}.tif", reviewed.astype(np.uint8) * 255, pixel_size)
         write_json(stage / PROVENANCE / f"{name}.json", dict(record))
         write_labels(stage / LABELS / f"{name}.tif", labels, metadata=record, pixel_size=pixel_size)
-        for folder in (IMAGES, REVIEWED_FOLDER, PROVENANCE, LABELS):
-            for path in (stage / folder).iterdir():
-                make_folder(root / folder)
-                os.replace(path, root / folder / path.name)
-                written.add(root / folder / path.name)
-    return written
-
-
-@contextlib.contextmanager
-def staged(path: Path) -> Iterator[Path]:
-    """Give a folder inside another to write new files to; it is gone afterwards."""
-    stage = path / f".adding-{secrets.token_hex(6)}"
-    try:
-        yield stage
-    except OSError as error:
-        raise output_error(path, error) from error
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
+    return {root / folder / f"{name}.tif" for folder in (IMAGES, REVIEWED_FOLDER, LABELS)}
 
 
 def raw_plane(image: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ from ...imaging.write.atomic import make_folder, output_error
 from ...imaging.write.write import write_json
 from .entries import Entry, EntryFiles, Stamp
 from .layouts import REVIEWED_FOLDER
+from .replacing import SET_FILE
 from .training_files import (
     IMAGES,
     LABELS,
@@ -39,7 +40,6 @@ from .training_files import (
     write_files,
 )
 
-SET_FILE = "training_set.json"
 FORMAT = 1
 
 # Two images that are added at once must not both find the same name free.

@@ -32,16 +32,22 @@ class TrainRun(RunState):
 
     Parameters
     ----------
-    plan, out, record, resumed :
+    plan, out, record, resumed, more :
         As :class:`napari_cellseg.training.fit.state.RunState` takes them.
     ready : dict, optional
         Where images made ready are kept, for several runs on the same ones.
     """
 
     def __init__(
-        self, plan: Plan, out: Path, record: dict[str, Any], ready: Ready | None = None, resumed: bool = False
+        self,
+        plan: Plan,
+        out: Path,
+        record: dict[str, Any],
+        ready: Ready | None = None,
+        resumed: bool = False,
+        more: bool = False,
     ) -> None:
-        super().__init__(plan, out, record, resumed)
+        super().__init__(plan, out, record, resumed, more)
         self.ready = {} if ready is None else ready
         self.measure: Callable[[Learner], Figures] = partial(look_at_crops, batches=())
 
@@ -101,6 +107,7 @@ class TrainRun(RunState):
         clock, patience = self.clock, self.params.patience
         look_every = self.params.look_every(len(self.plan.parts.learned))
         clock.start()
+        yield from self.checkpoint_if_due()
         if self.plan.judge is not None and clock.step == 0:
             yield self.look()
         while not self.stopped_by:
@@ -163,8 +170,8 @@ class TrainRun(RunState):
         return self.looked[-1]
 
     def checkpoint_if_due(self) -> Generator[Note, None, None]:
-        """Write a checkpoint after the first step and then every so often."""
-        first = self.clock.step == 1
+        """Write a checkpoint before and after the first step and then every so often."""
+        first = self.clock.step <= 1
         if self.checkpoints and not self.stopped_by and (first or self.clock.due(self.params.checkpoint_seconds)):
             try:
                 self.checkpoint()

@@ -147,6 +147,6 @@ def compressed(image: Tensor, rng: np.random.Generator) -> Tensor:
     PILImage.fromarray(levels[0] if len(levels) == 1 else np.moveaxis(levels, 0, -1)).save(
         buffer, "JPEG", quality=int(rng.integers(15, 85))
     )
-    back = np.asarray(PILImage.open(buffer), np.float32)
+    back = np.asarray(PILImage.open(buffer, formats=("JPEG",)), np.float32)
     planes = back[None] if back.ndim == 2 else np.moveaxis(back, -1, 0)
     return torch.from_numpy(np.ascontiguousarray(planes)) * ((high - low) / 255) + low

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -10,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 
-from ...imaging.errors import CellsegError, DatasetError
+from ...imaging.errors import CellsegError, DatasetError, OutputError
 from ...imaging.write.write import write_json
 from ...network.building import build_network, with_head_kernel
 from ...network.predict import load_network
 from ...network.unet import n_parameters
-from ...network.versions import CONFIG_FILE, TRAINING_FILE
+from ...network.versions import CONFIG_FILE, TRAINING_FILE, WEIGHTS_FILE
 from ..curves import CURVES_FILE, HISTORY_FILE, HistoryTable, write_curves
 from ..data.hold_out import count_cells
 from ..events import Looked, TrainProgress
@@ -27,6 +29,9 @@ from .learner import Learner
 from .plan import Plan, choose_device
 from .record import pack_history, save_version, unpack_history, write_history
 from .schedule import Looks
+
+# Why a run ended whose loss grew beyond bounds.
+RAN_AWAY = "loss"
 
 
 class RunState:
@@ -41,10 +46,15 @@ class RunState:
         Written into the run's file and the training record: the command, where the data came from.
     resumed : bool
         Whether :meth:`restore` follows.
+    more : bool
+        Whether the version is worked on when learning has ended; the checkpoint then stays, so that this is repeated
+        when the process is killed meanwhile.
     """
 
-    def __init__(self, plan: Plan, out: Path, record: dict[str, Any], resumed: bool = False) -> None:
-        self.plan, self.params, self.out, self.record = plan, plan.params, out, record
+    def __init__(
+        self, plan: Plan, out: Path, record: dict[str, Any], resumed: bool = False, more: bool = False
+    ) -> None:
+        self.plan, self.params, self.out, self.record, self.more = plan, plan.params, out, record, more
         params = plan.params
         torch.manual_seed(params.seed)
         # A resumed run has all weights in its checkpoint: nothing is fetched again.
@@ -61,7 +71,6 @@ class RunState:
         self.looks = Looks()
         self.notes: list[str] = [] if resumed else list(plan.notes)
         self.stopped_by = ""
-        self.ran_away = False
         # Whether the last look found that the weights are good for nothing.
         self.unfit = False
         # Whether checkpoints can be written.
@@ -94,9 +103,10 @@ class RunState:
         save_version(self.out, self.learner.kept(), **self.plan.version_settings())
         self.write_run()
 
-    def checkpoint(self, running: bool = True) -> None:
-        """Write everything that the run goes on from."""
+    def checkpoint(self, running: bool = True, ended: bool = False) -> None:
+        """Write everything that the run goes on from; when it has `ended` also the version's weights as they were."""
         plain = {
+            "stopped_by": self.stopped_by,
             "looks": asdict(self.looks),
             "looked": [asdict(look) for look in self.looked],
             "notes": self.notes,
@@ -112,6 +122,7 @@ class RunState:
             "history": pack_history(self.history),
             "rng": torch.get_rng_state(),
             "learner": self.learner.state(),
+            "version": load_file(self.out / WEIGHTS_FILE) if ended and self.is_whole else {},
         }
         write_checkpoint(self.out, state)
         self._goes_on_from = (self.clock.step, self.done)
@@ -136,6 +147,7 @@ class RunState:
                     "split, or start a new run."
                 )
             self.looks, self.notes = Looks(**plain["looks"]), plain["notes"]
+            self.stopped_by = str(plain.get("stopped_by", ""))
             self.looked = [Looked(**look) for look in plain.get("looked", ())]
             self.history = unpack_history(state["history"])
             self.drawer.restore(plain["drawer"])
@@ -143,6 +155,9 @@ class RunState:
             raise CellsegError(
                 f"The checkpoint in {self.out} is not of this version of napari-cellseg. Start a new run."
             ) from error
+        if state.get("version") and asked.get("best_step") == self.looks.best_step:
+            # What was chosen and compared after learning is chosen anew, from the weights as they were learned.
+            save_version(self.out, state["version"], **self.plan.version_settings())
         best = asked.get("best")
         if best is not None and best < self.looks.best:
             # The weights in the folder are of a look that came after the checkpoint.
@@ -166,6 +181,7 @@ class RunState:
             "validation_images": self._held_out_names(),
             "step": step,
             "done": done,
+            "stopped_by": self.stopped_by,
             "best": self.looks.best,
             "best_step": self.looks.best_step,
         }
@@ -173,14 +189,17 @@ class RunState:
 
     def finish(self) -> None:
         """Leave a whole version and its record, also when the run was stopped; nothing when nothing was learned."""
-        learned = self.learned and not self.ran_away
+        ran_away = self.stopped_by == RAN_AWAY
+        learned = self.learned and not ran_away
         if learned and not self.unfit and not self.is_whole:
             self.looks.best_step = self.clock.step
             self.save()
-        if self.stopped_by or self.ran_away:
+        if self.stopped_by and not (self.more and self.is_whole):
             delete_checkpoint(self.out)
-        elif learned and self.checkpoints:
-            self.checkpoint(running=False)
+        elif self.learned and self.checkpoints:
+            # Where the disk is full the checkpoint before this one has to do.
+            with contextlib.suppress(OutputError):
+                self.checkpoint(running=self.more, ended=True)
         if self.is_whole:
             if self.history:
                 write_history(self.out / HISTORY_FILE, self.history)

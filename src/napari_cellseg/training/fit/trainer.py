@@ -15,11 +15,12 @@ from ..data.sample import Sample
 from ..events import Event, TrainProgress, earlier
 from ..finetune_params import FineTuneParams
 from ..params import TrainParams
-from ..runs import read_run
+from ..runs import CHECKPOINT_FILE, read_run
 from .checkpoint import read_checkpoint
 from .learner import RanAwayError
 from .plan import Plan, plan_finetune, plan_training
 from .run import Ready, TrainRun
+from .state import RAN_AWAY
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,8 @@ class Trained:
         None when it was stopped before the first step.
     parts : HeldOut
         What was learned and what was held out.
-    stopped_by : {'steps', 'minutes', 'patience', 'request'}
+    stopped_by : {'steps', 'minutes', 'patience', 'loss', 'request'}
+        ``loss``: it ran away.
     notes : tuple of str
     """
 
@@ -43,8 +45,8 @@ class Trained:
 
     @property
     def stopped_early(self) -> bool:
-        """Whether it was asked to stop, so that it can go on."""
-        return self.stopped_by == "request"
+        """Whether it was asked to stop, so that it can go on, or ran away."""
+        return self.stopped_by in ("request", RAN_AWAY)
 
 
 def iter_train(
@@ -92,6 +94,7 @@ def iter_train_events(
     stop: Callable[[], bool] = lambda: False,
     record: Mapping[str, Any] | None = None,
     ready: Ready | None = None,
+    more: bool = False,
 ) -> Generator[Event, None, Trained]:
     """Train a network and leave a model version in `out`.
 
@@ -118,6 +121,9 @@ def iter_train_events(
         Written into the version's training record (the command, the dataset).
     ready : dict, optional
         Where images made ready are kept, for several runs on the same ones.
+    more : bool
+        Whether the caller works on the version when learning has ended, and then calls
+        :func:`napari_cellseg.training.runs.end_run`: a run that is killed before goes on from the end of learning.
 
     Yields
     ------
@@ -141,7 +147,7 @@ def iter_train_events(
         suffice.
     """
     plan = plan_training(training, validation, params or TrainParams(), parent)
-    return (yield from _iter_run(plan, Path(out), resume, stop, record, ready))
+    return (yield from _iter_run(plan, Path(out), resume, stop, record, ready, more))
 
 
 def iter_finetune(
@@ -155,6 +161,7 @@ def iter_finetune(
     stop: Callable[[], bool] = lambda: False,
     record: Mapping[str, Any] | None = None,
     notes: Sequence[str] = (),
+    more: bool = False,
 ) -> Generator[Event, None, Trained]:
     """Fine-tune a model version on reviewed areas and leave a new version in `out`; the parent is never changed.
 
@@ -178,6 +185,8 @@ def iter_finetune(
         Written into the version's training record (the command, the training set).
     notes : sequence of str, optional
         Passed on with the first event.
+    more : bool
+        As for :func:`iter_train_events`.
 
     Yields
     ------
@@ -200,7 +209,7 @@ def iter_finetune(
         learned.
     """
     plan = plan_finetune(samples, parent, params or FineTuneParams(), general, notes)
-    return (yield from _iter_run(plan, Path(out), resume, stop, record))
+    return (yield from _iter_run(plan, Path(out), resume, stop, record, more=more))
 
 
 def _iter_run(
@@ -210,12 +219,16 @@ def _iter_run(
     stop: Callable[[], bool],
     record: Mapping[str, Any] | None,
     ready: Ready | None = None,
+    more: bool = False,
 ) -> Generator[Event, None, Trained]:
     asked = read_run(out, plan.file) if resume else {}
     saved = read_checkpoint(out, plan.samples) if resume else None
     if not resume and (out / WEIGHTS_FILE).exists():
-        raise OutputError(f"{out} holds a model version already. Versions are never overwritten: choose a new folder.")
-    run = TrainRun(plan, out, dict(record or {}), ready, resume)
+        go_on = ", or go on with its run (--resume)" if (out / CHECKPOINT_FILE).is_file() else ""
+        raise OutputError(
+            f"{out} holds a model version already. Versions are never overwritten: choose a new folder{go_on}."
+        )
+    run = TrainRun(plan, out, dict(record or {}), ready, resume, more)
     if saved:
         run.restore(saved, asked)
     # Not before: where the network cannot be built no empty folder stays behind.
@@ -225,14 +238,16 @@ def _iter_run(
         yield run.started(resume)
         if saved:
             yield earlier(run.history, run.looked)
-        yield from run.prepare()
+        if not run.stopped_by:
+            yield from run.prepare()
         if saved:
             run.write_run()
-        yield from run.steps(stop)
+        if not run.stopped_by:
+            yield from run.steps(stop)
         if run.stopped_by and run.unfit and not run.is_whole:
             raise CellsegError(f"The validation loss was never a number, so no weights were kept. {slower}")
     except RanAwayError as error:
-        run.ran_away = True
+        run.stopped_by = RAN_AWAY
         if not run.is_whole:
             raise CellsegError(f"{error} {slower}") from error
         best = run.looks.best_step

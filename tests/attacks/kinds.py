@@ -1,0 +1,243 @@
+"""The kinds of attacks: one function each. To add one, write a function and decorate it with `kind`."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import tifffile
+import zarr
+from PIL import Image as PillowImage
+
+from tests.imaging.read.hostile_files import write_hostile
+
+from .state import mutated_bytes, mutated_json
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One input, and the words of the command line that read it.
+
+    ``OUT`` in a word stands for a new folder, ``MODEL`` for that of a small model.
+    """
+
+    name: str
+    words: tuple[str, ...]
+
+
+Kind: TypeAlias = Callable[[Path, random.Random, int], Iterator[Attack]]
+KINDS: dict[str, Kind] = {}
+
+
+def kind(function: Kind) -> Kind:
+    """Register a function that writes up to `n` inputs into a folder, and yields each after it is written."""
+    KINDS[function.__name__] = function
+    return function
+
+
+def segment(path: Path, *more: str) -> tuple[str, ...]:
+    return ("segment", str(path), "--out", "OUT", "--model", "MODEL", "--device", "cpu", "--pages", "each", *more)
+
+
+def evaluate(path: Path) -> tuple[str, ...]:
+    return ("evaluate", str(path), "--out", "OUT", "--model", "MODEL", "--device", "cpu")
+
+
+def adopt(path: Path) -> tuple[str, ...]:
+    more = ("--normalisation", "type") if path.suffix == ".pth" else ()
+    return ("models", "x", "--import", str(path), *more)
+
+
+def _image(side: int = 40, samples: int = 0) -> np.ndarray:
+    shape = (side, side, samples) if samples else (side, side)
+    return np.random.default_rng(0).integers(0, 255, shape).astype(np.uint8)
+
+
+def damaged(content: bytes, rng: random.Random) -> tuple[str, bytes]:
+    """Cut a content short, or change a few bytes of it."""
+    return rng.choice(list(mutated_bytes(content, 4, rng.randrange(1 << 30))))
+
+
+def _mutated(contents: dict[str, bytes], folder: Path, rng: random.Random, n: int) -> Iterator[tuple[str, Path]]:
+    """Write damaged copies of files, in turn."""
+    for i in range(n):
+        name = sorted(contents)[i % len(contents)]
+        path = folder / f"{i}_{name}"
+        what, content = damaged(contents[name], rng)
+        path.write_bytes(content)
+        yield f"{name} {what}", path
+
+
+@kind
+def tiff(folder: Path, rng: random.Random, n: int) -> Iterator[Attack]:
+    """TIFF with changed bytes, in every compression and dialect that is written here."""
+    contents = {}
+    ways: list[tuple[str, dict[str, object]]] = [("plain.tif", {}), ("ome.ome.tif", {"metadata": {"axes": "ZYX"}})]
+    ways += [("imagej.tif", {"imagej": True}), ("tiled.tif", {"tile": (16, 16), "compression": "zlib"})]
+    packed = ("lzw", "zlib", "zstd", "lzma", "packbits", "jpeg", "jpeg2000", "webp", "png", "jpegxl", "jpegxr", "lerc")
+    ways += [(f"{name}.tif", {"compression": name}) for name in packed]
+    for name, how in ways:
+        data = _image(samples=3) if name.startswith("webp") else _image()
+        data = np.stack([data, data]) if name.startswith("ome") else data
+        with io.BytesIO() as buffer:
+            tifffile.imwrite(buffer, data, ome=name.startswith("ome"), **how)  # type: ignore[arg-type]
+            contents[name] = buffer.getvalue()
+    for name, path in _mutated(contents, folder, rng, n):
+        yield Attack(name, segment(path))
+
+
+@kind
+def picture(folder: Path, rng: random.Random, n: int) -> Iterator[Attack]:
+    """PNG, JPEG, BMP with changed bytes, and other formats under their names."""
+    contents = {}
+    formats = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "PPM", "JPEG2000", "PCX", "TGA", "SGI", "ICO", "DDS")
+    for name in formats:
+        with io.BytesIO() as buffer:
+            PillowImage.fromarray(_image(samples=3)).save(buffer, name)
+            contents[f"{name}.{'jpg' if name == 'JPEG' else 'bmp' if name == 'BMP' else 'png'}"] = buffer.getvalue()
+    contents["postscript.png"] = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n{} loop\n%%EOF\n"
+    for name, path in _mutated(contents, folder, rng, n):
+        yield Attack(name, segment(path))
+
+
+@kind
+def array(folder: Path, rng: random.Random, n: int) -> Iterator[Attack]:
+    """NumPy's files with changed bytes."""
+    contents = {}
+    with io.BytesIO() as buffer:
+        np.save(buffer, _image())
+        contents["a.npy"] = buffer.getvalue()
+    for name, save in (("b.npz", np.savez), ("c.npz", np.savez_compressed)):
+        with io.BytesIO() as buffer:
+            save(buffer, X=_image(), axes="YX", pixel_size=[0.5, 0.5])
+            contents[name] = buffer.getvalue()
+    for name, path in _mutated(contents, folder, rng, n):
+        yield Attack(name, segment(path))
+
+
+@kind
+def zarr_folder(folder: Path, rng: random.Random, n: int) -> Iterator[Attack]:
+    """Zarr of both versions with a changed value in the metadata, or changed bytes in a piece."""
+    for i in range(n):
+        path = folder / f"{i}.zarr"
+        how = [{"zarr_format": 2}, {}, {"shards": (32, 32)}][i % 3]
+        zarr.create_array(path, data=_image(), chunks=(16, 16), **how)
+        about = path / (".zarray" if i % 3 == 0 else "zarr.json")
+        if i % 4:
+            ((what, text),) = mutated_json(json.loads(about.read_text()), 1, rng.randrange(1 << 30))
+            about.write_text(text, errors="surrogatepass")
+        else:
+            piece = next(file for file in path.rglob("*") if file.is_file() and file != about and file.suffix == "")
+            what, content = damaged(piece.read_bytes(), rng)
+            piece.write_bytes(content)
+        yield Attack(f"{about.name} {what}", segment(path))
+
+
+@kind
+def bomb(folder: Path, rng: random.Random, n: int) -> Iterator[Attack]:
+    """Small files that announce, or unpack to, 1.5 GB and more."""
+    names = sorted(write_hostile(folder))
+    for name in rng.sample(names, min(n, len(names))):
+        yield Attack(name, segment(folder / name))
+
+
+@kind
+def dicom(folder: Path, rng: random.Random, n: int) -> Iterator[Attack]:
+    """DICOM with changed bytes."""
+    pydicom = __import__("pydicom", fromlist=["data"])
+    sample = pydicom.data.get_testdata_file("CT_small.dcm")
+    if sample is not None:
+        for name, path in _mutated({"CT_small.dcm": Path(sample).read_bytes()}, folder, rng, n):
+            yield Attack(name, segment(path))
+
+
+def _kaggle() -> bytes:
+    with io.BytesIO() as buffer:
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, values in (("a/images/a.png", _image()), ("a/masks/1.png", (_image() > 128) * np.uint8(255))):
+                with io.BytesIO() as picture_bytes:
+                    PillowImage.fromarray(values).save(picture_bytes, "PNG")
+                    archive.writestr(name, picture_bytes.getvalue())
+        return buffer.getvalue()
+
+
+@kind
+def dataset(folder: Path, rng: random.Random, n: int) -> Iterator[Attack]:
+    """Sets of images with masks: Kaggle's zip and NumPy's, with changed bytes."""
+    contents = {"kaggle.zip": _kaggle()}
+    with io.BytesIO() as buffer:
+        np.savez(buffer, X=_image()[None], y=(_image() > 128)[None].astype(np.uint8))
+        contents["set.npz"] = buffer.getvalue()
+    for name, path in _mutated(contents, folder, rng, n):
+        yield Attack(name, evaluate(path))
+
+
+@kind
+def outlines(folder: Path, rng: random.Random, n: int) -> Iterator[Attack]:
+    """Cells of other programs beside their image: GeoJSON and COCO with a changed value, ROIs with changed bytes."""
+    from roifile import ImagejRoi
+
+    square = [[[1, 1], [9, 1], [9, 9], [1, 9], [1, 1]]]
+    feature = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": square}, "properties": {}}
+    note = {"id": 1, "image_id": 7, "segmentation": [[1, 1, 9, 1, 9, 9]], "iscrowd": 0}
+    packed = {"id": 2, "image_id": 7, "segmentation": {"size": [40, 40], "counts": [800, 20, 780]}}
+    coco = {"images": [{"id": 7, "file_name": "x.png"}], "annotations": [note, packed]}
+    roi = ImagejRoi.frompoints(np.array(square[0])).tobytes()
+    for i in range(n):
+        here = folder / str(i)
+        here.mkdir()
+        PillowImage.fromarray(_image()).save(here / "x.png")
+        seed = rng.randrange(1 << 30)
+        if i % 3 == 0:
+            what, content = damaged(roi, rng)
+            with zipfile.ZipFile(here / "x_rois.zip", "w") as archive:
+                archive.writestr("1.roi", content)
+            yield Attack(f"roi {what}", evaluate(here))
+        else:
+            name = ("x.geojson", "set.json")[i % 3 - 1]
+            ((what, text),) = mutated_json({"features": [feature]} if i % 3 == 1 else coco, 1, seed)
+            (here / name).write_text(text, errors="surrogatepass")
+            yield Attack(f"{name} {what}", evaluate(here if i % 3 == 1 else here / name))
+
+
+@kind
+def model(folder: Path, rng: random.Random, n: int) -> Iterator[Attack]:
+    """Model versions with a changed setting, and weights of torch with changed bytes."""
+    import torch
+
+    from tests.models import make_model
+
+    ours = make_model(folder / "ours").path
+    with io.BytesIO() as buffer:
+        state = {"down.0.0.weight": torch.zeros(4, 3, 3, 3)}
+        torch.save(state, buffer)
+        contents = {"new.pth": buffer.getvalue()}
+    with io.BytesIO() as buffer:
+        torch.save(state, buffer, _use_new_zipfile_serialization=False)
+        contents["old.pth"] = buffer.getvalue()
+    contents["weights.safetensors"] = (ours / "weights.safetensors").read_bytes()
+    settings = json.loads((ours / "config.json").read_text())
+    for i in range(n):
+        seed = rng.randrange(1 << 30)
+        name = ("config.json", *contents)[i % 4]
+        what, new = (
+            next((what, text.encode(errors="surrogatepass")) for what, text in mutated_json(settings, 1, seed))
+            if name == "config.json"
+            else damaged(contents[name], rng)
+        )
+        path = folder / f"{i}_{name}"
+        if name.endswith(".pth"):
+            path.write_bytes(new)
+        else:
+            path = folder / f"{i}.zip"
+            with zipfile.ZipFile(path, "w") as archive:
+                for file in ours.iterdir():
+                    archive.writestr(file.name, new if file.name == name else file.read_bytes())
+        yield Attack(f"{name} {what}", adopt(path))
