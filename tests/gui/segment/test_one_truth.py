@@ -366,3 +366,71 @@ def test_files_that_naparis_menu_opens_are_chosen_and_seen(
     assert viewer.layers.selection.active is viewer.layers["9 cells"]
     pick_image(segmented, "4")
     assert viewer.layers["4"].visible and not viewer.layers["9"].visible and not viewer.layers["9 cells"].visible
+
+
+def in_view(viewer: Any, layer: Any) -> float:
+    """Part of the canvas that an image fills along the axis on which it is longer; above 1 it leaves it."""
+    height, width = np.asarray(layer.extent.world[1] - layer.extent.world[0])[-2:] * viewer.scene.camera.zoom
+    canvas = viewer.window._qt_viewer.canvas.native
+    return float(max(height / canvas.height(), width / canvas.width()))
+
+
+def test_a_folder_fits_its_first_image_and_switching_keeps_or_fits(
+    widget: Any, viewer: Any, network: Any, qtbot: Any, tmp_path: Any
+) -> None:
+    for name, size in (("a", 160), ("b", 160), ("c", 900)):
+        tifffile.imwrite(tmp_path / f"{name}.tif", draw_discs(9, size))
+    widget.image_section.open_paths([tmp_path])
+    qtbot.waitUntil(lambda: len(viewer.layers) == 3 and widget.image_section.image_layer.currentText() == "a")
+    assert 0.8 < in_view(viewer, viewer.layers["a"]) <= 1, "not all three of them"
+    viewer.scene.camera.zoom *= 3
+    zoom = viewer.scene.camera.zoom
+    widget.image_section.image_layer.setFocus()
+    QTest.keyClick(widget.image_section.image_layer, Qt.Key.Key_Up)
+    assert viewer.layers["b"].visible and viewer.scene.camera.zoom == zoom, "of one size: the same part is compared"
+    QTest.keyClick(widget.image_section.image_layer, Qt.Key.Key_Up)
+    assert 0.8 < in_view(viewer, viewer.layers["c"]) <= 1
+
+
+def test_an_answer_for_another_image_covers_nothing(widget: Any, viewer: Any, network: Any, qtbot: Any) -> None:
+    viewer.add_image(draw_discs(4), name="four")
+    network.go.clear()
+    QTest.mouseClick(widget.run_section.segment, LEFT)
+    viewer.add_image(draw_discs(9), name="nine")
+    pick_image(widget, "four")
+    pick_image(widget, "nine")
+    network.go.set()
+    viewer.layers["four"].visible = False
+    qtbot.waitUntil(lambda: widget.session.running is None)
+    assert viewer.layers.selection.active is viewer.layers["nine"], "strokes and contrast go to what is chosen"
+    assert not viewer.layers["four cells"].visible and not viewer.layers["four counts"].visible
+    pick_image(widget, "four")
+    assert viewer.layers["four cells"].visible and viewer.layers["four counts"].visible
+
+
+def test_all_open_images_are_segmented_as_the_panel_says(segmented: Any, viewer: Any, network: Any, qtbot: Any) -> None:
+    viewer.add_image(np.stack([draw_discs(25), draw_discs(9)]), name="two", axis_labels=("c", "y", "x"))
+    viewer.add_image(draw_discs(4), name="four")
+    pick_image(segmented, "discs")
+    type_into(segmented.input_section.size.diameter, "40")
+    tick(segmented.input_section.size.accurate)
+    runs, menu = network.runs, segmented.run_section.where
+    menu.all_images.trigger()
+    session = segmented.session
+    qtbot.waitUntil(lambda: "3 images are done" in session.state.sentence, timeout=30_000)
+    assert network.runs == runs + 3, "the first was done without accurate"
+    counts = {name: session.cells_of(segmented.bench.key_of(viewer.layers[name])).count() for name in ("two", "four")}
+    assert counts == {"two": 25, "four": 4} and "45 cells" in session.state.sentence
+    for name in ("discs", "two", "four"):
+        assert session.cells_of(segmented.bench.key_of(viewer.layers[name])).segmented.recipe.diameter == 40
+    assert session.chosen == viewer.layers["discs"].unique_id
+    assert viewer.layers.selection.active is viewer.layers["discs cells"] and viewer.layers["discs"].visible
+    menu.all_images.trigger()
+    assert "done already" in session.state.sentence and network.runs == runs + 3
+    network.go.clear()
+    tick(segmented.input_section.size.accurate)
+    menu.all_images.trigger()
+    qtbot.waitUntil(lambda: session.running is not None)
+    QTest.mouseClick(segmented.run_section.cancel, LEFT)
+    network.go.set()
+    assert "Cancelled" in session.state.sentence and segmented.run_section.segment.isEnabled()

@@ -10,12 +10,13 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 
 import napari_cellseg
-from napari_cellseg.gui.viewer.count_points import MAX_NUMBERS
+from napari_cellseg.gui.viewer.count_points import DOT_ROOM, MAX_NUMBERS, NUMBER_ROOM
 from napari_cellseg.gui.viewer.following import Following
 from napari_cellseg.imaging.read.read import read_image
 from napari_cellseg.network.versions import load_model
 
 from ..conftest import draw_discs, layers_of, press_segment, settled
+from ..pointing import move_to
 
 LEFT = Qt.MouseButton.LeftButton
 NO_KEY = Qt.KeyboardModifier.NoModifier
@@ -29,7 +30,7 @@ def ids_on_screen(widget: Any) -> set[int]:
     return set(np.unique(layers_of(widget).labels.data)) - {0}
 
 
-def test_first_result_has_labels_points_and_table(segmented: Any, viewer: Any) -> None:
+def test_first_result_has_labels_points_and_table(segmented: Any, viewer: Any, qtbot: Any) -> None:
     labels, points = layers_of(segmented).labels, layers_of(segmented).points
     assert [layer.name for layer in viewer.layers] == ["discs", "discs cells", "discs counts"]
     assert labels.data.dtype == np.uint16
@@ -37,7 +38,8 @@ def test_first_result_has_labels_points_and_table(segmented: Any, viewer: Any) -
     assert n == 16 == shown_count(segmented) == len(ids_on_screen(segmented)) == len(points.data)
     assert list(labels.features["index"]) == sorted(ids_on_screen(segmented))
     assert list(points.features["index"]) == list(labels.features["index"]) and "number" not in labels.features
-    assert list(points._view_text) == [str(id_) for id_ in labels.features["index"]], "a cell's number is its id"
+    ids = [str(id_) for id_ in labels.features["index"]]
+    qtbot.waitUntil(lambda: list(points._view_text) == ids, timeout=5000)  # a cell's number is its id
     for name in ("area_px", "centroid_y", "centroid_x", "mean_probability", "mean_intensity"):
         assert name in labels.features
     assert labels.metadata["napari_cellseg"]["count"] == points.metadata["napari_cellseg"]["count"] == n
@@ -207,18 +209,52 @@ def test_toggles(segmented: Any, viewer: Any, qtbot: Any) -> None:
     assert not layers_of(segmented).points.visible and layers_of(segmented).labels.contour == 2
 
 
-def test_only_the_numbers_in_view_are_drawn(widget: Any, viewer: Any, network: Any, qtbot: Any) -> None:
-    viewer.add_image(draw_discs(625, 1250), name="many")
+def drawn_on_screen(viewer: Any, points: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Places of the numbers and of the dots that are drawn, in pixels of the screen."""
+    zoom = viewer.scene.camera.zoom
+    dots = points.data[points._view_face_color[:, 3] > 0] * zoom
+    numbers = points.data[np.isin(points.features["index"], points._view_text.astype(int))] * zoom
+    return numbers, dots
+
+
+def closest(places: np.ndarray, room: tuple[float, float]) -> float:
+    """Smallest distance of two places along the axis on which they are farther apart, as a part of the room."""
+    apart = (np.abs(places[:, None] - places[None]) / room).max(axis=2)
+    return float(apart[~np.eye(len(places), dtype=bool)].min())
+
+
+def test_dots_and_numbers_thin_out_where_there_is_no_room(widget: Any, viewer: Any, network: Any, qtbot: Any) -> None:
+    viewer.add_image(draw_discs(4900, 1250), name="many")
     press_segment(widget, qtbot)
-    points = layers_of(widget).points
-    assert len(points.data) == 625 > MAX_NUMBERS
-    qtbot.waitUntil(lambda: list(points._view_text) == [""], timeout=5000)
-    viewer.scene.camera.zoom *= 6
+    points, labels = layers_of(widget).points, layers_of(widget).labels
     qtbot.waitUntil(lambda: 1 < len(points._view_text) <= MAX_NUMBERS, timeout=5000)
-    chosen = points.numbers_in_view()
-    assert list(points._view_text) == [str(n) for n in points.features["index"].to_numpy()[chosen]]
-    assert len(points._view_text_coords[0]) == len(chosen)
+    numbers, dots = drawn_on_screen(viewer, points)
+    assert len(numbers) < len(dots) < 4900 == len(points.data)
+    assert closest(numbers, NUMBER_ROOM) >= 1 and closest(dots, DOT_ROOM) >= 1
+    hidden = next(id_ for id_ in points.features["index"] if str(id_) not in points._view_text)
+    place = labels.features.set_index("index").loc[hidden, ["centroid_y", "centroid_x"]]
+    move_to(viewer, qtbot, labels, tuple(place))
+    qtbot.waitUntil(lambda: str(hidden) in points._view_text, timeout=5000)
+    viewer.scene.camera.zoom *= 12
+    corners = np.asarray(points.corner_pixels)
+    qtbot.waitUntil(lambda: points.dots_in_view().sum() == len(points._view_text) > 1, timeout=5000)
+    corners = np.asarray(points.corner_pixels)
+    in_view = ((points.data >= corners[0]) & (points.data <= corners[1])).all(axis=1)
+    wanted = points.features["index"][in_view].astype(str).tolist()
+    assert [text for text in points._view_text if text in wanted] == wanted, "near enough all have theirs"
     assert points.as_layer_data_tuple()[2] == "points"
+    assert len(points._view_text_coords[0]) == len(points._view_text)
+
+
+def test_outlines_with_numbers_are_one_click(segmented: Any, viewer: Any, qtbot: Any) -> None:
+    layers = layers_of(segmented)
+    QTest.mouseClick(segmented.result_section.outlines, Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
+    points = layers.points
+    qtbot.waitUntil(lambda: len(points._view_text) == 16, timeout=5000)
+    assert layers.labels.contour == 2 and points.visible
+    assert not points._view_face_color[:, 3].any() and str(points.text.anchor) == "center"
+    QTest.mouseClick(segmented.result_section.outlines, Qt.MouseButton.LeftButton, pos=QPoint(8, 8))
+    assert layers.labels.contour == 0 and points._view_face_color[:, 3].all()
 
 
 def test_the_smallest_size_starts_where_it_suits_the_image(widget: Any, viewer: Any, qtbot: Any) -> None:

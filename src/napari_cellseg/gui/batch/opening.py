@@ -136,7 +136,7 @@ class BatchOpening:
         viewer.layers.selection.active = layer
         self.said.emit(" ".join([f"Finding the cells of {opened.row.title} …", *notes]), bool(notes))
         self._show(key)
-        viewer.reset_view()
+        self._bench.fit(layer)
 
     def _segment(self, key: Any) -> None:
         """Find the cells; once nothing else runs."""

@@ -136,7 +136,7 @@ class ImageSection(QWidget):
         layers, problems = add_opened(self._bench.viewer, opened)
         if layers:
             self._bench.viewer.layers.selection.active = layers[0]
-            self._bench.viewer.reset_view()
+            self._bench.fit(layers[0])
         for saved in opened.cells:
             self._taking.reopen(saved)
         if problems:

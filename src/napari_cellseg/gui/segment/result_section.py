@@ -25,7 +25,6 @@ from ..shared.layout import RECIPE_FILTER, Chooser
 from ..shared.table import open_table
 from ..viewer.bench import Bench
 from ..viewer.cell_colors import AREA, DOUBT, ID, Coloring
-from ..viewer.count_points import MAX_NUMBERS
 from ..viewer.dock import open_dock
 from ..viewer.layer_image import layer_path, layer_stem
 from ..viewer.planes_in_view import PlanesInView
@@ -84,11 +83,12 @@ class ResultSection(QWidget):
         self.show_numbers = QCheckBox("numbers", objectName="show_numbers")
         self.show_numbers.setChecked(self._bench.layers.numbers)
         self.show_numbers.setToolTip(
-            "A numbered point in every cell. Where more than 400 cells are in view the numbers wait until you zoom in."
+            "A numbered point in every cell. Where there is no room some are drawn, and more when you zoom in; that\n"
+            "of the cell under the mouse is always there."
         )
         self.outlines = QCheckBox("outlines", objectName="outlines")
         self.outlines.setChecked(self._bench.layers.outlines)
-        self.outlines.setToolTip("Draw cells as outlines, to see the image inside them.")
+        self.outlines.setToolTip("Draw cells as outlines with their numbers in them, to see the image.")
         self.color_by = Chooser(objectName="color_by")
         self.color_by.addItem("colours", ID)
         self.color_by.addItem("by area", AREA)
@@ -141,8 +141,6 @@ class ResultSection(QWidget):
     def _on_cells(self, key: object = None) -> None:
         cells = self._bench.session.cells
         self.setEnabled(cells is not None)
-        many = cells is not None and cells.count() > MAX_NUMBERS
-        self.show_numbers.setText("numbers (zoom)" if many else "numbers")
 
     def _on_save(self) -> None:
         layer = self._bench.layer_of(self._bench.session.chosen)

@@ -18,6 +18,7 @@ from ..shared.progress_bar import Pace, ProgressBar, in_words
 from ..viewer.bench import Bench
 from ..viewer.focus import focus_canvas
 from ..viewer.regions import Regions
+from .images_run import ImagesRun
 from .where_menu import WORDS, WhereMenu
 
 SEEN = "How much of the image the network has seen."
@@ -37,6 +38,7 @@ class RunSection(QWidget):
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._bench, self._planes, self._regions = bench, bench.part(PlaneRun), bench.part(Regions)
+        self._images = bench.part(ImagesRun)
         self._pace = Pace()
         self._colors: Colors | None = None
         self._several = False
@@ -82,7 +84,7 @@ class RunSection(QWidget):
         session = bench.session
         for signal in (session.chosen_changed, session.choices.changed, bench.image_changed):
             self._bindings.bind(signal, self._on_planes)
-        for signal in (self._planes.changed, self._regions.changed):
+        for signal in (self._planes.changed, self._regions.changed, self._images.changed):
             self._bindings.bind(signal, self._on_planes)
         self._on_planes()
         self._on_state(bench.session.state)
@@ -114,7 +116,7 @@ class RunSection(QWidget):
 
     def _on_state(self, state: State) -> None:
         # Between two planes nothing runs for a moment, nor while a part of an image is read.
-        running = state.kind == "running" or self._planes.busy or self._regions.busy
+        running = state.kind == "running" or self._planes.busy or self._regions.busy or self._images.busy
         self.scope.setVisible(self._several and not running)
         self.progress.setVisible(running or not self._several)
         if running and self.segment.isEnabled():

@@ -10,6 +10,7 @@ from ...session import Where
 from ..shared.colors import Colors, accent_button
 from ..viewer.bench import Bench
 from ..viewer.regions import Regions
+from .images_run import ImagesRun
 
 WORDS: dict[Where, str] = {"whole": "Segment", "visible": "Segment view", "drawn": "Segment box"}
 ENTRIES: dict[Where, str] = {"whole": "Whole image", "visible": "What is visible", "drawn": "The drawn rectangle"}
@@ -18,6 +19,11 @@ BEHIND = "Whole image, in the background …"
 BEHIND_TIP = (
     "Segment all of the image behind what is shown, however large, block by block in a process of its own, with the\n"
     "sliders as they stand. The labels and a table of cells go to a folder beside the file; you can go on meanwhile."
+)
+ALL_IMAGES = "All open images"
+ALL_IMAGES_TIP = (
+    "Segment all open images that have no cells of these settings, one after the other; of a stack the plane in view.\n"
+    "You can go on with those that are done. For a whole folder of files use the Batch widget."
 )
 TIPS: dict[Where, str] = {
     "whole": "Look for cells in all of the image that is chosen above.",
@@ -56,6 +62,8 @@ class WhereMenu(QPushButton):
             group.addAction(action)
             self.entries[where] = action
         menu.addSeparator()
+        self.all_images = menu.addAction(ALL_IMAGES, bench.part(ImagesRun).start)
+        self.all_images.setToolTip(ALL_IMAGES_TIP)
         self.behind = menu.addAction(BEHIND, self.behind_asked.emit)
         self.behind.setToolTip(BEHIND_TIP)
         menu.aboutToShow.connect(self._on_show)

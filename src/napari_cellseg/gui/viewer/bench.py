@@ -21,7 +21,7 @@ from ..shared import preferences
 from ..shared.activity import Activity
 from ..shared.workers import Latest
 from .channels import image_of_channel, set_shown
-from .layer_image import METADATA_KEY, image_from_layer, layer_axes
+from .layer_image import METADATA_KEY, image_from_layer, layer_axes, same_field
 from .result_layers import ResultLayers
 from .results import Results
 from .segment_run import SegmentRun
@@ -135,6 +135,7 @@ class Bench(ViewerImages):
         """Show an image, hide those that cover it or were opened together with it, and select its cells layer."""
         images = self.image_layers()
         opened = [other for other in images if other.metadata.get(METADATA_KEY, {}).get("opened")]
+        before = next((other for other in reversed(images) if other.visible and other is not layer), None)
         # Additive layers are channels of one picture.
         above = images[images.index(layer) + 1 :]
         covering = [other for other in above if other.visible and str(other.blending) in _COVERS]
@@ -146,9 +147,15 @@ class Bench(ViewerImages):
         results = self.layers.of_image(layer.unique_id)
         if results is not None:
             results.show(True, self.layers.numbers)
+        if before is not None and not before.visible and not same_field(before, layer):
+            self.fit(layer)
         # Strokes and keys go to the cells of this image from now on.
         asleep = results is None or layer.unique_id in self.layers.asleep
         self.viewer.layers.selection.active = layer if results is None or asleep else results.labels
+
+    def fit(self, layer: ImageLayer) -> None:
+        """Fit an image into the view, whatever else is open."""
+        self.viewer.reset_view(layers=[layer])
 
     def segment(self, layer: Layer | None, recipe: Recipe) -> Request | None:
         """Start to segment an image layer; None when something runs already, or the image can't be used."""
@@ -244,8 +251,13 @@ class Bench(ViewerImages):
         if layers is not None:
             layers.show_live(cells)
             return
+        active = self.viewer.layers.selection.active
         layers = ResultLayers(self.viewer, image, cells)
         self.layers.add(key, layers)
+        if layer_id(self.session.chosen) != image.unique_id:
+            # Another image was chosen meanwhile: it is the one that is seen, and that strokes go to.
+            layers.show(image.visible, image.visible and self.layers.numbers)
+            self.viewer.layers.selection.active = active
         layers.labels.choose_label(cells.corrected.fresh_id())
         self.layers_made.emit(key)
 

@@ -14,6 +14,7 @@ from .following import Following
 from .layer_watch import LayerWatch
 from .outdated import Outdated
 from .planes_in_view import PlanesInView
+from .pointed import Pointed
 from .recovery import Recovery
 from .taking import Taking
 
@@ -29,6 +30,7 @@ PARTS: tuple[type, ...] = (
     Outdated,
     Taking,
     Arrivals,
+    Pointed,
 )
 
 _benches: WeakKeyDictionary[Any, Bench] = WeakKeyDictionary()

@@ -138,6 +138,12 @@ def layer_path(layer: Layer) -> str | None:
     return None if path is None else str(path)
 
 
+def same_field(layer: Layer, other: Layer) -> bool:
+    """Whether two images cover the same part of the world."""
+    here, there = (np.asarray(one.extent.world)[:, -2:] for one in (layer, other))
+    return bool(np.allclose(here, there))
+
+
 def layer_stem(layer: Layer) -> str:
     """Name for result files."""
     path, origin = layer_path(layer), layer_origin(layer)

@@ -79,6 +79,7 @@ class ResultLayers:
         """Draw cells as outlines, or filled."""
         self._outlines = outlines
         self.labels.contour = 2 if outlines else 0
+        self.points.set_dots(not outlines)
         self.labels.opacity = (OUTLINED if outlines else FILLED) * (PALER if self._outdated else 1)
 
     def set_outdated(self, outdated: bool) -> None:

@@ -195,7 +195,7 @@ class Taking:
         bench.choose(layer)
         bench.show_image(layer)
         if image is not None:
-            bench.viewer.reset_view()
+            bench.fit(layer)
         self._awaited[key] = saved
         if saved.recipe is None:
             self._take_saved(saved, key)
