@@ -96,10 +96,10 @@ class Unfinished:
 
 
 def next_version_dir(parent_name: str, base: Path | None = None) -> Path:
-    """Return the folder of the next version made from a parent: ``cells`` gives ``cells mine v2``, that ``v3``."""
+    """Return the folder of the next version made from a parent: ``cells`` gives ``cells mine v1``, that ``v2``."""
     base = base or user_models_dir()
     stem = re.sub(r" mine v\d+$", "", parent_name)
-    i = 2
+    i = 1
     while (base / f"{stem} mine v{i}").exists() or (bundled_models_dir() / f"{stem} mine v{i}").exists():
         i += 1
     return base / f"{stem} mine v{i}"

@@ -13,7 +13,7 @@ import pytest
 import torch
 from qtpy.QtCore import QPointF, QTimer
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication, QDialog, QFileDialog, QLabel
+from qtpy.QtWidgets import QApplication, QDialog, QFileDialog, QInputDialog, QLabel
 from safetensors.torch import load_file
 
 from napari_cellseg.evaluation.calibration_map import CalibrationMap, read_calibration
@@ -21,10 +21,12 @@ from napari_cellseg.gui.models.calibration_sources import sources_for
 from napari_cellseg.gui.models.exchange_dialogs import export_dialog
 from napari_cellseg.gui.models.heat_map import HeatMap
 from napari_cellseg.gui.models.models_window import ModelsWindow
+from napari_cellseg.gui.segment.model_section import MODELS
 from napari_cellseg.gui.segment.segment_widget import SegmentWidget
 from napari_cellseg.gui.shared.form_dialog import FormDialog
 from napari_cellseg.gui.train.train_widget import TrainWidget
-from napari_cellseg.network.versions import ModelVersion, load_model, user_models_dir
+from napari_cellseg.gui.viewer.dock import open_dock
+from napari_cellseg.network.versions import ModelVersion, load_model, settings_of, user_models_dir, write_config
 from napari_cellseg.training.data.choice import DataChoice
 from tests.gui.train.test_train_data import LEFT, PATIENCE, choose_parent, chosen, press, write_npz
 from tests.models import make_model
@@ -338,3 +340,39 @@ def test_the_record_of_a_damaged_calibration_does_not_close_the_window(
     (tiny.path / "calibration.json").write_text(json.dumps({"goal": "count"}))
     window = open_models(train, qtbot)
     assert "calibration.json" in window.hint.text() and window.calibration.found is None
+
+
+def test_a_model_is_renamed_and_deleted_and_segment_follows(train: Any, widget: Any, viewer: Any, qtbot: Any) -> None:
+    mine = make_model(user_models_dir() / "tiny mine v1", in_channels=3)
+    write_config(mine.path, **settings_of(mine) | {"parent": "tiny"})
+    widget.session.models_changed.emit()
+    widget.session.choose_model("tiny")
+    box = widget.model_section.model
+    open_dock(viewer, "segment")
+    qtbot.wait(100)
+    box.setFocus()
+    place = box.findData(MODELS)
+    box.setCurrentIndex(place)
+    box.activated.emit(place)
+    window = train.models.window
+    assert window.isVisible() and window.model.name == "tiny" and box.currentText() == "tiny"
+    answer(QInputDialog, lambda dialog: (dialog.setTextValue("nuclei of plate 3"), dialog.accept()))
+    press(window.keeping.rename, qtbot)
+    assert widget.model_section.model_name == "nuclei of plate 3" == box.currentText() == window.model.name
+    press(window.keeping.delete, qtbot)
+    asked = window.keeping.question.text.text()
+    assert "Segment widget uses it now" in asked and "tiny mine v1 was made from it" in asked
+    qtbot.mouseClick(window.keeping.question.no, LEFT)
+    assert load_model("nuclei of plate 3")
+    press(window.keeping.delete, qtbot)
+    qtbot.mouseClick(window.keeping.question.yes, LEFT)
+    assert "is deleted" in window.hint.text() and box.currentText() == "cells" == widget.model_section.model_name
+    select(window, "cells", qtbot)
+    assert not window.keeping.rename.isEnabled() and not window.keeping.delete.isEnabled()
+    # What is in use is told in Train too, and is true after going back.
+    choose_parent(train, "cells")
+    assert train.start_section.use.text() == "In use"
+    train.use("tiny mine v1")
+    assert train.start_section.use.text() == "In use" and train.start_section.parent_name == "tiny mine v1"
+    widget.session.choose_model("cells")
+    assert train.start_section.use.text() == "Use it" and train.start_section.use.isEnabled()

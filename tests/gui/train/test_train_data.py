@@ -302,7 +302,7 @@ def test_from_a_parent_the_network_is_the_parents(train: Any, tiny: Any, tmp_pat
     begin(train, qtbot)
     outcome = ended(train, qtbot)
     assert not outcome.failed, outcome
-    version = read_version(user_models_dir() / "tiny mine v2")
+    version = read_version(user_models_dir() / "tiny mine v1")
     assert version.parent == "tiny" and version.config == tiny.config
     assert version.training["stopped_by"] == "steps" and version.training["epochs"] == 2
     assert {p.name: p.read_bytes() for p in tiny.path.iterdir()} == before
@@ -319,8 +319,7 @@ def test_data_that_cannot_be_used_is_told_and_not_started(train: Any, tmp_path: 
     data = chosen(train, DataChoice(path), qtbot)
     assert data.problem and data.hint.isVisible() and data.hint.text() == data.problem
     assert not data.view.isEnabled()
-    press(train.start_section.start, qtbot)
-    assert not train.job.running and message(train)[:40] == data.problem[:40]
+    assert not train.start_section.start.isEnabled() and message(train) == data.problem
 
 
 def test_masks_of_classes_are_asked_about_and_understood(train: Any, tmp_path: Path, qtbot: Any) -> None:

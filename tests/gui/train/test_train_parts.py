@@ -112,6 +112,7 @@ def test_a_model_that_is_not_worse_is_used_at_once(guard: Any, tmp_path: Path, q
     write_pictures(shown.version.path, [picture()] * 5)
     guard.show_outcome(shown)
     assert guard.isVisible() and "not worse" in guard.verdict.text()
+    assert guard._cells[1, 0].text() == "▲ better  ▼ worse"
     assert guard._cells[2, 2].text() == "▲ 0.75" and guard._cells[5, 2].text() == "▼ 75 %"
     qtbot.waitUntil(lambda: guard.pictures.isVisible(), timeout=10_000)
     assert "5 cells that changed" in guard.pictures.title.text()
@@ -217,3 +218,20 @@ def test_a_bar_shows_the_phase_of_its_job(viewer: Any, qtbot: Any, tmp_path: Pat
     assert bar.is_busy
     qtbot.waitUntil(lambda: not job.running, timeout=60_000)
     assert bar.value() == 0 and not bar.format() and not bar.is_busy
+
+
+def test_one_bar_shows_all_of_a_training_and_time_runs_by_the_clock() -> None:
+    job, places = TrainJob(), []
+    step = {"event": "step", "loss": 1.0, "seconds": 30.0, "seconds_left": 90.0}
+    events: list[dict[str, Any]] = [{"event": "phase", "text": "preparing", "done": i, "total": 2} for i in range(3)]
+    events += [{"event": "start", "n_images": 1, "n_cells": 3}]
+    events += [{**step, "step": i, "done": i / 4} for i in range(1, 5)]
+    events += [{"event": "phase", "text": "comparing", "done": i, "total": 5} for i in range(6)]
+    job.kind = "running"
+    for event in events:
+        job._hear([event])
+        places.append(job.part)
+        if event.get("step") == 1:
+            assert job.in_words().startswith("90 s left") or job.in_words().startswith("89 s left")
+            assert job.time_left(job._told_at + 60) == 30.0 and job.time_left(job._told_at + 100) == 0.0
+    assert places == sorted(places) and places[-1] == 1.0 and places[events.index(events[4])] < 0.5

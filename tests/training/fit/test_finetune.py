@@ -333,8 +333,8 @@ def test_versions_are_named_in_a_row(tmp_path: Path) -> None:
         path.mkdir()
         names.append(path.name)
         parent = path.name
-    assert names == ["cells mine v2", "cells mine v3", "cells mine v4"]
-    assert next_version_dir("cells", tmp_path).name == "cells mine v5"
+    assert names == ["cells mine v1", "cells mine v2", "cells mine v3"]
+    assert next_version_dir("cells", tmp_path).name == "cells mine v4"
 
 
 def test_a_crash_between_weights_and_settings_leaves_a_whole_version(

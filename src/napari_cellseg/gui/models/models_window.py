@@ -1,4 +1,4 @@
-"""A window with all models, in which they are imported, exported and calibrated."""
+"""A window with all models, in which they are imported, exported, renamed, deleted and calibrated."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from ..shared.workers import Latest
 from .calibration_job import CalibrationJob, CalibrationSource
 from .calibration_section import CalibrationSection
 from .exchange_dialogs import FILTER, ExportAnswers, export_dialog, import_dialog, source_of
+from .keeping import Keeping
 
 COLUMNS = ("Model", "From", "AP at .5", "Threshold", "Smallest")
 SIZE = (940, 600)
@@ -36,15 +37,22 @@ class ModelsWindow(QDialog):
     selected : str
         Name or folder of the model to begin with.
     colors : Colors
+    used : callable
+        Returns the name or folder of the model that the Segment widget uses.
+    at_work : callable
+        Whether models are being made or calibrated: then none is renamed or deleted.
     parent : QWidget, optional
 
     Signals
     -------
     changed(str)
-        A model was imported, or has new defaults: its name.
+        A model was imported or renamed, or has new defaults: its name; empty where one was deleted.
+    renamed(str, str)
+        The old and the new name of a model; comes before `changed`.
     """
 
     changed = Signal(str)
+    renamed = Signal(str, str)
 
     def __init__(
         self,
@@ -52,6 +60,8 @@ class ModelsWindow(QDialog):
         find_sources: Callable[[ModelVersion], Sequence[CalibrationSource]],
         selected: str,
         colors: Colors,
+        used: Callable[[], str],
+        at_work: Callable[[], bool],
         parent: QWidget | None = None,
     ) -> None:
         super().__init__(parent)
@@ -64,6 +74,7 @@ class ModelsWindow(QDialog):
         self._working = Latest(self._on_failed, self._enable)
         self.destroyed.connect(self._working.close)
         self.hint = Message(objectName="models_hint")
+        self.keeping = Keeping(self.hint.report, used, at_work, self)
         self.calibration = CalibrationSection(job, find_sources, self.hint.report)
         self._build()
         self._lay_out()
@@ -162,9 +173,13 @@ class ModelsWindow(QDialog):
         self.hand_out_button = button("models_export", "Export …", tip, self._on_export)
         self.close_button = button("models_close", "Close", "Close this window.", self.accept)
         self.calibration.stored.connect(self._on_stored)
+        self.keeping.question.set_colors(self._colors)
+        self.keeping.renamed.connect(self._on_renamed)
+        self.keeping.deleted.connect(lambda _: self._on_kept(""))
 
     def _lay_out(self) -> None:
-        left = in_column(self.table, self.about, in_row(self.take_in_button, self.hand_out_button, None), spacing=6)
+        row = in_row(self.take_in_button, self.hand_out_button, self.keeping.rename, self.keeping.delete, None)
+        left = in_column(self.table, self.about, row, self.keeping.question, spacing=6)
         outer = QVBoxLayout(self)
         outer.addLayout(in_row((left, 1), (self.calibration, 1), spacing=6), 1)
         outer.addLayout(in_row((self.hint, 1), self.close_button, spacing=6))
@@ -177,6 +192,7 @@ class ModelsWindow(QDialog):
         model = self.model
         self.about.report("" if model is None else _about(model))
         self.calibration.show_model(model)
+        self.keeping.show_model(model)
         self._enable()
 
     def _on_stored(self, version: ModelVersion) -> None:
@@ -184,6 +200,15 @@ class ModelsWindow(QDialog):
         self.refresh(str(version.path))
         self.hint.report(said)
         self.changed.emit(version.name)
+
+    def _on_renamed(self, old: str, new: str) -> None:
+        # Whoever uses it must know before the lists are read again, in which the old name is missing.
+        self.renamed.emit(old, new)
+        self._on_kept(new)
+
+    def _on_kept(self, name: str) -> None:
+        self.refresh(name)
+        self.changed.emit(name)
 
     def _on_import(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Import a model", "", FILTER)

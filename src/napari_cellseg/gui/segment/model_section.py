@@ -12,9 +12,11 @@ from ...network.versions import ModelVersion, list_models, load_model, smallest_
 from ..shared.bindings import Bindings
 from ..shared.layout import RECIPE_FILTER, Chooser, label
 from ..viewer.bench import Bench
+from ..viewer.dock import open_dock
 from .expert_section import ExpertSection
 
 FROM_FOLDER, FROM_RECIPE = "From a folder …", "From a recipe …"
+MODELS = "Rename, delete, import …"
 
 
 class ModelSection(QWidget):
@@ -90,6 +92,7 @@ class ModelSection(QWidget):
             self.model.insertSeparator(self.model.count())
             self.model.addItem(FROM_FOLDER, FROM_FOLDER)
             self.model.addItem(FROM_RECIPE, FROM_RECIPE)
+            self.model.addItem(MODELS, MODELS)
             self.model.setCurrentIndex(max(self.model.findData(wanted), 0))
         if models and self.model.currentData() != wanted:
             # It is there no more. What is shown must be what is used.
@@ -115,6 +118,9 @@ class ModelSection(QWidget):
             self.refresh()
             if path:
                 self.recipe_asked.emit(path)
+        elif self.model.itemData(index) == MODELS:
+            self.refresh()
+            open_dock(self._bench.viewer, "train", raised=False).models.open(self.model_name)
         else:
             self._bench.session.choose_model(str(self.model.itemData(index) or self.model_name))
 

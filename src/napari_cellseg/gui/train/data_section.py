@@ -118,8 +118,7 @@ class TrainDataSection(QWidget):
     def cancel(self) -> None:
         """Stop reading."""
         if self._stop_reading():
-            self.problem = "Reading the images was stopped. Choose them again."
-            self._fill()
+            self._set_problem("Reading the images was stopped. Choose them again.", True)
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""

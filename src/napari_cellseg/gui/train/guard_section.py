@@ -140,6 +140,7 @@ class TrainGuardSection(QWidget):
                 self._cells[1, column + offset].setText(side)
                 self._cells[1, column + offset].setToolTip(name)
             self._fill_figures(column, figures)
+        self._cells[1, 0].setText("▲ better  ▼ worse")
         for row, (_, label, tip) in enumerate(ROWS, start=2):
             self._cells[row, 0].setText(label)
             self._cells[row, 0].setToolTip(tip)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,9 @@ from ..jobs.reports import number, texts
 from ..shared.progress_bar import in_words
 from ..shared.workers import Latest
 from .request import CurvePoints, Outcome, TrainRequest
+
+# Where the learning begins and ends on the one bar that shows all of it.
+LEARNS_FROM, LEARNS_TO = 0.05, 0.9
 
 
 class TrainJob(ChildJob):
@@ -52,6 +56,7 @@ class TrainJob(ChildJob):
         self.seconds_left: float | None = None
         self._comparison: Comparison | None = None
         self._phase: Progress | None = None
+        self._reached, self._told_at = 0.0, 0.0
 
     @property
     def trains(self) -> bool:
@@ -59,12 +64,24 @@ class TrainJob(ChildJob):
         return self.request is not None and (self.request.data is not None or self.request.command == "train")
 
     @property
-    def part(self) -> float | None:
-        """How much of the present phase is done, 0 to 1; None where that is not known."""
-        if self._learning:
-            return self.done
+    def part(self) -> float:
+        """How much of the whole is done, 0 to 1: preparing, learning and comparing; it never falls."""
         phase = self._phase
-        return phase.fraction if phase is not None and phase.total > 0 else None
+        fraction = phase.fraction if phase is not None and phase.total > 0 else 0.0
+        if self._learning:
+            place = LEARNS_FROM + (LEARNS_TO - LEARNS_FROM) * self.done
+        elif self.step == 0:
+            place = LEARNS_FROM * fraction
+        else:
+            place = LEARNS_TO + (1 - LEARNS_TO) * fraction
+        self._reached = max(self._reached, place)
+        return self._reached
+
+    def time_left(self, now: float | None = None) -> float | None:
+        """Return the seconds of learning that are left now by the clock; None until that is known."""
+        if self.seconds_left is None or not math.isfinite(self.seconds_left):
+            return None
+        return max(self.seconds_left - ((time.monotonic() if now is None else now) - self._told_at), 0.0)
 
     @property
     def _learning(self) -> bool:
@@ -75,10 +92,13 @@ class TrainJob(ChildJob):
         if self._learning:
             each = f" ({self.seconds / self.step:.2g} s each)" if self.seconds else ""
             step = f"step {self.step}{each}" if self.step else ""
-            left = f"{in_words(self.seconds_left)} left" if self.seconds_left is not None else ""
-            return ", ".join(filter(None, (step, left)))
-        phase = self._phase or Progress(0, 0)
-        return f"{phase.message} {phase.done} of {phase.total}"
+            seconds = self.time_left()
+            left = f"{in_words(seconds)} left" if seconds is not None else ""
+            return ", ".join(filter(None, (left, step)))
+        phase = self._phase
+        if phase is None:
+            return "starting …" if self.kind == "starting" else ""
+        return f"{phase.message} {phase.done} of {phase.total}" if phase.total else f"{phase.message} …"
 
     def sentence(self) -> str:
         """Return how far it is, or what became of it, in a sentence."""
@@ -90,6 +110,7 @@ class TrainJob(ChildJob):
     def _begin(self, request: TrainRequest) -> list[str]:
         self._comparison, self.history, self.facts = None, CurvePoints(), ""
         self.step, self.seconds, self.seconds_left, self._phase = 0, None, None, None
+        self._reached = 0.0
         return request.words()
 
     def _sentence(self) -> str:
@@ -141,6 +162,7 @@ class TrainJob(ChildJob):
         self.step = self.step if step is None else int(step)
         self._phase = None
         self.seconds, self.seconds_left = number(event.get("seconds")), number(event.get("seconds_left"))
+        self._told_at = time.monotonic()
         if loss is not None:
             self.history.places.append(self.done)
             self.history.losses.append(loss)

@@ -15,6 +15,7 @@ from ..shared.bindings import Bindings
 from ..shared.colors import theme_colors
 from ..viewer.bench import Bench
 from .job import TrainJob
+from .search_job import SearchJob
 from .set_section import TrainSetSection
 
 
@@ -55,14 +56,27 @@ class ModelsOpener(QObject):
                 return
             self.window.close()
         colors = theme_colors(self._bench.viewer.theme)
-        self.window = window = ModelsWindow(self.calibration, self._sources, selected, colors, self._parent)
+        self.window = window = ModelsWindow(
+            self.calibration, self._sources, selected, colors, self._used, self._at_work, self._parent
+        )
         window.changed.connect(self.changed)
+        window.renamed.connect(self._on_renamed)
         window.finished.connect(lambda *_: self._on_closed(window))
         window.show()
 
     def _sources(self, model: ModelVersion) -> Sequence[CalibrationSource]:
         corrected = self._job.folder if self._corrections.usable else None
         return sources_for(model, self._job.data, corrected)
+
+    def _used(self) -> str:
+        return self._bench.session.choices.viewer.model
+
+    def _at_work(self) -> bool:
+        return self._job.running or SearchJob.of(self._bench).running or self.calibration.running
+
+    def _on_renamed(self, old: str, new: str) -> None:
+        if self._used() == old:
+            self._bench.session.choose_model(new)
 
     def _on_sources(self, *_: object) -> None:
         if self.window is not None:

@@ -42,6 +42,7 @@ class TrainStartSection(QWidget):
     def __init__(self, job: TrainJob, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._job = job
+        self._problem, self._ready, self._used = "", READY, ""
         self._build()
         self._lay_out()
         self._bindings = Bindings(self)
@@ -75,13 +76,26 @@ class TrainStartSection(QWidget):
             self.parent_model.setCurrentIndex(max(self.parent_model.findData(wanted), 0))
         self._show_lineage()
 
+    def set_problem(self, problem: str, warning: bool = True) -> None:
+        """Switch Start off and show why it can't start; with an empty text it can."""
+        before, self._problem = self._problem, problem
+        self.start.setEnabled(not self._job.running and not problem)
+        if not self._job.running and problem != before:
+            self.report(problem or self._ready, warning and bool(problem))
+
+    def show_used(self, model: str) -> None:
+        """Show whether the chosen version is the one that the Segment widget uses."""
+        self._used = model
+        self._show_lineage()
+
     def show_kind(self, trains: bool, epochs: int | None) -> None:
         """Show what Start does: train on images with masks, for the time or for some epochs, or fine-tune."""
         epochs = epochs if trains else None
         self.minutes.setVisible(epochs is None)
         self.time.setText("Time" if epochs is None else f"{epochs:,} epochs")
+        self._ready = READY_TO_TRAIN if trains else READY
         if self.message.full_text in (READY, READY_TO_TRAIN):
-            self.report(READY_TO_TRAIN if trains else READY)
+            self.report(self._ready)
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
@@ -117,7 +131,8 @@ class TrainStartSection(QWidget):
         self.cancel = CancelButton(self._job, "train_cancel", tip)
         for control in (self.start, self.cancel):
             control.setMinimumHeight(30)
-        self.progress = JobBar(self._job, "train_progress", "How much of the time budget is spent.")
+        tip = "How much of it all is done, and the time that is left for learning."
+        self.progress = JobBar(self._job, "train_progress", tip)
         self.message = Message(READY, "train_message", rows=3)
         # Shows a sentence until the next phase of a training.
         self.report = self.message.report
@@ -152,7 +167,9 @@ class TrainStartSection(QWidget):
         self.lineage.setText(text if names else "")
         about = version.description if version is not None else ""
         self.lineage.setToolTip(f"Where this version comes from: {text}\n{about}".strip())
-        self.use.setEnabled(version is not None)
+        in_use = version is not None and self._used in (version.name, str(version.path))
+        self.use.setText("In use" if in_use else "Use it")
+        self.use.setEnabled(version is not None and not in_use)
         self.figures.setEnabled(version is not None)
 
     def _on_parent(self, *_: int) -> None:
@@ -161,7 +178,7 @@ class TrainStartSection(QWidget):
 
     def _on_changed(self) -> None:
         job = self._job
-        self.start.setEnabled(not job.running)
+        self.start.setEnabled(not job.running and not self._problem)
         for control in (self.parent_model, self.minutes):
             control.setEnabled(not job.running)
         if job.running or job.outcome is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +12,6 @@ from qtpy.QtWidgets import QWidget
 from ...evaluation.compare import read_comparison
 from ...imaging.errors import CellsegError
 from ...network.versions import ModelVersion, load_model, user_models_dir
-from ...training.data.choice import DataChoice, scratch_version_dir
-from ...training.runs import next_version_dir
 from ..planes.plane_run import PlaneRun
 from ..shared.bindings import Bindings
 from ..shared.fold import Fold
@@ -23,6 +20,7 @@ from ..shared.message import errors_to
 from ..shared.question import Question
 from ..viewer.dock import Dock
 from .add_entry import add_current
+from .asking import NOTHING, TrainAsking
 from .data_section import TrainDataSection
 from .expert_section import TrainDataExpertSection, TrainExpertSection
 from .guard_section import TrainGuardSection
@@ -33,8 +31,8 @@ from .pair_layers import PairLayers
 from .request import Outcome, TrainRequest
 from .result_section import TrainResultSection
 from .runs_window import RunsWindow, find_runs
-from .search_job import SearchJob, SearchRequest, search_dir
-from .search_section import SearchBudget, SearchSection
+from .search_job import SearchJob
+from .search_section import SearchSection
 from .set_section import TrainSetSection
 from .start_section import SCRATCH, TrainStartSection
 from .unfinished import TrainUnfinished
@@ -43,11 +41,6 @@ if TYPE_CHECKING:
     from napari import Viewer
 
     from .runs_window import FinishedTraining
-
-NOTHING = (
-    "There is nothing to learn from yet. Segment an image, correct and review some of its cells in the Correct widget, "
-    "and add it to this training set."
-)
 
 SEARCHING = (
     "A search for settings is under way, and a training beside it would spoil its figures. Cancel it first, or wait."
@@ -70,8 +63,11 @@ class TrainWidget(Dock):
         self.data_section = TrainDataSection(
             self.bench, self.job, self.start_section.report, lambda: self.data_expert.augment, layers
         )
+        self.asking = TrainAsking(
+            self.job, self.start_section, self.set_section, self.data_section, self.expert_section, self.data_expert
+        )
         self.search_job = SearchJob.of(self.bench)
-        self.search_section = SearchSection(self.search_job, self.job, self._search_request)
+        self.search_section = SearchSection(self.search_job, self.job, self.asking.search)
         self._runs: RunsWindow | None = None
         self.kinds = KindsOpener(self.bench, self.job, self.data_section, self.data_expert.files, self)
         self.models = ModelsOpener(self.bench, self.job, self.set_section, self)
@@ -93,6 +89,7 @@ class TrainWidget(Dock):
         result.compare.clicked.connect(lambda: self.compare(result.version.path if result.version else None))
         self.models.changed.connect(self._on_models)
         self.data_section.read.connect(self._on_source)
+        self.set_section.listed.connect(self._on_source)
         self.data_section.kinds.clicked.connect(self.kinds.open)
         self.kinds.used.connect(start.report)
         self.search_section.taken.connect(lambda tried: self.data_expert.take_over(tried.values))
@@ -100,6 +97,8 @@ class TrainWidget(Dock):
         self._bindings.bind(self.job.changed, self._on_changed)
         self._bindings.bind(self.job.ended, self._on_ended)
         self._bindings.bind(self.job.set_changed, self._on_source)
+        self._bindings.bind(self.session.choices.changed, self._on_used)
+        self._on_used()
         self._on_source()
         if self.job.outcome is not None:
             self._on_ended(self.job.outcome)
@@ -117,9 +116,9 @@ class TrainWidget(Dock):
     def start(self) -> None:
         """Start to train, or show what is missing."""
         with errors_to(self.start_section.report):
-            if problem := SEARCHING if self.search_job.running else self._problem():
-                raise CellsegError(problem)
-            self._begin(self._train_request() if self.trains else self._fine_tune_request())
+            if self.search_job.running:
+                raise CellsegError(SEARCHING)
+            self._begin(self.asking.request())
 
     def resume(self) -> None:
         """Go on with the run that was interrupted last."""
@@ -147,11 +146,6 @@ class TrainWidget(Dock):
         done = "The current image is being segmented again; your corrections stay." if again else ""
         self.start_section.report(f"{version.name} is used from now on. {done}".strip())
 
-    @property
-    def trains(self) -> bool:
-        """Whether Start trains on images with masks, rather than fine-tune on corrections."""
-        return self.job.data is not None or self.start_section.parent_name == SCRATCH
-
     def show_figures(self, name_or_path: str) -> None:
         """Show the figures of a version from when it was made: against its parent, or on held-out images."""
         with errors_to(self.start_section.report):
@@ -178,41 +172,20 @@ class TrainWidget(Dock):
     def _on_runs_closed(self) -> None:
         self._runs = None
 
-    def _fine_tune_request(self) -> TrainRequest:
-        name, minutes = self.start_section.parent_name, self.start_section.minutes.value()
-        parent = load_model(name)
-        replace(self.expert_section.form.value, minutes=minutes)
-        return TrainRequest(self.job.folder, name, next_version_dir(parent.name), minutes, self.expert_section.words())
-
-    def _train_request(self) -> TrainRequest:
-        name = self.start_section.parent_name
-        minutes = 0.0 if self.data_expert.epochs else self.start_section.minutes.value()
-        data = self.job.data or DataChoice(self.job.folder)
-        out = scratch_version_dir(data) if name == SCRATCH else next_version_dir(load_model(name).name)
-        self.data_expert.check(minutes or None)
-        return TrainRequest(data.path, name, out, minutes, self.data_expert.words(), data=data, command="train")
-
-    def _search_request(self, budget: SearchBudget) -> SearchRequest:
-        problem = self._problem()
-        if problem:
-            raise CellsegError(problem)
-        self.data_expert.check(budget.minutes)
-        data = self.job.data or DataChoice(self.job.folder)
-        parent, options = self.start_section.parent_name, self.data_expert.words()
-        return SearchRequest(data, parent, search_dir(data), budget.minutes, budget.trials, options)
+    def _on_used(self, _: Any = None) -> None:
+        self.start_section.show_used(self.session.choices.viewer.model)
 
     def _on_source(self, *_: Any) -> None:
         """Follow the choice of the data and of the parent."""
-        trains = self.trains
-        data = self.job.data
-        self.data_expert.files.show_data(
-            data or DataChoice(self.job.folder), self.data_section.loaded if data else None
-        )
+        trains = self.asking.trains
+        self.data_expert.files.show_data(self.asking.choice, self.data_section.loaded if self.job.data else None)
         self.search_fold.setVisible(trains)
         self.data_expert.set_start(self.start_section.parent_name != SCRATCH)
         self.expert_section.setVisible(not trains)
         self.data_expert.setVisible(trains)
         self.start_section.show_kind(trains, self.data_expert.epochs)
+        problem = self.asking.problem()
+        self.start_section.set_problem(problem, warning=problem != NOTHING)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Refresh the lists."""
@@ -228,21 +201,6 @@ class TrainWidget(Dock):
         self._show_expert()
         self._fold_for(False)
         self.job.start(request)
-
-    def _problem(self) -> str:
-        """Return why training cannot start; empty when it can."""
-        if self.trains and self.data_expert.files.problem:
-            return self.data_expert.files.problem
-        if self.job.data is not None:
-            return self.data_section.problem
-        section = self.set_section
-        if section.problem:
-            return section.problem
-        if section.usable or section.busy:
-            return ""
-        if section.entries:
-            return f"No image of this training set can be used. {section.entries[0].problem}"
-        return NOTHING
 
     def _on_models(self, *_: object) -> None:
         # The choice stays; the defaults of a model, or the list of models, have changed.
