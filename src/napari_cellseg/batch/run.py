@@ -12,7 +12,7 @@ from pathlib import Path
 
 from ..imaging.errors import OutputError
 from ..imaging.progress import Note
-from ..imaging.write.atomic import YOUNG_SECONDS, sweep
+from ..imaging.write.atomic import sweep
 from ..imaging.write.write import make_folder, write_json
 from ..results.combine import write_combined
 from ..results.counts import COUNTS_FILE, CountsWriter, as_listed, forget_gone, open_ledger
@@ -99,10 +99,9 @@ def iter_batch(
             stopped = yield from _iter_images(files, settings, book, scheduler, stop)
         finally:
             book.close()
-            if lock.after_crash:
-                # Files that were too young to be distinguished from those of another running program.
-                time.sleep(max(0.0, YOUNG_SECONDS - (time.monotonic() - began)))
-                sweep(settings.out)
+            if lock.after_crash or scheduler is not None:
+                # Also workers may have been killed.
+                sweep(settings.out, wait=True)
     return BatchSummary.of(book.rows, stopped, time.monotonic() - began)
 
 

@@ -24,7 +24,7 @@ class Cluster:
     """
 
     def __init__(self, folder: Path, settings: dict[str, str]) -> None:
-        self._settings = settings
+        self.settings = settings
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self.file = folder / "scheduler.json"
@@ -54,7 +54,7 @@ class Cluster:
             process.wait()
 
     def _start(self, *words: str) -> subprocess.Popen[bytes]:
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", **self._settings}
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", **self.settings}
         command = [sys.executable, "-m", f"distributed.cli.dask_{words[0]}", *words[1:]]
         with open(self._folder / "said.txt", "ab") as said:
             return subprocess.Popen(command, stdout=said, stderr=said, env=environment, cwd=self._folder)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 import time
 from dataclasses import replace
 
@@ -201,3 +203,65 @@ def test_without_workers_it_says_so(images, recipe, tmp_path, monkeypatch):
         notes = (event for event in steps if event[0] == "note")
         assert "no workers" in next(notes)[1]
         steps.close()
+
+
+BLOCKED = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "napari_cellseg":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+@pytest.mark.parametrize("who", ["scheduler", "worker", "late worker"])
+def test_where_the_package_is_missing_it_is_said_at_once(who, images, recipe, tmp_path):
+    (tmp_path / "bare").mkdir()
+    (tmp_path / "bare" / "sitecustomize.py").write_text(BLOCKED)
+    bare = {"PYTHONPATH": str(tmp_path / "bare")}
+    with cluster_of(tmp_path / "cluster", 0, **(bare if who == "scheduler" else {})) as cluster:
+        cluster.settings = bare
+        if who != "late worker":
+            cluster.add_workers(1)
+        began = time.monotonic()
+        steps = iter_remote(plan(images, ()), recipe, tmp_path / "out", cluster.address, OPTIONS)
+        if who == "late worker":
+            assert next(steps)[0] == "tick"
+            cluster.add_workers(1)
+            began = time.monotonic()
+        with pytest.raises(CellsegError, match=rf"The {who.split()[-1]} .*cannot run napari-cellseg .*No module named"):
+            listen(steps)
+        assert time.monotonic() - began < 10
+
+
+def test_a_killed_worker_leaves_no_unfinished_file(images, recipe, tmp_path):
+    out = tmp_path / "out"
+    with cluster_of(tmp_path / "cluster", 1) as cluster:
+        steps = iter_batch(images[1:3], out, recipe, OPTIONS, scheduler=cluster.address)
+        next(steps)
+        # What a worker that is killed now leaves, in a folder that this batch was the first to use.
+        left = [out / ".a.0123456789ab.tif", out / ".cellseg" / "parts" / ".b.0123456789ab.csv"]
+        for path in left:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text("half")
+        summary = drain(steps)
+    assert summary.n_failed == 0 and not any(path.exists() for path in left)
+
+
+def test_a_dead_scheduler_is_one_sentence(images, recipe, tmp_path):
+    """A process of its own shows all that Dask and asyncio would log, also at its end."""
+    out = tmp_path / "out"
+    with cluster_of(tmp_path / "cluster", 1) as cluster:
+        words = ["segment", str(images[0][0].parent), "--out", str(out), "--model", recipe.model, "--device", "cpu"]
+        command = [sys.executable, "-m", "napari_cellseg.cli", *words, "--scheduler", cluster.address]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while not list(out.rglob("*_labels.tif")) and process.poll() is None:
+            time.sleep(0.02)
+        cluster.scheduler.kill()
+        said, errors = process.communicate(timeout=60)
+    assert process.returncode == 1, said
+    (line,) = [line for line in errors.splitlines() if not line.startswith("bad.png")]
+    assert "The Dask scheduler" in line and "went away" in line

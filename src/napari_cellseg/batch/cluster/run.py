@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import logging
 import queue
 import secrets
 import time
@@ -17,6 +19,7 @@ from ...results.rows import BatchRow
 from ...segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ...segmentation.recipe import Recipe
 from ...segmentation.segmented import versions
+from .fitness import Fitness, check_of_package, unfit
 from .worker import RemoteJob, work
 
 # One of: ("running", item), ("rows", item, rows), ("note", text), ("tick", None).
@@ -28,6 +31,7 @@ RETRIES = 2
 # Number of tasks that wait at the scheduler: enough to make an adaptive cluster grow, and no load for it.
 MOST_WAITING = 1000
 _SILENT_SECONDS = 20.0
+_LOGGERS = ("distributed", "tornado", "asyncio")
 
 
 def iter_remote(
@@ -91,6 +95,12 @@ def _collect(
     client: Any, items: Sequence[Item], job: RemoteJob, previous: Callable[[str], Sequence[BatchRow]]
 ) -> Generator[RemoteEvent, None, None]:
     heard: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+    fit = Fitness(client)
+    fit.check()
+    # A worker without this package would die of the first image; this task runs there, and tells.
+    probe = client.submit(check_of_package(), key=f"{job.topic}-probe", pure=False)
+    probe.add_done_callback(lambda _: heard.put(("probed", None)))
+    probed = False
     client.subscribe_topic(job.topic, lambda event: heard.put(("begun", event[1])))
     futures: dict[int, Any] = {}
     strange: set[str] = set()
@@ -98,19 +108,24 @@ def _collect(
     n_left, last_word, warned = len(items), time.monotonic(), False
     try:
         while n_left:
-            while len(futures) < MOST_WAITING and (place := next(following, None)) is not None:
+            while probed and len(futures) < MOST_WAITING and (place := next(following, None)) is not None:
                 futures[place] = _submit(client, items[place], previous(items[place].stem), job, place, heard)
             kind, value = _next(heard)
             if kind == "tick":
                 yield ("tick", None)
                 if client.status not in ("running", "connecting"):
                     raise _lost(client)
+                fit.check()
                 if not warned and time.monotonic() - last_word > _SILENT_SECONDS:
                     warned = True
                     if not client.scheduler_info().get("workers"):
                         yield ("note", "The cluster has no workers yet; the images wait for one.")
                 continue
             last_word = time.monotonic()
+            if kind == "probed":
+                probed = True
+                fit.judge(probe)
+                continue
             if kind == "begun":
                 if value in futures:
                     yield ("running", items[value])
@@ -154,18 +169,23 @@ def _submit(
 def _outcome(client: Any, item: Item, future: Any) -> tuple[list[BatchRow], dict[str, str]]:
     """Return the rows of a finished task and the versions of its worker; raises the error that stops the batch."""
     if future.status == "finished":
-        answer = future.result()
+        try:
+            answer = future.result()
+        except (OSError, TimeoutError, RuntimeError) as broken:
+            # The connection broke while the answer was fetched.
+            raise _lost(client) from broken
         if "error" in answer:
             kind = {"ModelError": ModelError, "OutputError": OutputError}.get(answer["kind"], CellsegError)
             raise kind(f"Worker {answer['worker']}: {answer['error']}")
         return [BatchRow.from_dict(row) for row in answer["rows"]], answer["versions"]
     if future.status != "error":
         raise _lost(client)
-    error = future.exception()
-    if isinstance(error, ModuleNotFoundError):
-        raise CellsegError(
-            f"A worker of the cluster lacks a package: {error}. Install napari-cellseg there, in the same version."
-        )
+    try:
+        error = future.exception()
+    except (OSError, TimeoutError, RuntimeError):
+        raise _lost(client) from None
+    if isinstance(error, ImportError):
+        raise unfit("A worker", str(error))
     if type(error).__name__ == "KilledWorker":
         said = (
             "The workers that tried this image died one after the other: its memory may not suffice, or the cluster "
@@ -196,18 +216,35 @@ def _connected(scheduler: str) -> Iterator[Any]:
             'Run: pip install "napari-cellseg[cluster]"'
         ) from error
     where = {"scheduler_file": scheduler} if scheduler.endswith(".json") else {"address": scheduler}
+    with _quiet():
+        try:
+            client = Client(**where, timeout=CONNECT_SECONDS, set_as_default=False, name="napari-cellseg")
+        except (OSError, ValueError, TimeoutError) as error:
+            raise CellsegError(
+                f"No Dask scheduler answers at {scheduler} ({str(error) or type(error).__name__}). Start one with "
+                "'dask scheduler', and give the address that it prints, such as tcp://10.0.0.1:8786."
+            ) from error
+        try:
+            yield client
+        finally:
+            with contextlib.suppress(OSError, RuntimeError, TimeoutError):
+                client.close(timeout=5)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Dask from logging what the errors raised here say in words, such as how a connection broke."""
+    names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] in _LOGGERS]
+    loggers = [logger for name in names if not (logger := logging.getLogger(name)).disabled]
     try:
-        client = Client(**where, timeout=CONNECT_SECONDS, set_as_default=False, name="napari-cellseg")
-    except (OSError, ValueError, TimeoutError) as error:
-        raise CellsegError(
-            f"No Dask scheduler answers at {scheduler} ({str(error) or type(error).__name__}). Start one with "
-            "'dask scheduler', and give the address that it prints, such as tcp://10.0.0.1:8786."
-        ) from error
-    try:
-        yield client
+        for logger in loggers:
+            logger.disabled = True
+        yield
     finally:
-        with contextlib.suppress(OSError, RuntimeError, TimeoutError):
-            client.close(timeout=5)
+        # What was never waited for is reported when it is thrown away.
+        gc.collect()
+        for logger in loggers:
+            logger.disabled = False
 
 
 @contextlib.contextmanager

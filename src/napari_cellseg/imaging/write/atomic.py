@@ -77,9 +77,16 @@ def make_folder(folder: str | os.PathLike[str]) -> None:
         raise OutputError(f"The folder {folder} can't be made: {reason}. Choose a folder you can write to.") from error
 
 
-def sweep(out: Path) -> int:
-    """Remove files that were never finished, as a killed process leaves them; return how many. Others stay."""
-    n_removed = 0
+def sweep(out: Path, wait: bool = False) -> int:
+    """Remove files that were never finished, as a killed process leaves them; return how many. Others stay.
+
+    Parameters
+    ----------
+    out : Path
+    wait : bool
+        Whether to wait until files that are too young to be told from those of a running program are old enough.
+    """
+    n_removed, n_young = 0, 0
     before = time.time() - YOUNG_SECONDS
     for place, _, names in os.walk(out):
         for name in names:
@@ -89,6 +96,11 @@ def sweep(out: Path) -> int:
                     if path.stat().st_mtime < before:
                         path.unlink()
                         n_removed += 1
+                    else:
+                        n_young += 1
+    if wait and n_young:
+        time.sleep(YOUNG_SECONDS)
+        n_removed += sweep(out)
     return n_removed
 
 
