@@ -20,7 +20,8 @@ import torch
 
 from napari_cellseg.evaluation.evaluate import iter_predict_samples, score
 from napari_cellseg.imaging.progress import drain
-from napari_cellseg.network.versions import load_model, read_version, write_config
+from napari_cellseg.network.version_files import write_config
+from napari_cellseg.network.versions import load_model, read_version
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.training.data.datasets import read_dataset
 from napari_cellseg.training.data.sample import Sample

@@ -27,7 +27,8 @@ from napari_cellseg.imaging.normalize import NormalizerParams
 from napari_cellseg.imaging.progress import Note, drain
 from napari_cellseg.imaging.read.read import find_images, read_image, source_stamp
 from napari_cellseg.imaging.write.write import read_label_stack, read_labels, read_metadata, write_labels
-from napari_cellseg.network.versions import read_version, set_defaults, write_config
+from napari_cellseg.network.version_files import set_defaults, write_config
+from napari_cellseg.network.versions import read_version
 from napari_cellseg.results import kept
 from napari_cellseg.results import plan as planning
 from napari_cellseg.results.counts import put_rows

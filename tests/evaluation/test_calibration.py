@@ -12,7 +12,8 @@ from napari_cellseg.evaluation import calibration
 from napari_cellseg.evaluation.calibration import calibrate, iter_calibrate_version
 from napari_cellseg.evaluation.evaluate import iter_predict_samples, score
 from napari_cellseg.imaging.progress import drain
-from napari_cellseg.network.versions import ModelVersion, read_version, set_defaults
+from napari_cellseg.network.version_files import set_defaults
+from napari_cellseg.network.versions import ModelVersion, read_version
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.training.data.datasets import Sample
 from tests.blobs import blobs

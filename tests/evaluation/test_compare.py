@@ -21,7 +21,8 @@ from napari_cellseg.evaluation.compare import (
 from napari_cellseg.evaluation.evaluate import predict_sample
 from napari_cellseg.imaging.errors import CellsegError
 from napari_cellseg.imaging.progress import drain
-from napari_cellseg.network.versions import ModelVersion, load_model, set_defaults, set_specialist
+from napari_cellseg.network.version_files import set_defaults, set_specialist
+from napari_cellseg.network.versions import ModelVersion, load_model
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.training.data.datasets import Sample
 from napari_cellseg.training.data.general import general_samples

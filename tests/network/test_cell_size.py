@@ -14,7 +14,8 @@ from napari_cellseg.network.cell_size import CellSize, _Search, iter_estimate_di
 from napari_cellseg.network.predict_sized import predict_sized
 from napari_cellseg.network.sighting import Sighting
 from napari_cellseg.network.sizing import zoom_for
-from napari_cellseg.network.versions import ModelVersion, load_model, read_version, set_defaults, write_config
+from napari_cellseg.network.version_files import set_defaults, write_config
+from napari_cellseg.network.versions import ModelVersion, load_model, read_version
 from tests.models import make_model
 from tests.nuclei import draw_discs, draw_nuclei
 

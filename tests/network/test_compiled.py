@@ -16,6 +16,7 @@ from napari_cellseg.network.compiled import SWITCH, CompiledNetwork, can_compile
 from napari_cellseg.network.config import UNetConfig, config_for
 from napari_cellseg.network.devices import DeviceChoice
 from napari_cellseg.network.predict import predict
+from napari_cellseg.network.ready import load_network
 from napari_cellseg.network.versions import load_model
 from tests.models import make_model
 
@@ -48,7 +49,7 @@ def test_compiled_equals_torch(config: dict, tmp_path: Path, monkeypatch: pytest
 
 def test_half_precision_of_the_bundled_model_is_near_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     model = load_model("cells")
-    network = fuse_for_inference(predict_module.load_network(model))
+    network = fuse_for_inference(load_network(model))
     x = torch.rand(1, 3, 96, 112, generator=torch.Generator().manual_seed(0))
     whole, half = (CompiledNetwork(network, dtype).maps(x) for dtype in ("float32", "bfloat16"))
     for name in ("foreground", "distance"):

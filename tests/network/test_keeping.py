@@ -9,15 +9,8 @@ import pytest
 
 from napari_cellseg.imaging.errors import ModelError
 from napari_cellseg.network.keeping import delete_model, made_from, rename_model
-from napari_cellseg.network.versions import (
-    ModelVersion,
-    lineage,
-    list_models,
-    load_model,
-    settings_of,
-    user_models_dir,
-    write_config,
-)
+from napari_cellseg.network.version_files import settings_of, write_config
+from napari_cellseg.network.versions import ModelVersion, lineage, list_models, load_model, user_models_dir
 from tests.models import make_model
 
 

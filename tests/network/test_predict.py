@@ -17,6 +17,7 @@ from napari_cellseg.imaging.errors import ImageError, ModelError
 from napari_cellseg.network import predict as predict_module
 from napari_cellseg.network.devices import DeviceChoice, list_devices, resolve_device
 from napari_cellseg.network.predict import iter_predict, next_smaller, predict
+from napari_cellseg.network.ready import ready_network
 from napari_cellseg.network.versions import ModelVersion
 from tests.models import make_model
 
@@ -155,7 +156,7 @@ def test_only_two_networks_are_kept(tmp_path: Path) -> None:
     kept = []
     for i in range(4):
         own = make_model(tmp_path / f"m{i}", base_channels=2, levels=1, seed=i)
-        kept.append(weakref.ref(predict_module.ready_network(own, DeviceChoice("cpu", "float32"))))
+        kept.append(weakref.ref(ready_network(own, DeviceChoice("cpu", "float32"))))
     gc.collect()
     assert [ref() is not None for ref in kept] == [False, False, True, True]
 

@@ -23,7 +23,8 @@ from napari_cellseg.network.config import UNetConfig
 from napari_cellseg.network.devices import DeviceChoice
 from napari_cellseg.network.exchange.package_files import SAMPLE, ExportedNetwork
 from napari_cellseg.network.features import features
-from napari_cellseg.network.predict import load_network, predict
+from napari_cellseg.network.predict import predict
+from napari_cellseg.network.ready import load_network
 from napari_cellseg.network.sizing import resized, zoomed_shape
 from napari_cellseg.network.smoothing import smoothed
 from napari_cellseg.network.tile_maps import NormalizedPlane, TileMaps

@@ -19,8 +19,9 @@ from napari_cellseg import segment
 from napari_cellseg.cli import main
 from napari_cellseg.imaging.errors import ImageError, ModelError
 from napari_cellseg.network.exchange.import_model import import_model
-from napari_cellseg.network.predict import load_network
+from napari_cellseg.network.ready import load_network
 from napari_cellseg.network.unet import UNet
+from napari_cellseg.network.version_files import set_defaults
 from napari_cellseg.network.versions import (
     CONFIG_FILE,
     WEIGHTS_FILE,
@@ -28,7 +29,6 @@ from napari_cellseg.network.versions import (
     file_sha256,
     list_models,
     load_model,
-    set_defaults,
     user_models_dir,
 )
 from tests.attacks.state import mutated_json

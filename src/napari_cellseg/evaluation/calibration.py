@@ -9,7 +9,8 @@ import numpy as np
 
 from ..imaging.progress import Progress
 from ..instances.levels import N_LEVELS, threshold_level
-from ..network.versions import ModelVersion, set_defaults
+from ..network.version_files import set_defaults
+from ..network.versions import ModelVersion
 from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import Segmented
 from ..training.data.datasets import Sample

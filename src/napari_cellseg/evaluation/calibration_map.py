@@ -16,7 +16,8 @@ from ..imaging.progress import Progress
 from ..imaging.read.json_file import read_as
 from ..imaging.write.write import write_json
 from ..instances.levels import threshold_level
-from ..network.versions import CALIBRATION_FILE, ModelVersion, set_defaults
+from ..network.version_files import set_defaults
+from ..network.versions import CALIBRATION_FILE, ModelVersion
 from ..segmentation.segmented import Segmented
 from ..training.data.datasets import Sample
 from ..training.data.hold_out import keep_inside, reviewed_area

@@ -8,7 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ..imaging.progress import Progress
-from ..network.versions import ModelVersion, settings_of
+from ..network.version_files import settings_of
+from ..network.versions import ModelVersion
 from ..training.data.hold_out import HeldOut, count_cells
 from ..training.data.sample import Sample
 from .calibration import Chosen, iter_choose_defaults, with_defaults
@@ -78,7 +79,7 @@ def _between(parent: ModelVersion, version: ModelVersion, blend: float, folder: 
     import torch
 
     from ..network.building import with_head_kernel
-    from ..network.predict import load_network
+    from ..network.ready import load_network
     from ..network.versions import read_version
     from ..training.fit.record import save_version
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..imaging.progress import Note, Progress, relay
 from ..imaging.write.write import write_json
-from ..network.versions import METRICS_FILE, ModelVersion, set_defaults, set_specialist
+from ..network.version_files import set_defaults, set_specialist
+from ..network.versions import METRICS_FILE, ModelVersion
 from ..segmentation.familiar import remember_images
 from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import Segmented

@@ -15,7 +15,8 @@ from ..imaging.tiles import plan_tiles
 from ..instances.prediction import Prediction
 from .config import DISTANCE, FOREGROUND
 from .devices import DeviceChoice, resolve_device
-from .predict import BATCH_PIXELS, TILE, less_hungry, network_input, ready_network, smallest_tile
+from .predict import BATCH_PIXELS, TILE, less_hungry, network_input, smallest_tile
+from .ready import ready_network
 from .sizing import resized, zoomed_shape
 from .smoothing import smoothed
 from .versions import ModelVersion

@@ -22,16 +22,8 @@ from ..imaging.write.atomic import atomic_path, make_folder
 from ..instances.prediction import Prediction
 from .config import DISTANCE, FOREGROUND
 from .devices import resolve_device
-from .predict import (
-    BATCH_PIXELS,
-    TILE,
-    batch_maps,
-    less_hungry,
-    network_for_maps,
-    network_input,
-    runs_on,
-    smallest_tile,
-)
+from .predict import BATCH_PIXELS, TILE, batch_maps, less_hungry, network_input, smallest_tile
+from .ready import network_for_maps, runs_on
 from .sizing import zoomed_shape
 from .versions import ModelVersion
 

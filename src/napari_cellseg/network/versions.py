@@ -14,7 +14,6 @@ from ..imaging.home import user_home
 from ..imaging.normalize import NormalizerParams
 from ..imaging.read.json_file import read_values
 from ..imaging.read.json_types import check_types
-from ..imaging.write.write import write_json
 from ..instances.params import SplitParams
 from .config import UNetConfig
 from .weights_file import check_weights_file, file_sha256
@@ -195,7 +194,7 @@ def load_model(name_or_dir: str | Path) -> ModelVersion:
 def read_version(folder: Path) -> ModelVersion:
     """Read a version's folder without loading its weights into memory; see :func:`load_model`."""
     folder = Path(folder).resolve()
-    values = _read_json(folder / CONFIG_FILE, folder)
+    values = read_model_json(folder / CONFIG_FILE, folder)
     if type(values.get("format")) is not int or values["format"] != FORMAT:
         raise ModelError(
             f"Model {folder.name} has format {values.get('format')!r}; this version reads format {FORMAT}. "
@@ -217,8 +216,8 @@ def read_version(folder: Path) -> ModelVersion:
             diameter=optional_number(values.get("diameter")),
             cell_diameter=optional_number(values.get("cell_diameter")),
             specialist=values.get("specialist") is True,
-            training=_read_json(folder / TRAINING_FILE, folder, required=False, kind=TrainingRecord),
-            metrics=_read_json(folder / METRICS_FILE, folder, required=False),
+            training=read_model_json(folder / TRAINING_FILE, folder, required=False, kind=TrainingRecord),
+            metrics=read_model_json(folder / METRICS_FILE, folder, required=False),
         )
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise ModelError(
@@ -245,7 +244,8 @@ def optional_number(value: Any) -> float | None:
     return None if value is None else float(value)
 
 
-def _read_json(path: Path, folder: Path, required: bool = True, kind: type | None = None) -> dict[str, Any]:
+def read_model_json(path: Path, folder: Path, required: bool = True, kind: type | None = None) -> dict[str, Any]:
+    """Read a JSON file of a model folder; one that is not `required` may be missing, which gives no values."""
     if not path.is_file():
         if required:
             raise ModelError(f"{folder} is not a model folder: {path.name} is missing. Choose a folder that holds one.")
@@ -264,68 +264,6 @@ def _weights_sha256(values: Mapping[str, Any], weights: Path) -> str:
     if announced is not None and weights.is_file() and file_sha256(weights) == announced:
         return str(announced)
     return str(values["weights_sha256"])
-
-
-def announce_weights(folder: Path, sha256: str) -> None:
-    """Record that the weights are about to be replaced, so that the version is whole before and after that moment."""
-    values = _read_json(folder / CONFIG_FILE, folder)
-    write_json(folder / CONFIG_FILE, {**values, "weights_sha256_next": sha256})
-
-
-def write_config(
-    folder: Path,
-    *,
-    config: UNetConfig,
-    normalizer: NormalizerParams,
-    split: SplitParams,
-    threshold: float,
-    min_size: int,
-    parent: str | None = None,
-    description: str = "",
-    diameter: float | None = None,
-    cell_diameter: float | None = None,
-    specialist: bool = False,
-) -> None:
-    """Write a version's ``config.json`` beside weights that are already in `folder`."""
-    values = {
-        "format": FORMAT,
-        "description": description,
-        "parent": parent,
-        "network": config.to_dict(),
-        "normalizer": normalizer.to_dict(),
-        "split": split.to_dict(),
-        "threshold": threshold,
-        "min_size": min_size,
-        "diameter": diameter,
-        **({} if cell_diameter is None else {"cell_diameter": cell_diameter}),
-        **({"specialist": True} if specialist else {}),
-        "weights_sha256": file_sha256(folder / WEIGHTS_FILE),
-    }
-    write_json(folder / CONFIG_FILE, values)
-
-
-def set_defaults(
-    version: ModelVersion, threshold: float, min_size: int, description: str | None = None
-) -> ModelVersion:
-    """Store the threshold and min_size that calibration chose as a version's defaults; weights stay as they are."""
-    changes = {} if description is None else {"description": description}
-    write_config(version.path, **settings_of(version) | changes | {"threshold": threshold, "min_size": min_size})
-    return read_version(version.path)
-
-
-def set_specialist(version: ModelVersion) -> ModelVersion:
-    """Record that a version is better than its parent on some images, and worse on others."""
-    write_config(version.path, **settings_of(version) | {"specialist": True})
-    return read_version(version.path)
-
-
-def settings_of(version: ModelVersion) -> dict[str, Any]:
-    """Return what :func:`write_config` takes."""
-    names = (
-        "config", "normalizer", "split", "threshold", "min_size", "parent", "description", "diameter", "cell_diameter",
-        "specialist",
-    )  # fmt: skip
-    return {name: getattr(version, name) for name in names}
 
 
 def lineage(version: ModelVersion, known: Iterable[ModelVersion]) -> list[str]:

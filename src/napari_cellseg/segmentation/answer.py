@@ -43,7 +43,7 @@ def prepare_to_answer(model: str, device: str) -> None:
     """
     importlib.import_module("pandas")
     from ..network.devices import resolve_device
-    from ..network.predict import network_for_maps
+    from ..network.ready import network_for_maps
     from ..network.versions import load_model
     from . import segment  # noqa: F401 - this is what takes long
 

@@ -15,7 +15,7 @@ from ..imaging.errors import CellsegError, DatasetError, OutputError
 from ..imaging.progress import Note
 from ..imaging.write.write import make_folder, write_json
 from ..network.devices import resolve_device
-from ..network.predict import load_network
+from ..network.ready import load_network
 from ..network.versions import ModelVersion
 from .data.sample import Sample
 from .events import Event

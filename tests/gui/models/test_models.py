@@ -26,7 +26,8 @@ from napari_cellseg.gui.segment.segment_widget import SegmentWidget
 from napari_cellseg.gui.shared.form_dialog import FormDialog
 from napari_cellseg.gui.train.train_widget import TrainWidget
 from napari_cellseg.gui.viewer.dock import open_dock
-from napari_cellseg.network.versions import ModelVersion, load_model, settings_of, user_models_dir, write_config
+from napari_cellseg.network.version_files import settings_of, write_config
+from napari_cellseg.network.versions import ModelVersion, load_model, user_models_dir
 from napari_cellseg.training.data.choice import DataChoice
 from tests.gui.train.test_train_data import LEFT, PATIENCE, choose_parent, chosen, press, write_npz
 from tests.models import make_model

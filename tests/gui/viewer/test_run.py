@@ -283,10 +283,10 @@ def test_the_session_outlives_the_widget(segmented: SegmentWidget, viewer: Any, 
 def test_the_network_is_loaded_while_the_image_is_looked_at(
     widget: SegmentWidget, viewer: Any, qtbot: Any, tmp_path: Path
 ) -> None:
-    from napari_cellseg.network import predict
+    from napari_cellseg.network import ready
 
     def made() -> int:
-        return predict._compiled_network.cache_info().misses + predict._ready_network.cache_info().misses
+        return ready._compiled_network.cache_info().misses + ready._ready_network.cache_info().misses
 
     model = make_model(tmp_path / "mine", in_channels=3)
     widget.model_section.choose_folder(str(model.path))

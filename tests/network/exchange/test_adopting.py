@@ -16,7 +16,8 @@ from napari_cellseg.imaging.normalize import NormalizerParams, normalize
 from napari_cellseg.network import predict as predict_module
 from napari_cellseg.network.devices import DeviceChoice
 from napari_cellseg.network.exchange.import_model import import_model
-from napari_cellseg.network.predict import load_network, predict
+from napari_cellseg.network.predict import predict
+from napari_cellseg.network.ready import load_network
 from napari_cellseg.network.versions import list_models, user_models_dir
 from tests.models import make_model
 from tests.torchvision_stub import allow_torchvision

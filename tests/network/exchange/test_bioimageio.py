@@ -21,7 +21,8 @@ from napari_cellseg.network.devices import DeviceChoice
 from napari_cellseg.network.exchange.bioimageio_export import PackageParams, export_bioimageio
 from napari_cellseg.network.exchange.import_model import import_model
 from napari_cellseg.network.predict import predict
-from napari_cellseg.network.versions import ModelVersion, list_models, read_version, write_config
+from napari_cellseg.network.version_files import write_config
+from napari_cellseg.network.versions import ModelVersion, list_models, read_version
 from tests.blobs import blobs
 from tests.models import make_model
 from tests.torchvision_stub import allow_torchvision

@@ -14,7 +14,7 @@ import torch
 
 from napari_cellseg.imaging import ModelError
 from napari_cellseg.network.exchange.import_model import import_model
-from napari_cellseg.network.predict import load_network
+from napari_cellseg.network.ready import load_network
 from napari_cellseg.network.versions import read_version, user_models_dir
 from tests.models import make_model
 

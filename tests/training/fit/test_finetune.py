@@ -22,7 +22,7 @@ from napari_cellseg.cli import main
 from napari_cellseg.evaluation.compare import read_comparison
 from napari_cellseg.imaging.errors import CellsegError, DatasetError, OutputError, ParamsError
 from napari_cellseg.imaging.progress import Note
-from napari_cellseg.network.predict import load_network
+from napari_cellseg.network.ready import load_network
 from napari_cellseg.network.unet import UNet
 from napari_cellseg.network.versions import (
     FAMILIAR_FILE,

@@ -23,7 +23,7 @@ from napari_cellseg.evaluation.held_out import learned_from
 from napari_cellseg.imaging.errors import CellsegError, DatasetError
 from napari_cellseg.imaging.progress import Note, drain
 from napari_cellseg.network.config import UNetConfig
-from napari_cellseg.network.predict import load_network
+from napari_cellseg.network.ready import load_network
 from napari_cellseg.network.versions import TRAINING_FILE, load_model
 from napari_cellseg.training.comparing import run_table, summarize_run
 from napari_cellseg.training.curves import HistoryTable

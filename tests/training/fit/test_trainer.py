@@ -20,7 +20,7 @@ from napari_cellseg.imaging.normalize import NormalizerParams
 from napari_cellseg.imaging.progress import drain
 from napari_cellseg.network.config import UNetConfig
 from napari_cellseg.network.devices import DeviceChoice
-from napari_cellseg.network.predict import load_network
+from napari_cellseg.network.ready import load_network
 from napari_cellseg.network.unet import UNet
 from napari_cellseg.network.versions import METRICS_FILE, TRAINING_FILE, load_model
 from napari_cellseg.segmentation.recipe import Recipe

@@ -20,22 +20,18 @@ from ...session import Cells, PlaneKey, Request, Session, ViewerChoices, layer_i
 from ..shared import preferences
 from ..shared.activity import Activity
 from ..shared.workers import Latest
-from .channels import image_of_channel, set_shown
-from .layer_image import METADATA_KEY, image_from_layer, layer_axes, same_field
+from .chosen_image import ChosenImage
+from .layer_image import image_from_layer, layer_axes
 from .result_layers import ResultLayers
-from .results import Results
 from .segment_run import SegmentRun
-from .viewer_images import ViewerImages
 
 if TYPE_CHECKING:
     from napari import Viewer
 
 P = TypeVar("P")
-# Blending of layers that hide what lies below them.
-_COVERS = ("opaque", "translucent", "translucent_no_depth")
 
 
-class Bench(ViewerImages):
+class Bench(ChosenImage):
     """Binds a viewer's session to its layers, and keeps the parts that its widgets share.
 
     A part is made by `part` at the first call; it listens to the session and to the signals below. The bench calls no
@@ -82,7 +78,6 @@ class Bench(ViewerImages):
 
     def __init__(self, viewer: Viewer) -> None:
         super().__init__(viewer, Session(ViewerChoices(preferences.default_model(), preferences.device())))
-        self.layers = Results()
         self.completions: list[Callable[[Any, Recipe], Recipe]] = []
         self._parts: dict[type, Any] = {}
         self._run: SegmentRun | None = None
@@ -108,54 +103,6 @@ class Bench(ViewerImages):
             if hasattr(part, "close"):
                 part.close()
         self.session.close()
-
-    def image_of_result(self, layer: Layer | None) -> ImageLayer | None:
-        """Image layer that a result layer was made from; None for other layers."""
-        key = self.layers.key_of(layer)
-        return self.layer_of(self.layers.owner_asleep(layer) if key is None else key)
-
-    def choose(self, layer: ImageLayer | None) -> None:
-        """Choose an image layer: of one with several planes the one in view."""
-        self.session.choose(None if layer is None else self.key_of(layer))
-
-    def choose_active(self) -> None:
-        """Choose the image that is selected in the layer list, or that the selected result was made from."""
-        active = self.viewer.layers.selection.active
-        image = image_of_channel(self.viewer, active)
-        if image is None:
-            image = active if isinstance(active, ImageLayer) else self.image_of_result(active)
-        if image is not None:
-            self.choose(image)
-
-    def layer_to_segment(self) -> Layer | None:
-        """The chosen image; without one the selected layer, so that the message can name what is wrong with it."""
-        return self.layer_of(self.session.chosen) or self.viewer.layers.selection.active
-
-    def show_image(self, layer: ImageLayer) -> None:
-        """Show an image, hide those that cover it or were opened together with it, and select its cells layer."""
-        images = self.image_layers()
-        opened = [other for other in images if other.metadata.get(METADATA_KEY, {}).get("opened")]
-        before = next((other for other in reversed(images) if other.visible and other is not layer), None)
-        # Additive layers are channels of one picture.
-        above = images[images.index(layer) + 1 :]
-        covering = [other for other in above if other.visible and str(other.blending) in _COVERS]
-        set_shown(self.viewer, layer, True)
-        for other in {*covering, *(opened if layer in opened else ())} - {layer}:
-            set_shown(self.viewer, other, False)
-            if (results := self.layers.of_image(other.unique_id)) is not None:
-                results.show(False, self.layers.numbers)
-        results = self.layers.of_image(layer.unique_id)
-        if results is not None:
-            results.show(True, self.layers.numbers)
-        if before is not None and not before.visible and not same_field(before, layer):
-            self.fit(layer)
-        # Strokes and keys go to the cells of this image from now on.
-        asleep = results is None or layer.unique_id in self.layers.asleep
-        self.viewer.layers.selection.active = layer if results is None or asleep else results.labels
-
-    def fit(self, layer: ImageLayer) -> None:
-        """Fit an image into the view, whatever else is open."""
-        self.viewer.reset_view(layers=[layer])
 
     def segment(self, layer: Layer | None, recipe: Recipe) -> Request | None:
         """Start to segment an image layer; None when something runs already, or the image can't be used."""

@@ -19,7 +19,8 @@ from ...instances.params import SplitParams
 from ..building import build_network, check_values
 from ..config import FOREGROUND, UNET, UNetConfig
 from ..state_files import read_state
-from ..versions import WEIGHTS_FILE, write_config
+from ..version_files import write_config
+from ..versions import WEIGHTS_FILE
 
 # How the images were normalised where the weights were trained, in common words.
 NORMALISATIONS = (PERCENTILES, "minmax", TYPE, "imagenet")

@@ -15,7 +15,7 @@ from ...imaging.normalize import CLIP, TYPE
 from ...imaging.write.atomic import atomic_path
 from ..building import Network
 from ..config import FOREGROUND, UNetConfig
-from ..predict import load_network
+from ..ready import load_network
 from ..unet import n_parameters
 from ..versions import (
     CALIBRATION_FILE,

@@ -60,7 +60,7 @@ def import_model(
     OutputError
         If it cannot be written.
     """
-    from ..predict import load_network
+    from ..ready import load_network
 
     source = Path(source)
     name = name or (source.stem if source.is_file() else source.resolve().name)

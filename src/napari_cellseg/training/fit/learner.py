@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from ...imaging.errors import CellsegError
 from ...network.building import Network
 from ...network.devices import DeviceChoice, resolve_device
-from ...network.predict import out_of_memory, place
+from ...network.predict import out_of_memory
+from ...network.ready import place
 from ..params import TrainParams
 from .drawing import Drawer
 from .losses import total_loss

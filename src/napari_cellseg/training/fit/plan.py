@@ -92,7 +92,7 @@ class Plan:
         return self.params.diameter if self.parent is None or self.params.diameter else self.parent.diameter
 
     def version_settings(self) -> dict[str, Any]:
-        """Return the settings of the new version as `napari_cellseg.network.versions.write_config` takes them."""
+        """Return the settings of the new version as `napari_cellseg.network.version_files.write_config` takes them."""
         parent = self.parent
         return {
             "config": self.config,

@@ -12,7 +12,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ...imaging.write.write import atomic_path, write_table
-from ...network.versions import CONFIG_FILE, WEIGHTS_FILE, announce_weights, write_config
+from ...network.version_files import announce_weights, write_config
+from ...network.versions import CONFIG_FILE, WEIGHTS_FILE
 from ..events import TrainProgress
 
 
@@ -37,7 +38,7 @@ def save_version(folder: Path, state: Mapping[str, Tensor], **settings: Any) -> 
     folder : Path
     state : mapping of str to Tensor
     settings :
-        As :func:`napari_cellseg.network.versions.write_config` takes them.
+        As :func:`napari_cellseg.network.version_files.write_config` takes them.
     """
     content = _packed(state)
     if (folder / CONFIG_FILE).is_file():

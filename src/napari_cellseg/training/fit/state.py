@@ -17,7 +17,7 @@ from ...imaging.damage import DAMAGE
 from ...imaging.errors import CellsegError, DatasetError, OutputError
 from ...imaging.write.write import write_json
 from ...network.building import build_network, check_values, with_head_kernel
-from ...network.predict import load_network
+from ...network.ready import load_network
 from ...network.unet import n_parameters
 from ...network.versions import CONFIG_FILE, TRAINING_FILE, WEIGHTS_FILE
 from ..curves import CURVES_FILE, HISTORY_FILE, HistoryTable, write_curves
