@@ -15,6 +15,7 @@ import torch
 
 from napari_cellseg.imaging.errors import ImageError, ModelError
 from napari_cellseg.network import predict as predict_module
+from napari_cellseg.network import ready as ready_module
 from napari_cellseg.network.devices import DeviceChoice, list_devices, resolve_device
 from napari_cellseg.network.predict import iter_predict, next_smaller, predict
 from napari_cellseg.network.ready import ready_network
@@ -163,14 +164,14 @@ def test_only_two_networks_are_kept(tmp_path: Path) -> None:
 
 def test_threads_that_ask_for_one_network_load_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, choice = make_model(tmp_path / "m"), resolve_device("cpu")
-    loaded, load = [], predict_module.load_network
+    loaded, load = [], ready_module.load_network
 
     def slowly(version: ModelVersion) -> Any:
         loaded.append(version)
         time.sleep(0.1)
         return load(version)
 
-    monkeypatch.setattr(predict_module, "load_network", slowly)
+    monkeypatch.setattr(ready_module, "load_network", slowly)
     with ThreadPoolExecutor(4) as pool:
-        networks = list(pool.map(lambda _: predict_module.network_for_maps(model, choice), range(4)))
+        networks = list(pool.map(lambda _: ready_module.network_for_maps(model, choice), range(4)))
     assert len(loaded) == 1 and all(network is networks[0] for network in networks)
