@@ -8,6 +8,7 @@ from ..jobs.batch_job import BatchJob
 from ..jobs.job_parts import CancelButton, JobBar
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors, accent_button
+from ..shared.help import HelpButton
 from ..shared.layout import button, in_column, in_row
 from ..shared.message import Message
 
@@ -56,7 +57,7 @@ class BatchRunSection(QWidget):
         self.report = self.message.report
         for control in (self.run, self.resume, self.cancel):
             control.setMinimumHeight(30)
-        buttons = in_row((self.run, 1), self.resume, self.cancel, spacing=5)
+        buttons = in_row((self.run, 1), self.resume, self.cancel, HelpButton("Batch"), spacing=5)
         in_column(buttons, self.progress, into=self, spacing=5)
 
     def _show_buttons(self) -> None:

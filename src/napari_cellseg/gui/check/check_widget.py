@@ -20,7 +20,8 @@ from ...reports.agreement_report import write_agreement
 from ...session import PlaneKey
 from ..shared.bindings import Bindings
 from ..shared.colors import accent_button, theme_colors
-from ..shared.layout import chooser, heading, in_column, in_row, label, sentence, small_button
+from ..shared.help import titled
+from ..shared.layout import chooser, in_column, in_row, label, sentence, small_button
 from ..shared.message import Message, errors_to
 from ..shared.workers import Latest
 from ..viewer.dock import Dock
@@ -177,7 +178,14 @@ class AgreementWidget(Dock):
         self.plot = AgreementPlot()
         self.plot.chosen.connect(self._on_dot)
         images = in_row(label("Images"), (self.source, 3), (self.open_batch, 1))
-        parts = (heading("Manual and automatic counts"), self.intro, images, self.settings, self.table, self._idle)
+        parts = (
+            titled("Manual and automatic counts", "Check"),
+            self.intro,
+            images,
+            self.settings,
+            self.table,
+            self._idle,
+        )
         self.fill(*parts, self._busy, self.verdict, self.plot, self.worth, spacing=6, below=(self.message,))
 
     def _build_counting(self) -> QWidget:

@@ -8,7 +8,8 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QCheckBox, QWidget
 
 from ..shared.bindings import Bindings
-from ..shared.layout import heading, in_column, in_row, small_button
+from ..shared.help import titled
+from ..shared.layout import in_column, in_row, small_button
 from ..viewer.bench import Bench
 from .reviewed_layer import ReviewedLayers
 
@@ -45,7 +46,7 @@ class AreaSection(QWidget):
         )
         self.show_area.toggled.connect(reviewed.show)
         row = in_row((self.whole, 11), (self.rectangles, 10), (self.brush, 7), (self.nothing, 7))
-        in_column(heading("Reviewed area"), row, self.show_area, into=self, spacing=5)
+        in_column(titled("Reviewed area"), row, self.show_area, into=self, spacing=5)
 
     def _on_whole(self) -> None:
         self._reviewed.show(True)

@@ -13,7 +13,8 @@ from qtpy.QtWidgets import QFileDialog, QSizePolicy, QWidget
 from ...corrections import exchange
 from ...corrections import tools as edits
 from ..shared.bindings import Bindings
-from ..shared.layout import CELL_FILES, heading, in_column, in_row, show_file, small_button
+from ..shared.help import titled
+from ..shared.layout import CELL_FILES, in_column, in_row, show_file, small_button
 from ..shared.message import Message
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
@@ -95,7 +96,7 @@ class KeepSection(QWidget):
         self.drop_draft = small_button("drop_draft", "Drop   U", "Leave the prediction as it is.", slot=drafting.drop)
         files = in_row((self.folder, 1), (self.export_, 1), (self.import_, 1))
         draft = in_row((self.learn, 2), (self.keep_draft, 1), (self.drop_draft, 1))
-        in_column(heading("Keep and learn"), self.saved, files, draft, self.add, into=self, spacing=5)
+        in_column(titled("Keep and learn"), self.saved, files, draft, self.add, into=self, spacing=5)
 
     def _on_cells(self, key: Any = None) -> None:
         session = self._bench.session

@@ -9,7 +9,8 @@ from qtpy.QtWidgets import QProgressBar, QSizePolicy, QWidget
 
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
-from ..shared.layout import heading, in_column, in_row, sentence, small_button
+from ..shared.help import titled
+from ..shared.layout import in_column, in_row, sentence, small_button
 from ..viewer.bench import Bench
 from ..viewer.doubting import Doubting
 from .review import Review
@@ -60,7 +61,7 @@ class ReviewSection(QWidget):
         self.why.setMinimumHeight(2 * self.why.fontMetrics().lineSpacing() + 2)
         going_on = in_row((self.next, 1), (self.progress, 1), spacing=6)
         answers = in_row((self.right, 1), (self.fix, 1), (self.wrong, 1), spacing=6)
-        in_column(heading("Review"), going_on, self.why, answers, into=self, spacing=5)
+        in_column(titled("Review"), going_on, self.why, answers, into=self, spacing=5)
 
     def _on_cells(self, key: Any = None) -> None:
         bench = self._bench

@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
+from ..shared.help import HelpButton
 from ..shared.layout import SMALL, button, in_column, in_row, one_line, small_button
 from ..shared.message import Message
 from ..viewer.bench import Bench
@@ -65,7 +66,9 @@ class CorrectToolsSection(QWidget):
         self.yours.setToolTip(
             "Cells that you touched. No slider, model or new run changes them; orange points mark them."
         )
-        in_column(grid, in_row((self.yours, 1), self.undo, self.redo, spacing=6), into=self, spacing=5)
+        in_column(
+            grid, in_row((self.yours, 1), self.undo, self.redo, HelpButton("Correct"), spacing=6), into=self, spacing=5
+        )
 
     def _on_cells(self, key: Any = None) -> None:
         cells = self._bench.session.cells

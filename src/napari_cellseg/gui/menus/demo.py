@@ -15,8 +15,7 @@ from ...imaging.write.pictures import write_picture
 from ...results.save_cells import save_cells
 from ...session import State
 from ..segment.segment_widget import SegmentWidget
-from ..viewer.opening import add_image
-from .samples import sample_path
+from ..viewer.opening import add_image, sample_path
 
 SIZE = (1366, 768)
 SAMPLE = "fluorescence"

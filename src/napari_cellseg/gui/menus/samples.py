@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from ...imaging.errors import ImageError
 from ...imaging.read.read import read_image
 from ..viewer.layer_image import METADATA_KEY
+from ..viewer.opening import sample_path
 
-FOLDER = Path(__file__).resolve().parents[2] / "samples"
 LayerData = tuple[Any, dict[str, Any], str]
-
-
-def sample_path(key: str) -> Path:
-    """Return the file of a sample.
-
-    Raises
-    ------
-    ImageError
-        When the package does not hold it.
-    """
-    for suffix in (".png", ".tif"):
-        path = FOLDER / f"{key}{suffix}"
-        if path.is_file():
-            return path
-    raise ImageError(f"The sample '{key}' is missing from {FOLDER}. Install napari-cellseg again.")
 
 
 def fluorescence() -> list[LayerData]:

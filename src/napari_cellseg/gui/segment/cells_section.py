@@ -15,6 +15,7 @@ from ..check.known import Agreements
 from ..check.words import interval_in_words, worth_in_words
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
+from ..shared.help import HelpButton
 from ..shared.message import Message
 from ..shared.number_slider import HANDLE_MARGIN
 from ..shared.plots import AreaHistogram, CountCurve
@@ -103,6 +104,7 @@ class CellsSection(QWidget):
         top.addWidget(self.count)
         top.addWidget(self.interval)
         top.addWidget(self.details, 1)
+        top.addWidget(HelpButton("Count and sliders"))
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(6)

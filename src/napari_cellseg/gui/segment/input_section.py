@@ -19,7 +19,8 @@ from ...network.versions import ModelVersion
 from ...segmentation.differences import channel_in_words
 from ...session import ImageChoices, PlaneKey, layer_id
 from ..shared.bindings import Bindings
-from ..shared.layout import Chooser, label
+from ..shared.help import HelpButton
+from ..shared.layout import Chooser, in_row, label
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.planes import WORDS
@@ -107,7 +108,7 @@ class InputSection(QWidget):
         row.addWidget(self.preview)
         beside = QVBoxLayout()
         beside.setSpacing(2)
-        beside.addWidget(self.facts)
+        beside.addLayout(in_row((self.facts, 1), HelpButton("Image")))
         beside.addWidget(self.size)
         row.addLayout(beside, 1)
         grid.addLayout(row, 2, 0, 1, 2)

@@ -21,6 +21,7 @@ from ...segmentation.options import RunOptions
 from ..correct.drafting import Drafting
 from ..shared import preferences
 from ..shared.bindings import Bindings
+from ..shared.help import HelpButton
 from ..shared.layout import RECIPE_FILTER, Chooser
 from ..shared.table import open_table
 from ..viewer.bench import Bench
@@ -127,6 +128,7 @@ class ResultSection(QWidget):
         toggles.addWidget(self.show_numbers)
         toggles.addWidget(self.outlines)
         toggles.addWidget(self.color_by, 1)
+        toggles.addWidget(HelpButton("Results"))
         grid.addLayout(toggles, 0, 0, 1, 3)
         for column, button in enumerate((self.save, self.table, self.copy_command)):
             grid.addWidget(button, 1, column)

@@ -12,6 +12,7 @@ from ...session import PlaneKey, State
 from ..planes.plane_run import PlaneRun
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors, accent_button
+from ..shared.help import HelpButton
 from ..shared.layout import NARROWEST, Chooser
 from ..shared.message import Message
 from ..shared.progress_bar import Pace, ProgressBar, in_words
@@ -76,6 +77,7 @@ class RunSection(QWidget):
         grid.addWidget(self.scope, 0, 1)
         grid.addWidget(self.progress, 0, 1)
         grid.addWidget(self.cancel, 0, 2)
+        grid.addWidget(HelpButton("Segment"), 0, 3)
         self.segment.clicked.connect(self._on_segment)
         self.cancel.clicked.connect(self._on_cancel)
         self._bindings = Bindings(self)

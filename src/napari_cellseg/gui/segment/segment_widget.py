@@ -17,9 +17,11 @@ from ..planes.planes_section import PlanesSection
 from ..shared.bindings import Bindings
 from ..viewer.correcting import Correcting
 from ..viewer.dock import Dock
+from ..viewer.opening import sample_path
 from ..viewer.recovery_banner import RecoveryBanner
 from ..viewer.regions import Regions
 from .cells_section import CellsSection
+from .first_steps import FirstSteps
 from .image_section import ImageSection
 from .input_section import InputSection
 from .model_section import ModelSection
@@ -31,6 +33,9 @@ from .whole_section import WholeSection
 
 if TYPE_CHECKING:
     from napari import Viewer
+
+
+SAMPLE = "fluorescence"
 
 
 class SegmentWidget(Dock):
@@ -52,6 +57,8 @@ class SegmentWidget(Dock):
         self.cells_section = CellsSection(self.bench)
         self.planes_section = PlanesSection(self.bench)
         self.result_section = ResultSection(self.bench)
+        self.first_steps = FirstSteps()
+        self.first_steps.sample_asked.connect(lambda: self.image_section.open_paths([sample_path(SAMPLE)]))
         self.banner = RecoveryBanner(self.bench)
         self.whole_run = self.bench.part(WholeRun)
         self.whole_section = WholeSection(self.whole_run)
@@ -67,6 +74,8 @@ class SegmentWidget(Dock):
         self.bindings = Bindings(self)
         self.bindings.bind(self.bench.part(Correcting).said, self.run_section.message.report)
         self.run_section.where.behind_asked.connect(self.whole_run.start)
+        self.bindings.bind(self.session.chosen_changed, self._on_chosen)
+        self._on_chosen(self.session.chosen)
         for part in (self.input_section, self.model_section.expert):
             part.shown.connect(self._make_room)
         self._make_room()
@@ -118,6 +127,12 @@ class SegmentWidget(Dock):
         super().showEvent(event)
         self.model_section.refresh()
 
+    def _on_chosen(self, key: object) -> None:
+        """Lead through the first steps while there is no image; what acts on cells comes with one."""
+        self.first_steps.setVisible(key is None)
+        for section in (self.cells_section, self.result_section):
+            section.setVisible(key is not None)
+
     def _make_room(self, *_: object) -> None:
         expert = not self.model_section.expert.isHidden()
         self.cells_section.make_room(self.input_section.full or expert)
@@ -130,6 +145,6 @@ class SegmentWidget(Dock):
         line = QFrame()
         line.setFrameShape(QFrame.Shape.HLine)
         column.addWidget(line)
-        for section in (self.cells_section, self.planes_section, self.result_section):
+        for section in (self.first_steps, self.cells_section, self.planes_section, self.result_section):
             column.addWidget(section)
         self.lay_out(column, below=(self.whole_section, self.banner, self.run_section.message))

@@ -16,6 +16,7 @@ from ..shared.bindings import Bindings
 from ..shared.colors import Colors, accent_button
 from ..shared.fold import Fold
 from ..shared.form import control_of
+from ..shared.help import HelpButton
 from ..shared.layout import SMALL, button, chooser, in_column, in_row
 from ..shared.message import Message
 from ..shared.numbers import NumberBox
@@ -149,7 +150,7 @@ class TrainStartSection(QWidget):
         in_column(
             in_row(QLabel("Start from"), (self.parent_model, 1), self.use, self.figures, spacing=6),
             in_row(self.time, self.minutes, (self.lineage, 1), self.models, spacing=6),
-            in_row(self.start, (self.progress, 1), self.cancel, spacing=5),
+            in_row(self.start, (self.progress, 1), self.cancel, HelpButton("Train"), spacing=5),
             self.fold, into=self, spacing=5,
         )  # fmt: skip
 

@@ -14,7 +14,7 @@ from superqt.utils import qdebounced
 MAX_NUMBERS = 400
 DEBOUNCE_MS = 120
 # Height and width that one takes, in pixels of the screen: numbers then cover at most about a fifth of the picture.
-NUMBER_ROOM, DOT_ROOM = (28.0, 46.0), (20.0, 20.0)
+NUMBER_ROOM, DOT_ROOM = (22.0, 38.0), (20.0, 20.0)
 
 
 class CountPoints(Points):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 MAX_AT_ONCE = 50
+SAMPLES = Path(__file__).resolve().parents[2] / "samples"
 _SAMPLE = 1_000_000
 
 
@@ -166,6 +167,21 @@ def _contrast(data: Any) -> tuple[float, float] | None:
     sample = sample[np.isfinite(sample)]
     low, high = np.percentile(sample, (0.1, 99.9)) if sample.size else (0.0, 0.0)
     return (float(low), float(high)) if high > low else None
+
+
+def sample_path(key: str) -> Path:
+    """Return the file of a sample that comes with the package.
+
+    Raises
+    ------
+    ImageError
+        When the package does not hold it.
+    """
+    for suffix in (".png", ".tif"):
+        path = SAMPLES / f"{key}{suffix}"
+        if path.is_file():
+            return path
+    raise ImageError(f"The sample '{key}' is missing from {SAMPLES}. Install napari-cellseg again.")
 
 
 def show_only(viewer: Viewer, layer: Layer, others: Sequence[Layer]) -> None:
