@@ -12,6 +12,7 @@ from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
     QPushButton,
+    QSizePolicy,
     QWidget,
 )
 
@@ -100,6 +101,7 @@ class ResultSection(QWidget):
         self.color_by.setCurrentIndex(self.color_by.findData(self._coloring.by))
         self.color_by.activated.connect(self._on_color_by)
         self.color_key = QLabel(key_to_colors(self._coloring.by), objectName="color_key")
+        self.color_key.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.color_key.setVisible(self._coloring.by != ID)
         self.save = QPushButton("Save results …", objectName="save")
         self.save.setToolTip("Save label image (TIFF), table of cells and count (CSV) and recipe (JSON) into a folder.")

@@ -89,7 +89,7 @@ def key_to_colors(by: str) -> str:
     low, high = WORDS[by]
     steps = np.round(255 * ensure_colormap(MAP).map(np.linspace(DARKEST, 1, N_IN_KEY))[:, :3]).astype(int)
     squares = "".join(f'<span style="color: #{r:02x}{g:02x}{b:02x}">■</span>' for r, g, b in steps.tolist())
-    return f"{low} {squares} {high}" + (", grey: not known" if by == DOUBT else "")
+    return f"{low} {squares} {high}" + ("; grey: unknown" if by == DOUBT else "")
 
 
 def by_area(areas: np.ndarray) -> np.ndarray:
