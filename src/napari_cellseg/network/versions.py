@@ -145,7 +145,7 @@ def usual_min_size(min_size: int, diameter: float | None) -> int:
 
 def smallest_in_words(min_size: int, fitted: bool) -> str:
     """Return a smallest size in words: pixels, and whether it is less in some images."""
-    return f"{min_size} px{', less where cells are small' if fitted else ''}"
+    return f"{min_size} px{' (or a fifth of a typical cell, if less)' if fitted else ''}"
 
 
 def bundled_models_dir() -> Path:

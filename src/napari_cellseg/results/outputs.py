@@ -79,7 +79,7 @@ OUTPUTS: dict[str, Output] = {
         Output("geojson", "QuPath outlines", "a GeoJSON file that QuPath imports as detections", "_outlines.geojson"),
         Output("probability", "Probability", "a TIFF of how sure the model is of every pixel", "_probability.tif"),
         Output(
-            "rle", "Kaggle run lengths", "rle.csv with ImageId,EncodedPixels for every cell", "rle.csv", False, True
+            "rle", "Run lengths (Kaggle)", "rle.csv with ImageId,EncodedPixels for every cell", "rle.csv", False, True
         ),
         Output("submission", "Counts to submit", "submission.csv with image,count", "submission.csv", False, True),
     )

@@ -191,25 +191,25 @@ def test_clicks_are_counted_and_our_cells_are_hidden_meanwhile(
     assert not ours.labels.visible and not ours.points.visible
     for place in ((40, 40), (40, 80), (80, 40)):
         click(viewer, qtbot, points, place)
-    assert agree.clicked.text() == "3"
-    press(agree.back, qtbot)
-    assert agree.clicked.text() == "2"
+    assert agree.counting.clicked.text() == "3"
+    press(agree.counting.back, qtbot)
+    assert agree.counting.clicked.text() == "2"
     # Beside the image nothing can be counted.
     points.add([[-30, 10]])
-    assert agree.clicked.text() == "2" and "1 beside the image" in agree.message.text()
+    assert agree.counting.clicked.text() == "2" and "1 beside the image" in agree.message.text()
     # Stopped, or its layer thrown away: the clicks are there again.
-    press(agree.stop, qtbot)
+    press(agree.counting.stop, qtbot)
     settled(agree, qtbot)
     assert not points.visible and ours.labels.visible and texts(agree, PERSON)[4] == ""
     press(agree.by_clicking, qtbot)
-    assert agree.clicked.text() == "2" and viewer.layers.selection.active is points
+    assert agree.counting.clicked.text() == "2" and viewer.layers.selection.active is points
     click(viewer, qtbot, viewer.layers.selection.active, (100, 100))
     viewer.layers.remove(viewer.layers.selection.active)
     settled(agree, qtbot)
     assert not agree.known.clicking.running and ours.labels.visible
     press(agree.by_clicking, qtbot)
-    assert agree.clicked.text() == "3"
-    press(agree.done, qtbot)
+    assert agree.counting.clicked.text() == "3"
+    press(agree.counting.done, qtbot)
     settled(agree, qtbot)
     assert texts(agree, PERSON)[4] == "3" and agree.by_clicking.isVisible()
     assert len(agree.known.store.people()[agree.table.entries[4].id].points) == 3
@@ -236,15 +236,15 @@ def test_planes_of_a_film_are_counted_each_for_itself(
     assert viewer.dims.current_step[0] == 3 and not ours.labels.visible and not ours.points.visible
     for place in ((40, 40), (40, 80)):
         click(viewer, qtbot, points, place)
-    assert agree.clicked.text() == "2"
+    assert agree.counting.clicked.text() == "2"
     # Clicks on another plane would be of that one.
     viewer.dims.set_current_step(0, 1)
     settled(agree, qtbot)
     assert not agree.known.clicking.running and not points.visible
     agree.table.choose(ids[3])
     press(agree.by_clicking, qtbot)
-    assert viewer.dims.current_step[0] == 3 and agree.clicked.text() == "2"
-    press(agree.done, qtbot)
+    assert viewer.dims.current_step[0] == 3 and agree.counting.clicked.text() == "2"
+    press(agree.counting.done, qtbot)
     settled(agree, qtbot)
     assert texts(agree, PERSON)[3] == "2" and agree.known.store.people()[ids[3]].image == "film, T 3"
     # Five planes counted give an interval for each of them.
@@ -309,7 +309,7 @@ def test_counts_of_a_batch_and_the_report(
     qtbot.waitUntil(lambda: agree.known.clicking.running, timeout=20_000)
     assert viewer.layers[0].name == "a0"
     click(viewer, qtbot, viewer.layers.selection.active, (40, 40))
-    press(agree.done, qtbot)
+    press(agree.counting.done, qtbot)
     settled(agree, qtbot)
     assert texts(agree, PERSON) == ["1", "", "", "", ""]
     for row in range(5):
@@ -326,6 +326,10 @@ def test_counts_of_a_batch_and_the_report(
     shown = []
     monkeypatch.setattr(QDesktopServices, "openUrl", lambda url: shown.append(url.toLocalFile()))
     agree.save_report(tmp_path / "report")
+    assert not agree.report.isEnabled(), "it is being written"
+    agree.refresh()
+    assert agree.report.isEnabled() is not agree.reporting
+    qtbot.waitUntil(agree.report.isEnabled, timeout=20_000)
     qtbot.waitUntil(lambda: bool(shown), timeout=20_000)
     assert "Bland" in Path(shown[0]).read_text(encoding="utf-8")
 

@@ -13,7 +13,7 @@ from qtpy.QtCore import Qt
 from napari_cellseg.corrections import tools as edits
 from napari_cellseg.evaluation.doubt_order import OFFERED
 from napari_cellseg.gui.correct.correct_widget import CorrectWidget
-from napari_cellseg.gui.correct.drafting import Drafting
+from napari_cellseg.gui.correct.drafting import CAME_COLOR, Drafting
 from napari_cellseg.gui.correct.review import Review
 from napari_cellseg.gui.correct.reviewed_layer import ReviewedLayers
 from napari_cellseg.gui.correct.tools import Tools
@@ -172,6 +172,10 @@ def test_table_has_the_doubt_and_colours_follow_it(correct: Any, segmented: Any,
     box.setCurrentIndex(box.findData("doubt"))
     box.activated.emit(box.currentIndex())
     order = doubt.order()
+    legend = segmented.result_section.color_key
+    assert not legend.isHidden() and legend.text().startswith("sure") and "doubtful" in legend.text()
+    darkest = min(0.2126 * r + 0.7152 * g + 0.0722 * b for r, g, b, _ in map(labels.get_color, map(int, order)))
+    assert darkest > 0.15, "no cell is nearly black"
     brightness = [float(np.sum(labels.get_color(int(id_))[:3])) for id_ in order]
     assert brightness[0] >= brightness[-1] and brightness[0] > min(brightness)
     correct.bench.part(Correcting).edit(key, edits.accept, [int(order[0])])
@@ -361,9 +365,13 @@ def test_a_draft_is_shown_and_kept_or_dropped_by_one_key(widget: Any, viewer: An
         qtbot.waitUntil(lambda: drafting.proposed, timeout=30_000)
         assert "Draft from" in panel.tools_section.message.text() and not panel.keep_section.keep_draft.isHidden()
         assert [layer.name for layer in viewer.layers if "draft" in layer.name] == ["discs cells draft"]
+        key_to_colors = panel.keep_section.draft_key
+        assert key_to_colors.isVisible() and all(word in key_to_colors.text() for word in ("added", "go", CAME_COLOR))
+        assert layers.labels.opacity < 0.3 < viewer.layers["discs cells draft"].opacity, "what stays stands back"
         press_key(viewer, qtbot, key)
         assert not drafting.proposed and not [layer for layer in viewer.layers if "draft" in layer.name]
         assert (session.cells.segmented.prediction is not before) == kept
+        assert layers.labels.opacity == 0.5 and key_to_colors.isHidden()
     assert session.cells.threshold == 0.45
     assert "refitted" in " ".join(session.cells.result().metadata["notes"])
     assert np.array_equal(labels_now(panel)[claims > 0], claims[claims > 0])

@@ -52,7 +52,6 @@ class BatchWidget(Dock):
         self.done_section = BatchDoneSection(self.job)
         failed = self.bench.failure_to(self.run_section.report)
         self._loading, self._flagging = Latest(failed, owner=self), Latest(failed, owner=self)
-        self._reporting: Latest | None = None
         self._lay_out()
         self.take_dropped(self.choose)
         self.input_section.found.connect(self._on_found)
@@ -76,8 +75,7 @@ class BatchWidget(Dock):
     @property
     def busy(self) -> bool:
         """Whether a folder is being looked through."""
-        reporting = self._reporting is not None and self._reporting.busy
-        return self.input_section.busy or self._loading.busy or self._flagging.busy or reporting
+        return self.input_section.busy or self._loading.busy or self._flagging.busy or self.reporting
 
     def choose(self, paths: list[str | Path]) -> None:
         """Choose a folder, or files."""
@@ -152,7 +150,8 @@ class BatchWidget(Dock):
         out = self.job.out
         rows = [row for row in self.job.rows.in_order() if row.state in FINISHED]
         if out is not None:
-            self._reporting = self.write_page(lambda: write_report(rows, out), self.run_section.report)
+            enable = lambda: self.done_section.set_reporting(self.reporting)  # noqa: E731
+            self.write_page(lambda: write_report(rows, out), self.run_section.report, enable)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Follow the Segment widget."""

@@ -35,7 +35,7 @@ class BatchDoneSection(QWidget):
     def __init__(self, job: BatchJob, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._job, self._rows = job, job.rows
-        self._n_unsaved = 0
+        self._n_unsaved, self._reporting = 0, False
         self._build()
         self._bindings = Bindings(self)
         rows: BatchRows = job.rows
@@ -46,6 +46,11 @@ class BatchDoneSection(QWidget):
         """Show how many opened images were corrected and are not in the results yet."""
         self._n_unsaved = n_unsaved
         self.save.setText(f"Save corrected ({n_unsaved})" if n_unsaved else "Save corrected")
+        self._on_rows()
+
+    def set_reporting(self, reporting: bool) -> None:
+        """Switch the button of the report off while one is being written."""
+        self._reporting = reporting
         self._on_rows()
 
     def set_low(self, low: bool) -> None:
@@ -93,8 +98,8 @@ class BatchDoneSection(QWidget):
         self.tally.setText(", ".join(f"{n:,} {word}" for n, word in parts if n) or "no images yet")
         self.open.setEnabled(selected is not None)
         self.save.setEnabled(self._n_unsaved > 0)
-        for button in (self.sheet, self.report):
-            button.setEnabled(n_done > 0)
+        self.sheet.setEnabled(n_done > 0)
+        self.report.setEnabled(n_done > 0 and not self._reporting)
         self.about.report(*self._about(selected))
 
     def _about(self, row: BatchRow | None) -> tuple[str, bool]:

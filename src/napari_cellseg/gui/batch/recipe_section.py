@@ -22,7 +22,7 @@ from ..viewer.bench import Bench
 NOW = "as in Segment now"
 FROM_FILE = "From a file …"
 PLANES = {
-    "one": ("refused", "A file of several planes is refused, with a sentence that says so."),
+    "one": ("only files of one plane", "A file of several planes is refused, with a sentence that says so."),
     "each": ("each by itself", "Every plane (slice or time point) gets a row, a count and files of its own."),
     "stack": ("as a stack", "Every plane is counted by itself, and the labels of a file are one stack."),
     "z": (

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker, QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QFileDialog, QLabel, QWidget
+from qtpy.QtWidgets import QFileDialog, QWidget
 
 from ...evaluation.agreement.agreement import ENOUGH, Agreement
 from ...evaluation.agreement.of_batch import BatchCounts, read_batch
@@ -19,13 +19,13 @@ from ...imaging.read.read import read_image
 from ...reports.agreement_report import write_agreement
 from ...session import PlaneKey
 from ..shared.bindings import Bindings
-from ..shared.colors import accent_button, theme_colors
 from ..shared.help import titled
 from ..shared.layout import chooser, in_column, in_row, label, sentence, small_button
 from ..shared.message import Message, errors_to
 from ..shared.workers import Latest
 from ..viewer.dock import Dock
 from ..viewer.opening import add_image
+from .counting import CountingSection
 from .known import Agreements, Entry
 from .plot import AgreementPlot
 from .table import AgreementTable
@@ -51,7 +51,7 @@ class AgreementWidget(Dock):
         self._build()
         failed = self.bench.failure_to(self.message.report)
         self._reading, self._opening = Latest(failed, owner=self), Latest(failed, owner=self)
-        self._reporting: Latest | None = None
+        self._agreement: Agreement | None = None
         self._bindings = Bindings(self)
         self._refresh_later = self._bindings.debounced(self.refresh, DEBOUNCE_MS)
         self._keep_later = self._bindings.debounced(self._keep, KEEP_MS)
@@ -70,8 +70,7 @@ class AgreementWidget(Dock):
     @property
     def busy(self) -> bool:
         """Whether something is being read or written."""
-        reporting = self._reporting is not None and self._reporting.busy
-        return self._reading.busy or self._opening.busy or reporting
+        return self._reading.busy or self._opening.busy or self.reporting
 
     def refresh(self) -> None:
         """Show what is known now."""
@@ -81,7 +80,8 @@ class AgreementWidget(Dock):
         self._show_source()
         agreement = self.known.agreement() if settings is not None else None
         self.plot.show_agreement(agreement)
-        self.report.setEnabled(agreement is not None)
+        self._agreement = agreement
+        self._enable_report()
         n = 0 if agreement is None else agreement.n
         if agreement is None:
             people = self.known.store.people()
@@ -135,12 +135,8 @@ class AgreementWidget(Dock):
         """Write the report into a folder in a background thread, then show it in the browser."""
         agreement = self.known.agreement()
         if agreement is not None:
-            self._reporting = self.write_page(lambda: write_agreement(Path(folder), agreement), self.message.report)
-
-    def follow_theme(self) -> None:
-        """Give everything the colours of napari's theme."""
-        super().follow_theme()
-        self.done.setStyleSheet(accent_button(theme_colors(self.bench.viewer.theme)))
+            write = lambda: write_agreement(Path(folder), agreement)  # noqa: E731
+            self.write_page(write, self.message.report, self._enable_report)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Show what is known now."""
@@ -172,7 +168,7 @@ class AgreementWidget(Dock):
         tip = "Write these figures and the plot as a page that any browser shows."
         self.report = small_button("agreement_report", "Report …", tip, slot=self._ask_report)
         self._idle = in_column(in_row((self.by_clicking, 3), (self.report, 2)))
-        self._busy = self._build_counting()
+        self.counting = CountingSection(self.known.clicking, self.finish)
         self.verdict = sentence("agreement_verdict", selectable=True)
         self.worth = Message(objectName="agreement_worth")
         self.plot = AgreementPlot()
@@ -186,22 +182,7 @@ class AgreementWidget(Dock):
             self.table,
             self._idle,
         )
-        self.fill(*parts, self._busy, self.verdict, self.plot, self.worth, spacing=6, below=(self.message,))
-
-    def _build_counting(self) -> QWidget:
-        """Return what is shown while the user clicks."""
-        clicking = self.known.clicking
-        self.clicked = QLabel(objectName="clicked")
-        self.clicked.setStyleSheet("font-size: 15pt; font-weight: bold;")
-        self.clicked.setToolTip("Cells that you clicked so far.")
-        self.done = small_button(
-            "clicks_done", "Done", "Take this number as your count of the image.", slot=self.finish
-        )
-        tip = "Take the last click back. Any other: select it and delete it."
-        self.back = small_button("clicks_back", "Undo", tip, slot=clicking.take_back)
-        tip = "End without a count. Your clicks are there the next time."
-        self.stop = small_button("clicks_stop", "Stop", tip, slot=clicking.stop)
-        return in_column(in_row(self.clicked, (self.done, 1), (self.back, 1), (self.stop, 1)))
+        self.fill(*parts, self.counting, self.verdict, self.plot, self.worth, spacing=6, below=(self.message,))
 
     def _on_changed(self, _: object = None) -> None:
         if self.isVisible():
@@ -211,13 +192,10 @@ class AgreementWidget(Dock):
     def _on_clicking(self) -> None:
         clicking = self.known.clicking
         self._idle.setVisible(not clicking.running)
-        self._busy.setVisible(clicking.running)
         for control in (self.table, self.source, self.open_batch):
             control.setEnabled(not clicking.running)
         if not clicking.running:
             return
-        self.clicked.setText(f"{clicking.n:,}")
-        self.back.setEnabled(bool(clicking.n or clicking.n_outside))
         outside = f" {clicking.n_outside} beside the image do not count." if clicking.n_outside else ""
         self.message.report(f"Click each cell of {clicking.image} once.{outside}")
 
@@ -231,6 +209,9 @@ class AgreementWidget(Dock):
                 self.source.clear()
                 self.source.addItems(names)
             self.source.setCurrentIndex(len(names) - 1)
+
+    def _enable_report(self) -> None:
+        self.report.setEnabled(self._agreement is not None and not self.reporting)
 
     def _show_buttons(self) -> None:
         self.by_clicking.setEnabled(self.table.selected() is not None and not self._opening.busy)

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from ...network.features import Features
 
 CAME, WENT = 1, 2
-OPACITY = 0.55
+OPACITY = 0.9
+CAME_COLOR, WENT_COLOR = "#35c2b0", "#ff3d7f"
+# While a draft is shown the cells that it leaves as they are stand back.
+PALER = 0.4
 NO_DRAFT = "There is no draft. Learn from these now (T) makes one."
 
 
@@ -76,6 +79,7 @@ class Drafting:
         self._features_of: Any = None
         self._proposal: tuple[Any, Proposal] | None = None
         self._layer: Labels | None = None
+        self._behind: Labels | None = None
         self._kept: dict[Any, Segmented] = {}
         self._working = Latest(self._on_failed, self.changed.emit)
         bench.forgotten.connect(self._on_forgotten)
@@ -169,7 +173,7 @@ class Drafting:
         if layers is None:
             return
         self._proposal = (key, proposal)
-        colors = {None: "transparent", 0: "transparent", CAME: "#35c2b0", WENT: "#ff3d7f"}
+        colors = {None: "transparent", 0: "transparent", CAME: CAME_COLOR, WENT: WENT_COLOR}
         self._layer = Labels(
             proposal.changes,
             name=f"{layers.labels.name} draft",
@@ -178,6 +182,8 @@ class Drafting:
             **placement(layers.labels),
         )
         self._layer.editable = False
+        self._behind = layers.labels
+        self._behind.opacity *= PALER
         active = viewer.layers.selection.active
         viewer.layers.insert(viewer.layers.index(layers.labels) + 1, self._layer)
         viewer.layers.selection.active = active
@@ -187,6 +193,9 @@ class Drafting:
     def _forget(self) -> None:
         self._proposal = None
         layer, self._layer = self._layer, None
+        behind, self._behind = self._behind, None
+        if behind is not None:
+            behind.opacity = min(behind.opacity / PALER, 1.0)
         if layer is not None:
             self._bench.part(LayerWatch).take_out(layer)
         self.changed.emit()

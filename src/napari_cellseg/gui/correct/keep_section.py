@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QTimer
-from qtpy.QtWidgets import QFileDialog, QSizePolicy, QWidget
+from qtpy.QtWidgets import QFileDialog, QLabel, QSizePolicy, QWidget
 
 from ...corrections import exchange
 from ...corrections import tools as edits
@@ -20,9 +20,13 @@ from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.correcting import Correcting
 from ..viewer.layer_image import layer_path
-from .drafting import Drafting
+from .drafting import CAME_COLOR, WENT_COLOR, Drafting
 
 EVERY_MS = 1000
+DRAFT_KEY = (
+    f'<span style="color: {CAME_COLOR}">■</span> would be added &nbsp; '
+    f'<span style="color: {WENT_COLOR}">■</span> would go &nbsp; faint: stays'
+)
 
 
 class KeepSection(QWidget):
@@ -96,7 +100,8 @@ class KeepSection(QWidget):
         self.drop_draft = small_button("drop_draft", "Drop   U", "Leave the prediction as it is.", slot=drafting.drop)
         files = in_row((self.folder, 1), (self.export_, 1), (self.import_, 1))
         draft = in_row((self.learn, 2), (self.keep_draft, 1), (self.drop_draft, 1))
-        in_column(titled("Keep and learn"), self.saved, files, draft, self.add, into=self, spacing=5)
+        self.draft_key = QLabel(DRAFT_KEY, objectName="draft_key")
+        in_column(titled("Keep and learn"), self.saved, files, draft, self.draft_key, self.add, into=self, spacing=5)
 
     def _on_cells(self, key: Any = None) -> None:
         session = self._bench.session
@@ -113,7 +118,7 @@ class KeepSection(QWidget):
         again = "Learn again   T" if drafting.proposed else "Learn from these now   T"
         self.learn.setText("Learning …" if drafting.busy else again)
         self.learn.setEnabled(session.cells is not None and not drafting.busy)
-        for button in (self.keep_draft, self.drop_draft):
+        for button in (self.keep_draft, self.drop_draft, self.draft_key):
             button.setVisible(drafting.proposed)
         for button in (self.export_, self.import_, self.add):
             button.setEnabled(session.cells is not None)

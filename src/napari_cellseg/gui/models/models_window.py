@@ -22,7 +22,7 @@ from .calibration_section import CalibrationSection
 from .exchange_dialogs import FILTER, ExportAnswers, export_dialog, import_dialog, source_of
 from .keeping import Keeping
 
-COLUMNS = ("Model", "From", "AP at .5", "Threshold", "Smallest")
+COLUMNS = ("Model", "From", "Precision", "Threshold", "Smallest")
 SIZE = (940, 600)
 
 
@@ -158,7 +158,7 @@ class ModelsWindow(QDialog):
         super().done(result)
 
     def _build(self) -> None:
-        tip = "Average precision is that on images held out when the model was made."
+        tip = "Precision: average precision at an overlap (IoU) of half, on images held out when the model was made."
         self.table = Rows("models_table", COLUMNS, tip)
         self.table.itemSelectionChanged.connect(self._on_selected)
         self.about = Message(objectName="models_about")

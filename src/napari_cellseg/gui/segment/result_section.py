@@ -10,7 +10,9 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QGridLayout,
     QHBoxLayout,
+    QLabel,
     QPushButton,
+    QSizePolicy,
     QWidget,
 )
 
@@ -25,7 +27,7 @@ from ..shared.help import HelpButton
 from ..shared.layout import RECIPE_FILTER, Chooser
 from ..shared.table import open_table
 from ..viewer.bench import Bench
-from ..viewer.cell_colors import AREA, DOUBT, ID, Coloring
+from ..viewer.cell_colors import AREA, DOUBT, ID, Coloring, key_to_colors
 from ..viewer.dock import open_dock
 from ..viewer.layer_image import layer_path, layer_stem
 from ..viewer.planes_in_view import PlanesInView
@@ -98,7 +100,10 @@ class ResultSection(QWidget):
             "Colour cells by their area, or by how doubtful they are: bright is large or doubtful."
         )
         self.color_by.setCurrentIndex(self.color_by.findData(self._coloring.by))
-        self.color_by.activated.connect(lambda index: self._coloring.color_by(self.color_by.itemData(index)))
+        self.color_by.activated.connect(self._on_color_by)
+        self.color_key = QLabel(key_to_colors(self._coloring.by), objectName="color_key")
+        self.color_key.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.color_key.setVisible(self._coloring.by != ID)
         self.save = QPushButton("Save results …", objectName="save")
         self.save.setToolTip("Save label image (TIFF), table of cells and count (CSV) and recipe (JSON) into a folder.")
         self.table = QPushButton("Table", objectName="table")
@@ -130,15 +135,22 @@ class ResultSection(QWidget):
         toggles.addWidget(self.color_by, 1)
         toggles.addWidget(HelpButton("Results"))
         grid.addLayout(toggles, 0, 0, 1, 3)
+        grid.addWidget(self.color_key, 1, 0, 1, 3)
         for column, button in enumerate((self.save, self.table, self.copy_command)):
-            grid.addWidget(button, 1, column)
+            grid.addWidget(button, 2, column)
         recipes = QHBoxLayout()
         recipes.setSpacing(6)
         recipes.addWidget(self.save_recipe, 1)
         recipes.addWidget(self.run_folder, 1)
-        grid.addLayout(recipes, 2, 0, 1, 3)
+        grid.addLayout(recipes, 3, 0, 1, 3)
         grid.setColumnStretch(0, 1)
         grid.setColumnStretch(2, 1)
+
+    def _on_color_by(self, index: int) -> None:
+        by = self.color_by.itemData(index)
+        self._coloring.color_by(by)
+        self.color_key.setText(key_to_colors(by))
+        self.color_key.setVisible(by != ID)
 
     def _on_cells(self, key: object = None) -> None:
         cells = self._bench.session.cells

@@ -19,9 +19,13 @@ from ..viewer.bench import Bench
 from .request import Outcome
 
 ROWS = (
-    ("f1", "F1 at .5", "F1 score of the cells; a cell is found if its overlap (IoU) with a true one is at least half."),
-    ("ap50", "AP at .5", "Average precision at an overlap (IoU) of at least half, as mean over images."),
-    ("ap", "AP .5 to .9", "The same, as mean over overlaps of .5 to .9: how well the outlines fit."),
+    (
+        "f1",
+        "cells found",
+        "F1 score: a cell is found if its overlap (IoU) with a true one is at least half.",
+    ),
+    ("ap50", "precision", "Average precision at an overlap (IoU) of at least half, as mean over images."),
+    ("ap", "fit of outlines", "The same, as mean over overlaps of .5 to .9: how well the outlines fit."),
     ("count_mape", "count error", "Mean relative error of the counts of the images."),
 )
 N_REASONS = 2

@@ -235,5 +235,5 @@ def _facts(event: Mapping[str, Any]) -> str:
     parts = {"images": "image", "crops": "part"}.get(str(event.get("hold_out")))
     parts = parts if n_out else None
     held_out = f" Checked on {int(n_out)} {parts}{'' if n_out == 1 else 's'} held out, {int(cells_out):,} cells."
-    device = f" Runs on {event['device']}." if event.get("device") else ""
+    device = f" Runs on {str(event['device']).partition(' (')[0]}." if event.get("device") else ""
     return f"Learning from {images}, {int(n_cells):,} cells.{held_out if parts else ''}{device}"

@@ -22,8 +22,12 @@ from ..viewer.bench import Bench
 from .pair_layers import PairLayers
 
 ROWS = (
-    ("f1", "F1 at .5", "F1 score of the cells; a cell is found if its overlap (IoU) with a true one is at least half."),
-    ("ap50", "AP at .5", "Average precision at an overlap (IoU) of at least half, as mean over images."),
+    (
+        "f1",
+        "cells found",
+        "F1 score: a cell is found if its overlap (IoU) with a true one is at least half.",
+    ),
+    ("ap50", "precision", "Average precision at an overlap (IoU) of at least half, as mean over images."),
     ("iou", "IoU", "Pixels that are cell in both, of all that are cell in either."),
     ("dice", "Dice", "The same, with the overlap counted twice."),
     ("count_mae", "count error", "Mean absolute error of an image's count, in cells."),

@@ -14,6 +14,10 @@ from .doubting import Doubting
 ID, AREA, DOUBT = "id", "area", "doubt"
 N_COLORS = 32
 MAP = "plasma"
+# What comes before is too dark to be seen on a dark image.
+DARKEST = 0.3
+WORDS = {AREA: ("small", "large"), DOUBT: ("sure", "doubtful")}
+N_IN_KEY = 9
 UNKNOWN = (0.6, 0.6, 0.6, 1.0)
 
 
@@ -68,7 +72,7 @@ def color_by(labels: Labels, ids: np.ndarray, values: np.ndarray | None) -> None
         if isinstance(labels.colormap, DirectLabelColormap):
             labels.colormap = label_colormap(49, 0.5, background_value=0)
         return
-    steps = ensure_colormap(MAP).map(np.linspace(0.05, 1, N_COLORS))
+    steps = ensure_colormap(MAP).map(np.linspace(DARKEST, 1, N_COLORS))
     known = np.isfinite(values)
     places = np.clip(np.round(np.where(known, values, 0) * (N_COLORS - 1)), 0, N_COLORS - 1).astype(int)
     colors: dict[int | None, object] = {None: np.array(UNKNOWN), 0: np.zeros(4)}
@@ -76,6 +80,16 @@ def color_by(labels: Labels, ids: np.ndarray, values: np.ndarray | None) -> None
         if is_known:
             colors[id_] = steps[place]
     labels.colormap = DirectLabelColormap(color_dict=colors)
+
+
+def key_to_colors(by: str) -> str:
+    """Return what the colours mean, as rich text: a word, squares of the colours, a word; empty for colours by id."""
+    if by not in WORDS:
+        return ""
+    low, high = WORDS[by]
+    steps = np.round(255 * ensure_colormap(MAP).map(np.linspace(DARKEST, 1, N_IN_KEY))[:, :3]).astype(int)
+    squares = "".join(f'<span style="color: #{r:02x}{g:02x}{b:02x}">■</span>' for r, g, b in steps.tolist())
+    return f"{low} {squares} {high}" + ("; grey: unknown" if by == DOUBT else "")
 
 
 def by_area(areas: np.ndarray) -> np.ndarray:

@@ -86,6 +86,7 @@ class Dock(QWidget):
         self._in_front = self.new_in_front
         self._filled = False
         self._watched = 0
+        self._pages: Latest | None = None
         self._dropped: Callable[[list[str | Path]], object] | None = None
 
     def fill(self, *parts: QWidget | QLayout, spacing: int = 7, below: Sequence[QWidget] = ()) -> None:
@@ -117,7 +118,14 @@ class Dock(QWidget):
         self._dropped = slot
         self.setAcceptDrops(True)
 
-    def write_page(self, write: Callable[[], Path], report: Callable[[str, bool], object]) -> Latest:
+    @property
+    def reporting(self) -> bool:
+        """Whether a page is being written."""
+        return self._pages is not None and self._pages.busy
+
+    def write_page(
+        self, write: Callable[[], Path], report: Callable[[str, bool], object], enable: Callable[[], object]
+    ) -> None:
         """Write a page in a background thread, then show it in the browser.
 
         Parameters
@@ -126,16 +134,20 @@ class Dock(QWidget):
             Writes the page, and returns its file.
         report : callable
             Shows a sentence; its second argument is whether it is bad news.
+        enable : callable
+            Switches the button off while a page is being written (see `reporting`), and on after that.
         """
+        if self.reporting:
+            return
 
         def written(path: Path) -> None:
             report(f"The report is {path}", False)
             show_file(path)
 
         report("Writing the report …", False)
-        work = Latest(self.bench.failure_to(report), owner=self)
-        work.ask(write, written)
-        return work
+        self._pages = Latest(self.bench.failure_to(report), enable, owner=self)
+        self._pages.ask(write, written)
+        enable()
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:
         """Accept files and folders only."""
