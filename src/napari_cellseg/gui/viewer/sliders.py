@@ -92,6 +92,8 @@ class SliderPair(QWidget):
         self.setEnabled(cells is not None)
         if cells is not None:
             self._largest = span_of(cells)
+            # Labels of another program have no probability.
+            self.threshold.setEnabled(not cells.segmented.taken_from)
         self._show()
 
     def showEvent(self, event: QShowEvent) -> None:
