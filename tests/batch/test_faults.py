@@ -133,7 +133,7 @@ def test_two_batches_never_write_into_one_folder(images: Path, model: Path, tmp_
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits for files there")
 def test_a_full_disk_fails_what_does_not_fit_and_a_resume_does_it(model: Path, tmp_path: Path) -> None:
-    """A limit on the size of files: labels of the large image do not fit; the others' do."""
+    """A limit on the size of files: labels of the large image do not fit; the others', and all thumbnails, do."""
     folder = tmp_path / "in"
     folder.mkdir()
     rng = np.random.default_rng(0)
@@ -143,7 +143,7 @@ def test_a_full_disk_fails_what_does_not_fit_and_a_resume_does_it(model: Path, t
     limited = """
 import resource, sys
 from napari_cellseg.cli import main
-resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, resource.RLIM_INFINITY))
+resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))
 sys.exit(main(sys.argv[1:]))
 """
     words = command(folder, tmp_path / "out", model)[3:]
