@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -50,6 +51,14 @@ from napari_cellseg import segment
 result = segment(sys.argv[1])
 print(json.dumps({"count": int(result.count), "shape": result.labels.shape}))
 """
+
+
+def shipped_pages() -> set[str]:
+    """Name the page that `?` opens, and those that it leads to."""
+    docs = PACKAGE.parents[1] / "docs"
+    links = re.findall(r"\]\(([a-z_]+\.md)", (docs / "window.md").read_text(encoding="utf-8"))
+    assert links and all((docs / name).is_file() for name in links)
+    return {f"napari_cellseg/docs/{name}" for name in {"window.md", *links}}
 
 
 def shipped_files() -> set[str]:
@@ -101,7 +110,7 @@ def test_wheel_holds_every_file_of_the_package(archives):
     with zipfile.ZipFile(archives[1]) as wheel:
         held = {name for name in wheel.namelist() if name.startswith("napari_cellseg/")}
         licenses = [name for name in wheel.namelist() if name.endswith("/LICENSE")]
-    assert held == shipped_files()
+    assert held == shipped_files() | shipped_pages()
     assert licenses
 
 

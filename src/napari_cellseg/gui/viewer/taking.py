@@ -16,7 +16,6 @@ from ...corrections import exchange
 from ...corrections import tools as edits
 from ...imaging.errors import CellsegError, ImageError
 from ...imaging.image import Image
-from ...imaging.read.pyramid import pyramid
 from ...imaging.read.read import read_image
 from ...imaging.write.write import read_labels
 from ...results.reopening import SavedCells, saved_cells
@@ -171,6 +170,8 @@ class Taking:
                 continue
 
         def work() -> tuple[Any, Any, Any]:
+            from ...imaging.read.pyramid import pyramid
+
             key = next((key for key, image in images.items() if saved.is_of(image)), None)
             path = saved.find_image() if key is None else None
             image = None if path is None else read_image(path)
