@@ -1,4 +1,4 @@
-"""Which image: the chooser of the image layer, and Open images …"""
+"""Which image: the chooser of the image layer, and Open …"""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ImageSection(QWidget):
         self.image_layer = Chooser(objectName="image_layer")
         self.image_layer.setToolTip("The image layer in which cells are counted. Every image keeps its own result.")
         self.image_layer.activated.connect(self._on_picked)
-        self.open_images = QPushButton("Open images …", objectName="open_images")
+        self.open_images = QPushButton("Open …", objectName="open_images")
         self.open_images.setToolTip(
             "Open image files or a folder of images: TIFF, OME-TIFF, PNG, JPEG, BMP, npz, and whatever else your "
             "napari reads.\nFiles can also be dropped on this panel. Large ones are read piece by piece."

@@ -190,7 +190,7 @@ class Taking:
             session.fail(
                 None,
                 f"The image '{saved.image}' of {saved.path.name} is neither open nor beside it. Open it, then choose "
-                "'Labels as cells' in the menu of Open images.",
+                "'Labels as cells' in the menu of 'Open …'.",
             )
             return
         bench.choose(layer)
