@@ -50,7 +50,12 @@ def csv_line(values: Iterable[Any], style: str = COMMA) -> str:
 
 def unguarded(text: str) -> str:
     """Return the text of a cell that `csv_line` wrote, without the apostrophe that keeps it from being a formula."""
-    return text[1:] if text.startswith(tuple(_GUARD + sign for sign in _FORMULA)) else text
+    return text[1:] if text.startswith(_GUARD) and _is_formula(text) else text
+
+
+def _is_formula(text: str) -> bool:
+    """Whether a text begins as a formula does, perhaps with apostrophes before it, one of which is then the guard."""
+    return text.lstrip(_GUARD).startswith(_FORMULA)
 
 
 def restyled(values: Iterable[str], style: str) -> list[str]:
@@ -67,7 +72,7 @@ def _cell(value: Any, style: str) -> str:
     text = str(value)
     if is_float and style == SEMICOLON:
         text = text.replace(".", ",")
-    if not is_float and text.startswith(_FORMULA) and not _ANY_NUMBER.fullmatch(text):
+    if not is_float and _is_formula(text) and not _ANY_NUMBER.fullmatch(text):
         text = _GUARD + text
     # Not the csv module: it leaves a lone carriage return, which file names may hold, without quotes.
     signs = f'"\r\n{delimiter_of(style)}'
