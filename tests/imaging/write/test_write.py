@@ -29,6 +29,7 @@ from napari_cellseg.imaging import (
     write_labels,
     write_table,
 )
+from napari_cellseg.imaging.write.csv_style import unguarded
 
 in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 LABELS = np.arange(12, dtype=np.int32).reshape(3, 4)
