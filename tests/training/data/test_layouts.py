@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -200,13 +201,38 @@ def test_json_that_is_no_coco_file(content: str, words: str, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("masks", ["masks", "labels"])
-def test_a_zip_of_folders_is_refused_with_what_to_do(masks: str, tmp_path: Path) -> None:
+def test_a_zip_of_folders_is_what_they_are(masks: str, tmp_path: Path) -> None:
     """Read as one image with many masks it would train on nonsense."""
+    samples = [blobs(i, 64) for i in range(3)]
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        for sample in samples:
+            for folder, values in (("images", np.clip(sample.image, 0, 255)), (masks, sample.labels)):
+                content = io.BytesIO()
+                PillowImage.fromarray(values.astype(np.uint8)).save(content, "PNG")
+                archive.writestr(f"set/{folder}/{sample.name}.png", content.getvalue())
+                archive.writestr(f"__MACOSX/set/{folder}/._{sample.name}.png", b"")
+        archive.writestr(f"set/{masks}/alone.png", b"no picture")
+    loaded = load(tmp_path / "set.zip")
+    assert [s.name for s in loaded.samples] == sorted(s.name for s in samples)
+    for found, sample in zip(loaded.samples, samples, strict=True):
+        assert len(np.unique(found.labels)) == len(np.unique(sample.labels))
+        assert ((found.labels > 0) == (sample.labels > 0)).all()
+    assert [name for name, _ in loaded.report.skipped] == ["alone.png"]
+
+
+def test_what_is_wrong_in_a_zip_of_folders_is_named_by_the_zip(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
         for i in range(2):
-            content = io.BytesIO()
-            PillowImage.fromarray(np.full((8, 8), 200 * i, np.uint8)).save(content, "PNG")
-            archive.writestr(f"set/images/x{i}.png", content.getvalue())
-            archive.writestr(f"set/{masks}/x{i}.png", content.getvalue())
-    with pytest.raises(DatasetError, match="Unpack it"):
+            archive.writestr(f"images/x{i}.png", b"no picture")
+            archive.writestr(f"labels/x{i}.png", b"no picture")
+    with pytest.raises(DatasetError, match=r"set\.zip.*x0\.png"):
+        load(tmp_path / "set.zip")
+
+
+def test_two_entries_of_one_name_are_told(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in range(2):
+            archive.writestr("a/images/a.png", b"")
+    with pytest.raises(DatasetError, match=r"2 entries named 'a/images/a\.png'"):
         load(tmp_path / "set.zip")

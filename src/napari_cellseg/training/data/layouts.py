@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import zipfile
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from ...imaging.damage import DAMAGE
-from ...imaging.errors import DatasetError, ImageError
+from ...imaging.errors import CellsegError, DatasetError, ImageError
 from ...imaging.from_array import as_image
 from ...imaging.read.arrays import read_named
 from ...imaging.read.cell_files import CELL_SUFFIXES, read_cells
 from ...imaging.read.raster import decode_bytes
 from ...imaging.read.read import read_image
-from ...imaging.read.zip_entries import check_list, read_entry
+from ...imaging.read.zip_entries import read_entry
 from .coco import Coco
 from .masks import LABELS, Mask, read_mask
 from .replacing import SET_FILE, finish_replacing
 from .sample import IMAGE_SUFFIXES, Sample, files_by_stem, read_pair
+from .zipped import folder_of_images, open_entries, unpack
 
 LABEL_FOLDERS = ("labels", "masks")
 REVIEWED_FOLDER = "reviewed"
@@ -104,33 +104,27 @@ def _content(path: Path) -> bytes:
 
 
 def _zip(path: Path) -> Layout:
+    archive, entries = open_entries(path)
+    root = folder_of_images(entries)
+    if root is None:
+        return _kaggle(entries, lambda name: read_entry(archive, name, LARGEST_PICTURE), path)
+    kept = unpack(archive, entries, root, path, LARGEST_PICTURE)
+
+    def named(error: CellsegError) -> DatasetError:
+        return DatasetError(str(error).replace(kept.name, str(path)))
+
     try:
-        with path.open("rb") as file:
-            check_list(file)
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-        raise DatasetError(
-            f"{path} is not a readable zip ({error}). Give a zip or folder of images with masks."
-        ) from error
-    entries = [name for name in archive.namelist() if not name.endswith("/")]
-    for entry in entries:
-        if ".." in PurePosixPath(entry.replace("\\", "/")).parts or _is_absolute(entry):
-            raise DatasetError(
-                f"{path} holds the entry {entry!r}, which points outside of it. Such a zip is not read: "
-                "make a new one from the images themselves."
-            )
-    parents = Counter(PurePosixPath(entry).parent for entry in entries)
-    # One image per folder lies so in the Data Science Bowl; more are in pairs with masks of the same names.
-    if any(n > 1 and parent.name == "images" for parent, n in parents.items()):
-        raise DatasetError(
-            f"{path} holds a folder of images, which is not read from a zip. Unpack it, and give the folder that holds "
-            "images and masks."
-        )
-    return _kaggle(entries, lambda name: read_entry(archive, name, LARGEST_PICTURE), path)
+        layout = open_layout(Path(kept.name))
+    except CellsegError as error:
+        raise named(error) from error
 
+    def read_one(name: str) -> tuple[Sample, Mask]:
+        try:
+            return layout.read(name)
+        except CellsegError as error:
+            raise named(error) from error
 
-def _is_absolute(entry: str) -> bool:
-    return entry.startswith(("/", "\\")) or bool(PureWindowsPath(entry).drive)
+    return replace(layout, read=read_one)
 
 
 def _kaggle(entries: Sequence[str], read: Callable[[str], bytes], path: Path) -> Layout:
