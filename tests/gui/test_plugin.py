@@ -12,11 +12,12 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QScrollArea
 
-from napari_cellseg.gui.menus import demo, samples
+from napari_cellseg.gui.menus import demo
 from napari_cellseg.gui.menus.commands import correct_active_layer, measure_active_layer, segment_active_layer
 from napari_cellseg.gui.segment.segment_widget import SegmentWidget
 from napari_cellseg.gui.shared import preferences
 from napari_cellseg.gui.shared.colors import theme_colors
+from napari_cellseg.gui.viewer import opening
 from napari_cellseg.gui.viewer.dock import DOCKS, PLUGIN, open_dock
 
 from .conftest import draw_discs, layers_of, press_segment
@@ -117,7 +118,7 @@ def test_the_panel_stays_narrow_whatever_is_called(segmented: Any, viewer: Any, 
 def test_demo_on_a_screen_leaves_the_window_open_and_no_files(
     make_napari_viewer: Any, network: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(samples, "FOLDER", tmp_path)
+    monkeypatch.setattr(opening, "SAMPLES", tmp_path)
     monkeypatch.setattr(demo.napari, "Viewer", make_napari_viewer)
     opened = []
     monkeypatch.setattr(demo.napari, "run", lambda: opened.append(True))
@@ -129,7 +130,7 @@ def test_demo_on_a_screen_leaves_the_window_open_and_no_files(
 def test_demo_presses_the_button_and_saves(
     make_napari_viewer: Any, network: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(samples, "FOLDER", tmp_path)
+    monkeypatch.setattr(opening, "SAMPLES", tmp_path)
     monkeypatch.setattr(demo.napari, "Viewer", make_napari_viewer)
     tifffile.imwrite(tmp_path / "discs.tif", draw_discs())
     made = demo.run_demo(tmp_path / "out", show=False, sample="discs")

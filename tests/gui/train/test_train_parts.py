@@ -21,7 +21,7 @@ from napari_cellseg.gui.shared.question import Question
 from napari_cellseg.gui.train.add_entry import part_in_words
 from napari_cellseg.gui.train.curves import N_POINTS, _thinned
 from napari_cellseg.gui.train.guard_section import TrainGuardSection
-from napari_cellseg.gui.train.job import TrainJob
+from napari_cellseg.gui.train.job import LEARNS_FROM, LEARNS_TO, TrainJob
 from napari_cellseg.gui.train.request import Outcome, TrainRequest
 from napari_cellseg.gui.viewer.benches import bench_of
 from napari_cellseg.network.versions import lineage
@@ -211,11 +211,11 @@ def test_a_bar_shows_the_phase_of_its_job(viewer: Any, qtbot: Any, tmp_path: Pat
     step = json.dumps({"event": "step", "step": 3, "done": 0.25, "loss": 1, "seconds_left": 200})
     program = f'import sys; print(\'{{"event": "start"}}\'); print({step!r}, flush=True); sys.stdin.read()'
     assert job.start(TrainRequest(tmp_path, "a", tmp_path / "new", 1.0), [sys.executable, "-c", program])
-    assert bar.is_busy, "nobody knows how long the start takes"
-    qtbot.waitUntil(lambda: bar.format() == "step 3, 3 min left", timeout=60_000)
-    assert not bar.is_busy and bar.value() == 250
+    assert bar.value() == 0 and bar.format() == "starting …"
+    qtbot.waitUntil(lambda: bar.format() == "3 min left, step 3", timeout=60_000)
+    assert not bar.is_busy and bar.value() == round(1000 * (LEARNS_FROM + (LEARNS_TO - LEARNS_FROM) / 4))
     job.cancel()
-    assert bar.is_busy
+    assert not bar.is_busy and bar.value() >= 250, "one bar that does not restart"
     qtbot.waitUntil(lambda: not job.running, timeout=60_000)
     assert bar.value() == 0 and not bar.format() and not bar.is_busy
 

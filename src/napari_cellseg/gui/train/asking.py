@@ -53,7 +53,7 @@ class TrainAsking:
         section = self.corrections
         if section.problem:
             return section.problem
-        if section.usable or section.busy:
+        if section.usable or not section.known:
             return ""
         if section.entries:
             return f"No image of this training set can be used. {section.entries[0].problem}"

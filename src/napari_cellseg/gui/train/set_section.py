@@ -56,6 +56,7 @@ class TrainSetSection(QWidget):
         self.problem = ""
         self._colors: Colors | None = None
         self._set: TrainingSet | None = None
+        self._known: Path | None = None
         self._failed = bench.failure_to(report)
         self._listing, self._reading = (Latest(self._failed, owner=self) for _ in range(2))
         self._writing: list[Latest] = []
@@ -70,6 +71,11 @@ class TrainSetSection(QWidget):
     def usable(self) -> list[Entry]:
         """Entries that can be learned from."""
         return [entry for entry in self.entries if not entry.problem]
+
+    @property
+    def known(self) -> bool:
+        """Whether the entries are those of the chosen folder, which may be read again just now."""
+        return self._known == self._job.folder
 
     @property
     def busy(self) -> bool:
@@ -120,7 +126,7 @@ class TrainSetSection(QWidget):
 
     def _show(self, folder: Path, opened: TrainingSet | None, entries: list[Entry], problem: str) -> None:
         if folder == self._job.folder:
-            self._set, self.entries, self.problem = opened, entries, problem
+            self._set, self.entries, self.problem, self._known = opened, entries, problem, folder
             self._fill()
             self.listed.emit()
 
