@@ -28,6 +28,7 @@ from napari_cellseg.network.config import UNetConfig
 from napari_cellseg.network.versions import ModelVersion
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.segmented import Segmented
+from tests.gui.pointing import activate
 
 
 def draw_discs(n: int = 16, size: int = 160) -> np.ndarray:
@@ -125,9 +126,7 @@ def viewer(make_napari_viewer: Callable[..., Any], qtbot: Any) -> Any:
     """A visible napari window of the smallest size that is promised to do."""
     viewer = make_napari_viewer(show=True)
     viewer.window.resize(1366, 768)
-    # No window manager does it: keys and focus are those of the active window.
-    viewer.window._qt_window.activateWindow()
-    qtbot.waitUntil(viewer.window._qt_window.isActiveWindow)
+    activate(viewer, qtbot)
     yield viewer
     from qtpy.QtCore import QThreadPool
 

@@ -13,6 +13,17 @@ LEFT = Qt.MouseButton.LeftButton
 NO_KEY = Qt.KeyboardModifier.NoModifier
 
 
+def activate(viewer: Any, qtbot: Any) -> None:
+    """Make a viewer's window the active one, as a window manager does: keys and focus are those of that window."""
+    window = viewer.window._qt_window
+    for _ in range(200):
+        window.activateWindow()
+        if window.isActiveWindow():
+            return
+        qtbot.wait(25)
+    raise AssertionError("the window did not become the active one")
+
+
 def canvas_of(viewer: Any) -> Any:
     return viewer.window._qt_viewer.canvas.native
 

@@ -19,7 +19,7 @@ from napari_cellseg.gui.viewer.opening import add_image
 from napari_cellseg.imaging.read.read import read_image
 
 from .conftest import layers_of, settled
-from .pointing import drag, labels_now, move_to, press_key
+from .pointing import activate, drag, labels_now, move_to, press_key
 
 LEFT = Qt.MouseButton.LeftButton
 CONTROL = Qt.KeyboardModifier.ControlModifier
@@ -36,6 +36,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def opened(viewer: Any, qtbot: Any) -> tuple[SegmentWidget, CorrectWidget, TrainWidget]:
     """The three widgets beside each other as tabs, and the histology sample."""
     viewer.window.resize(1366, 768)
+    activate(viewer, qtbot)
     widgets = SegmentWidget(viewer), CorrectWidget(viewer), TrainWidget(viewer)
     for name, widget in zip(("Segment", "Correct", "Train"), widgets, strict=True):
         viewer.window.add_dock_widget(widget, name=name)

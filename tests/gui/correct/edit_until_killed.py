@@ -19,11 +19,12 @@ def main(image: str, out: str) -> None:
     from napari_cellseg.gui.segment.segment_widget import SegmentWidget
     from napari_cellseg.gui.viewer.opening import add_image
     from napari_cellseg.imaging.read.read import read_image
-    from tests.gui.pointing import canvas_of, drag, move_to, point_of, press_key
+    from tests.gui.pointing import activate, canvas_of, drag, move_to, point_of, press_key
 
     bot = SimpleNamespace(wait=wait, keyClick=QTest.keyClick)
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1366, 768)
+    activate(viewer, bot)
     segment, correct = SegmentWidget(viewer), CorrectWidget(viewer)
     viewer.window.add_dock_widget(segment)
     viewer.window.add_dock_widget(correct)
