@@ -65,7 +65,7 @@ def test_no_damaged_ledger_stops_a_batch_or_changes_a_result(
 @pytest.mark.parametrize(
     "values",
     [
-        {"stem": "../outside"}, {"stem": "/tmp/outside"}, {"files": {"cells": "/dev/zero"}}, {"page": "../../x"},
+        {"stem": "../outside"}, {"stem": "/outside"}, {"files": {"cells": "/dev/zero"}}, {"page": "../../x"},
         {"files": {"labels": "a/../../b"}}, {"count": -1}, {"count": 2.5}, {"threshold": 7}, {"n_pages": 0},
         {"state": "great"}, {"notes": "abc"}, {"source": []}, {"corrected": 1}, {"image": "\ud800"},
     ],

@@ -44,16 +44,12 @@ def _gaps(found: dict[str, Any]) -> int:
 def measure() -> dict[str, Any]:
     """Open napari with the docks, show a large result, and paint in it and in a layer of napari's own."""
     import napari
-    from qtpy.QtCore import QEventLoop, QPoint, Qt, QTimer
+    from qtpy.QtCore import QPoint, Qt
     from qtpy.QtTest import QTest
 
     from napari_cellseg.gui.correct.correct_widget import CorrectWidget
+    from napari_cellseg.gui.menus.demo import wait
     from napari_cellseg.gui.segment.segment_widget import SegmentWidget
-
-    def wait(milliseconds: int) -> None:
-        loop = QEventLoop()
-        QTimer.singleShot(milliseconds, loop.quit)
-        loop.exec()
 
     viewer = napari.Viewer(show=True)
     viewer.window.resize(1366, 768)
