@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -115,12 +114,7 @@ class PlaneRun:
         """Return how far all planes are, given how far one is."""
         if self.activity is None:
             return progress
-        n_before = self._total - len(self._left)
-        part = progress.fraction if progress.total > 0 else 0.0
-        message = f"plane {min(n_before + 1, self._total):,} of {self._total:,}: {progress.message}"
-        of_all = replace(progress, done=round(1000 * (n_before + part)), total=1000 * self._total, message=message)
-        self.activity.show(of_all)
-        return of_all
+        return self.activity.show_one(progress, "plane", self._total - len(self._left), self._total)
 
     def _close(self) -> None:
         self._stack = None

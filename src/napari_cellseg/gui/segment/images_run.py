@@ -118,13 +118,9 @@ class ImagesRun:
 
     def _progress_of_all(self, progress: Progress) -> Progress:
         """Return how far all images are, given how far one is."""
-        n_before = len(self._done) + len(self._failed)
-        part = progress.fraction if progress.total > 0 else 0.0
-        message = f"image {min(n_before + 1, self._total):,} of {self._total:,}: {progress.message}"
-        of_all = Progress(round(1000 * (n_before + part)), 1000 * self._total, message)
-        if self._activity is not None:
-            self._activity.show(of_all)
-        return of_all
+        if self._activity is None:
+            return progress
+        return self._activity.show_one(progress, "image", len(self._done) + len(self._failed), self._total)
 
     def _on_answered(self, key: Any) -> None:
         if self.busy:

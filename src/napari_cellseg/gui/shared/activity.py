@@ -31,6 +31,23 @@ class Activity:
         if step > self._bar.n:
             self._bar.update(step - self._bar.n)
 
+    def show_one(self, progress: Progress, what: str, n_before: int, total: int) -> Progress:
+        """Move the bar by how far one of several is; return how far all are.
+
+        Parameters
+        ----------
+        progress : Progress
+            Of the one that is being done.
+        what : str
+            Such as ``plane``.
+        n_before, total : int
+            How many are done, and all.
+        """
+        message = f"{what} {min(n_before + 1, total):,} of {total:,}: {progress.message}"
+        of_all = Progress(round(1000 * (n_before + progress.fraction)), 1000 * total, message)
+        self.show(of_all)
+        return of_all
+
     def close(self) -> None:
         """Remove the line."""
         self._bar.close()
