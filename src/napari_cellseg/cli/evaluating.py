@@ -126,7 +126,7 @@ def run_calibrate(args: argparse.Namespace) -> int:
 def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     from ..evaluation.calibration_map import store_calibration
     from ..evaluation.held_out import held_out_names, learned_from
-    from ..evaluation.make_version import iter_calibrated
+    from ..evaluation.measured import iter_calibrated
     from ..reports.metrics_report import write_report
 
     recipe, options = recipe_of(args)
