@@ -22,6 +22,7 @@ import zarr
 from scipy import ndimage as ndi
 
 import napari_cellseg
+from napari_cellseg import segment
 from napari_cellseg.blocks import plan as mosaic_plan
 from napari_cellseg.blocks.segment_mosaic import Mosaic, MosaicResult, in_blocks, iter_mosaic
 from napari_cellseg.cli import main
@@ -41,7 +42,6 @@ from napari_cellseg.results.save import names_of_channels
 from napari_cellseg.segmentation.notices import NOISE
 from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
-from napari_cellseg.segmentation.segment import segment
 from tests.blobs import blobs
 from tests.models import make_model
 
@@ -89,7 +89,7 @@ def same_up_to_ids(one: np.ndarray, other: np.ndarray) -> bool:
 
 @pytest.fixture(scope="module")
 def whole(bundled: ModelVersion) -> np.ndarray:
-    return segment(CELLS, bundled, diameter=0, device="cpu").labels
+    return segment(CELLS, model=bundled, diameter=0, device="cpu").labels
 
 
 @pytest.mark.parametrize("side", [96, 250, 2048])
@@ -106,7 +106,7 @@ def test_blocks_give_the_cells_of_the_whole(whole, bundled, tmp_path, side):
 
 def test_magnified_cells_agree(bundled, tmp_path):
     small = np.ascontiguousarray(CELLS[:400:2, :400:2])
-    one = segment(small, bundled, device="cpu")
+    one = segment(small, model=bundled, device="cpu")
     found = drain(iter_mosaic(mosaic_of(small, bundled, tmp_path, 70, diameter=None)))
     assert found.metadata["zoom"] == pytest.approx(one.metadata["zoom"]) and found.metadata["zoom"] > 1.1
     assert match(one.labels, labels_of(tmp_path), (0.5,)).ap[0] >= 0.98
@@ -355,7 +355,7 @@ def test_pages_and_pictures(tiny, tmp_path):
     words = ["segment", str(tmp_path / "a.tif"), "--pages", "each", "--blocks", "--cells", "--html"]
     assert main([*words, "--model", str(tiny.path), "--device", "cpu", "--out", str(out)]) == 0
     for i in range(2):
-        one = segment(planes[i], tiny, device="cpu").labels
+        one = segment(planes[i], model=tiny, device="cpu").labels
         assert same_up_to_ids(one, labels_of(out, f"a_t00{i}_labels.ome.zarr"))
         assert (out / f".cellseg/parts/a_t00{i}.jpg").exists()
     assert {row["page"] for row in table_of(out / "cells.csv")} == {"t000", "t001"}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import napari_cellseg
+from napari_cellseg import segment
 from napari_cellseg.imaging.errors import ModelError, ParamsError
 from napari_cellseg.imaging.from_array import as_image
 from napari_cellseg.imaging.normalize import normalize
@@ -29,7 +30,7 @@ from napari_cellseg.network.sizing import resized, zoom_for, zoomed_shape
 from napari_cellseg.network.version_files import write_config
 from napari_cellseg.network.versions import ModelVersion, load_model, read_version, usual_min_size
 from napari_cellseg.segmentation.recipe import Recipe
-from napari_cellseg.segmentation.segment import iter_predict_image, segment
+from napari_cellseg.segmentation.segment import iter_predict_image
 from tests.models import make_model
 
 

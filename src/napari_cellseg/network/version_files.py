@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..imaging.errors import ModelError
 from ..imaging.normalize import NormalizerParams
 from ..imaging.write.write import write_json
 from ..instances.params import SplitParams
@@ -49,6 +50,12 @@ def write_config(
         "weights_sha256": file_sha256(folder / WEIGHTS_FILE),
     }
     write_json(folder / CONFIG_FILE, values)
+
+
+def check_changeable(model: ModelVersion) -> None:
+    """Raise ModelError where a model came with the package: it is not changed."""
+    if model.bundled:
+        raise ModelError(f"{model.name} came with the package and is not changed. Make a copy, and calibrate that.")
 
 
 def set_defaults(

@@ -14,8 +14,7 @@ from ..imaging.errors import AxesError
 from ..imaging.image import Image
 from ..imaging.stack_planes import plane_image, stack_axes
 from ..imaging.write.write import write_table
-from ..instances.levels import at_least
-from ..instances.linking import Linker, tracks_table
+from ..instances.linking import Linker, link_cells, tracks_table, without_small
 from ..instances.measure import intensity_columns
 from ..instances.volumes import volume_table
 from ..segmentation.options import RunOptions
@@ -91,27 +90,13 @@ class LinkedStack(LabelStack):
 
     def write(self, planes: list[PlaneDone]) -> list[BatchRow]:
         """Link, write everything, and return the rows: one per volume, or one per frame."""
-        linker, lookups = self._linked(planes)
+        cut = ((done.plane.position, self.labels[done.plane.position], None) for done in planes)
+        linker, lookups = link_cells(cut, self._slices, float(self._recipe.link_iou))
         return self._volumes(planes, lookups) if self._slices else self._frames(planes, lookups, linker)
-
-    def _linked(self, planes: list[PlaneDone]) -> tuple[Linker, list[np.ndarray]]:
-        linker = Linker(float(self._recipe.link_iou), divisions=not self._slices)
-        lookups, before = [], None
-        for done in planes:
-            name = _volume_name(done.plane.name) if self._slices else ""
-            if before not in (None, name):
-                linker.end()
-            before = name
-            lookups.append(linker.add(self.labels[done.plane.position]))
-        return linker, lookups
 
     def _volumes(self, planes: list[PlaneDone], lookups: list[np.ndarray]) -> list[BatchRow]:
         image = self.image
-        total = np.zeros(1 + max((int(lookup.max()) for lookup in lookups), default=0), np.int64)
-        for done, lookup in zip(planes, lookups, strict=True):
-            total[lookup[done.table["index"]]] += done.table["area_px"]
-        small = total < at_least(self._min_size)
-        counts = self._relabel(planes, [np.where(small[lookup], 0, lookup) for lookup in lookups])
+        counts = self._relabel(planes, self._shown(planes, lookups))
         names = [_volume_name(done.plane.name) for done in planes]
         groups = [list(group) for _, group in groupby(range(len(planes)), names.__getitem__)]
         tables = [
@@ -174,13 +159,8 @@ class LinkedStack(LabelStack):
         )
 
     def _frames(self, planes: list[PlaneDone], lookups: list[np.ndarray], linker: Linker) -> list[BatchRow]:
-        smallest = at_least(self._min_size)
-        kept = [done.table["area_px"] >= smallest for done in planes]
-        shown = []
-        for done, lookup, keep in zip(planes, lookups, kept, strict=True):
-            lookup = lookup.copy()
-            lookup[done.table["index"][~keep]] = 0
-            shown.append(lookup)
+        shown = self._shown(planes, lookups)
+        kept = [lookup[done.table["index"]] > 0 for done, lookup in zip(planes, shown, strict=True)]
         counts = self._relabel(planes, shown)
         tracks = tracks_table(
             (
@@ -205,6 +185,10 @@ class LinkedStack(LabelStack):
         paths = {"labels": self.path, **beside}
         shared = {name: path.relative_to(self.out).as_posix() for name, path in paths.items()}
         return [replace(row, files={**shared, **row.files}) for row in rows]
+
+    def _shown(self, planes: list[PlaneDone], lookups: list[np.ndarray]) -> list[np.ndarray]:
+        cells = [(done.table["index"], done.table["area_px"]) for done in planes]
+        return without_small(lookups, cells, self._min_size, self._slices)
 
     def _relabel(self, planes: list[PlaneDone], lookups: list[np.ndarray]) -> dict[str, int]:
         """Give all planes their linked ids; return the number of cells of each."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,32 +19,38 @@ from ..segmentation.cells import Cells
 from ..segmentation.segmented import SegmentResult
 from .counts import COUNTS_FILE, open_ledger
 from .ledger import Ledger
-from .origin import is_ours
+from .origin import claim, is_ours
+from .outputs import OUTPUTS, check_outputs
 from .place import Place
 from .rows import BatchRow
 from .save import numbers, save_result
 from .save_corrected import one_at_a_time, outputs_of, put_in_tables
 
 
-def save_cells(cells: Cells, folder: Path, stem: str, page: str = "", csv: str | None = None) -> list[Path]:
+def save_cells(
+    cells: Cells, folder: Path, stem: str, page: str = "", csv: str | None = None, outputs: Sequence[str] = ()
+) -> list[Path]:
     """Write ``<stem>_labels.tif``, ``<stem>_cells.csv``, ``<stem>_recipe.json`` and a row of ``counts.csv``.
 
     Every file appears whole or not at all; an older one stays until the new one is complete. Of one plane of an image
     (its `page`) the files are called ``<stem>_<page>_labels.tif`` and so on. Where another image has files of that
     name in the folder, these are called ``<stem>_2_labels.tif``. Other outputs that a batch wrote of the image are
-    brought up to date. Tables have the style `csv` of `CSV_STYLES`, by default that of the folder's table of counts.
+    brought up to date, and the `outputs` that are named, of `OUTPUTS`, are written too. Tables have the style `csv` of
+    `CSV_STYLES`, by default that of the folder's table of counts.
 
     Returns
     -------
     list of Path
-        The files, labels first.
+        Labels, table, counts, recipe, then those of `outputs`.
 
     Raises
     ------
+    ParamsError
+        There is no output of that name.
     OutputError
-        When the folder or a file can't be written.
+        When the folder or a file can't be written, or a table of another program would be replaced.
     """
-    segmented = cells.segmented
+    segmented, wanted = cells.segmented, check_outputs(outputs)
     with cells.corrected.corrections.lock:
         result, record = cells.result(), record_of(cells.view)
     # With them the labels open again as they are here; see `reopening`.
@@ -52,16 +58,19 @@ def save_cells(cells: Cells, folder: Path, stem: str, page: str = "", csv: str |
     labelled = replace(result, metadata={**result.metadata, **known})
     with results_of(segmented.image.source, {page: segmented.image_sha256}, folder, stem) as (ledger, stem):
         own = f"{stem}_{page}" if page else stem
-        files = save_result(
-            outputs_of(ledger.get((stem, page))), labelled, segmented.plane, segmented.image, folder, own
-        )
+        for name in wanted:
+            if OUTPUTS[name].combined:
+                claim(folder / OUTPUTS[name].suffix, overwrite=False)
+        wanted = check_outputs([*wanted, *outputs_of(ledger.get((stem, page)))])
+        files = save_result(wanted, labelled, segmented.plane, segmented.image, folder, own)
         table, recipe = folder / f"{own}_cells.csv", folder / f"{own}_recipe.json"
         write_table(
             table, Place.of_part(segmented.image.origin).in_whole(result.table), csv or style_of(folder / COUNTS_FILE)
         )
         write_json(recipe, result.metadata)
         row = row_of(cells, result, files, stem, page)
-        return [folder / files["labels"], table, put_in_tables(folder, row, csv), recipe]
+        more = [folder / files[name] for name in outputs if name != "labels" and not OUTPUTS[name].combined]
+        return [folder / files["labels"], table, put_in_tables(folder, row, csv, wanted), recipe, *more]
 
 
 @contextmanager

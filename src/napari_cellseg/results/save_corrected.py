@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -108,8 +108,10 @@ def outputs_of(row: BatchRow | None) -> tuple[str, ...]:
     return tuple(name for name in OUTPUTS if name == "labels" or (row is not None and name in row.files))
 
 
-def put_in_tables(out: Path, row: BatchRow, csv: str | None = None) -> Path:
+def put_in_tables(out: Path, row: BatchRow, csv: str | None = None, wanted: Collection[str] = ()) -> Path:
     """Enter one result in all tables that the images of a folder share; return the path of the table of counts.
+
+    Tables that are there are brought up to date; those of the outputs in `wanted` are begun.
 
     Raises
     ------
@@ -117,7 +119,8 @@ def put_in_tables(out: Path, row: BatchRow, csv: str | None = None) -> Path:
         The table there is not one of counts, or the system refused to write.
     """
     counts = put_rows(out, row, csv=csv)
-    shared = [name for name, output in OUTPUTS.items() if output.combined and _is_our_table(out / output.suffix)]
+    combined = {name: out / output.suffix for name, output in OUTPUTS.items() if output.combined}
+    shared = [name for name, path in combined.items() if name in wanted or _is_our_table(path)]
     write_combined(Ledger(out).rows(), out, shared, csv)
     return counts
 

@@ -111,6 +111,12 @@ class Cells:
         found = intensity_columns(labels, {name: image.plane(i) for i, name in enumerate(names)})
         return {name: values for name, values in found.items() if name.startswith("intensity_mean_")}
 
+    def metadata(self) -> dict[str, Any]:
+        """Provenance of what is on the screen, as JSON-able values."""
+        with self.corrected.corrections.lock:
+            about = {"count": self.count(), **self.about_corrections()}
+        return {**self.segmented.metadata(self.threshold, self.min_size), **about}
+
     def result(self) -> SegmentResult:
         """Labels, count, table and provenance of what is on the screen; takes up to a second on large images."""
         corrections = self.corrected.corrections
@@ -121,6 +127,6 @@ class Cells:
         table = {**self.segmented.table(labels), **self._in_all_channels(labels)}
         table["yours"] = np.array([yours.get(id_, "") for id_ in table["index"].tolist()], dtype=np.str_)
         count = len(table["index"])
-        metadata = {**self.segmented.metadata(self.threshold, self.min_size), "count": count, **about}
+        metadata = {**self.metadata(), "count": count, **about}
         probability = self.segmented.prediction.probability
         return SegmentResult(labels, probability, count, table, self.threshold, self.min_size, metadata)

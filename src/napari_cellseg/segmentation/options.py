@@ -100,3 +100,13 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise CellsegError(f"The recipe {path} holds no settings by name. {next_step}")
     return settings
+
+
+def overridden(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a recipe file, overridden by those that are given and not None."""
+    given = {name: value for name, value in given.items() if value is not None}
+    # The recipe's own model was left for another one: its hash is about the first. A smallest size that was asked for
+    # is meant for all images.
+    dropped = {"model": "model_sha256", "min_size": "fit_min_size"}
+    left = {dropped[name] for name in given if name in dropped}
+    return {**{name: value for name, value in base.items() if name not in left}, **given}

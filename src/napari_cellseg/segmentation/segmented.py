@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
-from os import PathLike
 from typing import Any
 
 import numpy as np
 
 from ..imaging.image import Image, Origin
 from ..imaging.normalize import NormalizerParams
-from ..imaging.write.write import write_labels, write_table
 from ..instances.live import Instances
 from ..instances.measure import measure
 from ..instances.prediction import Prediction
@@ -50,32 +48,6 @@ class SegmentResult:
     threshold: float
     min_size: int
     metadata: dict[str, Any]
-
-    def save(
-        self,
-        path: str | PathLike[str],
-        table: str | PathLike[str] | None = None,
-        pixel_size: tuple[float, float] | None = None,
-    ) -> None:
-        """Write the label image with its provenance and, on demand, the table with one row per cell.
-
-        Parameters
-        ----------
-        path : path
-            Of the labels; see :func:`napari_cellseg.imaging.write.write.write_labels`.
-        table : path, optional
-            Of the table, a CSV file.
-        pixel_size : tuple of float, optional
-            Height and width of a pixel in micrometres.
-
-        Raises
-        ------
-        OutputError
-            The system refused to write.
-        """
-        write_labels(path, self.labels, metadata=self.metadata, pixel_size=pixel_size)
-        if table is not None:
-            write_table(table, self.table)
 
 
 @dataclass(frozen=True, eq=False)
