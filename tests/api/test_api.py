@@ -171,6 +171,8 @@ def test_a_folder_is_done_as_by_the_command_line(model: ModelVersion, tmp_path: 
 def test_a_setting_that_does_not_exist_is_named(image: np.ndarray) -> None:
     with pytest.raises(ParamsError, match="treshold"):
         segment(image, treshold=0.5)  # type: ignore[call-arg]
+    with pytest.raises(ParamsError, match="model="):
+        segment(image, "cells")
     with pytest.raises(CellsegError, match="no pair"):
         evaluate([3])  # type: ignore[list-item]
     with pytest.raises(DatasetError, match="No images"):

@@ -345,7 +345,7 @@ def test_changed_weights_are_noticed(tmp_path: Path, small_image: np.ndarray) ->
     blob[-9:] = bytes(9)
     own.weights.write_bytes(blob)
     with pytest.raises(ModelError, match="changed or damaged"):
-        segment(small_image, own)
+        segment(small_image, model=own)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import numpy as np
 from ..corrections.exchange import read_corrections
 from ..corrections.tools import import_labels
 from ..imaging.channels import Channel
-from ..imaging.errors import ImageError
+from ..imaging.errors import ImageError, ParamsError
 from ..imaging.image import Image
 from ..imaging.normalize import NormalizerParams
 from ..imaging.progress import Progress, drain
@@ -338,7 +338,12 @@ def chosen_recipe(recipe: RecipeOf, given: Mapping[str, Any]) -> tuple[Recipe, R
     """Return a recipe and options with the settings that were given."""
     base = {}
     if recipe is not None:
-        base = recipe.to_dict() if isinstance(recipe, Recipe) else read_settings(recipe)
+        if isinstance(recipe, Recipe):
+            base = recipe.to_dict()
+        elif isinstance(recipe, (str, Path)) and Path(recipe).is_file():
+            base = read_settings(recipe)
+        else:
+            raise ParamsError(f"{recipe} is no recipe, nor a file of one. Give a recipe.json, or a model by model=.")
     settings = {name: value for name, value in given.items() if value is not None}
     if isinstance(settings.get("model"), ModelVersion):
         settings["model"] = str(settings["model"].path)
