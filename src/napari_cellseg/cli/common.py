@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Collection, Generator
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..imaging.errors import CellsegError
@@ -34,6 +35,21 @@ def add_recipe_options(sub: argparse.ArgumentParser, image: bool = True) -> None
     sub.add_argument("--device", choices=DEVICES, help=f"{helps['device']}; default: auto")
     sub.add_argument("--diameter", type=float, metavar="PX", help=helps["diameter"])
     sub.add_argument("--accurate", action="store_true", default=None, help=helps["accurate"])
+
+
+def add_overwrite_option(sub: argparse.ArgumentParser) -> None:
+    """Add that files of others may be replaced; see `check_places`."""
+    tip = "also replace files that napari-cellseg did not write"
+    # Not given is None, so that a resumed run can tell.
+    sub.add_argument("--overwrite", action="store_true", default=None, help=tip)
+
+
+def check_places(args: argparse.Namespace, *paths: str | Path) -> None:
+    """Raise OutputError where a command would replace files of others; called before it does its work."""
+    from ..results.origin import check_origin
+
+    for path in () if args.overwrite else paths:
+        check_origin(Path(path))
 
 
 def recipe_of(args: argparse.Namespace) -> tuple[Recipe, RunOptions]:

@@ -39,6 +39,7 @@ def write_report(
     predicted: Sequence[Segmented],
     n_worst: int = N_WORST,
     calibration: CalibrationMap | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write ``report.html``, which needs no other file and no network.
 
@@ -53,11 +54,13 @@ def write_report(
         How many images are shown, the worst first.
     calibration : CalibrationMap, optional
         Shown too.
+    overwrite : bool
+        Also replace a page that this package did not write.
 
     Raises
     ------
     OutputError
-        If the system refused to write.
+        There is a page of others (unless `overwrite`), or the system refused to write.
     """
     metrics = evaluation.to_dict()
     total = metrics["all"]
@@ -85,6 +88,7 @@ def write_report(
         section("Sliders", *_sliders(calibration)) if calibration else Html(""),
         section("Worst images first", *_worst(worst[:n_worst], pairs, evaluation)),
         section("All images", _all_images(worst, n_worst)),
+        overwrite=overwrite,
     )
 
 
