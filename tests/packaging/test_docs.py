@@ -29,7 +29,8 @@ STYLES = re.compile(r"""(?:url\(|@import)\s*["']?(?:https?:)?//""")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Build the site; broken links, pages without a place and docstrings that cannot be read are errors."""
     out = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(out)]
+    # Not --quiet: what is not told does not count.
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(out)]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "NO_MKDOCS_2_WARNING": "1"}
     built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
     assert built.returncode == 0, built.stdout + built.stderr
