@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from .. import __version__
 from ..imaging.errors import CellsegError
+from .doctor import add_doctor
 from .evaluating import add_calibrate, add_evaluate
 from .exchanging import add_export, add_models
 from .finetune import add_finetune
@@ -87,6 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     add_segment(commands)
     add_demo(commands)
+    add_doctor(commands)
     add_models(commands)
     add_export(commands)
     add_train(commands)
