@@ -70,6 +70,12 @@ def add_segment(commands: Any) -> None:
         help="counts.csv and cells.csv: commas between columns (default), or for Excel where the decimal sign is a "
         "comma: semicolons, decimal commas and a byte-order mark",
     )
+    sub.add_argument(
+        "--ome-zarr",
+        choices=("0.5", "0.4"),
+        help="version of OME-Zarr in which labels are written: 0.5 (Zarr 3; default), or 0.4 for programs that read "
+        "Zarr 2 only",
+    )
     sub.add_argument("--pattern", metavar="GLOB", help="only files of a folder that match, such as '*.tif'")
     sub.add_argument("--no-subfolders", action="store_true", help="do not look in the folders of a folder")
     sub.add_argument("--files-from", metavar="JSON", help="file with a list of images, or of [image, name]")

@@ -45,9 +45,9 @@ def read_zarr(path: Path, axes: str | None, lazy_bytes: int, in_parts: bool = Fa
     """
     import zarr
 
-    from .zarr_pieces import CheckedStore, checked
+    from .zarr_pieces import checked
 
-    node = zarr.open(store=CheckedStore(path), mode="r")
+    node = open_node(path)
     if isinstance(node, zarr.Group):
         _, array, attributes, multiscale = _in_group(node, path)
     else:
@@ -91,13 +91,26 @@ def multiscale_of(path: Path) -> tuple[Any, Mapping[str, Any] | None]:
     """
     import zarr
 
-    from .zarr_pieces import CheckedStore
-
-    node = zarr.open(store=CheckedStore(path), mode="r")
+    node = open_node(path)
     if not isinstance(node, zarr.Group):
         return node, None
     group, _, _, multiscale = _in_group(node, path)
     return group, multiscale
+
+
+def open_node(path: Path) -> Any:
+    """Open a Zarr array or group for reading; see `CheckedStore`.
+
+    Raises
+    ------
+    ValueError, OSError, ...
+        As in `read_zarr`.
+    """
+    import zarr
+
+    from .zarr_pieces import CheckedStore
+
+    return zarr.open(store=CheckedStore(path), mode="r")
 
 
 def _in_group(group: Any, path: Path) -> tuple[Any, Any, Mapping[str, Any], Mapping[str, Any] | None]:
