@@ -155,7 +155,7 @@ def _key(mosaic: Mosaic, plane: LazyPlane) -> dict[str, Any]:
         "dtype": plane.dtype.str,
         "side": mosaic.side,
         "ome_zarr": mosaic.options.ome_zarr,
-        "cells": "cells" in mosaic.options.outputs,
+        "cells": mosaic.measures,
     }
 
 

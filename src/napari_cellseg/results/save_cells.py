@@ -52,13 +52,12 @@ def save_cells(cells: Cells, folder: Path, stem: str, page: str = "", csv: str |
     labelled = replace(result, metadata={**result.metadata, **known})
     with results_of(segmented.image.source, {page: segmented.image_sha256}, folder, stem) as (ledger, stem):
         own = f"{stem}_{page}" if page else stem
+        place = Place.of_part(segmented.image.origin, page)
         files = save_result(
-            outputs_of(ledger.get((stem, page))), labelled, segmented.plane, segmented.image, folder, own
+            outputs_of(ledger.get((stem, page))), labelled, segmented.plane, segmented.image, folder, own, place
         )
         table, recipe = folder / f"{own}_cells.csv", folder / f"{own}_recipe.json"
-        write_table(
-            table, Place.of_part(segmented.image.origin).in_whole(result.table), csv or style_of(folder / COUNTS_FILE)
-        )
+        write_table(table, place.in_whole(result.table), csv or style_of(folder / COUNTS_FILE))
         write_json(recipe, result.metadata)
         row = row_of(cells, result, files, stem, page)
         return [folder / files["labels"], table, put_in_tables(folder, row, csv), recipe]

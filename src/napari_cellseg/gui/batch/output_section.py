@@ -22,8 +22,8 @@ FOLDER = "cellseg"
 
 
 def _tick(output: Output) -> Any:
-    file = output.suffix if output.combined else f"IMAGE{output.suffix}"
-    return setting(output.default, output.label, f"{output.help}. File: {file}")
+    file = f"IMAGE{output.suffix}" if output.is_file else output.suffix
+    return setting(output.default, output.label, f"{output.help}. File: {file}" if file else output.help)
 
 
 Saved = make_dataclass("Saved", [(name, bool, _tick(output)) for name, output in OUTPUTS.items()], frozen=True)

@@ -143,6 +143,27 @@ def _in_group(group: Any, path: Path) -> tuple[Any, Any, Mapping[str, Any], Mapp
     )
 
 
+def axes_of(multiscale: Mapping[str, Any]) -> list[tuple[str, str | None]]:
+    """Return letter and unit of every axis of an OME-Zarr image; the letter is ``?`` where it is not known."""
+    return [(_letter(one), one.get("unit")) for one in _multiscale_axes(multiscale)]
+
+
+def transformations_of(
+    multiscale: Mapping[str, Any], kept: Sequence[int]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the scales and translations of the largest level, and those of all levels, for some of the axes."""
+    n_axes = len(_multiscale_axes(multiscale))
+    inner, outer = (
+        [
+            {"type": kind, kind: [float(step[kind][i]) for i in kept]}
+            for step in holder.get("coordinateTransformations") or ()
+            if (kind := step.get("type")) in ("scale", "translation") and len(step.get(kind) or ()) == n_axes
+        ]
+        for holder in (multiscale["datasets"][0], multiscale)
+    )
+    return inner, outer
+
+
 def _ome(group: Any) -> Mapping[str, Any]:
     attributes = dict(group.attrs)
     inner = attributes.get("ome")

@@ -136,6 +136,11 @@ class ZarrLabels:
             names = label_names(outer)
             outer.attrs.update(labels_attributes(self.version, [*names, *([] if NAME in names else [NAME])]))
 
+    def metadata(self) -> dict[str, Any]:
+        """Return the provenance that was written before; empty without any."""
+        found = self._group.attrs.get(PROVENANCE)
+        return dict(found) if isinstance(found, Mapping) else {}
+
     def overview(self) -> np.ndarray:
         """Return the smallest level, after `finish`."""
         return np.asarray(self._levels[-1][...])
@@ -176,10 +181,10 @@ def _shapes(shape: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
         yield shape
 
 
-def label_names(group: Any) -> list[str]:
-    """Return the names of the label images that a group of them lists."""
+def label_names(group: Any, kind: str = "labels") -> list[str]:
+    """Return the names of the label images, or of members of another kind, that a group of them lists."""
     attributes = dict(group.attrs)
-    names = attributes.get("ome", attributes).get("labels")
+    names = attributes.get("ome", attributes).get(kind)
     return [str(name) for name in names] if isinstance(names, list) else []
 
 
