@@ -24,6 +24,7 @@ from .place import Place
 from .rows import BatchRow
 from .save import numbers, save_result
 from .save_corrected import one_at_a_time, outputs_of, put_in_tables
+from .wells import with_well
 
 
 def save_cells(cells: Cells, folder: Path, stem: str, page: str = "", csv: str | None = None) -> list[Path]:
@@ -57,9 +58,9 @@ def save_cells(cells: Cells, folder: Path, stem: str, page: str = "", csv: str |
             outputs_of(ledger.get((stem, page))), labelled, segmented.plane, segmented.image, folder, own, place
         )
         table, recipe = folder / f"{own}_cells.csv", folder / f"{own}_recipe.json"
-        write_table(table, place.in_whole(result.table), csv or style_of(folder / COUNTS_FILE))
-        write_json(recipe, result.metadata)
         row = row_of(cells, result, files, stem, page)
+        write_table(table, with_well(place.in_whole(result.table), row.well), csv or style_of(folder / COUNTS_FILE))
+        write_json(recipe, result.metadata)
         return [folder / files["labels"], table, put_in_tables(folder, row, csv), recipe]
 
 

@@ -32,6 +32,7 @@ from napari_cellseg.results.inside import put_inside
 from napari_cellseg.results.save_cells import command_line, save_cells
 from tests.gui.fitting import fits
 from tests.imaging.read.test_zarr import write_ome
+from tests.results.test_wells import write_plate
 
 from ..conftest import draw_discs, layers_of, press_segment
 
@@ -158,6 +159,12 @@ def test_labels_in_an_image_open_with_the_plugin_for_ome_zarr(viewer: Any, tmp_p
     assert [one._type_string for one in channels] == ["image"] * 2 and layer._type_string == "labels"
     assert tuple(layer.scale) == tuple(channels[0].scale) == (0.5, 0.25)
     np.testing.assert_array_equal(layer.data, values)
+
+
+def test_a_plate_opens_as_the_images_of_its_wells(widget: Any, viewer: Any, qtbot: Any, tmp_path: Path) -> None:
+    opened(widget, qtbot, write_plate(tmp_path / "p.ome.zarr", "0.5"))
+    assert [layer.name for layer in viewer.layers] == ["p_A_2_0", "p_A_2_1", "p_B_2_0", "p_B_2_1"]
+    assert all(tuple(layer.scale) == (0.5, 0.5) for layer in viewer.layers)
 
 
 def test_drop_files_on_the_panel(widget: Any, viewer: Any, qtbot: Any, tmp_path: Path) -> None:

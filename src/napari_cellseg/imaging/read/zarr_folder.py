@@ -73,12 +73,22 @@ def read_zarr(path: Path, axes: str | None, lazy_bytes: int, in_parts: bool = Fa
         pixel_size=None if y is None or x is None else (y, x),
         # Channels come first here; only a plain array may be a colour image.
         rgb=None if chosen is None else names_colour(chosen.strip().upper(), array.shape),
-        name=path.name,
+        name=_title(path),
         channel_names=names if len(names) == n_channels else (),
         source=str(path),
         slice_spacing=steps.get("Z"),
         frame_interval=steps.get("T"),
     )
+
+
+def _title(path: Path) -> str:
+    """Return the name of an image; one inside another Zarr folder, such as a plate, has the way to it in its name."""
+    outer = next((folder for folder in path.parents if folder.suffix.lower() == ".zarr"), None)
+    if outer is None:
+        return path.name
+    # What follows a dot would be taken for a suffix.
+    stem = outer.stem.removesuffix(".ome").replace(".", "_")
+    return "_".join([stem, *path.relative_to(outer).parts])
 
 
 def multiscale_of(path: Path) -> tuple[Any, Mapping[str, Any] | None]:
