@@ -19,6 +19,7 @@ import pytest
 import skimage.io
 import tifffile
 import zarr
+from ome_zarr_models import open_ome_zarr
 from scipy import ndimage as ndi
 
 import napari_cellseg
@@ -26,7 +27,7 @@ from napari_cellseg import segment
 from napari_cellseg.blocks import plan as mosaic_plan
 from napari_cellseg.blocks.segment_mosaic import Mosaic, MosaicResult, in_blocks, iter_mosaic
 from napari_cellseg.cli import main
-from napari_cellseg.imaging.errors import ImageError, OutputError
+from napari_cellseg.imaging.errors import ImageError, OutputError, ParamsError
 from napari_cellseg.imaging.from_array import as_image
 from napari_cellseg.imaging.progress import drain
 from napari_cellseg.imaging.read.read import read_image, source_stamp
@@ -338,8 +339,14 @@ def test_what_does_not_fit_is_done_in_blocks_by_itself(tiny, tmp_path, monkeypat
     assert same_up_to_ids(read_labels(tmp_path / "one/a_labels.tif"), labels_of(tmp_path / "two"))
     assert main([*words, str(tmp_path / "two"), "--resume"]) == 0 and "done before" in capsys.readouterr().out
     assert main([*words, str(tmp_path / "three"), "--save", "labels,overlay"]) == 1
-    assert "only labels, cells, submission can be saved" in capsys.readouterr().err
+    assert "only labels, cells, submission, inside can be saved" in capsys.readouterr().err
     assert main([*words, str(tmp_path / "three"), "--accurate"]) == 1
+    # Zarr 3 unless the older one is asked for.
+    assert (tmp_path / "two/a_labels.ome.zarr/zarr.json").is_file()
+    assert main([*words, str(tmp_path / "two"), "--ome-zarr", "0.4"]) == 0
+    assert open_ome_zarr(tmp_path / "two/a_labels.ome.zarr/cells", version="0.4").ome_attributes.image_label
+    with pytest.raises(ParamsError, match=r"0\.5 or 0\.4"):
+        RunOptions(ome_zarr="0.6")
 
 
 def test_only_large_images_are_done_in_blocks():

@@ -252,7 +252,9 @@ def _fill(
             settings.overwrite,
             settings.options,
         )
-        task.mosaic = Mosaic(*about, helpers=None if helpers is None else helpers(task.item, task.plane))
+        task.mosaic = Mosaic(
+            *about, helpers=None if helpers is None else helpers(task.item, task.plane), page=task.plane.name
+        )
         return
     old = next((old for old in previous if old.page == task.plane.name), None) if settings.resume else None
     if task.stack is None and old is not None and has_files(old, settings) and old.image_sha256 == part.content_hash():

@@ -53,8 +53,8 @@ def add_segment(commands: Any) -> None:
     sub.add_argument(
         "--save",
         metavar="NAMES",
-        help="what to write, with commas between: labels, cells, overlay, rois, geojson, probability, rle, submission; "
-        "default: labels",
+        help="what to write, with commas between: labels, cells, overlay, rois, geojson, probability, rle, inside, "
+        "submission; default: labels",
     )
     sub.add_argument("--cells", action="store_true", help="also write cells.csv, one row per cell")
     sub.add_argument(
@@ -69,6 +69,12 @@ def add_segment(commands: Any) -> None:
         choices=("comma", "semicolon"),
         help="counts.csv and cells.csv: commas between columns (default), or for Excel where the decimal sign is a "
         "comma: semicolons, decimal commas and a byte-order mark",
+    )
+    sub.add_argument(
+        "--ome-zarr",
+        choices=("0.5", "0.4"),
+        help="version of OME-Zarr in which labels are written: 0.5 (Zarr 3; default), or 0.4 for programs that read "
+        "Zarr 2 only",
     )
     sub.add_argument("--pattern", metavar="GLOB", help="only files of a folder that match, such as '*.tif'")
     sub.add_argument("--no-subfolders", action="store_true", help="do not look in the folders of a folder")

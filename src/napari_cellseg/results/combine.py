@@ -14,6 +14,7 @@ from ..imaging.write.write import write_table
 from .counts import COUNTS_FILE, as_listed
 from .outputs import OUTPUTS, image_ids
 from .rows import BatchRow
+from .wells import WELLS
 
 CELLS_FILE = OUTPUTS["cells"].suffix
 RLE_FILE = OUTPUTS["rle"].suffix
@@ -58,14 +59,16 @@ def _write_cells(rows: list[BatchRow], out: Path, style: str) -> Path:
     # Images differ in their columns: only some have a pixel size, or a second channel.
     columns = dict.fromkeys(name for _, part in parts for name in next(_lines(part), []))
     path = out / CELLS_FILE
+    wells = WELLS if any(row.well[0] for row, _ in parts) else ()
     with atomic_path(path) as temporary, _open(temporary, encoding_of(style)) as file:
-        file.write(csv_line(["image", "page", *columns], style))
+        file.write(csv_line(["image", "page", *columns, *wells], style))
         for row, part in parts:
             lines = _lines(part)
             names = next(lines, [])
+            well = row.well if wells else ()
             for line in lines:
                 values = dict(zip(names, restyled(line, style), strict=True))
-                file.write(csv_line([row.image, row.page, *(values.get(name) for name in columns)], style))
+                file.write(csv_line([row.image, row.page, *(values.get(name) for name in columns), *well], style))
     return path
 
 

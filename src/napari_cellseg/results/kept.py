@@ -13,6 +13,7 @@ from ..imaging.read.read import read_image, source_stamp
 from ..imaging.stack_planes import stack_shape
 from ..segmentation.segment import open_image
 from .folder_settings import FolderSettings
+from .inside import check_inside
 from .ledger import Ledger
 from .linked import FRAMES, TRACKS, linked_path
 from .origin import check_origin
@@ -77,13 +78,17 @@ def kept_now(row: BatchRow, settings: FolderSettings) -> list[BatchRow]:
 def check_free(row: BatchRow, settings: FolderSettings, previous: Sequence[BatchRow]) -> None:
     """Raise OutputError where files beside the labels would be replaced that this package did not write.
 
+    So it does where labels are to be put inside an image that cannot take them.
+
     `previous` holds the rows of the image in the ledger.
     """
+    if "inside" in settings.options.outputs:
+        check_inside(row.source.get("path"))
     if settings.overwrite:
         return
     known = {settings.out / name for old in previous for name in old.files.values()}
     stem = settings.out / result_stem(row)
-    own = [output_path(name, stem) for name in settings.options.outputs if not OUTPUTS[name].combined]
+    own = [output_path(name, stem) for name in settings.options.outputs if OUTPUTS[name].is_file]
     tables = [linked_path(name, settings.out / row.stem) for name in _linked(settings)]
     for path in (*own, *map(in_whole_name, own), *tables):
         check_origin(path, known)

@@ -25,6 +25,7 @@ from .place import Place
 from .rows import BatchRow
 from .save import PARTS, channels_of, numbers, save_result
 from .stack_of_labels import LabelStack, PlaneDone
+from .wells import with_well
 
 TRACKS, FRAMES = "tracks", "frames"
 _WORDS = {"z": ("slices", "Z"), "t": ("time points", "T")}
@@ -178,8 +179,8 @@ class LinkedStack(LabelStack):
             rows.append(replace(done.row, **numbers(areas, self.image.pixel_size), files=files))
         more = {"count": sum(counts.values()), "counts": counts, "tracks": tracks.count, "link": self._about()}
         beside = {name: linked_path(name, self.out / self.stem) for name in (TRACKS, FRAMES)}
-        write_table(beside[TRACKS], tracks.columns(), self._csv)
-        write_table(beside[FRAMES], _frame_columns(rows, self.image), self._csv)
+        write_table(beside[TRACKS], with_well(tracks.columns(), rows[0].well), self._csv)
+        write_table(beside[FRAMES], with_well(_frame_columns(rows, self.image), rows[0].well), self._csv)
         # The labels are written last: without them there is no result.
         self.write_labels(planes, more)
         paths = {"labels": self.path, **beside}

@@ -50,7 +50,8 @@ class Output:
         Name in the window.
     help : str
     suffix : str
-        What follows the image's stem in the file name; for a combined one the whole file name.
+        What follows the image's stem in the file name; for a combined one the whole file name. Empty for what lies
+        elsewhere.
     default : bool
         Whether it is ticked until the user chooses.
     combined : bool
@@ -63,6 +64,11 @@ class Output:
     suffix: str
     default: bool = False
     combined: bool = False
+
+    @property
+    def is_file(self) -> bool:
+        """Whether every image gets a file of its own beside its labels."""
+        return bool(self.suffix) and not self.combined
 
 
 OUTPUTS: dict[str, Output] = {
@@ -80,6 +86,12 @@ OUTPUTS: dict[str, Output] = {
         Output("probability", "Probability", "a TIFF of how sure the model is of every pixel", "_probability.tif"),
         Output(
             "rle", "Run lengths (Kaggle)", "rle.csv with ImageId,EncodedPixels for every cell", "rle.csv", False, True
+        ),
+        Output(
+            "inside",
+            "Labels in the image",
+            "labels and a table of cells in each OME-Zarr image (labels/cells, tables/cells); others are refused",
+            "",
         ),
         Output("submission", "Counts to submit", "submission.csv with image,count", "submission.csv", False, True),
     )
@@ -125,8 +137,8 @@ def write_outputs(
     Parameters
     ----------
     names : collection of str
-        Of `OUTPUTS`. Combined ones (`cells`, `rle`, `submission`) belong to all images of a folder and are skipped: see
-        `cells_table` and `rle_rows`.
+        Of `OUTPUTS`. Combined ones (`cells`, `rle`, `submission`) belong to all images of a folder, and `inside` to the
+        image itself: they are skipped, see `save.save_result`.
     result : SegmentResult
     plane : ndarray
         ``(Y, X)`` or ``(Y, X, 3)``, raw.
@@ -173,7 +185,7 @@ def write_outputs(
     }
     paths = {}
     for name in check_outputs(names):
-        if not OUTPUTS[name].combined:
+        if OUTPUTS[name].is_file:
             paths[name] = output_path(name, stem)
             writers[name](paths[name])
     return paths

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 from ..imaging.errors import CellsegError, ParamsError
 from ..imaging.read.json_types import check_types, is_inside, shortened
+from .wells import well_of
 
 RowState = Literal["waiting", "running", "done", "failed", "skipped", "kept"]
 STATES: tuple[str, ...] = get_args(RowState)
@@ -114,6 +115,11 @@ class BatchRow:
     def title(self) -> str:
         """Image and page, as they are displayed."""
         return f"{self.image} {self.page}" if self.page else self.image
+
+    @property
+    def well(self) -> tuple[str, str]:
+        """Well and field of the image on its plate; empty where they are not known."""
+        return well_of(self.image, str(self.source.get("path", "")))
 
     @property
     def key(self) -> tuple[str, str]:

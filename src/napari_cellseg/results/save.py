@@ -18,10 +18,11 @@ from ..imaging.errors import ImageError
 from ..imaging.image import Image
 from ..imaging.read.read import read_image
 from ..imaging.stack_planes import position_in_stack
-from ..imaging.write.write import read_label_stack, read_metadata, write_table
+from ..imaging.write.write import read_label_stack, read_metadata, write_json, write_table
 from ..instances.live import Instances
 from ..instances.measure import measure
 from ..segmentation.segmented import Segmented, SegmentResult
+from .inside import put_inside, source_of
 from .ledger import FOLDER
 from .origin import foreign
 from .outputs import cells_table, plane_channels, rle_rows, write_outputs, write_thumbnail
@@ -68,7 +69,7 @@ def save_result(
     OutputError
         The system refused to write.
     """
-    channels = _channels(image) if {"cells", "geojson"} & set(outputs) else None
+    channels = _channels(image) if {"cells", "geojson", "inside"} & set(outputs) else None
     place = place or Place.of_part(image.origin)
     size = image.pixel_size
     written = write_outputs(outputs, result, plane, out / stem, pixel_size=size, channels=channels, place=place)
@@ -77,12 +78,30 @@ def save_result(
     if "cells" in outputs:
         files["cells"] = f"{part}.cells.csv"
         write_table(out / files["cells"], place.in_whole(cells_table(result, plane, channels, size)))
+    if "inside" in outputs:
+        files["inside"] = f"{part}.inside.json"
+        write_json(out / files["inside"], _put_inside(result, plane, image, channels, place))
     if "rle" in outputs:
         files["rle"] = f"{part}.rle.csv"
         write_table(out / files["rle"], {"EncodedPixels": rle_rows(result.labels)})
     files[THUMBNAIL] = f"{part}.jpg"
     write_thumbnail(out / files[THUMBNAIL], plane, result.labels)
     return files
+
+
+def _put_inside(
+    result: SegmentResult, plane: np.ndarray, image: Image, channels: Mapping[str, np.ndarray] | None, place: Place
+) -> dict[str, str]:
+    table = cells_table(result, plane, channels, image.pixel_size)
+    everything = (slice(None), slice(None))
+    return put_inside(
+        source_of(image),
+        lambda labels, position: labels.write(everything, result.labels, position),
+        lambda path: write_table(path, {"label" if name == "index" else name: v for name, v in table.items()}),
+        result.metadata,
+        result.labels.shape,
+        place.plane,
+    )
 
 
 def numbers(areas: np.ndarray, pixel_size: tuple[float, float] | None) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from .place import Place
 from .rows import BatchRow
 from .save import numbers, save_result
 from .save_corrected import one_at_a_time, outputs_of, put_in_tables
+from .wells import with_well
 
 
 def save_cells(
@@ -61,14 +62,13 @@ def save_cells(
         for name in wanted:
             if OUTPUTS[name].combined:
                 claim(folder / OUTPUTS[name].suffix, overwrite=False)
+        place = Place.of_part(segmented.image.origin, page)
         wanted = check_outputs([*wanted, *outputs_of(ledger.get((stem, page)))])
-        files = save_result(wanted, labelled, segmented.plane, segmented.image, folder, own)
+        files = save_result(wanted, labelled, segmented.plane, segmented.image, folder, own, place)
         table, recipe = folder / f"{own}_cells.csv", folder / f"{own}_recipe.json"
-        write_table(
-            table, Place.of_part(segmented.image.origin).in_whole(result.table), csv or style_of(folder / COUNTS_FILE)
-        )
-        write_json(recipe, result.metadata)
         row = row_of(cells, result, files, stem, page)
+        write_table(table, with_well(place.in_whole(result.table), row.well), csv or style_of(folder / COUNTS_FILE))
+        write_json(recipe, result.metadata)
         more = [folder / files[name] for name in outputs if name != "labels" and not OUTPUTS[name].combined]
         return [folder / files["labels"], table, put_in_tables(folder, row, csv, wanted), recipe, *more]
 

@@ -25,6 +25,7 @@ from .counts import COUNTS_FILE, put_rows, read_counts
 from .ledger import Ledger
 from .origin import is_ours
 from .outputs import OUTPUTS
+from .place import Place
 from .rows import BatchRow
 from .save import numbers, save_result
 
@@ -83,7 +84,8 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
         if stacked:
             outputs = tuple(name for name in outputs if name != "labels")
             _write_plane(out / row.files["labels"], row.page, result, {**record, "recipe": settings})
-        files = save_result(outputs, result, segmented.plane, segmented.image, out, stem)
+        place = Place.of_part(segmented.image.origin, row.page)
+        files = save_result(outputs, result, segmented.plane, segmented.image, out, stem, place)
         corrected = replace(
             row,
             state="done",

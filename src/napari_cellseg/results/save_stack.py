@@ -20,6 +20,7 @@ from .place import Place
 from .rows import BatchRow
 from .save_cells import results_of, row_of
 from .stack_of_labels import LabelStack, PlaneDone
+from .wells import with_well
 
 
 class CorrectedStack(LabelStack):
@@ -81,7 +82,7 @@ def _save(
     table, recipe = folder / f"{stem}_cells.csv", folder / f"{stem}_recipe.json"
     names = dict.fromkeys(name for part in tables for name in part)
     columns = {name: np.concatenate([_column(part, name) for part in tables]) for name in names}
-    write_table(table, columns, csv or style_of(folder / COUNTS_FILE))
+    write_table(table, with_well(columns, rows[0].well), csv or style_of(folder / COUNTS_FILE))
     write_json(recipe, _of_all(planes, rows))
     return [stack.path, table, put_rows(folder, *rows, csv=csv), recipe]
 

@@ -540,10 +540,11 @@ def test_tables_are_written_as_they_are_asked_for(batch: BatchWidget, tmp_path: 
     run(batch, qtbot)
     assert (tmp_path / "cellseg" / "counts.csv").read_bytes().startswith(b"\xef\xbb\xbfimage;page;count;")
     assert len(batch.job.rows.rows) == 1
-    for style in ("comma", "semicolon"):
-        Recipe("tiny").resolved().write(tmp_path / f"{style}.json", RunOptions(csv=style))
+    for style, version in (("comma", "0.5"), ("semicolon", "0.4")):
+        Recipe("tiny").resolved().write(tmp_path / f"{style}.json", RunOptions(csv=style, ome_zarr=version))
         assert batch.recipe_section.read(tmp_path / f"{style}.json")
         assert batch.output_section.more.value.csv == batch.request().options.csv == style
+        assert batch.output_section.more.value.ome_zarr == batch.request().options.ome_zarr == version
 
 
 def test_recipe_goes_round_by_a_file(

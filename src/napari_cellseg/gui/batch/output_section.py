@@ -10,6 +10,7 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QWidget
 
 from ...imaging.write.csv_style import COMMA, CSV_STYLES, SEMICOLON
+from ...imaging.write.ome_metadata import OME_ZARR
 from ...results.outputs import OUTPUTS, Output
 from ...training.settings import setting
 from ..shared import preferences
@@ -21,8 +22,8 @@ FOLDER = "cellseg"
 
 
 def _tick(output: Output) -> Any:
-    file = output.suffix if output.combined else f"IMAGE{output.suffix}"
-    return setting(output.default, output.label, f"{output.help}. File: {file}")
+    file = f"IMAGE{output.suffix}" if output.is_file else output.suffix
+    return setting(output.default, output.label, f"{output.help}. File: {file}" if file else output.help)
 
 
 Saved = make_dataclass("Saved", [(name, bool, _tick(output)) for name, output in OUTPUTS.items()], frozen=True)
@@ -43,6 +44,12 @@ class Seldom:
         "counts.csv and cells.csv. The second is for Excel where the decimal sign is a comma: semicolons, decimal\n"
         "commas and a byte-order mark",
         choices=CSV_STYLES, words={COMMA: "commas, decimal points", SEMICOLON: "semicolons, decimal commas"},
+    )  # fmt: skip
+    ome_zarr: str = setting(
+        OME_ZARR[0], "OME-Zarr",
+        "Version in which the labels of images larger than memory are written. The second is for programs that read\n"
+        "Zarr 2 only",
+        choices=OME_ZARR, words={OME_ZARR[0]: "0.5 (Zarr 3)", OME_ZARR[1]: "0.4 (Zarr 2)"},
     )  # fmt: skip
     overwrite: bool = setting(
         False, "also replace manually corrected results",

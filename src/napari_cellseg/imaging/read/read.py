@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..damage import DAMAGE, unreadable
@@ -68,7 +69,7 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None, in_parts: 
 
 
 def source_stamp(path: str | os.PathLike[str]) -> dict[str, int]:
-    """Size and modification time (ns) of an image, to detect changes; over all files of a folder.
+    """Size and modification time (ns) of an image, to detect changes; over all files of a folder but its labels.
 
     Raises
     ------
@@ -80,10 +81,18 @@ def source_stamp(path: str | os.PathLike[str]) -> dict[str, int]:
         if not path.is_dir():
             found = path.stat()
             return {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
-        stats = [os.stat(os.path.join(place, name)) for place, _, names in os.walk(path) for name in names]
+        stats = [os.stat(file) for file in _files_of(path)]
     except OSError as error:
         raise unreadable(path, error) from error
     return {"size": sum(s.st_size for s in stats), "mtime_ns": max((s.st_mtime_ns for s in stats), default=0)}
+
+
+def _files_of(folder: Path) -> Iterator[str]:
+    """Yield the files of a Zarr image; not those of the labels and tables in it, which may be added."""
+    for place, inner, names in os.walk(folder):
+        if Path(place) == folder:
+            inner[:] = [name for name in inner if name not in ("labels", "tables")]
+        yield from (os.path.join(place, name) for name in names)
 
 
 def _read(path: Path, axes: str | None, in_parts: bool) -> Image:

@@ -45,9 +45,9 @@ def read_zarr(path: Path, axes: str | None, lazy_bytes: int, in_parts: bool = Fa
     """
     import zarr
 
-    from .zarr_pieces import CheckedStore, checked
+    from .zarr_pieces import checked
 
-    node = zarr.open(store=CheckedStore(path), mode="r")
+    node = open_node(path)
     if isinstance(node, zarr.Group):
         _, array, attributes, multiscale = _in_group(node, path)
     else:
@@ -73,12 +73,22 @@ def read_zarr(path: Path, axes: str | None, lazy_bytes: int, in_parts: bool = Fa
         pixel_size=None if y is None or x is None else (y, x),
         # Channels come first here; only a plain array may be a colour image.
         rgb=None if chosen is None else names_colour(chosen.strip().upper(), array.shape),
-        name=path.name,
+        name=_title(path),
         channel_names=names if len(names) == n_channels else (),
         source=str(path),
         slice_spacing=steps.get("Z"),
         frame_interval=steps.get("T"),
     )
+
+
+def _title(path: Path) -> str:
+    """Return the name of an image; one inside another Zarr folder, such as a plate, has the way to it in its name."""
+    outer = next((folder for folder in path.parents if folder.suffix.lower() == ".zarr"), None)
+    if outer is None:
+        return path.name
+    # What follows a dot would be taken for a suffix.
+    stem = outer.stem.removesuffix(".ome").replace(".", "_")
+    return "_".join([stem, *path.relative_to(outer).parts])
 
 
 def multiscale_of(path: Path) -> tuple[Any, Mapping[str, Any] | None]:
@@ -91,13 +101,26 @@ def multiscale_of(path: Path) -> tuple[Any, Mapping[str, Any] | None]:
     """
     import zarr
 
-    from .zarr_pieces import CheckedStore
-
-    node = zarr.open(store=CheckedStore(path), mode="r")
+    node = open_node(path)
     if not isinstance(node, zarr.Group):
         return node, None
     group, _, _, multiscale = _in_group(node, path)
     return group, multiscale
+
+
+def open_node(path: Path) -> Any:
+    """Open a Zarr array or group for reading; see `CheckedStore`.
+
+    Raises
+    ------
+    ValueError, OSError, ...
+        As in `read_zarr`.
+    """
+    import zarr
+
+    from .zarr_pieces import CheckedStore
+
+    return zarr.open(store=CheckedStore(path), mode="r")
 
 
 def _in_group(group: Any, path: Path) -> tuple[Any, Any, Mapping[str, Any], Mapping[str, Any] | None]:
@@ -128,6 +151,27 @@ def _in_group(group: Any, path: Path) -> tuple[Any, Any, Mapping[str, Any], Mapp
         f"{path} holds {len(children)} arrays or groups ({names}), and it is not clear which one is the image. "
         f"Give one of the folders inside it{f', such as {path / sorted(children)[0]}' if children else ''}."
     )
+
+
+def axes_of(multiscale: Mapping[str, Any]) -> list[tuple[str, str | None]]:
+    """Return letter and unit of every axis of an OME-Zarr image; the letter is ``?`` where it is not known."""
+    return [(_letter(one), one.get("unit")) for one in _multiscale_axes(multiscale)]
+
+
+def transformations_of(
+    multiscale: Mapping[str, Any], kept: Sequence[int]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the scales and translations of the largest level, and those of all levels, for some of the axes."""
+    n_axes = len(_multiscale_axes(multiscale))
+    inner, outer = (
+        [
+            {"type": kind, kind: [float(step[kind][i]) for i in kept]}
+            for step in holder.get("coordinateTransformations") or ()
+            if (kind := step.get("type")) in ("scale", "translation") and len(step.get(kind) or ()) == n_axes
+        ]
+        for holder in (multiscale["datasets"][0], multiscale)
+    )
+    return inner, outer
 
 
 def _ome(group: Any) -> Mapping[str, Any]:
