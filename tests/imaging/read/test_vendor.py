@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import subprocess
 import sys
 import threading
@@ -234,7 +233,7 @@ def test_without_its_package_a_file_is_listed_and_refused_with_what_to_install(t
 
 def test_a_package_that_is_too_old_is_named_with_its_version(tmp_path, monkeypatch):
     path = write_nd2(tmp_path / "a.nd2", POSITIONS)
-    monkeypatch.setattr(importlib.metadata, "version", lambda package: "0.4.1")
+    monkeypatch.setattr(formats, "_version", lambda package: "0.4.1")
     with pytest.raises(ImageError, match=r"a\.nd2 needs nd2 0\.10 or later, and 0\.4\.1 is installed: pip install"):
         read_image(path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import re
 from dataclasses import dataclass
@@ -53,8 +54,8 @@ class Format:
             return ""
         if find_spec(self.package) is None:
             return f"needs: {INSTALL}"
-        version = importlib.metadata.version(self.package)
-        if _numbers(version) < _numbers(self.oldest):
+        version = _version(self.package)
+        if _is_older(version, self.oldest):
             return f"needs {self.package} {self.oldest} or later, and {version} is installed: {INSTALL} --upgrade"
         return ""
 
@@ -129,5 +130,12 @@ def table() -> list[str]:
     return [*lines, f"| Zarr, OME-Zarr (folders) | `{ZARR_SUFFIX}` | {rest} |"]
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
+@functools.cache
+def _version(package: str) -> str:
+    return importlib.metadata.version(package)
+
+
+@functools.cache
+def _is_older(version: str, other: str) -> bool:
+    one, two = ([int(number) for number in re.findall(r"\d+", text)[:3]] for text in (version, other))
+    return one < two

@@ -94,15 +94,13 @@ def _others(image: Any) -> dict[str, int]:
 
 def _frame(image: Any, at: dict[str, int], inner: list[str]) -> np.ndarray:
     """Return one plane, of the axes `inner`."""
-    stored = list(image.frames.frame_sizes)
-    if set(stored) == set(inner):
-        values = image.frame(**at)
+    if "S" in inner:
+        # liffile brings blue, green, red into the usual order.
+        stored, values = list(image.frames.frame_sizes), image.frame(**at)
     else:
-        # Rows and columns do not lie beside each other, as in scans along X and Z.
         stored = [axis for axis in image.dims if axis not in at]
-        whole = image.asarray(out="memmap")
-        values = whole[tuple(at.get(axis, slice(None)) for axis in image.dims)]
-    return np.array(np.transpose(values, [stored.index(axis) for axis in inner]))
+        values = image.asarray(out="memmap")[tuple(at.get(axis, slice(None)) for axis in image.dims)]
+    return np.array(np.transpose(values, [stored.index(axis) for axis in inner]), order="C")
 
 
 def _steps(image: Any) -> dict[str, float]:

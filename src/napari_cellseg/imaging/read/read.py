@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -106,18 +107,18 @@ def _read(path: Path, axes: str | None, in_parts: bool) -> Image:
         raise ImageError(f"{path} is a folder. Give an image file.")
     path, key = file_of(path), scene_of(path)
     suffix = path.suffix.lower()
-    path.stat()
-    if not path.is_file():
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
         raise ImageError(f"{path} is a device or a pipe, not a file. Give an image file.")
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
-    if not head:
+    if not about.st_size:
         raise ImageError(f"{path} is empty: it has no bytes. Copy it again.")
     if is_companion(path):
         return _read(first_of_companion(path), axes, in_parts)
     known = format_of(path)
     if known is not None and known.reader and not known.lacks():
         return _chosen(path, key, lambda choose: read_scene(path, axes, LAZY_BYTES, choose, in_parts))
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
     # DICOM of some scanners begins as a TIFF without an image; a whole slide may be both, and its name decides.
     is_tiff = head[:4] in _TIFF_STARTS and (suffix in _TIFF_NAMES or not has_mark(head))
     if not is_tiff and is_dicom(head, suffix):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -55,6 +56,12 @@ def scene_keys(names: Sequence[str]) -> list[str]:
 
     A scene without a name has its number; equal names are told apart by numbers, also where only the case differs.
     """
+    return list(_keys(tuple(names)))
+
+
+# The images of one file are read one after the other.
+@functools.lru_cache(maxsize=4)
+def _keys(names: tuple[str, ...]) -> list[str]:
     keys: list[str] = []
     taken: set[str] = set()
     for i, name in enumerate(names):
@@ -180,9 +187,12 @@ def _chosen(wanted: str, keys: Sequence[str], names: Sequence[str]) -> list[int]
 
 def _find(wanted: str, keys: Sequence[str], names: Sequence[str]) -> int | None:
     """Place of a scene by its key, its name in the file, or its number from 0."""
-    for known, text in ((keys, wanted), (names, wanted), ([key.casefold() for key in keys], wanted.casefold())):
-        if text and text in known:
-            return list(known).index(text)
+    for known in (keys, names):
+        if wanted and wanted in known:
+            return known.index(wanted)
+    folded = [key.casefold() for key in keys]
+    if wanted.casefold() in folded:
+        return folded.index(wanted.casefold())
     return int(wanted) if wanted.isdecimal() and int(wanted) < len(keys) else None
 
 

@@ -90,6 +90,13 @@ def opened(path: Path) -> _Open:
         return found
 
 
+def forget() -> None:
+    """Close the file that was opened last, as soon as nothing uses it."""
+    global _last
+    with _opening:
+        _last = None
+
+
 def read_scene(
     path: Path, axes: str | None, lazy_bytes: int, choose: Callable[[Sequence[str]], int], in_parts: bool = False
 ) -> Image:
