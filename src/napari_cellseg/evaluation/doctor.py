@@ -16,11 +16,13 @@ from pathlib import Path
 from ..imaging.errors import CellsegError, ModelError
 from ..imaging.home import user_home
 from ..imaging.memory import free_bytes
+from ..imaging.progress import drain
 from ..imaging.read.finding import SUFFIXES, ZARR_SUFFIX
 from ..imaging.read.read import read_image
 from ..network.devices import list_devices, resolve_device
-from ..network.versions import CONFIG_FILE, bundled_models_dir, load_model, read_version, user_models_dir
-from ..segmentation.segment import segment
+from ..network.versions import CONFIG_FILE, bundled_models_dir, read_version, user_models_dir
+from ..segmentation.recipe import Recipe
+from ..segmentation.segment import iter_predict_image
 
 SAMPLE = Path(__file__).resolve().parents[1] / "samples" / "fluorescence.png"
 # Counts of one image on two devices differ by rounding only.
@@ -165,13 +167,12 @@ def _models() -> Iterator[Finding]:
 
 
 def _segmentations() -> Iterator[Finding]:
-    image, model = read_image(SAMPLE), load_model("cells")
-    counts = {}
+    image, counts = read_image(SAMPLE), {}
     for device in list_devices():
         begun = time.perf_counter()
-        result = segment(image, model, device=device)
+        result = drain(iter_predict_image(image, Recipe(), device)).result()
         first, begun = time.perf_counter() - begun, time.perf_counter()
-        segment(image, model, device=device)
+        drain(iter_predict_image(image, Recipe(), device)).result()
         counts[device] = result.count
         size = " x ".join(map(str, image.shape_yx))
         yield Finding(

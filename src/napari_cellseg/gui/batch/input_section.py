@@ -14,7 +14,8 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...imaging.read.finding import SUFFIXES, find_images, is_zarr, named_apart
+from ...imaging.read.finding import find_images, is_zarr, named_apart
+from ...imaging.read.formats import dialog_filter
 from ..shared.bindings import Bindings
 from ..shared.layout import NARROWEST, button, chooser, in_column, in_row, label
 from ..shared.message import Message
@@ -126,9 +127,7 @@ class BatchInputSection(QWidget):
             self.choose([folder])
 
     def _on_files(self) -> None:
-        patterns = " ".join(f"*{suffix}" for suffix in SUFFIXES)
-        start = str(self.folder or "")
-        paths, _ = QFileDialog.getOpenFileNames(self, "Choose images", start, f"Images ({patterns});;All files (*)")
+        paths, _ = QFileDialog.getOpenFileNames(self, "Choose images", str(self.folder or ""), dialog_filter())
         if paths:
             self.choose(paths)
 

@@ -9,7 +9,7 @@ from typing import Any
 from qtpy.QtCore import QSignalBlocker, QTimer
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QPushButton, QWidget
 
-from ...imaging.read.finding import SUFFIXES
+from ...imaging.read.formats import dialog_filter
 from ...session import layer_id
 from ..shared.bindings import Bindings
 from ..shared.layout import CELL_FILES, Chooser, label
@@ -111,8 +111,7 @@ class ImageSection(QWidget):
                 self.image_layer.setCurrentIndex(index)
 
     def _open_files(self) -> None:
-        patterns = " ".join(f"*{suffix}" for suffix in SUFFIXES)
-        paths, _ = QFileDialog.getOpenFileNames(self, "Open images", "", f"Images ({patterns});;All files (*)")
+        paths, _ = QFileDialog.getOpenFileNames(self, "Open images", "", dialog_filter())
         self.open_paths(paths)
 
     def _open_folder(self) -> None:

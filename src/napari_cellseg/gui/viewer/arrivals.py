@@ -11,7 +11,7 @@ from qtpy.QtCore import QTimer
 
 from ...imaging.errors import CellsegError
 from ...imaging.image import Image
-from ...imaging.read.finding import SUFFIXES
+from ...imaging.read.formats import SUFFIXES
 from ...imaging.read.read import read_image
 from ...results.reopening import saved_cells
 from ..shared.workers import Latest

@@ -11,8 +11,10 @@ import numpy as np
 
 from ...imaging.errors import CellsegError, ImageError, SeveralImagesError
 from ...imaging.image import Image
-from ...imaging.read.finding import SUFFIXES, find_images, is_zarr
+from ...imaging.read.finding import find_images, is_zarr
+from ...imaging.read.formats import format_of, needs
 from ...imaging.read.read import read_image
+from ...imaging.read.scenes import file_of
 from ...results.reopening import SavedCells, saved_cells
 from .channels import add_channels, is_split, set_shown
 from .layer_image import METADATA_KEY
@@ -70,8 +72,11 @@ def read_paths(paths: Iterable[str | Path]) -> Opened:
             "'Segment a folder of images' in the Plugins menu."
         )
     for path, name in found[:MAX_AT_ONCE]:
-        if path.suffix.lower() not in SUFFIXES and not is_zarr(path):
+        words = "" if is_zarr(path) else needs(file_of(path))
+        if words or not (is_zarr(path) or format_of(file_of(path))):
+            # A plugin of napari may read it.
             others.append(path)
+            reasons.update({path: words} if words else {})
             continue
         saved = saved_cells(path)
         if saved is not None:
@@ -84,9 +89,12 @@ def read_paths(paths: Iterable[str | Path]) -> Opened:
             images.append(image)
             problems += notes
         except SeveralImagesError as error:
-            # Plates and the like: a reader that is installed may know better.
-            others.append(path)
-            reasons[path] = str(error)
+            if path.is_dir():
+                # Plates and the like: a reader that is installed may know better.
+                others.append(path)
+                reasons[path] = str(error)
+            else:
+                problems.append(str(error))
         except CellsegError as error:
             problems.append(str(error) if path.name in str(error) else f"{name}: {error}")
     return Opened(tuple(images), tuple(levels), tuple(others), tuple(problems), reasons, tuple(cells))
