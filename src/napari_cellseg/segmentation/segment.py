@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from ..imaging.read.read import read_image
 from ..instances.live import Instances
 from ..instances.prediction import Prediction
 from ..network.versions import ModelVersion
+from .marker import Marker, markers_of
 from .notices import notices
 from .options import RunOptions
 from .peak import peak_bytes
@@ -136,6 +137,8 @@ def segment(
     device: str = "auto",
     diameter: float | None = None,
     accurate: bool = False,
+    grow: str | None = None,
+    positive: Sequence[Marker | str] = (),
 ) -> SegmentResult:
     """Segment the cells of one image.
 
@@ -158,11 +161,15 @@ def segment(
         Typical diameter of the cells in pixels; None estimates it, 0 takes the image as it is.
     accurate : bool
         Average over flips, turns and magnifications.
+    grow : str, optional
+        Length by which nuclei are grown, such as ``"3um"`` or ``"5px"``.
+    positive : sequence of Marker or str
+        By which channels cells are called positive, such as ``["GFP>320"]``.
 
     Returns
     -------
     SegmentResult
-        With `labels`, `probability`, `count` and `table`.
+        With `labels`, `probability`, `count`, `table`, and what was `counted` besides.
 
     Raises
     ------
@@ -172,4 +179,5 @@ def segment(
     name = str(model.path) if isinstance(model, ModelVersion) else str(model)
     device = RunOptions(device).device
     recipe = Recipe(name, threshold, min_size, channel, axes, diameter=diameter, accurate=accurate)
+    recipe = replace(recipe, grow=grow, positive=markers_of(positive))
     return drain(iter_predict_image(open_image(image, axes), recipe, device)).result()

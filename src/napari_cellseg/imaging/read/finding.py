@@ -20,11 +20,12 @@ from .ome_files import one_per_image
 TIFF_SUFFIXES = (".lsm", ".stk", ".svs", ".ndpi", ".scn", ".bif", ".qptiff", ".btf", ".tf8")
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".npz", ".npy", ".dcm", *TIFF_SUFFIXES)
 LABELS_SUFFIX = "_labels.tif"
+GROWN_SUFFIX = "_grown.tif"
 LABELS_ZARR_SUFFIX = "_labels.ome.zarr"
 ZARR_SUFFIX = ".zarr"
 # A folder of results contains this folder.
 RESULTS_MARK = ".cellseg"
-_RESULT_PICTURES = ("_overlay.png", "_probability.tif")
+_RESULT_PICTURES = ("_overlay.png", "_probability.tif", GROWN_SUFFIX)
 _ZARR_MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 
