@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_cellseg import segment
 from napari_cellseg.batch.run import iter_batch
 from napari_cellseg.cli import main
 from napari_cellseg.imaging.progress import drain
@@ -18,7 +19,6 @@ from napari_cellseg.results.ledger import Ledger
 from napari_cellseg.results.reopening import saved_cells
 from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
-from napari_cellseg.segmentation.segment import segment
 from tests.blobs import blobs
 from tests.imaging.read.vendor_files import write_lif, write_nd2
 from tests.models import make_model

@@ -63,6 +63,10 @@ class Settings(TypedDict, total=False):
         Average over flips, turns and magnifications.
     percentiles : tuple of float
         Percentiles of the image that become 0 and 1.
+    grow : str
+        Length by which nuclei are grown to cells, such as ``"3um"`` or ``"5px"``.
+    positive : sequence of str
+        By which channels cells are called positive, such as ``["GFP>320"]``; see docs/measuring.md.
     device : {'auto', 'cpu', 'cuda', 'mps'}
     pages : {'one', 'each', 'stack'}
         Of `segment_folder`: refuse a file of several planes, one result for each, or one for all.
@@ -84,6 +88,8 @@ class Settings(TypedDict, total=False):
     diameter: float | None
     accurate: bool
     percentiles: tuple[float, float]
+    grow: str
+    positive: Sequence[str]
     device: str
     pages: str
     link: str

@@ -30,6 +30,9 @@ from ..segmentation.recipe import Recipe
 from ..segmentation.segment import Prepared, iter_predict_prepared, open_image, prepare
 from ..segmentation.segmented import SegmentResult
 
+NOT_IN_BLOCKS = (
+    "Cells of an image that is done block by block are neither grown nor called. Cut it into parts for that."
+)
 # Gives the helpers for a plane that is segmented block by block.
 Helpers: TypeAlias = Callable[[Item, StackPlane], TileHelpers]
 
@@ -220,7 +223,8 @@ def finish(task: Task, prediction: Prediction, settings: FolderSettings) -> None
             min_size=segmented.min_size,
             **numbers(result.table["area_px"], prepared.image.pixel_size),
             doubt=mean_doubt(segmented),
-            notes=segmented.prediction.notes,
+            notes=(*segmented.prediction.notes, *result.counted.notes),
+            positive=result.counted.numbers,
             files=files,
             image_sha256=segmented.image_sha256,
             seconds=task.seconds + time.monotonic() - began,
@@ -265,7 +269,9 @@ def _fill(
 
 
 def _row_of_blocks(row: BatchRow, found: MosaicResult, mosaic: Mosaic, seconds: float) -> BatchRow:
-    row = replace(row, min_size=found.metadata["min_size"], notes=found.notes, files=found.files, seconds=seconds)
+    counting = mosaic.recipe.positive or mosaic.recipe.grow
+    notes = (*found.notes, NOT_IN_BLOCKS) if counting else found.notes
+    row = replace(row, min_size=found.metadata["min_size"], notes=notes, files=found.files, seconds=seconds)
     if not found.holes:
         return replace(row, state="done", **numbers(found.areas, mosaic.image.pixel_size))
     # The row has no count, which would be taken for that of the whole image.

@@ -34,6 +34,9 @@ def add_recipe_options(sub: argparse.ArgumentParser, image: bool = True) -> None
         sub.add_argument("--axes", metavar="AXES", help=helps["axes"])
     sub.add_argument("--device", choices=DEVICES, help=f"{helps['device']}; default: auto")
     sub.add_argument("--diameter", type=float, metavar="PX", help=helps["diameter"])
+    if image:
+        sub.add_argument("--grow", metavar="LENGTH", help=helps["grow"])
+        sub.add_argument("--positive", metavar="MARKER", action="append", help=f"{helps['positive']}; repeatable")
     sub.add_argument("--accurate", action="store_true", default=None, help=helps["accurate"])
 
 

@@ -6,6 +6,7 @@ import contextlib
 import csv
 import itertools
 import math
+import re
 import threading
 import time
 from collections import Counter
@@ -41,6 +42,8 @@ VOLUMES = ("median_volume_vox", "median_volume_um3")
 PARTS = ("y_whole_px", "x_whole_px")
 # What follows where it is needed, in this order; `WELLS` where an image is of a well.
 _MORE = (VOLUMES, PARTS, WELLS)
+# Numbers of positive cells, and what percentage of the cells they are, follow where cells were called.
+_MARKED = re.compile(r"(?:n|pct)_(.+_(?:pos|neg))")
 # Columns of version 0.3 and before.
 OLD_COLUMNS = ("image", "count", "median_area_px", "threshold", "min_size", "model", "labels", "error")
 # The table of a large batch takes a while to write: the pause until the next time is this many times as long.
@@ -85,8 +88,9 @@ def write_counts(rows: Iterable[BatchRow], path: Path, style: str | None = None)
     """
     listed = [_line(row) for row in with_equal_noted(as_listed(rows))]
     more = [names for names in _MORE if any(line[names[0]] is not None for line in listed)]
-    columns = (*COLUMNS, *itertools.chain(*more))
-    write_table(path, {name: [line[name] for line in listed] for name in columns}, style or style_of(path))
+    marked = dict.fromkeys(name for line in listed for name in line if _MARKED.fullmatch(name))
+    columns = (*COLUMNS, *itertools.chain(*more), *marked)
+    write_table(path, {name: [line.get(name) for line in listed] for name in columns}, style or style_of(path))
 
 
 def open_ledger(out: Path) -> Ledger:
@@ -161,7 +165,7 @@ def read_counts(path: Path) -> list[BatchRow] | None:
     subsets = itertools.chain.from_iterable(itertools.combinations(_MORE, n) for n in range(len(_MORE) + 1))
     more = [tuple(itertools.chain(*subset)) for subset in subsets]
     known = [(*columns, *names) for columns in (COLUMNS, _WITHOUT_NOTES) for names in more]
-    if names not in (*known, OLD_COLUMNS):
+    if tuple(name for name in names if not _MARKED.fullmatch(name)) not in (*known, OLD_COLUMNS):
         raise OutputError(
             f"{path} has the columns {', '.join(names) or 'none'}, not those of a table of counts. "
             "Rename it, or choose another folder."
@@ -249,7 +253,15 @@ def _line(row: BatchRow) -> dict[str, Any]:
         "y_whole_px": row.y_whole_px,
         "x_whole_px": row.x_whole_px,
         **{name: text or None for name, text in zip(WELLS, row.well, strict=True)},
+        **_marked(row),
     }
+
+
+def _marked(row: BatchRow) -> dict[str, float | None]:
+    columns: dict[str, float | None] = {}
+    for name, n in row.positive.items():
+        columns |= {f"n_{name}": n, f"pct_{name}": float(f"{100 * n / row.count:.12g}") if row.count else None}
+    return columns
 
 
 def _times(area: float | None, scale: float | None) -> float | None:
@@ -293,5 +305,10 @@ def _row(line: Mapping[str, str]) -> BatchRow:
         voxel_volume_um3=scaled_volume / volume if scaled_volume and volume else None,
         y_whole_px=number("y_whole_px", int),
         x_whole_px=number("x_whole_px", int),
+        positive={
+            name[2:]: int(line[name])
+            for name in line
+            if name.startswith("n_") and _MARKED.fullmatch(name) and line[name]
+        },
     )
     return BatchRow.from_dict(row.to_dict())

@@ -17,12 +17,13 @@ from .inside import check_inside
 from .ledger import Ledger
 from .linked import FRAMES, TRACKS, linked_path
 from .origin import check_origin
-from .outputs import OUTPUTS, in_whole_name, output_path
+from .outputs import OUTPUTS, grown_path, in_whole_name, output_path
 from .plan import Item, hash_of
 from .rows import BatchRow
 from .save import corrected_by_hand, numbers_of_file
 
 CHANGED_SINCE = "The image has changed since its labels were corrected."
+OTHER_MARKERS = "Its labels were manually edited with another recipe; which cells are positive is called by that one."
 
 
 def result_stem(row: BatchRow) -> str:
@@ -61,6 +62,9 @@ def kept_rows(row: BatchRow, settings: FolderSettings, previous: Sequence[BatchR
     unsaid = [old.page for old in rows if old.page in mine and not old.corrected]
     found = dict(zip(unsaid, numbers_of_file(path, unsaid), strict=True)) if unsaid else {}
     kept = [_as_in_file(old, found[old.page]) if old.page in found else old for old in rows]
+    counting = settings.recipe.positive or settings.recipe.grow
+    if counting and any(old.recipe != settings.digest for old in rows):
+        notes = (*notes, OTHER_MARKERS)
     return [
         replace(now, **about, corrected=now.page in mine, notes=(*notes, *_missing_notes(now, settings)))
         for now in kept
@@ -89,6 +93,7 @@ def check_free(row: BatchRow, settings: FolderSettings, previous: Sequence[Batch
     known = {settings.out / name for old in previous for name in old.files.values()}
     stem = settings.out / result_stem(row)
     own = [output_path(name, stem) for name in settings.options.outputs if OUTPUTS[name].is_file]
+    own += [] if settings.recipe.grow is None else [grown_path(stem)]
     tables = [linked_path(name, settings.out / row.stem) for name in _linked(settings)]
     for path in (*own, *map(in_whole_name, own), *tables):
         check_origin(path, known)
@@ -131,7 +136,7 @@ def _as_in_file(old: BatchRow, found: dict[str, Any]) -> BatchRow:
     if all(getattr(old, name) == value for name, value in found.items()):
         return old
     # Its other files describe the cells before the correction.
-    return replace(old, **found, doubt=None, files={"labels": old.files["labels"]})
+    return replace(old, **found, doubt=None, positive={}, files={"labels": old.files["labels"]})
 
 
 def _is_changed(rows: Sequence[BatchRow], row: BatchRow, path: Path, settings: FolderSettings) -> bool:

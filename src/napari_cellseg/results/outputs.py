@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..imaging.errors import ParamsError
+from ..imaging.read.finding import GROWN_SUFFIX
 from ..imaging.write.write import write_labels
 from ..instances.measure import intensity_columns, shape_columns
 from ..segmentation.recipe import Recipe
@@ -122,6 +123,11 @@ def output_path(name: str, stem: Path) -> Path:
     return stem.parent / (stem.name + OUTPUTS[name].suffix)
 
 
+def grown_path(stem: Path) -> Path:
+    """Return the path of the labels of an image's grown nuclei."""
+    return stem.parent / f"{stem.name}{GROWN_SUFFIX}"
+
+
 def write_outputs(
     names: Collection[str],
     result: SegmentResult,
@@ -155,7 +161,7 @@ def write_outputs(
     Returns
     -------
     dict of str to Path
-        The files by name of output.
+        The files by name of output. Where nuclei were grown, `grown` is their label image, ``<stem>_grown.tif``.
 
     Raises
     ------
@@ -188,6 +194,9 @@ def write_outputs(
         if OUTPUTS[name].is_file:
             paths[name] = output_path(name, stem)
             writers[name](paths[name])
+    if result.counted.grown is not None:
+        paths["grown"] = grown_path(stem)
+        write_labels(paths["grown"], result.counted.grown, metadata=result.metadata, pixel_size=pixel_size)
     return paths
 
 

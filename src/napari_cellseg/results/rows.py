@@ -75,6 +75,8 @@ class BatchRow:
         Hash of the image's values.
     corrected : bool
         Whether a user corrected the labels.
+    positive : dict of str to int
+        How many cells are positive, and how many have each combination; see `Counted.numbers`.
     y_whole_px, x_whole_px : int or None
         Row and column of the first pixel of a part in the whole image; None for an image that is whole.
     """
@@ -106,6 +108,7 @@ class BatchRow:
     voxel_volume_um3: float | None = None
     y_whole_px: int | None = None
     x_whole_px: int | None = None
+    positive: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.state not in STATES:
@@ -160,7 +163,13 @@ class BatchRow:
     def to_dict(self) -> dict[str, Any]:
         """Return the row as JSON-able values."""
         values = asdict(self)
-        return {**values, "notes": list(self.notes), "files": dict(self.files), "source": dict(self.source)}
+        return {
+            **values,
+            "notes": list(self.notes),
+            "files": dict(self.files),
+            "source": dict(self.source),
+            "positive": dict(self.positive),
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> BatchRow:
@@ -207,6 +216,8 @@ def _check_ranges(given: Mapping[str, Any]) -> None:
         value = given.get(name)
         if value is not None and not low <= value <= high:
             raise ValueError(f"{name} is {value}")
+    if min(given.get("positive", {}).values(), default=0) < 0:
+        raise ValueError(f"positive is {shortened(given['positive'])}")
 
 
 def failed(row: BatchRow, error: BaseException) -> BatchRow:
@@ -231,5 +242,6 @@ def failed(row: BatchRow, error: BaseException) -> BatchRow:
         sd_area_px=None,
         median_volume_vox=None,
         doubt=None,
+        positive={},
         error=text,
     )

@@ -17,6 +17,7 @@ from ..imaging.read.scenes import name_of
 from ..imaging.write.csv_style import style_of
 from ..imaging.write.write import make_folder, read_metadata, write_json, write_table
 from ..segmentation.cells import Cells
+from ..segmentation.marker import exact
 from ..segmentation.segmented import SegmentResult
 from .counts import COUNTS_FILE, open_ledger
 from .ledger import Ledger
@@ -151,6 +152,7 @@ def row_of(cells: Cells, result: SegmentResult, files: dict[str, str], stem: str
         model_sha256="" if segmented.taken_from else segmented.model.sha256,
         image_sha256=segmented.image_sha256,
         corrected=result.metadata["corrected"],
+        positive=result.counted.numbers,
         y_whole_px=top,
         x_whole_px=left,
     )
@@ -168,9 +170,9 @@ def command_line(cells: Cells, device: str | None = None) -> str:
     recipe, image = cells.segmented.recipe, cells.segmented.image
     device = cells.segmented.device if device is None else device
     words = ["napari-cellseg", "segment", image.source or "IMAGE.tif", "--out", "results", "--model", recipe.model]
-    words += ["--threshold", _exact(cells.threshold), "--min-size", str(cells.min_size)]
+    words += ["--threshold", exact(cells.threshold), "--min-size", str(cells.min_size)]
     if recipe.normalizer is not None:
-        words += ["--percentiles", _exact(recipe.normalizer.low), _exact(recipe.normalizer.high)]
+        words += ["--percentiles", exact(recipe.normalizer.low), exact(recipe.normalizer.high)]
     if recipe.channel is not None:
         words += ["--channel", str(recipe.channel)]
     if recipe.pages != "one":
@@ -178,18 +180,16 @@ def command_line(cells: Cells, device: str | None = None) -> str:
     if recipe.axes is not None:
         words += ["--axes", recipe.axes]
     if recipe.diameter is not None:
-        words += ["--diameter", _exact(recipe.diameter)]
+        words += ["--diameter", exact(recipe.diameter)]
     if recipe.accurate:
         words.append("--accurate")
+    if cells.grow is not None:
+        words += ["--grow", cells.grow]
+    for marker in cells.positive:
+        words += ["--positive", str(marker)]
     if device != "auto":
         words += ["--device", device]
     return shlex.join(words)
-
-
-def _exact(value: float) -> str:
-    """Return the shortest text that reads back as the same number: a rounded one may give other labels."""
-    short = f"{value:g}"
-    return short if float(short) == value else repr(float(value))
 
 
 def _stamp(source: str | None) -> dict[str, Any]:

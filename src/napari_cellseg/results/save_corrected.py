@@ -92,13 +92,14 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
             corrected=True,
             **numbers(np.asarray(result.table["area_px"]), segmented.image.pixel_size),
             doubt=None,
+            positive=result.counted.numbers,
             threshold=result.threshold,
             min_size=result.min_size,
             recipe=digest,
             model=recipe.model,
             model_sha256=segmented.model.sha256,
             error="",
-            notes=still_true(row.notes, result.count),
+            notes=(*still_true(row.notes, result.count), *result.counted.notes),
             files={**row.files, **files},
         )
         put_in_tables(out, corrected)

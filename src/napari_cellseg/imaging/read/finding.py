@@ -19,10 +19,11 @@ from .ome_files import COMPANION_SUFFIX, one_per_image
 from .scenes import file_of, name_of, with_scenes
 
 LABELS_SUFFIX = "_labels.tif"
+GROWN_SUFFIX = "_grown.tif"
 LABELS_ZARR_SUFFIX = "_labels.ome.zarr"
 # A folder of results contains this folder.
 RESULTS_MARK = ".cellseg"
-_RESULT_PICTURES = ("_overlay.png", "_probability.tif")
+_RESULT_PICTURES = ("_overlay.png", "_probability.tif", GROWN_SUFFIX)
 _MOST_NAMED = 4
 _ZARR_MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
