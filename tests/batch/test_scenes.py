@@ -58,7 +58,7 @@ def test_every_image_of_a_file_is_a_row_and_a_bad_one_costs_its_own(images, tmp_
     assert "holds no plane of an image here" in found["exp_line"]["error"]
     for name, plane in (("S1", PLANES[0]), ("S2", PLANES[1])):
         labels = read_labels(out / f"exp_{name}_labels.tif")
-        np.testing.assert_array_equal(labels, segment(plane, recipe.model, device="cpu").labels)
+        np.testing.assert_array_equal(labels, segment(plane, model=recipe.model, device="cpu").labels)
     row = next(row for row in Ledger(out).rows() if row.image == "exp_S2")
     assert row.source == {"path": str(images / "exp.lif" / "S2"), **source_stamp(images / "exp.lif")}
     # What was done is not done again, and each file of labels finds its image.

@@ -14,6 +14,7 @@ from ..imaging.image import Image
 from ..imaging.regions import whole
 from ..results.save_cells import save_cells
 from ..segmentation.cells import Cells
+from ..segmentation.counting import Counted
 from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import Segmented, SegmentResult
 from ..session import Session
@@ -47,6 +48,7 @@ class Segmentation:
     def __init__(self, segmented: Segmented) -> None:
         self._session = Session()
         self._session.take(_KEY, segmented, "")
+        self._measured: tuple[tuple[float, int, int], SegmentResult] | None = None
         self.threshold, self.min_size = segmented.threshold, segmented.min_size
 
     def __repr__(self) -> str:
@@ -66,7 +68,7 @@ class Segmentation:
             The threshold is not from 0 to 1, or `min_size` is negative.
         """
         moved = object.__new__(Segmentation)
-        moved._session = self._session
+        moved._session, moved._measured = self._session, None
         moved.threshold = self.threshold if threshold is None else threshold
         moved.min_size = self.min_size if min_size is None else min_size
         moved._move()
@@ -108,6 +110,11 @@ class Segmentation:
         return self.result().table
 
     @property
+    def counted(self) -> Counted:
+        """Numbers of positive cells, and what was measured in the compartments of each cell; see docs/measuring.md."""
+        return self.result().counted
+
+    @property
     def metadata(self) -> dict[str, Any]:
         """Recipe, model, versions and image: what every file that is written carries; JSON-able."""
         return self._cells.metadata()
@@ -123,7 +130,12 @@ class Segmentation:
 
     def result(self) -> SegmentResult:
         """Return labels, probability, count, table and provenance as one value that later corrections don't change."""
-        return self._cells.result()
+        cells = self._cells
+        # Measuring takes a moment, and one property after the other is asked for.
+        place = (cells.threshold, cells.min_size, cells.corrected.corrections.revision)
+        if self._measured is None or self._measured[0] != place:
+            self._measured = (place, cells.result())
+        return self._measured[1]
 
     def to_dataframe(self) -> pandas.DataFrame:
         """Return `table` as a data frame of pandas, with the id as its index."""
