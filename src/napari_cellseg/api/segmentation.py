@@ -242,7 +242,9 @@ class Segmentation:
 
     @property
     def _cells(self) -> Cells:
-        return replace(self._at, threshold=self.threshold, min_size=self.min_size)
+        at, recipe = self._at, self._at.segmented.recipe
+        at = replace(at, positive=recipe.positive, grow=recipe.grow)
+        return replace(at, threshold=self.threshold, min_size=self.min_size)
 
     @property
     def _at(self) -> Cells:
