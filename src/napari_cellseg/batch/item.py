@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -221,7 +222,7 @@ def finish(task: Task, prediction: Prediction, settings: FolderSettings) -> None
             task.row,
             state="done",
             min_size=segmented.min_size,
-            **numbers(result.table["area_px"], prepared.image.pixel_size),
+            **numbers(result.table["area_px"], prepared.image.pixel_size, result.labels.size),
             doubt=mean_doubt(segmented),
             notes=(*segmented.prediction.notes, *result.counted.notes),
             positive=result.counted.numbers,
@@ -273,7 +274,8 @@ def _row_of_blocks(row: BatchRow, found: MosaicResult, mosaic: Mosaic, seconds: 
     notes = (*found.notes, NOT_IN_BLOCKS) if counting else found.notes
     row = replace(row, min_size=found.metadata["min_size"], notes=notes, files=found.files, seconds=seconds)
     if not found.holes:
-        return replace(row, state="done", **numbers(found.areas, mosaic.image.pixel_size))
+        image = mosaic.image
+        return replace(row, state="done", **numbers(found.areas, image.pixel_size, math.prod(image.shape_yx)))
     # The row has no count, which would be taken for that of the whole image.
     (rows, columns), n_holes = found.holes[0], len(found.holes)
     more = f" and {n_holes - 1} more" if n_holes > 1 else ""

@@ -20,6 +20,7 @@ from .evaluating import add_calibrate, add_evaluate
 from .exchanging import add_export, add_models
 from .finetune import add_finetune
 from .plain_stream import PlainStream
+from .plates import add_wells
 from .searching import add_compare_runs, add_search
 from .segmenting import add_segment
 from .sorting import add_agreement, add_kinds
@@ -99,4 +100,5 @@ def build_parser() -> argparse.ArgumentParser:
     add_calibrate(commands)
     add_kinds(commands)
     add_agreement(commands)
+    add_wells(commands)
     return parser

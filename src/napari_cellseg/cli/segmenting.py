@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..imaging.errors import CellsegError
 from .common import add_recipe_options, bar_of, recipe_of
+from .plates import write_what_was_found
 from .reporting import JsonReport, StopWish
 
 if TYPE_CHECKING:
@@ -92,6 +93,11 @@ def add_segment(commands: Any) -> None:
         help="also replace label files that were edited manually, and files of other programs",
     )
     sub.add_argument("--scheduler", metavar="ADDRESS", help="let a Dask cluster do it, such as tcp://node1:8786")
+    sub.add_argument(
+        "--conditions",
+        metavar="CSV",
+        help="table with a column well, and others that say its condition: also write wells.csv and conditions.csv",
+    )
     sub.add_argument("--html", action="store_true", help="also write report.html: pictures, counts, what stands out")
     sub.add_argument("--report", choices=("text", "jsonl"), default="text", help="jsonl: one JSON object per line")
     sub.add_argument("--stop-on-eof", action="store_true", help="stop, and keep what is done, when the input ends")
@@ -124,12 +130,17 @@ def run_segment(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, send: Callable[[Any], None], stop: Callable[[], bool] | None) -> int:
     from ..batch.run import iter_batch
+    from ..evaluation.plates import CONDITIONS_FILE, WELLS_FILE, read_conditions
     from ..reports.batch_report import REPORT_FILE
     from ..results.origin import check_origin
 
     files, (recipe, options), out = _files(args), _recipe(args), Path(args.out)
-    if args.html and not args.overwrite:
-        check_origin(out / REPORT_FILE)
+    written = [out / REPORT_FILE] if args.html else []
+    if args.conditions:
+        read_conditions(Path(args.conditions))
+        written += [out / WELLS_FILE, out / CONDITIONS_FILE]
+    for path in () if args.overwrite else written:
+        check_origin(path)
     steps = iter_batch(
         files, out, recipe, options, resume=args.resume, overwrite=args.overwrite, scheduler=args.scheduler, stop=stop
     )
@@ -142,8 +153,8 @@ def _run(args: argparse.Namespace, send: Callable[[Any], None], stop: Callable[[
                 break
     finally:
         steps.close()
-    if args.html:
-        _write_report(out, args.overwrite)
+    if args.html or args.conditions:
+        write_what_was_found(args, out, tables=bool(args.conditions))
     send(summary)
     return 1 if summary.n_failed else 0
 
@@ -206,14 +217,6 @@ def _recipe(args: argparse.Namespace) -> tuple[Recipe, RunOptions]:
         recipe = replace(recipe, normalizer=NormalizerParams(*args.percentiles))
     names = options.outputs if args.save is None else [name.strip() for name in args.save.split(",") if name.strip()]
     return recipe, replace(options, outputs=check_outputs([*names, *(["cells"] if args.cells else [])]))
-
-
-def _write_report(out: Path, overwrite: bool) -> None:
-    from ..reports.batch_report import write_report
-    from ..results.counts import in_order
-    from ..results.ledger import Ledger
-
-    write_report(in_order(Ledger(out).rows()), out, overwrite)
 
 
 def _as_dict(event: BatchEvent | BatchSummary, out: str) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def _found(row: BatchRow, name: str, metadata: dict[str, Any]) -> BatchRow:
 def _as_in_file(old: BatchRow, found: dict[str, Any]) -> BatchRow:
     """Return a row with the numbers that were found in its label file."""
     # The pixel size of the image is preferred: a label file may have it rounded.
-    found = {**found, "pixel_area_um2": old.pixel_area_um2 or found["pixel_area_um2"]}
+    found = {**found, "pixel_area_um2": old.pixel_area_um2 or found["pixel_area_um2"], "n_pixels": old.n_pixels}
     if all(getattr(old, name) == value for name, value in found.items()):
         return old
     # Its other files describe the cells before the correction.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -175,8 +176,8 @@ class LinkedStack(LabelStack):
         rows = []
         for done, lookup, keep in zip(planes, shown, kept, strict=True):
             files = {**self._save_plane(done, own, lookup, keep), **done.row.files}
-            areas = done.table["area_px"][keep]
-            rows.append(replace(done.row, **numbers(areas, self.image.pixel_size), files=files))
+            found = numbers(done.table["area_px"][keep], self.image.pixel_size, math.prod(self.image.shape_yx))
+            rows.append(replace(done.row, **found, files=files))
         more = {"count": sum(counts.values()), "counts": counts, "tracks": tracks.count, "link": self._about()}
         beside = {name: linked_path(name, self.out / self.stem) for name in (TRACKS, FRAMES)}
         write_table(beside[TRACKS], with_well(tracks.columns(), rows[0].well), self._csv)

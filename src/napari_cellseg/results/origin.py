@@ -28,6 +28,8 @@ _PAGES = ('name="generator" content="napari-cellseg"', "default-src 'none'; img-
 _COLUMNS = {
     "tracks.csv": {"track", "t", "y", "x", "parent"},
     "frames.csv": {"t", "count", "median_area_px"},
+    "wells.csv": {"plate", "well", "n_images", "n_failed"},
+    "conditions.csv": {"name", "n_wells", "n_images"},
     "_cells.csv": {"index", "area_px"},
     "cells.csv": {"image", "page"},
 }

@@ -21,7 +21,7 @@ _RANGES = {
     **dict.fromkeys(("count", "min_size", "seconds", "median_area_px", "mean_area_px", "sd_area_px"), (0.0, _MOST)),
     **dict.fromkeys(("pixel_area_um2", "voxel_volume_um3", "median_volume_vox"), (0.0, _MOST)),
     **dict.fromkeys(("threshold", "doubt"), (0.0, 1.0)),
-    "n_pages": (1.0, _MOST),
+    **dict.fromkeys(("n_pages", "n_pixels"), (1.0, _MOST)),
 }
 
 
@@ -75,6 +75,8 @@ class BatchRow:
         Hash of the image's values.
     corrected : bool
         Whether a user corrected the labels.
+    n_pixels : int or None
+        Of the image, or of all planes that are counted together.
     positive : dict of str to int
         How many cells are positive, and how many have each combination; see `Counted.numbers`.
     y_whole_px, x_whole_px : int or None
@@ -108,6 +110,7 @@ class BatchRow:
     voxel_volume_um3: float | None = None
     y_whole_px: int | None = None
     x_whole_px: int | None = None
+    n_pixels: int | None = None
     positive: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -123,6 +126,12 @@ class BatchRow:
     def well(self) -> tuple[str, str]:
         """Well and field of the image on its plate; empty where they are not known."""
         return well_of(self.image, str(self.source.get("path", "")))
+
+    @property
+    def area_mm2(self) -> float | None:
+        """Area of the image in square millimetres; None where its size or that of a pixel is not known."""
+        known = self.n_pixels is not None and self.pixel_area_um2 is not None
+        return float(self.n_pixels * self.pixel_area_um2 * 1e-6) if known else None  # type: ignore[operator]
 
     @property
     def key(self) -> tuple[str, str]:

@@ -90,7 +90,7 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
             row,
             state="done",
             corrected=True,
-            **numbers(np.asarray(result.table["area_px"]), segmented.image.pixel_size),
+            **numbers(np.asarray(result.table["area_px"]), segmented.image.pixel_size, result.labels.size),
             doubt=None,
             positive=result.counted.numbers,
             threshold=result.threshold,
