@@ -22,6 +22,8 @@ from ..results.rows import BatchRow
 WELLS_FILE, CONDITIONS_FILE = "wells.csv", "conditions.csv"
 # Columns of a table of conditions that name a well or count it, and so divide no conditions.
 _NAMING = ("plate", "well", "replicate")
+# What a table says of a well, by plate (empty where the table names none) and well.
+Said = dict[tuple[str, str], dict[str, str]]
 _IN_PLATE = re.compile(r"/?[A-Za-z]{1,2}/\d{1,2}/\w+$")
 _WELL = re.compile(r"([A-Za-z]{1,2})\s*-?\s*0*(\d{1,2})")
 
@@ -152,16 +154,16 @@ def measure_in_words(name: str) -> str:
     return known.get(name, f"% {called}")
 
 
-def plates_of(rows: Iterable[BatchRow], conditions: str | Path | None = None) -> Plates:
+def plates_of(rows: Iterable[BatchRow], conditions: str | Path | Said | None = None) -> Plates:
     """Collect the wells of a batch, and their conditions.
 
     Parameters
     ----------
     rows : iterable of BatchRow
         Of a folder of results; those of images that are of no well are left out.
-    conditions : path, optional
-        CSV with a column ``well``, perhaps ``plate`` and ``replicate``, and one or more that make up the condition,
-        such as ``condition`` and ``dose``.
+    conditions : path or mapping, optional
+        What `read_conditions` returns, or the path of its file: a CSV with a column ``well``, perhaps ``plate`` and
+        ``replicate``, and one or more that make up the condition, such as ``condition`` and ``dose``.
 
     Raises
     ------
@@ -173,7 +175,10 @@ def plates_of(rows: Iterable[BatchRow], conditions: str | Path | None = None) ->
         well, _ = row.well
         if well:
             found.setdefault((_plate_of(row.image), well), []).append(row)
-    about = {} if conditions is None else read_conditions(Path(conditions))
+    if isinstance(conditions, (str, Path)):
+        about, source = read_conditions(Path(conditions)), str(conditions)
+    else:
+        about, source = dict(conditions or {}), "the table"
     several = {plate for plate, _ in about} != {""}
     wells, missing = [], []
     for plate, well in sorted(found, key=lambda key: (key[0], _place(key[1]))):
@@ -187,7 +192,7 @@ def plates_of(rows: Iterable[BatchRow], conditions: str | Path | None = None) ->
     absent = [f"{plate}/{well}".lstrip("/") for plate, well in about if (plate, well) not in there]
     if not there & set(about):
         raise CellsegError(
-            f"None of the {len(about)} wells of {conditions} has an image: it names {_few(absent)}, and the images are "
+            f"None of the {len(about)} wells of {source} has an image: it names {_few(absent)}, and the images are "
             f"of {_few(missing) or 'no well'}. Compare how wells and plates are called."
         )
     notes = [*_notes(wells)]
@@ -263,28 +268,37 @@ def _conditions_table(plates: Plates) -> dict[str, list[Any]]:
     return table
 
 
-def read_conditions(path: Path) -> dict[tuple[str, str], dict[str, str]]:
+def read_conditions(path: Path) -> Said:
     """Read what a table says of each well, by plate and well; see `plates_of`."""
-    rows, _ = read_user_table(path)
+    return conditions_in(read_user_table(path)[0], str(path))
+
+
+def conditions_in(rows: Sequence[Mapping[str, str]], path: str) -> Said:
+    """Return what the rows of a table say of each well; `path` is what messages call the table.
+
+    Of a ``wells.csv`` that was written here the columns of the wells' numbers are left out.
+    """
     if not rows or "well" not in rows[0] or not set(rows[0]) - {*_NAMING}:
         columns = ", ".join(rows[0]) if rows else "no row"
         raise CellsegError(
             f"The table {path} has {columns}; it needs a column well, and one or more that say the condition, such as "
             "condition and dose."
         )
-    found: dict[tuple[str, str], dict[str, str]] = {}
+    names = list(rows[0])
+    numbers = names[names.index("n_images") :] if "n_images" in names else []
+    found: Said = {}
     for number, row in enumerate(rows, 2):
         key = (row.get("plate", ""), _plain_well(row["well"], path, number))
         if key in found:
             name = "/".join(filter(None, key))
             raise CellsegError(f"{path} has the well {name} twice, the second time in line {number}. Remove one line.")
-        found[key] = {name: text for name, text in row.items() if name not in ("plate", "well")}
+        found[key] = {name: text for name, text in row.items() if name not in ("plate", "well", *numbers)}
     if len({plate == "" for plate, _ in found}) > 1:
         raise CellsegError(f"{path} names a plate in some lines only. Name it in all, or in none.")
     return found
 
 
-def _plain_well(text: str, path: Path, number: int) -> str:
+def _plain_well(text: str, path: str, number: int) -> str:
     if re.fullmatch(r"W\d{3,5}", text):
         return text
     if named := _WELL.fullmatch(text):

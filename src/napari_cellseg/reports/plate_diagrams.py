@@ -10,8 +10,10 @@ import numpy as np
 from ..evaluation.plates import Condition, Plates, measure_in_words
 from .diagrams import dashed_line
 from .html import Html, escape, paragraph, table
-from .svg import COLORS, Frame
+from .svg import COLORS, HEIGHT, WIDTH, Frame
 
+# Room for the letters of rows and the numbers of columns, and for the line below the map.
+_EDGE, _BELOW = 28, 26
 REPLICATES = (
     "Replicates are wells: each well counts once, however many cells and images it has, because cells of one well are "
     "not independent. Lines are means, dashed lines 95 % intervals of the mean (Student's t over wells)."
@@ -43,8 +45,10 @@ def condition_parts(plates: Plates) -> Iterator[Html]:
         yield table(("condition", "wells", "mean", "SD", "95 % from", "to"), rows, measure_in_words(measure))
 
 
-def plate_svg(values: Mapping[str, float], label: str, titles: Mapping[str, str]) -> Html:
-    """Draw a map of a plate: one square per well, darker for more.
+def plate_svg(
+    values: Mapping[str, float], label: str, titles: Mapping[str, str], size: tuple[int, int] | None = None
+) -> Html:
+    """Draw a map of a plate: one square per well, stronger for more.
 
     Parameters
     ----------
@@ -54,14 +58,15 @@ def plate_svg(values: Mapping[str, float], label: str, titles: Mapping[str, str]
         What the values are.
     titles : mapping of str to str
         What is said of a well when the pointer rests on it.
+    size : tuple of int, optional
+        Width and height of the picture in pixels; by default what the plate needs.
     """
     places = {well: place_of_well(well) for well in values}
     if not places:
         return Html("")
-    # From A01 on, with the wells that have no images.
-    rows, columns = (max(place[axis] for place in places.values()) for axis in (0, 1))
-    side, edge = max(min(52, 900 // columns), 14), 28
-    width, height = max(edge + side * columns + 4, 420), edge + side * rows + 26
+    rows, columns, side = _grid(values, size)
+    edge = _EDGE
+    width, height = size or (max(edge + side * columns + 4, 420), edge + side * rows + _BELOW)
     finite = [value for value in values.values() if math.isfinite(value)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 0.0)
     parts = [f'<svg viewBox="0 0 {width} {height}" width="{width}" role="img" aria-label="{escape(label)}">']
@@ -83,12 +88,30 @@ def plate_svg(values: Mapping[str, float], label: str, titles: Mapping[str, str]
         if side >= 36:
             text = f"{value:,.3g}" if math.isfinite(value) else "–"
             parts.append(f'<text x="{x + side / 2:.0f}" y="{y + side / 2 + 4:.0f}" text-anchor="middle">{text}</text>')
-    ends = f"{low:,.4g} (pale) to {high:,.4g} (dark) {label}" if finite else label
+    ends = f"{low:,.4g} (faintest) to {high:,.4g} (strongest) {label}" if finite else label
     parts.append(f'<text x="{edge}" y="{height - 8}">{escape(ends)}</text></svg>')
     return Html("".join(parts))
 
 
-def conditions_svg(conditions: Sequence[Condition], measure: str) -> Html:
+def well_at(values: Mapping[str, float], size: tuple[int, int], x: float, y: float) -> str:
+    """Return the well at a place in the picture of `plate_svg`; empty where there is none."""
+    if not values:
+        return ""
+    _, _, side = _grid(values, size)
+    place = int((y - _EDGE) // side) + 1, int((x - _EDGE) // side) + 1
+    return next((well for well in values if place_of_well(well) == place), "")
+
+
+def _grid(values: Mapping[str, float], size: tuple[int, int] | None) -> tuple[int, int, int]:
+    """Rows, columns and side of a square in pixels: from A01 on, with the wells that have no images."""
+    places = [place_of_well(well) for well in values]
+    rows, columns = (max(place[axis] for place in places) for axis in (0, 1))
+    width, height = size or (_EDGE + 900 + 4, _EDGE + 52 * rows + _BELOW)
+    side = min((width - _EDGE - 4) // columns, (height - _EDGE - _BELOW) // rows, 52)
+    return rows, columns, max(side, 8)
+
+
+def conditions_svg(conditions: Sequence[Condition], measure: str, size: tuple[int, int] = (WIDTH, HEIGHT)) -> Html:
     """Draw one dot per well, and mean and 95 % interval of the mean beside them, condition by condition."""
     label = measure_in_words(measure)
     every = [condition.values(measure) for condition in conditions]
@@ -97,7 +120,7 @@ def conditions_svg(conditions: Sequence[Condition], measure: str) -> Html:
     ends = [end for c in conditions for end in c.summary(measure)[2:] if math.isfinite(end)]
     high = max([float(values.max()) for values in every if values.size] + ends)
     low = min([0.0, *ends])
-    frame = Frame((0.5, len(conditions) + 0.5), (low, 1.05 * high))
+    frame = Frame((0.5, len(conditions) + 0.5), (low, 1.05 * high), size)
     drawn = []
     for i, (condition, values) in enumerate(zip(conditions, every, strict=True), 1):
         color = COLORS[(i - 1) % len(COLORS)]
@@ -111,7 +134,7 @@ def conditions_svg(conditions: Sequence[Condition], measure: str) -> Html:
                 f'fill-opacity="0.7"><title>{title}</title></circle>'
             )
         mean, _, below, above = condition.summary(measure)
-        x = frame.x(i + 0.28)
+        x = frame.x(i + 0.36)
         if math.isfinite(mean):
             y = frame.y(mean)
             drawn.append(f'<line x1="{x - 8:.1f}" x2="{x + 8:.1f}" y1="{y:.1f}" y2="{y:.1f}" stroke="currentColor"/>')

@@ -29,6 +29,7 @@ from .done_section import BatchDoneSection
 from .input_section import BatchInputSection
 from .opening import BatchOpening
 from .output_section import BatchOutputSection
+from .plate_window import BatchPlates
 from .recipe_section import BatchRecipeSection
 from .run_section import READY, BatchRunSection
 from .sheet import BatchSheet
@@ -45,6 +46,7 @@ class BatchWidget(Dock):
         self.job = BatchJob.of(self.bench)
         self.opening = self.bench.part(BatchOpening)
         self.sheet: BatchSheet | None = None
+        self.plates: BatchPlates | None = None
         self.input_section = BatchInputSection()
         self.recipe_section = BatchRecipeSection(self.bench)
         self.output_section = BatchOutputSection()
@@ -64,6 +66,7 @@ class BatchWidget(Dock):
         self.done_section.opened.connect(self.open)
         self.done_section.save.clicked.connect(self.opening.save)
         self.done_section.sheet.clicked.connect(self.show_sheet)
+        self.done_section.plates.clicked.connect(self.show_plates)
         self.done_section.report.clicked.connect(self.make_report)
         self._bindings = Bindings(self)
         self._bindings.bind(self.job.ended, self._on_ended)
@@ -145,13 +148,25 @@ class BatchWidget(Dock):
         self.sheet.raise_()
         return self.sheet
 
+    def show_plates(self) -> BatchPlates:
+        """Show the wells in a window of their own."""
+        if self.plates is None:
+            self.plates = BatchPlates(self.job, self)
+            self.plates.opened.connect(self.open)
+            self.follow_theme()
+        self.plates.fill()
+        self.plates.show()
+        self.plates.raise_()
+        return self.plates
+
     def make_report(self) -> None:
         """Write the report in a background thread, then show it in the browser."""
         out = self.job.out
         rows = [row for row in self.job.rows.in_order() if row.state in FINISHED]
         if out is not None:
             enable = lambda: self.done_section.set_reporting(self.reporting)  # noqa: E731
-            self.write_page(lambda: write_report(rows, out), self.run_section.report, enable)
+            plates = None if self.plates is None else self.plates.plates
+            self.write_page(lambda: write_report(rows, out, plates=plates), self.run_section.report, enable)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Follow the Segment widget."""

@@ -40,6 +40,8 @@ class BatchDoneSection(QWidget):
         self._bindings = Bindings(self)
         rows: BatchRows = job.rows
         self._bindings.bind_each(self._on_rows, rows.reset, rows.added, rows.changed, rows.flagged, job.changed)
+        self._bindings.bind(rows.reset, self._on_reset)
+        self._on_reset()
         self._on_rows()
 
     def set_unsaved(self, n_unsaved: int) -> None:
@@ -85,11 +87,16 @@ class BatchDoneSection(QWidget):
         self.save = small_button("batch_save_corrected", "Save corrected", tip)
         tip = "Show all images with the outlines of their cells."
         self.sheet = small_button("batch_sheet", "Contact sheet", tip)
+        tip = "Show the wells of the plates: a map, conditions to type or paste, a dot per well."
+        self.plates = small_button("batch_plates_open", "Wells", tip)
         tip = "Write report.html into the results, and show it."
         self.report = small_button("batch_report", "Report", tip)
         top = in_row((self.tally, 1), self.show_)
-        first, second = in_row(self.open, self.save), in_row(self.sheet, self.report)
+        first, second = in_row(self.open, self.save), in_row(self.sheet, self.plates, self.report)
         in_column(top, self.table, self.about, first, second, into=self)
+
+    def _on_reset(self, *_: object) -> None:
+        self.plates.setVisible(any(row.well[0] for row in self._rows.rows))
 
     def _on_rows(self, *_: object) -> None:
         tally, selected = self._rows.tally(), self.table.selected()
