@@ -79,9 +79,21 @@ OUTPUTS: dict[str, Output] = {
         Output("geojson", "QuPath outlines", "a GeoJSON file that QuPath imports as detections", "_outlines.geojson"),
         Output("probability", "Probability", "a TIFF of how sure the model is of every pixel", "_probability.tif"),
         Output(
-            "rle", "Run lengths (Kaggle)", "rle.csv with ImageId,EncodedPixels for every cell", "rle.csv", False, True
+            "rle",
+            "Pixels as a table",
+            "rle.csv: the pixels of every cell as pairs of start and length (run lengths), as Kaggle asks for them",
+            "rle.csv",
+            False,
+            True,
         ),
-        Output("submission", "Counts to submit", "submission.csv with image,count", "submission.csv", False, True),
+        Output(
+            "submission",
+            "Image, count alone",
+            "submission.csv: two columns, image and count, as Kaggle asks for them",
+            "submission.csv",
+            False,
+            True,
+        ),
     )
 }
 
