@@ -80,7 +80,7 @@ OUTPUTS: dict[str, Output] = {
         Output("probability", "Probability", "a TIFF of how sure the model is of every pixel", "_probability.tif"),
         Output(
             "rle",
-            "Pixels as a table",
+            "Pixels of cells",
             "rle.csv: the pixels of every cell as pairs of start and length (run lengths), as Kaggle asks for them",
             "rle.csv",
             False,
@@ -88,7 +88,7 @@ OUTPUTS: dict[str, Output] = {
         ),
         Output(
             "submission",
-            "Image, count alone",
+            "Counts alone",
             "submission.csv: two columns, image and count, as Kaggle asks for them",
             "submission.csv",
             False,
