@@ -201,7 +201,11 @@ def test_numbers_go_with_their_cells_however_these_are_deleted(segmented: Any, v
 
 
 def test_renaming_follows(segmented: SegmentWidget, viewer: Any, qtbot: Any) -> None:
+    correct = CorrectWidget(viewer)
+    viewer.window.add_dock_widget(correct)
+    assert correct.title.text() == "discs: 16 cells"
     viewer.layers["discs"].name = "nuclei"
+    assert correct.title.text() == "nuclei: 16 cells"
     assert segmented.image_section.image_layer.currentText() == "nuclei"
     viewer.layers["discs cells"].name = "anything"
     segmented.cells_section.threshold.setValue(0.9)

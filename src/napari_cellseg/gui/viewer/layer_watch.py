@@ -53,6 +53,7 @@ class LayerWatch:
         if isinstance(layer, ImageLayer):
             layer.events.data.connect(self._on_data)
             layer.events.scale.connect(self._on_scale)
+            layer.events.name.connect(self._on_renamed)
             for moved in PLACEMENT:
                 getattr(layer.events, moved).connect(self._on_placed)
 
@@ -65,6 +66,9 @@ class LayerWatch:
         if layer_id(self._bench.session.chosen) == event.source.unique_id:
             self._bench.choose(event.source)
         self._bench.image_changed.emit(event.source.unique_id)
+
+    def _on_renamed(self, event: Any) -> None:
+        self._bench.image_renamed.emit(event.source.unique_id)
 
     def _on_scale(self, event: Any) -> None:
         self._bench.image_changed.emit(event.source.unique_id)
