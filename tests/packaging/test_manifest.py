@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -124,3 +125,13 @@ def test_importing_the_commands_loads_no_torch(manifest):
     environment = os.environ | {"PYTHONPATH": str(SOURCE)}
     completed = subprocess.run([sys.executable, "-c", code, *modules], env=environment, capture_output=True, text=True)
     assert completed.returncode == 0, completed.stderr
+
+
+def test_the_menu_names_in_the_documents_are_those_of_the_menu(manifest):
+    widgets = {widget.display_name for widget in manifest.contributions.widgets}
+    pages = (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+    text = " ".join(" ".join(page.read_text(encoding="utf-8").split()) for page in pages)
+    entries = re.findall(r"\*Plugins > ([^>]+) > ([^*]+?)\.?\*", text)
+    samples = re.findall(r"\*File > Open Sample > ([^*]+?)\.?\*", text)
+    assert {plugin for plugin, _ in entries} | set(samples) <= {manifest.display_name, "…"}
+    assert {entry for _, entry in entries} == widgets, "an entry that is not in the menu, or a widget without an entry"

@@ -236,10 +236,13 @@ def print_evaluation(evaluation: Evaluation) -> None:
 
 def evaluation_lines(evaluation: Evaluation) -> list[str]:
     """Return a line of figures for all images and for each kind, under a heading."""
+    from ..instances.metrics import FIGURES_IN_WORDS
+
     counted = ", counted without splitting" if evaluation.counting == "components" else ""
     lines = [
         f"threshold {evaluation.threshold:g}, min_size {evaluation.smallest}{counted}; means over images, "
         "pixel figures over all pixels",
+        FIGURES_IN_WORDS,
         "kind           images  cells   AP50   AP75  .5-.9 .5-.95  F1@.5    IoU   Dice    MAE   MAPE   bias"
         "   pxF1    wF1    AUC",
     ]

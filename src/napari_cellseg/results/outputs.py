@@ -86,7 +86,20 @@ OUTPUTS: dict[str, Output] = {
         Output("geojson", "QuPath outlines", "a GeoJSON file that QuPath imports as detections", "_outlines.geojson"),
         Output("probability", "Probability", "a TIFF of how sure the model is of every pixel", "_probability.tif"),
         Output(
-            "rle", "Run lengths (Kaggle)", "rle.csv with ImageId,EncodedPixels for every cell", "rle.csv", False, True
+            "rle",
+            "Pixels of cells",
+            "rle.csv: the pixels of every cell as pairs of start and length (run lengths), as Kaggle asks for them",
+            "rle.csv",
+            False,
+            True,
+        ),
+        Output(
+            "submission",
+            "Counts alone",
+            "submission.csv: two columns, image and count, as Kaggle asks for them",
+            "submission.csv",
+            False,
+            True,
         ),
         Output(
             "inside",
@@ -94,7 +107,6 @@ OUTPUTS: dict[str, Output] = {
             "labels and a table of cells in each OME-Zarr image (labels/cells, tables/cells); others are refused",
             "",
         ),
-        Output("submission", "Counts to submit", "submission.csv with image,count", "submission.csv", False, True),
     )
 }
 

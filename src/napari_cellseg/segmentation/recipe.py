@@ -49,7 +49,9 @@ class Recipe:
     )
     min_size: int | None = field(
         default=None,
-        metadata={"help": "smallest area of a cell in pixels; default: the model's, or less where cells are small"},
+        metadata={
+            "help": "smallest area of a cell in pixels; default: the model's, or a fifth of a typical cell, if less"
+        },
     )
     channel: Channel | None = field(
         default=None,

@@ -34,7 +34,7 @@ from napari_cellseg.results.ledger import FOLDER, Ledger
 from napari_cellseg.results.locks import FolderLock
 from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
-from tests.gui.fitting import fits
+from tests.gui.fitting import clipped, fits
 from tests.models import make_model
 
 from ..conftest import draw_discs, layers_of, press_segment
@@ -599,6 +599,10 @@ def test_it_fits_the_smallest_window(batch: BatchWidget, folder: Path, viewer: A
         width = batch.scroll.widget().width()
         for tick in batch.output_section.saved.findChildren(QCheckBox):
             assert tick.width() >= tick.minimumSizeHint().width() and tick.geometry().right() <= width
+        for more in (True, False):
+            batch.output_section.fold.unfold(more)
+            fits(batch.scroll, batch.done_section.report, whole=True)
+            assert not clipped(batch)
     # While it works, only the list is there, and all of it.
     batch.settings.unfold(False)
     fits(batch.scroll, whole=True)

@@ -233,3 +233,5 @@ class BatchWidget(Dock):
         self.settings = Fold("batch_settings", "Images, recipe, results", "What is to be done.", inside, True)
         self.settings.title.toggled.connect(self.done_section.set_low)
         self.fill(self.settings, self.run_section, separator(), self.done_section, below=(self.run_section.message,))
+        # A higher window shows more of the list.
+        self.scroll.widget().layout().setStretchFactor(self.done_section, 100)

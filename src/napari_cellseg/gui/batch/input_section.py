@@ -17,6 +17,7 @@ from qtpy.QtWidgets import (
 from ...imaging.read.finding import find_images, is_zarr, named_apart
 from ...imaging.read.formats import dialog_filter
 from ..shared.bindings import Bindings
+from ..shared.help import HelpButton
 from ..shared.layout import NARROWEST, button, chooser, in_column, in_row, label
 from ..shared.message import Message
 from ..shared.workers import Latest
@@ -104,7 +105,7 @@ class BatchInputSection(QWidget):
         self.subfolders.setToolTip("Also images in the folders inside this folder. The results keep these folders.")
         self.subfolders.toggled.connect(lambda _: self.look())
         self.facts = Message(NOTHING, "batch_found")
-        images = in_row(label("Images"), (self.place, 1), self.browse, spacing=5)
+        images = in_row(label("Images"), (self.place, 1), self.browse, HelpButton("Images of a folder"), spacing=5)
         only = in_row(label("Only"), (self.pattern, 1), self.subfolders, spacing=5)
         in_column(images, only, self.facts, into=self, spacing=5)
 

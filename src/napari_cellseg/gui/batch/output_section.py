@@ -16,6 +16,7 @@ from ...training.settings import setting
 from ..shared import preferences
 from ..shared.fold import Fold
 from ..shared.form import Form
+from ..shared.help import HelpButton
 from ..shared.layout import NARROWEST, button, in_column, in_row, label
 
 FOLDER = "cellseg"
@@ -114,7 +115,9 @@ class BatchOutputSection(QWidget):
         self.browse = button("batch_choose_out", "Choose …", tip, self._on_browse)
         tip = "Settings that are rarely needed."
         self.fold = Fold("batch_more", "Cluster, tables, corrected results", tip, self.more, False)
-        to = in_row(label("Save to"), (self.place, 1), self.browse, spacing=6)
+        # There is room for one of them in the smallest window.
+        self.fold.title.toggled.connect(lambda more: self.saved.setVisible(not more))
+        to = in_row(label("Save to"), (self.place, 1), self.browse, HelpButton("What is saved"), spacing=6)
         in_column(to, self.saved, self.fold, into=self, spacing=5)
 
     def _set(self, out: Path | None) -> None:
