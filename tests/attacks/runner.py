@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import resource
@@ -72,7 +73,8 @@ def in_fork(work: Callable[[], int], words: Path, seconds: float = SECONDS) -> t
             handle = os.open(words, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
             for stream in (1, 2):
                 os.dup2(handle, stream)
-            sys.stdout, sys.stderr = (os.fdopen(stream, "w", errors="replace") for stream in (1, 2))
+            # Not closed with the object: a fork may fork again.
+            sys.stdout, sys.stderr = (os.fdopen(i, "w", errors="replace", closefd=False) for i in (1, 2))
             held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (held + _LIMIT,) * 2)
             status = work()
@@ -81,8 +83,9 @@ def in_fork(work: Callable[[], int], words: Path, seconds: float = SECONDS) -> t
         except BaseException:  # noqa: BLE001 - it is what is looked for
             traceback.print_exc()
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.flush()
+                sys.stderr.flush()
             os._exit(status & 0xFF)
     killed = False
     while True:
@@ -96,14 +99,18 @@ def in_fork(work: Callable[[], int], words: Path, seconds: float = SECONDS) -> t
 
 
 def run(argv: list[str]) -> int:
-    """Run a command, or read the image that it names."""
+    """Run a command, or read the image or journal that it names."""
     from napari_cellseg.cli import main
+    from napari_cellseg.corrections.recovery import read_journal
     from napari_cellseg.imaging import CellsegError, read_image
 
-    if argv[0] != "read":
+    if argv[0] not in ("read", "journal"):
         return main(["--debug", *argv])
     try:
-        read_image(argv[1]).plane()
+        if argv[0] == "journal":
+            read_journal(Path(argv[1]))
+        else:
+            read_image(argv[1]).plane()
     except CellsegError as error:
         print(error)
         return 1
