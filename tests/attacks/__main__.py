@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -13,6 +15,7 @@ from .kinds import KINDS
 from .runner import OUTCOMES, Tried, count, load, small_model
 
 assert state_kinds.__doc__, "imported for its kinds"
+SOAK = "soak"
 KILLS = {f"kills-{kind}": kind for kind in kills.KINDS}
 
 
@@ -37,15 +40,29 @@ def _kill(kinds: list[str], n: int, seed: int) -> int:
     return tried - equal
 
 
+def _soak(sizes: str) -> int:
+    """Run the long session in the real window, on a virtual display where there is no other; it prints its figures."""
+    test = Path(__file__).parents[1] / "gui" / "test_soak.py"
+    words = [sys.executable, "-m", "pytest", "-q", "-s", "-o", "timeout=0", str(test)]
+    return subprocess.run(words, env={**os.environ, "NAPARI_CELLSEG_SOAK": sizes}).returncode
+
+
 def main() -> int:
     """Return 1 if any input had a traceback, or took too much memory or time, or a kill changed a file."""
     parser = argparse.ArgumentParser(prog="python -m tests.attacks", description=__doc__)
     names = [*KINDS, *KILLS]
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"default: all of {', '.join(names)}")
+    shown = f"default: all of {', '.join(names)}; {SOAK}, alone: a long session in the real window"
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=shown)
     parser.add_argument("-n", type=int, default=100, help="inputs of each kind (default 100)")
     parser.add_argument("--kills", type=int, default=4, metavar="N", help="kills of each command (default 4)")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--soak", default="200,50,500", metavar="N,N,N",
+        help="segmentations, switches of the image and strokes of the long session (default 200,50,500)",
+    )  # fmt: skip
     args = parser.parse_args()
+    if args.kinds == [SOAK]:
+        return _soak(args.soak)
     unknown = set(args.kinds) - set(names)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}")

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from .kinds import Attack, Kind
 
@@ -29,7 +30,7 @@ OUTCOMES = ("refused", "read", "traceback", "over 3 GiB", "over 30 s")
 
 @dataclass(frozen=True)
 class Tried:
-    """What came of one attack."""
+    """What came of one attack; its seconds are those of a processor."""
 
     attack: Attack
     outcomes: tuple[str, ...]
@@ -54,17 +55,28 @@ def load() -> None:
     torch.set_num_threads(1)
 
 
-def in_fork(work: Callable[[], int], words: Path, seconds: float = SECONDS) -> tuple[int, float, int]:
-    """Run a function in a fork whose words go into a file.
+class Ended(NamedTuple):
+    """How a fork ended.
 
-    Returns
-    -------
+    Attributes
+    ----------
     status : int
         What it returned; 99 after an exception, negative after a signal.
     seconds : float
+    worked : float
+        Seconds of a processor, which do not depend on what else runs.
     n_bytes : int
         The most memory that it had in RAM.
     """
+
+    status: int
+    seconds: float
+    worked: float
+    n_bytes: int
+
+
+def in_fork(work: Callable[[], int], words: Path, until: float = 4 * SECONDS) -> Ended:
+    """Run a function in a fork whose words go into a file; kill it after some seconds."""
     began = time.monotonic()
     child = os.fork()
     if not child:
@@ -91,8 +103,9 @@ def in_fork(work: Callable[[], int], words: Path, seconds: float = SECONDS) -> t
     while True:
         done, code, used = os.wait4(child, os.WNOHANG)
         if done:
-            return os.waitstatus_to_exitcode(code), time.monotonic() - began, used.ru_maxrss * 1024
-        if not killed and time.monotonic() - began > 2 * seconds:
+            status, worked = os.waitstatus_to_exitcode(code), used.ru_utime + used.ru_stime
+            return Ended(status, time.monotonic() - began, worked, used.ru_maxrss * 1024)
+        if not killed and time.monotonic() - began > until:
             os.kill(child, 9)
             killed = True
         time.sleep(0.005)
@@ -125,7 +138,7 @@ def attempts(kind: Kind, n: int, seed: int, folder: Path, model: Path) -> Iterat
     for attack in kind(inputs, random.Random(f"{kind.__name__} {seed}"), n):
         out, words = folder / "out", folder / "words.txt"
         argv = [word.replace("OUT", str(out)).replace("MODEL", str(model)) for word in attack.words]
-        status, seconds, n_bytes = in_fork(lambda argv=argv: run(argv), words)  # type: ignore[misc]
+        status, _, seconds, n_bytes = in_fork(lambda argv=argv: run(argv), words)  # type: ignore[misc]
         said = words.read_text(errors="replace")
         found = ["read" if status == 0 else "refused"]
         if status not in (0, 1, 2) or any(mark in said for mark in _UNFORESEEN):
