@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Generator
 from dataclasses import replace
@@ -196,8 +197,13 @@ def test_a_training_killed_while_it_is_measured_goes_on_to_the_same_version(tmp_
     whole, killed = copies(train(tmp_path / "v", Ending(lambda event: False)), tmp_path / "v", {0, 1}, tmp_path)
     split = read_split(tmp_path / "v" / SPLIT_FILE)
     learned, held_out = ([s for s in SAMPLES if s.name in names] for names in (split.training, split.validation))
+    made = (tmp_path / "v" / SPLIT_FILE).read_bytes()
     for path in killed:
+        half = path / ".checkpoint.0123456789ab.pt"
+        half.touch()
+        os.utime(half, (0, 0))
         again = drain(iter_train_version(learned, held_out, path, TRAIN, split=split, resume=True))
+        assert not half.exists() and (path / SPLIT_FILE).read_bytes() == made
         assert again.version is not None and whole.version is not None and again.measured is not None
         assert again.version.sha256 == whole.version.sha256 and list_unfinished(path.parent) == []
         assert (path / METRICS_FILE).read_bytes() == (tmp_path / "v" / METRICS_FILE).read_bytes()

@@ -21,6 +21,7 @@ def import_labels(
     erased: np.ndarray | None = None,
     cells: Mapping[int, Cell] | None = None,
     marks: np.ndarray | None = None,
+    known: Mapping[str, int] | None = None,
 ) -> Patch:
     """Import cells from a label image as one edit; they replace what is shown.
 
@@ -38,6 +39,8 @@ def import_labels(
         exported.
     marks : numpy.ndarray, optional
         (Y, X), not 0 where the user marked it as reviewed.
+    known : mapping of str to int, optional
+        Whose corrections they are, and up to which revision; see `Corrections.known`.
 
     Raises
     ------
@@ -66,7 +69,8 @@ def import_labels(
     if not is_marked and not entries and np.array_equal(claims, corrections.claims()):
         raise EditError("There is no correction in it that is not here already.")
     everywhere = whole(view.shape)
-    return Patch("import", Runs.of(everywhere, claims), entries, Runs.of(everywhere, both) if is_marked else None)
+    marked = Runs.of(everywhere, both) if is_marked else None
+    return Patch("import", Runs.of(everywhere, claims), entries, marked, known=known or {})
 
 
 def _from_elsewhere(view: CellView, chosen: np.ndarray, gone: np.ndarray) -> tuple[np.ndarray, dict[int, Cell | None]]:

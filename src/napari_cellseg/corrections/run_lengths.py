@@ -126,6 +126,8 @@ class Patch:
         Reviewed marks of a region after the edit; None if they do not change.
     renamed : mapping of int to int
         Painted ids that already belonged to another cell, and the ids that replace them.
+    known : mapping of str to int
+        Of corrections that were taken over: whose they are, and up to which revision; see `Corrections.known`.
     """
 
     name: str
@@ -133,6 +135,7 @@ class Patch:
     cells: Mapping[int, Cell | None]
     marks: Runs | None = None
     renamed: Mapping[int, int] | None = None
+    known: Mapping[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return values that JSON can hold."""
@@ -141,6 +144,7 @@ class Patch:
             "claims": None if self.claims is None else self.claims.to_list(),
             "cells": {str(id_): None if cell is None else cell.to_dict() for id_, cell in self.cells.items()},
             "marks": None if self.marks is None else self.marks.to_list(),
+            **({"known": dict(self.known)} if self.known else {}),
         }
 
     @classmethod
@@ -154,7 +158,13 @@ class Patch:
         claims, marks = (
             None if values[name] is None else Runs.from_list(values[name], shape) for name in ("claims", "marks")
         )
-        return cls(str(values["name"]), claims, cells, marks)
+        return cls(str(values["name"]), claims, cells, marks, known=known_of(values.get("known")))
+
+
+def known_of(values: object) -> dict[str, int]:
+    """Return revisions by whose corrections they are, as a file holds them; empty for anything else."""
+    pairs = values.items() if isinstance(values, dict) else ()
+    return {name: number for name, number in pairs if isinstance(name, str) and type(number) is int}
 
 
 def run_values(*arrays: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:

@@ -83,7 +83,7 @@ def iter_train_version(
     training, validation, out, params, parent, resume, record :
         As :func:`napari_cellseg.training.fit.trainer.iter_train_events` takes them.
     split : Split, optional
-        Written beside the version, so that the run can be resumed with the same images held out.
+        Written beside the version when it begins, so that the run can be resumed with the same images held out.
     stop : callable
         Asked before every step whether to end learning; the version is then measured all the same.
     at_once : callable
@@ -102,8 +102,8 @@ def iter_train_version(
     params, out = params or TrainParams(), Path(out)
 
     def hear(event: Event) -> Event:
-        # Not before: where a training cannot begin it leaves no folder.
-        if split is not None and isinstance(event, Started):
+        # Not before: where a training cannot begin it leaves no folder. One that goes on has it, and how it was made.
+        if split is not None and not resume and isinstance(event, Started):
             write_split(out / SPLIT_FILE, split)
         return event
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from .outputs import OUTPUTS, check_outputs
 from .place import Place
 from .rows import BatchRow
 from .save import numbers, save_result
-from .save_corrected import one_at_a_time, outputs_of, put_in_tables
+from .save_corrected import check_corrections, one_at_a_time, outputs_of, put_in_tables
 from .wells import with_well
 
 
@@ -61,6 +61,7 @@ def save_cells(
     labelled = replace(result, metadata={**result.metadata, **known})
     with results_of(segmented.image.source, {page: segmented.image_sha256}, folder, stem) as (ledger, stem):
         own = f"{stem}_{page}" if page else stem
+        check_labels(folder / f"{own}_labels.tif", [cells])
         for name in wanted:
             if OUTPUTS[name].combined:
                 claim(folder / OUTPUTS[name].suffix, overwrite=False)
@@ -128,6 +129,12 @@ def _image_sha256(labels: Path) -> str:
     except ImageError:
         return ""
     return str(image.get("sha256", "")) if isinstance(image, dict) else ""
+
+
+def check_labels(path: Path, cells: Iterable[Cells]) -> None:
+    """Raise OutputError where a file of labels holds corrections that cells lack; see `check_corrections`."""
+    if path.exists():
+        check_corrections(path, read_metadata(path), (one.corrected.corrections for one in cells))
 
 
 def row_of(cells: Cells, result: SegmentResult, files: dict[str, str], stem: str, page: str = "") -> BatchRow:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..corrections import exchange
+from ..corrections.claims import Corrections
+from ..corrections.run_lengths import known_of
 from ..imaging.errors import CellsegError, OutputError
 from ..imaging.read.read import read_image
 from ..imaging.stack_planes import position_in_stack
@@ -66,6 +68,7 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
     segmented = cells.segmented
     with cells.corrected.corrections.lock:
         result, record = cells.result(), exchange.record_of(cells.view)
+    by = {exchange.BY_KEY: result.metadata.get(exchange.BY_KEY, {})}
     # Planes and links come from the batch; the user may have chosen another model in the window.
     recipe = replace(
         cells.recipe,
@@ -81,9 +84,13 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
     result = replace(result, metadata={**result.metadata, **about})
     outputs = outputs_of(row)
     with one_at_a_time:
+        labels = out / row.files.get("labels", "")
+        there = read_metadata(labels) if labels.is_file() else {}
+        plane = there.get(exchange.PLANES_KEY, {}).get(row.page, {}) if stacked else there
+        check_corrections(labels, plane, [cells.corrected.corrections])
         if stacked:
             outputs = tuple(name for name in outputs if name != "labels")
-            _write_plane(out / row.files["labels"], row.page, result, {**record, "recipe": settings})
+            _write_plane(out / row.files["labels"], row.page, result, {**record, **by, "recipe": settings})
         place = Place.of_part(segmented.image.origin, row.page)
         files = save_result(outputs, result, segmented.plane, segmented.image, out, stem, place)
         corrected = replace(
@@ -104,6 +111,28 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
         )
         put_in_tables(out, corrected)
     return corrected
+
+
+def check_corrections(path: Path, metadata: Mapping[str, Any], known: Iterable[Corrections]) -> None:
+    """Raise OutputError where a file of labels holds corrections that are not among those that would replace it.
+
+    Parameters
+    ----------
+    path : Path
+    metadata : mapping
+        Of the file, or of the plane in it.
+    known : iterable of Corrections
+        Those of the cells that would be written.
+    """
+    mine: dict[str, int] = {}
+    for corrections in known:
+        mine |= corrections.known
+        mine[corrections.author] = corrections.revision
+    if any(mine.get(author, -1) < revision for author, revision in known_of(metadata.get(exchange.BY_KEY)).items()):
+        raise OutputError(
+            f"{path} holds corrections that were made in another window or session and are not among these; it is left "
+            "as it is. Open it (Open ...) to go on from them, or save into another folder."
+        )
 
 
 def outputs_of(row: BatchRow | None) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..corrections.exchange import BY_KEY
 from ..imaging.errors import OutputError
 from ..imaging.image import Image
 from ..imaging.stack_planes import StackPlane
@@ -18,7 +19,7 @@ from ..segmentation.cells import Cells
 from .counts import COUNTS_FILE, put_rows
 from .place import Place
 from .rows import BatchRow
-from .save_cells import results_of, row_of
+from .save_cells import check_labels, results_of, row_of
 from .stack_of_labels import LabelStack, PlaneDone
 from .wells import with_well
 
@@ -29,9 +30,10 @@ class CorrectedStack(LabelStack):
     def write_labels(self, planes: list[PlaneDone], more: dict[str, Any]) -> None:
         """Write the file of labels, marked as corrected if any plane was."""
         done = [plane.metadata.get("corrections", {}) for plane in planes]
+        by = {author: revision for plane in planes for author, revision in plane.metadata.get(BY_KEY, {}).items()}
         if any(done):
             sums = {what: sum(one.get(what, 0) for one in done) for what in ("changed", "erased")}
-            more = {**more, "corrected": True, "corrections": sums}
+            more = {**more, "corrected": True, "corrections": sums, BY_KEY: by}
         super().write_labels(planes, more)
 
 
@@ -70,6 +72,7 @@ def save_stack(
 def _save(
     image: Image, planes: Sequence[tuple[StackPlane, Cells]], folder: Path, stem: str, csv: str | None
 ) -> list[Path]:
+    check_labels(folder / f"{stem}_labels.tif", (cells for _, cells in planes))
     stack, rows, tables = CorrectedStack(image, folder, stem), [], []
     for plane, cells in planes:
         result = cells.result()

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..corrections.corrected import CorrectedInstances
+from ..corrections.exchange import BY_KEY
 from ..corrections.view import CellView
 from ..imaging.channels import distinct_names
 from ..instances.levels import stable_stretch
@@ -112,10 +113,12 @@ class Cells:
         return float(self.counted_areas().sum() / max(height * width, 1))
 
     def about_corrections(self) -> dict[str, Any]:
-        """Return the entries of the provenance about corrections: whether there are any and, if so, how many."""
+        """Return the entries of the provenance about corrections: whether there are any, how many and whose."""
+        made_by = self.corrected.corrections.made_by
+        by = {BY_KEY: made_by} if made_by else {}
         if not (self.n_changed or self.n_erased):
-            return {"corrected": False}
-        return {"corrected": True, "corrections": {"changed": self.n_changed, "erased": self.n_erased}}
+            return {"corrected": False, **by}
+        return {"corrected": True, "corrections": {"changed": self.n_changed, "erased": self.n_erased}, **by}
 
     def _in_all_channels(self, labels: np.ndarray) -> dict[str, np.ndarray]:
         """Mean brightness in every channel of an image of several, whichever the cells were found in."""

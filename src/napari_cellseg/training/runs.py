@@ -15,6 +15,7 @@ from ..imaging.errors import CellsegError, OutputError
 from ..imaging.processes import is_alive
 from ..imaging.read.json_file import read_values
 from ..imaging.read.json_types import check_types
+from ..imaging.write.atomic import sweep
 from ..imaging.write.write import write_json
 from ..network.versions import CONFIG_FILE, ModelVersion, bundled_models_dir, load_model, user_models_dir
 
@@ -183,6 +184,8 @@ def end_run(path: Path, file: str, finished: bool) -> None:
     """Discard what a run would go on from when it is finished; else let others go on with it at once."""
     if finished:
         discard(path)
+        # What it left where it was killed meanwhile.
+        sweep(path, wait=True)
     elif (path / file).is_file():
         values = read_values(path / file)
         write_run(path, {**values, "process": None}, file)
