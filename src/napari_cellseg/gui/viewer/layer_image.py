@@ -18,6 +18,8 @@ from ...imaging.read.scenes import name_of
 METADATA_KEY = "napari_cellseg"
 # Entry of the values of all channels in the layer of the first, which stands for the image; see `channels`.
 CHANNELS = "channels"
+# Entry of a layer that the reader of this plugin gave to napari, until it is shown as what is opened here.
+ARRIVED = "arrived"
 _TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine")
 
 
