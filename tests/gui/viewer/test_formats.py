@@ -11,6 +11,8 @@ import pytest
 from qtpy.QtCore import Qt
 
 from napari_cellseg.gui.menus.readers import get_reader
+from napari_cellseg.gui.segment.whole_run import results_folder
+from napari_cellseg.gui.viewer.layer_image import layer_folder
 from napari_cellseg.imaging.errors import ImageError
 from napari_cellseg.imaging.read import formats
 from tests.imaging.read.vendor_files import write_czi, write_lif
@@ -45,6 +47,8 @@ def test_of_a_file_with_several_images_those_are_opened_that_are_ticked(
     assert widget.session.cells.count() == 16
     assert widget.session.cells.segmented.image.source == str(path / "S2")
     assert "exp_S2_labels.tif" in save(widget, qtbot, tmp_path / "out")
+    assert layer_folder(layer) == str(tmp_path)
+    assert results_folder(path / "S2") == tmp_path / "exp_S2 cells"
 
 
 def test_a_single_image_and_an_address_are_opened_without_a_question(

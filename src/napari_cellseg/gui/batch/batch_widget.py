@@ -12,7 +12,6 @@ from qtpy.QtWidgets import QWidget
 
 from ...evaluation.outliers import stand_out
 from ...imaging.errors import CellsegError
-from ...imaging.read.scenes import file_of
 from ...reports.batch_report import write_report
 from ...results.outputs import check_outputs
 from ...results.rows import FINISHED, BatchRow
@@ -25,7 +24,7 @@ from ..shared.layout import in_column, separator
 from ..shared.message import errors_to
 from ..shared.workers import Latest
 from ..viewer.dock import Dock
-from ..viewer.layer_image import layer_path
+from ..viewer.layer_image import layer_folder
 from .done_section import BatchDoneSection
 from .input_section import BatchInputSection
 from .opening import BatchOpening
@@ -84,9 +83,9 @@ class BatchWidget(Dock):
 
     def offer(self, layer: Layer | None) -> None:
         """Take the folder that an image layer came from, unless images are chosen already or a batch runs."""
-        path = layer_path(layer) if isinstance(layer, Image) else None
-        if path is not None and not self.input_section.paths and not self.job.running:
-            self.choose([file_of(path).parent])
+        folder = layer_folder(layer) if isinstance(layer, Image) else ""
+        if folder and not self.input_section.paths and not self.job.running:
+            self.choose([folder])
 
     def run(self, resume: bool = False) -> None:
         """Start the batch, or go on with it; show what is missing."""

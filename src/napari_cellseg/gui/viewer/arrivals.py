@@ -67,7 +67,8 @@ class Arrivals:
             self._watch.take_out(layer)
             self._taking.reopen(saved)
         elif isinstance(layer, ImageLayer):
-            layer.metadata = {**layer.metadata, METADATA_KEY: {"path": layer_path(layer), "opened": True}}
+            known = {name: value for name, value in _about(layer).items() if name != ARRIVED}
+            layer.metadata = {**layer.metadata, METADATA_KEY: {**known, "opened": True}}
             if layer.ndim == 3 and not (layer.rgb or layer.multiscale) and format_of(file_of(path)):
                 self._read_again(layer, path)
             self._show(layer)
