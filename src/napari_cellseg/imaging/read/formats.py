@@ -11,6 +11,8 @@ from pathlib import Path
 
 INSTALL = 'pip install "napari-cellseg[formats]"'
 ZARR_SUFFIX = ".zarr"
+# A folder of this ending belongs to the file in front: the planes of an OIF file.
+PLANES = ".files"
 
 
 @dataclass(frozen=True)

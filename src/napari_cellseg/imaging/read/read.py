@@ -17,7 +17,7 @@ from . import raster
 from .arrays import read_npy, read_npz
 from .dicom import HEAD_BYTES, has_mark, is_dicom, read_dicom
 from .finding import find_images, is_zarr
-from .formats import SUFFIXES, TIFF_SUFFIXES, ZARR_SUFFIX, format_of
+from .formats import PLANES, SUFFIXES, TIFF_SUFFIXES, ZARR_SUFFIX, format_of
 from .ome_files import first_of_companion, is_companion
 from .plugins import read_with_plugin
 from .scenes import Choose, file_of, index_of, scene_keys, scene_of, scene_title
@@ -89,13 +89,16 @@ def source_stamp(path: str | os.PathLike[str]) -> dict[str, int]:
     """
     path = file_of(path)
     try:
-        if not path.is_dir():
-            found = path.stat()
-            return {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
-        stats = [os.stat(os.path.join(place, name)) for place, _, names in os.walk(path) for name in names]
+        # Of an OIF file also the folder of its planes.
+        beside = path.with_name(path.name + PLANES)
+        stats = _stats(path) if path.is_dir() else [path.stat(), *_stats(beside)]
     except OSError as error:
         raise unreadable(path, error) from error
     return {"size": sum(s.st_size for s in stats), "mtime_ns": max((s.st_mtime_ns for s in stats), default=0)}
+
+
+def _stats(folder: Path) -> list[os.stat_result]:
+    return [os.stat(os.path.join(place, name)) for place, _, names in os.walk(folder) for name in names]
 
 
 def _read(path: Path, axes: str | None, in_parts: bool) -> Image:
