@@ -90,8 +90,7 @@ def source_stamp(path: str | os.PathLike[str]) -> dict[str, int]:
     path = file_of(path)
     try:
         # Of an OIF file also the folder of its planes.
-        beside = path.with_name(path.name + PLANES)
-        stats = _stats(path) if path.is_dir() else [path.stat(), *_stats(beside)]
+        stats = _stats(path) if path.is_dir() else [path.stat(), *_stats(Path(f"{path}{PLANES}"))]
     except OSError as error:
         raise unreadable(path, error) from error
     return {"size": sum(s.st_size for s in stats), "mtime_ns": max((s.st_mtime_ns for s in stats), default=0)}
