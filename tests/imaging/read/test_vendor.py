@@ -18,7 +18,7 @@ from napari_cellseg.imaging.read.read import source_stamp
 from napari_cellseg.imaging.read.scene_values import Scene, lazy_values
 
 from .samples import shared_data
-from .vendor_files import write_czi, write_lif, write_nd2, write_oif
+from .vendor_files import write_czi, write_dv, write_lif, write_nd2, write_oif
 
 RNG = np.random.default_rng(0)
 STACK = RNG.integers(0, 4096, (3, 20, 31)).astype(np.uint16)
@@ -127,6 +127,26 @@ def test_scenes_of_a_czi_file_are_its_images(tmp_path):
             np.testing.assert_array_equal(image.plane(1), file.read(scene=scene, plane={"C": 1})[..., 0])
 
 
+def test_both_packages_for_czi_give_the_same(tmp_path, monkeypatch):
+    pytest.importorskip("czifile", minversion="2026", reason="czifile of 2026 needs Python 3.12")
+    from napari_cellseg.imaging.read import czi_file, czi_packages
+
+    paths = [
+        write_czi(tmp_path / "a.czi", {i: STACK + i for i in range(2)}, ["A", "B", "C"]),
+        write_czi(tmp_path / "b.czi", {0: RGB[None]}, packed="zstd1:ExplicitLevel=3"),
+    ]
+    found = {}
+    for package in (czi_packages._ByLibCzi, czi_packages._ByCzifile):
+        monkeypatch.setattr(czi_file, "open_package", package)
+        vendor.forget()
+        images = [read_image(path) for path, _ in find_images(paths)]
+        found[package] = [(one.name, one.axes, one.pixel_size, one.channel_names) for one in images]
+        np.testing.assert_array_equal(images[1].data, STACK + 1)
+        np.testing.assert_array_equal(images[2].data, RGB)
+    one, other = found.values()
+    assert one == other
+
+
 def test_colours_and_compression_of_czi(tmp_path):
     image = read_image(write_czi(tmp_path / "a.czi", {0: RGB[None]}, packed="zstd1:ExplicitLevel=3"))
     assert (image.axes, image.rgb) == ("YXC", True)
@@ -150,13 +170,40 @@ def test_tiles_of_a_czi_mosaic_that_overlap_are_one_image(tmp_path):
     np.testing.assert_array_equal(image.data[:, :25], STACK[0][:, :25])
 
 
+def test_channels_and_slices_of_a_deltavision_file(tmp_path):
+    stack = np.stack([STACK, STACK + 1])
+    image = read_image(write_dv(tmp_path / "a.dv", stack, [525, 632]))
+    assert (image.axes, image.pixel_size, image.slice_spacing) == ("CZYX", (0.25, 0.25), 0.5)
+    assert image.channel_names == ("525 nm", "632 nm")
+    np.testing.assert_array_equal(image.data, stack)
+
+
+def test_a_large_plane_of_a_czi_file_is_read_by_regions(tmp_path, monkeypatch):
+    from napari_cellseg.imaging.read import czi_file, read
+
+    path = write_czi(tmp_path / "a.czi", {i: STACK[i][None] for i in range(2)})
+    monkeypatch.setattr(czi_file, "_LARGE", 1)
+    monkeypatch.setattr(czi_file, "_SIDE", 8)
+    monkeypatch.setattr(read, "LAZY_BYTES", 1)
+    image = read_image(path / "1")
+    assert image.data.chunks == ((8, 8, 4), (8, 8, 8, 7))
+    np.testing.assert_array_equal(image.data, STACK[1])
+    np.testing.assert_array_equal(image.read_region(slice(3, 9), slice(5, 30)), STACK[1, 3:9, 5:30])
+
+
 def test_an_oif_file_is_read_with_its_folder(tmp_path):
     stack = np.stack([STACK, STACK + 1])
-    image = read_image(write_oif(tmp_path / "a.oif", stack))
+    path = write_oif(tmp_path / "a.oif", stack)
+    image = read_image(path)
     assert (image.axes, image.pixel_size, image.slice_spacing) == ("CZYX", (0.5, 0.25), pytest.approx(1))
     assert image.channel_names == ("Dye0", "Dye1")
     np.testing.assert_array_equal(image.data, stack)
-    assert [name for _, name in find_images(tmp_path)] == ["a.oif"]
+    # The planes in its folder are no images of their own, but changes of them are changes of the image.
+    assert [name for _, name in find_images(tmp_path, recursive=True)] == ["a.oif"]
+    before = source_stamp(path)
+    (plane, *_) = (tmp_path / "a.oif.files").iterdir()
+    plane.write_bytes(plane.read_bytes() + b"0")
+    assert source_stamp(path)["size"] == before["size"] + 1
 
 
 # Planes that are read when they are requested
@@ -183,15 +230,18 @@ def test_a_large_stack_stays_in_its_file(tmp_path, monkeypatch):
 
 def test_a_file_of_4_gb_opens_without_its_planes(tmp_path, monkeypatch):
     from napari_cellseg.imaging.read import lif_file
+    from napari_cellseg.imaging.read.pyramid import pyramid
 
     read, requested = lif_file._frame, []
     monkeypatch.setattr(lif_file, "_frame", lambda image, at, inner: (requested.append(at), read(image, at, inner))[1])
-    path = write_lif(tmp_path / "a.lif", [("all", "ZYX", np.broadcast_to(np.uint16(0), (500, 2048, 2048)))])
+    path = write_lif(tmp_path / "a.lif", [("all", "ZYX", np.broadcast_to(np.uint16(0), (250, 3000, 3000)))])
     assert path.stat().st_size > 4e9
     image = read_image(path)
-    assert (image.data.nbytes, requested) == (500 * 2 * 2048**2, [])
-    assert plane_image(image, planes_of(image)[400]).plane().shape == (2048, 2048)
-    assert requested == [{"Z": 400}]
+    # The window shows the planes as they are.
+    assert pyramid(image) == (None, [])
+    assert (image.data.nbytes, requested) == (250 * 2 * 3000**2, [])
+    assert plane_image(image, planes_of(image)[40]).plane().shape == (3000, 3000)
+    assert requested == [{"Z": 40}]
 
 
 @pytest.mark.parametrize("piece", [None, (8, 16)])
@@ -253,12 +303,14 @@ def write_any(folder: Path, kind: str) -> Path:
         return write_nd2(path, POSITIONS[:1])
     if kind == "lif":
         return write_lif(path, [("one", "ZYX", STACK)])
+    if kind == "dv":
+        return write_dv(path, STACK[None], [525])
     if kind == "czi":
         return write_czi(path, {0: STACK})
     return write_oif(path, STACK, "Z")
 
 
-@pytest.mark.parametrize("kind", ["nd2", "lif", "czi", "oif"])
+@pytest.mark.parametrize("kind", ["nd2", "lif", "czi", "dv", "oif"])
 @pytest.mark.parametrize("share", [0.02, 0.4, 0.7, 0.98])
 def test_a_file_cut_short_is_refused_in_words(tmp_path, kind, share):
     path = write_any(tmp_path, kind)
@@ -273,7 +325,7 @@ def test_a_file_cut_short_is_refused_in_words(tmp_path, kind, share):
         assert str(path) in str(error)
 
 
-@pytest.mark.parametrize("kind", ["nd2", "lif", "czi", "oif"])
+@pytest.mark.parametrize("kind", ["nd2", "lif", "czi", "dv", "oif"])
 def test_any_wrong_byte_gives_values_or_words(tmp_path, kind):
     path = write_any(tmp_path, kind)
     content = bytearray(path.read_bytes())
@@ -343,6 +395,10 @@ def test_unknown_axes_are_named(tmp_path, monkeypatch):
 # The table
 
 
+def test_dialogs_show_every_known_suffix():
+    assert all(f"*{suffix}" in formats.dialog_filter() for suffix in (".nd2", ".lif", ".czi", ".vsi", ".tif", ".dcm"))
+
+
 def test_the_table_of_formats_is_that_of_the_documentation():
     page = (DOCS / "formats.md").read_text(encoding="utf-8")
     assert "\n".join(formats.table()) in page
@@ -352,7 +408,10 @@ def test_every_reader_of_the_table_is_in_the_extra_with_its_oldest_version():
     project = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extra = project["optional-dependencies"]["formats"]
     wanted = [f"{one.package}>={one.oldest}" for one in formats.FORMATS if one.oldest]
-    assert [requirement.partition(";")[0].strip() for requirement in extra] == sorted(wanted, key=str.casefold)
+    listed = [requirement.partition(";")[0].strip() for requirement in extra]
+    assert set(wanted) <= set(listed)
+    beside = {requirement.partition(">=")[0] for requirement in set(listed) - set(wanted)}
+    assert beside == {one.instead for one in formats.FORMATS if one.instead}
     for one in formats.FORMATS:
         assert not one.reader or (Path(vendor.__file__).parent / f"{one.reader}.py").is_file()
 

@@ -24,7 +24,7 @@ from ..shared.layout import in_column, separator
 from ..shared.message import errors_to
 from ..shared.workers import Latest
 from ..viewer.dock import Dock
-from ..viewer.layer_image import layer_path
+from ..viewer.layer_image import layer_folder
 from .done_section import BatchDoneSection
 from .input_section import BatchInputSection
 from .opening import BatchOpening
@@ -86,9 +86,9 @@ class BatchWidget(Dock):
 
     def offer(self, layer: Layer | None) -> None:
         """Take the folder that an image layer came from, unless images are chosen already or a batch runs."""
-        path = layer_path(layer) if isinstance(layer, Image) else None
-        if path is not None and not self.input_section.paths and not self.job.running:
-            self.choose([Path(path).parent])
+        folder = layer_folder(layer) if isinstance(layer, Image) else ""
+        if folder and not self.input_section.paths and not self.job.running:
+            self.choose([folder])
 
     def run(self, resume: bool = False) -> None:
         """Start the batch, or go on with it; show what is missing."""

@@ -16,6 +16,7 @@ from qtpy.QtWidgets import (
 
 from ...imaging.read.finding import find_images, is_zarr, named_apart
 from ...imaging.read.formats import dialog_filter
+from ...imaging.read.scenes import file_of
 from ..shared.bindings import Bindings
 from ..shared.help import HelpButton
 from ..shared.layout import NARROWEST, button, chooser, in_column, in_row, label
@@ -45,7 +46,7 @@ class BatchInputSection(QWidget):
         self.files: Files = ()
         self.problem = NOTHING
         self.paths: list[Path] = []
-        self._finding = Latest(lambda error: self._show((), str(error) or type(error).__name__), owner=self)
+        self._finding = Latest(lambda error: self._show((), problem=str(error) or type(error).__name__), owner=self)
         self._bindings = Bindings(self)
         self._look = self._bindings.debounced(self.look, DEBOUNCE_MS)
         self._build()
@@ -61,7 +62,7 @@ class BatchInputSection(QWidget):
         if not self.paths:
             return None
         first = self.paths[0]
-        return first if first.is_dir() and not is_zarr(first) else first.parent
+        return first if first.is_dir() and not is_zarr(first) else file_of(first).parent
 
     def choose(self, paths: Sequence[str | Path]) -> None:
         """Choose a folder, or files."""
@@ -76,14 +77,14 @@ class BatchInputSection(QWidget):
         """List the images."""
         paths = list(self.paths)
         if not paths:
-            self._show((), NOTHING)
+            self._show((), problem=NOTHING)
             return
         pattern = self.pattern.currentText().strip()
         wanted = None if pattern in ("", ANY, "*") else pattern
         recursive = self.subfolders.isChecked()
         self.facts.report("Looking …")
 
-        self._finding.ask(lambda: images_in(paths, wanted, recursive), lambda files: self._show(files, ""))
+        self._finding.ask(lambda: images_in(paths, wanted, recursive), lambda found: self._show(*found))
 
     def _build(self) -> None:
         self.place = QLineEdit(objectName="batch_folder")
@@ -109,10 +110,11 @@ class BatchInputSection(QWidget):
         only = in_row(label("Only"), (self.pattern, 1), self.subfolders, spacing=5)
         in_column(images, only, self.facts, into=self, spacing=5)
 
-    def _show(self, files: Files, problem: str) -> None:
+    def _show(self, files: Files, notes: Sequence[str] = (), problem: str = "") -> None:
         self.files, self.problem = files, problem
-        found = f"{len(files):,} image{'' if len(files) == 1 else 's'} found"
+        found = " ".join([f"{len(files):,} image{'' if len(files) == 1 else 's'} found.", *notes[:1]])
         self.facts.report(problem or found, problem not in ("", NOTHING))
+        self.facts.setToolTip("\n".join(notes))
         self.found.emit()
 
     def _on_place(self) -> None:
@@ -133,13 +135,14 @@ class BatchInputSection(QWidget):
             self.choose(paths)
 
 
-def images_in(paths: Sequence[Path], pattern: str | None, recursive: bool) -> Files:
-    """List images with a name of its own for each.
+def images_in(paths: Sequence[Path], pattern: str | None, recursive: bool) -> tuple[Files, list[str]]:
+    """List images with a name of its own for each; return also a sentence on each kind of file that was left out.
 
     Raises
     ------
     CellsegError
         There are none, or a folder cannot be looked into.
     """
-    found = named_apart(find_images(paths, pattern, recursive))
-    return tuple((str(path.absolute()), name) for path, name in found)
+    notes: list[str] = []
+    found = named_apart(find_images(paths, pattern, recursive, notes.append))
+    return tuple((str(path.absolute()), name) for path, name in found), notes

@@ -219,9 +219,9 @@ class WholeRun:
 
 def results_folder(path: Path) -> Path:
     """Folder for the results of a file: beside it, or in the user's home where nothing may be written there."""
-    name = f"{path.name.partition('.')[0]} cells"
+    name = f"{name_of(path).partition('.')[0]} cells"
     try:
-        folder = path.parent / name
+        folder = file_of(path).parent / name
         folder.mkdir(exist_ok=True)
         # Tried, since on network drives the access rights are not reliable.
         probe = folder / ".writable"

@@ -13,11 +13,13 @@ from napari.layers import Labels, Layer
 from ...imaging.errors import AxesError, ImageError
 from ...imaging.from_array import as_image
 from ...imaging.image import Image, Origin
-from ...imaging.read.scenes import name_of
+from ...imaging.read.scenes import file_of, name_of
 
 METADATA_KEY = "napari_cellseg"
 # Entry of the values of all channels in the layer of the first, which stands for the image; see `channels`.
 CHANNELS = "channels"
+# Entry of a layer that the reader of this plugin gave to napari, until it is shown as what is opened here.
+ARRIVED = "arrived"
 _TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine")
 
 
@@ -137,6 +139,12 @@ def layer_path(layer: Layer) -> str | None:
     """File that a layer came from."""
     path = layer.metadata.get(METADATA_KEY, {}).get("path") or layer.source.path
     return None if path is None else str(path)
+
+
+def layer_folder(layer: Layer | None) -> str:
+    """Folder of the file that a layer came from; empty where it came from none."""
+    path = None if layer is None else layer_path(layer)
+    return "" if path is None else str(file_of(path).parent)
 
 
 def same_field(layer: Layer, other: Layer) -> bool:

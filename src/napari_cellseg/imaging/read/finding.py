@@ -13,7 +13,7 @@ from typing import Any
 
 from ..damage import DAMAGE
 from ..errors import ImageError
-from .formats import SUFFIXES, ZARR_SUFFIX
+from .formats import PLANES, SUFFIXES, ZARR_SUFFIX
 from .json_file import values_if_any
 from .ome_files import COMPANION_SUFFIX, one_per_image
 from .scenes import file_of, name_of, with_scenes
@@ -214,7 +214,7 @@ def _in_folder(folder: Path, pattern: str | None, recursive: bool, others: Count
         zarrs = [name for name in inner if not name.startswith(".") and _holds_zarr(here / name)]
         if in_results:
             zarrs = [name for name in zarrs if not name.lower().endswith(LABELS_ZARR_SUFFIX)]
-        inner[:] = [name for name in inner if recursive and not name.startswith(".") and not _holds_zarr(here / name)]
+        inner[:] = [name for name in inner if recursive and not _is_closed(here / name, files)]
         relative = here.relative_to(folder)
         present = {name.lower() for name in files}
         wanted = [name for name in files if _is_wanted(name, suffixes, present, in_results)]
@@ -238,6 +238,12 @@ def _suffix_of(pattern: str | None) -> tuple[str, ...]:
 
 def _holds_zarr(folder: Path) -> bool:
     return folder.suffix.lower() == ZARR_SUFFIX or is_zarr(folder)
+
+
+def _is_closed(folder: Path, files: Sequence[str]) -> bool:
+    """Whether a folder is hidden, or is an image itself or the planes of one: ``a.oif.files`` beside ``a.oif``."""
+    name = folder.name
+    return name.startswith(".") or _holds_zarr(folder) or (name.endswith(PLANES) and name.removesuffix(PLANES) in files)
 
 
 def _is_wanted(name: str, suffixes: tuple[str, ...], present: set[str], in_results: bool) -> bool:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 INSTALL = 'pip install "napari-cellseg[formats]"'
 ZARR_SUFFIX = ".zarr"
+# A folder of this ending belongs to the file in front: the planes of an OIF file.
+PLANES = ".files"
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Format:
         Oldest version of the package that will do; empty for one that is always installed.
     reader : str
         Module of this folder with a function ``open_file``, for the formats of `vendor`; else empty.
+    instead : str
+        A package that reads it where there is no `package` for the machine.
     remedy : str
         What makes another format of it, where nothing here reads it.
     """
@@ -44,6 +48,7 @@ class Format:
     tested: str = ""
     oldest: str = ""
     reader: str = ""
+    instead: str = ""
     remedy: str = ""
 
     def lacks(self) -> str:
@@ -53,7 +58,7 @@ class Format:
         if not self.oldest:
             return ""
         if find_spec(self.package) is None:
-            return f"needs: {INSTALL}"
+            return "" if self.instead and find_spec(self.instead) is not None else f"needs: {INSTALL}"
         version = _version(self.package)
         if _is_older(version, self.oldest):
             return f"needs {self.package} {self.oldest} or later, and {version} is installed: {INSTALL} --upgrade"
@@ -84,7 +89,7 @@ FORMATS = (
     ),
     Format(
         "Zeiss CZI", (".czi",), "pylibCZIrw", "LGPL-3.0", "yes, by regions", "scenes, views", "what pylibCZIrw writes",
-        oldest="6.1", reader="czi_file",
+        oldest="6.1", reader="czi_file", instead="czifile",
     ),
     Format("DeltaVision", (".dv", ".r3d"), "mrc", _BSD, "yes", "one", "a real file", oldest="0.3", reader="dv_file"),
     Format(
@@ -124,7 +129,8 @@ def table() -> list[str]:
     lines = ["| format | suffixes | reader | licence | lazy | scenes | tested on |", "|---|---|---|---|---|---|---|"]
     for one in FORMATS:
         names = ", ".join(f"`{suffix}`" for suffix in one.suffixes)
-        reader = f"{one.package}{' (`[formats]`)' if one.oldest else ''}" if one.package else f"none: {one.remedy}"
+        packages = " or ".join(filter(None, (one.package, one.instead)))
+        reader = f"{packages}{' (`[formats]`)' if one.oldest else ''}" if packages else f"none: {one.remedy}"
         lines.append(f"| {one.title} | {names} | {reader} | {one.licence} | {one.lazy} | {one.scenes} | {one.tested} |")
     rest = "zarr | MIT | above 1 GB | wells and fields of a plate | what zarr and ome-zarr write"
     return [*lines, f"| Zarr, OME-Zarr (folders) | `{ZARR_SUFFIX}` | {rest} |"]

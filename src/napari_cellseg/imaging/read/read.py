@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from . import raster
 from .arrays import read_npy, read_npz
 from .dicom import HEAD_BYTES, has_mark, is_dicom, read_dicom
 from .finding import find_images, is_zarr
-from .formats import SUFFIXES, TIFF_SUFFIXES, ZARR_SUFFIX, format_of
+from .formats import PLANES, SUFFIXES, TIFF_SUFFIXES, ZARR_SUFFIX, format_of
 from .ome_files import first_of_companion, is_companion
 from .plugins import read_with_plugin
 from .scenes import Choose, file_of, index_of, scene_keys, scene_of, scene_title
@@ -89,21 +89,21 @@ def source_stamp(path: str | os.PathLike[str]) -> dict[str, int]:
     """
     path = file_of(path)
     try:
-        if not path.is_dir():
-            found = path.stat()
-            return {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
-        stats = [os.stat(file) for file in _files_of(path)]
+        # Of an OIF file also the folder of its planes.
+        stats = _stats(path) if path.is_dir() else [path.stat(), *_stats(Path(f"{path}{PLANES}"))]
     except OSError as error:
         raise unreadable(path, error) from error
     return {"size": sum(s.st_size for s in stats), "mtime_ns": max((s.st_mtime_ns for s in stats), default=0)}
 
 
-def _files_of(folder: Path) -> Iterator[str]:
-    """Yield the files of a Zarr image; not those of the labels and tables in it, which may be added."""
+def _stats(folder: Path) -> list[os.stat_result]:
+    """Look at the files of a folder; not at the labels and tables in a Zarr image, which may be added."""
+    found = []
     for place, inner, names in os.walk(folder):
         if Path(place) == folder:
             inner[:] = [name for name in inner if name not in ("labels", "tables")]
-        yield from (os.path.join(place, name) for name in names)
+        found += [os.stat(os.path.join(place, name)) for name in names]
+    return found
 
 
 def _read(path: Path, axes: str | None, in_parts: bool) -> Image:
