@@ -53,8 +53,8 @@ def add_segment(commands: Any) -> None:
     sub.add_argument(
         "--save",
         metavar="NAMES",
-        help="what to write, with commas between: labels, cells, overlay, rois, geojson, probability, rle, inside, "
-        "submission; default: labels",
+        help="what to write, with commas between: labels, cells, overlay, rois, geojson, probability, rle, "
+        "parquet, anndata, inside, submission; default: labels",
     )
     sub.add_argument("--cells", action="store_true", help="also write cells.csv, one row per cell")
     sub.add_argument(

@@ -18,6 +18,7 @@ from ..imaging.read.json_file import values_if_any
 from ..imaging.write.atomic import make_folder, output_error
 from ..imaging.write.csv_style import delimiter_of, style_of
 from ..imaging.write.write import read_metadata
+from .formats.arrow import is_our_h5ad, is_our_parquet
 from .ledger import FOLDER
 
 NAME = "napari-cellseg"
@@ -143,5 +144,7 @@ _TESTS: dict[str, Callable[[Path], bool]] = {
     ".geojson": lambda path: f'"{NAME}"' in _head(path),
     ".csv": _is_our_table,
     ".json": lambda path: isinstance(values_if_any(path).get("recipe"), dict),
+    ".parquet": is_our_parquet,
+    ".h5ad": is_our_h5ad,
     ".html": lambda path: any(mark in _head(path) for mark in _PAGES),
 }

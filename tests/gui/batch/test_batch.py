@@ -536,8 +536,12 @@ def test_tables_are_written_as_they_are_asked_for(batch: BatchWidget, tmp_path: 
     settled(batch, qtbot)
     assert batch.request().options.csv == "comma"
     batch.output_section.more.set_values({"csv": "semicolon"})
+    batch.output_section.tick(("cells", "parquet", "anndata"))
+    assert batch.output_section.fold.content.isVisibleTo(batch)
     assert batch.request().options.csv == "semicolon"
+    assert batch.request().options.outputs == ("labels", "cells", "parquet", "anndata")
     run(batch, qtbot)
+    assert {"cells.csv", "cells.parquet", "cells.h5ad"} <= {path.name for path in (tmp_path / "cellseg").iterdir()}
     assert (tmp_path / "cellseg" / "counts.csv").read_bytes().startswith(b"\xef\xbb\xbfimage;page;count;")
     assert len(batch.job.rows.rows) == 1
     for style, version in (("comma", "0.5"), ("semicolon", "0.4")):
