@@ -14,6 +14,7 @@ import pytest
 from npe2 import PluginManifest
 
 import napari_cellseg
+from napari_cellseg.imaging.read.formats import FORMATS
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"
@@ -73,7 +74,13 @@ def test_contributions_point_at_declared_commands(manifest):
     contributions = manifest.contributions
     declared = {command.id for command in contributions.commands}
     menu_items = [item for items in contributions.menus.values() for item in items]
-    used = [*contributions.widgets, *contributions.writers, *contributions.sample_data, *menu_items]
+    used = [
+        *contributions.widgets,
+        *contributions.readers,
+        *contributions.writers,
+        *contributions.sample_data,
+        *menu_items,
+    ]
     assert {item.command for item in used} == declared
 
 
@@ -83,8 +90,12 @@ def test_samples_and_menus(manifest):
     assert set(manifest.contributions.menus) == menus
 
 
-def test_no_reader_claims_common_suffixes(manifest):
-    assert not manifest.contributions.readers
+def test_the_reader_claims_files_of_microscopes_alone(manifest):
+    (reader,) = manifest.contributions.readers
+    microscopes = [one for one in FORMATS if one.oldest or one.remedy]
+    # Any other claim would raise a chooser for every user.
+    assert reader.filename_patterns == [f"*{suffix}" for one in microscopes for suffix in one.suffixes]
+    assert not reader.accepts_directories
 
 
 def test_preferences_offer_the_devices_of_the_command_line(manifest):

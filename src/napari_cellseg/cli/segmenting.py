@@ -77,6 +77,12 @@ def add_segment(commands: Any) -> None:
         "Zarr 2 only",
     )
     sub.add_argument("--pattern", metavar="GLOB", help="only files of a folder that match, such as '*.tif'")
+    sub.add_argument(
+        "--scenes",
+        metavar="WHICH",
+        help="images of a file that holds several (series, positions, scenes): all (default), or numbers from 0 and "
+        "names with commas between, such as 0,2",
+    )
     sub.add_argument("--no-subfolders", action="store_true", help="do not look in the folders of a folder")
     sub.add_argument("--files-from", metavar="JSON", help="file with a list of images, or of [image, name]")
     sub.add_argument("--resume", action="store_true", help="skip what was done before with the same recipe")
@@ -145,24 +151,26 @@ def _run(args: argparse.Namespace, send: Callable[[Any], None], stop: Callable[[
 def _files(args: argparse.Namespace) -> list[tuple[Path, str]]:
     from ..imaging.read.finding import each_once, find_images, is_zarr, named_apart
     from ..imaging.read.json_file import read_json
+    from ..imaging.read.scenes import with_scenes
 
     folders = [path for path in args.input if Path(path).is_dir() and not is_zarr(Path(path))]
     if args.pattern is not None and not folders and all(Path(path).exists() for path in args.input):
         raise CellsegError(
             f"--pattern {args.pattern} chooses images of a folder, and no folder was given. Give one, or omit it."
         )
+    report = functools.partial(print, file=sys.stderr)
     if not args.files_from:
         if not args.input:
             raise CellsegError("Which images? Give files or folders, or a list of them with --files-from.")
-        report = functools.partial(print, file=sys.stderr)
-        return named_apart(find_images(args.input, args.pattern, not args.no_subfolders, report))
+        return named_apart(find_images(args.input, args.pattern, not args.no_subfolders, report, args.scenes))
     if args.input:
         raise CellsegError(f"Images are given twice: by name, and in {args.files_from}. Give one of the two.")
     try:
         listed = read_json(Path(args.files_from))
         if not isinstance(listed, list):
             raise TypeError("it holds no list")
-        return named_apart(each_once(_listed(entry, number) for number, entry in enumerate(listed, 1)))
+        found = each_once(_listed(entry, number) for number, entry in enumerate(listed, 1))
+        return named_apart(with_scenes(found, args.scenes, report))
     except (OSError, ValueError, TypeError) as error:
         raise CellsegError(
             f"The list of images {args.files_from} cannot be read ({error}). Give a JSON list of paths, or of pairs of "
@@ -172,11 +180,12 @@ def _files(args: argparse.Namespace) -> list[tuple[Path, str]]:
 
 def _listed(entry: Any, number: int) -> tuple[Path, str]:
     from ..imaging.read.json_types import is_text, shortened
+    from ..imaging.read.scenes import name_of
 
     path, name = entry if isinstance(entry, list) and len(entry) == 2 else (entry, None)
     if not (is_text(path) and path) or not (name is None or is_text(name)):
         raise ValueError(f"entry {number} is {shortened(entry)}")
-    return Path(path), Path(path).name if name is None else name
+    return Path(path), name_of(path) if name is None else name
 
 
 def _recipe(args: argparse.Namespace) -> tuple[Recipe, RunOptions]:

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from ..imaging.errors import CellsegError, OutputError, ParamsError
 from ..imaging.image import Image
 from ..imaging.read.read import read_image, source_stamp
+from ..imaging.read.scenes import file_of
 from ..imaging.stack_planes import plane_at, plane_image, position_in_stack, stack_lengths
 from .rows import BatchRow
 
@@ -144,7 +145,7 @@ def check_apart(items: Sequence[Item], out: Path, endings: Sequence[str], planes
 
 def _identity(path: Path) -> tuple[int, int] | str:
     try:
-        found = path.stat()
+        found = file_of(path).stat()
     except OSError:
         return str(path)
     return found.st_dev, found.st_ino

@@ -10,8 +10,9 @@ from typing import Any
 from ..corrections.exchange import KEY
 from ..imaging.errors import CellsegError
 from ..imaging.image import Image
-from ..imaging.read.finding import SUFFIXES
+from ..imaging.read.formats import SUFFIXES
 from ..imaging.read.read import read_image
+from ..imaging.read.scenes import file_of
 from ..imaging.write.write import read_metadata
 from ..segmentation.recipe import Recipe
 from .ledger import Ledger
@@ -53,7 +54,7 @@ class SavedCells:
         """Return the image's file, where the results say or beside them; None where it is not found."""
         for path in dict.fromkeys(self._candidates()):
             try:
-                if path.is_file() and self.is_of(read_image(path)):
+                if file_of(path).is_file() and self.is_of(read_image(path)):
                     return path
             except CellsegError:
                 continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from ..imaging.errors import CellsegError, ParamsError
 from ..imaging.read.json_types import check_types, is_inside, shortened
+from ..imaging.read.scenes import is_same_image
 from .wells import well_of
 
 RowState = Literal["waiting", "running", "done", "failed", "skipped", "kept"]
@@ -153,7 +153,7 @@ class BatchRow:
         if not own or not path:
             return None
         try:
-            return not os.path.samefile(own, path)
+            return not is_same_image(own, path)
         except OSError:
             return None
 

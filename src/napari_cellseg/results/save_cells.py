@@ -13,6 +13,7 @@ from typing import Any
 from ..corrections.exchange import KEY, record_of
 from ..imaging.errors import CellsegError, ImageError
 from ..imaging.read.read import source_stamp
+from ..imaging.read.scenes import name_of
 from ..imaging.write.csv_style import style_of
 from ..imaging.write.write import make_folder, read_metadata, write_json, write_table
 from ..segmentation.cells import Cells
@@ -126,7 +127,7 @@ def row_of(cells: Cells, result: SegmentResult, files: dict[str, str], stem: str
     top, left = (None, None) if origin is None else origin.offset_yx
     return BatchRow(
         # A plane is named in a column of its own.
-        Path(source).name if source else segmented.image.name.removesuffix(f" {page}") or stem,
+        name_of(source) if source else segmented.image.name.removesuffix(f" {page}") or stem,
         state="done",
         **numbers(result.table["area_px"], segmented.image.pixel_size),
         threshold=result.threshold,

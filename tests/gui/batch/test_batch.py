@@ -35,6 +35,7 @@ from napari_cellseg.results.locks import FolderLock
 from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
 from tests.gui.fitting import fits
+from tests.imaging.read.vendor_files import write_lif
 from tests.models import make_model
 
 from ..conftest import draw_discs, layers_of, press_segment
@@ -528,6 +529,26 @@ def test_names_of_files_from_several_folders_differ(batch: BatchWidget, tmp_path
     batch.choose([tmp_path / "x" / "same.tif", tmp_path / "y" / "same.tif"])
     settled(batch, qtbot)
     assert [name for _, name in batch.input_section.files] == ["x/same.tif", "y/same.tif"]
+
+
+def test_images_of_one_file_are_rows_and_what_was_left_out_is_told(
+    batch: BatchWidget, tmp_path: Path, qtbot: Any
+) -> None:
+    planes = [(draw_discs(n) * 1000).astype(np.uint16) for n in (4, 9)]
+    write_lif(tmp_path / "exp.lif", [("S0", "YX", planes[0]), ("S1", "YX", planes[1])])
+    for name in ("a.abc", "b.abc"):
+        (tmp_path / name).write_text("no image")
+    chosen(batch, tmp_path, qtbot)
+    assert [name for _, name in batch.input_section.files] == ["exp_S0", "exp_S1"]
+    said = batch.input_section.facts.text()
+    assert said == "2 images found. 2 files of other kinds were left out (.abc 2)."
+    # A scene that is given by itself lies where its file lies.
+    chosen(batch, tmp_path / "exp.lif" / "S1", qtbot)
+    assert batch.input_section.folder == tmp_path
+    run(batch, qtbot)
+    assert states(batch) == {"exp_S1": "done"} and set(labels_of(tmp_path / "cellseg")) == {"exp_S1_labels.tif"}
+    layer = double_click(batch, "exp_S1", qtbot)
+    np.testing.assert_array_equal(layer.data, planes[1])
 
 
 def test_tables_are_written_as_they_are_asked_for(batch: BatchWidget, tmp_path: Path, qtbot: Any) -> None:

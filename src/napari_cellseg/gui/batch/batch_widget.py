@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QWidget
 
 from ...evaluation.outliers import stand_out
 from ...imaging.errors import CellsegError
+from ...imaging.read.scenes import file_of
 from ...reports.batch_report import write_report
 from ...results.outputs import check_outputs
 from ...results.rows import FINISHED, BatchRow
@@ -85,7 +86,7 @@ class BatchWidget(Dock):
         """Take the folder that an image layer came from, unless images are chosen already or a batch runs."""
         path = layer_path(layer) if isinstance(layer, Image) else None
         if path is not None and not self.input_section.paths and not self.job.running:
-            self.choose([Path(path).parent])
+            self.choose([file_of(path).parent])
 
     def run(self, resume: bool = False) -> None:
         """Start the batch, or go on with it; show what is missing."""

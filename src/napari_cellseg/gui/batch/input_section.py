@@ -14,7 +14,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...imaging.read.finding import SUFFIXES, find_images, is_zarr, named_apart
+from ...imaging.read.finding import find_images, is_zarr, named_apart
+from ...imaging.read.formats import dialog_filter
+from ...imaging.read.scenes import file_of
 from ..shared.bindings import Bindings
 from ..shared.layout import NARROWEST, button, chooser, in_column, in_row, label
 from ..shared.message import Message
@@ -43,7 +45,7 @@ class BatchInputSection(QWidget):
         self.files: Files = ()
         self.problem = NOTHING
         self.paths: list[Path] = []
-        self._finding = Latest(lambda error: self._show((), str(error) or type(error).__name__), owner=self)
+        self._finding = Latest(lambda error: self._show((), problem=str(error) or type(error).__name__), owner=self)
         self._bindings = Bindings(self)
         self._look = self._bindings.debounced(self.look, DEBOUNCE_MS)
         self._build()
@@ -59,7 +61,7 @@ class BatchInputSection(QWidget):
         if not self.paths:
             return None
         first = self.paths[0]
-        return first if first.is_dir() and not is_zarr(first) else first.parent
+        return first if first.is_dir() and not is_zarr(first) else file_of(first).parent
 
     def choose(self, paths: Sequence[str | Path]) -> None:
         """Choose a folder, or files."""
@@ -74,14 +76,14 @@ class BatchInputSection(QWidget):
         """List the images."""
         paths = list(self.paths)
         if not paths:
-            self._show((), NOTHING)
+            self._show((), problem=NOTHING)
             return
         pattern = self.pattern.currentText().strip()
         wanted = None if pattern in ("", ANY, "*") else pattern
         recursive = self.subfolders.isChecked()
         self.facts.report("Looking …")
 
-        self._finding.ask(lambda: images_in(paths, wanted, recursive), lambda files: self._show(files, ""))
+        self._finding.ask(lambda: images_in(paths, wanted, recursive), lambda found: self._show(*found))
 
     def _build(self) -> None:
         self.place = QLineEdit(objectName="batch_folder")
@@ -107,10 +109,11 @@ class BatchInputSection(QWidget):
         only = in_row(label("Only"), (self.pattern, 1), self.subfolders, spacing=5)
         in_column(images, only, self.facts, into=self, spacing=5)
 
-    def _show(self, files: Files, problem: str) -> None:
+    def _show(self, files: Files, notes: Sequence[str] = (), problem: str = "") -> None:
         self.files, self.problem = files, problem
-        found = f"{len(files):,} image{'' if len(files) == 1 else 's'} found"
+        found = " ".join([f"{len(files):,} image{'' if len(files) == 1 else 's'} found.", *notes[:1]])
         self.facts.report(problem or found, problem not in ("", NOTHING))
+        self.facts.setToolTip("\n".join(notes))
         self.found.emit()
 
     def _on_place(self) -> None:
@@ -126,20 +129,19 @@ class BatchInputSection(QWidget):
             self.choose([folder])
 
     def _on_files(self) -> None:
-        patterns = " ".join(f"*{suffix}" for suffix in SUFFIXES)
-        start = str(self.folder or "")
-        paths, _ = QFileDialog.getOpenFileNames(self, "Choose images", start, f"Images ({patterns});;All files (*)")
+        paths, _ = QFileDialog.getOpenFileNames(self, "Choose images", str(self.folder or ""), dialog_filter())
         if paths:
             self.choose(paths)
 
 
-def images_in(paths: Sequence[Path], pattern: str | None, recursive: bool) -> Files:
-    """List images with a name of its own for each.
+def images_in(paths: Sequence[Path], pattern: str | None, recursive: bool) -> tuple[Files, list[str]]:
+    """List images with a name of its own for each; return also a sentence on each kind of file that was left out.
 
     Raises
     ------
     CellsegError
         There are none, or a folder cannot be looked into.
     """
-    found = named_apart(find_images(paths, pattern, recursive))
-    return tuple((str(path.absolute()), name) for path, name in found)
+    notes: list[str] = []
+    found = named_apart(find_images(paths, pattern, recursive, notes.append))
+    return tuple((str(path.absolute()), name) for path, name in found), notes
