@@ -339,7 +339,7 @@ def test_what_does_not_fit_is_done_in_blocks_by_itself(tiny, tmp_path, monkeypat
     assert same_up_to_ids(read_labels(tmp_path / "one/a_labels.tif"), labels_of(tmp_path / "two"))
     assert main([*words, str(tmp_path / "two"), "--resume"]) == 0 and "done before" in capsys.readouterr().out
     assert main([*words, str(tmp_path / "three"), "--save", "labels,overlay"]) == 1
-    assert "only labels, cells, submission, inside can be saved" in capsys.readouterr().err
+    assert "only labels, cells, parquet, anndata, submission, inside can be saved" in capsys.readouterr().err
     assert main([*words, str(tmp_path / "three"), "--accurate"]) == 1
     # Zarr 3 unless the older one is asked for.
     assert (tmp_path / "two/a_labels.ome.zarr/zarr.json").is_file()

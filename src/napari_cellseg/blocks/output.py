@@ -22,7 +22,7 @@ from ..instances.levels import at_least
 from ..instances.measure import measure
 from ..instances.prediction import Prediction
 from ..results.inside import put_inside, source_of
-from ..results.outputs import cells_table
+from ..results.outputs import CELL_TABLES, cells_table
 from ..results.overlay import write_thumbnail
 from ..results.save import PARTS, THUMBNAIL, names_of_channels
 from ..segmentation.segmented import SegmentResult, provenance
@@ -81,9 +81,9 @@ def publish(
     labels.finish(metadata, image.pixel_size, image.title)
     files = {"labels": mosaic.labels.relative_to(out).as_posix(), THUMBNAIL: f"{PARTS}/{stem}.jpg"}
     write_thumbnail(out / files[THUMBNAIL], overview, labels.overview())
-    if "cells" in mosaic.options.outputs:
-        files["cells"] = f"{PARTS}/{stem}.cells.csv"
-        with atomic_path(out / files["cells"]) as temporary:
+    if tables := [name for name in CELL_TABLES if name in mosaic.options.outputs]:
+        files |= dict.fromkeys(tables, f"{PARTS}/{stem}.cells.csv")
+        with atomic_path(out / files[tables[0]]) as temporary:
             shutil.copyfile(work.cells, temporary)
     if "inside" in mosaic.options.outputs:
         files["inside"] = f"{PARTS}/{stem}.inside.json"

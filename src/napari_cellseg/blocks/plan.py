@@ -21,6 +21,7 @@ from ..imaging.write.zarr_labels import read_zarr_metadata
 from ..network.versions import ModelVersion
 from ..results.inside import check_inside, source_of
 from ..results.origin import foreign
+from ..results.outputs import CELL_TABLES
 from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ..segmentation.peak import peak_bytes
 from ..segmentation.recipe import Recipe
@@ -33,7 +34,7 @@ BLOCK = 2048
 FEWEST_PIXELS = 4 * BLOCK * BLOCK
 # Above this size a plane is always done in blocks: in one piece it would be magnified less than its cells need.
 MOST_PIXELS = 150_000_000
-OUTPUTS = ("labels", "cells", "submission", "inside")
+OUTPUTS = ("labels", *CELL_TABLES, "submission", "inside")
 
 
 class TileHelpers(Protocol):
@@ -107,7 +108,7 @@ class Mosaic:
     @property
     def measures(self) -> bool:
         """Whether a table of the cells is needed."""
-        return not {"cells", "inside"}.isdisjoint(self.options.outputs)
+        return not {*CELL_TABLES, "inside"}.isdisjoint(self.options.outputs)
 
     @classmethod
     def of(cls, image: Any, recipe: Recipe, out: Path, stem: str, **more: Any) -> Mosaic:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 def add_segment(commands: Any) -> None:
     sub = commands.add_parser("segment", help="segment images or folders of images")
-    sub.add_argument("input", nargs="*", metavar="INPUT", help="image file or folder")
+    sub.add_argument("input", nargs="*", metavar="INPUT", help="image file, folder, or address of a Zarr image")
     sub.add_argument("--out", required=True, metavar="DIR", help="folder for labels, counts.csv and recipe.json")
     sub.add_argument("--recipe", metavar="FILE", help="recipe.json of an earlier run; the options below override it")
     add_recipe_options(sub)
@@ -54,8 +54,8 @@ def add_segment(commands: Any) -> None:
     sub.add_argument(
         "--save",
         metavar="NAMES",
-        help="what to write, with commas between: labels, cells, overlay, rois, geojson, probability, rle, inside, "
-        "submission; default: labels",
+        help="what to write, with commas between: labels, cells, overlay, rois, geojson, probability, rle, "
+        "parquet, anndata, inside, submission; default: labels",
     )
     sub.add_argument("--cells", action="store_true", help="also write cells.csv, one row per cell")
     sub.add_argument(
@@ -86,6 +86,7 @@ def add_segment(commands: Any) -> None:
     )
     sub.add_argument("--no-subfolders", action="store_true", help="do not look in the folders of a folder")
     sub.add_argument("--files-from", metavar="JSON", help="file with a list of images, or of [image, name]")
+    sub.add_argument("--address", action="append", default=[], help=argparse.SUPPRESS)
     sub.add_argument("--resume", action="store_true", help="skip what was done before with the same recipe")
     sub.add_argument(
         "--overwrite",
@@ -163,12 +164,16 @@ def _files(args: argparse.Namespace) -> list[tuple[Path, str]]:
     from ..imaging.read.finding import each_once, find_images, is_zarr, named_apart
     from ..imaging.read.json_file import read_json
     from ..imaging.read.scenes import with_scenes
+    from ..imaging.read.zarr_places import allow
 
     folders = [path for path in args.input if Path(path).is_dir() and not is_zarr(Path(path))]
     if args.pattern is not None and not folders and all(Path(path).exists() for path in args.input):
         raise CellsegError(
             f"--pattern {args.pattern} chooses images of a folder, and no folder was given. Give one, or omit it."
         )
+    # Only what is typed is looked up on a network; the window names here what was typed there.
+    for address in (*args.input, *args.address):
+        allow(address)
     report = functools.partial(print, file=sys.stderr)
     if not args.files_from:
         if not args.input:

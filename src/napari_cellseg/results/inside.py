@@ -130,7 +130,7 @@ _NEXT = "Choose images that may be changed, or leave out inside."
 def _target(source: str | os.PathLike[str] | None) -> _Target:
     """Look at an image that labels are to be put into; raises OutputError where that cannot be."""
     folder = Path(source or "")
-    if source is None or not is_zarr(folder):
+    if source is None or not (folder.is_dir() and is_zarr(folder)):
         raise OutputError(
             f"{source or 'The image'} is not an OME-Zarr image in a folder, and only into such an image labels can be "
             "put. Leave out inside."

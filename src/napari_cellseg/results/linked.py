@@ -21,7 +21,7 @@ from ..instances.volumes import volume_table
 from ..segmentation.options import RunOptions
 from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import Segmented, SegmentResult
-from .outputs import write_outputs
+from .outputs import CELL_TABLES, write_outputs
 from .place import Place
 from .rows import BatchRow
 from .save import PARTS, channels_of, numbers, save_result
@@ -71,7 +71,7 @@ class LinkedStack(LabelStack):
         """Cut the cells of a plane, small ones too, and write the outputs that hold no ids."""
         result = segmented.result(min_size=0)
         table = dict(result.table)
-        if self._slices and "cells" in outputs:
+        if self._slices and not set(CELL_TABLES).isdisjoint(outputs):
             plane = segmented.plane
             if image.rgb and self._recipe.channel is None and plane.ndim == 2:
                 # A grey slice may lie in a colour stack: all slices need the same columns.
@@ -116,7 +116,7 @@ class LinkedStack(LabelStack):
             files: dict[str, str] = {}
             middle = group[len(group) // 2]
             for i in group:
-                own = [name for name in self._outputs if name not in ("labels", "cells", "probability")]
+                own = [name for name in self._outputs if name not in ("labels", *CELL_TABLES, "probability")]
                 if own or i == middle:
                     saved = self._save_plane(planes[i], own, lookups[i])
                     files = {**saved, **planes[i].row.files} if i == middle else files
@@ -138,9 +138,9 @@ class LinkedStack(LabelStack):
         self, rows: Sequence[BatchRow], table: dict[str, np.ndarray], files: dict[str, str], n_volumes: int
     ) -> BatchRow:
         volume_name = _volume_name(rows[0].page)
-        if "cells" in self._outputs:
-            files["cells"] = f"{PARTS}/{self.stem}{f'_{volume_name}' if volume_name else ''}.cells.csv"
-            write_table(self.out / files["cells"], table)
+        if tables := [name for name in CELL_TABLES if name in self._outputs]:
+            files |= dict.fromkeys(tables, f"{PARTS}/{self.stem}{f'_{volume_name}' if volume_name else ''}.cells.csv")
+            write_table(self.out / files[tables[0]], table)
         image, volume = self.image, table["volume_vox"]
         voxel = None
         if image.pixel_size is not None and image.slice_spacing is not None:

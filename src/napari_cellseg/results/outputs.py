@@ -16,6 +16,7 @@ from ..imaging.write.write import write_labels
 from ..instances.measure import intensity_columns, shape_columns
 from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import SegmentResult
+from .formats.arrow import check_installed
 from .formats.geojson import write_geojson
 from .formats.probability import write_probability
 from .formats.rle import image_ids, rle_rows
@@ -26,6 +27,7 @@ from .place import Place
 HERE = Place()
 
 __all__ = [
+    "CELL_TABLES",
     "OUTPUTS",
     "Output",
     "cells_table",
@@ -57,6 +59,8 @@ class Output:
         Whether it is ticked until the user chooses.
     combined : bool
         One file for all images of a folder, not one per image.
+    seldom : bool
+        Whether the window shows it among what is rarely needed.
     """
 
     name: str
@@ -65,6 +69,7 @@ class Output:
     suffix: str
     default: bool = False
     combined: bool = False
+    seldom: bool = False
 
     @property
     def is_file(self) -> bool:
@@ -101,14 +106,28 @@ OUTPUTS: dict[str, Output] = {
             False,
             True,
         ),
+        Output("parquet", "Table, Parquet", "cells.csv with types and units", "cells.parquet", False, True, True),
+        Output(
+            "anndata",
+            "Table, AnnData",
+            "for scanpy and squidpy: intensities as X, shapes as obs, positions as obsm['spatial']",
+            "cells.h5ad",
+            combined=True,
+            seldom=True,
+        ),
         Output(
             "inside",
             "Labels in the image",
             "labels and a table of cells in each OME-Zarr image (labels/cells, tables/cells); others are refused",
             "",
+            seldom=True,
         ),
     )
 }
+
+
+# All of them are made of one measurement of the cells.
+CELL_TABLES = ("cells", "parquet", "anndata")
 
 
 def check_outputs(names: Collection[str], recipe: Recipe | None = None) -> tuple[str, ...]:
@@ -117,11 +136,12 @@ def check_outputs(names: Collection[str], recipe: Recipe | None = None) -> tuple
     Raises
     ------
     ParamsError
-        If one is unknown, or can't be made of what the recipe gives.
+        If one is unknown, needs a package that is missing, or can't be made of what the recipe gives.
     """
     unknown = [name for name in names if name not in OUTPUTS]
     if unknown:
         raise ParamsError(f"Unknown outputs: {', '.join(map(repr, unknown))}. Choose from {', '.join(OUTPUTS)}.")
+    check_installed(names)
     if recipe is not None and recipe.link == "z" and "rle" in names:
         raise ParamsError(
             "Run lengths (rle) are of single planes, but the recipe links cells over slices. Don't save rle, or link "

@@ -25,7 +25,7 @@ from ..segmentation.segmented import Segmented, SegmentResult
 from .inside import put_inside, source_of
 from .ledger import FOLDER
 from .origin import foreign
-from .outputs import cells_table, plane_channels, rle_rows, write_outputs, write_thumbnail
+from .outputs import CELL_TABLES, cells_table, plane_channels, rle_rows, write_outputs, write_thumbnail
 from .place import Place
 
 PARTS = f"{FOLDER}/parts"
@@ -69,15 +69,15 @@ def save_result(
     OutputError
         The system refused to write.
     """
-    channels = _channels(image) if {"cells", "geojson", "inside"} & set(outputs) else None
+    channels = _channels(image) if {*CELL_TABLES, "geojson", "inside"} & set(outputs) else None
     place = place or Place.of_part(image.origin)
     size = image.pixel_size
     written = write_outputs(outputs, result, plane, out / stem, pixel_size=size, channels=channels, place=place)
     files = {name: path.relative_to(out).as_posix() for name, path in written.items()}
     part = f"{PARTS}/{stem}"
-    if "cells" in outputs:
-        files["cells"] = f"{part}.cells.csv"
-        write_table(out / files["cells"], place.in_whole(cells_table(result, plane, channels, size)))
+    if tables := [name for name in CELL_TABLES if name in outputs]:
+        files |= dict.fromkeys(tables, f"{part}.cells.csv")
+        write_table(out / files[tables[0]], place.in_whole(cells_table(result, plane, channels, size)))
     if "inside" in outputs:
         files["inside"] = f"{part}.inside.json"
         write_json(out / files["inside"], _put_inside(result, plane, image, channels, place))

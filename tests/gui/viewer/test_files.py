@@ -17,7 +17,7 @@ import zarr
 from qtpy.QtCore import QMimeData, QPoint, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QInputDialog
 
 from napari_cellseg.gui.menus import samples, writers
 from napari_cellseg.gui.menus.commands import measure_layer
@@ -25,12 +25,14 @@ from napari_cellseg.gui.segment.channel_box import MIX
 from napari_cellseg.gui.segment.preview import SIDE, thumbnail
 from napari_cellseg.imaging.errors import CellsegError
 from napari_cellseg.imaging.from_array import as_image
+from napari_cellseg.imaging.read import zarr_places
 from napari_cellseg.imaging.write.ome_metadata import OME_ZARR
 from napari_cellseg.imaging.write.write import read_labels, read_metadata, write_labels, write_table
 from napari_cellseg.imaging.write.zarr_labels import ZarrLabels
 from napari_cellseg.results.inside import put_inside
 from napari_cellseg.results.save_cells import command_line, save_cells
 from tests.gui.fitting import fits
+from tests.imaging.read.servers import serving
 from tests.imaging.read.test_zarr import write_ome
 from tests.results.test_wells import write_plate
 
@@ -165,6 +167,24 @@ def test_a_plate_opens_as_the_images_of_its_wells(widget: Any, viewer: Any, qtbo
     opened(widget, qtbot, write_plate(tmp_path / "p.ome.zarr", "0.5"))
     assert [layer.name for layer in viewer.layers] == ["p_A_2_0", "p_A_2_1", "p_B_2_0", "p_B_2_1"]
     assert all(tuple(layer.scale) == (0.5, 0.5) for layer in viewer.layers)
+
+
+def test_an_address_that_is_typed_is_opened(
+    widget: Any, viewer: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zarr_places, "_typed", set())
+    write_plate(tmp_path / "p.zarr", "0.5")
+    with serving(tmp_path) as served:
+        opened(widget, qtbot, Path(f"{served.address}/p.zarr"))
+        assert not served.asked and "only addresses that you type" in widget.run_section.message.text()
+        answers = iter([("no address", True), (f"{served.address}/p.zarr/A/2/0", True)])
+        monkeypatch.setattr(QInputDialog, "getText", lambda *_: next(answers))
+        open_address = next(a for a in widget.image_section.open_images.menu().actions() if a.text() == "Address …")
+        open_address.trigger()
+        assert "'no address' is no address" in widget.run_section.message.text()
+        open_address.trigger()
+        qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=10_000)
+    assert viewer.layers[0].name == "p_A_2_0" and tuple(viewer.layers[0].scale) == (0.5, 0.5)
 
 
 def test_drop_files_on_the_panel(widget: Any, viewer: Any, qtbot: Any, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from ..image import Image
 from ..memory import check_room
 from ..scale import is_interval, is_pixel_size
 from .units import micrometres, seconds
+from .zarr_places import allowed_address, title_of
 
 # OME-Zarr 0.1 and 0.2 always have these axes.
 _OLDEST_AXES = ("t", "c", "z", "y", "x")
@@ -73,22 +74,12 @@ def read_zarr(path: Path, axes: str | None, lazy_bytes: int, in_parts: bool = Fa
         pixel_size=None if y is None or x is None else (y, x),
         # Channels come first here; only a plain array may be a colour image.
         rgb=None if chosen is None else names_colour(chosen.strip().upper(), array.shape),
-        name=_title(path),
+        name=title_of(path) or path.name,
         channel_names=names if len(names) == n_channels else (),
-        source=str(path),
+        source=allowed_address(path) or str(path),
         slice_spacing=steps.get("Z"),
         frame_interval=steps.get("T"),
     )
-
-
-def _title(path: Path) -> str:
-    """Return the name of an image; one inside another Zarr folder, such as a plate, has the way to it in its name."""
-    outer = next((folder for folder in path.parents if folder.suffix.lower() == ".zarr"), None)
-    if outer is None:
-        return path.name
-    # What follows a dot would be taken for a suffix.
-    stem = outer.stem.removesuffix(".ome").replace(".", "_")
-    return "_".join([stem, *path.relative_to(outer).parts])
 
 
 def multiscale_of(path: Path) -> tuple[Any, Mapping[str, Any] | None]:
@@ -109,7 +100,7 @@ def multiscale_of(path: Path) -> tuple[Any, Mapping[str, Any] | None]:
 
 
 def open_node(path: Path) -> Any:
-    """Open a Zarr array or group for reading; see `CheckedStore`.
+    """Open a Zarr array or group for reading; see `zarr_stores`.
 
     Raises
     ------
@@ -118,9 +109,15 @@ def open_node(path: Path) -> Any:
     """
     import zarr
 
-    from .zarr_pieces import CheckedStore
+    from .zarr_stores import open_store
 
-    return zarr.open(store=CheckedStore(path), mode="r")
+    store, inner = open_store(path)
+    return zarr.open(store=store, path=inner, mode="r")
+
+
+def ome_attributes(path: Path) -> Mapping[str, Any]:
+    """Return the attributes of OME-Zarr of a group; see `open_node`."""
+    return _ome(open_node(path))
 
 
 def _in_group(group: Any, path: Path) -> tuple[Any, Any, Mapping[str, Any], Mapping[str, Any] | None]:
