@@ -40,7 +40,8 @@ class CalledLayers:
         self._behind: Labels | None = None
         self._drawn: tuple[Measured, np.ndarray] | None = None
         self._unwanted = False
-        self._later = qthrottled(self.show, timeout=INTERVAL_MS)
+        # Drawn a moment later: the number must not wait for the picture.
+        self._later = qthrottled(self.show, timeout=INTERVAL_MS, leading=False)
         self._calling.changed.connect(self._later)
         self._calling.woken.connect(self._on_woken)
         bench.viewer.layers.events.removed.connect(self._on_removed)
