@@ -14,9 +14,8 @@ from superqt.utils import qdebounced
 
 from ...corrections.calling import call_cells
 from ...imaging.errors import CellsegError, ImageError, ParamsError
-from ...instances.compartments import Growth, grow
 from ...instances.measure import number_ids
-from ...segmentation.counting import called, marker_values, numbers_of, start_of_cells, start_of_control
+from ...segmentation.counting import called, grown_nuclei, marker_values, numbers_of, start_of_cells, start_of_control
 from ...segmentation.marker import Marker
 from ...session import Cells
 from ..shared.workers import Latest
@@ -256,8 +255,8 @@ def _measured(cells: Cells, markers: Sequence[Marker], known: Measured | None = 
         labels, grown = cells.corrected.labels(cells.threshold, cells.min_size), None
         if cells.grow is not None:
             try:
-                grown = grow(labels, Growth.parse(cells.grow), image.pixel_size)
-            except ParamsError as error:
+                grown = grown_nuclei(image, labels, cells.grow)
+            except (ImageError, ParamsError) as error:
                 note = str(error)
         inside = np.flatnonzero(labels)
         ids, rows = number_ids(labels.ravel()[inside])

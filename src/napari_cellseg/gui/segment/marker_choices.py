@@ -30,8 +30,6 @@ class MarkerChoices(QWidget):
     ----------
     beside : QWidget
         Has its place at the end of the second row.
-    last : QWidget
-        And at the end of the third.
 
     Signals
     -------
@@ -50,7 +48,7 @@ class MarkerChoices(QWidget):
     dropped = Signal()
     grow_asked = Signal(object)
 
-    def __init__(self, beside: QWidget, last: QWidget, parent: QWidget | None = None) -> None:
+    def __init__(self, beside: QWidget, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._markers: tuple[Marker, ...] = ()
         self._place = 0
@@ -77,7 +75,12 @@ class MarkerChoices(QWidget):
             "grow", 0, "Length by which nuclei are grown to cells with the same ids; 0 grows nothing."
         )
         self.growth.setSpecialValueText("off")
+        # A style sheet's least width wins over the widget's own.
+        self.growth.setStyleSheet("min-width: 48px;")
         self.unit = chooser("grow_unit", "Unit of the length.", [("µm", "um"), ("px", "px")], self._on_growth)
+        self.edge = chooser(
+            "grow_edge", "Grow at most to the edge of the cells that a channel shows.", (), self._on_growth
+        )
         self.level.valueChanged.connect(self._on_measure)
         self.growth.valueChanged.connect(self._on_growth)
         for small in (self.more, self.less):
@@ -86,7 +89,7 @@ class MarkerChoices(QWidget):
         in_column(
             in_row((self.channel, 3), (self.where, 2), self.more, self.less, HelpButton("Positive cells")),
             in_row((self.measure, 3), (self.level, 2), (beside, 3)),
-            in_row(QLabel("Grow by"), (self.growth, 2), (self.unit, 1), (last, 3)),
+            in_row(QLabel("Grow by"), (self.growth, 3), (self.unit, 3), (self.edge, 4)),
             into=self,
             spacing=3,
         )
@@ -110,6 +113,10 @@ class MarkerChoices(QWidget):
         with QSignalBlocker(self.growth), QSignalBlocker(self.unit):
             growth = None if grow is None else Growth.parse(grow)
             self.growth.setValue(0 if growth is None else growth.amount)
+            edges = [*names, *([growth.edge] if growth is not None and growth.edge not in ("", *names) else [])]
+            fill(
+                self.edge, [("any edge", ""), *((f"to {name}", name) for name in edges)], growth.edge if growth else ""
+            )
             unit = growth.unit if growth is not None else "um" if image is not None and image.pixel_size else "px"
             self.unit.setCurrentIndex(self.unit.findData(unit))
 
@@ -148,7 +155,9 @@ class MarkerChoices(QWidget):
 
     def _on_growth(self, _: Any = None) -> None:
         amount = self.growth.value()
-        self.grow_asked.emit(str(Growth(amount, self.unit.currentData())) if amount else None)
+        self.grow_asked.emit(
+            str(Growth(amount, self.unit.currentData(), self.edge.currentData() or "")) if amount else None
+        )
 
 
 def names_of(image: Image) -> list[str]:

@@ -15,7 +15,7 @@ from ...segmentation.marker import Marker
 from ..correct.strokes import world_under_mouse
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
-from ..shared.layout import chooser, in_column, one_line, small_button
+from ..shared.layout import SMALL, button, chooser, in_column, in_row, one_line
 from ..shared.message import Message, errors_to
 from ..shared.number_slider import HANDLE_MARGIN, NumberSlider
 from ..shared.plots import ValueHistogram
@@ -90,14 +90,15 @@ class PositiveSection(QWidget):
             (),
             self._on_start,
         )
-        self.click = small_button(
+        self.click = button(
             "flip_by_click",
             "Flip cells",
             f"While it is down, a click on a cell makes it negative or positive by hand. Key {KEY} flips the one under "
             "the mouse pointer.\nThat is a correction: the threshold never changes it, and Ctrl+Z takes it back.",
-            True,
         )
-        self.choices = MarkerChoices(self.start, self.click)
+        self.click.setCheckable(True)
+        self.click.setStyleSheet(SMALL)
+        self.choices = MarkerChoices(self.start)
         self.choices.asked.connect(self._on_asked)
         self.choices.shown.connect(self._on_shown)
         self.choices.further.connect(self._on_further)
@@ -125,7 +126,9 @@ class PositiveSection(QWidget):
         font = self.count.font()
         font.setBold(True)
         self.count.setFont(font)
-        in_column(self.choices, self.count, self.combined, self.threshold, into=self, spacing=3)
+        in_column(
+            self.choices, in_row((self.count, 1), self.click), self.combined, self.threshold, into=self, spacing=3
+        )
 
     def _value_at(self, place: float) -> float:
         low, high = self.histogram.span
