@@ -107,7 +107,7 @@ def test_a_folder_is_counted_and_a_channel_that_is_missing_costs_its_columns(
 def test_window_and_command_line_write_equal_bytes(
     images: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = Recipe.from_dict({"model": model, "channel": 0, "grow": "2px", "positive": MARKERS})
+    recipe = Recipe.from_dict({"model": model, "channel": 0, "grow": "4px:RFP", "positive": MARKERS})
     cells = cells_in_window(images / "0.tif", recipe)
     save_cells(cells, tmp_path / "window", "0")
     monkeypatch.chdir(tmp_path)

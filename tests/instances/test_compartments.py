@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 from skimage.measure import regionprops
 from skimage.segmentation import expand_labels
 
 from napari_cellseg.imaging.errors import ParamsError
-from napari_cellseg.instances.compartments import PLACES, Growth, cell_means, compartment, grow
+from napari_cellseg.instances.compartments import PLACES, Growth, cell_means, compartment, grow, up_to_edge
 from tests.nuclei import draw_nuclei
 
 
@@ -35,6 +36,28 @@ def test_nothing_is_grown_of_nothing_and_none_over_the_edge() -> None:
     np.testing.assert_array_equal(grow(labels, Growth(4, "px")), expand_labels(labels, 4))
 
 
+def test_nuclei_grow_up_to_the_edge_of_their_cells_and_touching_cells_part() -> None:
+    y, x = np.mgrid[:120, :160]
+    centres = [(60, 50), (60, 88), (20, 140), (100, 20)]
+    far = np.stack([np.hypot(y - cy, x - cx) for cy, cx in centres])
+    nearest, owner = far.min(axis=0), far.argmin(axis=0) + 1
+    # The last nucleus has no cytoplasm.
+    cells, labels = (
+        np.where((nearest <= 20) & (owner < 4), owner, 0),
+        np.where(nearest <= 7, owner, 0).astype(np.uint16),
+    )
+    # Two cells touch, and are dimmer at the rim, as cells are.
+    light = np.where(cells > 0, 300 - 6 * nearest, 0)
+    plane = gaussian_filter(light, 1) + np.random.default_rng(0).normal(0, 8, light.shape)
+    grown = up_to_edge(labels, grow(labels, Growth(40, "px")), plane)
+    assert np.array_equal(grown[labels > 0], labels[labels > 0]) and grown.dtype == labels.dtype
+    for id_ in (1, 2, 3):
+        mine, true = grown == id_, cells == id_
+        assert (mine & true).sum() / (mine | true).sum() > 0.95
+    assert (grown == 4).sum() < 1.5 * (labels == 4).sum()
+    assert not up_to_edge(np.zeros_like(labels), np.zeros_like(labels), plane).any()
+
+
 @pytest.mark.parametrize("text", ["3", "um", "-3um", "3 mm", "0px", "2000px", "1e3px", "nanpx", ""])
 def test_what_is_no_length_is_refused_in_words(text: str) -> None:
     with pytest.raises(ParamsError, match="such as 3um or 5px"):
@@ -42,7 +65,7 @@ def test_what_is_no_length_is_refused_in_words(text: str) -> None:
 
 
 def test_a_length_reads_back_as_it_was_written() -> None:
-    assert [str(Growth.parse(text)) for text in ("3um", " 2.50 µm ", "0.1px")] == ["3um", "2.5um", "0.1px"]
+    assert [str(Growth.parse(text)) for text in ("3um", " 2.50 µm ", "10px: RFP")] == ["3um", "2.5um", "10px:RFP"]
 
 
 def test_micrometres_need_a_pixel_size() -> None:

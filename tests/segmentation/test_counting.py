@@ -191,6 +191,14 @@ def test_a_length_in_micrometres_without_a_pixel_size_costs_what_needs_it() -> N
     assert found.grown is None and "no pixel size" in found.notes[0] and found.numbers == {"0_pos": 1}
 
 
+def test_growing_to_the_edge_of_a_channel_that_is_missing_costs_what_needs_it(
+    scene: tuple[Image, np.ndarray, np.ndarray],
+) -> None:
+    image, labels, _ = scene
+    found = count_markers(image, labels, ids_of(labels), Recipe(grow="5px:YFP", positive=(Marker("GFP", 900),)))
+    assert found.grown is None and "no channel 'YFP'" in found.notes[0] and set(found.numbers) == {"GFP_pos"}
+
+
 def test_rings_and_ratios_are_measured_in_every_channel(scene: tuple[Image, np.ndarray, np.ndarray]) -> None:
     image, labels, _ = scene
     found = count_markers(image, labels, ids_of(labels), Recipe(grow="3px"))

@@ -7,14 +7,20 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.ndimage import gaussian_filter
 
 from ..imaging.errors import ParamsError
+from ..imaging.memory import check_room
 from .measure import check_labels, number_ids
 
 NUCLEUS, RING, CELL = "nucleus", "ring", "cell"
 PLACES = (NUCLEUS, RING, CELL)
 MOST = 1000.0
-_NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)\s*(um|µm|μm|px)")
+# Of memory per pixel: distances, and the place of the nearest nucleus.
+GROWING_BYTES = 40
+_NUMBER = re.compile(r"(\d+\.?\d*|\.\d+)\s*(um|µm|μm|px)(?:\s*:\s*(\S.*))?")
+# Pixels by which a channel is smoothed before its edge is looked for: less noise, and edges where they were.
+SMOOTHING = 1.0
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,8 @@ class Growth:
     amount : float
         Above 0 and up to 1000.
     unit : {'um', 'px'}
+    edge : str
+        Name or number of a channel to whose edge they grow at most; empty for none.
 
     Raises
     ------
@@ -35,6 +43,7 @@ class Growth:
 
     amount: float
     unit: str
+    edge: str = ""
 
     def __post_init__(self) -> None:
         if self.unit not in ("um", "px") or not 0 < self.amount <= MOST:
@@ -45,7 +54,7 @@ class Growth:
 
     @classmethod
     def parse(cls, text: str) -> Growth:
-        """Read a length such as ``3um`` or ``5px``.
+        """Read a length such as ``3um`` or ``5px``, or with a channel such as ``10um:RFP``.
 
         Raises
         ------
@@ -57,10 +66,10 @@ class Growth:
             raise ParamsError(
                 f"{text!r} is no length by which nuclei can be grown. Give a number with its unit, such as 3um or 5px."
             )
-        return cls(float(found[1]), "px" if found[2] == "px" else "um")
+        return cls(float(found[1]), "px" if found[2] == "px" else "um", (found[3] or "").strip())
 
     def __str__(self) -> str:
-        return f"{self.amount:.15g}{self.unit}"
+        return f"{self.amount:.15g}{self.unit}" + (f":{self.edge}" if self.edge else "")
 
 
 def grow(labels: np.ndarray, growth: Growth, pixel_size: tuple[float, float] | None = None) -> np.ndarray:
@@ -83,6 +92,8 @@ def grow(labels: np.ndarray, growth: Growth, pixel_size: tuple[float, float] | N
     ------
     ParamsError
         The growth is in micrometres and the pixel size is not known.
+    MemoryTooSmallError
+        There is no room for it.
     ValueError
         `labels` is not a label image.
     """
@@ -101,9 +112,41 @@ def grow(labels: np.ndarray, growth: Growth, pixel_size: tuple[float, float] | N
         return labels.copy()
     reach = [math.ceil(growth.amount / step) + 1 for step in spacing]
     box = tuple(slice(max(int(p[0]) - r, 0), int(p[-1]) + r + 1) for p, r in zip(inside, reach, strict=True))
+    part = labels[box]
+    check_room(GROWING_BYTES * part.size, "Growing nuclei", part.shape)
     grown = labels.copy()
-    grown[box] = expand_labels(labels[box], growth.amount, spacing)
+    grown[box] = expand_labels(part, growth.amount, spacing)
     return grown
+
+
+def up_to_edge(labels: np.ndarray, grown: np.ndarray, plane: np.ndarray) -> np.ndarray:
+    """Take from grown nuclei what lies outside of the cells that a channel shows, and part touching cells at their rim.
+
+    A pixel is in a cell where the smoothed channel is above Otsu's threshold of all pixels that were grown into, the
+    nuclei included. From the nuclei each cell is flooded from bright to dark (seeded watershed).
+
+    Parameters
+    ----------
+    labels, grown : numpy.ndarray
+        Whole numbers (Y, X): nuclei, and what they were grown to.
+    plane : numpy.ndarray
+        Raw channel, (Y, X).
+
+    Returns
+    -------
+    numpy.ndarray
+        As `grown`: same ids, and no nucleus loses a pixel.
+    """
+    from skimage.filters import threshold_otsu
+    from skimage.segmentation import watershed
+
+    reached = grown > 0
+    if not reached.any():
+        return grown
+    values = gaussian_filter(np.nan_to_num(plane.astype(np.float32), posinf=0, neginf=0), SMOOTHING)
+    inside = reached & ((values > threshold_otsu(values[reached])) | (labels > 0))
+    # Nuclei are the seeds with all their pixels, however bright these are.
+    return watershed(-values, labels, mask=inside).astype(grown.dtype)
 
 
 def compartment(labels: np.ndarray, grown: np.ndarray | None, place: str) -> np.ndarray:

@@ -226,10 +226,16 @@ def write_outputs(
         if OUTPUTS[name].is_file:
             paths[name] = output_path(name, stem)
             writers[name](paths[name])
-    if result.counted.grown is not None:
-        paths["grown"] = grown_path(stem)
-        write_labels(paths["grown"], result.counted.grown, metadata=result.metadata, pixel_size=pixel_size)
-    return paths
+    return {**paths, **write_grown(result, stem, pixel_size)}
+
+
+def write_grown(result: SegmentResult, stem: Path, pixel_size: tuple[float, float] | None) -> dict[str, Path]:
+    """Write the labels of the grown nuclei, where there are any; return the file by its name."""
+    grown, path = result.counted.grown, grown_path(stem)
+    if grown is None:
+        return {}
+    write_labels(path, grown, metadata=result.metadata, pixel_size=pixel_size)
+    return {"grown": path}
 
 
 def _write_rois(path: Path, labels: np.ndarray, place: Place) -> None:

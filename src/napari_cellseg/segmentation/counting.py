@@ -11,7 +11,7 @@ import numpy as np
 from ..imaging.channels import distinct_names
 from ..imaging.errors import ImageError, ParamsError
 from ..imaging.image import Image
-from ..instances.compartments import CELL, NUCLEUS, RING, Growth, cell_means, compartment, grow
+from ..instances.compartments import CELL, NUCLEUS, RING, Growth, cell_means, compartment, grow, up_to_edge
 from .marker import Marker
 from .recipe import Recipe
 
@@ -76,8 +76,8 @@ def count_markers(
     notes, grown = [], None
     if recipe.grow is not None:
         try:
-            grown = grow(labels, Growth.parse(recipe.grow), image.pixel_size)
-        except ParamsError as error:
+            grown = grown_nuclei(image, labels, recipe.grow)
+        except (ImageError, ParamsError) as error:
             notes.append(str(error))
         else:
             columns |= compartment_columns(image, labels, grown, ids)
@@ -95,6 +95,22 @@ def count_markers(
     return Counted(columns, numbers_of(calls), tuple(notes), grown)
 
 
+def grown_nuclei(image: Image, labels: np.ndarray, grow_by: str) -> np.ndarray:
+    """Grow nuclei as a recipe says, where it names a channel up to the edge of the cells there.
+
+    Raises
+    ------
+    ParamsError
+        It is no length, or in micrometres and the pixel size is not known.
+    ImageError
+        The image has no such channel, or there is no memory for it.
+    """
+    growth = Growth.parse(grow_by)
+    plane = _channel_plane(image, growth.edge) if growth.edge else None
+    grown = grow(labels, growth, image.pixel_size)
+    return grown if plane is None else up_to_edge(labels, grown, plane)
+
+
 def marker_values(
     image: Image, labels: np.ndarray, grown: np.ndarray | None, ids: np.ndarray, marker: Marker
 ) -> np.ndarray:
@@ -107,12 +123,8 @@ def marker_values(
     ParamsError
         It is measured where only grown nuclei reach, and `grown` is None.
     """
-    if len(image.channel_places(marker.channel)) > 1:
-        raise ImageError(
-            f"{marker.channel} is a mix of channels, which has no brightness of its own. Give one channel."
-        )
-    plane = image.plane(marker.channel)
-    return cell_means(compartment(labels, grown, marker.place), plane, ids, marker.level)
+    part = compartment(labels, grown, marker.place)
+    return cell_means(part, _channel_plane(image, marker.channel), ids, marker.level)
 
 
 def called(
@@ -197,6 +209,12 @@ def start_of_control(values: np.ndarray, percentile: float = CONTROL_PERCENTILE)
     if not len(values):
         raise ParamsError("The negative control has no cells to measure. Choose another image, or segment it first.")
     return float(np.percentile(values, percentile))
+
+
+def _channel_plane(image: Image, channel: str) -> np.ndarray:
+    if len(image.channel_places(channel)) > 1:
+        raise ImageError(f"{channel} is a mix of channels, which has no brightness of its own. Give one channel.")
+    return image.plane(channel)
 
 
 def _in_words(calls: Mapping[str, np.ndarray], n_cells: int) -> np.ndarray:

@@ -102,7 +102,10 @@ class Recipe:
     )
     grow: str | None = field(
         default=None,
-        metadata={"help": "grow every nucleus by a length, such as 3um or 5px, to a cell that has its id"},
+        metadata={
+            "help": "grow every nucleus by a length, such as 3um or 5px, to a cell that has its id; "
+            "10um:RFP stops at the edge of the cells in a channel"
+        },
     )
     positive: tuple[Marker, ...] = field(
         default=(),
