@@ -19,6 +19,7 @@ from ..imaging.memory import free_bytes
 from ..imaging.read.finding import SUFFIXES, ZARR_SUFFIX
 from ..imaging.read.read import read_image
 from ..network.devices import list_devices, resolve_device
+from ..network.plugged import PREFIX, plugged_networks
 from ..network.versions import CONFIG_FILE, bundled_models_dir, load_model, read_version, user_models_dir
 from ..segmentation.segment import segment
 
@@ -162,6 +163,9 @@ def _models() -> Iterator[Finding]:
                     f"{model.name} {model.sha256[:12]}, {model.config.architecture}, threshold {model.threshold:g}, "
                     f"smallest {model.min_size} px",
                 )
+
+    for network in plugged_networks().values():
+        yield Finding("models", f"{PREFIX}{network.name}: {network.about}")
 
 
 def _segmentations() -> Iterator[Finding]:
