@@ -16,7 +16,7 @@ from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parents[2]
 # Files at the top level that are pages too.
-PROJECT_PAGES = {"changelog.md": "CHANGELOG.md", "contributing.md": "CONTRIBUTING.md", "security.md": "SECURITY.md"}
+PROJECT_FILES = ("CHANGELOG", "CODE_OF_CONDUCT", "CONTRIBUTING", "SECURITY")
 # Have a place in the navigation as soon as they are there.
 OPTIONAL_PAGES = ("measuring.md",)
 # What JSON holds of a type in Python.
@@ -75,7 +75,7 @@ def _completed(nav: list[Any], docs: Path) -> list[Any]:
 def _pages() -> list[tuple[str, str]]:
     pages = [("api/index.md", _api_index()), ("commands.md", _commands()), ("recipe.md", _recipe())]
     pages += [(f"api/{name}.md", f"::: {_place_of(name)}\n") for name in _public()]
-    pages += [(page, _project_page(ROOT / source)) for page, source in PROJECT_PAGES.items()]
+    pages += [(f"{name.lower()}.md", _project_page(ROOT / f"{name}.md")) for name in PROJECT_FILES]
     return pages
 
 
@@ -171,7 +171,7 @@ def _choices(metadata: Any) -> str:
 def _project_page(path: Path) -> str:
     """Return a file of the top level with its links as they are on the site."""
     text = path.read_text(encoding="utf-8").replace("](docs/", "](")
-    return re.sub(r"\]\((CHANGELOG|CONTRIBUTING|SECURITY)\.md", lambda found: f"]({found[1].lower()}.md", text)
+    return re.sub(rf"\]\(({'|'.join(PROJECT_FILES)})\.md", lambda found: f"]({found[1].lower()}.md", text)
 
 
 def _cell(text: str) -> str:

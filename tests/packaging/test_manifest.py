@@ -51,8 +51,12 @@ def test_names_agree_with_pyproject(manifest):
 
 
 def test_versions_agree():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert napari_cellseg.__version__ == project["version"]
+    own = napari_cellseg.__version__
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert settings["project"]["dynamic"] == ["version"], "it stands in the package alone"
+    assert settings["tool"]["hatch"]["version"] == {"path": "src/napari_cellseg/__init__.py"}
+    assert f"\nversion: {own}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\n## {own}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_display_name_is_not_mistaken_for_another_plugin(manifest):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ..imaging.errors import ImageError
+from ..imaging.errors import ImageError, ModelError
 from ..imaging.from_array import as_image
 from ..imaging.image import Image
 from ..imaging.memory import has_room
@@ -120,6 +120,11 @@ class Mosaic:
             The image, its axes or the model cannot be used.
         """
         model = recipe.load_model()
+        if model.network:
+            raise ModelError(
+                f"{model.name} is a network of another package, and those see an image as a whole; {stem} is to be "
+                "done block by block. Choose another model, or cut the image."
+            )
         image = as_image(image, recipe.axes)
         return cls(image, recipe.resolved(model), model, Path(out).absolute(), stem, recipe.digest(model), **more)
 

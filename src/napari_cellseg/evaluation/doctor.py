@@ -20,6 +20,7 @@ from ..imaging.progress import drain
 from ..imaging.read.finding import SUFFIXES, ZARR_SUFFIX
 from ..imaging.read.read import read_image
 from ..network.devices import list_devices, resolve_device
+from ..network.plugged import PREFIX, plugged_networks
 from ..network.versions import CONFIG_FILE, bundled_models_dir, read_version, user_models_dir
 from ..segmentation.recipe import Recipe
 from ..segmentation.segment import iter_predict_image
@@ -164,6 +165,9 @@ def _models() -> Iterator[Finding]:
                     f"{model.name} {model.sha256[:12]}, {model.config.architecture}, threshold {model.threshold:g}, "
                     f"smallest {model.min_size} px",
                 )
+
+    for network in plugged_networks().values():
+        yield Finding("models", f"{PREFIX}{network.name}: {network.about}")
 
 
 def _segmentations() -> Iterator[Finding]:

@@ -62,6 +62,11 @@ def set_defaults(
     version: ModelVersion, threshold: float, min_size: int, description: str | None = None
 ) -> ModelVersion:
     """Store the threshold and min_size that calibration chose as a version's defaults; weights stay as they are."""
+    if version.network:
+        raise ModelError(
+            f"{version.name} is a network of another package and is not changed. Keep its threshold and size in a "
+            "recipe."
+        )
     changes = {} if description is None else {"description": description}
     write_config(version.path, **settings_of(version) | changes | {"threshold": threshold, "min_size": min_size})
     return read_version(version.path)

@@ -133,9 +133,9 @@ def mean_doubt(segmented: Segmented, sample: int = DOUBT_SAMPLE) -> float | None
     if count > sample:
         share = math.sqrt(sample / count)
         window = tuple(slice(int(n * (1 - share) / 2), math.ceil(n * (1 + share) / 2)) for n in prediction.shape)
-        distance = None if prediction.distance is None else np.ascontiguousarray(prediction.distance[window])
-        probability = np.ascontiguousarray(prediction.probability[window])
-        prediction = replace(prediction, probability=probability, distance=distance)
+        maps = {name: getattr(prediction, name) for name in ("probability", "distance", "basins")}
+        parts: dict[str, Any] = {n: None if m is None else np.ascontiguousarray(m[window]) for n, m in maps.items()}
+        prediction = replace(prediction, **parts)
         instances = Instances.from_prediction(prediction, segmented.model.split)
     found = doubt(instances, prediction, segmented.model.split, threshold, min_size)
     score = found.score
