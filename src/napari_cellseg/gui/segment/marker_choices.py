@@ -17,7 +17,7 @@ from ..shared.layout import SMALL, button, chooser, in_column, in_row, leave_whe
 from ..shared.numbers import NumberBox
 
 LARGEST = 1e12
-WIDTH, UNIT_WIDTH = 26, 68
+WIDTH, UNIT_WIDTH = 26, 78
 HALF = 0.5
 _COLORS = ("red", "green", "blue")
 _MARK = " ●"
