@@ -115,7 +115,7 @@ class MarkerChoices(QWidget):
             growth = None if grow is None else Growth.parse(grow)
             self.growth.setValue(0 if growth is None else growth.amount)
             edges = [*names, *([growth.edge] if growth is not None and growth.edge not in ("", *names) else [])]
-            fill(self.edge, [("no edge", ""), *((f"to {name}", name) for name in edges)], growth.edge if growth else "")
+            fill(self.edge, [("freely", ""), *((f"to {name}", name) for name in edges)], growth.edge if growth else "")
             unit = growth.unit if growth is not None else "um" if image is not None and image.pixel_size else "px"
             self.unit.setCurrentIndex(self.unit.findData(unit))
 
