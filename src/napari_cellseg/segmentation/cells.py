@@ -98,12 +98,10 @@ class Cells:
         return float(self.counted_areas().sum() / max(height * width, 1))
 
     def about_corrections(self) -> dict[str, Any]:
-        """Return the entries of the provenance about corrections: whether there are any, how many and whose."""
-        made_by = self.corrected.corrections.made_by
-        by = {BY_KEY: made_by} if made_by else {}
+        """Return the entries of the provenance about corrections: whether there are any and, if so, how many."""
         if not (self.n_changed or self.n_erased):
-            return {"corrected": False, **by}
-        return {"corrected": True, "corrections": {"changed": self.n_changed, "erased": self.n_erased}, **by}
+            return {"corrected": False}
+        return {"corrected": True, "corrections": {"changed": self.n_changed, "erased": self.n_erased}}
 
     def _in_all_channels(self, labels: np.ndarray) -> dict[str, np.ndarray]:
         """Mean brightness in every channel of an image of several, whichever the cells were found in."""
@@ -119,11 +117,12 @@ class Cells:
         corrections = self.corrected.corrections
         with corrections.lock:
             labels = self.corrected.labels(self.threshold, self.min_size)
-            about = self.about_corrections()
+            about, made_by = self.about_corrections(), corrections.made_by
             yours = {id_: corrections.how(id_) for id_ in corrections.owned_ids.tolist()}
         table = {**self.segmented.table(labels), **self._in_all_channels(labels)}
         table["yours"] = np.array([yours.get(id_, "") for id_ in table["index"].tolist()], dtype=np.str_)
         count = len(table["index"])
         metadata = {**self.segmented.metadata(self.threshold, self.min_size), "count": count, **about}
+        metadata |= {BY_KEY: made_by} if made_by else {}
         probability = self.segmented.prediction.probability
         return SegmentResult(labels, probability, count, table, self.threshold, self.min_size, metadata)
