@@ -26,8 +26,9 @@ from .state import mutated_bytes, mutated_json
 class Attack:
     """One input, and the words of the command line that read it.
 
-    ``OUT`` in a word stands for a new folder, ``MODEL`` for that of a small model. The command ``read``, which only the
-    attacks have, reads an image and nothing else: segmenting a large one takes its time, and is no attack.
+    ``OUT`` in a word stands for a new folder, ``MODEL`` for that of a small model. Only the attacks have the commands
+    ``read``, which reads an image and nothing else (segmenting a large one takes its time, and is no attack), and
+    ``journal``, which reads corrections as the window does.
     """
 
     name: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import resource
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from .kinds import Attack, Kind
 
@@ -28,7 +30,7 @@ OUTCOMES = ("refused", "read", "traceback", "over 3 GiB", "over 30 s")
 
 @dataclass(frozen=True)
 class Tried:
-    """What came of one attack."""
+    """What came of one attack; its seconds are those of a processor."""
 
     attack: Attack
     outcomes: tuple[str, ...]
@@ -53,17 +55,28 @@ def load() -> None:
     torch.set_num_threads(1)
 
 
-def in_fork(work: Callable[[], int], words: Path, seconds: float = SECONDS) -> tuple[int, float, int]:
-    """Run a function in a fork whose words go into a file.
+class Ended(NamedTuple):
+    """How a fork ended.
 
-    Returns
-    -------
+    Attributes
+    ----------
     status : int
         What it returned; 99 after an exception, negative after a signal.
     seconds : float
+    worked : float
+        Seconds of a processor, which do not depend on what else runs.
     n_bytes : int
         The most memory that it had in RAM.
     """
+
+    status: int
+    seconds: float
+    worked: float
+    n_bytes: int
+
+
+def in_fork(work: Callable[[], int], words: Path, until: float = 4 * SECONDS) -> Ended:
+    """Run a function in a fork whose words go into a file; kill it after some seconds."""
     began = time.monotonic()
     child = os.fork()
     if not child:
@@ -72,7 +85,8 @@ def in_fork(work: Callable[[], int], words: Path, seconds: float = SECONDS) -> t
             handle = os.open(words, os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
             for stream in (1, 2):
                 os.dup2(handle, stream)
-            sys.stdout, sys.stderr = (os.fdopen(stream, "w", errors="replace") for stream in (1, 2))
+            # Not closed with the object: a fork may fork again.
+            sys.stdout, sys.stderr = (os.fdopen(i, "w", errors="replace", closefd=False) for i in (1, 2))
             held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (held + _LIMIT,) * 2)
             status = work()
@@ -81,29 +95,35 @@ def in_fork(work: Callable[[], int], words: Path, seconds: float = SECONDS) -> t
         except BaseException:  # noqa: BLE001 - it is what is looked for
             traceback.print_exc()
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.flush()
+                sys.stderr.flush()
             os._exit(status & 0xFF)
     killed = False
     while True:
         done, code, used = os.wait4(child, os.WNOHANG)
         if done:
-            return os.waitstatus_to_exitcode(code), time.monotonic() - began, used.ru_maxrss * 1024
-        if not killed and time.monotonic() - began > 2 * seconds:
+            status, worked = os.waitstatus_to_exitcode(code), used.ru_utime + used.ru_stime
+            return Ended(status, time.monotonic() - began, worked, used.ru_maxrss * 1024)
+        if not killed and time.monotonic() - began > until:
             os.kill(child, 9)
             killed = True
         time.sleep(0.005)
 
 
 def run(argv: list[str]) -> int:
-    """Run a command, or read the image that it names."""
+    """Run a command, or read the image or journal that it names."""
     from napari_cellseg.cli import main
+    from napari_cellseg.corrections.recovery import read_journal
     from napari_cellseg.imaging import CellsegError, read_image
 
-    if argv[0] != "read":
+    if argv[0] not in ("read", "journal"):
         return main(["--debug", *argv])
     try:
-        read_image(argv[1]).plane()
+        if argv[0] == "journal":
+            read_journal(Path(argv[1]))
+        else:
+            read_image(argv[1]).plane()
     except CellsegError as error:
         print(error)
         return 1
@@ -118,7 +138,7 @@ def attempts(kind: Kind, n: int, seed: int, folder: Path, model: Path) -> Iterat
     for attack in kind(inputs, random.Random(f"{kind.__name__} {seed}"), n):
         out, words = folder / "out", folder / "words.txt"
         argv = [word.replace("OUT", str(out)).replace("MODEL", str(model)) for word in attack.words]
-        status, seconds, n_bytes = in_fork(lambda argv=argv: run(argv), words)  # type: ignore[misc]
+        status, _, seconds, n_bytes = in_fork(lambda argv=argv: run(argv), words)  # type: ignore[misc]
         said = words.read_text(errors="replace")
         found = ["read" if status == 0 else "refused"]
         if status not in (0, 1, 2) or any(mark in said for mark in _UNFORESEEN):

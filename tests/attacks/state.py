@@ -7,11 +7,7 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 DEEP = "[" * 100_000 + "]" * 100_000
@@ -111,42 +107,3 @@ def mutated_bytes(content: bytes, n: int, seed: int = 0) -> Iterator[tuple[str, 
         for _ in range(rng.choice((1, 1, 3, 20))):
             new[rng.randrange(len(new))] = rng.randrange(256)
         yield f"{i}: bytes", bytes(new)
-
-
-def killed_runs(words: list[str], out: Path, n: int, longest: float, seed: int = 0) -> Iterator[tuple[str, int, str]]:
-    """Start ``train`` or ``finetune``, kill it at a random moment, and go on with ``--resume`` until it ends.
-
-    Parameters
-    ----------
-    words : list of str
-        Of the command line, without ``--out`` and ``--resume``.
-    out : Path
-        Folder for the versions.
-    n : int
-        Number of kills, each of a run of its own.
-    longest : float
-        Seconds after which the latest one comes.
-    seed : int
-
-    Yields
-    ------
-    tuple
-        When it was killed, the exit status of the run that went on (or, where nothing was kept yet, that began anew),
-        and what it said on the error output.
-    """
-    rng = random.Random(seed)
-    for i in range(n):
-        seconds, folder = rng.uniform(0, longest), out / str(i)
-        command = [sys.executable, "-m", "napari_cellseg.cli", *words, "--out", str(folder), "--report", "jsonl"]
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(seconds)
-        process.kill()
-        process.wait()
-        if (folder / "checkpoint.pt").is_file():
-            command = [*command[:3], words[0], "--resume", "--out", str(folder), "--report", "jsonl"]
-        # A run that had ended before the kill needs nothing more.
-        if (folder / "config.json").is_file() and not (folder / "checkpoint.pt").is_file():
-            yield f"ended before {seconds:.1f} s", 0, ""
-            continue
-        again = subprocess.run(command, capture_output=True, text=True, timeout=600)
-        yield f"killed after {seconds:.1f} s", again.returncode, again.stderr

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_cellseg import segment
 from napari_cellseg.batch.run import iter_batch
 from napari_cellseg.cli import main
 from napari_cellseg.imaging.progress import drain
@@ -18,7 +19,6 @@ from napari_cellseg.results.ledger import Ledger
 from napari_cellseg.results.reopening import saved_cells
 from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
-from napari_cellseg.segmentation.segment import segment
 from tests.blobs import blobs
 from tests.imaging.read.vendor_files import write_lif, write_nd2
 from tests.models import make_model
@@ -58,7 +58,7 @@ def test_every_image_of_a_file_is_a_row_and_a_bad_one_costs_its_own(images, tmp_
     assert "holds no plane of an image here" in found["exp_line"]["error"]
     for name, plane in (("S1", PLANES[0]), ("S2", PLANES[1])):
         labels = read_labels(out / f"exp_{name}_labels.tif")
-        np.testing.assert_array_equal(labels, segment(plane, recipe.model, device="cpu").labels)
+        np.testing.assert_array_equal(labels, segment(plane, model=recipe.model, device="cpu").labels)
     row = next(row for row in Ledger(out).rows() if row.image == "exp_S2")
     assert row.source == {"path": str(images / "exp.lif" / "S2"), **source_stamp(images / "exp.lif")}
     # What was done is not done again, and each file of labels finds its image.

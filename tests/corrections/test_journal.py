@@ -6,7 +6,9 @@ import json
 import sys
 import time
 import zlib
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from napari_cellseg.corrections import tools as edits
 from napari_cellseg.corrections.exchange import export_corrections, read_corrections
 from napari_cellseg.corrections.journal import JournalError, corrections_dir, decode, encode, folder_of
 from napari_cellseg.corrections.record import CorrectionsRecord
-from napari_cellseg.corrections.recovery import dismiss, find_journals, read_journal, remove_superseded
+from napari_cellseg.corrections.recovery import dismiss, find_journals, newest_journal, read_journal, remove_superseded
 from napari_cellseg.imaging.errors import CellsegError, ImageError
 from napari_cellseg.imaging.write.write import read_labels, write_labels
 from tests.attacks.state import mutated_lines
@@ -419,3 +421,49 @@ def test_foreign_label_files_and_wrong_sizes(tmp_path: Path) -> None:
     write_labels(tmp_path / "odd.tif", labels, metadata={"corrected cells": {"cells": 3}})
     with pytest.raises(ImageError, match="damaged"):
         read_corrections(tmp_path / "odd.tif", SHAPE)
+
+
+def at(monkeypatch: pytest.MonkeyPatch, hour: int) -> None:
+    """Set the clock by which entries are written."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:  # type: ignore[override]
+            return datetime(2030, 1, 1, hour, tzinfo=tz)
+
+    monkeypatch.setattr("napari_cellseg.corrections.journal.datetime", Clock)
+
+
+def test_a_clock_that_was_set_back_hides_no_corrections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal that was begun, or added to, last is the newest, whatever the clock said then."""
+    at(monkeypatch, 12)
+    _view, first = edited(2)
+    first.close()
+    at(monkeypatch, 3)
+    view, second = edited(3)
+    second.close()
+    newest = newest_journal(SHA)
+    assert newest is not None and newest.path == journal_path(second) and newest.n_corrections == 3
+    at(monkeypatch, 1)
+    second.apply(edits.accept(view, int(view.ids()[5])))
+    found = find_journals(SHA)
+    assert [info.path for info in found] == [journal_path(second), journal_path(first)]
+    times = [decode(line)["at"] for line in journal_path(second).read_bytes().splitlines()]
+    assert times == sorted(times) and found[0].n_corrections == 4
+
+
+def test_what_a_window_adds_after_another_took_its_corrections_over_is_offered() -> None:
+    """Two windows on one image: the first goes on, and is closed after the second."""
+    view, first = edited(2)
+    (info,) = find_journals(SHA)
+    second, _ = record_of(fresh_view(3)).recovered(info, False)
+    second.close()
+    assert {i.path: i.continued for i in find_journals(SHA)}[info.path], "nothing is in it that is not in the other"
+    first.apply(edits.accept(view, int(view.ids()[5])))
+    first.close()
+    assert not {i.path: i.continued for i in find_journals(SHA)}[info.path]
+    third, _ = record_of(fresh_view(3)).recovered(next(i for i in find_journals(SHA) if i.path != info.path), False)
+    remove_superseded(journal_path(third))
+    assert info.path.exists(), "what the first window did since is nowhere else"
+    offered = newest_journal(SHA, [journal_path(third)])
+    assert offered is not None and offered.path == info.path and offered.n_corrections == 3

@@ -27,6 +27,7 @@ from napari_cellseg.imaging.write.write import write_labels
 from napari_cellseg.instances import Instances, Prediction
 from napari_cellseg.network.versions import load_model, read_version
 from napari_cellseg.reports.diagrams import heat_map, heat_map_svg
+from napari_cellseg.results.origin import is_ours
 from tests.instances.maps import disc_maps
 from tests.models import make_model
 from tests.segmented import segmented, squares
@@ -204,6 +205,7 @@ def test_the_command_stores_defaults_in_a_model_of_ones_own(tmp_path: Path, caps
     assert main(["evaluate", data, "--model", str(own.path), "--device", "cpu", "--out", out, "--crops", "32"]) == 0
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert metrics["all"]["n_images"] == 12 and metrics["threshold"] == found.threshold
+    assert all(is_ours(path) for path in (tmp_path / "out").iterdir())
     assert set(json.loads((tmp_path / "out" / "curves.json").read_text())["all"]) >= {"roc", "reliability"}
 
     capsys.readouterr()

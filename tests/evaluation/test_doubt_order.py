@@ -18,6 +18,7 @@ from napari_cellseg.evaluation.doubt_order import (
     summarize_review,
 )
 from napari_cellseg.imaging.write.write import write_labels
+from napari_cellseg.results.origin import is_ours
 
 NONE = np.zeros(0)
 
@@ -84,4 +85,5 @@ def test_the_command_writes_the_figures(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["evaluate", str(tmp_path), "--device", "cpu", "--out", str(out), "--doubt"]) == 0
     figures = json.loads((out / REVIEW_FILE).read_text())["all"]
     assert figures["images"] == 1 and figures["cells"] >= 1
+    assert all(is_ours(path) for path in out.iterdir()), "so that the next evaluation replaces them"
     assert "first 100: by doubt" in capsys.readouterr().out

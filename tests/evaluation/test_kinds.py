@@ -11,13 +11,17 @@ import pytest
 
 from napari_cellseg.cli import main
 from napari_cellseg.evaluation.kinds import compare_kinds, iter_kinds
+from napari_cellseg.evaluation.kinds_table import KindTable, sources
 from napari_cellseg.imaging.errors import DatasetError, ImageError, ParamsError
 from napari_cellseg.imaging.progress import drain
 from napari_cellseg.imaging.write.write import write_labels
 from napari_cellseg.network.versions import load_model, read_version
 from napari_cellseg.segmentation.familiar import FAMILIAR_FILE, Familiar, familiar_to, remember_images, unlike
 from napari_cellseg.segmentation.image_features import FEATURES, image_features
+from napari_cellseg.training.data.choice import DataChoice
+from napari_cellseg.training.data.dataset_report import DatasetReport
 from napari_cellseg.training.data.general import general_samples
+from napari_cellseg.training.data.loading import Loaded
 from tests.models import make_model
 
 COUNTS = {"fluorescence": 12, "histology": 4, "brightfield": 2}
@@ -180,3 +184,14 @@ def test_the_bundled_model_knows_its_images() -> None:
 def test_a_crop_has_the_features_of_the_image(kind: str) -> None:
     plane = np.tile(draw(kind, 0, (128, 128)), (4, 4) if kind != "histology" else (4, 4, 1))
     np.testing.assert_allclose(image_features(plane[:256, :256]), image_features(plane), atol=0.1)
+
+
+def test_the_table_that_was_kept_last_comes_first_whatever_the_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, loaded = DataChoice(tmp_path / "data"), Loaded((), DatasetReport("data", "nothing", 0, 0, {}, {}))
+    first, second = (KindTable(("a",), (kind,), ("a",), {}) for kind in ("dark", "light"))
+    first.keep(data, tmp_path)
+    monkeypatch.setattr("time.time_ns", lambda: 10**9)
+    kept = second.keep(data, tmp_path)
+    assert sources(data, loaded, None, tmp_path)[0].path == kept

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Generator
 from dataclasses import replace
@@ -16,13 +17,8 @@ from napari_cellseg.evaluation.choosing import BLENDS, images_to_choose_on, iter
 from napari_cellseg.evaluation.compare import Comparison, iter_compare, read_comparison
 from napari_cellseg.evaluation.first_look import iter_first_look
 from napari_cellseg.evaluation.held_out import read_figures
-from napari_cellseg.evaluation.make_version import (
-    Made,
-    Measured,
-    iter_calibrated,
-    iter_finetune_version,
-    iter_train_version,
-)
+from napari_cellseg.evaluation.make_version import Made, iter_finetune_version, iter_train_version
+from napari_cellseg.evaluation.measured import Measured, iter_calibrated
 from napari_cellseg.imaging.errors import OutputError
 from napari_cellseg.imaging.progress import Note, Progress, drain
 from napari_cellseg.network.config import UNetConfig
@@ -201,8 +197,13 @@ def test_a_training_killed_while_it_is_measured_goes_on_to_the_same_version(tmp_
     whole, killed = copies(train(tmp_path / "v", Ending(lambda event: False)), tmp_path / "v", {0, 1}, tmp_path)
     split = read_split(tmp_path / "v" / SPLIT_FILE)
     learned, held_out = ([s for s in SAMPLES if s.name in names] for names in (split.training, split.validation))
+    made = (tmp_path / "v" / SPLIT_FILE).read_bytes()
     for path in killed:
+        half = path / ".checkpoint.0123456789ab.pt"
+        half.touch()
+        os.utime(half, (0, 0))
         again = drain(iter_train_version(learned, held_out, path, TRAIN, split=split, resume=True))
+        assert not half.exists() and (path / SPLIT_FILE).read_bytes() == made
         assert again.version is not None and whole.version is not None and again.measured is not None
         assert again.version.sha256 == whole.version.sha256 and list_unfinished(path.parent) == []
         assert (path / METRICS_FILE).read_bytes() == (tmp_path / "v" / METRICS_FILE).read_bytes()

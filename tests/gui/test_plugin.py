@@ -19,6 +19,8 @@ from napari_cellseg.gui.shared import preferences
 from napari_cellseg.gui.shared.colors import theme_colors
 from napari_cellseg.gui.viewer import opening
 from napari_cellseg.gui.viewer.dock import DOCKS, PLUGIN, open_dock
+from napari_cellseg.imaging.errors import OutputError
+from napari_cellseg.results.origin import is_ours
 
 from .conftest import draw_discs, layers_of, press_segment
 
@@ -137,4 +139,8 @@ def test_demo_presses_the_button_and_saves(
     assert network.runs == 1 and made.count == 16
     assert len(np.unique(tifffile.imread(made.labels))) - 1 == 16
     assert made.counts.read_text().splitlines()[1].startswith("discs.tif,,16,")
-    assert made.screenshot.stat().st_size > 10_000
+    assert made.screenshot.stat().st_size > 10_000 and is_ours(made.screenshot)
+    made.screenshot.write_bytes(b"of another program")
+    with pytest.raises(OutputError, match="left as it is"):
+        demo.run_demo(tmp_path / "out", show=False, sample="discs")
+    assert network.runs == 1 and made.screenshot.read_bytes() == b"of another program"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pickle
 import shutil
+import warnings
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -73,6 +74,19 @@ def test_a_zip_imports_whatever_folder_is_inside(model: ModelVersion, tmp_path: 
         archive.writestr("../../escape.txt", "no")
     assert import_model(path).sha256 == model.sha256
     assert sorted(p.name for p in user_models_dir().iterdir()) == ["packed"]
+
+
+@pytest.mark.parametrize("folder", ["theirs/", "others/"])
+def test_a_zip_with_a_file_twice_is_told(model: ModelVersion, folder: str, tmp_path: Path) -> None:
+    packed = tmp_path / "theirs.zip"
+    with zipfile.ZipFile(packed, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for place in ("theirs/", folder):
+            for file in model.path.iterdir():
+                archive.write(file, place + file.name)
+    with pytest.raises(ModelError, match=r"2 entries named 'theirs/|several files \w+"):
+        import_model(packed)
+    assert not (user_models_dir() / "theirs").exists()
 
 
 def test_an_unusable_import_leaves_nothing(model: ModelVersion) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -50,8 +51,12 @@ def test_names_agree_with_pyproject(manifest):
 
 
 def test_versions_agree():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert napari_cellseg.__version__ == project["version"]
+    own = napari_cellseg.__version__
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert settings["project"]["dynamic"] == ["version"], "it stands in the package alone"
+    assert settings["tool"]["hatch"]["version"] == {"path": "src/napari_cellseg/__init__.py"}
+    assert f"\nversion: {own}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\n## {own}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_display_name_is_not_mistaken_for_another_plugin(manifest):
@@ -135,3 +140,13 @@ def test_importing_the_commands_loads_no_torch(manifest):
     environment = os.environ | {"PYTHONPATH": str(SOURCE)}
     completed = subprocess.run([sys.executable, "-c", code, *modules], env=environment, capture_output=True, text=True)
     assert completed.returncode == 0, completed.stderr
+
+
+def test_the_menu_names_in_the_documents_are_those_of_the_menu(manifest):
+    widgets = {widget.display_name for widget in manifest.contributions.widgets}
+    pages = (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+    text = " ".join(" ".join(page.read_text(encoding="utf-8").split()) for page in pages)
+    entries = re.findall(r"\*Plugins > ([^>]+) > ([^*]+?)\.?\*", text)
+    samples = re.findall(r"\*File > Open Sample > ([^*]+?)\.?\*", text)
+    assert {plugin for plugin, _ in entries} | set(samples) <= {manifest.display_name, "…"}
+    assert {entry for _, entry in entries} == widgets, "an entry that is not in the menu, or a widget without an entry"

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Collection, Generator
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..imaging.errors import CellsegError
@@ -33,23 +34,34 @@ def add_recipe_options(sub: argparse.ArgumentParser, image: bool = True) -> None
         sub.add_argument("--axes", metavar="AXES", help=helps["axes"])
     sub.add_argument("--device", choices=DEVICES, help=f"{helps['device']}; default: auto")
     sub.add_argument("--diameter", type=float, metavar="PX", help=helps["diameter"])
+    if image:
+        sub.add_argument("--grow", metavar="LENGTH", help=helps["grow"])
+        sub.add_argument("--positive", metavar="MARKER", action="append", help=f"{helps['positive']}; repeatable")
     sub.add_argument("--accurate", action="store_true", default=None, help=helps["accurate"])
+
+
+def add_overwrite_option(sub: argparse.ArgumentParser) -> None:
+    """Add that files of others may be replaced; see `check_places`."""
+    tip = "also replace files that napari-cellseg did not write"
+    # Not given is None, so that a resumed run can tell.
+    sub.add_argument("--overwrite", action="store_true", default=None, help=tip)
+
+
+def check_places(args: argparse.Namespace, *paths: str | Path) -> None:
+    """Raise OutputError where a command would replace files of others; called before it does its work."""
+    from ..results.origin import check_origin
+
+    for path in () if args.overwrite else paths:
+        check_origin(Path(path))
 
 
 def recipe_of(args: argparse.Namespace) -> tuple[Recipe, RunOptions]:
     """Return what the options, and a recipe file where one is given, ask for: the recipe, and how it runs."""
-    from ..segmentation.options import RunOptions, read_settings
+    from ..segmentation.options import RunOptions, overridden, read_settings
     from ..segmentation.recipe import Recipe
 
     base = read_settings(args.recipe) if getattr(args, "recipe", None) else {}
-    given = {f.name: getattr(args, f.name, None) for f in (*fields(Recipe), *fields(RunOptions))}
-    if given["model"] is not None:
-        # The recipe's own model was left for another one: its hash is about the first.
-        base.pop("model_sha256", None)
-    if given["min_size"] is not None:
-        # A number that was asked for is meant.
-        base.pop("fit_min_size", None)
-    settings = {**base, **{name: value for name, value in given.items() if value is not None}}
+    settings = overridden(base, {f.name: getattr(args, f.name, None) for f in (*fields(Recipe), *fields(RunOptions))})
     return Recipe.from_dict(settings), RunOptions.from_dict(settings)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..imaging.errors import CellsegError
 from ..imaging.progress import Progress, drain
-from .common import add_recipe_options, bar_of, drain_with_bar, recipe_of
+from .common import add_overwrite_option, add_recipe_options, bar_of, check_places, drain_with_bar, recipe_of
 from .dataset_options import add_dataset_options, dataset_values, load, read_samples
 from .reporting import Report, StopWish, add_report_options, run_reported
 
@@ -51,31 +51,34 @@ def add_evaluate(commands: Any) -> None:
         "--doubt", action="store_true",
         help="also: how many errors turn up when cells are looked at in the order of their doubt (review.json)",
     )  # fmt: skip
+    add_overwrite_option(sub)
     sub.set_defaults(run=run_evaluate)
 
 
 def run_evaluate(args: argparse.Namespace) -> int:
     """``napari-cellseg evaluate``: write metrics.json, curves.json, report.html, and review.json where asked for."""
     from ..evaluation.calibration_map import read_calibration
+    from ..evaluation.doubt_order import REVIEW_FILE, review, review_table, summarize_review
     from ..evaluation.evaluate import CURVES_FILE, iter_predict_samples, score
     from ..imaging.write.write import write_json
     from ..network.versions import METRICS_FILE
-    from ..reports.metrics_report import write_report
+    from ..reports.metrics_report import REPORT_FILE, write_report
 
+    out = Path(args.out)
+    names = (METRICS_FILE, CURVES_FILE, REPORT_FILE, *([REVIEW_FILE] if args.doubt else []))
+    check_places(args, *(out / name for name in names))
     recipe, options = recipe_of(args)
     model = recipe.load_model()
     samples = _chosen(read_samples(args), args, args.only == "validation", recipe, model)
     predicted: list[Segmented] = drain_with_bar("predicting", iter_predict_samples(samples, recipe, options.device))
     evaluation = score(samples, predicted, counting=args.counting)
-    out = Path(args.out)
     write_json(out / METRICS_FILE, evaluation.to_dict())
     write_json(out / CURVES_FILE, evaluation.curves())
     print_evaluation(evaluation)
-    report = write_report(out, evaluation, samples, predicted, args.worst, read_calibration(model.path))
+    calibration = read_calibration(model.path)
+    report = write_report(out, evaluation, samples, predicted, args.worst, calibration, args.overwrite)
     print(f"metrics in {out / METRICS_FILE}, report in {report}")
     if args.doubt:
-        from ..evaluation.doubt_order import REVIEW_FILE, review, review_table, summarize_review
-
         summary = summarize_review(review(samples, predicted))
         write_json(out / REVIEW_FILE, summary)
         print(f"\n{review_table(summary)}\n\nerrors by order of looking in {out / REVIEW_FILE}")
@@ -114,6 +117,7 @@ def add_calibrate(commands: Any) -> None:
     _add_counting(sub)
     _add_squares(sub)
     sub.add_argument("--set-defaults", action="store_true", help="store what was chosen as the model's defaults")
+    add_overwrite_option(sub)
     add_report_options(sub, "stop")
     sub.set_defaults(run=run_calibrate)
 
@@ -124,11 +128,13 @@ def run_calibrate(args: argparse.Namespace) -> int:
 
 
 def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
-    from ..evaluation.calibration_map import store_calibration
+    from ..evaluation.calibration_map import CALIBRATION_FILE, store_calibration
     from ..evaluation.held_out import held_out_names, learned_from
-    from ..evaluation.make_version import iter_calibrated
-    from ..reports.metrics_report import write_report
+    from ..evaluation.measured import iter_calibrated
+    from ..reports.metrics_report import REPORT_FILE, write_report
 
+    out = Path(args.out)
+    check_places(args, out / CALIBRATION_FILE, out / REPORT_FILE)
     recipe, options = recipe_of(args)
     model = recipe.load_model()
     if args.set_defaults:
@@ -145,9 +151,10 @@ def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
         report.send({"event": "note", "text": text, "learned_from": True})
     samples = _chosen(samples, args, only_held_out, recipe, model)
     found, measured = _drain(iter_calibrated(samples, recipe, args.goal, args.counting, options.device), report, wish)
-    out = Path(args.out)
     path = found.write(out)
-    page = write_report(out, measured.evaluation, samples, measured.predicted, calibration=found)
+    page = write_report(
+        out, measured.evaluation, samples, measured.predicted, calibration=found, overwrite=args.overwrite
+    )
     lines = [
         *evaluation_lines(measured.evaluation),
         f"{found.figure} on {len(samples)} images, {found.n_cells} cells",
@@ -229,10 +236,13 @@ def print_evaluation(evaluation: Evaluation) -> None:
 
 def evaluation_lines(evaluation: Evaluation) -> list[str]:
     """Return a line of figures for all images and for each kind, under a heading."""
+    from ..instances.metrics import FIGURES_IN_WORDS
+
     counted = ", counted without splitting" if evaluation.counting == "components" else ""
     lines = [
         f"threshold {evaluation.threshold:g}, min_size {evaluation.smallest}{counted}; means over images, "
         "pixel figures over all pixels",
+        FIGURES_IN_WORDS,
         "kind           images  cells   AP50   AP75  .5-.9 .5-.95  F1@.5    IoU   Dice    MAE   MAPE   bias"
         "   pxF1    wF1    AUC",
     ]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..imaging.errors import CellsegError
+from .common import add_overwrite_option, check_places
 
 FORMATS = ("bioimageio",)
 
@@ -58,7 +59,7 @@ def _show(name: str) -> int:
 
     model = load_model(name)
     settings = {
-        "network": model.config.to_dict(),
+        "network": model.description if model.network else model.config.to_dict(),
         "normalizer": model.normalizer.to_dict(),
         "threshold": model.threshold,
         "min_size": model.min_size,
@@ -73,7 +74,7 @@ def _list() -> int:
 
     for model in list_models():
         origin = "bundled" if model.bundled else f"from {model.parent}" if model.parent else "own"
-        origin = f"specialist {origin}" if model.specialist else origin
+        origin = f"specialist {origin}" if model.specialist else model.description if model.network else origin
         try:
             figure = f"AP50 {model.metrics['all']['ap_mean']['0.50']:.3f} on validation images"
         except (KeyError, TypeError, ValueError):
@@ -91,6 +92,7 @@ def add_export(commands: Any) -> None:
     sub.add_argument("--license", default="", metavar="ID", help="what others may do with it, such as CC-BY-4.0")
     sub.add_argument("--name", default="", help="name to show; default: the model's")
     sub.add_argument("--description", default="", metavar="TEXT", help="one sentence; default: the model's")
+    add_overwrite_option(sub)
     sub.set_defaults(run=run_export)
 
 
@@ -99,6 +101,7 @@ def run_export(args: argparse.Namespace) -> int:
     from ..network.exchange.bioimageio_export import PackageParams, export_bioimageio
     from ..network.versions import load_model
 
+    check_places(args, args.out)
     params = PackageParams(tuple(args.author), args.license, args.description, args.name)
     out = export_bioimageio(load_model(args.model), Path(args.out), params)
     print(f"package {out} ({out.stat().st_size / 1e6:.1f} MB); check it with: bioimageio test {out}")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..imaging.errors import CellsegError
-from .common import bar_of
+from .common import add_overwrite_option, bar_of, check_places
 from .dataset_options import add_dataset_options, dataset_values
 from .reporting import Report, StopWish, add_report_options, run_reported
 from .train_options import add_train_options, train_params
@@ -142,7 +142,7 @@ def trial_line(trial: Trial) -> str:
 
 
 def _line(trial: Mapping[str, Any]) -> str:
-    figures = trial["problem"] or f"F1 {trial['f1']:.3f}, IoU {trial['iou']:.3f}"
+    figures = trial["problem"] or f"F1 of cells {trial['f1']:.3f}, IoU {trial['iou']:.3f}"
     return f"settings {trial['number']}, {trial['minutes']:.1f} min: {figures}; {trial['changes']}"
 
 
@@ -150,6 +150,7 @@ def add_compare_runs(commands: Any) -> None:
     sub = commands.add_parser("compare-runs", help="put trainings side by side: figures, settings, curves")
     sub.add_argument("runs", nargs="+", metavar="DIR", help="folders that a training has left")
     sub.add_argument("--curves", metavar="PNG", help="draw their validation curves into one picture")
+    add_overwrite_option(sub)
     sub.set_defaults(run=run_compare_runs)
 
 
@@ -158,10 +159,11 @@ def run_compare_runs(args: argparse.Namespace) -> int:
     from ..training.comparing import run_table, summarize_run
     from ..training.curves import write_curves
 
+    path = Path(args.curves).with_suffix(".png") if args.curves else None
+    check_places(args, *([path] if path else []))
     runs = [summarize_run(folder) for folder in args.runs]
     print("\n".join(run_table(runs)))
-    if args.curves:
-        path = Path(args.curves).with_suffix(".png")
+    if path:
         names = [run.name for run in runs]
         # Folders elsewhere may have the same name.
         shown = [name if names.count(name) == 1 else f"{name} ({i})" for i, name in enumerate(names, 1)]

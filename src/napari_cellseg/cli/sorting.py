@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..imaging.errors import CellsegError
-from .common import drain_with_bar
+from .common import add_overwrite_option, check_places, drain_with_bar
 from .dataset_options import load
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def add_kinds(commands: Any) -> None:
         "--remember", metavar="MODEL",
         help="write into this model what the images look like that it was trained on, so that it warns of others",
     )  # fmt: skip
+    add_overwrite_option(sub)
     sub.set_defaults(run=run_kinds)
 
 
@@ -39,6 +40,12 @@ def run_kinds(args: argparse.Namespace) -> int:
     from ..evaluation.kinds import compare_kinds, iter_kinds, read_kinds
     from ..reports.kinds_page import sample_of_each, small_picture, write_kinds_page
 
+    if args.out and Path(args.out).exists() and not args.overwrite:
+        raise CellsegError(
+            f"{args.out} is there already and is left as it is: the kinds in it may have been assigned manually. Give "
+            "another name, or --overwrite."
+        )
+    check_places(args, *([args.html] if args.html else []))
     source = Path(args.dataset)
     images = _images(source)
     kinds: Kinds = drain_with_bar("looking", iter_kinds(_planes(images), len(images), args.k, args.seed))
@@ -57,13 +64,11 @@ def run_kinds(args: argparse.Namespace) -> int:
         for row, counts in agreement.crossed.items():
             print(f"  {row:22}" + ", ".join(f"{name} {n}" for name, n in counts.items() if n))
     if args.out:
-        if given is not None and given.resolve() == Path(args.out).resolve():
-            raise CellsegError(f"{args.out} holds manually assigned kinds and is not overwritten. Give another name.")
         kinds.write(args.out)
         print(f"table in {args.out}")
     if args.html:
         shown = {kinds.images[i]: small_picture(images[i].plane()) for i in sample_of_each(kinds.kinds, _SHOWN)}
-        print(f"page in {write_kinds_page(Path(args.html), kinds, shown, agreement)}")
+        print(f"page in {write_kinds_page(Path(args.html), kinds, shown, agreement, args.overwrite)}")
     if args.remember:
         _remember(args.remember, images)
     return 0
@@ -127,6 +132,7 @@ def add_agreement(commands: Any) -> None:
         help="report which counts by people belong to this automatic count (repeatable)",
     )  # fmt: skip
     sub.add_argument("--out", metavar="DIR", help="folder for agreement.json and agreement.html")
+    add_overwrite_option(sub)
     sub.set_defaults(run=run_agreement)
 
 
@@ -152,5 +158,5 @@ def run_agreement(args: argparse.Namespace) -> int:
         elif not agreement.too_few:
             print(agreement.unchecked(count))
     if args.out:
-        print(f"report in {write_agreement(Path(args.out), agreement)}")
+        print(f"report in {write_agreement(Path(args.out), agreement, args.overwrite)}")
     return 0

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..imaging.errors import CellsegError, DatasetError
-from .common import bar_of, check_resumed, option_of
+from .common import add_overwrite_option, bar_of, check_places, check_resumed, option_of
 from .dataset_options import add_dataset_options, dataset_values, load
 from .evaluating import evaluation_lines
 from .reporting import JsonReport, Report, StopWish, add_report_options, run_reported, send_all, send_event
@@ -30,6 +30,7 @@ def add_train(commands: Any) -> None:
     sub.add_argument("--parent", metavar="MODEL", help="start from this model's weights")
     sub.add_argument("--resume", action="store_true", help="go on with the run that was stopped or killed in --out")
     sub.add_argument("--preview", metavar="PNG", help="draw some of what would be learned from, and train nothing")
+    add_overwrite_option(sub)
     add_report_options(sub, "stop, and keep the best,")
     add_data_choices(sub)
     sub.add_argument("--kind-weight", action="append", default=[], metavar="KIND=W", help="how often a kind is drawn")
@@ -62,6 +63,8 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     from ..evaluation.make_version import iter_train_version
     from ..training.runs import CHECKPOINT_FILE
 
+    preview = Path(args.preview).with_suffix(".png") if args.preview else None
+    check_places(args, *([preview] if preview else []))
     if args.resume:
         params, parent, data, command = _as_begun(args)
     else:
@@ -71,8 +74,8 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
         data = {**dataset_values(args), "size": args.size, "fit": args.fit or "crop"}
         parent = parent_model(args, report)
     training, validation, split = read_parts(args, data, params.seed, report)
-    if args.preview:
-        return _preview(training, params, parent, Path(args.preview))
+    if preview:
+        return _preview(training, params, parent, preview)
     if not args.out:
         raise CellsegError("No folder is named for the model version. Give a new one with --out.")
     out = Path(args.out)
@@ -159,14 +162,14 @@ def _preview(training: Sequence[Sample], params: TrainParams, parent: ModelVersi
     chosen = [training[i] for i in sorted(rng.permutation(len(training))[:4])]
     normalizer = parent.normalizer if parent else params.normalizer
     picture = preview(chosen, params.augment, 4, params.seed, params.crop, normalizer)
-    write_picture(path.with_suffix(".png"), Image.fromarray(picture), "PNG")
-    print(f"{len(chosen)} of {len(training)} images to train on, in {path.with_suffix('.png')}")
+    write_picture(path, Image.fromarray(picture), "PNG")
+    print(f"{len(chosen)} of {len(training)} images to train on, in {path}")
     return 0
 
 
 def _send(out: Path, report: Report, event: Any) -> None:
     """Report an event; of what was measured also write the page with pictures."""
-    from ..evaluation.make_version import Measured
+    from ..evaluation.measured import Measured
     from ..reports.metrics_report import write_report
 
     if not isinstance(event, Measured):

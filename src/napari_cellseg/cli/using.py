@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ..imaging.errors import CellsegError
+from .common import add_overwrite_option
 
 
 def add_demo(commands: Any) -> None:
     sub = commands.add_parser("demo", help="open napari on a sample image, segmented by the bundled model")
     sub.add_argument("--out", default="cellseg-demo", metavar="DIR", help="folder for results where there is no screen")
     sub.add_argument("--no-window", action="store_true", help="save a screenshot and results even if there is a screen")
+    add_overwrite_option(sub)
     sub.set_defaults(run=run_demo)
 
 
@@ -22,19 +24,19 @@ def run_demo(args: argparse.Namespace) -> int:
 
     out = Path(args.out)
     if has_screen():
-        return _open_demo(out, show=not args.no_window)
+        return _open_demo(out, not args.no_window, bool(args.overwrite))
     with virtual_display():
-        return _open_demo(out, show=False)
+        return _open_demo(out, False, bool(args.overwrite))
 
 
-def _open_demo(out: Path, show: bool) -> int:
+def _open_demo(out: Path, show: bool, overwrite: bool) -> int:
     try:
         from ..gui.menus.demo import run_demo as open_window
     except ModuleNotFoundError as error:
         raise CellsegError(
             f'The demo opens a window, and {error.name} is not installed. Run: pip install "napari-cellseg[all]"'
         ) from error
-    demo = open_window(out, show=show)
+    demo = open_window(out, show=show, overwrite=overwrite)
     if demo is None:
         return 0
     print(f"screenshot  {demo.screenshot}\nlabels      {demo.labels}\ncounts      {demo.counts}\n{demo.count} cells")

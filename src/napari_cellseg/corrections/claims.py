@@ -6,8 +6,9 @@ prediction or model is known here, so none can alter a claim. One edit is one `P
 
 from __future__ import annotations
 
+import secrets
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 from weakref import WeakSet
 
@@ -40,6 +41,10 @@ class Corrections:
     ----------
     revision : int
         Rises with every apply, undo and redo.
+    author : str
+        Whose they are: the id of these corrections among all others of the image, of other windows and of before.
+    known : dict of str to int
+        What of others was taken over into these: up to which revision, by author.
     lock : threading.RLock
         Held during every change; hold it to read several things of one moment.
     """
@@ -47,6 +52,8 @@ class Corrections:
     def __init__(self, shape: tuple[int, int]) -> None:
         self.shape = (int(shape[0]), int(shape[1]))
         self.revision = 0
+        self.author = secrets.token_hex(6)
+        self.known: dict[str, int] = {}
         self.last_region: Region = (slice(0, 0), slice(0, 0))
         self.lock = threading.RLock()
         self.renamed: dict[int, int] = {}
@@ -100,6 +107,11 @@ class Corrections:
         return self._top_id
 
     @property
+    def made_by(self) -> dict[str, int]:
+        """Author and revision, as files name those whose corrections they hold; empty where nothing was corrected."""
+        return {self.author: self.revision} if self._cells or self._marks is not None else {}
+
+    @property
     def has_marks(self) -> bool:
         """Whether anything was ever marked as reviewed."""
         return self._marks is not None
@@ -116,6 +128,11 @@ class Corrections:
         """Last edit of a cell, such as "drawn"; empty for a cell that was not edited."""
         cell = self._cells.get(id_)
         return "" if cell is None or cell.how == ERASED else cell.how
+
+    def calls(self) -> dict[int, Mapping[str, bool]]:
+        """Return of the cells that the user called positive or negative by hand what they were called, by marker."""
+        with self.lock:
+            return {id_: cell.calls for id_, cell in self._cells.items() if cell.calls and cell.how != ERASED}
 
     def area(self, id_: int) -> int:
         """Pixels of an edited cell; 0 for any other."""
@@ -202,6 +219,7 @@ class Corrections:
             self._done.append((self._as_now(patch), patch))
             self._undone.clear()
             self.renamed = dict(patch.renamed or {})
+            self.known |= patch.known
             return self._set(patch)
 
     def undo(self) -> Region | None:

@@ -14,10 +14,12 @@ from ..imaging.read.cell_files import CELL_SUFFIXES, read_cells
 from ..imaging.regions import whole
 from ..imaging.stack_planes import position_in_stack
 from ..imaging.write.write import read_label_stack, read_labels, read_metadata, write_labels
-from .run_lengths import Cell, Runs
+from .run_lengths import Cell, Runs, known_of
 from .view import CellView
 
 KEY = "corrected cells"
+# Whose corrections a file holds: revisions by author; see `Corrections.known`.
+BY_KEY = "corrections by"
 # Of a stack of labels: the record of every corrected plane, by the name of the plane.
 PLANES_KEY = "corrected planes"
 FORMAT = 1
@@ -40,7 +42,9 @@ def export_corrections(
     """
     with view.corrected.corrections.lock:
         labels, record = view.labels(), record_of(view)
-    write_labels(path, labels, metadata={**(metadata or {}), "corrected": True, KEY: record}, pixel_size=pixel_size)
+        made_by = view.corrected.corrections.made_by
+    about = {"corrected": True, KEY: record, BY_KEY: made_by}
+    write_labels(path, labels, metadata={**(metadata or {}), **about}, pixel_size=pixel_size)
 
 
 def record_of(view: CellView) -> dict[str, Any]:
@@ -87,6 +91,8 @@ def read_corrections(path: str | os.PathLike[str], shape: tuple[int, int], plane
     try:
         metadata = read_metadata(path)
         record = metadata.get(PLANES_KEY, {}).get(plane) if plane else metadata.get(KEY)
+        about = record if plane else metadata
+        known = known_of(about.get(BY_KEY)) if isinstance(about, dict) else {}
     except ImageError:  # labels come as PNG too
         record = None
     if not isinstance(record, dict):
@@ -100,7 +106,7 @@ def read_corrections(path: str | os.PathLike[str], shape: tuple[int, int], plane
             f"The corrections in {path} are damaged ({error}). Save its labels from another program to import them."
         ) from error
     owned = [id_ for id_, cell in cells.items() if cell.how != "erased"]
-    return {"labels": labels, "owned_ids": owned, "erased": erased, "cells": cells, "marks": marks}
+    return {"labels": labels, "owned_ids": owned, "erased": erased, "cells": cells, "marks": marks, "known": known}
 
 
 def _plane_of(path: str | os.PathLike[str], plane: str) -> np.ndarray:

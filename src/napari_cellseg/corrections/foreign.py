@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,6 +21,7 @@ def import_labels(
     erased: np.ndarray | None = None,
     cells: Mapping[int, Cell] | None = None,
     marks: np.ndarray | None = None,
+    known: Mapping[str, int] | None = None,
 ) -> Patch:
     """Import cells from a label image as one edit; they replace what is shown.
 
@@ -37,6 +39,8 @@ def import_labels(
         exported.
     marks : numpy.ndarray, optional
         (Y, X), not 0 where the user marked it as reviewed.
+    known : mapping of str to int, optional
+        Whose corrections they are, and up to which revision; see `Corrections.known`.
 
     Raises
     ------
@@ -65,7 +69,8 @@ def import_labels(
     if not is_marked and not entries and np.array_equal(claims, corrections.claims()):
         raise EditError("There is no correction in it that is not here already.")
     everywhere = whole(view.shape)
-    return Patch("import", Runs.of(everywhere, claims), entries, Runs.of(everywhere, both) if is_marked else None)
+    marked = Runs.of(everywhere, both) if is_marked else None
+    return Patch("import", Runs.of(everywhere, claims), entries, marked, known=known or {})
 
 
 def _from_elsewhere(view: CellView, chosen: np.ndarray, gone: np.ndarray) -> tuple[np.ndarray, dict[int, Cell | None]]:
@@ -95,7 +100,9 @@ def _exported(
     for id_, cell in cells.items():
         new = given.get(id_, id_)
         here = corrections.cell(new)
-        if (new in present or cell.how == ERASED) and (here is None or here.how != cell.how):
+        if (new in present or cell.how == ERASED) and (
+            here is None or (here.how, here.calls) != (cell.how, cell.calls)
+        ):
             entries[new] = cell
     # Present cells that are covered completely are replaced by the cell that covers most of them.
     left = {*distinct(claims), *(-id_ for id_ in distinct(-claims))}
@@ -106,7 +113,7 @@ def _exported(
         taker = int(takers[np.argmax(counts)])
         heir = entries.get(taker) or corrections.cell(taker)
         assert heir is not None
-        entries[taker] = Cell(heir.how, (*heir.cores, *lost.cores))
+        entries[taker] = replace(heir, cores=(*heir.cores, *lost.cores))
         entries[id_] = Cell(ERASED, lost.cores) if -id_ in left else None
     return claims, entries
 

@@ -12,7 +12,7 @@ import os
 import threading
 import zlib
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -46,11 +46,13 @@ class Journal:
         Why lines are not on the disk; None if there is no error.
     """
 
-    def __init__(self, path: Path, lines: list[bytes]) -> None:
+    def __init__(self, path: Path, header: Mapping[str, Any], after: datetime) -> None:
         self.path = path
+        # Times never go back, whatever is done to the clock: by them the newest journal of an image is found.
+        self._time = after
         self.saved_at: datetime | None = None
         self.error: OutputError | None = None
-        self._lines = lines  # all of them: if the file is lost, it is written again
+        self._lines = [self._line(header)]  # all of them: if the file is lost, it is written again
         self._n_written = 0
         self._size = 0
         self._lock = threading.RLock()
@@ -75,7 +77,7 @@ class Journal:
         stem = stem_now()
         names = [f"{stem}{SUFFIX}", *(f"{stem}-{again}{SUFFIX}" for again in range(2, 1000))]
         path = next(folder / name for name in names if not os.path.exists(folder / name))
-        journal = cls(path, [_line({"kind": "header", "format": FORMAT, **header})])
+        journal = cls(path, {"kind": "header", "format": FORMAT, **header}, _latest(folder) + timedelta(seconds=1))
         journal.append(*([] if snapshot is None else [{"kind": "snapshot", **snapshot.to_dict()}]))
         return journal
 
@@ -89,7 +91,7 @@ class Journal:
         with self._lock:
             # One window was closed, and the work continued in another.
             self._closed = False
-            self._lines += [_line(entry) for entry in entries]
+            self._lines += [self._line(entry) for entry in entries]
             self._write()
             self._plan(FLUSH_SECONDS)
 
@@ -104,7 +106,7 @@ class Journal:
         with self._lock:
             asked = datetime.now(UTC)
             if self._state is not None:
-                self._lines.append(_line(self._state))
+                self._lines.append(self._line(self._state))
                 self._state = None
             self._write()
             if self.pending:
@@ -125,6 +127,10 @@ class Journal:
                 self._timer.cancel()
                 self._timer = None
         self.flush()
+
+    def _line(self, entry: Mapping[str, Any]) -> bytes:
+        self._time = max(self._time, datetime.now(UTC))
+        return encode({"at": self._time.isoformat(timespec="seconds"), **entry})
 
     def _write(self) -> None:
         if not self.pending:
@@ -242,8 +248,16 @@ def decode(line: bytes) -> dict[str, Any]:
     return entry
 
 
-def _line(entry: Mapping[str, Any]) -> bytes:
-    return encode({"at": datetime.now(UTC).isoformat(timespec="seconds"), **entry})
+def _latest(folder: Path) -> datetime:
+    """Return the time of the last entry of all journals in a folder; the beginning of 1970 where there is none."""
+    latest = datetime.fromtimestamp(0, UTC)
+    for path in folder.glob(f"*{SUFFIX}") if folder.is_dir() else ():
+        with contextlib.suppress(OSError):
+            for line in reversed(path.read_bytes().splitlines()):
+                with contextlib.suppress(ValueError, KeyError, TypeError):
+                    latest = max(latest, datetime.fromisoformat(decode(line)["at"]).astimezone(UTC))
+                    break
+    return latest
 
 
 def _not_written(path: Path, reason: str) -> OutputError:

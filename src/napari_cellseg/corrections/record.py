@@ -180,6 +180,9 @@ class CorrectionsRecord:
                 "shape": list(self.corrections.shape),
                 "channels": list(self.channels),
                 "continues": self._continues,
+                "author": self.corrections.author,
+                "revision": self.corrections.revision,
+                "known": self.corrections.known,
                 **self._cells,
             }
             self._journal = Journal.open_new(folder_of(self.sha256), header, snapshot)

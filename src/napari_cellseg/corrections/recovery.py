@@ -5,25 +5,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..imaging.read.json_types import check_types, is_inside
 from .claims import Corrections
-from .journal import CELLS, FORMAT, SUFFIX, JournalError, decode, folder_of
-from .run_lengths import Patch
+from .journal import CELLS, SUFFIX, JournalError, folder_of
+from .journal_lines import DAMAGED, beside, continued, read_lines, revision_after, time_of
+from .run_lengths import Patch, known_of
 
 _DISMISSED = ".dismissed"
-_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError)
-
-
-@dataclass(frozen=True)
-class _Header:
-    """What of a journal's first line is needed to read it."""
-
-    shape: tuple[int, int]
-    image: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +33,7 @@ class JournalInfo:
     header : mapping
         The file's first line, with the recipe and the sliders as they stood at the end.
     continued : bool
-        A later journal continues this one.
+        A later journal continues this one, and nothing was added here since.
     dismissed : bool
         The user does not want to be asked about it.
     """
@@ -89,7 +80,7 @@ def find_journals(sha256: str) -> list[JournalInfo]:
             n = recovered.corrections.n_changed + recovered.corrections.n_erased
             if n or recovered.corrections.has_marks:
                 found.append((path, n, recovered))
-    continued = {str(recovered.header.get("continues")) for _path, _n, recovered in found}
+    later = {str(recovered.header.get("continues")): recovered.header for _path, _n, recovered in found}
     infos = [
         JournalInfo(
             path,
@@ -97,7 +88,7 @@ def find_journals(sha256: str) -> list[JournalInfo]:
             n,
             recovered.time,
             recovered.header,
-            path.name in continued,
+            path.name in later and _holds_all(later[path.name], recovered),
             path.with_suffix(_DISMISSED).exists(),
         )
         for path, n, recovered in found
@@ -152,7 +143,7 @@ def read_journal(path: Path, shape: tuple[int, int] | None = None, later: Collec
     JournalError
         The journal is missing, its first line is damaged, or it belongs to an image of another size.
     """
-    header, entries, damaged = _read(Path(path))
+    header, entries, damaged = read_lines(Path(path))
     size = header["shape"]
     if shape is not None and tuple(shape) != size:
         raise JournalError(
@@ -161,20 +152,21 @@ def read_journal(path: Path, shape: tuple[int, int] | None = None, later: Collec
         )
     try:
         corrections = Corrections(size)
-    except _DAMAGE as error:
+    except DAMAGED as error:
         raise JournalError(f"{path} is about an image of {size[0]} x {size[1]} pixels: {error}.") from error
-    n_applied, notes, time = 0, [], _time_of(header)
+    n_applied, notes, time = 0, [], time_of(header)
     for entry in entries:
         try:
             if entry["kind"] == CELLS:
                 header = {**header, **{name: entry[name] for name in ("recipe", "threshold", "min_size")}}
             else:
                 _take(corrections, entry)
-        except _DAMAGE:
+        except DAMAGED:
             damaged = n_applied + 2
             break
         n_applied += 1
-        time = _time_of(entry, time)
+        # No earlier than the one before, whatever was done to the clock.
+        time = max(time, time_of(entry, time))
     if damaged:
         notes.append(
             f"Line {damaged} of the corrections journal {path} is damaged: {n_applied} entries before it were "
@@ -184,6 +176,9 @@ def read_journal(path: Path, shape: tuple[int, int] | None = None, later: Collec
         if older is not None and _number(older.corrections) > _number(corrections):
             notes.append(f"The older journal {older.path.name} has more corrections and was taken instead.")
             return replace(older, notes=(*notes, *older.notes))
+    corrections.known |= known_of(header.get("known"))
+    if isinstance(header.get("author"), str):
+        corrections.known[header["author"]] = revision_after(header, entries[:n_applied])
     return Recovered(corrections, tuple(notes), Path(path), header, time)
 
 
@@ -194,12 +189,18 @@ def dismiss(path: Path) -> None:
 
 
 def remove_superseded(path: Path) -> None:
-    """Keep the newest two of the chain of journals that a journal continues, and remove the rest."""
-    second = _continued(path)
+    """Keep the newest two of the chain of journals that a journal continues, and remove the rest.
+
+    One that another window has added to since is kept, and what it continues.
+    """
+    second = continued(path)
     kept = [path, second]
-    old = _continued(second)
-    while old is not None and old not in kept:
-        following = _continued(old)
+    newer, old = second, continued(second)
+    while newer is not None and old is not None and old not in kept:
+        with contextlib.suppress(JournalError):
+            if not _holds_all(read_lines(newer)[0], read_journal(old)):
+                return
+        newer, following = old, continued(old)
         with contextlib.suppress(OSError):
             old.unlink()
             old.with_suffix(_DISMISSED).unlink()
@@ -211,58 +212,6 @@ def _files(folder: Path) -> list[Path]:
         return sorted(path for path in folder.iterdir() if path.suffix == SUFFIX and not path.name.startswith("."))
     except OSError:
         return []
-
-
-def _continued(path: Path | None) -> Path | None:
-    """Return the journal, in the same folder, that a journal continues; None where there is none."""
-    try:
-        return None if path is None else _beside(path, _read(path)[0])
-    except JournalError:
-        return None
-
-
-def _beside(path: Path, header: Mapping[str, Any]) -> Path | None:
-    name = str(header.get("continues"))
-    # It is read, and may be deleted: nothing but a journal is, whatever the header says.
-    return path.with_name(name) if is_inside(name) and "/" not in name and name.endswith(SUFFIX) else None
-
-
-def _read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]], int]:
-    """Header, entries as far as they are whole, and the number of the first damaged line (0: none)."""
-    try:
-        if path.exists() and not path.is_file():
-            raise ValueError("it is no regular file")
-        content = path.read_bytes()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise JournalError(f"The corrections journal {path} cannot be read: {reason}. Try again.") from error
-    lines = content.split(b"\n")
-    torn = lines.pop()  # empty where the last line is whole
-    entries, damaged = [], 0
-    for number, line in enumerate(lines, start=1):
-        try:
-            entries.append(decode(line))
-        except ValueError:
-            damaged = number
-            break
-    if not damaged and torn:
-        with contextlib.suppress(ValueError):
-            entries.append(decode(torn))
-    try:
-        header = entries[0]
-        check_types(_Header, header)
-        height, width = header["shape"]
-        known = header["kind"] == "header" and height > 0 and width > 0
-    except _DAMAGE as error:
-        raise JournalError(
-            f"The corrections journal {path} has no readable first line. It is left as it is; choose another."
-        ) from error
-    if not known or header.get("format") != FORMAT:
-        raise JournalError(
-            f"The corrections journal {path} has format {header.get('format')!r}, and this version reads {FORMAT}. "
-            "Update napari-cellseg."
-        )
-    return {**header, "shape": (height, width)}, entries[1:], damaged
 
 
 def _take(corrections: Corrections, entry: Mapping[str, Any]) -> None:
@@ -279,15 +228,17 @@ def _take(corrections: Corrections, entry: Mapping[str, Any]) -> None:
         raise ValueError(f"unknown entry {kind!r}")
 
 
-def _time_of(entry: Mapping[str, Any], otherwise: datetime | None = None) -> datetime:
-    try:
-        return datetime.fromisoformat(entry["at"]).astimezone(UTC)
-    except (KeyError, TypeError, ValueError):
-        return otherwise or datetime.fromtimestamp(0, UTC)
+def _holds_all(later: Mapping[str, Any], earlier: Recovered) -> bool:
+    """Whether a journal that continues another, by its first line, was begun with all that the other holds by now."""
+    author = earlier.header.get("author")
+    if not isinstance(author, str):
+        # Those of earlier versions do not say.
+        return True
+    return known_of(later.get("known")).get(author, -1) >= earlier.corrections.known[author]
 
 
 def _older(path: Path, header: Mapping[str, Any], shape: tuple[int, int], later: Collection[Path]) -> Recovered | None:
-    older = _beside(path, header)
+    older = beside(path, header)
     if older is None or older in later:
         return None
     try:

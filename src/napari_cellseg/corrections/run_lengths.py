@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -88,19 +88,26 @@ class Cell:
         Last edit, such as "drawn" or "merged"; "erased" for a cell that was removed.
     cores : tuple of Runs
         Cores (not 0) of the automatic cells that it came from: no automatic cell is shown there.
+    calls : mapping of str to bool
+        By which markers the user called it positive (True) or negative, whatever is measured.
     """
 
     how: str
     cores: tuple[Runs, ...] = ()
+    calls: Mapping[str, bool] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return values that JSON can hold."""
-        return {"how": self.how, "cores": [core.to_list() for core in self.cores]}
+        calls = {"calls": dict(self.calls)} if self.calls else {}
+        return {"how": self.how, "cores": [core.to_list() for core in self.cores], **calls}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], shape: tuple[int, int]) -> Cell:
         """Rebuild from `to_dict`; ValueError, KeyError or TypeError for anything else."""
-        return cls(str(values["how"]), tuple(Runs.from_list(core, shape) for core in values["cores"]))
+        calls = dict(values.get("calls", {}))
+        if not all(isinstance(name, str) and isinstance(call, bool) for name, call in calls.items()):
+            raise ValueError("a call is neither true nor false")
+        return cls(str(values["how"]), tuple(Runs.from_list(core, shape) for core in values["cores"]), calls)
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +126,8 @@ class Patch:
         Reviewed marks of a region after the edit; None if they do not change.
     renamed : mapping of int to int
         Painted ids that already belonged to another cell, and the ids that replace them.
+    known : mapping of str to int
+        Of corrections that were taken over: whose they are, and up to which revision; see `Corrections.known`.
     """
 
     name: str
@@ -126,6 +135,7 @@ class Patch:
     cells: Mapping[int, Cell | None]
     marks: Runs | None = None
     renamed: Mapping[int, int] | None = None
+    known: Mapping[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return values that JSON can hold."""
@@ -134,6 +144,7 @@ class Patch:
             "claims": None if self.claims is None else self.claims.to_list(),
             "cells": {str(id_): None if cell is None else cell.to_dict() for id_, cell in self.cells.items()},
             "marks": None if self.marks is None else self.marks.to_list(),
+            **({"known": dict(self.known)} if self.known else {}),
         }
 
     @classmethod
@@ -147,7 +158,13 @@ class Patch:
         claims, marks = (
             None if values[name] is None else Runs.from_list(values[name], shape) for name in ("claims", "marks")
         )
-        return cls(str(values["name"]), claims, cells, marks)
+        return cls(str(values["name"]), claims, cells, marks, known=known_of(values.get("known")))
+
+
+def known_of(values: object) -> dict[str, int]:
+    """Return revisions by whose corrections they are, as a file holds them; empty for anything else."""
+    pairs = values.items() if isinstance(values, dict) else ()
+    return {name: number for name, number in pairs if isinstance(name, str) and type(number) is int}
 
 
 def run_values(*arrays: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:

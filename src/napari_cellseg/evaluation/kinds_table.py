@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import time
 from collections import Counter, defaultdict
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -119,7 +121,11 @@ class KindTable:
         folder, stem = _kept(data, base)
         make_folder(folder)
         path = folder / f"{stem}{_hash(content)}.csv"
+        before = [other.stat().st_mtime_ns for other in _kept_tables(data, base)]
         self.write(path)
+        # By its time it is found again as the last one, also where the clock was set back.
+        now = max([time.time_ns(), *(n + 1 for n in before)])
+        os.utime(path, ns=(now, now))
         return path
 
 
@@ -174,9 +180,7 @@ def sources(data: DataChoice, loaded: Loaded, chosen: Path | None, base: Path | 
     found = [] if chosen is None else [Source(_title(chosen, data, base), chosen)]
     if any(sample.kind for sample in loaded.samples):
         found.append(Source("groups.csv of the images", None, True))
-    folder, stem = _kept(data, base)
-    kept = [path for path in folder.glob("*.csv") if path.name.startswith(stem)] if folder.is_dir() else []
-    newest = max(kept, key=lambda path: path.stat().st_mtime, default=None)
+    newest = max(_kept_tables(data, base), key=lambda path: path.stat().st_mtime_ns, default=None)
     if newest is not None and newest != chosen:
         found.append(Source(_title(newest, data, base), newest))
     return [*found, Source("how they look")]
@@ -191,6 +195,11 @@ def _kept(data: DataChoice, base: Path | None) -> tuple[Path, str]:
     """Return folder and beginning of the names of the tables that are saved for a dataset."""
     stem = re.sub(r"[^\w.-]", "_", data.name)
     return base or user_home() / "kinds", f"{stem}-{_hash(str(data.path.absolute()))}-"
+
+
+def _kept_tables(data: DataChoice, base: Path | None) -> list[Path]:
+    folder, stem = _kept(data, base)
+    return [path for path in folder.glob("*.csv") if path.name.startswith(stem)]
 
 
 def _hash(text: str) -> str:

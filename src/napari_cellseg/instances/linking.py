@@ -8,12 +8,13 @@ cell by IoU alone, stays with it. A cell that is missing on one plane ends there
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from .levels import at_least
 from .measure import check_labels
 
 How = Literal["iou", "overlap"]
@@ -160,60 +161,61 @@ def link_stack(planes: Iterable[np.ndarray], min_iou: float = MIN_IOU, how: How 
         yield linker.add(labels)
 
 
-@dataclass(frozen=True, eq=False)
-class Tracks:
-    """Cells linked over time, in the form of napari's Tracks layer.
-
-    Attributes
-    ----------
-    rows : numpy.ndarray
-        float64 (N, 4): track id, t, y, x, sorted by track and time; y and x are centres in pixels.
-    graph : dict of int to list of int
-        Daughter -> [mother], if both are in `rows`.
-    """
-
-    rows: np.ndarray
-    graph: dict[int, list[int]]
-
-    @property
-    def count(self) -> int:
-        """Number of tracks."""
-        return len(np.unique(self.rows[:, 0]))
-
-    def columns(self) -> dict[str, np.ndarray]:
-        """Columns of ``tracks.csv``: ``track``, ``t``, ``y``, ``x``, ``parent`` (empty if there is none)."""
-        track, t = self.rows[:, 0].astype(np.int64), self.rows[:, 1].astype(np.int64)
-        parent = np.array([str(self.graph[i][0]) if i in self.graph else "" for i in track.tolist()], dtype=np.str_)
-        return {"track": track, "t": t, "y": self.rows[:, 2], "x": self.rows[:, 3], "parent": parent}
-
-
-def tracks_table(
-    frames: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]],
-    lookups: Sequence[np.ndarray],
-    parents: Mapping[int, int] | None = None,
-) -> Tracks:
-    """Return the position of every track at every time point.
+def link_cells(
+    planes: Iterable[tuple[tuple[int, ...], np.ndarray, int | None]], volumes: bool, min_iou: float = MIN_IOU
+) -> tuple[Linker, list[np.ndarray]]:
+    """Link the planes of a stack, without a smallest size: it would break the links.
 
     Parameters
     ----------
-    frames : iterable of (ids, y, x)
-        The counted cells of each frame by their local ids, and their centres in pixels, for example three columns of
-        `measure`.
-    lookups : sequence of numpy.ndarray
-        Results of `Linker.add` for each frame. A cell without a linked id is skipped.
-    parents : mapping of int to int, optional
-        `Linker.parents`.
+    planes : iterable of (position, labels, n_ids)
+        In order, time before slice; see :meth:`Linker.add`.
+    volumes : bool
+        Whether cells are linked over the last axis of the position, Z, and end with each time point; else over time,
+        and divide.
+    min_iou : float
+
+    Returns
+    -------
+    linker : Linker
+    lookups : list of ndarray
+        Of each plane: local id -> linked id.
     """
-    parts = [np.zeros((0, 4))]
-    for t, ((ids, y, x), lookup) in enumerate(zip(frames, lookups, strict=True)):
-        track = lookup[np.asarray(ids, np.intp)]
-        rows = np.stack([track, np.full(len(track), t), y, x], axis=1).astype(np.float64)
-        parts.append(rows[track > 0])
-    rows = np.concatenate(parts)
-    rows = rows[np.lexsort((rows[:, 1], rows[:, 0]))]
-    known = set(np.unique(rows[:, 0]).astype(np.int64).tolist())
-    pairs = sorted((parents or {}).items())
-    return Tracks(rows, {child: [parent] for child, parent in pairs if child in known and parent in known})
+    linker, lookups, before = Linker(min_iou, divisions=not volumes), [], None
+    for position, labels, n_ids in planes:
+        if volumes and before not in (None, position[:-1]):
+            linker.end()
+        before = position[:-1]
+        lookups.append(linker.add(labels, n_ids))
+    return linker, lookups
+
+
+def without_small(
+    lookups: Sequence[np.ndarray], cells: Sequence[tuple[np.ndarray, np.ndarray]], min_size: int, volumes: bool
+) -> list[np.ndarray]:
+    """Return lookups that map cells that are too small to 0.
+
+    Parameters
+    ----------
+    lookups : sequence of ndarray
+        Of `link_cells`.
+    cells : sequence of (ids, areas)
+        Of each plane: local ids, and areas in pixels.
+    min_size : int
+        In voxels over all planes of a volume, else in pixels in each plane.
+    volumes : bool
+        See `link_cells`.
+    """
+    least = at_least(min_size)
+    if not volumes:
+        shown = [lookup.copy() for lookup in lookups]
+        for lookup, (ids, areas) in zip(shown, cells, strict=True):
+            lookup[ids[areas < least]] = 0
+        return shown
+    total = np.zeros(1 + max((int(lookup.max()) for lookup in lookups), default=0), np.int64)
+    for lookup, (ids, areas) in zip(lookups, cells, strict=True):
+        total[lookup[ids]] += areas
+    return [np.where(total[lookup] < least, 0, lookup) for lookup in lookups]
 
 
 def check_min_iou(min_iou: float) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..evaluation.agreement.agreement import Agreement, band
 from ..imaging.write.write import write_json
+from ..results.origin import check_origin
 from .diagrams import Curve, Points, points_frame, points_svg
 from .html import Html, facts, paragraph, section, table, write_page
 from .svg import HEIGHT, WIDTH, Frame
@@ -16,14 +17,17 @@ AGREEMENT_FILE = "agreement.json"
 REPORT_FILE = "agreement.html"
 
 
-def write_agreement(out: Path, agreement: Agreement) -> Path:
+def write_agreement(out: Path, agreement: Agreement, overwrite: bool = False) -> Path:
     """Write ``agreement.json`` and ``agreement.html`` into a folder; return the latter.
 
     Raises
     ------
     OutputError
-        The system refused to write.
+        There are files of these names that this package did not write (unless `overwrite`), or the system refused to
+        write.
     """
+    for name in () if overwrite else (AGREEMENT_FILE, REPORT_FILE):
+        check_origin(out / name)
     write_json(out / AGREEMENT_FILE, agreement.to_dict())
     low, high = agreement.limits
     return write_page(
@@ -46,6 +50,7 @@ def write_agreement(out: Path, agreement: Agreement) -> Path:
         section("Difference by count (Bland & Altman)", agreement_svg(agreement)),
         section("A new count", *_examples(agreement)),
         section("Images", _images(agreement)),
+        overwrite=overwrite,
     )
 
 

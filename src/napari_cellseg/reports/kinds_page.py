@@ -15,14 +15,18 @@ _THUMBNAIL = 160
 
 
 def write_kinds_page(
-    path: Path, kinds: Kinds, thumbnails: Mapping[str, np.ndarray], agreement: KindAgreement | None = None
+    path: Path,
+    kinds: Kinds,
+    thumbnails: Mapping[str, np.ndarray],
+    agreement: KindAgreement | None = None,
+    overwrite: bool = False,
 ) -> Path:
     """Write a page with the images of every kind; thumbnails are uint8, by the image's name.
 
     Raises
     ------
     OutputError
-        The system refused to write.
+        There is a file that this package did not write (unless `overwrite`), or the system refused to write.
     """
     said = []
     if agreement is not None:
@@ -40,7 +44,7 @@ def write_kinds_page(
         shown = [figure(thumbnails[name], name, alt=name) for name in names if name in thumbnails]
         more = [paragraph(f"and {n - len(shown)} more", quiet=True)] if n > len(shown) else []
         parts.append(section(f"{kind}: {n} images", gallery(shown), *more))
-    return write_page(path, "Kinds of images", *said, *parts)
+    return write_page(path, "Kinds of images", *said, *parts, overwrite=overwrite)
 
 
 def small_picture(plane: np.ndarray, side: int = _THUMBNAIL) -> np.ndarray:

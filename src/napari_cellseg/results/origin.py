@@ -10,18 +10,17 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from PIL import Image as PillowImage
-from PIL.PngImagePlugin import PngInfo
 
 from ..imaging.damage import DAMAGE
 from ..imaging.errors import CellsegError, OutputError
 from ..imaging.read.json_file import values_if_any
 from ..imaging.write.atomic import make_folder, output_error
 from ..imaging.write.csv_style import delimiter_of, style_of
+from ..imaging.write.pictures import NAME, SOFTWARE
 from ..imaging.write.write import read_metadata
+from .formats.arrow import is_our_h5ad, is_our_parquet
 from .ledger import FOLDER
 
-NAME = "napari-cellseg"
-_SOFTWARE = "Software"
 # Beginning of a file that holds its origin: the head of a page, the provenance of GeoJSON, the names of columns.
 _HEAD = 1 << 12
 # Pages of earlier versions are known by their policy.
@@ -30,19 +29,22 @@ _PAGES = ('name="generator" content="napari-cellseg"', "default-src 'none'; img-
 _COLUMNS = {
     "tracks.csv": {"track", "t", "y", "x", "parent"},
     "frames.csv": {"t", "count", "median_area_px"},
+    "wells.csv": {"plate", "well", "n_images", "n_failed"},
+    "conditions.csv": {"name", "n_wells", "n_images"},
     "_cells.csv": {"index", "area_px"},
     "cells.csv": {"image", "page"},
+}
+# Values by the name of a JSON file, some of them inside of ``all``; every other file is known by its recipe.
+_VALUES = {
+    "metrics.json": {"model", "threshold", "images", "ap_mean"},
+    "curves.json": {"roc", "reliability"},
+    "review.json": {"cells", "missed"},
+    "calibration.json": {"goal", "grid", "min_size"},
+    "agreement.json": {"people", "ours", "limits_of_agreement"},
 }
 _UNREADABLE: tuple[type[Exception], ...] = (CellsegError, *DAMAGE)
 # Kaggle's forms are everybody's: a mark in the folder of the ledger tells whose they are.
 MARKED = ("rle.csv", "submission.csv")
-
-
-def png_origin() -> PngInfo:
-    """Return what `PIL.Image.Image.save` takes as `pnginfo`, so that a PNG is known as written by this package."""
-    info = PngInfo()
-    info.add_text(_SOFTWARE, NAME)
-    return info
 
 
 def check_origin(path: Path, known: Collection[Path] = ()) -> None:
@@ -111,7 +113,7 @@ def _head(path: Path) -> str:
 
 def _is_our_picture(path: Path) -> bool:
     with PillowImage.open(path, formats=("PNG",)) as picture:
-        return picture.info.get(_SOFTWARE) == NAME
+        return picture.info.get(SOFTWARE) == NAME
 
 
 def _is_our_zip(path: Path) -> bool:
@@ -130,6 +132,14 @@ def _is_our_table(path: Path) -> bool:
     return wanted is not None and wanted <= columns
 
 
+def _is_our_json(path: Path) -> bool:
+    values = values_if_any(path)
+    if path.name not in _VALUES:
+        return isinstance(values.get("recipe"), dict)
+    of_all = values.get("all")
+    return _VALUES[path.name] <= {*values, *(of_all if isinstance(of_all, dict) else ())}
+
+
 def _outputs(recipe: Path) -> Collection[str]:
     settings = values_if_any(recipe).get("recipe")
     outputs = settings.get("outputs") if isinstance(settings, dict) else None
@@ -142,6 +152,8 @@ _TESTS: dict[str, Callable[[Path], bool]] = {
     ".zip": _is_our_zip,
     ".geojson": lambda path: f'"{NAME}"' in _head(path),
     ".csv": _is_our_table,
-    ".json": lambda path: isinstance(values_if_any(path).get("recipe"), dict),
+    ".json": _is_our_json,
+    ".parquet": is_our_parquet,
+    ".h5ad": is_our_h5ad,
     ".html": lambda path: any(mark in _head(path) for mark in _PAGES),
 }

@@ -8,7 +8,6 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from ..imaging.write.pictures import write_picture
-from .origin import png_origin
 
 THUMBNAIL = 192
 # Bright on dark images and strong on white ones; neighbours get different ones by their ids.
@@ -75,7 +74,7 @@ def write_overlay(path: Path, plane: np.ndarray, labels: np.ndarray) -> None:
         If the system refused to write.
     """
     drawn = PillowImage.fromarray(draw_outlines(picture(plane), labels))
-    write_picture(path, drawn, "PNG", compress_level=3, pnginfo=png_origin())
+    write_picture(path, drawn, "PNG", compress_level=3)
 
 
 def thumbnail(plane: np.ndarray, labels: np.ndarray, size: int = THUMBNAIL) -> np.ndarray:

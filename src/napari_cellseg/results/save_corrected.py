@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..corrections import exchange
+from ..corrections.claims import Corrections
+from ..corrections.run_lengths import known_of
 from ..imaging.errors import CellsegError, OutputError
 from ..imaging.read.read import read_image
 from ..imaging.stack_planes import position_in_stack
@@ -25,6 +27,7 @@ from .counts import COUNTS_FILE, put_rows, read_counts
 from .ledger import Ledger
 from .origin import is_ours
 from .outputs import OUTPUTS
+from .place import Place
 from .rows import BatchRow
 from .save import numbers, save_result
 
@@ -65,6 +68,7 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
     segmented = cells.segmented
     with cells.corrected.corrections.lock:
         result, record = cells.result(), exchange.record_of(cells.view)
+    by = {exchange.BY_KEY: result.metadata.get(exchange.BY_KEY, {})}
     # Planes and links come from the batch; the user may have chosen another model in the window.
     recipe = replace(
         cells.recipe,
@@ -80,27 +84,55 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
     result = replace(result, metadata={**result.metadata, **about})
     outputs = outputs_of(row)
     with one_at_a_time:
+        labels = out / row.files.get("labels", "")
+        there = read_metadata(labels) if labels.is_file() else {}
+        plane = there.get(exchange.PLANES_KEY, {}).get(row.page, {}) if stacked else there
+        check_corrections(labels, plane, [cells.corrected.corrections])
         if stacked:
             outputs = tuple(name for name in outputs if name != "labels")
-            _write_plane(out / row.files["labels"], row.page, result, {**record, "recipe": settings})
-        files = save_result(outputs, result, segmented.plane, segmented.image, out, stem)
+            _write_plane(out / row.files["labels"], row.page, result, {**record, **by, "recipe": settings})
+        place = Place.of_part(segmented.image.origin, row.page)
+        files = save_result(outputs, result, segmented.plane, segmented.image, out, stem, place)
         corrected = replace(
             row,
             state="done",
             corrected=True,
-            **numbers(np.asarray(result.table["area_px"]), segmented.image.pixel_size),
+            **numbers(np.asarray(result.table["area_px"]), segmented.image.pixel_size, result.labels.size),
             doubt=None,
+            positive=result.counted.numbers,
             threshold=result.threshold,
             min_size=result.min_size,
             recipe=digest,
             model=recipe.model,
             model_sha256=segmented.model.sha256,
             error="",
-            notes=still_true(row.notes, result.count),
+            notes=(*still_true(row.notes, result.count), *result.counted.notes),
             files={**row.files, **files},
         )
         put_in_tables(out, corrected)
     return corrected
+
+
+def check_corrections(path: Path, metadata: Mapping[str, Any], known: Iterable[Corrections]) -> None:
+    """Raise OutputError where a file of labels holds corrections that are not among those that would replace it.
+
+    Parameters
+    ----------
+    path : Path
+    metadata : mapping
+        Of the file, or of the plane in it.
+    known : iterable of Corrections
+        Those of the cells that would be written.
+    """
+    mine: dict[str, int] = {}
+    for corrections in known:
+        mine |= corrections.known
+        mine[corrections.author] = corrections.revision
+    if any(mine.get(author, -1) < revision for author, revision in known_of(metadata.get(exchange.BY_KEY)).items()):
+        raise OutputError(
+            f"{path} holds corrections that were made in another window or session and are not among these; it is left "
+            "as it is. Open it (Open ...) to go on from them, or save into another folder."
+        )
 
 
 def outputs_of(row: BatchRow | None) -> tuple[str, ...]:
@@ -108,8 +140,10 @@ def outputs_of(row: BatchRow | None) -> tuple[str, ...]:
     return tuple(name for name in OUTPUTS if name == "labels" or (row is not None and name in row.files))
 
 
-def put_in_tables(out: Path, row: BatchRow, csv: str | None = None) -> Path:
+def put_in_tables(out: Path, row: BatchRow, csv: str | None = None, wanted: Collection[str] = ()) -> Path:
     """Enter one result in all tables that the images of a folder share; return the path of the table of counts.
+
+    Tables that are there are brought up to date; those of the outputs in `wanted` are begun.
 
     Raises
     ------
@@ -117,7 +151,8 @@ def put_in_tables(out: Path, row: BatchRow, csv: str | None = None) -> Path:
         The table there is not one of counts, or the system refused to write.
     """
     counts = put_rows(out, row, csv=csv)
-    shared = [name for name, output in OUTPUTS.items() if output.combined and _is_our_table(out / output.suffix)]
+    combined = {name: out / output.suffix for name, output in OUTPUTS.items() if output.combined}
+    shared = [name for name, path in combined.items() if name in wanted or _is_our_table(path)]
     write_combined(Ledger(out).rows(), out, shared, csv)
     return counts
 

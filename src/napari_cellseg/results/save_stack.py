@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..corrections.exchange import BY_KEY
 from ..imaging.errors import OutputError
 from ..imaging.image import Image
 from ..imaging.stack_planes import StackPlane
@@ -16,10 +17,12 @@ from ..imaging.write.csv_style import style_of
 from ..imaging.write.write import write_json, write_table
 from ..segmentation.cells import Cells
 from .counts import COUNTS_FILE, put_rows
+from .outputs import write_grown
 from .place import Place
 from .rows import BatchRow
-from .save_cells import results_of, row_of
+from .save_cells import check_labels, results_of, row_of
 from .stack_of_labels import LabelStack, PlaneDone
+from .wells import with_well
 
 
 class CorrectedStack(LabelStack):
@@ -28,9 +31,10 @@ class CorrectedStack(LabelStack):
     def write_labels(self, planes: list[PlaneDone], more: dict[str, Any]) -> None:
         """Write the file of labels, marked as corrected if any plane was."""
         done = [plane.metadata.get("corrections", {}) for plane in planes]
+        by = {author: revision for plane in planes for author, revision in plane.metadata.get(BY_KEY, {}).items()}
         if any(done):
             sums = {what: sum(one.get(what, 0) for one in done) for what in ("changed", "erased")}
-            more = {**more, "corrected": True, "corrections": sums}
+            more = {**more, "corrected": True, "corrections": sums, BY_KEY: by}
         super().write_labels(planes, more)
 
 
@@ -69,11 +73,14 @@ def save_stack(
 def _save(
     image: Image, planes: Sequence[tuple[StackPlane, Cells]], folder: Path, stem: str, csv: str | None
 ) -> list[Path]:
+    check_labels(folder / f"{stem}_labels.tif", (cells for _, cells in planes))
     stack, rows, tables = CorrectedStack(image, folder, stem), [], []
     for plane, cells in planes:
         result = cells.result()
         tables.append(with_plane(Place.of_part(image.origin).in_whole(result.table), plane.index))
-        row = replace(row_of(cells, result, {}, stem, plane.name), n_pages=len(planes))
+        grown = write_grown(result, folder / f"{stem}_{plane.name}", image.pixel_size)
+        files = {name: path.name for name, path in grown.items()}
+        row = replace(row_of(cells, result, files, stem, plane.name), n_pages=len(planes))
         rows = stack.take(plane, row, result)
     bad = next((row for row in rows if row.state == "failed"), None)
     if bad is not None:
@@ -81,7 +88,7 @@ def _save(
     table, recipe = folder / f"{stem}_cells.csv", folder / f"{stem}_recipe.json"
     names = dict.fromkeys(name for part in tables for name in part)
     columns = {name: np.concatenate([_column(part, name) for part in tables]) for name in names}
-    write_table(table, columns, csv or style_of(folder / COUNTS_FILE))
+    write_table(table, with_well(columns, rows[0].well), csv or style_of(folder / COUNTS_FILE))
     write_json(recipe, _of_all(planes, rows))
     return [stack.path, table, put_rows(folder, *rows, csv=csv), recipe]
 

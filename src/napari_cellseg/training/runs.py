@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ..imaging.errors import CellsegError
+from ..imaging.errors import CellsegError, OutputError
 from ..imaging.processes import is_alive
 from ..imaging.read.json_file import read_values
 from ..imaging.read.json_types import check_types
+from ..imaging.write.atomic import sweep
 from ..imaging.write.write import write_json
 from ..network.versions import CONFIG_FILE, ModelVersion, bundled_models_dir, load_model, user_models_dir
 
@@ -23,6 +24,8 @@ TRAIN_FILE = "train.json"
 CHECKPOINT_FILE = "checkpoint.pt"
 # A run that wrote no checkpoint for this long has ended, whichever process has its number now.
 SILENT_SECONDS = 180.0
+# Of a run that was killed before there was a version.
+_LEFT = frozenset((RUN_FILE, TRAIN_FILE, CHECKPOINT_FILE, "split.json", "history.csv", "weights.safetensors"))
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,17 @@ def next_version_dir(parent_name: str, base: Path | None = None) -> Path:
     return base / f"{stem} mine v{i}"
 
 
+def check_own_folder(folder: Path) -> None:
+    """Raise OutputError where a folder for a new version holds other things than a killed run leaves."""
+    there = (path.name for path in folder.iterdir()) if folder.is_dir() else ()
+    others = sorted(name for name in there if name not in _LEFT and not name.startswith("."))
+    if others:
+        raise OutputError(
+            f"{folder} holds other things ({', '.join(others[:3])}), and a model version needs a folder of its own. "
+            "Choose a new or empty one."
+        )
+
+
 def write_run(folder: Path, values: Mapping[str, Any], file: str = RUN_FILE) -> None:
     """Write down what a run was asked to do."""
     write_json(folder / file, values)
@@ -170,6 +184,8 @@ def end_run(path: Path, file: str, finished: bool) -> None:
     """Discard what a run would go on from when it is finished; else let others go on with it at once."""
     if finished:
         discard(path)
+        # What it left where it was killed meanwhile.
+        sweep(path, wait=True)
     elif (path / file).is_file():
         values = read_values(path / file)
         write_run(path, {**values, "process": None}, file)
@@ -212,7 +228,7 @@ def discard(path: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         (path / CHECKPOINT_FILE).unlink()
     if not (path / CONFIG_FILE).exists():
-        for name in (RUN_FILE, TRAIN_FILE, "split.json", "history.csv", "weights.safetensors"):
+        for name in _LEFT:
             (path / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             path.rmdir()

@@ -23,6 +23,7 @@ from napari_cellseg.network.exchange.import_model import import_model
 from napari_cellseg.network.predict import predict
 from napari_cellseg.network.version_files import write_config
 from napari_cellseg.network.versions import ModelVersion, list_models, read_version
+from napari_cellseg.results.origin import is_ours
 from tests.blobs import blobs
 from tests.models import make_model
 from tests.torchvision_stub import allow_torchvision
@@ -102,7 +103,7 @@ def test_the_command_asks_for_author_and_licence(
     assert main(words) == 1
     assert "--author" in capsys.readouterr().err and not out.exists()
     assert main([*words, "--author", "A. Person", "--license", "CC-BY-4.0"]) == 0
-    assert "bioimageio test" in capsys.readouterr().out
+    assert "bioimageio test" in capsys.readouterr().out and is_ours(out)
     with zipfile.ZipFile(out) as archive:
         described = archive.read("rdf.yaml" if "rdf.yaml" in archive.namelist() else "bioimageio.yaml").decode()
         assert "A. Person" in described and "CC-BY-4.0" in described and "scale_range" in described

@@ -14,10 +14,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ...imaging.errors import CellsegError
+from ...imaging.home import user_home
 from ...imaging.read.finding import find_images, is_zarr, named_apart
 from ...imaging.read.formats import dialog_filter
 from ...imaging.read.scenes import file_of
+from ...imaging.read.zarr_places import address_of, allow, whole_path
 from ..shared.bindings import Bindings
+from ..shared.help import HelpButton
 from ..shared.layout import NARROWEST, button, chooser, in_column, in_row, label
 from ..shared.message import Message
 from ..shared.workers import Latest
@@ -61,6 +65,8 @@ class BatchInputSection(QWidget):
         if not self.paths:
             return None
         first = self.paths[0]
+        if address_of(first) is not None:
+            return user_home()
         return first if first.is_dir() and not is_zarr(first) else file_of(first).parent
 
     def choose(self, paths: Sequence[str | Path]) -> None:
@@ -90,7 +96,10 @@ class BatchInputSection(QWidget):
         self.place.setPlaceholderText("folder of images")
         self.place.setMinimumWidth(NARROWEST)
         self.place.editingFinished.connect(self._on_place)
-        tip = "Choose a folder of images, or single files. They can also be dropped on this panel."
+        tip = (
+            "Choose a folder of images, or single files. They can also be dropped on this panel. The address of an\n"
+            "OME-Zarr image or plate on a server (https://…, s3://…) can be typed instead."
+        )
         self.browse = button("batch_choose", "Choose …", tip)
         menu = QMenu(self.browse)
         menu.addAction("Folder …", self._on_folder)
@@ -105,7 +114,7 @@ class BatchInputSection(QWidget):
         self.subfolders.setToolTip("Also images in the folders inside this folder. The results keep these folders.")
         self.subfolders.toggled.connect(lambda _: self.look())
         self.facts = Message(NOTHING, "batch_found")
-        images = in_row(label("Images"), (self.place, 1), self.browse, spacing=5)
+        images = in_row(label("Images"), (self.place, 1), self.browse, HelpButton("Images of a folder"), spacing=5)
         only = in_row(label("Only"), (self.pattern, 1), self.subfolders, spacing=5)
         in_column(images, only, self.facts, into=self, spacing=5)
 
@@ -120,6 +129,11 @@ class BatchInputSection(QWidget):
         text = self.place.text().strip()
         present = str(self.paths[0]) if len(self.paths) == 1 else ""
         if text and text != present and not (len(self.paths) > 1 and not self.place.isModified()):
+            try:
+                allow(text)
+            except CellsegError as error:
+                self._show((), problem=str(error))
+                return
             self.choose([Path(text).expanduser()])
         self.place.setModified(False)
 
@@ -144,4 +158,4 @@ def images_in(paths: Sequence[Path], pattern: str | None, recursive: bool) -> tu
     """
     notes: list[str] = []
     found = named_apart(find_images(paths, pattern, recursive, notes.append))
-    return tuple((str(path.absolute()), name) for path, name in found), notes
+    return tuple((str(whole_path(path)), name) for path, name in found), notes

@@ -12,6 +12,7 @@ from qtpy.QtCore import QEventLoop, QTimer
 from ...imaging.errors import CellsegError
 from ...imaging.read.read import read_image
 from ...imaging.write.pictures import write_picture
+from ...results.origin import check_origin
 from ...results.save_cells import save_cells
 from ...session import State
 from ..segment.segment_widget import SegmentWidget
@@ -41,7 +42,7 @@ class Demo:
     counts: Path
 
 
-def run_demo(out_dir: Path, show: bool, sample: str = SAMPLE) -> Demo | None:
+def run_demo(out_dir: Path, show: bool, sample: str = SAMPLE, overwrite: bool = False) -> Demo | None:
     """Open napari on a sample with the Segment widget docked, press Segment, and show or save what comes out.
 
     Parameters
@@ -52,12 +53,17 @@ def run_demo(out_dir: Path, show: bool, sample: str = SAMPLE) -> Demo | None:
         Leave the window open until the user closes it, and save nothing; else save and close it.
     sample : str
         Which sample image.
+    overwrite : bool
+        Also replace a screenshot that this package did not write.
 
     Raises
     ------
     CellsegError
-        When the sample could not be segmented or the files not be written.
+        When there is such a screenshot, the sample could not be segmented or the files not be written.
     """
+    screenshot = Path(out_dir) / "screenshot.png"
+    if not show and not overwrite:
+        check_origin(screenshot)
     viewer = napari.Viewer(show=True)
     viewer.window.resize(*SIZE)
     add_image(viewer, read_image(sample_path(sample)))
@@ -72,7 +78,7 @@ def run_demo(out_dir: Path, show: bool, sample: str = SAMPLE) -> Demo | None:
         napari.run()
         return None
     wait(SETTLE_MS)
-    demo = _save(viewer, widget, Path(out_dir), sample)
+    demo = _save(viewer, widget, screenshot, sample)
     viewer.close()
     return demo
 
@@ -95,12 +101,11 @@ def press_segment(widget: SegmentWidget) -> State:
     return widget.session.state
 
 
-def _save(viewer: napari.Viewer, widget: SegmentWidget, out_dir: Path, sample: str) -> Demo:
+def _save(viewer: napari.Viewer, widget: SegmentWidget, screenshot: Path, sample: str) -> Demo:
     cells = widget.session.cells
     if cells is None:
         raise CellsegError("The sample was not segmented in time. Run the demo again on a less busy machine.")
-    labels, _, counts, _ = save_cells(cells, out_dir, sample)
-    screenshot = out_dir / "screenshot.png"
+    labels, _, counts, _ = save_cells(cells, screenshot.parent, sample)
     picture = PillowImage.fromarray(viewer.screenshot(canvas_only=False, flash=False))
     write_picture(screenshot, picture, "PNG")
     return Demo(cells.count(), screenshot, labels, counts)

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, QTimer
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QInputDialog, QMenu, QPushButton, QWidget
 
+from ...imaging.errors import CellsegError, ImageError
 from ...imaging.read.formats import dialog_filter
+from ...imaging.read.zarr_places import allow
 from ...session import layer_id
 from ..shared.bindings import Bindings
 from ..shared.layout import CELL_FILES, Chooser, label
@@ -65,6 +67,7 @@ class ImageSection(QWidget):
         menu = QMenu(self.open_images)
         menu.addAction("Files …", self._open_files)
         menu.addAction("Folder …", self._open_folder)
+        menu.addAction("Address …", self._open_address)
         menu.addSeparator()
         self.take = menu.addMenu("Labels as cells")
         self.take.setToolTipsVisible(True)
@@ -121,6 +124,22 @@ class ImageSection(QWidget):
     def _open_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Open a folder of images")
         self.open_paths([folder] if folder else [])
+
+    def _open_address(self) -> None:
+        words = "Address of an OME-Zarr image or plate (https://…, s3://…):"
+        text, wanted = QInputDialog.getText(self, "Open an address", words)
+        if wanted and text.strip():
+            self.open_address(text.strip())
+
+    def open_address(self, text: str) -> None:
+        """Open an image at an address that the user typed; what is wrong with it is said."""
+        try:
+            if not allow(text):
+                raise ImageError(f"'{text}' is no address: it begins with https://, http:// or s3://. Type another.")
+        except CellsegError as error:
+            self._bench.session.fail(None, str(error))
+            return
+        self.open_paths([text])
 
     def _list_labels(self) -> None:
         """Offer every labels layer that shows no cells yet, and files."""

@@ -121,6 +121,9 @@ class Recovery:
             self._correcting.said.emit(str(error), True)
             return
         self._found.pop(key, None)
+        # Another window may have left corrections of its own.
+        self._asked.pop(key, None)
+        self.look(key)
         said = " ".join([f"Recovered {_what(info)}.", *notes])
         self._bench.session.note(said)
         self._correcting.said.emit(said, bool(notes))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image as ImageLayer
 
+from ...corrections.exchange import BY_KEY
 from ...imaging.regions import Region
 from ...session import Cells
 from .cells_labels import CellsLabels
@@ -47,6 +48,7 @@ class ResultLayers:
         self.labels = CellsLabels(labels, name=f"{title} cells", opacity=FILLED, **placement(image))
         self.points = CountPoints(
             np.zeros((0, 2)),
+            self.labels,
             name=f"{title} counts",
             size=4,
             face_color=AUTOMATIC,
@@ -153,7 +155,7 @@ class ResultLayers:
         """Draw again where a correction changed something; the layer may be saved before it was measured again."""
         if METADATA_KEY in self.labels.metadata:
             known = {**self.labels.metadata[METADATA_KEY], "count": cells.count()}
-            known.pop("corrections", None)
+            known = {name: value for name, value in known.items() if name not in ("corrections", BY_KEY)}
             known |= cells.about_corrections()
             self.labels.metadata = {**self.labels.metadata, METADATA_KEY: known}
         if not self._widened(cells):

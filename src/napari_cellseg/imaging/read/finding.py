@@ -9,20 +9,21 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from ..damage import DAMAGE
 from ..errors import ImageError
 from .formats import PLANES, SUFFIXES, ZARR_SUFFIX
-from .json_file import values_if_any
 from .ome_files import COMPANION_SUFFIX, one_per_image
 from .scenes import file_of, name_of, with_scenes
+from .zarr_folder import ome_attributes
+from .zarr_places import is_elsewhere, typed_address
 
 LABELS_SUFFIX = "_labels.tif"
+GROWN_SUFFIX = "_grown.tif"
 LABELS_ZARR_SUFFIX = "_labels.ome.zarr"
 # A folder of results contains this folder.
 RESULTS_MARK = ".cellseg"
-_RESULT_PICTURES = ("_overlay.png", "_probability.tif")
+_RESULT_PICTURES = ("_overlay.png", "_probability.tif", GROWN_SUFFIX)
 _MOST_NAMED = 4
 _ZARR_MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
@@ -65,12 +66,13 @@ def find_images(
     Raises
     ------
     ImageError
-        A folder cannot be listed, a name is empty, or no image was found.
+        A folder cannot be listed, a name is empty, no image was found, or an address was not typed by the user.
     """
     given = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
     found: list[tuple[Path, str]] = []
     others: Counter[str] = Counter()
     for item in _expanded(given):
+        typed_address(item)
         if item.is_dir() and not is_zarr(item):
             found += _with_wells([(item / name, name) for name in _in_folder(item, pattern, recursive, others)])
         else:
@@ -138,7 +140,9 @@ def _folder_of(path: Path, name: str) -> str:
 
 
 def is_zarr(folder: Path) -> bool:
-    """Whether a folder is a Zarr array or group: one image, not a folder of images."""
+    """Whether a path is a Zarr array or group: one image, not a folder of images; see `zarr_places` too."""
+    if is_elsewhere(folder):
+        return True
     return folder.is_dir() and any((folder / mark).is_file() for mark in _ZARR_MARKS)
 
 
@@ -154,19 +158,14 @@ def _with_wells(found: list[tuple[Path, str]]) -> Iterator[tuple[Path, str]]:
 
 def _images_of_plate(folder: Path) -> Iterator[str]:
     try:
-        for well in _ome_attributes(folder)["plate"]["wells"]:
-            for image in _ome_attributes(folder / str(well["path"]))["well"]["images"]:
+        for well in ome_attributes(folder)["plate"]["wells"]:
+            for image in ome_attributes(folder / str(well["path"]))["well"]["images"]:
                 inner = PurePosixPath(str(well["path"]), str(image["path"]))
                 if not inner.is_absolute() and ".." not in inner.parts:
                     yield inner.as_posix()
     except DAMAGE:
         # It is no plate, or one that its reader will refuse.
         return
-
-
-def _ome_attributes(folder: Path) -> dict[str, Any]:
-    attributes = values_if_any(folder / "zarr.json").get("attributes") or values_if_any(folder / ".zattrs")
-    return dict(attributes.get("ome", attributes))
 
 
 def _name_of(path: Path) -> str:
@@ -182,7 +181,7 @@ def _name_of(path: Path) -> str:
 
 def _without_zarr(name: str) -> str:
     # Results have folders of these names, and they are no Zarr.
-    return re.sub(r"(\.ome)?\.zarr$", "", name, flags=re.IGNORECASE)
+    return re.sub(r"(\.ome)?\.zarr(\.zip)?$", "", name, flags=re.IGNORECASE)
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:

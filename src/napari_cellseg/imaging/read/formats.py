@@ -97,6 +97,10 @@ FORMATS = (
         oldest="2025.1.1", reader="oif_file",
     ),
     Format("DICOM", (".dcm", ".dicom"), "pydicom", "MIT", "no", "one", "pydicom's own samples", oldest="3.0"),
+    Format(
+        "OME-Zarr in a zip file", (".zarr.zip",), "zarr", "MIT", "above 1 GB", "wells and fields of a plate",
+        "what zarr writes",
+    ),
     Format("Olympus VSI", (".vsi",), remedy=_CONVERT.format(".vsi", "OlyVIA or cellSens")),
     Format("Imaris", (".ims",), remedy=_CONVERT.format(".ims", "Imaris")),
     Format("MIRAX slides", (".mrxs",), remedy=_CONVERT.format(".mrxs", "the program of the scanner")),

@@ -24,6 +24,7 @@ from .scenes import Choose, file_of, index_of, scene_keys, scene_of, scene_title
 from .tiff import read_tiff
 from .vendor import read_scene
 from .zarr_folder import read_zarr
+from .zarr_places import allowed_address, typed_address, zip_of
 
 __all__ = ["SUFFIXES", "find_images", "read_image", "source_stamp"]
 
@@ -71,24 +72,31 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None, in_parts: 
     try:
         image = _read(path, axes, in_parts)
         return image if axes is not None else image.as_grey()
-    except CellsegError:
+    except CellsegError as error:
+        if (address := allowed_address(path)) is not None:
+            raise type(error)(str(error).replace(str(path), address)) from error
         raise
     except DAMAGE as error:
-        raise unreadable(path, error) from error
+        raise unreadable(allowed_address(path) or path, error) from error
 
 
 def source_stamp(path: str | os.PathLike[str]) -> dict[str, int]:
-    """Size and modification time (ns) of an image, to detect changes; over all files of a folder.
+    """Size and modification time (ns) of an image, to detect changes; over all files of a folder but its labels.
 
-    Of a scene it is that of its file.
+    Of a scene, and of an image in a zip file, it is that of the file; on a server it is made of the metadata.
 
     Raises
     ------
     ImageError
         It is missing or cannot be accessed.
     """
-    path = file_of(path)
     try:
+        if (address := typed_address(path)) is not None:
+            from .zarr_stores import remote_stamp
+
+            return remote_stamp(address)
+        zipped = zip_of(path)
+        path = file_of(path) if zipped is None else zipped[0]
         # Of an OIF file also the folder of its planes.
         stats = _stats(path) if path.is_dir() else [path.stat(), *_stats(Path(f"{path}{PLANES}"))]
     except OSError as error:
@@ -97,13 +105,19 @@ def source_stamp(path: str | os.PathLike[str]) -> dict[str, int]:
 
 
 def _stats(folder: Path) -> list[os.stat_result]:
-    return [os.stat(os.path.join(place, name)) for place, _, names in os.walk(folder) for name in names]
+    """Look at the files of a folder; not at the labels and tables in a Zarr image, which may be added."""
+    found = []
+    for place, inner, names in os.walk(folder):
+        if Path(place) == folder:
+            inner[:] = [name for name in inner if name not in ("labels", "tables")]
+        found += [os.stat(os.path.join(place, name)) for name in names]
+    return found
 
 
 def _read(path: Path, axes: str | None, in_parts: bool) -> Image:
+    if typed_address(path) is not None or is_zarr(path):
+        return read_zarr(path, axes, LAZY_BYTES, in_parts)
     if path.is_dir():
-        if is_zarr(path):
-            return read_zarr(path, axes, LAZY_BYTES, in_parts)
         if path.suffix.lower() == ZARR_SUFFIX:
             raise ImageError(f"{path} is a folder without the metadata files of a Zarr image. Copy it again.")
         raise ImageError(f"{path} is a folder. Give an image file.")

@@ -14,6 +14,7 @@ from ..errors import CellsegError, ImageError, SeveralImagesError
 from . import tiff_images, vendor
 from .formats import TIFF_SUFFIXES, format_of
 from .ome_files import is_ome_name
+from .zarr_places import title_of
 
 ALL = "all"
 _UNREADABLE: tuple[type[Exception], ...] = (CellsegError, *DAMAGE)
@@ -35,7 +36,9 @@ def scene_of(path: str | os.PathLike[str]) -> str | None:
 
 
 def name_of(path: str | os.PathLike[str]) -> str:
-    """Return the name of an image: that of its file, or ``exp_Series003`` for a scene."""
+    """Return the name of an image: that of its file, ``exp_Series003`` for a scene, ``plate_A_1_0`` in a plate."""
+    if (title := title_of(path)) is not None:
+        return title
     key = scene_of(path)
     return Path(path).name if key is None else scene_title(Path(path).parent.name, key)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import zipfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,11 +24,12 @@ def opened_zip(path: Path) -> Iterator[zipfile.ZipFile]:
     Raises
     ------
     OSError, ValueError, zipfile.BadZipFile
-        It is no archive, or lists more entries than memory should hold.
+        It is no archive, lists more entries than memory should hold, or two of one name.
     """
     with path.open("rb") as file:
         check_list(file)
         with zipfile.ZipFile(file) as archive:
+            check_repeats(archive)
             yield archive
 
 
@@ -42,6 +44,13 @@ def check_list(file: IO[bytes]) -> None:
         if n_bytes > _LARGEST_LIST:
             raise ValueError(f"its list of entries has {n_bytes:,} bytes, and up to {_LARGEST_LIST:,} are read")
     file.seek(0)
+
+
+def check_repeats(archive: zipfile.ZipFile) -> None:
+    """Raise ValueError for an archive with several files of one name: which of them is read, nobody sees."""
+    for name, n in Counter(archive.namelist()).items():
+        if n > 1 and not name.endswith("/"):
+            raise ValueError(f"it holds {n} entries named {name!r}, of which only one would be read")
 
 
 def check_entry(archive: zipfile.ZipFile, name: str, most: int) -> zipfile.ZipInfo:

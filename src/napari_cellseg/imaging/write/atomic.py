@@ -17,7 +17,8 @@ from ..errors import OutputError
 _DISK_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 # As `atomic_path` calls a file before it is whole.
-_UNFINISHED = re.compile(r"\..{1,60}\.[0-9a-f]{12}\.(tif|csv|json|png|jpg|zip|geojson|html)", re.IGNORECASE)
+_SUFFIXES = "tif|csv|jsonl?|png|jpg|zip|geojson|html|pt|safetensors|np[yz]|parquet|h5ad"
+_UNFINISHED = re.compile(rf"\..{{1,60}}\.[0-9a-f]{{12}}\.({_SUFFIXES})", re.IGNORECASE)
 # Another process may be saving into the folder right now.
 YOUNG_SECONDS = 2.0
 _BAD_FOLDER = {errno.ENOENT, errno.ENOTDIR, errno.EEXIST}

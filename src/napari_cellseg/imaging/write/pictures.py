@@ -7,12 +7,15 @@ import os
 from typing import Any
 
 from PIL import Image as PillowImage
+from PIL.PngImagePlugin import PngInfo
 
 from .atomic import atomic_path
 
+SOFTWARE, NAME = "Software", "napari-cellseg"
+
 
 def write_picture(path: str | os.PathLike[str], picture: PillowImage.Image, form: str, **options: Any) -> None:
-    """Encode a picture and write it.
+    """Encode a picture and write it; a PNG says that this package wrote it.
 
     Parameters
     ----------
@@ -28,8 +31,10 @@ def write_picture(path: str | os.PathLike[str], picture: PillowImage.Image, form
         The system refused to write.
     """
     # Pillow takes no notice of a disk that is full: half a picture would pass for a whole one.
+    info = PngInfo()
+    info.add_text(SOFTWARE, NAME)
     with io.BytesIO() as buffer:
-        picture.save(buffer, form, **options)
+        picture.save(buffer, form, pnginfo=info, **options)
         content = buffer.getvalue()
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -152,6 +153,8 @@ def export_bioimageio(model: ModelVersion, out: Path, params: PackageParams) -> 
             described = _describe(v0_5, model, network, params, folder)
             with atomic_path(out) as temporary:
                 save_bioimageio_package(described, output_path=temporary)
+                with zipfile.ZipFile(temporary, "a") as archive:
+                    archive.comment = b"napari-cellseg"
     except OSError as error:
         raise OutputError(f"The package could not be written to {out} ({error}). Choose another place.") from error
     except ValueError as error:

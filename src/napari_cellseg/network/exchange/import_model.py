@@ -150,7 +150,9 @@ def _copy_files(source: Path, target: Path) -> None:
         with opened_zip(source) as archive:
             for entry in archive.namelist():
                 file_name = entry.rsplit("/", 1)[-1]
-                if file_name in most and not (target / file_name).exists():
+                if file_name in most:
+                    if (target / file_name).exists():
+                        raise ValueError(f"it holds several files {file_name}; give a zip of one model")
                     copy_entry(archive, entry, target / file_name, most[file_name])
     except (zipfile.BadZipFile, RuntimeError, ValueError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise ModelError(f"{source} is not a readable zip ({error}). Give a model folder or a zip of one.") from error

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from ...imaging.damage import DAMAGE
 from ...imaging.errors import DatasetError
-from ...imaging.read.zip_entries import check_list, copy_entry
+from ...imaging.read.zip_entries import check_list, check_repeats, copy_entry
 
 
 def open_entries(path: Path) -> tuple[zipfile.ZipFile, list[str]]:
@@ -26,22 +26,18 @@ def open_entries(path: Path) -> tuple[zipfile.ZipFile, list[str]]:
         with path.open("rb") as file:
             check_list(file)
         archive = zipfile.ZipFile(path)
+        check_repeats(archive)
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
         raise DatasetError(
             f"{path} is not a readable zip ({error}). Give a zip or folder of images with masks."
         ) from error
     # macOS adds a copy of every name, which holds no picture.
     entries = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")]
-    for entry, n in Counter(entries).items():
+    for entry in entries:
         if ".." in PurePosixPath(entry.replace("\\", "/")).parts or _is_absolute(entry):
             raise DatasetError(
                 f"{path} holds the entry {entry!r}, which points outside of it. Such a zip is not read: "
                 "make a new one from the images themselves."
-            )
-        if n > 1:
-            raise DatasetError(
-                f"{path} holds {n} entries named {entry!r}, of which only one would be read. Make a new zip of the "
-                "images themselves."
             )
     return archive, entries
 

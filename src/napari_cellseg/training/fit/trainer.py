@@ -15,7 +15,7 @@ from ..data.sample import Sample
 from ..events import Event, TrainProgress, earlier
 from ..finetune_params import FineTuneParams
 from ..params import TrainParams
-from ..runs import CHECKPOINT_FILE, read_run
+from ..runs import CHECKPOINT_FILE, check_own_folder, read_run
 from .checkpoint import read_checkpoint
 from .learner import RanAwayError
 from .plan import Plan, plan_finetune, plan_training
@@ -228,6 +228,8 @@ def _iter_run(
         raise OutputError(
             f"{out} holds a model version already. Versions are never overwritten: choose a new folder{go_on}."
         )
+    if not resume:
+        check_own_folder(out)
     run = TrainRun(plan, out, dict(record or {}), ready, resume, more)
     if saved:
         run.restore(saved, asked)
