@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..imaging.errors import OutputError
 from ..imaging.progress import Note
+from ..imaging.read.vendor import forget
 from ..imaging.write.atomic import sweep
 from ..imaging.write.write import make_folder, write_json
 from ..results.combine import write_combined
@@ -99,6 +100,8 @@ def iter_batch(
             stopped = yield from _iter_images(files, settings, book, scheduler, stop)
         finally:
             book.close()
+            # On Windows a file that is open can neither be moved nor removed.
+            forget()
             if lock.after_crash or scheduler is not None:
                 # Also workers may have been killed.
                 sweep(settings.out, wait=True)
