@@ -130,7 +130,8 @@ class Cells:
     def metadata(self) -> dict[str, Any]:
         """Provenance of what is on the screen, as JSON-able values."""
         with self.corrected.corrections.lock:
-            about = {"count": self.count(), **self.about_corrections()}
+            by = {BY_KEY: self.corrected.corrections.made_by} if self.corrected.corrections.made_by else {}
+            about = {"count": self.count(), **self.about_corrections(), **by}
         made = self.segmented.asked(positive=self.positive, grow=self.grow)
         return {**made.metadata(self.threshold, self.min_size), **about}
 
