@@ -17,6 +17,7 @@ import skimage.io
 import tifffile
 
 import napari_cellseg
+from napari_cellseg import segment
 from napari_cellseg.batch import pipeline
 from napari_cellseg.batch.events import BatchEvent, BatchSummary, Planned, RowDone, Running
 from napari_cellseg.batch.item import segment_item
@@ -38,7 +39,7 @@ from napari_cellseg.results.rows import BatchRow
 from napari_cellseg.results.save import mean_doubt
 from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
-from napari_cellseg.segmentation.segment import iter_predict_image, open_image, segment
+from napari_cellseg.segmentation.segment import iter_predict_image, open_image
 from tests.blobs import blobs
 from tests.models import make_model
 from tests.results.run_lengths import rle_decode
@@ -111,7 +112,7 @@ def test_labels_counts_and_bytes_are_those_of_one_image_by_itself(images: Path, 
     assert states(rows) == "done done done done" and summary.n_done == N and not summary.stopped
     assert summary.n_cells == sum(row.count or 0 for row in rows) > 20
     for row, line in zip(rows, counts(tmp_path / "out"), strict=True):
-        alone = segment(images / row.image, recipe.model, device="cpu")
+        alone = segment(images / row.image, recipe, device="cpu")
         np.testing.assert_array_equal(read_labels(tmp_path / "out" / row.files["labels"]), alone.labels)
         assert (row.count, line["image"], int(line["count"])) == (alone.count, row.image, alone.count)
         assert row.median_area_px == np.median(alone.table["area_px"]) == float(line["median_area_px"])
@@ -502,7 +503,7 @@ def test_pages_become_a_result_each_or_one_stack_or_are_refused(recipe: Recipe, 
     planes = np.stack([blobs(i).image.astype(np.uint16) for i in range(3)])
     tifffile.imwrite(folder / "a.tif", planes, imagej=True, metadata={"axes": "ZYX"})
     tifffile.imwrite(folder / "a_z001.tif", planes[0])
-    expected = [segment(plane, recipe.model, device="cpu").labels for plane in planes]
+    expected = [segment(plane, recipe, device="cpu").labels for plane in planes]
 
     rows, _ = run(folder, tmp_path / "one", recipe)
     assert states(rows) == "failed done" and "--pages" in rows[0].error

@@ -21,14 +21,15 @@ import tifffile
 import torch
 from skimage.measure import regionprops_table
 
+from napari_cellseg import segment
 from napari_cellseg.batch.events import RowDone
 from napari_cellseg.batch.run import iter_batch
 from napari_cellseg.imaging import drain, normalize, read_image, write_table
+from napari_cellseg.imaging.write.write import write_labels
 from napari_cellseg.network.predict_sized import predict_sized
 from napari_cellseg.network.versions import load_model
 from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
-from napari_cellseg.segmentation.segment import segment
 from tests.benchmarks.harness import Row, draw_maps, median_ratio
 from tests.models import make_model
 
@@ -71,7 +72,7 @@ def _speed(folder: Path, paths: list[Path], outputs: tuple[str, ...]) -> list[Ro
         for path in paths[part]:
             image = read_image(path)
             result = segment(image)
-            result.save(target / f"{path.stem}_labels.tif")
+            write_labels(target / f"{path.stem}_labels.tif", result.labels, metadata=result.metadata)
             if "cells" in outputs:
                 table = regionprops_table(result.labels, image.plane(), properties=PROPERTIES)
                 write_table(target / f"{path.stem}_cells.csv", table)

@@ -19,13 +19,15 @@ import pytest
 import skimage.io
 import tifffile
 import zarr
+from ome_zarr_models import open_ome_zarr
 from scipy import ndimage as ndi
 
 import napari_cellseg
+from napari_cellseg import segment
 from napari_cellseg.blocks import plan as mosaic_plan
 from napari_cellseg.blocks.segment_mosaic import Mosaic, MosaicResult, in_blocks, iter_mosaic
 from napari_cellseg.cli import main
-from napari_cellseg.imaging.errors import ImageError, OutputError
+from napari_cellseg.imaging.errors import ImageError, OutputError, ParamsError
 from napari_cellseg.imaging.from_array import as_image
 from napari_cellseg.imaging.progress import drain
 from napari_cellseg.imaging.read.read import read_image, source_stamp
@@ -41,7 +43,6 @@ from napari_cellseg.results.save import names_of_channels
 from napari_cellseg.segmentation.notices import NOISE
 from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
-from napari_cellseg.segmentation.segment import segment
 from tests.blobs import blobs
 from tests.models import make_model
 
@@ -89,7 +90,7 @@ def same_up_to_ids(one: np.ndarray, other: np.ndarray) -> bool:
 
 @pytest.fixture(scope="module")
 def whole(bundled: ModelVersion) -> np.ndarray:
-    return segment(CELLS, bundled, diameter=0, device="cpu").labels
+    return segment(CELLS, model=bundled, diameter=0, device="cpu").labels
 
 
 @pytest.mark.parametrize("side", [96, 250, 2048])
@@ -106,7 +107,7 @@ def test_blocks_give_the_cells_of_the_whole(whole, bundled, tmp_path, side):
 
 def test_magnified_cells_agree(bundled, tmp_path):
     small = np.ascontiguousarray(CELLS[:400:2, :400:2])
-    one = segment(small, bundled, device="cpu")
+    one = segment(small, model=bundled, device="cpu")
     found = drain(iter_mosaic(mosaic_of(small, bundled, tmp_path, 70, diameter=None)))
     assert found.metadata["zoom"] == pytest.approx(one.metadata["zoom"]) and found.metadata["zoom"] > 1.1
     assert match(one.labels, labels_of(tmp_path), (0.5,)).ap[0] >= 0.98
@@ -338,8 +339,14 @@ def test_what_does_not_fit_is_done_in_blocks_by_itself(tiny, tmp_path, monkeypat
     assert same_up_to_ids(read_labels(tmp_path / "one/a_labels.tif"), labels_of(tmp_path / "two"))
     assert main([*words, str(tmp_path / "two"), "--resume"]) == 0 and "done before" in capsys.readouterr().out
     assert main([*words, str(tmp_path / "three"), "--save", "labels,overlay"]) == 1
-    assert "only labels, cells, submission can be saved" in capsys.readouterr().err
+    assert "only labels, cells, parquet, anndata, submission, inside can be saved" in capsys.readouterr().err
     assert main([*words, str(tmp_path / "three"), "--accurate"]) == 1
+    # Zarr 3 unless the older one is asked for.
+    assert (tmp_path / "two/a_labels.ome.zarr/zarr.json").is_file()
+    assert main([*words, str(tmp_path / "two"), "--ome-zarr", "0.4"]) == 0
+    assert open_ome_zarr(tmp_path / "two/a_labels.ome.zarr/cells", version="0.4").ome_attributes.image_label
+    with pytest.raises(ParamsError, match=r"0\.5 or 0\.4"):
+        RunOptions(ome_zarr="0.6")
 
 
 def test_only_large_images_are_done_in_blocks():
@@ -355,7 +362,7 @@ def test_pages_and_pictures(tiny, tmp_path):
     words = ["segment", str(tmp_path / "a.tif"), "--pages", "each", "--blocks", "--cells", "--html"]
     assert main([*words, "--model", str(tiny.path), "--device", "cpu", "--out", str(out)]) == 0
     for i in range(2):
-        one = segment(planes[i], tiny, device="cpu").labels
+        one = segment(planes[i], model=tiny, device="cpu").labels
         assert same_up_to_ids(one, labels_of(out, f"a_t00{i}_labels.ome.zarr"))
         assert (out / f".cellseg/parts/a_t00{i}.jpg").exists()
     assert {row["page"] for row in table_of(out / "cells.csv")} == {"t000", "t001"}

@@ -17,13 +17,8 @@ from napari_cellseg.evaluation.choosing import BLENDS, images_to_choose_on, iter
 from napari_cellseg.evaluation.compare import Comparison, iter_compare, read_comparison
 from napari_cellseg.evaluation.first_look import iter_first_look
 from napari_cellseg.evaluation.held_out import read_figures
-from napari_cellseg.evaluation.make_version import (
-    Made,
-    Measured,
-    iter_calibrated,
-    iter_finetune_version,
-    iter_train_version,
-)
+from napari_cellseg.evaluation.make_version import Made, iter_finetune_version, iter_train_version
+from napari_cellseg.evaluation.measured import Measured, iter_calibrated
 from napari_cellseg.imaging.errors import OutputError
 from napari_cellseg.imaging.progress import Note, Progress, drain
 from napari_cellseg.network.config import UNetConfig

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import napari_cellseg
+from napari_cellseg import segment
 from napari_cellseg.imaging.errors import ModelError, ParamsError
 from napari_cellseg.imaging.from_array import as_image
 from napari_cellseg.imaging.normalize import normalize
@@ -29,7 +30,7 @@ from napari_cellseg.network.sizing import resized, zoom_for, zoomed_shape
 from napari_cellseg.network.version_files import write_config
 from napari_cellseg.network.versions import ModelVersion, load_model, read_version, usual_min_size
 from napari_cellseg.segmentation.recipe import Recipe
-from napari_cellseg.segmentation.segment import iter_predict_image, segment
+from napari_cellseg.segmentation.segment import iter_predict_image
 from tests.models import make_model
 
 
@@ -210,10 +211,10 @@ def test_the_recipe_says_so(tmp_path: Path) -> None:
     settings = {"config": model.config, "normalizer": model.normalizer, "split": model.split}
     write_config(folder, **settings, threshold=0.5, min_size=5, diameter=20.0)
     assert read_version(folder).diameter == 20
-    result = segment(image, folder, diameter=10, device="cpu")
+    result = segment(image, model=folder, diameter=10, device="cpu")
     assert result.metadata["recipe"]["diameter"] == 10 and result.metadata["zoom"] == pytest.approx(2**0.8)
     with pytest.raises(ParamsError, match="1 to 5000"):
-        segment(image, folder, diameter=-3)
+        segment(image, model=folder, diameter=-3)
     write_config(folder, **settings, threshold=0.5, min_size=5, diameter=0.0)
     with pytest.raises(ModelError, match="diameter"):
         read_version(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -14,6 +15,7 @@ import pytest
 from npe2 import PluginManifest
 
 import napari_cellseg
+from napari_cellseg.imaging.read.formats import FORMATS
 
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"
@@ -49,8 +51,12 @@ def test_names_agree_with_pyproject(manifest):
 
 
 def test_versions_agree():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert napari_cellseg.__version__ == project["version"]
+    own = napari_cellseg.__version__
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert settings["project"]["dynamic"] == ["version"], "it stands in the package alone"
+    assert settings["tool"]["hatch"]["version"] == {"path": "src/napari_cellseg/__init__.py"}
+    assert f"\nversion: {own}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    assert f"\n## {own}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
 
 
 def test_display_name_is_not_mistaken_for_another_plugin(manifest):
@@ -73,7 +79,13 @@ def test_contributions_point_at_declared_commands(manifest):
     contributions = manifest.contributions
     declared = {command.id for command in contributions.commands}
     menu_items = [item for items in contributions.menus.values() for item in items]
-    used = [*contributions.widgets, *contributions.writers, *contributions.sample_data, *menu_items]
+    used = [
+        *contributions.widgets,
+        *contributions.readers,
+        *contributions.writers,
+        *contributions.sample_data,
+        *menu_items,
+    ]
     assert {item.command for item in used} == declared
 
 
@@ -83,8 +95,12 @@ def test_samples_and_menus(manifest):
     assert set(manifest.contributions.menus) == menus
 
 
-def test_no_reader_claims_common_suffixes(manifest):
-    assert not manifest.contributions.readers
+def test_the_reader_claims_files_of_microscopes_alone(manifest):
+    (reader,) = manifest.contributions.readers
+    microscopes = [one for one in FORMATS if one.oldest or one.remedy]
+    # Any other claim would raise a chooser for every user.
+    assert reader.filename_patterns == [f"*{suffix}" for one in microscopes for suffix in one.suffixes]
+    assert not reader.accepts_directories
 
 
 def test_preferences_offer_the_devices_of_the_command_line(manifest):
@@ -124,3 +140,13 @@ def test_importing_the_commands_loads_no_torch(manifest):
     environment = os.environ | {"PYTHONPATH": str(SOURCE)}
     completed = subprocess.run([sys.executable, "-c", code, *modules], env=environment, capture_output=True, text=True)
     assert completed.returncode == 0, completed.stderr
+
+
+def test_the_menu_names_in_the_documents_are_those_of_the_menu(manifest):
+    widgets = {widget.display_name for widget in manifest.contributions.widgets}
+    pages = (ROOT / "README.md", *(ROOT / "docs").glob("*.md"))
+    text = " ".join(" ".join(page.read_text(encoding="utf-8").split()) for page in pages)
+    entries = re.findall(r"\*Plugins > ([^>]+) > ([^*]+?)\.?\*", text)
+    samples = re.findall(r"\*File > Open Sample > ([^*]+?)\.?\*", text)
+    assert {plugin for plugin, _ in entries} | set(samples) <= {manifest.display_name, "…"}
+    assert {entry for _, entry in entries} == widgets, "an entry that is not in the menu, or a widget without an entry"

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+import napari_cellseg
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "napari_cellseg"
 WEIGHTS_LIMIT = 40 * 1024**2
@@ -120,6 +122,7 @@ def test_wheel_holds_manifest_weights_and_samples(archives):
     weights = {name: size for name, size in sizes.items() if name.endswith(".safetensors")}
     in_samples = [name for name in sizes if name.startswith("napari_cellseg/samples/")]
     assert sizes["napari_cellseg/napari.yaml"] > 0
+    assert archives[1].name.startswith(f"napari_cellseg-{napari_cellseg.__version__}-")
     assert weights and all(name.startswith("napari_cellseg/models/") for name in weights)
     assert all(0 < size <= WEIGHTS_LIMIT for size in weights.values())
     assert len([name for name in in_samples if not name.endswith(".py")]) >= 5

@@ -33,7 +33,7 @@ from tests.blobs import blobs
 from tests.models import make_model
 from tests.results.run_lengths import rle_decode
 
-FILES = [name for name, output in OUTPUTS.items() if not output.combined]
+FILES = [name for name, output in OUTPUTS.items() if output.is_file]
 
 
 @st.composite

@@ -41,10 +41,10 @@ def test_the_figure_holds(tmp_path: Path) -> None:
     code = f"""
     from pathlib import Path
     import numpy as np
-    from napari_cellseg.segmentation.segment import segment
+    from napari_cellseg import segment
     def peak(side):
         values = np.random.default_rng(0).normal(100, 9, (side // 20, side // 20)).repeat(20, 0).repeat(20, 1)
-        segment(values.astype(np.uint8), {str(model.path)!r}, device="cpu")
+        segment(values.astype(np.uint8), model={str(model.path)!r}, device="cpu")
         status = Path("/proc/self/status").read_text()  # ru_maxrss would begin with the peak of the test's own process
         return 1024 * int(status.split("VmHWM:")[1].split()[0])
     small, large = peak(600), peak(2400)

@@ -70,10 +70,10 @@ def test_result_is_consistent(small_image: np.ndarray) -> None:
 
 def test_a_result_is_saved_with_its_provenance(small_image: np.ndarray, model: ModelVersion, tmp_path: Path) -> None:
     result = segment(small_image, model=str(model.path))
-    result.save(tmp_path / "a.tif", tmp_path / "a.csv")
-    np.testing.assert_array_equal(read_labels(tmp_path / "a.tif"), result.labels)
-    assert read_metadata(tmp_path / "a.tif") == json.loads(json.dumps(result.metadata))
-    with (tmp_path / "a.csv").open(newline="") as file:
+    labels, table, *_ = result.save(tmp_path, name="a")
+    np.testing.assert_array_equal(read_labels(labels), result.labels)
+    assert read_metadata(labels) == json.loads(json.dumps(result.metadata))
+    with table.open(newline="") as file:
         assert len(list(csv.DictReader(file))) == result.count
 
 
@@ -200,7 +200,7 @@ def test_command_line_gives_the_same_numbers_and_survives_a_bad_file(
     by_name = {row["image"]: row for row in rows}
     assert set(by_name) == {"good.tif", "broken.tif", "deep/also.png"}
     assert by_name["broken.tif"]["count"] == "" and by_name["broken.tif"]["error"]
-    expected = segment(folder / "good.tif", str(model.path), 0.45, 9, device="cpu")
+    expected = segment(folder / "good.tif", model=model, threshold=0.45, min_size=9, device="cpu")
     assert int(by_name["good.tif"]["count"]) == expected.count > 0
     for path in (out / "good_labels.tif", out / "deep" / "also_labels.tif"):
         np.testing.assert_array_equal(read_labels(path), expected.labels)
@@ -345,7 +345,7 @@ def test_changed_weights_are_noticed(tmp_path: Path, small_image: np.ndarray) ->
     blob[-9:] = bytes(9)
     own.weights.write_bytes(blob)
     with pytest.raises(ModelError, match="changed or damaged"):
-        segment(small_image, own)
+        segment(small_image, model=own)
 
 
 @pytest.mark.parametrize(

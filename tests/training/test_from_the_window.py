@@ -18,6 +18,7 @@ from napari_cellseg.cli.train_options import train_params
 from napari_cellseg.imaging.errors import CellsegError, ParamsError
 from napari_cellseg.imaging.normalize import NormalizerParams
 from napari_cellseg.imaging.progress import drain
+from napari_cellseg.instances.metrics import FIGURES_IN_WORDS
 from napari_cellseg.network.config import UNetConfig
 from napari_cellseg.network.versions import bundled_models_dir, load_model
 from napari_cellseg.training.comparing import run_table, summarize_run
@@ -243,7 +244,7 @@ def test_runs_side_by_side(runs: list[Path], tmp_path: Path, capsys: pytest.Capt
     summaries = [summarize_run(run) for run in runs]
     lines = run_table(summaries)
     assert [line.split()[0] for line in lines[:3]] == ["run", "slow", "quick"]
-    assert lines[3:] == ["learning_rate: 1e-05 | 0.01"]
+    assert lines[3:] == [FIGURES_IN_WORDS, "learning_rate: 1e-05 | 0.01"]
     words = ["compare-runs", *map(str, runs), str(bundled_models_dir() / "cells"), "--curves", str(tmp_path / "c.png")]
     assert main(words) == 0
     said = capsys.readouterr().out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,9 @@ from ..segmentation.recipe import Recipe
 from ..segmentation.segment import Prepared, iter_predict_prepared, open_image, prepare
 from ..segmentation.segmented import SegmentResult
 
+NOT_IN_BLOCKS = (
+    "Cells of an image that is done block by block are neither grown nor called. Cut it into parts for that."
+)
 # Gives the helpers for a plane that is segmented block by block.
 Helpers: TypeAlias = Callable[[Item, StackPlane], TileHelpers]
 
@@ -218,9 +222,10 @@ def finish(task: Task, prediction: Prediction, settings: FolderSettings) -> None
             task.row,
             state="done",
             min_size=segmented.min_size,
-            **numbers(result.table["area_px"], prepared.image.pixel_size),
+            **numbers(result.table["area_px"], prepared.image.pixel_size, result.labels.size),
             doubt=mean_doubt(segmented),
-            notes=segmented.prediction.notes,
+            notes=(*segmented.prediction.notes, *result.counted.notes),
+            positive=result.counted.numbers,
             files=files,
             image_sha256=segmented.image_sha256,
             seconds=task.seconds + time.monotonic() - began,
@@ -252,7 +257,9 @@ def _fill(
             settings.overwrite,
             settings.options,
         )
-        task.mosaic = Mosaic(*about, helpers=None if helpers is None else helpers(task.item, task.plane))
+        task.mosaic = Mosaic(
+            *about, helpers=None if helpers is None else helpers(task.item, task.plane), page=task.plane.name
+        )
         return
     old = next((old for old in previous if old.page == task.plane.name), None) if settings.resume else None
     if task.stack is None and old is not None and has_files(old, settings) and old.image_sha256 == part.content_hash():
@@ -263,9 +270,12 @@ def _fill(
 
 
 def _row_of_blocks(row: BatchRow, found: MosaicResult, mosaic: Mosaic, seconds: float) -> BatchRow:
-    row = replace(row, min_size=found.metadata["min_size"], notes=found.notes, files=found.files, seconds=seconds)
+    counting = mosaic.recipe.positive or mosaic.recipe.grow
+    notes = (*found.notes, NOT_IN_BLOCKS) if counting else found.notes
+    row = replace(row, min_size=found.metadata["min_size"], notes=notes, files=found.files, seconds=seconds)
     if not found.holes:
-        return replace(row, state="done", **numbers(found.areas, mosaic.image.pixel_size))
+        image = mosaic.image
+        return replace(row, state="done", **numbers(found.areas, image.pixel_size, math.prod(image.shape_yx)))
     # The row has no count, which would be taken for that of the whole image.
     (rows, columns), n_holes = found.holes[0], len(found.holes)
     more = f" and {n_holes - 1} more" if n_holes > 1 else ""

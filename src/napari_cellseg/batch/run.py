@@ -199,7 +199,7 @@ def _iter_images(
     """Segment what is not current, and warn; return whether it was stopped."""
     items = plan(files, book.ledger.rows(), stop)
     stopped = len(items) < len(files)
-    endings = [output.suffix for output in _outputs(settings) if not output.combined]
+    endings = [output.suffix for output in _outputs(settings) if output.is_file]
     check_apart(items, settings.out, endings, settings.recipe.pages != "one")
     _write_recipe(settings)
     yield Planned(tuple(name for _, name in files))

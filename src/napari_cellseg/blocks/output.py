@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,18 +13,20 @@ import numpy as np
 from ..imaging.errors import OutputError
 from ..imaging.lazy_plane import LazyPlane
 from ..imaging.regions import Region
+from ..imaging.stack_planes import plane_named
 from ..imaging.write.atomic import atomic_path
-from ..imaging.write.write import table_text
+from ..imaging.write.write import table_text, write_json
 from ..imaging.write.zarr_labels import SMALLEST_LEVEL, ZarrLabels, replace_folder
 from ..instances.blocks import Owned
 from ..instances.levels import at_least
 from ..instances.measure import measure
 from ..instances.prediction import Prediction
-from ..results.outputs import cells_table
+from ..results.inside import put_inside, source_of
+from ..results.outputs import CELL_TABLES, cells_table
 from ..results.overlay import write_thumbnail
 from ..results.save import PARTS, THUMBNAIL, names_of_channels
 from ..segmentation.segmented import SegmentResult, provenance
-from .plan import Mosaic, MosaicResult
+from .plan import BLOCK, Mosaic, MosaicResult
 from .work import MosaicWork
 
 if TYPE_CHECKING:
@@ -59,7 +62,7 @@ def write_block(
         region = tuple(slice(b.start + w.start, b.stop + w.start) for b, w in zip(box, window, strict=True))
         ids = mine[box] + np.int32(work.n_cells)
         labels.write((region[0], region[1]), np.where(mine[box] > 0, ids, before[box]))
-    rows = _rows(mosaic, work, seen, window, prediction, mine) if "cells" in mosaic.options.outputs else ""
+    rows = _rows(mosaic, work, seen, window, prediction, mine) if mosaic.measures else ""
     work.finish_block(areas[kept], rows)
 
 
@@ -78,16 +81,37 @@ def publish(
     labels.finish(metadata, image.pixel_size, image.title)
     files = {"labels": mosaic.labels.relative_to(out).as_posix(), THUMBNAIL: f"{PARTS}/{stem}.jpg"}
     write_thumbnail(out / files[THUMBNAIL], overview, labels.overview())
-    if "cells" in mosaic.options.outputs:
-        files["cells"] = f"{PARTS}/{stem}.cells.csv"
-        with atomic_path(out / files["cells"]) as temporary:
+    if tables := [name for name in CELL_TABLES if name in mosaic.options.outputs]:
+        files |= dict.fromkeys(tables, f"{PARTS}/{stem}.cells.csv")
+        with atomic_path(out / files[tables[0]]) as temporary:
             shutil.copyfile(work.cells, temporary)
+    if "inside" in mosaic.options.outputs:
+        files["inside"] = f"{PARTS}/{stem}.inside.json"
+        write_json(out / files["inside"], _put_inside(mosaic, work, labels, metadata))
     replace_folder(work.labels, mosaic.labels)
     areas = work.areas
     # The results are complete: files that cannot be deleted must not make them fail.
     with contextlib.suppress(OutputError):
         work.throw_away()
     return MosaicResult(files, areas, plane.holes, plane.reason, tuple(notes), metadata)
+
+
+def _put_inside(mosaic: Mosaic, work: MosaicWork, labels: ZarrLabels, metadata: dict[str, Any]) -> dict[str, str]:
+    height, width = labels.shape
+
+    def copy_labels(inside: ZarrLabels, position: tuple[int, ...]) -> None:
+        for y in range(0, height, BLOCK):
+            for x in range(0, width, BLOCK):
+                region = slice(y, min(y + BLOCK, height)), slice(x, min(x + BLOCK, width))
+                inside.write(region, labels.read(region), position)
+
+    def copy_table(path: Path) -> None:
+        with atomic_path(path) as temporary, temporary.open("wb") as file, work.cells.open("rb") as cells:
+            file.write(cells.readline().replace(b"index", b"label", 1))
+            shutil.copyfileobj(cells, file)
+
+    plane = plane_named(mosaic.page) if mosaic.page else None
+    return put_inside(source_of(mosaic.image), copy_labels, copy_table, metadata, (height, width), plane)
 
 
 def look(overview: np.ndarray, seen: NormalizedPlane, core: Region, step: int) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ..imaging.errors import ImageError
+from ..imaging.errors import ImageError, ModelError
 from ..imaging.from_array import as_image
 from ..imaging.image import Image
 from ..imaging.memory import has_room
@@ -19,7 +19,9 @@ from ..imaging.read.finding import LABELS_ZARR_SUFFIX
 from ..imaging.regions import Region
 from ..imaging.write.zarr_labels import read_zarr_metadata
 from ..network.versions import ModelVersion
+from ..results.inside import check_inside, source_of
 from ..results.origin import foreign
+from ..results.outputs import CELL_TABLES
 from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ..segmentation.peak import peak_bytes
 from ..segmentation.recipe import Recipe
@@ -32,7 +34,7 @@ BLOCK = 2048
 FEWEST_PIXELS = 4 * BLOCK * BLOCK
 # Above this size a plane is always done in blocks: in one piece it would be magnified less than its cells need.
 MOST_PIXELS = 150_000_000
-OUTPUTS = ("labels", "cells", "submission")
+OUTPUTS = ("labels", *CELL_TABLES, "submission", "inside")
 
 
 class TileHelpers(Protocol):
@@ -78,6 +80,8 @@ class Mosaic:
         Of the blocks, in pixels.
     helpers : TileHelpers, optional
         Processes that make tiles too.
+    page : str
+        Which plane of a stack it is, such as ``t003_z001``.
     smallest : int
         Smallest area in pixels, once the typical diameter of the cells is known.
     """
@@ -93,12 +97,18 @@ class Mosaic:
     options: RunOptions = DEFAULT_OPTIONS
     side: int = BLOCK
     helpers: TileHelpers | None = None
+    page: str = ""
     smallest: int = 0
 
     @property
     def labels(self) -> Path:
         """Path of the labels."""
         return self.out / f"{self.stem}{LABELS_ZARR_SUFFIX}"
+
+    @property
+    def measures(self) -> bool:
+        """Whether a table of the cells is needed."""
+        return not {*CELL_TABLES, "inside"}.isdisjoint(self.options.outputs)
 
     @classmethod
     def of(cls, image: Any, recipe: Recipe, out: Path, stem: str, **more: Any) -> Mosaic:
@@ -110,6 +120,11 @@ class Mosaic:
             The image, its axes or the model cannot be used.
         """
         model = recipe.load_model()
+        if model.network:
+            raise ModelError(
+                f"{model.name} is a network of another package, and those see an image as a whole; {stem} is to be "
+                "done block by block. Choose another model, or cut the image."
+            )
         image = as_image(image, recipe.axes)
         return cls(image, recipe.resolved(model), model, Path(out).absolute(), stem, recipe.digest(model), **more)
 
@@ -163,7 +178,7 @@ def check_possible(mosaic: Mosaic) -> None:
     ImageError
         An output or setting is not possible block by block.
     OutputError
-        There is a folder of that name that this package did not write.
+        There is a folder of that name that this package did not write, or the image cannot take labels.
     """
     title, recipe = mosaic.image.title, mosaic.recipe
     others = [name for name in mosaic.options.outputs if name not in OUTPUTS]
@@ -177,6 +192,8 @@ def check_possible(mosaic: Mosaic) -> None:
             f"{title} is segmented block by block, where averaging over flips and magnifications (accurate) is not "
             "possible. Switch it off."
         )
+    if "inside" in mosaic.options.outputs:
+        check_inside(source_of(mosaic.image))
     if mosaic.labels.exists() and not mosaic.overwrite:
         try:
             read_zarr_metadata(mosaic.labels)

@@ -70,7 +70,7 @@ def iter_mosaic(mosaic: Mosaic) -> Generator[Progress, None, MosaicResult]:
     mosaic = replace(mosaic, smallest=mosaic.recipe.smallest(mosaic.model, begun["diameter"]))
     maps = surveyed_maps(plane, begun, mosaic.model, work.tiles, mosaic.options.device)
     seen = maps.plane
-    labels = ZarrLabels(work.labels, maps.shape)
+    labels = ZarrLabels(work.labels, maps.shape, mosaic.options.ome_zarr)
     blocks = plan_blocks(maps.shape, mosaic.side)
     margin = _margin(begun["diameter"])
     helpers = mosaic.helpers
@@ -154,7 +154,8 @@ def _key(mosaic: Mosaic, plane: LazyPlane) -> dict[str, Any]:
         "shape": list(plane.shape),
         "dtype": plane.dtype.str,
         "side": mosaic.side,
-        "cells": "cells" in mosaic.options.outputs,
+        "ome_zarr": mosaic.options.ome_zarr,
+        "cells": mosaic.measures,
     }
 
 

@@ -15,10 +15,12 @@ from typing import Any, TextIO
 
 from .. import __version__
 from ..imaging.errors import CellsegError
+from .doctor import add_doctor
 from .evaluating import add_calibrate, add_evaluate
 from .exchanging import add_export, add_models
 from .finetune import add_finetune
 from .plain_stream import PlainStream
+from .plates import add_wells
 from .searching import add_compare_runs, add_search
 from .segmenting import add_segment
 from .sorting import add_agreement, add_kinds
@@ -87,6 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     add_segment(commands)
     add_demo(commands)
+    add_doctor(commands)
     add_models(commands)
     add_export(commands)
     add_train(commands)
@@ -97,4 +100,5 @@ def build_parser() -> argparse.ArgumentParser:
     add_calibrate(commands)
     add_kinds(commands)
     add_agreement(commands)
+    add_wells(commands)
     return parser

@@ -34,6 +34,9 @@ def add_recipe_options(sub: argparse.ArgumentParser, image: bool = True) -> None
         sub.add_argument("--axes", metavar="AXES", help=helps["axes"])
     sub.add_argument("--device", choices=DEVICES, help=f"{helps['device']}; default: auto")
     sub.add_argument("--diameter", type=float, metavar="PX", help=helps["diameter"])
+    if image:
+        sub.add_argument("--grow", metavar="LENGTH", help=helps["grow"])
+        sub.add_argument("--positive", metavar="MARKER", action="append", help=f"{helps['positive']}; repeatable")
     sub.add_argument("--accurate", action="store_true", default=None, help=helps["accurate"])
 
 
@@ -54,18 +57,11 @@ def check_places(args: argparse.Namespace, *paths: str | Path) -> None:
 
 def recipe_of(args: argparse.Namespace) -> tuple[Recipe, RunOptions]:
     """Return what the options, and a recipe file where one is given, ask for: the recipe, and how it runs."""
-    from ..segmentation.options import RunOptions, read_settings
+    from ..segmentation.options import RunOptions, overridden, read_settings
     from ..segmentation.recipe import Recipe
 
     base = read_settings(args.recipe) if getattr(args, "recipe", None) else {}
-    given = {f.name: getattr(args, f.name, None) for f in (*fields(Recipe), *fields(RunOptions))}
-    if given["model"] is not None:
-        # The recipe's own model was left for another one: its hash is about the first.
-        base.pop("model_sha256", None)
-    if given["min_size"] is not None:
-        # A number that was asked for is meant.
-        base.pop("fit_min_size", None)
-    settings = {**base, **{name: value for name, value in given.items() if value is not None}}
+    settings = overridden(base, {f.name: getattr(args, f.name, None) for f in (*fields(Recipe), *fields(RunOptions))})
     return Recipe.from_dict(settings), RunOptions.from_dict(settings)
 
 

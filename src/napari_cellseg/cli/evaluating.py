@@ -130,7 +130,7 @@ def run_calibrate(args: argparse.Namespace) -> int:
 def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     from ..evaluation.calibration_map import CALIBRATION_FILE, store_calibration
     from ..evaluation.held_out import held_out_names, learned_from
-    from ..evaluation.make_version import iter_calibrated
+    from ..evaluation.measured import iter_calibrated
     from ..reports.metrics_report import REPORT_FILE, write_report
 
     out = Path(args.out)
@@ -236,10 +236,13 @@ def print_evaluation(evaluation: Evaluation) -> None:
 
 def evaluation_lines(evaluation: Evaluation) -> list[str]:
     """Return a line of figures for all images and for each kind, under a heading."""
+    from ..instances.metrics import FIGURES_IN_WORDS
+
     counted = ", counted without splitting" if evaluation.counting == "components" else ""
     lines = [
         f"threshold {evaluation.threshold:g}, min_size {evaluation.smallest}{counted}; means over images, "
         "pixel figures over all pixels",
+        FIGURES_IN_WORDS,
         "kind           images  cells   AP50   AP75  .5-.9 .5-.95  F1@.5    IoU   Dice    MAE   MAPE   bias"
         "   pxF1    wF1    AUC",
     ]

@@ -59,7 +59,7 @@ def _show(name: str) -> int:
 
     model = load_model(name)
     settings = {
-        "network": model.config.to_dict(),
+        "network": model.description if model.network else model.config.to_dict(),
         "normalizer": model.normalizer.to_dict(),
         "threshold": model.threshold,
         "min_size": model.min_size,
@@ -74,7 +74,7 @@ def _list() -> int:
 
     for model in list_models():
         origin = "bundled" if model.bundled else f"from {model.parent}" if model.parent else "own"
-        origin = f"specialist {origin}" if model.specialist else origin
+        origin = f"specialist {origin}" if model.specialist else model.description if model.network else origin
         try:
             figure = f"AP50 {model.metrics['all']['ap_mean']['0.50']:.3f} on validation images"
         except (KeyError, TypeError, ValueError):

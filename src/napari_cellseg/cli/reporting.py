@@ -19,6 +19,7 @@ from ..imaging.progress import drain
 from ..imaging.write.jsonable import jsonable
 
 STEPS_PER_SECOND = 5
+TITLES = {"f1": "F1 .5", "ap50": "AP .5", "ap": "AP .5-.9", "count_mape": "count error"}
 
 
 class StopWish:
@@ -218,18 +219,20 @@ def _start_lines(event: dict[str, Any]) -> str:
 def _look_lines(event: dict[str, Any]) -> str:
     kept = ", kept" if event["best"] else ""
     return (
-        f"step {event['step']}: held-out loss {event['validation_loss']:.4f}, F1 {event['f1']:.3f}, "
+        f"step {event['step']}: held-out loss {event['validation_loss']:.4f}, F1 of cells {event['f1']:.3f}, "
         f"IoU {event['iou']:.3f}{kept}"
     )
 
 
 def _comparison_lines(event: dict[str, Any]) -> str:
+    from ..instances.metrics import FIGURES_IN_WORDS
+
     lines = [f"{'':22}{event['old']:>16.16}{event['new']:>16.16}"]
     for part in ("held_out", "general"):
         if not event[part]["n_images"]:
             continue
-        for name, title in (("f1", "F1 at .5"), ("ap50", "AP50"), ("ap", "AP .5-.9"), ("count_mape", "count error")):
+        for name, title in TITLES.items():
             old, new = (event[part][side][name] for side in ("old", "new"))
             figures = "".join(f"{'' if v is None else f'{v:.3f}':>16}" for v in (old, new))
             lines.append(f"{part.replace('_', ' ') + ' ' + title:22}{figures}")
-    return "\n".join([*lines, event["in_words"], *event["reasons"]])
+    return "\n".join([*lines, FIGURES_IN_WORDS, event["in_words"], *event["reasons"]])

@@ -142,7 +142,7 @@ def trial_line(trial: Trial) -> str:
 
 
 def _line(trial: Mapping[str, Any]) -> str:
-    figures = trial["problem"] or f"F1 {trial['f1']:.3f}, IoU {trial['iou']:.3f}"
+    figures = trial["problem"] or f"F1 of cells {trial['f1']:.3f}, IoU {trial['iou']:.3f}"
     return f"settings {trial['number']}, {trial['minutes']:.1f} min: {figures}; {trial['changes']}"
 
 

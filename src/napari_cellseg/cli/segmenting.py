@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..imaging.errors import CellsegError
 from .common import add_recipe_options, bar_of, recipe_of
+from .plates import write_what_was_found
 from .reporting import JsonReport, StopWish
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def add_segment(commands: Any) -> None:
     sub = commands.add_parser("segment", help="segment images or folders of images")
-    sub.add_argument("input", nargs="*", metavar="INPUT", help="image file or folder")
+    sub.add_argument("input", nargs="*", metavar="INPUT", help="image file, folder, or address of a Zarr image")
     sub.add_argument("--out", required=True, metavar="DIR", help="folder for labels, counts.csv and recipe.json")
     sub.add_argument("--recipe", metavar="FILE", help="recipe.json of an earlier run; the options below override it")
     add_recipe_options(sub)
@@ -53,8 +54,8 @@ def add_segment(commands: Any) -> None:
     sub.add_argument(
         "--save",
         metavar="NAMES",
-        help="what to write, with commas between: labels, cells, overlay, rois, geojson, probability, rle, submission; "
-        "default: labels",
+        help="what to write, with commas between: labels, cells, overlay, rois, geojson, probability, rle, "
+        "parquet, anndata, inside, submission; default: labels",
     )
     sub.add_argument("--cells", action="store_true", help="also write cells.csv, one row per cell")
     sub.add_argument(
@@ -70,9 +71,22 @@ def add_segment(commands: Any) -> None:
         help="counts.csv and cells.csv: commas between columns (default), or for Excel where the decimal sign is a "
         "comma: semicolons, decimal commas and a byte-order mark",
     )
+    sub.add_argument(
+        "--ome-zarr",
+        choices=("0.5", "0.4"),
+        help="version of OME-Zarr in which labels are written: 0.5 (Zarr 3; default), or 0.4 for programs that read "
+        "Zarr 2 only",
+    )
     sub.add_argument("--pattern", metavar="GLOB", help="only files of a folder that match, such as '*.tif'")
+    sub.add_argument(
+        "--scenes",
+        metavar="WHICH",
+        help="images of a file that holds several (series, positions, scenes): all (default), or numbers from 0 and "
+        "names with commas between, such as 0,2",
+    )
     sub.add_argument("--no-subfolders", action="store_true", help="do not look in the folders of a folder")
     sub.add_argument("--files-from", metavar="JSON", help="file with a list of images, or of [image, name]")
+    sub.add_argument("--address", action="append", default=[], help=argparse.SUPPRESS)
     sub.add_argument("--resume", action="store_true", help="skip what was done before with the same recipe")
     sub.add_argument(
         "--overwrite",
@@ -80,6 +94,11 @@ def add_segment(commands: Any) -> None:
         help="also replace label files that were edited manually, and files of other programs",
     )
     sub.add_argument("--scheduler", metavar="ADDRESS", help="let a Dask cluster do it, such as tcp://node1:8786")
+    sub.add_argument(
+        "--conditions",
+        metavar="CSV",
+        help="table with a column well, and others that say its condition: also write wells.csv and conditions.csv",
+    )
     sub.add_argument("--html", action="store_true", help="also write report.html: pictures, counts, what stands out")
     sub.add_argument("--report", choices=("text", "jsonl"), default="text", help="jsonl: one JSON object per line")
     sub.add_argument("--stop-on-eof", action="store_true", help="stop, and keep what is done, when the input ends")
@@ -112,12 +131,17 @@ def run_segment(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, send: Callable[[Any], None], stop: Callable[[], bool] | None) -> int:
     from ..batch.run import iter_batch
+    from ..evaluation.plates import CONDITIONS_FILE, WELLS_FILE, read_conditions
     from ..reports.batch_report import REPORT_FILE
     from ..results.origin import check_origin
 
     files, (recipe, options), out = _files(args), _recipe(args), Path(args.out)
-    if args.html and not args.overwrite:
-        check_origin(out / REPORT_FILE)
+    written = [out / REPORT_FILE] if args.html else []
+    if args.conditions:
+        read_conditions(Path(args.conditions))
+        written += [out / WELLS_FILE, out / CONDITIONS_FILE]
+    for path in () if args.overwrite else written:
+        check_origin(path)
     steps = iter_batch(
         files, out, recipe, options, resume=args.resume, overwrite=args.overwrite, scheduler=args.scheduler, stop=stop
     )
@@ -130,8 +154,8 @@ def _run(args: argparse.Namespace, send: Callable[[Any], None], stop: Callable[[
                 break
     finally:
         steps.close()
-    if args.html:
-        _write_report(out, args.overwrite)
+    if args.html or args.conditions:
+        write_what_was_found(args, out, tables=bool(args.conditions))
     send(summary)
     return 1 if summary.n_failed else 0
 
@@ -139,24 +163,30 @@ def _run(args: argparse.Namespace, send: Callable[[Any], None], stop: Callable[[
 def _files(args: argparse.Namespace) -> list[tuple[Path, str]]:
     from ..imaging.read.finding import each_once, find_images, is_zarr, named_apart
     from ..imaging.read.json_file import read_json
+    from ..imaging.read.scenes import with_scenes
+    from ..imaging.read.zarr_places import allow
 
     folders = [path for path in args.input if Path(path).is_dir() and not is_zarr(Path(path))]
     if args.pattern is not None and not folders and all(Path(path).exists() for path in args.input):
         raise CellsegError(
             f"--pattern {args.pattern} chooses images of a folder, and no folder was given. Give one, or omit it."
         )
+    # Only what is typed is looked up on a network; the window names here what was typed there.
+    for address in (*args.input, *args.address):
+        allow(address)
+    report = functools.partial(print, file=sys.stderr)
     if not args.files_from:
         if not args.input:
             raise CellsegError("Which images? Give files or folders, or a list of them with --files-from.")
-        report = functools.partial(print, file=sys.stderr)
-        return named_apart(find_images(args.input, args.pattern, not args.no_subfolders, report))
+        return named_apart(find_images(args.input, args.pattern, not args.no_subfolders, report, args.scenes))
     if args.input:
         raise CellsegError(f"Images are given twice: by name, and in {args.files_from}. Give one of the two.")
     try:
         listed = read_json(Path(args.files_from))
         if not isinstance(listed, list):
             raise TypeError("it holds no list")
-        return named_apart(each_once(_listed(entry, number) for number, entry in enumerate(listed, 1)))
+        found = each_once(_listed(entry, number) for number, entry in enumerate(listed, 1))
+        return named_apart(with_scenes(found, args.scenes, report))
     except (OSError, ValueError, TypeError) as error:
         raise CellsegError(
             f"The list of images {args.files_from} cannot be read ({error}). Give a JSON list of paths, or of pairs of "
@@ -166,11 +196,12 @@ def _files(args: argparse.Namespace) -> list[tuple[Path, str]]:
 
 def _listed(entry: Any, number: int) -> tuple[Path, str]:
     from ..imaging.read.json_types import is_text, shortened
+    from ..imaging.read.scenes import name_of
 
     path, name = entry if isinstance(entry, list) and len(entry) == 2 else (entry, None)
     if not (is_text(path) and path) or not (name is None or is_text(name)):
         raise ValueError(f"entry {number} is {shortened(entry)}")
-    return Path(path), Path(path).name if name is None else name
+    return Path(path), name_of(path) if name is None else name
 
 
 def _recipe(args: argparse.Namespace) -> tuple[Recipe, RunOptions]:
@@ -191,14 +222,6 @@ def _recipe(args: argparse.Namespace) -> tuple[Recipe, RunOptions]:
         recipe = replace(recipe, normalizer=NormalizerParams(*args.percentiles))
     names = options.outputs if args.save is None else [name.strip() for name in args.save.split(",") if name.strip()]
     return recipe, replace(options, outputs=check_outputs([*names, *(["cells"] if args.cells else [])]))
-
-
-def _write_report(out: Path, overwrite: bool) -> None:
-    from ..reports.batch_report import write_report
-    from ..results.counts import in_order
-    from ..results.ledger import Ledger
-
-    write_report(in_order(Ledger(out).rows()), out, overwrite)
 
 
 def _as_dict(event: BatchEvent | BatchSummary, out: str) -> dict[str, Any]:

@@ -169,7 +169,7 @@ def _preview(training: Sequence[Sample], params: TrainParams, parent: ModelVersi
 
 def _send(out: Path, report: Report, event: Any) -> None:
     """Report an event; of what was measured also write the page with pictures."""
-    from ..evaluation.make_version import Measured
+    from ..evaluation.measured import Measured
     from ..reports.metrics_report import write_report
 
     if not isinstance(event, Measured):

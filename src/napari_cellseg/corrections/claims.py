@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 from weakref import WeakSet
 
@@ -128,6 +128,11 @@ class Corrections:
         """Last edit of a cell, such as "drawn"; empty for a cell that was not edited."""
         cell = self._cells.get(id_)
         return "" if cell is None or cell.how == ERASED else cell.how
+
+    def calls(self) -> dict[int, Mapping[str, bool]]:
+        """Return of the cells that the user called positive or negative by hand what they were called, by marker."""
+        with self.lock:
+            return {id_: cell.calls for id_, cell in self._cells.items() if cell.calls and cell.how != ERASED}
 
     def area(self, id_: int) -> int:
         """Pixels of an edited cell; 0 for any other."""

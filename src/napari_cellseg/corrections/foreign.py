@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -99,7 +100,9 @@ def _exported(
     for id_, cell in cells.items():
         new = given.get(id_, id_)
         here = corrections.cell(new)
-        if (new in present or cell.how == ERASED) and (here is None or here.how != cell.how):
+        if (new in present or cell.how == ERASED) and (
+            here is None or (here.how, here.calls) != (cell.how, cell.calls)
+        ):
             entries[new] = cell
     # Present cells that are covered completely are replaced by the cell that covers most of them.
     left = {*distinct(claims), *(-id_ for id_ in distinct(-claims))}
@@ -110,7 +113,7 @@ def _exported(
         taker = int(takers[np.argmax(counts)])
         heir = entries.get(taker) or corrections.cell(taker)
         assert heir is not None
-        entries[taker] = Cell(heir.how, (*heir.cores, *lost.cores))
+        entries[taker] = replace(heir, cores=(*heir.cores, *lost.cores))
         entries[id_] = Cell(ERASED, lost.cores) if -id_ in left else None
     return claims, entries
 

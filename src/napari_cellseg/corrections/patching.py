@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -178,7 +178,8 @@ def _grown_cell(view: CellView, id_: int, wish: Wish) -> Cell:
     how = wish.hows.get(id_, wish.how)
     parent = wish.parents.get(id_)
     cores = _cores(view, id_) if parent is None else _cores(view, parent)
-    return Cell(how, (*cores, *wish.cores.get(id_, ())))
+    entry = view.corrected.corrections.cell(id_)
+    return Cell(how, (*cores, *wish.cores.get(id_, ())), {} if entry is None else entry.calls)
 
 
 def _pass_on(view: CellView, id_: int, pairs: np.ndarray, counts: np.ndarray, cells: dict[int, Cell | None]) -> None:
@@ -190,7 +191,7 @@ def _pass_on(view: CellView, id_: int, pairs: np.ndarray, counts: np.ndarray, ce
     taker = int(pairs[1, np.argmax(counts)])
     cell = cells[taker]
     assert cell is not None
-    cells[taker] = Cell(cell.how, (*cell.cores, *cores))
+    cells[taker] = replace(cell, cores=(*cell.cores, *cores))
     if id_ in view.corrected.corrections:
         cells[id_] = None
 

@@ -88,19 +88,26 @@ class Cell:
         Last edit, such as "drawn" or "merged"; "erased" for a cell that was removed.
     cores : tuple of Runs
         Cores (not 0) of the automatic cells that it came from: no automatic cell is shown there.
+    calls : mapping of str to bool
+        By which markers the user called it positive (True) or negative, whatever is measured.
     """
 
     how: str
     cores: tuple[Runs, ...] = ()
+    calls: Mapping[str, bool] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return values that JSON can hold."""
-        return {"how": self.how, "cores": [core.to_list() for core in self.cores]}
+        calls = {"calls": dict(self.calls)} if self.calls else {}
+        return {"how": self.how, "cores": [core.to_list() for core in self.cores], **calls}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], shape: tuple[int, int]) -> Cell:
         """Rebuild from `to_dict`; ValueError, KeyError or TypeError for anything else."""
-        return cls(str(values["how"]), tuple(Runs.from_list(core, shape) for core in values["cores"]))
+        calls = dict(values.get("calls", {}))
+        if not all(isinstance(name, str) and isinstance(call, bool) for name, call in calls.items()):
+            raise ValueError("a call is neither true nor false")
+        return cls(str(values["how"]), tuple(Runs.from_list(core, shape) for core in values["cores"]), calls)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,7 +16,7 @@ from ..imaging.progress import Progress
 from ..imaging.read.json_file import read_as
 from ..imaging.write.write import write_json
 from ..instances.levels import threshold_level
-from ..network.version_files import set_defaults
+from ..network.version_files import check_changeable, set_defaults
 from ..network.versions import CALIBRATION_FILE, ModelVersion
 from ..segmentation.segmented import Segmented
 from ..training.data.datasets import Sample
@@ -132,8 +132,7 @@ def store_calibration(found: CalibrationMap, model: ModelVersion) -> ModelVersio
     OutputError
         The model's folder cannot be written.
     """
-    if model.bundled:
-        raise ModelError(f"{model.name} came with the package and is not changed. Make a copy, and calibrate that.")
+    check_changeable(model)
     if found.counting != "cells":
         raise ParamsError(
             "A model's defaults are those of cells that are split; what suits components does not suit them."

@@ -132,14 +132,15 @@ def _picture(
 
 def _nearness(truth: np.ndarray, found: np.ndarray) -> float:
     """Return how well cells match in a small window, 0 to 1: sum of best overlaps per cell of either."""
-    iou = iou_matrix(truth, found)
-    n_true, n_found = iou.shape
-    if not n_true and not n_found:
-        return 1.0
-    if not n_true or not n_found:
-        return 0.0
-    dense = iou.toarray()
-    return float(dense.max(axis=1).sum() / max(n_true, n_found))
+    # Dense: a window holds few cells, and there may be thousands of windows.
+    (true_ids, true), (found_ids, cells) = (np.unique(side, return_inverse=True) for side in (truth, found))
+    both = np.bincount(true.ravel() * len(found_ids) + cells.ravel(), minlength=len(true_ids) * len(found_ids))
+    both = both.reshape(len(true_ids), len(found_ids))
+    union = both.sum(axis=1, keepdims=True) + both.sum(axis=0) - both
+    iou = (both / union)[np.ix_(true_ids > 0, found_ids > 0)]
+    if not iou.size:
+        return float(iou.shape == (0, 0))
+    return float(iou.max(axis=1).sum() / max(iou.shape))
 
 
 def write_pictures(folder: Path, pictures: Sequence[ChangePicture]) -> None:

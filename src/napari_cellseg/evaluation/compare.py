@@ -253,7 +253,7 @@ def _worse_held_out(figures: SetFigures) -> list[str]:
     old, new = figures.old, figures.new
     # Half a cell: with a handful of held-out cells, one more or less is chance.
     tolerance = max(TOLERANCE, 0.5 / max(figures.n_cells, 1))
-    for name, title in (("f1", "F1 at IoU .5"), ("ap", "average precision")):
+    for name, title in (("f1", "F1 (cells matched at IoU 0.5)"), ("ap", "average precision (IoU 0.5 to 0.9)")):
         if new[name] < old[name] - tolerance:
             reasons.append(f"On what was held out {title} fell from {old[name]:.3f} to {new[name]:.3f}.")
     if old["count_mape"] is not None and new["count_mape"] > old["count_mape"] + COUNT_TOLERANCE:
@@ -270,7 +270,8 @@ def _forgotten(figures: SetFigures) -> list[str]:
         return []
     reasons = []
     if figures.new["ap50"] < figures.old["ap50"] - GENERAL_TOLERANCE:
-        reasons.append(f"On the general samples AP50 fell from {figures.old['ap50']:.3f} to {figures.new['ap50']:.3f}.")
+        old, new = figures.old["ap50"], figures.new["ap50"]
+        reasons.append(f"On the general samples average precision (IoU 0.5) fell from {old:.3f} to {new:.3f}.")
     for kind, sides in figures.kinds.items():
         tolerance = max(KIND_TOLERANCE, 1.5 / max(sides["old"]["n_cells"], 1))
         if sides["new"]["ap50"] < sides["old"]["ap50"] - tolerance:

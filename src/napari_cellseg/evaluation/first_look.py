@@ -44,7 +44,9 @@ class FirstLook:
 
     def in_words(self) -> str:
         """Return what follows for a fine-tune, and why, in a sentence."""
-        found = f"{self.parent} finds the {self.n_cells} reviewed cells with F1 {self.f1:.2f}"
+        found = (
+            f"{self.parent} finds the {self.n_cells} reviewed cells with F1 {self.f1:.2f} (cells matched at IoU 0.5)"
+        )
         if self.new_kind:
             return f"Approach thorough: {found}, so these images are of a kind that is new to it."
         if self.n_cells < FEWEST_CELLS:

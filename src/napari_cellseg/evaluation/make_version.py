@@ -14,7 +14,6 @@ from ..network.version_files import set_defaults, set_specialist
 from ..network.versions import METRICS_FILE, ModelVersion
 from ..segmentation.familiar import remember_images
 from ..segmentation.recipe import Recipe
-from ..segmentation.segmented import Segmented
 from ..training.data.general import general_samples
 from ..training.data.sample import Sample
 from ..training.data.splitting import SPLIT_FILE, Split, write_split
@@ -23,31 +22,14 @@ from ..training.finetune_params import AUTO, GENTLE, FineTuneParams
 from ..training.params import TrainParams
 from ..training.runs import RUN_FILE, TRAIN_FILE, end_run, still_at_it
 from .calibration import calibrate, iter_calibrate_version
-from .calibration_map import CalibrationMap, iter_calibration_map
 from .choosing import images_to_choose_on, iter_choose_blend
 from .compare import SPECIALIST, Comparison, iter_compare, write_comparison
-from .evaluate import Evaluation, as_default, iter_predict_samples, score
+from .evaluate import as_default, iter_predict_samples, score
 from .first_look import FirstLook, iter_first_look
+from .measured import Measured
 
 if TYPE_CHECKING:
     from ..training.fit.trainer import Trained
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """How a version does on some images, and what it was measured on, for a report with pictures.
-
-    Parameters
-    ----------
-    evaluation : Evaluation
-    samples : tuple of Sample
-    predicted : tuple of Segmented
-        One for each sample.
-    """
-
-    evaluation: Evaluation
-    samples: tuple[Sample, ...]
-    predicted: tuple[Segmented, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -276,38 +258,5 @@ def _iter_step(
                 return before
 
 
-def iter_calibrated(
-    samples: Sequence[Sample], recipe: Recipe, goal: str = "count", counting: str = "cells", device: str = "auto"
-) -> Generator[Progress, None, tuple[CalibrationMap, Measured]]:
-    """Find the threshold and smallest size that suit a model, and measure it with them; the model is not changed.
-
-    Parameters
-    ----------
-    samples : sequence of Sample
-    recipe : Recipe
-        Names the model.
-    goal, counting : str
-        As :func:`napari_cellseg.evaluation.calibration_map.iter_calibration_map` takes them.
-    device : str
-
-    Yields
-    ------
-    Progress
-
-    Returns
-    -------
-    found : CalibrationMap
-    measured : Measured
-    """
-    predicted = yield from _named("predicting", iter_predict_samples(samples, recipe, device))
-    found = yield from _named("calibrating", iter_calibration_map(samples, predicted, goal, counting))
-    chosen = as_default(predicted, found.threshold, found.min_size)
-    return found, Measured(score(samples, chosen, counting=counting), tuple(samples), tuple(chosen))
-
-
 def _as_phases(text: str, steps: Generator[Progress, None, Result]) -> Generator[Phase, None, Result]:
     return relay(steps, lambda progress: Phase(text, progress.done, progress.total))
-
-
-def _named(text: str, steps: Generator[Progress, None, Result]) -> Generator[Progress, None, Result]:
-    return relay(steps, lambda progress: replace(progress, message=text))

@@ -13,7 +13,7 @@ from .errors import ImageError
 from .image import Image
 
 # Each takes memory of its own, whatever the array takes.
-_MOST_PLANES = 1 << 20
+MOST_PLANES = 1 << 20
 
 
 def as_image(
@@ -69,9 +69,9 @@ def as_image(
         if rgb is None:
             rgb = names_colour(given, data.shape) and looks_rgb(tuple(n for n in data.shape if n != 1), data.dtype)
     n_planes = math.prod(n for axis, n in zip(axes, data.shape, strict=False) if axis in "TZ")
-    if n_planes > _MOST_PLANES:
+    if n_planes > MOST_PLANES:
         raise ImageError(
-            f"{title} announces {n_planes:,} planes, and up to {_MOST_PLANES:,} are read. Cut it into parts."
+            f"{title} announces {n_planes:,} planes, and up to {MOST_PLANES:,} are read. Cut it into parts."
         )
     return Image(
         data,

@@ -114,8 +114,8 @@ def _digits(length: int) -> int:
     return max(3, len(str(length - 1)))
 
 
-def position_in_stack(name: str) -> tuple[int, ...]:
-    """Return the position of a plane in a stack of all planes by its name: ``t003_z001`` is (3, 1).
+def plane_named(name: str) -> StackPlane:
+    """Return a plane by its name.
 
     Raises
     ------
@@ -124,4 +124,15 @@ def position_in_stack(name: str) -> tuple[int, ...]:
     """
     if not re.fullmatch(r"[tz]\d+(_[tz]\d+)?", name):
         raise ImageError(f"'{name}' is not the name of a plane in a stack. Give a name such as t003_z001.")
-    return tuple(int(number) for number in re.findall(r"\d+", name))
+    return StackPlane(name, tuple((axis.upper(), int(number)) for axis, number in re.findall(r"([tz])(\d+)", name)))
+
+
+def position_in_stack(name: str) -> tuple[int, ...]:
+    """Return the position of a plane in a stack of all planes by its name: ``t003_z001`` is (3, 1).
+
+    Raises
+    ------
+    ImageError
+        It is not the name of a plane.
+    """
+    return plane_named(name).position

@@ -14,6 +14,7 @@ from typing import Literal
 
 import numpy as np
 
+from .levels import at_least
 from .measure import check_labels
 
 How = Literal["iou", "overlap"]
@@ -158,6 +159,63 @@ def link_stack(planes: Iterable[np.ndarray], min_iou: float = MIN_IOU, how: How 
     linker = Linker(min_iou, how)
     for labels in planes:
         yield linker.add(labels)
+
+
+def link_cells(
+    planes: Iterable[tuple[tuple[int, ...], np.ndarray, int | None]], volumes: bool, min_iou: float = MIN_IOU
+) -> tuple[Linker, list[np.ndarray]]:
+    """Link the planes of a stack, without a smallest size: it would break the links.
+
+    Parameters
+    ----------
+    planes : iterable of (position, labels, n_ids)
+        In order, time before slice; see :meth:`Linker.add`.
+    volumes : bool
+        Whether cells are linked over the last axis of the position, Z, and end with each time point; else over time,
+        and divide.
+    min_iou : float
+
+    Returns
+    -------
+    linker : Linker
+    lookups : list of ndarray
+        Of each plane: local id -> linked id.
+    """
+    linker, lookups, before = Linker(min_iou, divisions=not volumes), [], None
+    for position, labels, n_ids in planes:
+        if volumes and before not in (None, position[:-1]):
+            linker.end()
+        before = position[:-1]
+        lookups.append(linker.add(labels, n_ids))
+    return linker, lookups
+
+
+def without_small(
+    lookups: Sequence[np.ndarray], cells: Sequence[tuple[np.ndarray, np.ndarray]], min_size: int, volumes: bool
+) -> list[np.ndarray]:
+    """Return lookups that map cells that are too small to 0.
+
+    Parameters
+    ----------
+    lookups : sequence of ndarray
+        Of `link_cells`.
+    cells : sequence of (ids, areas)
+        Of each plane: local ids, and areas in pixels.
+    min_size : int
+        In voxels over all planes of a volume, else in pixels in each plane.
+    volumes : bool
+        See `link_cells`.
+    """
+    least = at_least(min_size)
+    if not volumes:
+        shown = [lookup.copy() for lookup in lookups]
+        for lookup, (ids, areas) in zip(shown, cells, strict=True):
+            lookup[ids[areas < least]] = 0
+        return shown
+    total = np.zeros(1 + max((int(lookup.max()) for lookup in lookups), default=0), np.int64)
+    for lookup, (ids, areas) in zip(lookups, cells, strict=True):
+        total[lookup[ids]] += areas
+    return [np.where(total[lookup] < least, 0, lookup) for lookup in lookups]
 
 
 @dataclass(frozen=True, eq=False)

@@ -64,8 +64,11 @@ class Instances:
 
     @classmethod
     def from_prediction(cls, prediction: Prediction, params: SplitParams | None = None) -> Instances:
-        """Split a prediction and build its instances."""
-        return cls(prediction.probability, split(prediction.probability, prediction.distance, params))
+        """Split a prediction, unless its network did, and build its instances."""
+        basins = prediction.basins
+        if basins is None:
+            basins = split(prediction.probability, prediction.distance, params)
+        return cls(prediction.probability, basins)
 
     @property
     def shape(self) -> tuple[int, int]:

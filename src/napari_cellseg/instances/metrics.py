@@ -15,6 +15,11 @@ import numpy as np
 from scipy.sparse import coo_array, csr_array
 
 IOU_THRESHOLDS: tuple[float, ...] = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
+# Stands wherever these figures are shown as a table.
+FIGURES_IN_WORDS = (
+    "AP and F1: cells matched one to one with true ones at the named overlap (IoU; else 0.5); "
+    "AP = TP / (TP + FP + FN), F1 = 2 TP / (2 TP + FP + FN)."
+)
 
 
 @dataclass(frozen=True, eq=False)

@@ -32,11 +32,13 @@ class Prediction:
         Diameter in pixels that the cells seem to have, where that is far more than the one given.
     zoom : float
         Magnification of the image for the network; the maps have the size of the image.
+    basins : numpy.ndarray or None
+        Cells that the network itself told apart, whole numbers (Y, X), 0 = none; None where they are split here.
 
     Raises
     ------
     ValueError
-        When a map is not two-dimensional or the two differ in shape.
+        When a map is not two-dimensional or two differ in shape.
     """
 
     probability: np.ndarray
@@ -48,15 +50,18 @@ class Prediction:
     certain: bool = True
     larger: float | None = None
     zoom: float = 1.0
+    basins: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.probability.ndim != 2:
             raise ValueError(f"probability must be (Y, X), got shape {self.probability.shape}.")
-        if self.distance is not None and self.distance.shape != self.probability.shape:
-            raise ValueError(
-                f"distance has shape {self.distance.shape} but probability has {self.probability.shape}; "
-                "they must be maps of one image."
-            )
+        for name in ("distance", "basins"):
+            other = getattr(self, name)
+            if other is not None and other.shape != self.probability.shape:
+                raise ValueError(
+                    f"{name} has shape {other.shape} but probability has {self.probability.shape}; "
+                    "they must be maps of one image."
+                )
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -11,6 +11,7 @@ import numpy as np
 from ..imaging.progress import Progress, drain, relay
 from ..instances.prediction import Prediction
 from .cell_size import CellSize, iter_estimate_diameter, iter_look_for_larger
+from .plugged import iter_predict_plugged
 from .sizing import at_own_size, iter_predict_at, zoom_for
 from .versions import ModelVersion
 
@@ -50,6 +51,8 @@ def iter_predict_sized(
     Prediction
         At the image's own size, with `diameter` and `zoom`.
     """
+    if model.network:
+        return (yield from iter_predict_plugged(normalized, model.network, device, diameter, accurate))
     shape = normalized.shape[:2]
     larger: float | None = None
     zoom, size = 1.0, CellSize(None if diameter == 0 else diameter, True)

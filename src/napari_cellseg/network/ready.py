@@ -30,6 +30,7 @@ def load_network(model: ModelVersion) -> Network:
     ModelError
         If the weights are damaged or do not fit the configuration.
     """
+    _check_has_weights(model)
     try:
         if file_sha256(model.weights) != model.sha256:
             raise ModelError(
@@ -121,7 +122,16 @@ def runs_on(network: Network | CompiledNetwork, choice: DeviceChoice) -> str:
     return f"{choice.label[:-1]}, OpenVINO)" if isinstance(network, CompiledNetwork) else choice.label
 
 
+def _check_has_weights(model: ModelVersion) -> None:
+    if model.network:
+        raise ModelError(
+            f"{model.name} is a network of another package: it finds cells, and cannot be trained, refined, exported "
+            "or run block by block here. Choose a model with weights, such as cells."
+        )
+
+
 def _modified(model: ModelVersion) -> int:
+    _check_has_weights(model)
     try:
         return model.weights.stat().st_mtime_ns
     except OSError as error:

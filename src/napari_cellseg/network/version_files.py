@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ..imaging.errors import ModelError
 from ..imaging.normalize import NormalizerParams
 from ..imaging.write.write import write_json
 from ..instances.params import SplitParams
@@ -51,10 +52,21 @@ def write_config(
     write_json(folder / CONFIG_FILE, values)
 
 
+def check_changeable(model: ModelVersion) -> None:
+    """Raise ModelError where a model came with the package: it is not changed."""
+    if model.bundled:
+        raise ModelError(f"{model.name} came with the package and is not changed. Make a copy, and calibrate that.")
+
+
 def set_defaults(
     version: ModelVersion, threshold: float, min_size: int, description: str | None = None
 ) -> ModelVersion:
     """Store the threshold and min_size that calibration chose as a version's defaults; weights stay as they are."""
+    if version.network:
+        raise ModelError(
+            f"{version.name} is a network of another package and is not changed. Keep its threshold and size in a "
+            "recipe."
+        )
     changes = {} if description is None else {"description": description}
     write_config(version.path, **settings_of(version) | changes | {"threshold": threshold, "min_size": min_size})
     return read_version(version.path)

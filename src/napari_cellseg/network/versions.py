@@ -16,6 +16,7 @@ from ..imaging.read.json_file import read_values
 from ..imaging.read.json_types import check_types
 from ..instances.params import SplitParams
 from .config import UNetConfig
+from .plugged import PREFIX, Plugged, plugged_networks
 from .weights_file import check_weights_file, file_sha256
 
 CONFIG_FILE = "config.json"
@@ -29,6 +30,7 @@ FORMAT = 1
 LARGEST_DIAMETER = 1000
 # What is smaller than this part of a typical cell is hidden at first, but never more than this many pixels.
 _PART, _FEWEST_PIXELS = 0.2, 4
+_PLUGGED_MIN_SIZE = 25
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,9 @@ class ModelVersion:
         theirs had this size, unless they clearly have another one.
     specialist : bool
         Better than its parent on images like those it learned from, and worse on others.
+    network : str
+        Name of a network of another package (see :mod:`napari_cellseg.network.plugged`), which has no folder here;
+        empty for all others.
     training, metrics : dict
         How it was trained and how it did on images it was not trained on.
     """
@@ -107,6 +112,7 @@ class ModelVersion:
     diameter: float | None = None
     cell_diameter: float | None = None
     specialist: bool = False
+    network: str = ""
     training: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     metrics: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
@@ -159,7 +165,10 @@ def user_models_dir() -> Path:
 
 
 def list_models() -> list[ModelVersion]:
-    """Return the usable models, bundled ones first; a damaged folder is skipped (`load_model` raises the reason)."""
+    """Return the usable models: bundled ones, the user's, and networks of other packages.
+
+    A damaged folder is skipped (`load_model` raises the reason).
+    """
     found: dict[str, ModelVersion] = {}
     for base in (bundled_models_dir(), user_models_dir()):
         for folder in sorted(base.iterdir()) if base.is_dir() else []:
@@ -168,7 +177,7 @@ def list_models() -> list[ModelVersion]:
                     found[folder.name] = read_version(folder)
                 except ModelError:
                     continue
-    return list(found.values())
+    return [*found.values(), *map(_plugged_version, plugged_networks().values())]
 
 
 def load_model(name_or_dir: str | Path) -> ModelVersion:
@@ -187,8 +196,28 @@ def load_model(name_or_dir: str | Path) -> ModelVersion:
             return read_version(base / text)
     if Path(text).is_dir():
         return read_version(Path(text))
+    plugged = plugged_networks().get(text.removeprefix(PREFIX)) if text.startswith(PREFIX) else None
+    if plugged is not None:
+        return _plugged_version(plugged)
     known = ", ".join(model.name for model in list_models()) or "none"
     raise ModelError(f"There is no model named or stored at '{text}'. Known models: {known}. Or give a model folder.")
+
+
+def _plugged_version(plugged: Plugged) -> ModelVersion:
+    """Return a network of another package as a version: its answer is scaled so that its own threshold is .5."""
+    name = f"{PREFIX}{plugged.name}"
+    return ModelVersion(
+        name,
+        Path(name),
+        UNetConfig(),
+        NormalizerParams(),
+        SplitParams(),
+        threshold=0.5,
+        min_size=_PLUGGED_MIN_SIZE,
+        sha256=plugged.sha256,
+        description=plugged.about,
+        network=plugged.name,
+    )
 
 
 def read_version(folder: Path) -> ModelVersion:

@@ -11,10 +11,12 @@ from urllib.parse import quote
 import numpy as np
 
 from ..evaluation.outliers import LEAST, StandOut, stand_out
+from ..evaluation.plates import Plates, plates_of
 from ..imaging.read.json_file import values_if_any
 from ..results.equal_values import with_equal_noted
 from ..results.rows import BatchRow
 from .html import Html, facts, figure, gallery, paragraph, section, table, tag, write_page
+from .plate_diagrams import condition_parts, plate_parts
 from .svg import histogram_svg
 
 REPORT_FILE = "report.html"
@@ -23,7 +25,7 @@ MOST_PICTURES = 600
 _MOST_LINES = 200
 
 
-def write_report(rows: Sequence[BatchRow], out: Path, overwrite: bool = False) -> Path:
+def write_report(rows: Sequence[BatchRow], out: Path, overwrite: bool = False, plates: Plates | None = None) -> Path:
     """Write ``report.html`` into a folder of results.
 
     It holds all that it shows and loads nothing, so that it can be passed on; only a click on a picture, which opens
@@ -35,6 +37,8 @@ def write_report(rows: Sequence[BatchRow], out: Path, overwrite: bool = False) -
         In the order in which images are listed.
     out : Path
         The folder of results; thumbnails and ``recipe.json`` are read from there, and may be missing.
+    plates : Plates, optional
+        With the conditions of its wells; by default the wells alone, where images are of wells.
     overwrite : bool
         Also replace a page that this package did not write.
 
@@ -48,13 +52,16 @@ def write_report(rows: Sequence[BatchRow], out: Path, overwrite: bool = False) -
         There is a page of that name that this package did not write, or the system refused to write.
     """
     rows = with_equal_noted(rows)
-    odd = stand_out(rows)
+    odd, plates = stand_out(rows), plates_of(rows) if plates is None else plates
     done = [row for row in rows if row.has_result]
     return write_page(
         out / REPORT_FILE,
         f"{_n(len({row.stem or row.image for row in rows}), 'image')} in {out.absolute().name}",
         _overview(rows, done),
         section("Failed", _failures(rows)),
+        section("Plate", *plate_parts(plates)),
+        section("Conditions", *condition_parts(plates)),
+        section("Wells", _sentences(plates.notes)),
         section("Worth a look", *_worth_a_look(odd, done, out)),
         section("Distribution", *_distributions(done)),
         section("Contact sheet", *_contact_sheet(done, odd, out)),
@@ -85,6 +92,10 @@ def _overview(rows: Sequence[BatchRow], done: Sequence[BatchRow]) -> Html:
     if undone := states["waiting"] + states["running"]:
         pairs.append(("not done yet", f"{undone:,}"))
     return facts(pairs)
+
+
+def _sentences(notes: Sequence[str]) -> Html | None:
+    return Html("".join(paragraph(note) for note in notes)) if notes else None
 
 
 def _failures(rows: Sequence[BatchRow]) -> Html | None:

@@ -54,7 +54,7 @@ def points_svg(
     if diagonal:
         high = 1.05 * max(float(np.max(values, initial=1.0)) for pair in points.values() for values in pair)
         frame, low = Frame((0.0, high), (0.0, high)), 0.0
-        drawn.append(_line(frame.x(low), frame.y(low), frame.x(high), frame.y(high)))
+        drawn.append(dashed_line(frame.x(low), frame.y(low), frame.x(high), frame.y(high)))
     for xs, ys, label in curves:
         way = " ".join(f"{frame.x(x):.1f},{frame.y(y):.1f}" for x, y in zip(xs, ys, strict=True))
         drawn.append(f'<polyline points="{way}" fill="none" stroke="currentColor" stroke-dasharray="4 3"/>')
@@ -126,7 +126,8 @@ def _around(values: np.ndarray) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _line(x1: float, y1: float, x2: float, y2: float) -> str:
+def dashed_line(x1: float, y1: float, x2: float, y2: float) -> str:
+    """Return a dashed line between two places in a picture."""
     return (
         f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="currentColor" stroke-dasharray="4 3"/>'
     )

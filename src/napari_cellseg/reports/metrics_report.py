@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 from ..evaluation.doubt_order import ERROR_IOUS, best_overlap
 from ..evaluation.evaluate import Evaluation, ImageScore, pixels_of
 from ..imaging.normalize import normalize
-from ..instances.metrics import IOU_THRESHOLDS
+from ..instances.metrics import FIGURES_IN_WORDS, IOU_THRESHOLDS
 from ..instances.pixels import CLASSES, thinned
 from ..segmentation.segmented import Segmented
 from ..training.data.datasets import Sample
@@ -76,8 +76,8 @@ def write_report(
         ),
         facts(
             [
-                ("AP at IoU .5, mean over images", f"{total['ap_mean']['0.50']:.3f}"),
-                ("F1 at IoU .5, mean over images", f"{total['f1_mean']:.3f}"),
+                ("AP (cells matched at IoU 0.5), mean over images", f"{total['ap_mean']['0.50']:.3f}"),
+                ("F1 (cells matched at IoU 0.5), mean over images", f"{total['f1_mean']:.3f}"),
                 ("Dice of the foreground", f"{total['dice']:.3f}"),
                 ("mean count error, cells", f"{total['count_mae']:.2f}"),
                 ("mean count error", _percent(total["count_mape"])),
@@ -93,7 +93,7 @@ def write_report(
 
 
 def _cells(evaluation: Evaluation, metrics: dict[str, Any]) -> list[Html]:
-    header = ("images", "n", "cells", "found", "AP .5", "AP .75", "AP .5–.9", "AP .5–.95", "F1 at .5", "IoU", "Dice",
+    header = ("images", "n", "cells", "found", "AP .5", "AP .75", "AP .5–.9", "AP .5–.95", "F1 .5", "IoU", "Dice",
               "count error, cells", "count error", "bias")  # fmt: skip
     rows, curves, counts, names = [], {}, {}, {}
     for name, scores in evaluation.groups.items():
@@ -109,8 +109,8 @@ def _cells(evaluation: Evaluation, metrics: dict[str, Any]) -> list[Html]:
             counts[name] = ([s.match.n_true for s in scores], [s.match.n_pred for s in scores])
             names[name] = [s.name for s in scores]
     return [
-        table(header, rows, "Means over images. AP is TP / (TP + FP + FN) at an IoU threshold; IoU and Dice are those "
-              "of the foreground; count error is |found − true|."),
+        table(header, rows, f"Means over images. {FIGURES_IN_WORDS} IoU and Dice are those of the foreground; "
+              "count error is |found − true|."),
         tag("h3", "AP by IoU threshold"),
         lines_svg(curves, "IoU threshold", "AP, mean over images", (0.5, 0.95), (0, 1)),
         tag("h3", "Counts"),

@@ -130,7 +130,10 @@ class Frame:
         found_x, found_y = (low + min(max(part, 0.0), 1.0) * (high - low) for part, (low, high) in parts)
         return found_x, found_y
 
-    def draw(self, content: Sequence[str], x_label: str, y_label: str, about: str) -> Html:
+    def draw(
+        self, content: Sequence[str], x_label: str, y_label: str, about: str, names: Sequence[str] | None = None
+    ) -> Html:
+        """Return the picture; with `names`, these stand below 1, 2, … in the place of numbers."""
         width, height = self.width, self.height
         bottom, middle = height - _BOTTOM, (height - _BOTTOM + _TOP) / 2
         parts = [f'<svg viewBox="0 0 {width} {height}" width="{width}" role="img" aria-label="{escape(about)}">']
@@ -140,8 +143,9 @@ class Frame:
             parts.append(f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{tick:,.6g}</text>')
         parts += content
         parts.append(f'<line x1="{_LEFT}" x2="{width - _RIGHT}" y1="{bottom}" y2="{bottom}" stroke="currentColor"/>')
-        for tick in ticks(*self.x_range):
-            parts.append(f'<text x="{self.x(tick):.1f}" y="{bottom + 16}" text-anchor="middle">{tick:,.6g}</text>')
+        below = [(tick, f"{tick:,.6g}") for tick in ticks(*self.x_range)] if names is None else enumerate(names, 1)
+        for tick, text in below:
+            parts.append(f'<text x="{self.x(tick):.1f}" y="{bottom + 16}" text-anchor="middle">{escape(text)}</text>')
         parts.append(f'<text x="{width / 2:.0f}" y="{height - 8}" text-anchor="middle">{escape(x_label)}</text>')
         parts.append(f'<text transform="translate(14 {middle:.0f}) rotate(-90)" text-anchor="middle">')
         parts.append(f"{escape(y_label)}</text></svg>")

@@ -12,8 +12,10 @@ from ..imaging.write.atomic import atomic_path
 from ..imaging.write.csv_style import csv_line, encoding_of, restyled, style_of
 from ..imaging.write.write import write_table
 from .counts import COUNTS_FILE, as_listed
+from .formats.arrow import Piece, write_h5ad, write_parquet
 from .outputs import OUTPUTS, image_ids
 from .rows import BatchRow
+from .wells import WELLS
 
 CELLS_FILE = OUTPUTS["cells"].suffix
 RLE_FILE = OUTPUTS["rle"].suffix
@@ -23,7 +25,7 @@ SUBMISSION_FILE = OUTPUTS["submission"].suffix
 def write_combined(
     rows: Sequence[BatchRow], out: Path, outputs: Collection[str], style: str | None = None
 ) -> list[Path]:
-    """Write ``cells.csv``, ``rle.csv`` and ``submission.csv`` where they are wanted; memory does not grow with rows.
+    """Write the tables over all images that are wanted; memory does not grow with rows, except for AnnData.
 
     Parameters
     ----------
@@ -44,6 +46,10 @@ def write_combined(
     listed = as_listed(rows)
     if "cells" in outputs:
         written.append(_write_cells(listed, out, style or style_of(out / COUNTS_FILE)))
+    for name, write in (("parquet", write_parquet), ("anndata", write_h5ad)):
+        if name in outputs:
+            written.append(out / OUTPUTS[name].suffix)
+            write(written[-1], _pieces(listed, out, name), _about(listed))
     if "rle" in outputs:
         written.append(_write_rle(listed, out))
     if "submission" in outputs:
@@ -58,15 +64,31 @@ def _write_cells(rows: list[BatchRow], out: Path, style: str) -> Path:
     # Images differ in their columns: only some have a pixel size, or a second channel.
     columns = dict.fromkeys(name for _, part in parts for name in next(_lines(part), []))
     path = out / CELLS_FILE
+    wells = WELLS if any(row.well[0] for row, _ in parts) else ()
     with atomic_path(path) as temporary, _open(temporary, encoding_of(style)) as file:
-        file.write(csv_line(["image", "page", *columns], style))
+        file.write(csv_line(["image", "page", *columns, *wells], style))
         for row, part in parts:
             lines = _lines(part)
             names = next(lines, [])
+            well = row.well if wells else ()
             for line in lines:
                 values = dict(zip(names, restyled(line, style), strict=True))
-                file.write(csv_line([row.image, row.page, *(values.get(name) for name in columns)], style))
+                file.write(csv_line([row.image, row.page, *(values.get(name) for name in columns), *well], style))
     return path
+
+
+def _pieces(rows: list[BatchRow], out: Path, name: str) -> list[Piece]:
+    found = [(row, path) for row in rows if row.has_result and (path := row.file(out, name))]
+    wells = WELLS if any(row.well[0] for row, _ in found) else ()
+    return [
+        ({"image": row.image, "page": row.page, **dict(zip(wells, row.well, strict=False))}, path)
+        for row, path in found
+    ]
+
+
+def _about(rows: list[BatchRow]) -> dict[str, Any]:
+    done = [row for row in rows if row.has_result]
+    return {"models": sorted({row.model for row in done}), "recipes": sorted({row.recipe for row in done})}
 
 
 def _write_rle(rows: list[BatchRow], out: Path) -> Path:

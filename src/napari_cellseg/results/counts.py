@@ -6,6 +6,7 @@ import contextlib
 import csv
 import itertools
 import math
+import re
 import threading
 import time
 from collections import Counter
@@ -22,6 +23,7 @@ from ..imaging.write.write import write_table
 from .equal_values import with_equal_noted
 from .ledger import FOLDER, Ledger
 from .rows import BatchRow
+from .wells import WELLS
 
 COUNTS_FILE = "counts.csv"
 AREAS = ("median_area", "mean_area", "sd_area")
@@ -38,6 +40,10 @@ _WITHOUT_NOTES = COLUMNS[:-1]
 VOLUMES = ("median_volume_vox", "median_volume_um3")
 # These follow where an image is a part of another: row and column of its first pixel there.
 PARTS = ("y_whole_px", "x_whole_px")
+# What follows where it is needed, in this order; `WELLS` where an image is of a well.
+_MORE = (VOLUMES, PARTS, WELLS)
+# Numbers of positive cells, and what percentage of the cells they are, follow where cells were called.
+_MARKED = re.compile(r"(?:n|pct)_(.+_(?:pos|neg))")
 # Columns of version 0.3 and before.
 OLD_COLUMNS = ("image", "count", "median_area_px", "threshold", "min_size", "model", "labels", "error")
 # The table of a large batch takes a while to write: the pause until the next time is this many times as long.
@@ -81,9 +87,10 @@ def write_counts(rows: Iterable[BatchRow], path: Path, style: str | None = None)
         The system refused to write.
     """
     listed = [_line(row) for row in with_equal_noted(as_listed(rows))]
-    more = [names for names in (VOLUMES, PARTS) if any(line[names[0]] is not None for line in listed)]
-    columns = (*COLUMNS, *itertools.chain(*more))
-    write_table(path, {name: [line[name] for line in listed] for name in columns}, style or style_of(path))
+    more = [names for names in _MORE if any(line[names[0]] is not None for line in listed)]
+    marked = dict.fromkeys(name for line in listed for name in line if _MARKED.fullmatch(name))
+    columns = (*COLUMNS, *itertools.chain(*more), *marked)
+    write_table(path, {name: [line.get(name) for line in listed] for name in columns}, style or style_of(path))
 
 
 def open_ledger(out: Path) -> Ledger:
@@ -155,10 +162,10 @@ def read_counts(path: Path) -> list[BatchRow] | None:
             names = tuple(reader.fieldnames or ())
     except (OSError, ValueError, csv.Error) as error:
         raise OutputError(f"{path} cannot be read ({error}). Rename it, or choose another folder.") from error
-    known = [
-        (*columns, *more) for columns in (COLUMNS, _WITHOUT_NOTES) for more in ((), VOLUMES, PARTS, VOLUMES + PARTS)
-    ]
-    if names not in (*known, OLD_COLUMNS):
+    subsets = itertools.chain.from_iterable(itertools.combinations(_MORE, n) for n in range(len(_MORE) + 1))
+    more = [tuple(itertools.chain(*subset)) for subset in subsets]
+    known = [(*columns, *names) for columns in (COLUMNS, _WITHOUT_NOTES) for names in more]
+    if tuple(name for name in names if not _MARKED.fullmatch(name)) not in (*known, OLD_COLUMNS):
         raise OutputError(
             f"{path} has the columns {', '.join(names) or 'none'}, not those of a table of counts. "
             "Rename it, or choose another folder."
@@ -245,7 +252,16 @@ def _line(row: BatchRow) -> dict[str, Any]:
         "median_volume_um3": _times(row.median_volume_vox, row.voxel_volume_um3),
         "y_whole_px": row.y_whole_px,
         "x_whole_px": row.x_whole_px,
+        **{name: text or None for name, text in zip(WELLS, row.well, strict=True)},
+        **_marked(row),
     }
+
+
+def _marked(row: BatchRow) -> dict[str, float | None]:
+    columns: dict[str, float | None] = {}
+    for name, n in row.positive.items():
+        columns |= {f"n_{name}": n, f"pct_{name}": float(f"{100 * n / row.count:.12g}") if row.count else None}
+    return columns
 
 
 def _times(area: float | None, scale: float | None) -> float | None:
@@ -289,5 +305,10 @@ def _row(line: Mapping[str, str]) -> BatchRow:
         voxel_volume_um3=scaled_volume / volume if scaled_volume and volume else None,
         y_whole_px=number("y_whole_px", int),
         x_whole_px=number("x_whole_px", int),
+        positive={
+            name[2:]: int(line[name])
+            for name in line
+            if name.startswith("n_") and _MARKED.fullmatch(name) and line[name]
+        },
     )
     return BatchRow.from_dict(row.to_dict())

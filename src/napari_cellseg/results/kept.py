@@ -13,15 +13,17 @@ from ..imaging.read.read import read_image, source_stamp
 from ..imaging.stack_planes import stack_shape
 from ..segmentation.segment import open_image
 from .folder_settings import FolderSettings
+from .inside import check_inside
 from .ledger import Ledger
 from .linked import FRAMES, TRACKS, linked_path
 from .origin import check_origin
-from .outputs import OUTPUTS, in_whole_name, output_path
+from .outputs import OUTPUTS, grown_path, in_whole_name, output_path
 from .plan import Item, hash_of
 from .rows import BatchRow
 from .save import corrected_by_hand, numbers_of_file
 
 CHANGED_SINCE = "The image has changed since its labels were corrected."
+OTHER_MARKERS = "Its labels were manually edited with another recipe; which cells are positive is called by that one."
 
 
 def result_stem(row: BatchRow) -> str:
@@ -60,6 +62,9 @@ def kept_rows(row: BatchRow, settings: FolderSettings, previous: Sequence[BatchR
     unsaid = [old.page for old in rows if old.page in mine and not old.corrected]
     found = dict(zip(unsaid, numbers_of_file(path, unsaid), strict=True)) if unsaid else {}
     kept = [_as_in_file(old, found[old.page]) if old.page in found else old for old in rows]
+    counting = settings.recipe.positive or settings.recipe.grow
+    if counting and any(old.recipe != settings.digest for old in rows):
+        notes = (*notes, OTHER_MARKERS)
     return [
         replace(now, **about, corrected=now.page in mine, notes=(*notes, *_missing_notes(now, settings)))
         for now in kept
@@ -77,13 +82,18 @@ def kept_now(row: BatchRow, settings: FolderSettings) -> list[BatchRow]:
 def check_free(row: BatchRow, settings: FolderSettings, previous: Sequence[BatchRow]) -> None:
     """Raise OutputError where files beside the labels would be replaced that this package did not write.
 
+    So it does where labels are to be put inside an image that cannot take them.
+
     `previous` holds the rows of the image in the ledger.
     """
+    if "inside" in settings.options.outputs:
+        check_inside(row.source.get("path"))
     if settings.overwrite:
         return
     known = {settings.out / name for old in previous for name in old.files.values()}
     stem = settings.out / result_stem(row)
-    own = [output_path(name, stem) for name in settings.options.outputs if not OUTPUTS[name].combined]
+    own = [output_path(name, stem) for name in settings.options.outputs if OUTPUTS[name].is_file]
+    own += [] if settings.recipe.grow is None else [grown_path(stem)]
     tables = [linked_path(name, settings.out / row.stem) for name in _linked(settings)]
     for path in (*own, *map(in_whole_name, own), *tables):
         check_origin(path, known)
@@ -122,11 +132,11 @@ def _found(row: BatchRow, name: str, metadata: dict[str, Any]) -> BatchRow:
 def _as_in_file(old: BatchRow, found: dict[str, Any]) -> BatchRow:
     """Return a row with the numbers that were found in its label file."""
     # The pixel size of the image is preferred: a label file may have it rounded.
-    found = {**found, "pixel_area_um2": old.pixel_area_um2 or found["pixel_area_um2"]}
+    found = {**found, "pixel_area_um2": old.pixel_area_um2 or found["pixel_area_um2"], "n_pixels": old.n_pixels}
     if all(getattr(old, name) == value for name, value in found.items()):
         return old
     # Its other files describe the cells before the correction.
-    return replace(old, **found, doubt=None, files={"labels": old.files["labels"]})
+    return replace(old, **found, doubt=None, positive={}, files={"labels": old.files["labels"]})
 
 
 def _is_changed(rows: Sequence[BatchRow], row: BatchRow, path: Path, settings: FolderSettings) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -14,18 +15,18 @@ from ..imaging.errors import AxesError
 from ..imaging.image import Image
 from ..imaging.stack_planes import plane_image, stack_axes
 from ..imaging.write.write import write_table
-from ..instances.levels import at_least
-from ..instances.linking import Linker, tracks_table
+from ..instances.linking import Linker, link_cells, tracks_table, without_small
 from ..instances.measure import intensity_columns
 from ..instances.volumes import volume_table
 from ..segmentation.options import RunOptions
 from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import Segmented, SegmentResult
-from .outputs import write_outputs
+from .outputs import CELL_TABLES, write_outputs
 from .place import Place
 from .rows import BatchRow
 from .save import PARTS, channels_of, numbers, save_result
 from .stack_of_labels import LabelStack, PlaneDone
+from .wells import with_well
 
 TRACKS, FRAMES = "tracks", "frames"
 _WORDS = {"z": ("slices", "Z"), "t": ("time points", "T")}
@@ -70,7 +71,7 @@ class LinkedStack(LabelStack):
         """Cut the cells of a plane, small ones too, and write the outputs that hold no ids."""
         result = segmented.result(min_size=0)
         table = dict(result.table)
-        if self._slices and "cells" in outputs:
+        if self._slices and not set(CELL_TABLES).isdisjoint(outputs):
             plane = segmented.plane
             if image.rgb and self._recipe.channel is None and plane.ndim == 2:
                 # A grey slice may lie in a colour stack: all slices need the same columns.
@@ -91,27 +92,13 @@ class LinkedStack(LabelStack):
 
     def write(self, planes: list[PlaneDone]) -> list[BatchRow]:
         """Link, write everything, and return the rows: one per volume, or one per frame."""
-        linker, lookups = self._linked(planes)
+        cut = ((done.plane.position, self.labels[done.plane.position], None) for done in planes)
+        linker, lookups = link_cells(cut, self._slices, float(self._recipe.link_iou))
         return self._volumes(planes, lookups) if self._slices else self._frames(planes, lookups, linker)
-
-    def _linked(self, planes: list[PlaneDone]) -> tuple[Linker, list[np.ndarray]]:
-        linker = Linker(float(self._recipe.link_iou), divisions=not self._slices)
-        lookups, before = [], None
-        for done in planes:
-            name = _volume_name(done.plane.name) if self._slices else ""
-            if before not in (None, name):
-                linker.end()
-            before = name
-            lookups.append(linker.add(self.labels[done.plane.position]))
-        return linker, lookups
 
     def _volumes(self, planes: list[PlaneDone], lookups: list[np.ndarray]) -> list[BatchRow]:
         image = self.image
-        total = np.zeros(1 + max((int(lookup.max()) for lookup in lookups), default=0), np.int64)
-        for done, lookup in zip(planes, lookups, strict=True):
-            total[lookup[done.table["index"]]] += done.table["area_px"]
-        small = total < at_least(self._min_size)
-        counts = self._relabel(planes, [np.where(small[lookup], 0, lookup) for lookup in lookups])
+        counts = self._relabel(planes, self._shown(planes, lookups))
         names = [_volume_name(done.plane.name) for done in planes]
         groups = [list(group) for _, group in groupby(range(len(planes)), names.__getitem__)]
         tables = [
@@ -129,7 +116,7 @@ class LinkedStack(LabelStack):
             files: dict[str, str] = {}
             middle = group[len(group) // 2]
             for i in group:
-                own = [name for name in self._outputs if name not in ("labels", "cells", "probability")]
+                own = [name for name in self._outputs if name not in ("labels", *CELL_TABLES, "probability")]
                 if own or i == middle:
                     saved = self._save_plane(planes[i], own, lookups[i])
                     files = {**saved, **planes[i].row.files} if i == middle else files
@@ -151,9 +138,9 @@ class LinkedStack(LabelStack):
         self, rows: Sequence[BatchRow], table: dict[str, np.ndarray], files: dict[str, str], n_volumes: int
     ) -> BatchRow:
         volume_name = _volume_name(rows[0].page)
-        if "cells" in self._outputs:
-            files["cells"] = f"{PARTS}/{self.stem}{f'_{volume_name}' if volume_name else ''}.cells.csv"
-            write_table(self.out / files["cells"], table)
+        if tables := [name for name in CELL_TABLES if name in self._outputs]:
+            files |= dict.fromkeys(tables, f"{PARTS}/{self.stem}{f'_{volume_name}' if volume_name else ''}.cells.csv")
+            write_table(self.out / files[tables[0]], table)
         image, volume = self.image, table["volume_vox"]
         voxel = None
         if image.pixel_size is not None and image.slice_spacing is not None:
@@ -174,13 +161,8 @@ class LinkedStack(LabelStack):
         )
 
     def _frames(self, planes: list[PlaneDone], lookups: list[np.ndarray], linker: Linker) -> list[BatchRow]:
-        smallest = at_least(self._min_size)
-        kept = [done.table["area_px"] >= smallest for done in planes]
-        shown = []
-        for done, lookup, keep in zip(planes, lookups, kept, strict=True):
-            lookup = lookup.copy()
-            lookup[done.table["index"][~keep]] = 0
-            shown.append(lookup)
+        shown = self._shown(planes, lookups)
+        kept = [lookup[done.table["index"]] > 0 for done, lookup in zip(planes, shown, strict=True)]
         counts = self._relabel(planes, shown)
         tracks = tracks_table(
             (
@@ -194,17 +176,21 @@ class LinkedStack(LabelStack):
         rows = []
         for done, lookup, keep in zip(planes, shown, kept, strict=True):
             files = {**self._save_plane(done, own, lookup, keep), **done.row.files}
-            areas = done.table["area_px"][keep]
-            rows.append(replace(done.row, **numbers(areas, self.image.pixel_size), files=files))
+            found = numbers(done.table["area_px"][keep], self.image.pixel_size, math.prod(self.image.shape_yx))
+            rows.append(replace(done.row, **found, files=files))
         more = {"count": sum(counts.values()), "counts": counts, "tracks": tracks.count, "link": self._about()}
         beside = {name: linked_path(name, self.out / self.stem) for name in (TRACKS, FRAMES)}
-        write_table(beside[TRACKS], tracks.columns(), self._csv)
-        write_table(beside[FRAMES], _frame_columns(rows, self.image), self._csv)
+        write_table(beside[TRACKS], with_well(tracks.columns(), rows[0].well), self._csv)
+        write_table(beside[FRAMES], with_well(_frame_columns(rows, self.image), rows[0].well), self._csv)
         # The labels are written last: without them there is no result.
         self.write_labels(planes, more)
         paths = {"labels": self.path, **beside}
         shared = {name: path.relative_to(self.out).as_posix() for name, path in paths.items()}
         return [replace(row, files={**shared, **row.files}) for row in rows]
+
+    def _shown(self, planes: list[PlaneDone], lookups: list[np.ndarray]) -> list[np.ndarray]:
+        cells = [(done.table["index"], done.table["area_px"]) for done in planes]
+        return without_small(lookups, cells, self._min_size, self._slices)
 
     def _relabel(self, planes: list[PlaneDone], lookups: list[np.ndarray]) -> dict[str, int]:
         """Give all planes their linked ids; return the number of cells of each."""

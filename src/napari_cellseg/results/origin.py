@@ -18,6 +18,7 @@ from ..imaging.write.atomic import make_folder, output_error
 from ..imaging.write.csv_style import delimiter_of, style_of
 from ..imaging.write.pictures import NAME, SOFTWARE
 from ..imaging.write.write import read_metadata
+from .formats.arrow import is_our_h5ad, is_our_parquet
 from .ledger import FOLDER
 
 # Beginning of a file that holds its origin: the head of a page, the provenance of GeoJSON, the names of columns.
@@ -28,6 +29,8 @@ _PAGES = ('name="generator" content="napari-cellseg"', "default-src 'none'; img-
 _COLUMNS = {
     "tracks.csv": {"track", "t", "y", "x", "parent"},
     "frames.csv": {"t", "count", "median_area_px"},
+    "wells.csv": {"plate", "well", "n_images", "n_failed"},
+    "conditions.csv": {"name", "n_wells", "n_images"},
     "_cells.csv": {"index", "area_px"},
     "cells.csv": {"image", "page"},
 }
@@ -150,5 +153,7 @@ _TESTS: dict[str, Callable[[Path], bool]] = {
     ".geojson": lambda path: f'"{NAME}"' in _head(path),
     ".csv": _is_our_table,
     ".json": _is_our_json,
+    ".parquet": is_our_parquet,
+    ".h5ad": is_our_h5ad,
     ".html": lambda path: any(mark in _head(path) for mark in _PAGES),
 }

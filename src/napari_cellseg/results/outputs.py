@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 from ..imaging.errors import ParamsError
+from ..imaging.read.finding import GROWN_SUFFIX
 from ..imaging.write.write import write_labels
 from ..instances.measure import intensity_columns, shape_columns
 from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import SegmentResult
+from .formats.arrow import check_installed
 from .formats.geojson import write_geojson
 from .formats.probability import write_probability
 from .formats.rle import image_ids, rle_rows
@@ -25,6 +27,7 @@ from .place import Place
 HERE = Place()
 
 __all__ = [
+    "CELL_TABLES",
     "OUTPUTS",
     "Output",
     "cells_table",
@@ -50,11 +53,14 @@ class Output:
         Name in the window.
     help : str
     suffix : str
-        What follows the image's stem in the file name; for a combined one the whole file name.
+        What follows the image's stem in the file name; for a combined one the whole file name. Empty for what lies
+        elsewhere.
     default : bool
         Whether it is ticked until the user chooses.
     combined : bool
         One file for all images of a folder, not one per image.
+    seldom : bool
+        Whether the window shows it among what is rarely needed.
     """
 
     name: str
@@ -63,6 +69,12 @@ class Output:
     suffix: str
     default: bool = False
     combined: bool = False
+    seldom: bool = False
+
+    @property
+    def is_file(self) -> bool:
+        """Whether every image gets a file of its own beside its labels."""
+        return bool(self.suffix) and not self.combined
 
 
 OUTPUTS: dict[str, Output] = {
@@ -79,11 +91,43 @@ OUTPUTS: dict[str, Output] = {
         Output("geojson", "QuPath outlines", "a GeoJSON file that QuPath imports as detections", "_outlines.geojson"),
         Output("probability", "Probability", "a TIFF of how sure the model is of every pixel", "_probability.tif"),
         Output(
-            "rle", "Run lengths (Kaggle)", "rle.csv with ImageId,EncodedPixels for every cell", "rle.csv", False, True
+            "rle",
+            "Pixels of cells",
+            "rle.csv: the pixels of every cell as pairs of start and length (run lengths), as Kaggle asks for them",
+            "rle.csv",
+            False,
+            True,
         ),
-        Output("submission", "Counts to submit", "submission.csv with image,count", "submission.csv", False, True),
+        Output(
+            "submission",
+            "Counts alone",
+            "submission.csv: two columns, image and count, as Kaggle asks for them",
+            "submission.csv",
+            False,
+            True,
+        ),
+        Output("parquet", "Table, Parquet", "cells.csv with types and units", "cells.parquet", False, True, True),
+        Output(
+            "anndata",
+            "Table, AnnData",
+            "for scanpy and squidpy: intensities as X, shapes as obs, positions as obsm['spatial']",
+            "cells.h5ad",
+            combined=True,
+            seldom=True,
+        ),
+        Output(
+            "inside",
+            "Labels in the image",
+            "labels and a table of cells in each OME-Zarr image (labels/cells, tables/cells); others are refused",
+            "",
+            seldom=True,
+        ),
     )
 }
+
+
+# All of them are made of one measurement of the cells.
+CELL_TABLES = ("cells", "parquet", "anndata")
 
 
 def check_outputs(names: Collection[str], recipe: Recipe | None = None) -> tuple[str, ...]:
@@ -92,11 +136,12 @@ def check_outputs(names: Collection[str], recipe: Recipe | None = None) -> tuple
     Raises
     ------
     ParamsError
-        If one is unknown, or can't be made of what the recipe gives.
+        If one is unknown, needs a package that is missing, or can't be made of what the recipe gives.
     """
     unknown = [name for name in names if name not in OUTPUTS]
     if unknown:
         raise ParamsError(f"Unknown outputs: {', '.join(map(repr, unknown))}. Choose from {', '.join(OUTPUTS)}.")
+    check_installed(names)
     if recipe is not None and recipe.link == "z" and "rle" in names:
         raise ParamsError(
             "Run lengths (rle) are of single planes, but the recipe links cells over slices. Don't save rle, or link "
@@ -108,6 +153,11 @@ def check_outputs(names: Collection[str], recipe: Recipe | None = None) -> tuple
 def output_path(name: str, stem: Path) -> Path:
     """Return the path of an image's own output: ``<stem><suffix>``."""
     return stem.parent / (stem.name + OUTPUTS[name].suffix)
+
+
+def grown_path(stem: Path) -> Path:
+    """Return the path of the labels of an image's grown nuclei."""
+    return stem.parent / f"{stem.name}{GROWN_SUFFIX}"
 
 
 def write_outputs(
@@ -125,8 +175,8 @@ def write_outputs(
     Parameters
     ----------
     names : collection of str
-        Of `OUTPUTS`. Combined ones (`cells`, `rle`, `submission`) belong to all images of a folder and are skipped: see
-        `cells_table` and `rle_rows`.
+        Of `OUTPUTS`. Combined ones (`cells`, `rle`, `submission`) belong to all images of a folder, and `inside` to the
+        image itself: they are skipped, see `save.save_result`.
     result : SegmentResult
     plane : ndarray
         ``(Y, X)`` or ``(Y, X, 3)``, raw.
@@ -143,7 +193,7 @@ def write_outputs(
     Returns
     -------
     dict of str to Path
-        The files by name of output.
+        The files by name of output. Where nuclei were grown, `grown` is their label image, ``<stem>_grown.tif``.
 
     Raises
     ------
@@ -173,10 +223,19 @@ def write_outputs(
     }
     paths = {}
     for name in check_outputs(names):
-        if not OUTPUTS[name].combined:
+        if OUTPUTS[name].is_file:
             paths[name] = output_path(name, stem)
             writers[name](paths[name])
-    return paths
+    return {**paths, **write_grown(result, stem, pixel_size)}
+
+
+def write_grown(result: SegmentResult, stem: Path, pixel_size: tuple[float, float] | None) -> dict[str, Path]:
+    """Write the labels of the grown nuclei, where there are any; return the file by its name."""
+    grown, path = result.counted.grown, grown_path(stem)
+    if grown is None:
+        return {}
+    write_labels(path, grown, metadata=result.metadata, pixel_size=pixel_size)
+    return {"grown": path}
 
 
 def _write_rois(path: Path, labels: np.ndarray, place: Place) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..imaging.image import Origin
-from ..imaging.stack_planes import StackPlane
+from ..imaging.stack_planes import StackPlane, plane_named
 
 _SHIFTED = {
     "centroid_y": ("y_whole_px", 0),
@@ -38,9 +38,9 @@ class Place:
     top_id: int = 0
 
     @classmethod
-    def of_part(cls, origin: Origin | None) -> Place:
-        """Return the place of a part, or of a whole image."""
-        return cls(None if origin is None else origin.offset_yx)
+    def of_part(cls, origin: Origin | None, page: str = "") -> Place:
+        """Return the place of a part, or of a whole image; `page` names its plane in a stack."""
+        return cls(None if origin is None else origin.offset_yx, plane_named(page) if page else None)
 
     def in_whole(self, table: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Add the positions of the cells of a part in the whole image, in pixels, to a table of cells."""

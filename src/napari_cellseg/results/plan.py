@@ -14,6 +14,8 @@ from pathlib import Path, PurePosixPath
 from ..imaging.errors import CellsegError, OutputError, ParamsError
 from ..imaging.image import Image
 from ..imaging.read.read import read_image, source_stamp
+from ..imaging.read.scenes import file_of
+from ..imaging.read.zarr_places import whole_path
 from ..imaging.stack_planes import plane_at, plane_image, position_in_stack, stack_lengths
 from .rows import BatchRow
 
@@ -68,8 +70,8 @@ def plan(
         path = str(row.source.get("path", ""))
         stem = before.setdefault((row.image, path), row.stem)
         by_name.setdefault(row.image, {}).setdefault((path, stem), []).append(row)
-    stems: list[str | None] = [before.get((name, str(path.absolute()))) for path, name in files]
-    given = {str(path.absolute()) for path, _ in files}
+    stems: list[str | None] = [before.get((name, str(whole_path(path)))) for path, name in files]
+    given = {str(whole_path(path)) for path, _ in files}
     spoken_for = set(stems)
     for i, (here, name) in enumerate(files):
         if stems[i] is None and name in by_name:
@@ -88,7 +90,7 @@ def plan(
     for stem in before.values():
         names.take(stem)
     return [
-        Item(path.absolute(), name, names.new(name) if stem is None else stem)
+        Item(whole_path(path), name, names.new(name) if stem is None else stem)
         for (path, name), stem in zip(files, stems, strict=True)
     ]
 
@@ -144,7 +146,7 @@ def check_apart(items: Sequence[Item], out: Path, endings: Sequence[str], planes
 
 def _identity(path: Path) -> tuple[int, int] | str:
     try:
-        found = path.stat()
+        found = file_of(path).stat()
     except OSError:
         return str(path)
     return found.st_dev, found.st_ino

@@ -10,8 +10,9 @@ from typing import Any
 from ..corrections.exchange import KEY
 from ..imaging.errors import CellsegError
 from ..imaging.image import Image
-from ..imaging.read.finding import SUFFIXES
+from ..imaging.read.formats import SUFFIXES
 from ..imaging.read.read import read_image
+from ..imaging.read.scenes import file_of
 from ..imaging.write.write import read_metadata
 from ..segmentation.recipe import Recipe
 from .ledger import Ledger
@@ -34,6 +35,8 @@ class SavedCells:
         Number of cells in it.
     corrected : bool
         Whether it holds the corrections beside the labels.
+    n_planes : int
+        Planes of a stack of labels, which holds the labels alone; 0 for the labels of one plane.
     """
 
     path: Path
@@ -42,6 +45,7 @@ class SavedCells:
     recipe: Recipe | None
     count: int | None
     corrected: bool
+    n_planes: int = 0
 
     def is_of(self, image: Image) -> bool:
         """Whether an image is the one; without a hash its name decides."""
@@ -53,7 +57,7 @@ class SavedCells:
         """Return the image's file, where the results say or beside them; None where it is not found."""
         for path in dict.fromkeys(self._candidates()):
             try:
-                if path.is_file() and self.is_of(read_image(path)):
+                if file_of(path).is_file() and self.is_of(read_image(path)):
                     return path
             except CellsegError:
                 continue
@@ -83,12 +87,16 @@ def saved_cells(path: str | Path) -> SavedCells | None:
     except CellsegError:
         return None
     image: Any = about.get("image")
-    if not isinstance(about.get("recipe"), dict) or not isinstance(image, (dict, str)) or "counts" in about:
+    if not isinstance(about.get("recipe"), dict) or not isinstance(image, (dict, str)):
+        return None
+    planes = about.get("counts", {})
+    # Cells that are linked over planes are no cells of these.
+    if not isinstance(planes, dict) or about["recipe"].get("link", "none") != "none":
         return None
     named = image if isinstance(image, dict) else {"name": image}
     count, has_record = about.get("count"), isinstance(about.get(KEY), dict)
     # Corrections without a record of them, as files of earlier versions have, are in the labels alone.
-    lost = bool(about.get("corrected")) and not has_record
+    lost = bool(about.get("corrected")) and not (has_record or planes)
     recipe = None if about.get("taken_from") or lost else _recipe(about["recipe"])
     return SavedCells(
         path,
@@ -97,6 +105,7 @@ def saved_cells(path: str | Path) -> SavedCells | None:
         recipe,
         count if isinstance(count, int) else None,
         has_record,
+        len(planes),
     )
 
 

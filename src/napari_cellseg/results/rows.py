@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -11,6 +10,8 @@ from typing import Any, Literal, get_args
 
 from ..imaging.errors import CellsegError, ParamsError
 from ..imaging.read.json_types import check_types, is_inside, shortened
+from ..imaging.read.scenes import is_same_image
+from .wells import well_of
 
 RowState = Literal["waiting", "running", "done", "failed", "skipped", "kept"]
 STATES: tuple[str, ...] = get_args(RowState)
@@ -20,7 +21,7 @@ _RANGES = {
     **dict.fromkeys(("count", "min_size", "seconds", "median_area_px", "mean_area_px", "sd_area_px"), (0.0, _MOST)),
     **dict.fromkeys(("pixel_area_um2", "voxel_volume_um3", "median_volume_vox"), (0.0, _MOST)),
     **dict.fromkeys(("threshold", "doubt"), (0.0, 1.0)),
-    "n_pages": (1.0, _MOST),
+    **dict.fromkeys(("n_pages", "n_pixels"), (1.0, _MOST)),
 }
 
 
@@ -74,6 +75,10 @@ class BatchRow:
         Hash of the image's values.
     corrected : bool
         Whether a user corrected the labels.
+    n_pixels : int or None
+        Of the image, or of all planes that are counted together.
+    positive : dict of str to int
+        How many cells are positive, and how many have each combination; see `Counted.numbers`.
     y_whole_px, x_whole_px : int or None
         Row and column of the first pixel of a part in the whole image; None for an image that is whole.
     """
@@ -105,6 +110,8 @@ class BatchRow:
     voxel_volume_um3: float | None = None
     y_whole_px: int | None = None
     x_whole_px: int | None = None
+    n_pixels: int | None = None
+    positive: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.state not in STATES:
@@ -114,6 +121,17 @@ class BatchRow:
     def title(self) -> str:
         """Image and page, as they are displayed."""
         return f"{self.image} {self.page}" if self.page else self.image
+
+    @property
+    def well(self) -> tuple[str, str]:
+        """Well and field of the image on its plate; empty where they are not known."""
+        return well_of(self.image, str(self.source.get("path", "")))
+
+    @property
+    def area_mm2(self) -> float | None:
+        """Area of the image in square millimetres; None where its size or that of a pixel is not known."""
+        known = self.n_pixels is not None and self.pixel_area_um2 is not None
+        return float(self.n_pixels * self.pixel_area_um2 * 1e-6) if known else None  # type: ignore[operator]
 
     @property
     def key(self) -> tuple[str, str]:
@@ -147,14 +165,20 @@ class BatchRow:
         if not own or not path:
             return None
         try:
-            return not os.path.samefile(own, path)
+            return not is_same_image(own, path)
         except OSError:
             return None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the row as JSON-able values."""
         values = asdict(self)
-        return {**values, "notes": list(self.notes), "files": dict(self.files), "source": dict(self.source)}
+        return {
+            **values,
+            "notes": list(self.notes),
+            "files": dict(self.files),
+            "source": dict(self.source),
+            "positive": dict(self.positive),
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> BatchRow:
@@ -201,6 +225,8 @@ def _check_ranges(given: Mapping[str, Any]) -> None:
         value = given.get(name)
         if value is not None and not low <= value <= high:
             raise ValueError(f"{name} is {value}")
+    if min(given.get("positive", {}).values(), default=0) < 0:
+        raise ValueError(f"positive is {shortened(given['positive'])}")
 
 
 def failed(row: BatchRow, error: BaseException) -> BatchRow:
@@ -225,5 +251,6 @@ def failed(row: BatchRow, error: BaseException) -> BatchRow:
         sd_area_px=None,
         median_volume_vox=None,
         doubt=None,
+        positive={},
         error=text,
     )

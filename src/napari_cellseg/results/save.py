@@ -18,13 +18,14 @@ from ..imaging.errors import ImageError
 from ..imaging.image import Image
 from ..imaging.read.read import read_image
 from ..imaging.stack_planes import position_in_stack
-from ..imaging.write.write import read_label_stack, read_metadata, write_table
+from ..imaging.write.write import read_label_stack, read_metadata, write_json, write_table
 from ..instances.live import Instances
 from ..instances.measure import measure
 from ..segmentation.segmented import Segmented, SegmentResult
+from .inside import put_inside, source_of
 from .ledger import FOLDER
 from .origin import foreign
-from .outputs import cells_table, plane_channels, rle_rows, write_outputs, write_thumbnail
+from .outputs import CELL_TABLES, cells_table, plane_channels, rle_rows, write_outputs, write_thumbnail
 from .place import Place
 
 PARTS = f"{FOLDER}/parts"
@@ -68,15 +69,18 @@ def save_result(
     OutputError
         The system refused to write.
     """
-    channels = _channels(image) if {"cells", "geojson"} & set(outputs) else None
+    channels = _channels(image) if {*CELL_TABLES, "geojson", "inside"} & set(outputs) else None
     place = place or Place.of_part(image.origin)
     size = image.pixel_size
     written = write_outputs(outputs, result, plane, out / stem, pixel_size=size, channels=channels, place=place)
     files = {name: path.relative_to(out).as_posix() for name, path in written.items()}
     part = f"{PARTS}/{stem}"
-    if "cells" in outputs:
-        files["cells"] = f"{part}.cells.csv"
-        write_table(out / files["cells"], place.in_whole(cells_table(result, plane, channels, size)))
+    if tables := [name for name in CELL_TABLES if name in outputs]:
+        files |= dict.fromkeys(tables, f"{part}.cells.csv")
+        write_table(out / files[tables[0]], place.in_whole(cells_table(result, plane, channels, size)))
+    if "inside" in outputs:
+        files["inside"] = f"{part}.inside.json"
+        write_json(out / files["inside"], _put_inside(result, plane, image, channels, place))
     if "rle" in outputs:
         files["rle"] = f"{part}.rle.csv"
         write_table(out / files["rle"], {"EncodedPixels": rle_rows(result.labels)})
@@ -85,7 +89,22 @@ def save_result(
     return files
 
 
-def numbers(areas: np.ndarray, pixel_size: tuple[float, float] | None) -> dict[str, Any]:
+def _put_inside(
+    result: SegmentResult, plane: np.ndarray, image: Image, channels: Mapping[str, np.ndarray] | None, place: Place
+) -> dict[str, str]:
+    table = cells_table(result, plane, channels, image.pixel_size)
+    everything = (slice(None), slice(None))
+    return put_inside(
+        source_of(image),
+        lambda labels, position: labels.write(everything, result.labels, position),
+        lambda path: write_table(path, {"label" if name == "index" else name: v for name, v in table.items()}),
+        result.metadata,
+        result.labels.shape,
+        place.plane,
+    )
+
+
+def numbers(areas: np.ndarray, pixel_size: tuple[float, float] | None, n_pixels: int | None = None) -> dict[str, Any]:
     """Return count and areas of cells as a `BatchRow` takes them; `areas` in pixels. The deviation is a sample's."""
     some = len(areas) > 0
     return {
@@ -94,6 +113,7 @@ def numbers(areas: np.ndarray, pixel_size: tuple[float, float] | None) -> dict[s
         "mean_area_px": float(np.mean(areas)) if some else None,
         "sd_area_px": float(np.std(areas, ddof=1)) if len(areas) > 1 else None,
         "pixel_area_um2": None if pixel_size is None else pixel_size[0] * pixel_size[1],
+        "n_pixels": n_pixels,
     }
 
 
@@ -113,9 +133,9 @@ def mean_doubt(segmented: Segmented, sample: int = DOUBT_SAMPLE) -> float | None
     if count > sample:
         share = math.sqrt(sample / count)
         window = tuple(slice(int(n * (1 - share) / 2), math.ceil(n * (1 + share) / 2)) for n in prediction.shape)
-        distance = None if prediction.distance is None else np.ascontiguousarray(prediction.distance[window])
-        probability = np.ascontiguousarray(prediction.probability[window])
-        prediction = replace(prediction, probability=probability, distance=distance)
+        maps = {name: getattr(prediction, name) for name in ("probability", "distance", "basins")}
+        parts: dict[str, Any] = {n: None if m is None else np.ascontiguousarray(m[window]) for n, m in maps.items()}
+        prediction = replace(prediction, **parts)
         instances = Instances.from_prediction(prediction, segmented.model.split)
     found = doubt(instances, prediction, segmented.model.split, threshold, min_size)
     score = found.score

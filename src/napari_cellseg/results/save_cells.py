@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,38 +13,47 @@ from typing import Any
 from ..corrections.exchange import KEY, record_of
 from ..imaging.errors import CellsegError, ImageError
 from ..imaging.read.read import source_stamp
+from ..imaging.read.scenes import name_of
 from ..imaging.write.csv_style import style_of
 from ..imaging.write.write import make_folder, read_metadata, write_json, write_table
 from ..segmentation.cells import Cells
+from ..segmentation.marker import exact
 from ..segmentation.segmented import SegmentResult
 from .counts import COUNTS_FILE, open_ledger
 from .ledger import Ledger
-from .origin import is_ours
+from .origin import claim, is_ours
+from .outputs import OUTPUTS, check_outputs
 from .place import Place
 from .rows import BatchRow
 from .save import numbers, save_result
 from .save_corrected import check_corrections, one_at_a_time, outputs_of, put_in_tables
+from .wells import with_well
 
 
-def save_cells(cells: Cells, folder: Path, stem: str, page: str = "", csv: str | None = None) -> list[Path]:
+def save_cells(
+    cells: Cells, folder: Path, stem: str, page: str = "", csv: str | None = None, outputs: Sequence[str] = ()
+) -> list[Path]:
     """Write ``<stem>_labels.tif``, ``<stem>_cells.csv``, ``<stem>_recipe.json`` and a row of ``counts.csv``.
 
     Every file appears whole or not at all; an older one stays until the new one is complete. Of one plane of an image
     (its `page`) the files are called ``<stem>_<page>_labels.tif`` and so on. Where another image has files of that
     name in the folder, these are called ``<stem>_2_labels.tif``. Other outputs that a batch wrote of the image are
-    brought up to date. Tables have the style `csv` of `CSV_STYLES`, by default that of the folder's table of counts.
+    brought up to date, and the `outputs` that are named, of `OUTPUTS`, are written too. Tables have the style `csv` of
+    `CSV_STYLES`, by default that of the folder's table of counts.
 
     Returns
     -------
     list of Path
-        The files, labels first.
+        Labels, table, counts, recipe, then those of `outputs`.
 
     Raises
     ------
+    ParamsError
+        There is no output of that name.
     OutputError
-        When the folder or a file can't be written.
+        When the folder or a file can't be written, or a table of another program would be replaced.
     """
-    segmented = cells.segmented
+    segmented, wanted = cells.segmented, check_outputs(outputs)
     with cells.corrected.corrections.lock:
         result, record = cells.result(), record_of(cells.view)
     # With them the labels open again as they are here; see `reopening`.
@@ -53,16 +62,18 @@ def save_cells(cells: Cells, folder: Path, stem: str, page: str = "", csv: str |
     with results_of(segmented.image.source, {page: segmented.image_sha256}, folder, stem) as (ledger, stem):
         own = f"{stem}_{page}" if page else stem
         check_labels(folder / f"{own}_labels.tif", [cells])
-        files = save_result(
-            outputs_of(ledger.get((stem, page))), labelled, segmented.plane, segmented.image, folder, own
-        )
+        for name in wanted:
+            if OUTPUTS[name].combined:
+                claim(folder / OUTPUTS[name].suffix, overwrite=False)
+        place = Place.of_part(segmented.image.origin, page)
+        wanted = check_outputs([*wanted, *outputs_of(ledger.get((stem, page)))])
+        files = save_result(wanted, labelled, segmented.plane, segmented.image, folder, own, place)
         table, recipe = folder / f"{own}_cells.csv", folder / f"{own}_recipe.json"
-        write_table(
-            table, Place.of_part(segmented.image.origin).in_whole(result.table), csv or style_of(folder / COUNTS_FILE)
-        )
-        write_json(recipe, result.metadata)
         row = row_of(cells, result, files, stem, page)
-        return [folder / files["labels"], table, put_in_tables(folder, row, csv), recipe]
+        write_table(table, with_well(place.in_whole(result.table), row.well), csv or style_of(folder / COUNTS_FILE))
+        write_json(recipe, result.metadata)
+        more = [folder / files[name] for name in outputs if name != "labels" and not OUTPUTS[name].combined]
+        return [folder / files["labels"], table, put_in_tables(folder, row, csv, wanted), recipe, *more]
 
 
 @contextmanager
@@ -133,9 +144,9 @@ def row_of(cells: Cells, result: SegmentResult, files: dict[str, str], stem: str
     top, left = (None, None) if origin is None else origin.offset_yx
     return BatchRow(
         # A plane is named in a column of its own.
-        Path(source).name if source else segmented.image.name.removesuffix(f" {page}") or stem,
+        name_of(source) if source else segmented.image.name.removesuffix(f" {page}") or stem,
         state="done",
-        **numbers(result.table["area_px"], segmented.image.pixel_size),
+        **numbers(result.table["area_px"], segmented.image.pixel_size, result.labels.size),
         threshold=result.threshold,
         min_size=result.min_size,
         notes=tuple(result.metadata["notes"]),
@@ -148,6 +159,7 @@ def row_of(cells: Cells, result: SegmentResult, files: dict[str, str], stem: str
         model_sha256="" if segmented.taken_from else segmented.model.sha256,
         image_sha256=segmented.image_sha256,
         corrected=result.metadata["corrected"],
+        positive=result.counted.numbers,
         y_whole_px=top,
         x_whole_px=left,
     )
@@ -165,9 +177,9 @@ def command_line(cells: Cells, device: str | None = None) -> str:
     recipe, image = cells.segmented.recipe, cells.segmented.image
     device = cells.segmented.device if device is None else device
     words = ["napari-cellseg", "segment", image.source or "IMAGE.tif", "--out", "results", "--model", recipe.model]
-    words += ["--threshold", _exact(cells.threshold), "--min-size", str(cells.min_size)]
+    words += ["--threshold", exact(cells.threshold), "--min-size", str(cells.min_size)]
     if recipe.normalizer is not None:
-        words += ["--percentiles", _exact(recipe.normalizer.low), _exact(recipe.normalizer.high)]
+        words += ["--percentiles", exact(recipe.normalizer.low), exact(recipe.normalizer.high)]
     if recipe.channel is not None:
         words += ["--channel", str(recipe.channel)]
     if recipe.pages != "one":
@@ -175,18 +187,16 @@ def command_line(cells: Cells, device: str | None = None) -> str:
     if recipe.axes is not None:
         words += ["--axes", recipe.axes]
     if recipe.diameter is not None:
-        words += ["--diameter", _exact(recipe.diameter)]
+        words += ["--diameter", exact(recipe.diameter)]
     if recipe.accurate:
         words.append("--accurate")
+    if cells.grow is not None:
+        words += ["--grow", cells.grow]
+    for marker in cells.positive:
+        words += ["--positive", str(marker)]
     if device != "auto":
         words += ["--device", device]
     return shlex.join(words)
-
-
-def _exact(value: float) -> str:
-    """Return the shortest text that reads back as the same number: a rounded one may give other labels."""
-    short = f"{value:g}"
-    return short if float(short) == value else repr(float(value))
 
 
 def _stamp(source: str | None) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from .counts import COUNTS_FILE, put_rows, read_counts
 from .ledger import Ledger
 from .origin import is_ours
 from .outputs import OUTPUTS
+from .place import Place
 from .rows import BatchRow
 from .save import numbers, save_result
 
@@ -90,20 +91,22 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
         if stacked:
             outputs = tuple(name for name in outputs if name != "labels")
             _write_plane(out / row.files["labels"], row.page, result, {**record, **by, "recipe": settings})
-        files = save_result(outputs, result, segmented.plane, segmented.image, out, stem)
+        place = Place.of_part(segmented.image.origin, row.page)
+        files = save_result(outputs, result, segmented.plane, segmented.image, out, stem, place)
         corrected = replace(
             row,
             state="done",
             corrected=True,
-            **numbers(np.asarray(result.table["area_px"]), segmented.image.pixel_size),
+            **numbers(np.asarray(result.table["area_px"]), segmented.image.pixel_size, result.labels.size),
             doubt=None,
+            positive=result.counted.numbers,
             threshold=result.threshold,
             min_size=result.min_size,
             recipe=digest,
             model=recipe.model,
             model_sha256=segmented.model.sha256,
             error="",
-            notes=still_true(row.notes, result.count),
+            notes=(*still_true(row.notes, result.count), *result.counted.notes),
             files={**row.files, **files},
         )
         put_in_tables(out, corrected)
@@ -137,8 +140,10 @@ def outputs_of(row: BatchRow | None) -> tuple[str, ...]:
     return tuple(name for name in OUTPUTS if name == "labels" or (row is not None and name in row.files))
 
 
-def put_in_tables(out: Path, row: BatchRow, csv: str | None = None) -> Path:
+def put_in_tables(out: Path, row: BatchRow, csv: str | None = None, wanted: Collection[str] = ()) -> Path:
     """Enter one result in all tables that the images of a folder share; return the path of the table of counts.
+
+    Tables that are there are brought up to date; those of the outputs in `wanted` are begun.
 
     Raises
     ------
@@ -146,7 +151,8 @@ def put_in_tables(out: Path, row: BatchRow, csv: str | None = None) -> Path:
         The table there is not one of counts, or the system refused to write.
     """
     counts = put_rows(out, row, csv=csv)
-    shared = [name for name, output in OUTPUTS.items() if output.combined and _is_our_table(out / output.suffix)]
+    combined = {name: out / output.suffix for name, output in OUTPUTS.items() if output.combined}
+    shared = [name for name, path in combined.items() if name in wanted or _is_our_table(path)]
     write_combined(Ledger(out).rows(), out, shared, csv)
     return counts
 

@@ -17,10 +17,12 @@ from ..imaging.write.csv_style import style_of
 from ..imaging.write.write import write_json, write_table
 from ..segmentation.cells import Cells
 from .counts import COUNTS_FILE, put_rows
+from .outputs import write_grown
 from .place import Place
 from .rows import BatchRow
 from .save_cells import check_labels, results_of, row_of
 from .stack_of_labels import LabelStack, PlaneDone
+from .wells import with_well
 
 
 class CorrectedStack(LabelStack):
@@ -76,7 +78,9 @@ def _save(
     for plane, cells in planes:
         result = cells.result()
         tables.append(with_plane(Place.of_part(image.origin).in_whole(result.table), plane.index))
-        row = replace(row_of(cells, result, {}, stem, plane.name), n_pages=len(planes))
+        grown = write_grown(result, folder / f"{stem}_{plane.name}", image.pixel_size)
+        files = {name: path.name for name, path in grown.items()}
+        row = replace(row_of(cells, result, files, stem, plane.name), n_pages=len(planes))
         rows = stack.take(plane, row, result)
     bad = next((row for row in rows if row.state == "failed"), None)
     if bad is not None:
@@ -84,7 +88,7 @@ def _save(
     table, recipe = folder / f"{stem}_cells.csv", folder / f"{stem}_recipe.json"
     names = dict.fromkeys(name for part in tables for name in part)
     columns = {name: np.concatenate([_column(part, name) for part in tables]) for name in names}
-    write_table(table, columns, csv or style_of(folder / COUNTS_FILE))
+    write_table(table, with_well(columns, rows[0].well), csv or style_of(folder / COUNTS_FILE))
     write_json(recipe, _of_all(planes, rows))
     return [stack.path, table, put_rows(folder, *rows, csv=csv), recipe]
 

@@ -17,6 +17,7 @@ from ..imaging.image import Image
 from ..imaging.memory import check_room
 from ..imaging.stack_planes import StackPlane, stack_axes, stack_shape
 from ..imaging.write.write import write_labels
+from ..segmentation.counting import NOTHING
 from ..segmentation.segmented import Segmented, SegmentResult, cut_from
 from .outputs import output_path
 from .place import Place
@@ -72,7 +73,8 @@ class LabelStack:
         # A user may have corrected it since the batch began.
         self._is_kept = self._is_kept or bool(self.kept())
         own = [] if self._is_kept else [name for name in outputs if name != "labels"]
-        return result, save_result(own, result, segmented.plane, image, self.out, stem, place)
+        shown = replace(result, counted=NOTHING) if self._is_kept else result
+        return result, save_result(own, shown, segmented.plane, image, self.out, stem, place)
 
     def take(self, plane: StackPlane, row: BatchRow, result: SegmentResult | None) -> list[BatchRow]:
         """Take a plane, without a result if it failed; return all rows with the last plane, and none before."""

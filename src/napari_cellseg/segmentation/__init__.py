@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .options import RunOptions
 from .recipe import Recipe
-from .segment import iter_predict_image, segment
+from .segment import iter_predict_image
 from .segmented import Segmented, SegmentResult
 
-__all__ = ["Recipe", "RunOptions", "SegmentResult", "Segmented", "iter_predict_image", "segment"]
+__all__ = ["Recipe", "RunOptions", "SegmentResult", "Segmented", "iter_predict_image"]

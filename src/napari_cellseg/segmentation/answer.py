@@ -47,7 +47,9 @@ def prepare_to_answer(model: str, device: str) -> None:
     from ..network.versions import load_model
     from . import segment  # noqa: F401 - this is what takes long
 
-    network_for_maps(load_model(model), resolve_device(device))
+    version = load_model(model)
+    if not version.network:
+        network_for_maps(version, resolve_device(device))
 
 
 def iter_answer(image: Image, recipe: Recipe, device: str = "auto") -> Generator[Progress, None, Answer]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,10 @@ from ..corrections.view import CellView
 from ..imaging.channels import distinct_names
 from ..instances.levels import stable_stretch
 from ..instances.measure import disc_diameter, intensity_columns
+from .counting import count_markers
+from .marker import Marker
 from .recipe import Recipe
-from .segmented import Segmented, SegmentResult
+from .segmented import Segmented, SegmentResult, with_counted
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +35,10 @@ class Cells:
         Corrections over automatic cells; it follows every edit.
     revision : int
         That of the corrections when this was made: cells of two moments are two values.
+    positive : tuple of Marker
+        By which channels cells are called positive.
+    grow : str or None
+        How far nuclei are grown; see `Recipe.grow`.
     """
 
     segmented: Segmented
@@ -39,6 +46,8 @@ class Cells:
     min_size: int
     corrected: CorrectedInstances
     revision: int = 0
+    positive: tuple[Marker, ...] = ()
+    grow: str | None = None
 
     @property
     def view(self) -> CellView:
@@ -48,7 +57,13 @@ class Cells:
     @property
     def recipe(self) -> Recipe:
         """The recipe that gives the automatic cells as the sliders stand."""
-        return self.segmented.recipe_at(self.threshold, self.min_size)
+        recipe = self.segmented.recipe_at(self.threshold, self.min_size)
+        return replace(recipe, positive=self.positive, grow=self.grow)
+
+    @property
+    def by_hand(self) -> dict[int, Mapping[str, bool]]:
+        """Which cells the user called positive or negative by hand: of their ids, by marker."""
+        return self.corrected.corrections.calls()
 
     @property
     def n_changed(self) -> int:
@@ -112,6 +127,13 @@ class Cells:
         found = intensity_columns(labels, {name: image.plane(i) for i, name in enumerate(names)})
         return {name: values for name, values in found.items() if name.startswith("intensity_mean_")}
 
+    def metadata(self) -> dict[str, Any]:
+        """Provenance of what is on the screen, as JSON-able values."""
+        with self.corrected.corrections.lock:
+            about = {"count": self.count(), **self.about_corrections()}
+        made = self.segmented.asked(positive=self.positive, grow=self.grow)
+        return {**made.metadata(self.threshold, self.min_size), **about}
+
     def result(self) -> SegmentResult:
         """Labels, count, table and provenance of what is on the screen; takes up to a second on large images."""
         corrections = self.corrected.corrections
@@ -119,10 +141,14 @@ class Cells:
             labels = self.corrected.labels(self.threshold, self.min_size)
             about, made_by = self.about_corrections(), corrections.made_by
             yours = {id_: corrections.how(id_) for id_ in corrections.owned_ids.tolist()}
-        table = {**self.segmented.table(labels), **self._in_all_channels(labels)}
+            by_hand = self.by_hand
+        made = self.segmented.asked(positive=self.positive, grow=self.grow)
+        table = {**made.table(labels), **self._in_all_channels(labels)}
+        counted = count_markers(made.image, labels, table["index"], made.recipe, by_hand)
+        table |= counted.columns
         table["yours"] = np.array([yours.get(id_, "") for id_ in table["index"].tolist()], dtype=np.str_)
         count = len(table["index"])
-        metadata = {**self.segmented.metadata(self.threshold, self.min_size), "count": count, **about}
+        metadata = with_counted(self.metadata(), counted) | {"count": count, **about}
         metadata |= {BY_KEY: made_by} if made_by else {}
-        probability = self.segmented.prediction.probability
-        return SegmentResult(labels, probability, count, table, self.threshold, self.min_size, metadata)
+        probability = made.prediction.probability
+        return SegmentResult(labels, probability, count, table, self.threshold, self.min_size, metadata, counted)

@@ -57,6 +57,8 @@ def settings_in_words(recipe: Recipe) -> str:
     parts += [] if recipe.channel is None else [f"channel {recipe.channel}"]
     parts += [] if recipe.axes is None else [f"axes {recipe.axes}"]
     parts += ["accurate"] if recipe.accurate else []
+    parts += [] if recipe.grow is None else [f"grown by {recipe.grow}"]
+    parts += [f"positive where {marker}" for marker in recipe.positive]
     parts += [] if recipe.normalizer is None else [f"percentiles {value_in_words('percentiles', recipe.normalizer)}"]
     return ", ".join(parts)
 

@@ -10,6 +10,7 @@ from typing import Any
 from ..imaging.errors import CellsegError, ParamsError
 from ..imaging.read.json_file import read_values
 from ..imaging.write.csv_style import COMMA, CSV_STYLES
+from ..imaging.write.ome_metadata import OME_ZARR
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -30,6 +31,8 @@ class RunOptions:
     blocks : bool
     csv : str
         One of :data:`napari_cellseg.imaging.write.csv_style.CSV_STYLES`.
+    ome_zarr : str
+        One of :data:`napari_cellseg.imaging.write.ome_metadata.OME_ZARR`.
 
     Raises
     ------
@@ -55,12 +58,22 @@ class RunOptions:
             "choices": CSV_STYLES,
         },
     )
+    ome_zarr: str = field(
+        default=OME_ZARR[0],
+        metadata={
+            "help": "version of OME-Zarr in which labels are written: 0.5 (Zarr 3), or 0.4 for programs that read "
+            "Zarr 2 only",
+            "choices": OME_ZARR,
+        },
+    )
 
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
             raise ParamsError(f"Device {self.device!r} is unknown. Choose one of {', '.join(DEVICES)}.")
         if self.csv not in CSV_STYLES:
             raise ParamsError(f"The style of CSV files {self.csv!r} is unknown. Choose one of {', '.join(CSV_STYLES)}.")
+        if self.ome_zarr not in OME_ZARR:
+            raise ParamsError(f"The version of OME-Zarr {self.ome_zarr!r} is unknown. Choose {' or '.join(OME_ZARR)}.")
         if not isinstance(self.blocks, bool):
             raise ParamsError(f"The option blocks is {self.blocks!r}; it must be true or false.")
         if not isinstance(self.outputs, (tuple, list)) or not all(isinstance(name, str) for name in self.outputs):
@@ -100,3 +113,13 @@ def read_settings(path: str | Path) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise CellsegError(f"The recipe {path} holds no settings by name. {next_step}")
     return settings
+
+
+def overridden(base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a recipe file, overridden by those that are given and not None."""
+    given = {name: value for name, value in given.items() if value is not None}
+    # The recipe's own model was left for another one: its hash is about the first. A smallest size that was asked for
+    # is meant for all images.
+    dropped = {"model": "model_sha256", "min_size": "fit_min_size"}
+    left = {dropped[name] for name in given if name in dropped}
+    return {**{name: value for name, value in base.items() if name not in left}, **given}

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +14,15 @@ from ..imaging.errors import ModelError, ParamsError
 from ..imaging.normalize import NormalizerParams
 from ..imaging.stack_planes import PAGES
 from ..imaging.write.write import write_json
+from ..instances.compartments import NUCLEUS, Growth
 from ..instances.linking import MIN_IOU
+from .marker import Marker, markers_of
 from .options import DEFAULT_OPTIONS, OPTIONS, RunOptions, read_settings
+from .recipe_rules import LINKS, RULES
 
 if TYPE_CHECKING:
     from ..network.versions import ModelVersion
 
-# "z": slices become 3D cells; "t": time points become tracks.
-LINKS = ("none", "z", "t")
 # Name of the recipe in a folder of results.
 RECIPE_FILE = "recipe.json"
 
@@ -50,7 +49,9 @@ class Recipe:
     )
     min_size: int | None = field(
         default=None,
-        metadata={"help": "smallest area of a cell in pixels; default: the model's, or less where cells are small"},
+        metadata={
+            "help": "smallest area of a cell in pixels; default: the model's, or a fifth of a typical cell, if less"
+        },
     )
     channel: Channel | None = field(
         default=None,
@@ -99,13 +100,28 @@ class Recipe:
     fit_min_size: bool = field(
         default=False, metadata={"help": "whether min_size is less where an image's cells are small"}
     )
+    grow: str | None = field(
+        default=None,
+        metadata={
+            "help": "grow every nucleus by a length, such as 3um or 5px, to a cell that has its id; "
+            "10um:RFP stops at the edge of the cells in a channel"
+        },
+    )
+    positive: tuple[Marker, ...] = field(
+        default=(),
+        metadata={
+            "help": "call cells positive by a channel, as in 'GFP>320': CHANNEL[:PLACE][:MEASURE]>THRESHOLD, where "
+            "PLACE is nucleus, ring or cell, and MEASURE is mean or share(LEVEL), the share of pixels above a level"
+        },
+    )
 
     def __post_init__(self) -> None:
         if isinstance(self.channel, str):
             object.__setattr__(self, "channel", plain_channel(self.channel))
+        object.__setattr__(self, "positive", markers_of(self.positive))
         for setting in fields(self):
             value = getattr(self, setting.name)
-            kinds, allowed, meant = _RULES[setting.name]
+            kinds, allowed, meant = RULES[setting.name]
             if value is None and setting.default is None:
                 continue
             # Python takes True for a number.
@@ -118,10 +134,28 @@ class Recipe:
                 "labels (--pages stack), or no linking (--link none)."
             )
 
+        self._check_counting()
+
+    def _check_counting(self) -> None:
+        if self.grow is not None:
+            object.__setattr__(self, "grow", str(Growth.parse(self.grow)))
+        outside = next((marker for marker in self.positive if marker.place != NUCLEUS), None)
+        if outside is not None and self.grow is None:
+            raise ParamsError(
+                f"{outside.name} is measured in the {outside.place}, but nuclei are not grown. Say how far (--grow "
+                "3um), or measure it in the nucleus."
+            )
+        if self.link != "none" and (self.positive or self.grow):
+            raise ParamsError(
+                f"Cells are called and grown in single planes, but this recipe links them over {self.link.upper()}. "
+                "Link nothing (--link none), or leave --positive and --grow out."
+            )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as JSON-able values."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return {**values, "normalizer": None if self.normalizer is None else self.normalizer.to_dict()}
+        normalizer = None if self.normalizer is None else self.normalizer.to_dict()
+        return {**values, "normalizer": normalizer, "positive": [str(marker) for marker in self.positive]}
 
     def resolved(self, model: ModelVersion | None = None) -> Recipe:
         """Fill in what is left to the model: its hash, threshold and min_size.
@@ -186,7 +220,7 @@ class Recipe:
         return model
 
     def digest(self, model: ModelVersion | None = None) -> str:
-        """SHA-256 (hex) of everything that decides labels: equal for recipes that give equal labels of every image.
+        """SHA-256 (hex) of all that decides labels and calls: equal for recipes that give equal ones of any image.
 
         The model counts by its weights, its smoothing, its way of splitting and its diameters, and not by its name.
 
@@ -214,6 +248,10 @@ class Recipe:
         decisive["link_iou"] = float(decisive["link_iou"])
         if self.link == "none":
             del decisive["link"], decisive["link_iou"]
+        # So do those that count nothing but cells.
+        for name in ("grow", "positive"):
+            if not decisive[name]:
+                del decisive[name]
         text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -256,44 +294,3 @@ class Recipe:
             The file cannot be read, or its settings are not those of a recipe.
         """
         return cls.from_dict(read_settings(path))
-
-
-def _anything(value: Any) -> bool:
-    return True
-
-
-def _counts_a_channel(channel: Channel) -> bool:
-    if not isinstance(channel, str):
-        return 0 <= channel < 2**31 and channel % 1 == 0
-    return bool(channel) and not _is_number(channel)
-
-
-def _is_number(text: str) -> bool:
-    """Whether a text is a number that counts nothing, such as -1 or 1.5; 01 may be a name."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return not text.isdecimal()
-
-
-# Of each setting: its types, the values of them that are allowed, and these in words.
-_RULES: dict[str, tuple[type | tuple[type, ...], Callable[[Any], bool], str]] = {
-    "model": (str, _anything, "a name or folder"),
-    "threshold": (Real, lambda t: 0 <= t <= 1, "a probability, a number from 0 to 1"),
-    "min_size": (Real, lambda n: 0 <= n < 2**53 and n % 1 == 0, "a whole number of pixels, 0 or more"),
-    "channel": ((Real, str), _counts_a_channel, "a number (0, 1, 2, ...), a name, or a mix such as DAPI+GFP or 0+2"),
-    "axes": (str, _anything, "a text such as CYX"),
-    "model_sha256": (str, lambda text: bool(re.fullmatch(r"[0-9a-f]{64}", text)), "a hash, 64 digits from 0 to f"),
-    "normalizer": (NormalizerParams, _anything, "two percentiles"),
-    "diameter": (
-        Real,
-        lambda d: d == 0 or 1 <= d <= 5000,
-        "the size of a typical cell from 1 to 5000 pixels, or 0 to take the image as it is",
-    ),
-    "accurate": (bool, _anything, "true or false"),
-    "pages": (str, PAGES.__contains__, f"one of {', '.join(PAGES)}"),
-    "link": (str, LINKS.__contains__, f"one of {', '.join(LINKS)}"),
-    "link_iou": (Real, lambda share: 0 < share <= 1, "an overlap, a number above 0 and up to 1"),
-    "fit_min_size": (bool, _anything, "true or false"),
-}

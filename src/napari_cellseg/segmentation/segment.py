@@ -9,21 +9,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..imaging.channels import Channel
 from ..imaging.from_array import as_image
 from ..imaging.image import Image
 from ..imaging.memory import check_room
 from ..imaging.normalize import normalize
-from ..imaging.progress import Progress, drain
+from ..imaging.progress import Progress
 from ..imaging.read.read import read_image
 from ..instances.live import Instances
 from ..instances.prediction import Prediction
 from ..network.versions import ModelVersion
 from .notices import notices
-from .options import RunOptions
 from .peak import peak_bytes
 from .recipe import Recipe
-from .segmented import Segmented, SegmentResult
+from .segmented import Segmented
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -123,53 +121,3 @@ def open_image(source: Image | np.ndarray | str | PathLike[str], axes: str | Non
     if isinstance(source, (str, Path)) or hasattr(source, "__fspath__"):
         return read_image(Path(source), axes, in_parts=True)
     return as_image(source, axes)
-
-
-def segment(
-    image: Image | np.ndarray | str | PathLike[str],
-    model: str | Path | ModelVersion = "cells",
-    threshold: float | None = None,
-    min_size: int | None = None,
-    *,
-    channel: Channel | None = None,
-    axes: str | None = None,
-    device: str = "auto",
-    diameter: float | None = None,
-    accurate: bool = False,
-) -> SegmentResult:
-    """Segment the cells of one image.
-
-    Parameters
-    ----------
-    image : array, path or Image
-        ``(Y, X)``, ``(Y, X, 3 or 4)`` colour, or anything else together with `axes`. Any real dtype.
-    model : str, path or ModelVersion
-        Name or folder of a model version, or the version itself.
-    threshold : float, optional
-        Foreground probability from which a pixel belongs to a cell, 0 to 1; None takes the model's.
-    min_size : int, optional
-        Smallest area of a cell in pixels; None takes the model's, or less where the image's cells are small.
-    channel : int or str, optional
-        Channel to segment where there are several: its number, its name, or a mix such as ``"DAPI+GFP"``.
-    axes : str, optional
-        A letter of TZCYX per dimension, needed where the image does not name its axes.
-    device : {'auto', 'cpu', 'cuda', 'mps'}
-    diameter : float, optional
-        Typical diameter of the cells in pixels; None estimates it, 0 takes the image as it is.
-    accurate : bool
-        Average over flips, turns and magnifications.
-
-    Returns
-    -------
-    SegmentResult
-        With `labels`, `probability`, `count` and `table`.
-
-    Raises
-    ------
-    CellsegError
-        If the image, the channel, the model or the device cannot be used.
-    """
-    name = str(model.path) if isinstance(model, ModelVersion) else str(model)
-    device = RunOptions(device).device
-    recipe = Recipe(name, threshold, min_size, channel, axes, diameter=diameter, accurate=accurate)
-    return drain(iter_predict_image(open_image(image, axes), recipe, device)).result()

@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
-from os import PathLike
 from typing import Any
 
 import numpy as np
 
 from ..imaging.image import Image, Origin
 from ..imaging.normalize import NormalizerParams
-from ..imaging.write.write import write_labels, write_table
 from ..instances.live import Instances
 from ..instances.measure import measure
 from ..instances.prediction import Prediction
 from ..network.versions import ModelVersion
+from .counting import NOTHING, Counted, count_markers
 from .notices import still_true
 from .recipe import Recipe
 
@@ -41,6 +40,8 @@ class SegmentResult:
         In pixels.
     metadata : dict
         Recipe, model, versions and image that made this.
+    counted : Counted
+        Positive cells and grown nuclei, where the recipe asks for them; their columns are in `table` too.
     """
 
     labels: np.ndarray
@@ -50,32 +51,7 @@ class SegmentResult:
     threshold: float
     min_size: int
     metadata: dict[str, Any]
-
-    def save(
-        self,
-        path: str | PathLike[str],
-        table: str | PathLike[str] | None = None,
-        pixel_size: tuple[float, float] | None = None,
-    ) -> None:
-        """Write the label image with its provenance and, on demand, the table with one row per cell.
-
-        Parameters
-        ----------
-        path : path
-            Of the labels; see :func:`napari_cellseg.imaging.write.write.write_labels`.
-        table : path, optional
-            Of the table, a CSV file.
-        pixel_size : tuple of float, optional
-            Height and width of a pixel in micrometres.
-
-        Raises
-        ------
-        OutputError
-            The system refused to write.
-        """
-        write_labels(path, self.labels, metadata=self.metadata, pixel_size=pixel_size)
-        if table is not None:
-            write_table(table, self.table)
+    counted: Counted = NOTHING
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,6 +98,15 @@ class Segmented:
         recipe = replace(self.recipe, threshold=threshold)
         return recipe if min_size == self.min_size else replace(recipe, min_size=min_size, fit_min_size=False)
 
+    def asked(self, **counting: Any) -> Segmented:
+        """Return the same with another `positive` and `grow` in its recipe: they decide nothing of the cells."""
+        if all(getattr(self.recipe, name) == value for name, value in counting.items()):
+            return self
+        other = replace(self, recipe=replace(self.recipe, **counting))
+        # Hashing a large image takes a while, and its values are the same.
+        other.__dict__["image_sha256"] = self.image_sha256
+        return other
+
     @property
     def normalizer(self) -> NormalizerParams:
         """The recipe's normaliser, or the model's where it has none."""
@@ -151,14 +136,17 @@ class Segmented:
         """Return labels, count and table; None stands for the recipe's value."""
         threshold, min_size = self._settings(threshold, min_size)
         labels = self.instances.labels(threshold, min_size)
+        table, metadata = self.table(labels), self.metadata(threshold, min_size)
+        counted = count_markers(self.image, labels, table["index"], self.recipe)
         return SegmentResult(
             labels,
             self.prediction.probability,
             self.instances.count(threshold, min_size),
-            self.table(labels),
+            {**table, **counted.columns},
             threshold,
             min_size,
-            self.metadata(threshold, min_size),
+            with_counted(metadata, counted),
+            counted,
         )
 
     def metadata(self, threshold: float | None = None, min_size: int | None = None) -> dict[str, Any]:
@@ -191,6 +179,13 @@ class Segmented:
             self.threshold if threshold is None else threshold,
             self.min_size if min_size is None else min_size,
         )
+
+
+def with_counted(metadata: dict[str, Any], counted: Counted) -> dict[str, Any]:
+    """Return the provenance with what was counted besides cells, and why something of it is missing."""
+    if counted is NOTHING:
+        return metadata
+    return {**metadata, "notes": [*metadata["notes"], *counted.notes], "positive": dict(counted.numbers)}
 
 
 def provenance(

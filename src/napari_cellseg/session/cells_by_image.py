@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ from ..corrections.view import CellView
 from ..imaging.errors import CellsegError, ParamsError
 from ..imaging.regions import Region, union, whole
 from ..segmentation.cells import Cells
+from ..segmentation.marker import Marker
+from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import Segmented
 
 THRESHOLD_DIGITS = 4
@@ -35,6 +37,8 @@ class CellsByImage:
         Threshold or min_size of an image changed; corrections are announced by `corrected`.
     corrected(key, region)
         An edit, undo or redo changed the cells of an image within a region.
+    counting_changed()
+        Cells are called by other markers, or by other thresholds of them, or nuclei are grown otherwise.
     troubled(sentence)
         Corrections cannot be written to the disk.
     """
@@ -42,12 +46,15 @@ class CellsByImage:
     cells_changed = Signal(object)
     sliders_changed = Signal(object)
     corrected = Signal(object, object)
+    counting_changed = Signal()
     troubled = Signal(str)
 
     def __init__(self) -> None:
         self._cells: dict[Hashable, Cells] = {}
         self._records = CorrectionsRecords()
         self._chosen: Hashable | None = None
+        self._positive: tuple[Marker, ...] = ()
+        self._grow: str | None = None
 
     @property
     def chosen(self) -> Hashable | None:
@@ -90,6 +97,32 @@ class CellsByImage:
         if min_size < 0:
             raise ParamsError(f"min_size is {min_size}; it is a number of pixels, 0 or more.")
         self._move(key, min_size=int(min_size))
+
+    @property
+    def positive(self) -> tuple[Marker, ...]:
+        """By which markers the cells of all images are called positive."""
+        return self._positive
+
+    @property
+    def grow(self) -> str | None:
+        """Length by which the nuclei of all images are grown, such as ``3um``."""
+        return self._grow
+
+    def set_counting(self, positive: Sequence[Marker], grow: str | None) -> None:
+        """Call the cells of all images by these markers, and grow their nuclei by this length.
+
+        Raises
+        ------
+        ParamsError
+            They contradict each other; nothing was changed.
+        """
+        checked = Recipe(positive=tuple(positive), grow=grow)
+        if (checked.positive, checked.grow) == (self._positive, self._grow):
+            return
+        self._positive, self._grow = checked.positive, checked.grow
+        for key, cells in self._cells.items():
+            self._cells[key] = replace(cells, positive=self._positive, grow=self._grow)
+        self.counting_changed.emit()
 
     def edit(self, key: Hashable, tool: Callable[..., Patch], *args: Any, **kwargs: Any) -> Region:
         """Correct cells with a tool of `corrections.tools`: one undo step, in the journal at once.
@@ -204,7 +237,8 @@ class CellsByImage:
         if corrected.instances is not segmented.instances:
             segmented = replace(segmented, instances=corrected.instances)
         record.note_cells(segmented.recipe.to_dict(), threshold, min_size)
-        self._cells[key] = Cells(segmented, threshold, min_size, corrected, record.corrections.revision)
+        revision = record.corrections.revision
+        self._cells[key] = Cells(segmented, threshold, min_size, corrected, revision, self._positive, self._grow)
 
     def _remember(self, key: Hashable) -> None:
         """Note what an image shows while parts of it are marked as reviewed: another answer is compared with that."""

@@ -93,7 +93,8 @@ class Session(CellsByImage):
     def recipe_asked(self) -> Recipe:
         """Return the recipe with which the chosen image would be segmented now."""
         cells, model = self.cells, self.choices.viewer.model
-        return self.choices.recipe(self._chosen, cells is None or cells.segmented.recipe.model != model)
+        recipe = self.choices.recipe(self._chosen, cells is None or cells.segmented.recipe.model != model)
+        return replace(recipe, positive=self.positive, grow=self.grow)
 
     def recipe_of_panel(self) -> Recipe:
         """Return all that the Segment panel shows now: `recipe_asked`, with the sliders that Segment would keep."""
@@ -118,7 +119,7 @@ class Session(CellsByImage):
         return replace(cells.recipe, model_sha256=sha256)
 
     def use_recipe(self, recipe: Recipe, device: str | None = None, key: Hashable | None = None) -> None:
-        """Use a complete recipe from now on: its model, device, channel and axes, and its sliders at first.
+        """Use a complete recipe from now on: its model, device, channel, axes and markers, and its sliders at first.
 
         Parameters
         ----------
@@ -129,6 +130,7 @@ class Session(CellsByImage):
             The image; by default the chosen one.
         """
         device, key = device or self.choices.viewer.device, self._chosen if key is None else key
+        self.set_counting(recipe.positive, recipe.grow)
         self.choices.choose(model=recipe.model, device=device, accurate=recipe.accurate, loaded=recipe)
         if key is None:
             return

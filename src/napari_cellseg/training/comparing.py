@@ -11,6 +11,7 @@ from typing import Any
 from ..imaging.errors import CellsegError, ModelError
 from ..imaging.read.json_file import read_values
 from ..imaging.read.json_types import check_types
+from ..instances.metrics import FIGURES_IN_WORDS
 from ..network.versions import TrainingRecord
 from .curves import HISTORY_FILE, HistoryTable
 from .params import TrainParams
@@ -124,6 +125,7 @@ def run_table(runs: Sequence[RunSummary]) -> list[str]:
     for run in runs:
         figures = "".join(f"{'' if math.isnan(v) else f'{v:.3f}':>9}" for v in run.figures.values())
         lines.append(f"{run.name:{wide}}{run.n_images:8}{run.steps:8}{run.minutes:8.1f}{figures}")
+    lines.append(FIGURES_IN_WORDS)
     names = sorted({name for run in runs for name in run.parameters})
     for name in names:
         values = [run.parameters.get(name) for run in runs]

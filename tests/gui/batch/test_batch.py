@@ -28,14 +28,19 @@ from napari_cellseg.gui.menus.commands import segment_folder
 from napari_cellseg.gui.segment.segment_widget import SegmentWidget
 from napari_cellseg.gui.viewer.correcting import Correcting
 from napari_cellseg.gui.viewer.dock import open_dock
+from napari_cellseg.imaging.home import user_home
+from napari_cellseg.imaging.read import zarr_places
 from napari_cellseg.imaging.write.write import read_labels, read_metadata
 from napari_cellseg.network.versions import ModelVersion, user_models_dir
 from napari_cellseg.results.ledger import FOLDER, Ledger
 from napari_cellseg.results.locks import FolderLock
 from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
-from tests.gui.fitting import fits
+from tests.gui.fitting import clipped, fits
+from tests.imaging.read.servers import serving
+from tests.imaging.read.vendor_files import write_lif
 from tests.models import make_model
+from tests.results.test_wells import write_plate
 
 from ..conftest import draw_discs, layers_of, press_segment
 
@@ -530,20 +535,61 @@ def test_names_of_files_from_several_folders_differ(batch: BatchWidget, tmp_path
     assert [name for _, name in batch.input_section.files] == ["x/same.tif", "y/same.tif"]
 
 
+def test_images_of_one_file_are_rows_and_what_was_left_out_is_told(
+    batch: BatchWidget, tmp_path: Path, qtbot: Any
+) -> None:
+    planes = [(draw_discs(n) * 1000).astype(np.uint16) for n in (4, 9)]
+    write_lif(tmp_path / "exp.lif", [("S0", "YX", planes[0]), ("S1", "YX", planes[1])])
+    for name in ("a.abc", "b.abc"):
+        (tmp_path / name).write_text("no image")
+    chosen(batch, tmp_path, qtbot)
+    assert [name for _, name in batch.input_section.files] == ["exp_S0", "exp_S1"]
+    said = batch.input_section.facts.text()
+    assert said == "2 images found. 2 files of other kinds were left out (.abc 2)."
+    # A scene that is given by itself lies where its file lies.
+    chosen(batch, tmp_path / "exp.lif" / "S1", qtbot)
+    assert batch.input_section.folder == tmp_path
+    run(batch, qtbot)
+    assert states(batch) == {"exp_S1": "done"} and set(labels_of(tmp_path / "cellseg")) == {"exp_S1_labels.tif"}
+    layer = double_click(batch, "exp_S1", qtbot)
+    np.testing.assert_array_equal(layer.data, planes[1])
+
+
+def test_an_address_can_be_typed_instead_of_a_folder(
+    batch: BatchWidget, tmp_path: Path, qtbot: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zarr_places, "_typed", set())
+    write_plate(tmp_path / "p.zarr", "0.5")
+    with serving(tmp_path) as served:
+        address = f"{served.address}/p.zarr"
+        batch.input_section.place.setText(address)
+        batch.input_section.place.editingFinished.emit()
+        settled(batch, qtbot)
+        assert [name for _, name in batch.input_section.files] == [f"p/{r}/2/{f}" for r in "AB" for f in "01"]
+        assert batch.output_section.out == user_home() / "cellseg"
+        words = batch.request().words(tmp_path)
+        assert words[words.index("--address") + 1] == address
+
+
 def test_tables_are_written_as_they_are_asked_for(batch: BatchWidget, tmp_path: Path, qtbot: Any) -> None:
     save_image(tmp_path / "a.tif", 0)
     batch.choose([tmp_path / "a.tif"])
     settled(batch, qtbot)
     assert batch.request().options.csv == "comma"
     batch.output_section.more.set_values({"csv": "semicolon"})
+    batch.output_section.tick(("cells", "parquet", "anndata"))
+    assert batch.output_section.fold.content.isVisibleTo(batch)
     assert batch.request().options.csv == "semicolon"
+    assert batch.request().options.outputs == ("labels", "cells", "parquet", "anndata")
     run(batch, qtbot)
+    assert {"cells.csv", "cells.parquet", "cells.h5ad"} <= {path.name for path in (tmp_path / "cellseg").iterdir()}
     assert (tmp_path / "cellseg" / "counts.csv").read_bytes().startswith(b"\xef\xbb\xbfimage;page;count;")
     assert len(batch.job.rows.rows) == 1
-    for style in ("comma", "semicolon"):
-        Recipe("tiny").resolved().write(tmp_path / f"{style}.json", RunOptions(csv=style))
+    for style, version in (("comma", "0.5"), ("semicolon", "0.4")):
+        Recipe("tiny").resolved().write(tmp_path / f"{style}.json", RunOptions(csv=style, ome_zarr=version))
         assert batch.recipe_section.read(tmp_path / f"{style}.json")
         assert batch.output_section.more.value.csv == batch.request().options.csv == style
+        assert batch.output_section.more.value.ome_zarr == batch.request().options.ome_zarr == version
 
 
 def test_recipe_goes_round_by_a_file(
@@ -598,6 +644,10 @@ def test_it_fits_the_smallest_window(batch: BatchWidget, folder: Path, viewer: A
         width = batch.scroll.widget().width()
         for tick in batch.output_section.saved.findChildren(QCheckBox):
             assert tick.width() >= tick.minimumSizeHint().width() and tick.geometry().right() <= width
+        for more in (True, False):
+            batch.output_section.fold.unfold(more)
+            fits(batch.scroll, batch.done_section.report, whole=True)
+            assert not clipped(batch)
     # While it works, only the list is there, and all of it.
     batch.settings.unfold(False)
     fits(batch.scroll, whole=True)

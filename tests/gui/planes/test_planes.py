@@ -332,6 +332,20 @@ def test_save_the_whole_stack(stack: Any, widget: Any, viewer: Any, network: Any
     assert "--pages stack" in command_line(widget.session.cells)
     measured(widget, qtbot)
     assert set(layers_of(widget).labels.features["t"]) == {1}
+    # The file is known again, from both menus, and of several planes too.
+    threshold = widget.cells_section.threshold
+    for n, reopen in enumerate((lambda path: widget.image_section.open_paths([path]), viewer.open)):
+        threshold.setValue(0.3 + n / 10)
+        assert widget.session.cells.count() != of[1]
+        reopen(tmp_path / "all" / "movie_labels.tif")
+        told = f"movie_labels.tif is open with its {sum(of)} cells in 6 planes"
+        qtbot.waitUntil(lambda told=told: told in widget.run_section.message.text(), timeout=10_000)
+        assert [widget.session.cells_of(key).count() for key in keys(stack)] == of
+        assert [layer.name for layer in viewer.layers] == ["movie", "movie cells", "movie counts"]
+        assert np.array_equal(labels_now(widget), labels[1]) and not threshold.isEnabled()
+        press_segment(widget, qtbot)
+        all_done(widget, qtbot)
+        assert threshold.isEnabled()
 
 
 def _delete_first(view: Any) -> Any:

@@ -17,7 +17,7 @@ import zarr
 from qtpy.QtCore import QMimeData, QPoint, Qt, QUrl
 from qtpy.QtGui import QDragEnterEvent, QDropEvent
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QInputDialog
 
 from napari_cellseg.gui.menus import samples, writers
 from napari_cellseg.gui.menus.commands import measure_layer
@@ -25,9 +25,16 @@ from napari_cellseg.gui.segment.channel_box import MIX
 from napari_cellseg.gui.segment.preview import SIDE, thumbnail
 from napari_cellseg.imaging.errors import CellsegError
 from napari_cellseg.imaging.from_array import as_image
-from napari_cellseg.imaging.write.write import read_labels, read_metadata, write_labels
+from napari_cellseg.imaging.read import zarr_places
+from napari_cellseg.imaging.write.ome_metadata import OME_ZARR
+from napari_cellseg.imaging.write.write import read_labels, read_metadata, write_labels, write_table
+from napari_cellseg.imaging.write.zarr_labels import ZarrLabels
+from napari_cellseg.results.inside import put_inside
 from napari_cellseg.results.save_cells import command_line, save_cells
 from tests.gui.fitting import fits
+from tests.imaging.read.servers import serving
+from tests.imaging.read.test_zarr import write_ome
+from tests.results.test_wells import write_plate
 
 from ..conftest import draw_discs, layers_of, press_segment
 
@@ -129,6 +136,55 @@ def test_a_slide_is_shown_by_the_levels_of_its_file(
     assert [channel.itemText(i) for i in range(2)] == ["0 DAPI", "1 GFP"]
     press_segment(widget, qtbot)
     assert widget.session.cells.count() == 100
+
+
+@pytest.mark.parametrize("version", OME_ZARR)
+def test_labels_in_an_image_open_with_the_plugin_for_ome_zarr(viewer: Any, tmp_path: Path, version: str) -> None:
+    values = np.zeros((64, 64), np.int32)
+    values[10:20, 30:40] = 7
+    everything = slice(0, 64), slice(0, 64)
+    alone = ZarrLabels(tmp_path / "alone.ome.zarr", (64, 64), version)
+    alone.write(everything, values)
+    alone.finish({"count": 1}, (0.5, 0.25))
+    (layer,) = viewer.open(tmp_path / "alone.ome.zarr", plugin="napari-ome-zarr")
+    assert layer._type_string == "labels" and tuple(layer.scale) == (0.5, 0.25)
+    np.testing.assert_array_equal(layer.data, values)
+    path = write_ome(tmp_path / "a.ome.zarr", np.stack([values.astype(np.uint16)] * 2), "cyx", [1, 0.5, 0.25], version)
+    put_inside(
+        path,
+        lambda labels, position: labels.write(everything, values, position),
+        lambda file: write_table(file, {"label": [7]}),
+        {"count": 1},
+        (64, 64),
+    )
+    *channels, layer = viewer.open(path, plugin="napari-ome-zarr")
+    assert [one._type_string for one in channels] == ["image"] * 2 and layer._type_string == "labels"
+    assert tuple(layer.scale) == tuple(channels[0].scale) == (0.5, 0.25)
+    np.testing.assert_array_equal(layer.data, values)
+
+
+def test_a_plate_opens_as_the_images_of_its_wells(widget: Any, viewer: Any, qtbot: Any, tmp_path: Path) -> None:
+    opened(widget, qtbot, write_plate(tmp_path / "p.ome.zarr", "0.5"))
+    assert [layer.name for layer in viewer.layers] == ["p_A_2_0", "p_A_2_1", "p_B_2_0", "p_B_2_1"]
+    assert all(tuple(layer.scale) == (0.5, 0.5) for layer in viewer.layers)
+
+
+def test_an_address_that_is_typed_is_opened(
+    widget: Any, viewer: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(zarr_places, "_typed", set())
+    write_plate(tmp_path / "p.zarr", "0.5")
+    with serving(tmp_path) as served:
+        opened(widget, qtbot, Path(f"{served.address}/p.zarr"))
+        assert not served.asked and "only addresses that you type" in widget.run_section.message.text()
+        answers = iter([("no address", True), (f"{served.address}/p.zarr/A/2/0", True)])
+        monkeypatch.setattr(QInputDialog, "getText", lambda *_: next(answers))
+        open_address = next(a for a in widget.image_section.open_images.menu().actions() if a.text() == "Address …")
+        open_address.trigger()
+        assert "'no address' is no address" in widget.run_section.message.text()
+        open_address.trigger()
+        qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=10_000)
+    assert viewer.layers[0].name == "p_A_2_0" and tuple(viewer.layers[0].scale) == (0.5, 0.5)
 
 
 def test_drop_files_on_the_panel(widget: Any, viewer: Any, qtbot: Any, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from napari.utils import progress
 from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
 
 from napari_cellseg.gui.batch.batch_widget import BatchWidget
 from napari_cellseg.gui.check.check_widget import AgreementWidget
@@ -174,8 +175,37 @@ def test_removing_the_labels_layer_puts_the_sliders_to_sleep(segmented: SegmentW
     assert "Press Segment" in message(segmented)
 
 
+def test_numbers_go_with_their_cells_however_these_are_deleted(segmented: Any, viewer: Any, qtbot: Any) -> None:
+    layers, window = viewer.layers, viewer.window._qt_viewer
+    ways = {
+        "the key in the layer list": lambda: QTest.keyClick(window.layers, Qt.Key.Key_Delete),
+        "the button": lambda: QTest.mouseClick(window.layerButtons.deleteButton, LEFT),
+        "a script": lambda: layers.remove(layers.selection.active),
+        "a script that clears": layers.clear,
+        "all that is selected": lambda: (layers.select_all(), layers.remove_selected()),
+        "the image before": lambda: (layers.remove("discs"), qtbot.wait(50), layers.remove("discs cells")),
+        "numbers before": lambda: (layers.remove("discs counts"), qtbot.wait(50), layers.remove("discs cells")),
+    }
+    for way, delete in ways.items():
+        assert [layer.name for layer in layers] == ["discs", "discs cells", "discs counts"]
+        assert layers.selection.active is layers_of(segmented).labels
+        delete()
+        qtbot.waitUntil(lambda: {layer.name for layer in layers} <= {"discs"}, timeout=2000)
+        assert segmented.session.cells is None, way
+        # What was freed wrongly would end napari when the next layers are drawn.
+        qtbot.wait(50)
+        if not len(layers):
+            viewer.add_image(draw_discs(), name="discs")
+        press_segment(segmented, qtbot)
+        viewer.screenshot(canvas_only=True, flash=False)
+
+
 def test_renaming_follows(segmented: SegmentWidget, viewer: Any, qtbot: Any) -> None:
+    correct = CorrectWidget(viewer)
+    viewer.window.add_dock_widget(correct)
+    assert correct.title.text() == "discs: 16 cells"
     viewer.layers["discs"].name = "nuclei"
+    assert correct.title.text() == "nuclei: 16 cells"
     assert segmented.image_section.image_layer.currentText() == "nuclei"
     viewer.layers["discs cells"].name = "anything"
     segmented.cells_section.threshold.setValue(0.9)

@@ -109,7 +109,7 @@ def test_what_is_not_supported_is_named(tmp_path, kind, entries, words):
 def test_without_pydicom_it_is_refused(tmp_path, monkeypatch):
     (tmp_path / "a.dcm").write_bytes(bytes(128) + b"DICM" + bytes(100))
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    with pytest.raises(ImageError, match=r"a\.dcm is a DICOM file.*pip install pydicom"):
+    with pytest.raises(ImageError, match=r"a\.dcm is a DICOM file, which needs: .*cellseg\[formats\]"):
         read_image(tmp_path / "a.dcm")
 
 

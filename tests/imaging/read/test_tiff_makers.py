@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from napari_cellseg.imaging import ImageError, find_images, read_image
-from napari_cellseg.imaging.read.finding import TIFF_SUFFIXES
+from napari_cellseg.imaging.read.formats import TIFF_SUFFIXES
 
 from .samples import shared_data
 

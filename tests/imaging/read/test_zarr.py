@@ -40,6 +40,7 @@ def write_ome(path, array, axes, scale=None, version="0.5", unit="micrometer", c
             dtype=level.dtype,
             chunks=(1,) * (level.ndim - 2) + (16, 16),
             compressors=compressor,
+            **({"dimension_names": list(axes)} if form == 3 else {}),
         )
         one[...] = level
     return path

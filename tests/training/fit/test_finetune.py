@@ -424,7 +424,7 @@ def _tuples(event: dict[str, Any], comparison: Any) -> dict[str, Any]:
 def test_the_command_for_people(folder: Path, parent: ModelVersion, tmp_path: Path, capfd: Any) -> None:
     assert main(words_of(folder, parent, tmp_path / "child", "--steps", "3")) == 0
     said = "".join(capfd.readouterr())
-    for words in ("to learn from", "held-out loss", "F1 at .5", "model version in"):
+    for words in ("to learn from", "held-out loss", "F1 .5", "one with true ones", "model version in"):
         assert words in said
 
 

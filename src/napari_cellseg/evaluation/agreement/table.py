@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...imaging.errors import CellsegError
-from ...imaging.write.csv_style import unguarded
+from ...imaging.read.user_table import read_user_table
 from ...results.rows import BatchRow
 from .agreement import Agreement, agreement_of
 from .of_batch import counted_rows, left_out_in_words
@@ -93,20 +92,7 @@ class _Table:
 
 
 def _read(path: str | Path) -> _Table:
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            sample = file.read(4096)
-            file.seek(0)
-            # Spreadsheets of some countries write semicolons.
-            delimiter = max(",;\t", key=sample.split("\n", 1)[0].count)
-            lines = [
-                {k: unguarded((v or "").strip()) for k, v in row.items() if k}
-                for row in csv.DictReader(file, delimiter=delimiter)
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CellsegError(f"The table {path} cannot be read ({error}). Save it as CSV in UTF-8.") from error
-    # Spreadsheets write lines of commas for emptied rows.
-    rows = [row for row in lines if any(row.values())]
+    rows, delimiter = read_user_table(path)
     if not rows or "image" not in rows[0]:
         columns = ", ".join(rows[0]) if rows else "no row"
         raise CellsegError(f"The table {path} has {columns}; it needs a column image, and a row for each image.")

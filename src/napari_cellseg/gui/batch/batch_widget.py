@@ -24,11 +24,12 @@ from ..shared.layout import in_column, separator
 from ..shared.message import errors_to
 from ..shared.workers import Latest
 from ..viewer.dock import Dock
-from ..viewer.layer_image import layer_path
+from ..viewer.layer_image import layer_folder
 from .done_section import BatchDoneSection
 from .input_section import BatchInputSection
 from .opening import BatchOpening
 from .output_section import BatchOutputSection
+from .plate_window import BatchPlates
 from .recipe_section import BatchRecipeSection
 from .run_section import READY, BatchRunSection
 from .sheet import BatchSheet
@@ -45,6 +46,7 @@ class BatchWidget(Dock):
         self.job = BatchJob.of(self.bench)
         self.opening = self.bench.part(BatchOpening)
         self.sheet: BatchSheet | None = None
+        self.plates: BatchPlates | None = None
         self.input_section = BatchInputSection()
         self.recipe_section = BatchRecipeSection(self.bench)
         self.output_section = BatchOutputSection()
@@ -56,7 +58,7 @@ class BatchWidget(Dock):
         self.take_dropped(self.choose)
         self.input_section.found.connect(self._on_found)
         self.recipe_section.options_read.connect(
-            lambda options: self.output_section.more.set_values({"csv": options.csv})
+            lambda options: self.output_section.more.set_values({"csv": options.csv, "ome_zarr": options.ome_zarr})
         )
         self.output_section.out_changed.connect(self.load)
         self.run_section.run.clicked.connect(lambda: self.run())
@@ -64,6 +66,7 @@ class BatchWidget(Dock):
         self.done_section.opened.connect(self.open)
         self.done_section.save.clicked.connect(self.opening.save)
         self.done_section.sheet.clicked.connect(self.show_sheet)
+        self.done_section.plates.clicked.connect(self.show_plates)
         self.done_section.report.clicked.connect(self.make_report)
         self._bindings = Bindings(self)
         self._bindings.bind(self.job.ended, self._on_ended)
@@ -83,9 +86,9 @@ class BatchWidget(Dock):
 
     def offer(self, layer: Layer | None) -> None:
         """Take the folder that an image layer came from, unless images are chosen already or a batch runs."""
-        path = layer_path(layer) if isinstance(layer, Image) else None
-        if path is not None and not self.input_section.paths and not self.job.running:
-            self.choose([Path(path).parent])
+        folder = layer_folder(layer) if isinstance(layer, Image) else ""
+        if folder and not self.input_section.paths and not self.job.running:
+            self.choose([folder])
 
     def run(self, resume: bool = False) -> None:
         """Start the batch, or go on with it; show what is missing."""
@@ -106,7 +109,7 @@ class BatchWidget(Dock):
             raise CellsegError(self.input_section.problem)
         recipe, more = self.recipe_section.recipe(), self.output_section.more.value
         outputs = check_outputs(self.output_section.outputs, recipe)
-        options = replace(self.recipe_section.options(), outputs=outputs, csv=more.csv)
+        options = replace(self.recipe_section.options(), outputs=outputs, csv=more.csv, ome_zarr=more.ome_zarr)
         return BatchRequest(files, out, recipe, options, resume, more.scheduler.strip(), more.overwrite)
 
     def load(self) -> None:
@@ -145,13 +148,25 @@ class BatchWidget(Dock):
         self.sheet.raise_()
         return self.sheet
 
+    def show_plates(self) -> BatchPlates:
+        """Show the wells in a window of their own."""
+        if self.plates is None:
+            self.plates = BatchPlates(self.job, self)
+            self.plates.opened.connect(self.open)
+            self.follow_theme()
+        self.plates.fill()
+        self.plates.show()
+        self.plates.raise_()
+        return self.plates
+
     def make_report(self) -> None:
         """Write the report in a background thread, then show it in the browser."""
         out = self.job.out
         rows = [row for row in self.job.rows.in_order() if row.state in FINISHED]
         if out is not None:
             enable = lambda: self.done_section.set_reporting(self.reporting)  # noqa: E731
-            self.write_page(lambda: write_report(rows, out), self.run_section.report, enable)
+            plates = None if self.plates is None else self.plates.plates
+            self.write_page(lambda: write_report(rows, out, plates=plates), self.run_section.report, enable)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Follow the Segment widget."""
@@ -218,3 +233,5 @@ class BatchWidget(Dock):
         self.settings = Fold("batch_settings", "Images, recipe, results", "What is to be done.", inside, True)
         self.settings.title.toggled.connect(self.done_section.set_low)
         self.fill(self.settings, self.run_section, separator(), self.done_section, below=(self.run_section.message,))
+        # A higher window shows more of the list.
+        self.scroll.widget().layout().setStretchFactor(self.done_section, 100)

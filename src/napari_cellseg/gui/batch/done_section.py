@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from ...results.rows import BatchRow
 from ..jobs.batch_job import BatchJob
 from ..jobs.batch_rows import BatchRows
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
+from ..shared.help import HelpButton
 from ..shared.layout import chooser, in_column, in_row, small_button
 from ..shared.message import Message
 from .rows_model import ALL, CORRECTED, FAILED, FLAGGED, BatchModel
@@ -17,7 +18,7 @@ from .table import BatchTable
 
 SHOW = {ALL: "all", FAILED: "failed", FLAGGED: "standing out", CORRECTED: "corrected"}
 MANY = 3
-LOW, HIGH = 120, 340
+LOW, HIGH = 84, 340
 HINT = "Double-click an image to open it with its cells, ready for correction."
 
 
@@ -40,6 +41,8 @@ class BatchDoneSection(QWidget):
         self._bindings = Bindings(self)
         rows: BatchRows = job.rows
         self._bindings.bind_each(self._on_rows, rows.reset, rows.added, rows.changed, rows.flagged, job.changed)
+        self._bindings.bind(rows.reset, self._on_reset)
+        self._on_reset()
         self._on_rows()
 
     def set_unsaved(self, n_unsaved: int) -> None:
@@ -54,8 +57,9 @@ class BatchDoneSection(QWidget):
         self._on_rows()
 
     def set_low(self, low: bool) -> None:
-        """Make the list low, so that the settings above it fit, or high."""
+        """Make the list low and leave the text below it out, so that the settings above it fit; or show all of it."""
         self.table.setMinimumHeight(LOW if low else HIGH)
+        self.about.setVisible(not low)
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
@@ -67,7 +71,6 @@ class BatchDoneSection(QWidget):
         self.model = BatchModel(self._rows, self)
         self.table = BatchTable()
         self.table.setModel(self.model)
-        self.set_low(True)
         self.table.opened.connect(self.opened)
         self.table.selectionModel().selectionChanged.connect(self._on_rows)
         self.tally = QLabel(objectName="batch_tally")
@@ -85,11 +88,18 @@ class BatchDoneSection(QWidget):
         self.save = small_button("batch_save_corrected", "Save corrected", tip)
         tip = "Show all images with the outlines of their cells."
         self.sheet = small_button("batch_sheet", "Contact sheet", tip)
+        tip = "Show the wells of the plates: a map, conditions to type or paste, a dot per well."
+        self.plates = small_button("batch_plates_open", "Wells", tip)
         tip = "Write report.html into the results, and show it."
         self.report = small_button("batch_report", "Report", tip)
-        top = in_row((self.tally, 1), self.show_)
-        first, second = in_row(self.open, self.save), in_row(self.sheet, self.report)
+        top = in_row((self.tally, 1), self.show_, HelpButton("List of images"))
+        first, second = in_row(self.open, self.save), in_row(self.sheet, self.plates, self.report)
         in_column(top, self.table, self.about, first, second, into=self)
+        self.table.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
+        self.set_low(True)
+
+    def _on_reset(self, *_: object) -> None:
+        self.plates.setVisible(any(row.well[0] for row in self._rows.rows))
 
     def _on_rows(self, *_: object) -> None:
         tally, selected = self._rows.tally(), self.table.selected()

@@ -14,8 +14,14 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...imaging.read.finding import SUFFIXES, find_images, is_zarr, named_apart
+from ...imaging.errors import CellsegError
+from ...imaging.home import user_home
+from ...imaging.read.finding import find_images, is_zarr, named_apart
+from ...imaging.read.formats import dialog_filter
+from ...imaging.read.scenes import file_of
+from ...imaging.read.zarr_places import address_of, allow, whole_path
 from ..shared.bindings import Bindings
+from ..shared.help import HelpButton
 from ..shared.layout import NARROWEST, button, chooser, in_column, in_row, label
 from ..shared.message import Message
 from ..shared.workers import Latest
@@ -43,7 +49,7 @@ class BatchInputSection(QWidget):
         self.files: Files = ()
         self.problem = NOTHING
         self.paths: list[Path] = []
-        self._finding = Latest(lambda error: self._show((), str(error) or type(error).__name__), owner=self)
+        self._finding = Latest(lambda error: self._show((), problem=str(error) or type(error).__name__), owner=self)
         self._bindings = Bindings(self)
         self._look = self._bindings.debounced(self.look, DEBOUNCE_MS)
         self._build()
@@ -59,7 +65,9 @@ class BatchInputSection(QWidget):
         if not self.paths:
             return None
         first = self.paths[0]
-        return first if first.is_dir() and not is_zarr(first) else first.parent
+        if address_of(first) is not None:
+            return user_home()
+        return first if first.is_dir() and not is_zarr(first) else file_of(first).parent
 
     def choose(self, paths: Sequence[str | Path]) -> None:
         """Choose a folder, or files."""
@@ -74,21 +82,24 @@ class BatchInputSection(QWidget):
         """List the images."""
         paths = list(self.paths)
         if not paths:
-            self._show((), NOTHING)
+            self._show((), problem=NOTHING)
             return
         pattern = self.pattern.currentText().strip()
         wanted = None if pattern in ("", ANY, "*") else pattern
         recursive = self.subfolders.isChecked()
         self.facts.report("Looking …")
 
-        self._finding.ask(lambda: images_in(paths, wanted, recursive), lambda files: self._show(files, ""))
+        self._finding.ask(lambda: images_in(paths, wanted, recursive), lambda found: self._show(*found))
 
     def _build(self) -> None:
         self.place = QLineEdit(objectName="batch_folder")
         self.place.setPlaceholderText("folder of images")
         self.place.setMinimumWidth(NARROWEST)
         self.place.editingFinished.connect(self._on_place)
-        tip = "Choose a folder of images, or single files. They can also be dropped on this panel."
+        tip = (
+            "Choose a folder of images, or single files. They can also be dropped on this panel. The address of an\n"
+            "OME-Zarr image or plate on a server (https://…, s3://…) can be typed instead."
+        )
         self.browse = button("batch_choose", "Choose …", tip)
         menu = QMenu(self.browse)
         menu.addAction("Folder …", self._on_folder)
@@ -103,20 +114,26 @@ class BatchInputSection(QWidget):
         self.subfolders.setToolTip("Also images in the folders inside this folder. The results keep these folders.")
         self.subfolders.toggled.connect(lambda _: self.look())
         self.facts = Message(NOTHING, "batch_found")
-        images = in_row(label("Images"), (self.place, 1), self.browse, spacing=5)
+        images = in_row(label("Images"), (self.place, 1), self.browse, HelpButton("Images of a folder"), spacing=5)
         only = in_row(label("Only"), (self.pattern, 1), self.subfolders, spacing=5)
         in_column(images, only, self.facts, into=self, spacing=5)
 
-    def _show(self, files: Files, problem: str) -> None:
+    def _show(self, files: Files, notes: Sequence[str] = (), problem: str = "") -> None:
         self.files, self.problem = files, problem
-        found = f"{len(files):,} image{'' if len(files) == 1 else 's'} found"
+        found = " ".join([f"{len(files):,} image{'' if len(files) == 1 else 's'} found.", *notes[:1]])
         self.facts.report(problem or found, problem not in ("", NOTHING))
+        self.facts.setToolTip("\n".join(notes))
         self.found.emit()
 
     def _on_place(self) -> None:
         text = self.place.text().strip()
         present = str(self.paths[0]) if len(self.paths) == 1 else ""
         if text and text != present and not (len(self.paths) > 1 and not self.place.isModified()):
+            try:
+                allow(text)
+            except CellsegError as error:
+                self._show((), problem=str(error))
+                return
             self.choose([Path(text).expanduser()])
         self.place.setModified(False)
 
@@ -126,20 +143,19 @@ class BatchInputSection(QWidget):
             self.choose([folder])
 
     def _on_files(self) -> None:
-        patterns = " ".join(f"*{suffix}" for suffix in SUFFIXES)
-        start = str(self.folder or "")
-        paths, _ = QFileDialog.getOpenFileNames(self, "Choose images", start, f"Images ({patterns});;All files (*)")
+        paths, _ = QFileDialog.getOpenFileNames(self, "Choose images", str(self.folder or ""), dialog_filter())
         if paths:
             self.choose(paths)
 
 
-def images_in(paths: Sequence[Path], pattern: str | None, recursive: bool) -> Files:
-    """List images with a name of its own for each.
+def images_in(paths: Sequence[Path], pattern: str | None, recursive: bool) -> tuple[Files, list[str]]:
+    """List images with a name of its own for each; return also a sentence on each kind of file that was left out.
 
     Raises
     ------
     CellsegError
         There are none, or a folder cannot be looked into.
     """
-    found = named_apart(find_images(paths, pattern, recursive))
-    return tuple((str(path.absolute()), name) for path, name in found)
+    notes: list[str] = []
+    found = named_apart(find_images(paths, pattern, recursive, notes.append))
+    return tuple((str(whole_path(path)), name) for path, name in found), notes

@@ -10,22 +10,29 @@ from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QFileDialog, QLineEdit, QWidget
 
 from ...imaging.write.csv_style import COMMA, CSV_STYLES, SEMICOLON
+from ...imaging.write.ome_metadata import OME_ZARR
 from ...results.outputs import OUTPUTS, Output
 from ...training.settings import setting
 from ..shared import preferences
 from ..shared.fold import Fold
 from ..shared.form import Form
+from ..shared.help import HelpButton
 from ..shared.layout import NARROWEST, button, in_column, in_row, label
 
 FOLDER = "cellseg"
 
 
 def _tick(output: Output) -> Any:
-    file = output.suffix if output.combined else f"IMAGE{output.suffix}"
-    return setting(output.default, output.label, f"{output.help}. File: {file}")
+    file = f"IMAGE{output.suffix}" if output.is_file else output.suffix
+    return setting(output.default, output.label, f"{output.help}. File: {file}" if file else output.help)
 
 
-Saved = make_dataclass("Saved", [(name, bool, _tick(output)) for name, output in OUTPUTS.items()], frozen=True)
+def _ticks(name: str, seldom: bool) -> type:
+    wanted = [output for output in OUTPUTS.values() if output.seldom == seldom]
+    return make_dataclass(name, [(output.name, bool, _tick(output)) for output in wanted], frozen=True)
+
+
+Saved, SavedSeldom = _ticks("Saved", False), _ticks("SavedSeldom", True)
 
 
 @dataclass(frozen=True)
@@ -43,6 +50,12 @@ class Seldom:
         "counts.csv and cells.csv. The second is for Excel where the decimal sign is a comma: semicolons, decimal\n"
         "commas and a byte-order mark",
         choices=CSV_STYLES, words={COMMA: "commas, decimal points", SEMICOLON: "semicolons, decimal commas"},
+    )  # fmt: skip
+    ome_zarr: str = setting(
+        OME_ZARR[0], "OME-Zarr",
+        "Version in which the labels of images larger than memory are written. The second is for programs that read\n"
+        "Zarr 2 only",
+        choices=OME_ZARR, words={OME_ZARR[0]: "0.5 (Zarr 3)", OME_ZARR[1]: "0.4 (Zarr 2)"},
     )  # fmt: skip
     overwrite: bool = setting(
         False, "also replace manually corrected results",
@@ -71,7 +84,8 @@ class BatchOutputSection(QWidget):
     @property
     def outputs(self) -> tuple[str, ...]:
         """Names of what is saved."""
-        return tuple(name for name, wanted in self.saved.values().items() if wanted)
+        ticked = {**self.saved.values(), **self.saved_seldom.values()}
+        return tuple(name for name in OUTPUTS if ticked[name])
 
     @property
     def out(self) -> Path | None:
@@ -90,12 +104,17 @@ class BatchOutputSection(QWidget):
 
     def tick(self, names: tuple[str, ...]) -> None:
         """Choose what is saved; labels always are."""
-        self.saved.set_values({name: name == "labels" or name in names for name in OUTPUTS})
+        wanted = {name: name == "labels" or name in names for name in OUTPUTS}
+        for form in (self.saved, self.saved_seldom):
+            form.set_values({name: wanted[name] for name in form.values()})
+        if any(self.saved_seldom.values().values()):
+            self.fold.unfold(True)
 
     def _build(self) -> None:
         self.saved: Form[Any] = Form(Saved, "batch_save")
         self.saved["labels"].enabled = False
         self.saved["labels"].tooltip = "Labels are always saved, and counts.csv with a row for every image."
+        self.saved_seldom: Form[Any] = Form(SavedSeldom, "batch_save")
         self.more = Form(Seldom, "batch")
         self.more.set_values({"csv": preferences.csv_style()})
         self.place = QLineEdit(objectName="batch_out")
@@ -106,8 +125,11 @@ class BatchOutputSection(QWidget):
         tip = "Choose another folder for the results."
         self.browse = button("batch_choose_out", "Choose …", tip, self._on_browse)
         tip = "Settings that are rarely needed."
-        self.fold = Fold("batch_more", "Cluster, tables, corrected results", tip, self.more, False)
-        to = in_row(label("Save to"), (self.place, 1), self.browse, spacing=6)
+        more = in_column(self.saved_seldom, self.more)
+        self.fold = Fold("batch_more", "More files, cluster, tables, corrected results", tip, more, False)
+        # There is room for one of them in the smallest window.
+        self.fold.title.toggled.connect(lambda more: self.saved.setVisible(not more))
+        to = in_row(label("Save to"), (self.place, 1), self.browse, HelpButton("What is saved"), spacing=6)
         in_column(to, self.saved, self.fold, into=self, spacing=5)
 
     def _set(self, out: Path | None) -> None:

@@ -15,6 +15,7 @@ from ...segmentation.differences import settings_in_words
 from ...segmentation.options import RunOptions
 from ...segmentation.recipe import Recipe
 from ..shared.bindings import Bindings
+from ..shared.help import HelpButton
 from ..shared.layout import RECIPE_FILTER, button, chooser, in_column, in_row, label
 from ..shared.message import Message, errors_to
 from ..viewer.bench import Bench
@@ -139,9 +140,8 @@ class BatchRecipeSection(QWidget):
         for i, (_, about) in enumerate(PLANES.values()):
             self.planes.setItemData(i, about, Qt.ItemDataRole.ToolTipRole)
         self.planes.currentIndexChanged.connect(self.refresh)
-        recipe = in_row(label("Recipe"), (self.source, 1), self.save, spacing=5)
-        words = in_row(label(""), (self.words, 1), spacing=5)
-        in_column(recipe, words, in_row(label("Stacks"), (self.planes, 1), spacing=5), into=self, spacing=5)
+        recipe = in_row(label("Recipe"), (self.source, 1), self.save, HelpButton("Recipe"), spacing=5)
+        in_column(recipe, self.words, in_row(label("Stacks"), (self.planes, 1), spacing=5), into=self, spacing=5)
 
     def _choose(self, data: str) -> None:
         self._present = data

@@ -54,6 +54,7 @@ class CorrectWidget(Dock):
         session = self.session
         self._bindings.bind_each(self._on_cells, session.chosen_changed, session.cells_changed, session.corrected)
         self._bindings.bind(session.sliders_changed, self._on_sliders)
+        self._bindings.bind(self.bench.image_renamed, lambda _: self._show_count())
         self._bindings.bind(self.bench.layers_made, self._attach)
         self._bindings.bind(self._tools.asked, lambda text, yes, then: self.question.ask(text, yes, "Cancel", then))
         self._bindings.bind(self.session.chosen_changed, lambda _: self.question.hide())

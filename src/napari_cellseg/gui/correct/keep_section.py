@@ -19,7 +19,7 @@ from ..shared.message import Message
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.correcting import Correcting
-from ..viewer.layer_image import layer_path
+from ..viewer.layer_image import layer_folder
 from .drafting import CAME_COLOR, WENT_COLOR, Drafting
 
 EVERY_MS = 1000
@@ -133,12 +133,10 @@ class KeepSection(QWidget):
         layer = self._bench.layer_of(self._bench.session.chosen)
         if layer is None:
             return
-        path = layer_path(layer)
-        start = Path(path).parent if path else Path()
         name, _ = QFileDialog.getSaveFileName(
             self,
             "Export corrections",
-            str(start / f"{self._bench.name_of(self._bench.session.chosen)}_corrected.tif"),
+            str(Path(layer_folder(layer)) / f"{self._bench.name_of(self._bench.session.chosen)}_corrected.tif"),
             "Label TIFF (*.tif *.tiff)",
         )
         if name:
@@ -146,9 +144,7 @@ class KeepSection(QWidget):
 
     def _on_import(self) -> None:
         layer = self._bench.layer_of(self._bench.session.chosen)
-        path = layer_path(layer) if layer is not None else None
-        folder = str(Path(path).parent) if path else ""
-        name, _ = QFileDialog.getOpenFileName(self, "Import corrections", folder, CELL_FILES)
+        name, _ = QFileDialog.getOpenFileName(self, "Import corrections", layer_folder(layer), CELL_FILES)
         if name:
             self.import_from(name)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...imaging.errors import CellsegError
+from ...imaging.read.zarr_places import typed
 from ...results.rows import FINISHED, BatchRow
 from ...segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ...segmentation.recipe import Recipe
@@ -56,6 +57,9 @@ class BatchRequest:
         files.write_text(json.dumps(self.files), encoding="utf-8")
         words = ["segment", "--files-from", str(files), "--out", str(self.out), "--recipe", str(recipe)]
         words += ["--resume"] if self.resume else []
+        for address in typed():
+            # Addresses in files are not looked up.
+            words += ["--address", address]
         words += ["--overwrite"] if self.overwrite else []
         return [*words, "--scheduler", self.scheduler] if self.scheduler else words
 

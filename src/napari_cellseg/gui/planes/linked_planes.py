@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...imaging.errors import CellsegError
-from ...instances.linking import Linker, Tracks, tracks_table
+from ...instances.linking import Tracks, link_cells, tracks_table
 from ...instances.volumes import Volumes
 from ...session import Cells, PlaneKey
 from ..viewer.planes import Stack
@@ -102,11 +102,6 @@ def _cut(stack: Stack, planes: Planes, known: Links | None) -> Linked:
 
 
 def _links(stack: Stack, planes: Planes, slices: bool, of: tuple[Any, ...]) -> Links:
-    linker, lookups, before = Linker(divisions=not slices), [], None
-    for key, one in planes:
-        # Slices of one time point belong together, and those of the next do not.
-        if slices and before not in (None, key.position[:-1]):
-            linker.end()
-        before = key.position[:-1]
-        lookups.append(linker.add(one.corrected.labels(one.threshold, 0), one.corrected.top_id))
+    cut = ((key.position, one.corrected.labels(one.threshold, 0), one.corrected.top_id) for key, one in planes)
+    linker, lookups = link_cells(cut, slices)
     return Links(of, Volumes([one.corrected for _, one in planes], lookups), dict(linker.parents))

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, QTimer
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QMenu, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QInputDialog, QMenu, QPushButton, QWidget
 
-from ...imaging.read.finding import SUFFIXES
+from ...imaging.errors import CellsegError, ImageError
+from ...imaging.read.formats import dialog_filter
+from ...imaging.read.zarr_places import allow
 from ...session import layer_id
 from ..shared.bindings import Bindings
 from ..shared.layout import CELL_FILES, Chooser, label
 from ..viewer.bench import Bench
 from ..viewer.layer_image import title_of
-from ..viewer.opening import Opened, add_opened, read_paths
+from ..viewer.opening import Opened, add_opened, read_paths, several_in
 from ..viewer.taking import Taking
+from .scenes_dialog import ScenesDialog
 
 TAKE_TIP = (
     "Take labels of any program as the cells of the chosen image: they are corrected, reviewed, counted, measured and\n"
@@ -42,12 +45,15 @@ class ImageSection(QWidget):
         self._on_active()
 
     def open_paths(self, paths: Sequence[str | Path]) -> None:
-        """Read files and folders in a background thread, then add them as layers."""
+        """Read files and folders in a background thread, then add them as layers; of several images in one, ask."""
         paths = list(paths)
         if paths:
             self._bench.session.note(f"Opening {Path(paths[0]).name}{' and more' if len(paths) > 1 else ''} …")
-            self._jobs = [job for job in self._jobs if job.busy]
-            self._jobs.append(self._bench.in_background(lambda: read_paths(paths), self._on_read))
+            self._in_background(lambda: _listed_or_read(paths), self._on_listed)
+
+    def _in_background(self, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
+        self._jobs = [job for job in self._jobs if job.busy]
+        self._jobs.append(self._bench.in_background(work, then))
 
     def _build(self) -> None:
         self.image_layer = Chooser(objectName="image_layer")
@@ -55,12 +61,13 @@ class ImageSection(QWidget):
         self.image_layer.activated.connect(self._on_picked)
         self.open_images = QPushButton("Open …", objectName="open_images")
         self.open_images.setToolTip(
-            "Open image files or a folder of images: TIFF, OME-TIFF, PNG, JPEG, BMP, npz, and whatever else your "
-            "napari reads.\nFiles can also be dropped on this panel. Large ones are read piece by piece."
+            "Open image files or a folder of images: TIFF, OME-TIFF, PNG, JPEG, ND2, LIF, CZI and others (see ?), and\n"
+            "whatever else napari reads. Files can also be dropped on this panel. Large ones are read piece by piece."
         )
         menu = QMenu(self.open_images)
         menu.addAction("Files …", self._open_files)
         menu.addAction("Folder …", self._open_folder)
+        menu.addAction("Address …", self._open_address)
         menu.addSeparator()
         self.take = menu.addMenu("Labels as cells")
         self.take.setToolTipsVisible(True)
@@ -111,13 +118,28 @@ class ImageSection(QWidget):
                 self.image_layer.setCurrentIndex(index)
 
     def _open_files(self) -> None:
-        patterns = " ".join(f"*{suffix}" for suffix in SUFFIXES)
-        paths, _ = QFileDialog.getOpenFileNames(self, "Open images", "", f"Images ({patterns});;All files (*)")
+        paths, _ = QFileDialog.getOpenFileNames(self, "Open images", "", dialog_filter())
         self.open_paths(paths)
 
     def _open_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Open a folder of images")
         self.open_paths([folder] if folder else [])
+
+    def _open_address(self) -> None:
+        words = "Address of an OME-Zarr image or plate (https://…, s3://…):"
+        text, wanted = QInputDialog.getText(self, "Open an address", words)
+        if wanted and text.strip():
+            self.open_address(text.strip())
+
+    def open_address(self, text: str) -> None:
+        """Open an image at an address that the user typed; what is wrong with it is said."""
+        try:
+            if not allow(text):
+                raise ImageError(f"'{text}' is no address: it begins with https://, http:// or s3://. Type another.")
+        except CellsegError as error:
+            self._bench.session.fail(None, str(error))
+            return
+        self.open_paths([text])
 
     def _list_labels(self) -> None:
         """Offer every labels layer that shows no cells yet, and files."""
@@ -132,6 +154,18 @@ class ImageSection(QWidget):
         if path:
             self._taking.take_file(path)
 
+    def _read(self, paths: Sequence[Path]) -> None:
+        self._in_background(lambda: read_paths(paths), self._on_read)
+
+    def _on_listed(self, found: Opened | list[tuple[Path, str]]) -> None:
+        if isinstance(found, Opened):
+            self._on_read(found)
+            return
+        self._bench.session.note(f"{len(found):,} images were found in these files. Choose which to open.")
+        self.scenes = ScenesDialog(found, self._read, self)
+        self.scenes.rejected.connect(self._bench.session.rest)
+        self.scenes.show()
+
     def _on_read(self, opened: Opened) -> None:
         layers, problems = add_opened(self._bench.viewer, opened)
         if layers:
@@ -144,3 +178,8 @@ class ImageSection(QWidget):
             self._bench.session.fail(None, problems[0] + more)
         elif not opened.cells:
             self._bench.session.rest()
+
+
+def _listed_or_read(paths: Sequence[str | Path]) -> Opened | list[tuple[Path, str]]:
+    """List the images to choose from where a file holds several; else read them all."""
+    return several_in(paths) or read_paths(paths)

@@ -29,7 +29,7 @@ from ..shared.table import open_table
 from ..viewer.bench import Bench
 from ..viewer.cell_colors import AREA, DOUBT, ID, Coloring, key_to_colors
 from ..viewer.dock import open_dock
-from ..viewer.layer_image import layer_path, layer_stem
+from ..viewer.layer_image import layer_folder, layer_stem
 from ..viewer.planes_in_view import PlanesInView
 from .cell_rows import CellRows
 
@@ -158,8 +158,7 @@ class ResultSection(QWidget):
 
     def _on_save(self) -> None:
         layer = self._bench.layer_of(self._bench.session.chosen)
-        path = layer_path(layer) if layer is not None else None
-        start = str(Path(path).parent) if path else ""
+        start = layer_folder(layer)
         folder = QFileDialog.getExistingDirectory(self, "Save labels, table and count into this folder", start)
         if folder:
             self.save_to(folder)

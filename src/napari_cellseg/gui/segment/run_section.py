@@ -23,6 +23,11 @@ from .images_run import ImagesRun
 from .where_menu import WORDS, WhereMenu
 
 SEEN = "How much of the image the network has seen."
+RAN_WITH = {
+    "float32": "numbers of 32 bits, exact and slow.",
+    "bfloat16": "numbers of 16 bits, quicker on this machine.",
+    "OpenVINO": "a library that makes networks quicker on processors.",
+}
 
 
 class RunSection(QWidget):
@@ -133,7 +138,8 @@ class RunSection(QWidget):
             runs_on = self._runs_on()
             # There is room for the device alone.
             self.progress.show_part(0, f"ran on {runs_on.partition(' (')[0]}" if runs_on else "")
-            self.progress.setToolTip(f"{SEEN}\nThe network ran on: {runs_on}" if runs_on else SEEN)
+            words = [f"{name}: {meaning}" for name, meaning in RAN_WITH.items() if name in runs_on]
+            self.progress.setToolTip("\n".join([SEEN, f"The network ran on: {runs_on}.", *words]) if runs_on else SEEN)
         if self._colors is not None:
             border = f"QPushButton {{ border: 2px solid {self._colors.warning.name()}; }}" if asks else ""
             self.segment.setStyleSheet(accent_button(self._colors) + border)

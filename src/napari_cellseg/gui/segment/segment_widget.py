@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
 
@@ -15,6 +16,7 @@ from ...session import layer_id
 from ..planes.plane_run import PlaneRun
 from ..planes.planes_section import PlanesSection
 from ..shared.bindings import Bindings
+from ..shared.fold import Fold
 from ..viewer.correcting import Correcting
 from ..viewer.dock import Dock
 from ..viewer.opening import sample_path
@@ -25,6 +27,7 @@ from .first_steps import FirstSteps
 from .image_section import ImageSection
 from .input_section import InputSection
 from .model_section import ModelSection
+from .positive_section import PositiveSection
 from .preloading import Preloading
 from .result_section import ResultSection
 from .run_section import RunSection
@@ -55,6 +58,11 @@ class SegmentWidget(Dock):
         self.model_section = ModelSection(self.bench, self.input_section.size.accurate)
         self.run_section = RunSection(self.bench)
         self.cells_section = CellsSection(self.bench)
+        self.positive_section = PositiveSection(self.bench)
+        self.positive_fold = Fold(
+            "positive", "Positive cells", "Which cells are positive, by another channel.", self.positive_section, False
+        )
+        self.positive_fold.title.toggled.connect(self._on_positive)
         self.planes_section = PlanesSection(self.bench)
         self.result_section = ResultSection(self.bench)
         self.first_steps = FirstSteps()
@@ -130,12 +138,22 @@ class SegmentWidget(Dock):
     def _on_chosen(self, key: object) -> None:
         """Lead through the first steps while there is no image; what acts on cells comes with one."""
         self.first_steps.setVisible(key is None)
-        for section in (self.cells_section, self.result_section):
+        for section in (self.cells_section, self.positive_fold, self.result_section):
             section.setVisible(key is not None)
+
+    def _on_positive(self, unfolded: bool) -> None:
+        self.positive_section.wake(unfolded)
+        self._make_room()
+        if unfolded:
+            # Once Qt has laid it out.
+            QTimer.singleShot(0, self._show_positive)
+
+    def _show_positive(self) -> None:
+        self.scroll.ensureWidgetVisible(self.positive_fold)
 
     def _make_room(self, *_: object) -> None:
         expert = not self.model_section.expert.isHidden()
-        self.cells_section.make_room(self.input_section.full or expert)
+        self.cells_section.make_room(self.input_section.full or expert or not self.positive_section.isHidden())
 
     def _lay_out(self) -> None:
         column = QVBoxLayout()
@@ -145,6 +163,7 @@ class SegmentWidget(Dock):
         line = QFrame()
         line.setFrameShape(QFrame.Shape.HLine)
         column.addWidget(line)
-        for section in (self.first_steps, self.cells_section, self.planes_section, self.result_section):
+        sections = (self.first_steps, self.cells_section, self.positive_fold, self.planes_section, self.result_section)
+        for section in sections:
             column.addWidget(section)
         self.lay_out(column, below=(self.whole_section, self.banner, self.run_section.message))

@@ -14,6 +14,7 @@ from psygnal import Signal
 from ...imaging.errors import CellsegError, ImageError
 from ...imaging.home import user_home
 from ...imaging.read.read import read_image
+from ...imaging.read.scenes import file_of, name_of
 from ...imaging.stack_planes import position_in_stack
 from ...imaging.write.zarr_labels import read_pyramid
 from ...segmentation.options import RunOptions
@@ -218,9 +219,9 @@ class WholeRun:
 
 def results_folder(path: Path) -> Path:
     """Folder for the results of a file: beside it, or in the user's home where nothing may be written there."""
-    name = f"{path.name.partition('.')[0]} cells"
+    name = f"{name_of(path).partition('.')[0]} cells"
     try:
-        folder = path.parent / name
+        folder = file_of(path).parent / name
         folder.mkdir(exist_ok=True)
         # Tried, since on network drives the access rights are not reliable.
         probe = folder / ".writable"
@@ -235,7 +236,7 @@ def _file_of(layer: ImageLayer | None) -> Path:
     if layer is None:
         raise ImageError("There is no image. Open one first.")
     path = layer_path(layer)
-    if path is None or not Path(path).exists():
+    if path is None or not file_of(path).exists():
         raise ImageError(
             f"'{layer.name}' is in no file, and the background takes files only. Save it as OME-Zarr or TIFF and open "
             f"that. {_ADVICE}"
@@ -270,4 +271,4 @@ def _request(path: Path, shape: tuple[int, ...], recipe: Recipe, options: RunOpt
     if recipe.pages == "each":
         # All planes have one smallest size, as in the window.
         recipe = replace(replace(recipe, pages="stack").resolved(), pages="each")
-    return BatchRequest(((str(path), path.name),), out, recipe.resolved(), options, resume=True)
+    return BatchRequest(((str(path), name_of(path)),), out, recipe.resolved(), options, resume=True)

@@ -101,7 +101,10 @@ class Message(QLabel):
     def _paint(self) -> None:
         if self._colors is not None:
             color = self._colors.warning if self._warns else self._colors.faint
-            self.setStyleSheet(f"color: {color.name()}; padding: 0; margin: 0;")
+            style = f"color: {color.name()}; padding: 0; margin: 0;"
+            # Qt reads an equal one again.
+            if style != self.styleSheet():
+                self.setStyleSheet(style)
 
 
 def fitted(text: str, metrics: QFontMetrics, width: int, rows: int | None = None) -> str:

@@ -186,18 +186,58 @@ class AreaHistogram(Plot):
         self.update()
 
     def _draw(self, painter: QPainter, top: float, bottom: float) -> None:
-        highest = int(self.bars.max(initial=0))
-        line = math.sqrt(min(self.min_size / self.largest, 1.0))
-        painter.setPen(Qt.PenStyle.NoPen)
-        for i, n in enumerate(self.bars.tolist()):
-            if not n:
-                continue
-            left, right = self.x_of(i / N_BINS), self.x_of((i + 1) / N_BINS)
-            height = max((bottom - top - 4) * n / highest, 1.5)
-            box = QRectF(left + 0.5, bottom - height, right - left - 1, height)
-            painter.fillRect(box, self._colors.accent if (i + 0.5) / N_BINS >= line else self._colors.grid)
-        self._marker(painter, self.x_of(line), top, bottom)
-        self._write(painter, self.title, f"up to {self.largest:,} px" if highest else "no cells at this threshold")
+        draw_bars(self, painter, self.bars, math.sqrt(min(self.min_size / self.largest, 1.0)), top, bottom)
+        known = bool(self.bars.any())
+        self._write(painter, self.title, f"up to {self.largest:,} px" if known else "no cells at this threshold")
+
+
+class ValueHistogram(Plot):
+    """How many cells have which value of a marker; those above the threshold are in colour."""
+
+    title = "cells by value"
+
+    def __init__(self, margin: int, parent: QWidget | None = None) -> None:
+        super().__init__(margin, 62, parent)
+        self.span = (0.0, 1.0)
+        self.threshold = 0.0
+        self.bars = np.zeros(N_BINS, dtype=np.int64)
+
+    def place(self, value: float) -> float:
+        """Return the place of a value on the axis, 0 to 1."""
+        low, high = self.span
+        return min(max((value - low) / (high - low), 0.0), 1.0)
+
+    def set_values(self, values: np.ndarray) -> None:
+        """Show other values; NaN is not shown, and the highest 0.2 % stand in the last bar."""
+        known = values[np.isfinite(values)]
+        low, high = (float(known.min()), float(np.percentile(known, 99.8))) if len(known) else (0.0, 1.0)
+        self.span = (low, high if high > low else low + max(abs(low), 1.0) * 1e-3)
+        self.bars = np.histogram(np.minimum(known, self.span[1]), bins=N_BINS, range=self.span)[0]
+        self.update()
+
+    def set_threshold(self, threshold: float) -> None:
+        """Move the line."""
+        self.threshold = threshold
+        self.update()
+
+    def _draw(self, painter: QPainter, top: float, bottom: float) -> None:
+        draw_bars(self, painter, self.bars, self.place(self.threshold), top, bottom)
+        low, high = self.span
+        self._write(painter, self.title, f"{low:,.4g} to {high:,.4g}" if self.bars.any() else "no cell has a value")
+
+
+def draw_bars(plot: Plot, painter: QPainter, bars: np.ndarray, line: float, top: float, bottom: float) -> None:
+    """Draw a histogram whose bars before a line are grey, and the line."""
+    highest = int(bars.max(initial=0))
+    painter.setPen(Qt.PenStyle.NoPen)
+    for i, n in enumerate(bars.tolist()):
+        if not n:
+            continue
+        left, right = plot.x_of(i / N_BINS), plot.x_of((i + 1) / N_BINS)
+        height = max((bottom - top - 4) * n / highest, 1.5)
+        box = QRectF(left + 0.5, bottom - height, right - left - 1, height)
+        painter.fillRect(box, plot._colors.accent if (i + 0.5) / N_BINS >= line else plot._colors.grid)
+    plot._marker(painter, plot.x_of(line), top, bottom)
 
 
 class PlaneCounts(Plot):

@@ -10,6 +10,7 @@ import numpy as np
 from qtpy.QtWidgets import QMessageBox
 
 from ...imaging.errors import CellsegError, DatasetError
+from ...imaging.read.scenes import file_of
 from ...session import Cells
 from ...training.data.training_set import DuplicateError, Entry, TrainingSet
 from ..shared.workers import Latest
@@ -131,7 +132,7 @@ def _group(cells: Cells, whole: str) -> str:
         return cells.segmented.image_sha256
     # Files of equal names in two folders are two images, also where a path is short.
     path = Path(taken_from)
-    return str(path.absolute()) if path.exists() else taken_from
+    return str(path.absolute()) if file_of(path).exists() else taken_from
 
 
 def _frozen(cells: Cells) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:

@@ -83,14 +83,14 @@ class TrainCurves(QLabel):
 
 
 def losses(points: CurvePoints, colors: Colors) -> Panel:
-    """Return the losses so far; the best one held out has a ring, and stands in the legend with its F1."""
+    """Return the losses so far; the best one held out has a ring, and stands in the legend with its F1 of cells."""
     if not points.losses and not points.check_losses:
         return "loss (lower is better), starts with Start", []
     learned = _thinned(points.places, points.losses)
     name, best = "held out", points.best
     if best is not None:
         f1 = points.check_f1[best]
-        name += f" {points.check_losses[best]:.3g}" + ("" if np.isnan(f1) else f", F1 {f1:.2f}")
+        name += f" {points.check_losses[best]:.3g}" + ("" if np.isnan(f1) else f", cells found {f1:.2f}")
     places, values = np.array(points.check_places, float), np.array(points.check_losses, float)
     return "loss", [
         Curve("learned from", colors.grid.name(), *learned.T),

@@ -21,6 +21,7 @@ from ...training.params import AugmentParams
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.fold import Fold
+from ..shared.help import HelpButton
 from ..shared.layout import in_column, in_row, small_button
 from ..shared.message import Message, errors_to
 from ..shared.rows import Rows
@@ -149,6 +150,7 @@ class TrainDataSection(QWidget):
             in_row((self.view, 5), (self.varied, 3), (self.kinds, 3), (self.stop, 4)),
         )
         self.fold = Fold("data_fold", "no images", "Show or hide the images that were found.", inside, True)
+        self.fold.add_beside(HelpButton("Images to train on"))
         in_column(self.fold, into=self)
 
     def _on_chosen(self, *_: Any) -> None:

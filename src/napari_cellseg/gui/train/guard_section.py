@@ -13,6 +13,7 @@ from ...evaluation.compare import Comparison, SetFigures
 from ..shared.colors import Colors, accent_button
 from ..shared.fold import Fold
 from ..shared.gallery import TrainGallery
+from ..shared.help import HelpButton
 from ..shared.layout import heading, in_column, in_row, sentence, small_button
 from ..shared.question import Question
 from ..viewer.bench import Bench
@@ -113,7 +114,8 @@ class TrainGuardSection(QWidget):
         tip = "Nothing changes. The new one stays in the list of models."
         self.keep = small_button("keep_old", "Keep the old one", tip, slot=self._on_keep)
         buttons = in_row((self.use, 6), (self.keep, 5), spacing=6)
-        in_column(self.title, self.verdict, self.table, self.pictures, buttons, into=self)
+        title = in_row(self.title, None, HelpButton("New model"))
+        in_column(title, self.verdict, self.table, self.pictures, buttons, into=self)
 
     def _in_words(self) -> str:
         outcome = self._outcome

@@ -14,6 +14,7 @@ from ...network.versions import ModelVersion
 from ...training.data.sample import Sample
 from ..shared.colors import Colors, accent_button
 from ..shared.fold import Fold
+from ..shared.help import HelpButton
 from ..shared.layout import heading, in_column, in_row, show_file, small_button
 from ..shared.message import Message
 from ..shared.rows import Rows
@@ -154,7 +155,8 @@ class TrainResultSection(QWidget):
         tip = "Close this. The version stays in the list of models."
         self.close_it = small_button("result_close", "Close", tip, slot=self._on_close)
         buttons = in_row((self.use, 4), (self.report, 4), (self.compare, 6), (self.close_it, 3))
-        in_column(self.title, self.about, self.table, self.worst, buttons, into=self)
+        title = in_row(self.title, None, HelpButton("Figures of a model"))
+        in_column(title, self.about, self.table, self.worst, buttons, into=self)
 
     def _on_use(self) -> None:
         if self.version is not None:

@@ -21,6 +21,7 @@ from qtpy.QtWidgets import (
 )
 
 from ...imaging.errors import CellsegError
+from ...instances.metrics import FIGURES_IN_WORDS
 from ...network.versions import list_models
 from ...training.comparing import FIGURES, RunSummary, run_table, summarize_run
 from ...training.curves import draw_curves
@@ -91,7 +92,7 @@ class RunsWindow(QDialog):
         self.table = QTableWidget(len(self._runs), len(COLUMNS), objectName="runs_table")
         self.table.setHorizontalHeaderLabels(COLUMNS)
         self.table.verticalHeader().hide()
-        self.table.setToolTip("Tick the trainings to be drawn below.")
+        self.table.setToolTip(f"Tick the trainings to be drawn below.\n{FIGURES_IN_WORDS}")
         self.table.setSelectionMode(QTableWidget.SelectionMode.NoSelection)
         self.table.setEditTriggers(QTableWidget.EditTrigger.NoEditTriggers)
         header = self.table.horizontalHeader()

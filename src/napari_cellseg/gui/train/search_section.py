@@ -85,7 +85,10 @@ class SearchSection(QWidget):
         self.cancel = CancelButton(self._job, "search_cancel", "Stop. What was tried until then stays in the table.")
         self.progress = JobBar(self._job, "search_progress", "How much of the time is spent.")
         self.message = Message(objectName="search_message")
-        tip = "What was tried, best first. Click a row to take its settings over."
+        tip = (
+            "What was tried, best first. Click a row to take its settings over.\n"
+            "F1: cells found in the images held out, matched at an overlap (IoU) of 0.5. IoU: of all cell pixels."
+        )
         self.list = Rows("search_table", ("#", "F1", "IoU", "Changed"), tip, LIST_HEIGHT, 3)
         for control in (self.start_button, self.cancel):
             control.setStyleSheet(SMALL)

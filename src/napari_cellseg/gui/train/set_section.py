@@ -15,6 +15,7 @@ from ...training.data.training_set import Entry, Stamp, TrainingSet
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.fold import Fold
+from ..shared.help import HelpButton
 from ..shared.layout import in_column, in_row, small_button
 from ..shared.message import Message, errors_to
 from ..shared.workers import Latest
@@ -121,7 +122,7 @@ class TrainSetSection(QWidget):
         buttons = in_row((self.add, 4), (self.view, 2), (self.replace, 3), (self.remove, 3))
         inside = in_column(self.list, self.hint, buttons)
         self.fold = Fold("training_fold", "no images", "Show or hide the list of images.", inside, True)
-        in_column(self.source, self.fold, into=self, spacing=3)
+        in_column(in_row((self.source, 1), HelpButton("Training set")), self.fold, into=self, spacing=3)
         self.fold.setVisible(self._job.data is None)
 
     def _show(self, folder: Path, opened: TrainingSet | None, entries: list[Entry], problem: str) -> None:

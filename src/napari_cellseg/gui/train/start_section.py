@@ -62,7 +62,8 @@ class TrainStartSection(QWidget):
     def refresh(self, wanted: str | None = None) -> None:
         """List the versions again, and choose the wanted one, or the present one, if it is there."""
         wanted = self.parent_name if wanted is None else wanted
-        self._models = list_models()
+        # Networks of other packages are not trained here.
+        self._models = [model for model in list_models() if not model.network]
         self.compare.setVisible(sum(bool(model.training) for model in self._models) > 1)
         with QSignalBlocker(self.parent_model):
             self.parent_model.clear()

@@ -15,6 +15,7 @@ from ...network.versions import ModelVersion, load_model, user_models_dir
 from ..planes.plane_run import PlaneRun
 from ..shared.bindings import Bindings
 from ..shared.fold import Fold
+from ..shared.help import HelpButton
 from ..shared.layout import in_column, separator
 from ..shared.message import errors_to
 from ..shared.question import Question
@@ -254,6 +255,8 @@ class TrainWidget(Dock):
         inside = in_column(self.expert_section, self.data_expert, search, spacing=6)
         tip = "Settings that rarely need to be changed."
         self.expert = Fold("train_expert", "Expert settings", tip, inside, False)
+        self.expert.add_beside(HelpButton("Expert settings"))
+        self.search_fold.add_beside(HelpButton("Search for settings"))
         parts = (self.set_section, self.data_section, separator(), self.start_section, self.unfinished)
         self.fill(
             *parts,

@@ -11,13 +11,14 @@ from qtpy.QtCore import QTimer
 
 from ...imaging.errors import CellsegError
 from ...imaging.image import Image
-from ...imaging.read.finding import SUFFIXES
+from ...imaging.read.formats import format_of
 from ...imaging.read.read import read_image
+from ...imaging.read.scenes import file_of
 from ...results.reopening import saved_cells
 from ..shared.workers import Latest
 from .bench import Bench
 from .channels import is_split
-from .layer_image import METADATA_KEY
+from .layer_image import ARRIVED, METADATA_KEY, layer_path
 from .layer_watch import LayerWatch
 from .opening import add_image
 from .taking import Taking
@@ -50,8 +51,8 @@ class Arrivals:
 
     def _look_later(self, layer: Layer) -> None:
         """Look at a layer of a file once napari is done with it."""
-        path = getattr(layer.source, "path", None)
-        if path is not None and METADATA_KEY not in layer.metadata:
+        path = layer_path(layer)
+        if path is not None and (METADATA_KEY not in layer.metadata or ARRIVED in _about(layer)):
             QTimer.singleShot(0, lambda: self._look(layer, Path(path)))
 
     def _look(self, layer: Layer, path: Path) -> None:
@@ -66,8 +67,9 @@ class Arrivals:
             self._watch.take_out(layer)
             self._taking.reopen(saved)
         elif isinstance(layer, ImageLayer):
-            layer.metadata = {**layer.metadata, METADATA_KEY: {"opened": True}}
-            if layer.ndim == 3 and not (layer.rgb or layer.multiscale) and path.suffix.lower() in SUFFIXES:
+            known = {name: value for name, value in _about(layer).items() if name != ARRIVED}
+            layer.metadata = {**layer.metadata, METADATA_KEY: {**known, "opened": True}}
+            if layer.ndim == 3 and not (layer.rgb or layer.multiscale) and format_of(file_of(path)):
                 self._read_again(layer, path)
             self._show(layer)
 
@@ -87,6 +89,11 @@ class Arrivals:
         assert isinstance(layer, ImageLayer)
         self._bench.choose(layer)
         self._bench.show_image(layer)
+
+
+def _about(layer: Layer) -> dict[str, Any]:
+    """What is known of a layer's image."""
+    return dict(layer.metadata.get(METADATA_KEY, {}))
 
 
 def _channels_of(path: Path) -> Image | None:

@@ -49,6 +49,8 @@ class Bench(ChosenImage):
     -------
     image_changed(id)
         Values, scale or axes of an image layer changed.
+    image_renamed(id)
+        An image layer has another name.
     layers_made(key)
         An image got its result layers.
     answered(key)
@@ -69,6 +71,7 @@ class Bench(ChosenImage):
     """
 
     image_changed = Signal(object)
+    image_renamed = Signal(object)
     layers_made = Signal(object)
     answered = Signal(object)
     measured = Signal(object, object)

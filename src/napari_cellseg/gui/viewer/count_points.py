@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
-from napari.layers import Points
+from napari.layers import Layer, Points
 from napari.utils.colormaps.standardize_color import transform_color
 from superqt.utils import qdebounced
 
@@ -22,9 +22,15 @@ class CountPoints(Points):
 
     napari lays out the text of all points again on each zoom step: 0.9 s with 5,000 cells. This layer hands on the
     text of some in view only. Should napari change the private names below, all is drawn again, slowly but rightly.
+
+    Attributes
+    ----------
+    numbers_of : Layer
+        The layer of the cells that are numbered: the points go when it goes.
     """
 
-    def __init__(self, data: np.ndarray, **attributes: Any) -> None:
+    def __init__(self, data: np.ndarray, numbers_of: Layer, **attributes: Any) -> None:
+        self.numbers_of = numbers_of
         # Napari reads the text while it builds the layer.
         self._numbered = np.zeros(0, dtype=np.intp)
         self._dotted = np.zeros(0, dtype=bool)

@@ -43,6 +43,7 @@ class Following:
         self._debounced_edits = qdebounced(self._measure_if_free, timeout=DEBOUNCE_EDITS_MS)
         bench.session.sliders_changed.connect(self._on_sliders)
         bench.session.corrected.connect(self._on_corrected)
+        bench.session.counting_changed.connect(self._on_counting)
         bench.measured.connect(self._on_measured)
         bench.part(PlanesInView).plane_shown.connect(self._on_plane_shown)
 
@@ -94,7 +95,9 @@ class Following:
         cells = self._bench.session.cells_of(key)
         if cells is None or key not in self._bench.layers:
             return
+        asked = cells.segmented.recipe
         moved = (cells.threshold, cells.min_size) != (result.threshold, result.min_size)
+        moved |= (cells.positive, cells.grow) != (asked.positive, asked.grow)
         if moved or cells.corrected.corrections.revision:
             self.measure(key)
         else:
@@ -110,6 +113,11 @@ class Following:
             return
         self._unmeasured.add(key)
         self._live()
+        self._debounced()
+
+    def _on_counting(self) -> None:
+        """The labels are what they were; columns of the table follow."""
+        self._unmeasured.update(self._bench.layers)
         self._debounced()
 
     def _on_corrected(self, key: Any, region: Region) -> None:

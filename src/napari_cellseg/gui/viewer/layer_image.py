@@ -13,10 +13,13 @@ from napari.layers import Labels, Layer
 from ...imaging.errors import AxesError, ImageError
 from ...imaging.from_array import as_image
 from ...imaging.image import Image, Origin
+from ...imaging.read.scenes import file_of, name_of
 
 METADATA_KEY = "napari_cellseg"
 # Entry of the values of all channels in the layer of the first, which stands for the image; see `channels`.
 CHANNELS = "channels"
+# Entry of a layer that the reader of this plugin gave to napari, until it is shown as what is opened here.
+ARRIVED = "arrived"
 _TRANSFORMS = ("scale", "translate", "rotate", "shear", "affine")
 
 
@@ -138,6 +141,12 @@ def layer_path(layer: Layer) -> str | None:
     return None if path is None else str(path)
 
 
+def layer_folder(layer: Layer | None) -> str:
+    """Folder of the file that a layer came from; empty where it came from none."""
+    path = None if layer is None else layer_path(layer)
+    return "" if path is None else str(file_of(path).parent)
+
+
 def same_field(layer: Layer, other: Layer) -> bool:
     """Whether two images cover the same part of the world."""
     here, there = (np.asarray(one.extent.world)[:, -2:] for one in (layer, other))
@@ -147,13 +156,13 @@ def same_field(layer: Layer, other: Layer) -> bool:
 def layer_stem(layer: Layer) -> str:
     """Name for result files."""
     path, origin = layer_path(layer), layer_origin(layer)
-    stem = Path(path).stem if path else title_of(layer)
+    stem = Path(name_of(path)).stem if path else title_of(layer)
     if origin is not None:
         # Beside the results of the whole image, and of its other parts.
         known = layer.metadata[METADATA_KEY]["origin"]
         top, left = origin.offset_yx
         height, width = known["size_yx"]
-        stem = Path(known["path"]).stem if known["path"] else known["name"]
+        stem = Path(name_of(known["path"])).stem if known["path"] else known["name"]
         stem = f"{stem}_y{top}-{top + height}_x{left}-{left + width}"
     return "".join(c if c.isalnum() or c in "-_.+ " else "_" for c in stem).strip() or "image"
 

@@ -11,7 +11,10 @@ from qtpy.QtCore import QTimer
 from ...imaging.errors import CellsegError
 from ...session import layer_id
 from .bench import Bench
+from .cells_labels import CellsLabels
 from .channels import channel_layers
+from .count_points import CountPoints
+from .focus import draw_in_canvas
 from .layer_image import PLACEMENT
 
 
@@ -23,6 +26,10 @@ class LayerWatch:
         self._removing = False
         layers = bench.viewer.layers
         layers.events.inserted.connect(self._on_inserted)
+        layers.events.removing.connect(self._on_removing)
+        # Napari before 0.7 removes one by one.
+        if "end_batch" in layers.events:
+            layers.events.end_batch.connect(self._on_removing)
         layers.events.removed.connect(self._on_removed)
         for layer in layers:
             self._watch(layer)
@@ -46,6 +53,7 @@ class LayerWatch:
         if isinstance(layer, ImageLayer):
             layer.events.data.connect(self._on_data)
             layer.events.scale.connect(self._on_scale)
+            layer.events.name.connect(self._on_renamed)
             for moved in PLACEMENT:
                 getattr(layer.events, moved).connect(self._on_placed)
 
@@ -59,6 +67,9 @@ class LayerWatch:
             self._bench.choose(event.source)
         self._bench.image_changed.emit(event.source.unique_id)
 
+    def _on_renamed(self, event: Any) -> None:
+        self._bench.image_renamed.emit(event.source.unique_id)
+
     def _on_scale(self, event: Any) -> None:
         self._bench.image_changed.emit(event.source.unique_id)
 
@@ -70,6 +81,9 @@ class LayerWatch:
         if layers is not None:
             layers.place(event.source, event.type)
 
+    def _on_removing(self, event: Any) -> None:
+        draw_in_canvas(self._bench.viewer)
+
     def _on_removed(self, event: Any) -> None:
         layer = event.value
         if not self._removing:
@@ -78,11 +92,18 @@ class LayerWatch:
         if isinstance(layer, ImageLayer):
             self._bench.let_go(layer)
             return
-        for key, layers in list(self._bench.layers.items()):
-            if layer is layers.labels:
-                self._bench.forget(layer_id(key))
-        if (id_ := self._bench.layers.owner_asleep(layer)) is not None:
-            self._bench.forget(id_)
+        if isinstance(layer, CellsLabels):
+            self._on_cells_removed(layer)
+
+    def _on_cells_removed(self, labels: CellsLabels) -> None:
+        """Forget the cells of a labels layer, and take its numbers out, whose image may be gone already."""
+        results = self._bench.layers
+        owner = layer_id(results.key_of(labels)) or results.owner_asleep(labels)
+        if owner is not None:
+            self._bench.forget(owner)
+        for points in self._bench.viewer.layers:
+            if isinstance(points, CountPoints) and points.numbers_of is labels:
+                self.take_out(points)
 
     def _on_all_removed(self) -> None:
         self._removing = False

@@ -11,8 +11,10 @@ import numpy as np
 
 from ...imaging.errors import CellsegError, ImageError, SeveralImagesError
 from ...imaging.image import Image
-from ...imaging.read.finding import SUFFIXES, find_images, is_zarr
+from ...imaging.read.finding import find_images, is_zarr
+from ...imaging.read.formats import format_of, needs
 from ...imaging.read.read import read_image
+from ...imaging.read.scenes import file_of, scene_of
 from ...results.reopening import SavedCells, saved_cells
 from .channels import add_channels, is_split, set_shown
 from .layer_image import METADATA_KEY
@@ -53,6 +55,20 @@ class Opened:
     cells: tuple[SavedCells, ...] = ()
 
 
+def several_in(paths: Iterable[str | Path]) -> list[tuple[Path, str]]:
+    """List the images of files of several, and the files beside them; nothing where each file is one image.
+
+    Images that are addressed themselves were chosen already.
+    """
+    given = [Path(path) for path in paths]
+    try:
+        found = find_images(given)
+    except CellsegError:
+        # Reading them reports the error.
+        return []
+    return found if any(scene_of(path) is not None and path not in given for path, _ in found) else []
+
+
 def read_paths(paths: Iterable[str | Path]) -> Opened:
     """Read files, and the images in folders; touches no layer, so that it can run in a background thread."""
     # Imported late: dask takes most of a second, and here a thread waits for it.
@@ -70,8 +86,11 @@ def read_paths(paths: Iterable[str | Path]) -> Opened:
             "'Segment a folder of images' in the Plugins menu."
         )
     for path, name in found[:MAX_AT_ONCE]:
-        if path.suffix.lower() not in SUFFIXES and not is_zarr(path):
+        words = "" if is_zarr(path) else needs(file_of(path))
+        if words or not (is_zarr(path) or format_of(file_of(path))):
+            # A plugin of napari may read it.
             others.append(path)
+            reasons.update({path: words} if words else {})
             continue
         saved = saved_cells(path)
         if saved is not None:
@@ -84,9 +103,12 @@ def read_paths(paths: Iterable[str | Path]) -> Opened:
             images.append(image)
             problems += notes
         except SeveralImagesError as error:
-            # Plates and the like: a reader that is installed may know better.
-            others.append(path)
-            reasons[path] = str(error)
+            if path.is_dir():
+                # Plates and the like: a reader that is installed may know better.
+                others.append(path)
+                reasons[path] = str(error)
+            else:
+                problems.append(str(error))
         except CellsegError as error:
             problems.append(str(error) if path.name in str(error) else f"{name}: {error}")
     return Opened(tuple(images), tuple(levels), tuple(others), tuple(problems), reasons, tuple(cells))
@@ -125,37 +147,47 @@ def add_image(viewer: Viewer, image: Image, levels: list[Any] | None = None) -> 
 
     A plane of several channels gets a layer for each (see `channels`); what is returned stands for the image.
     """
-    axes = image.axes
-    if not image.rgb and axes[-2:] != "YX":
-        raise ImageError(f"{image.title} has axes {axes}; save it with rows and columns (Y, X) last.")
-    labels = axes[:-1] if image.rgb else axes
+    name, split = Path(image.name).stem or "image", is_split(image, levels)
+    if split:
+        attributes = _attributes(image, image.axes.replace("C", ""))
+        attributes["metadata"][METADATA_KEY]["opened"] = True
+        return add_channels(viewer, image, name, _contrast, **attributes)
+    data, attributes = layer_of(image, levels)
+    attributes["metadata"][METADATA_KEY]["opened"] = True
+    return viewer.add_image(data, **attributes)
+
+
+def layer_of(image: Image, levels: list[Any] | None = None) -> tuple[Any, dict[str, Any]]:
+    """Return the data of an image's layer, and the attributes that show it with scale, axis names and file.
+
+    Raises
+    ------
+    ImageError
+        Rows and columns are not its last axes.
+    """
+    return image.data if levels is None else levels, {
+        **_attributes(image, image.axes[:-1] if image.rgb else image.axes),
+        "rgb": image.rgb,
+        "name": Path(image.name).stem or "image",
+        "multiscale": levels is not None,
+        "contrast_limits": None if image.rgb else _contrast(image.data if levels is None else levels[-1]),
+    }
+
+
+def _attributes(image: Image, labels: str) -> dict[str, Any]:
+    if not image.rgb and image.axes[-2:] != "YX":
+        raise ImageError(f"{image.title} has axes {image.axes}; save it with rows and columns (Y, X) last.")
     scale = dict(zip("YX", image.pixel_size or (1.0, 1.0), strict=True))
     if image.pixel_size and image.slice_spacing:
         scale["Z"] = image.slice_spacing
     unit = "micrometer" if image.pixel_size else "pixel"
-    about: dict[str, Any] = {
-        "path": image.source,
-        "channel_names": image.channel_names,
-        "frame_interval": image.frame_interval,
-    }
-    name, split = Path(image.name).stem or "image", is_split(image, levels)
-    labels = labels.replace("C", "") if split else labels
-    attributes: dict[str, Any] = {
+    about = {"path": image.source, "channel_names": image.channel_names, "frame_interval": image.frame_interval}
+    return {
         "scale": [scale.get(letter, 1.0) for letter in labels],
         "units": [unit if letter in scale else "pixel" for letter in labels],
         "axis_labels": tuple(labels.lower()),
-        "metadata": {METADATA_KEY: {**about, "opened": True}},
+        "metadata": {METADATA_KEY: about},
     }
-    if split:
-        return add_channels(viewer, image, name, _contrast, **attributes)
-    return viewer.add_image(
-        image.data if levels is None else levels,
-        rgb=image.rgb,
-        name=name,
-        multiscale=levels is not None,
-        contrast_limits=None if image.rgb else _contrast(image.data if levels is None else levels[-1]),
-        **attributes,
-    )
 
 
 def _contrast(data: Any) -> tuple[float, float] | None:

@@ -47,6 +47,7 @@ class ResultLayers:
         self.labels = CellsLabels(labels, name=f"{title} cells", opacity=FILLED, **placement(image))
         self.points = CountPoints(
             np.zeros((0, 2)),
+            self.labels,
             name=f"{title} counts",
             size=4,
             face_color=AUTOMATIC,

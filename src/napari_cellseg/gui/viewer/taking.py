@@ -17,6 +17,7 @@ from ...corrections import tools as edits
 from ...imaging.errors import CellsegError, ImageError
 from ...imaging.image import Image
 from ...imaging.read.read import read_image
+from ...imaging.write.label_files import read_label_stack
 from ...imaging.write.write import read_labels
 from ...results.reopening import SavedCells, saved_cells
 from ...segmentation.answer import Answer
@@ -164,8 +165,10 @@ class Taking:
         saved, bench = self._left.popleft(), self._bench
         images = {}
         for layer in bench.image_layers():
+            key = bench.key_of(layer)
+            stack = bench.stack_of(key) if saved.n_planes else None
             try:
-                images[bench.key_of(layer)] = bench.image_of(bench.key_of(layer))
+                images[key] = bench.image_of(key) if stack is None else stack.image
             except CellsegError:
                 continue
 
@@ -198,17 +201,23 @@ class Taking:
         if image is not None:
             bench.fit(layer)
         self._awaited[key] = saved
-        if saved.recipe is None:
+        axes = session.choices.of(key).axes
+        if saved.recipe is not None:
+            session.use_recipe(replace(saved.recipe, axes=None), key=key)
+        if saved.recipe is None or saved.n_planes:
             self._take_saved(saved, key)
             return
-        axes = session.choices.of(key).axes
-        session.use_recipe(replace(saved.recipe, axes=None), key=key)
         recipe = replace(saved.recipe, axes=axes, pages="one", link="none")
         if bench.segment(layer, recipe) is None:
             self._awaited.pop(key)
 
     def _take_saved(self, saved: SavedCells, key: Any) -> None:
-        if not self._take(lambda _: read_labels(saved.path), None, saved.path.name, key):
+        read: Any = lambda _: read_labels(saved.path)  # noqa: E731
+        shape = None
+        if saved.n_planes:
+            labels = read_label_stack(saved.path)[0]
+            read, shape = (lambda _: labels), labels.shape
+        if not self._take(read, shape, saved.path.name, key):
             self._awaited.pop(key)
 
     def _on_answered(self, key: Any) -> None:
@@ -216,6 +225,12 @@ class Taking:
         saved, session = self._awaited.pop(key, None), self._bench.session
         cells = session.cells_of(key)
         if saved is None or cells is None:
+            return
+        if saved.n_planes:
+            session.note(
+                f"{saved.path.name} is open with its {saved.count or 0:,} cells in {saved.n_planes:,} planes, as they "
+                "were saved. Segment finds them anew, with sliders."
+            )
             return
         shape = cells.corrected.shape
 

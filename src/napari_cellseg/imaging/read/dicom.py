@@ -13,6 +13,7 @@ from ..from_array import as_image
 from ..image import Image
 from ..memory import check_room
 from ..scale import is_interval, is_pixel_size
+from .formats import INSTALL
 from .inflating import swells
 
 SUFFIXES = (".dcm", ".dicom")
@@ -57,10 +58,7 @@ def read_dicom(path: Path, axes: str | None) -> Image:
     try:
         import pydicom
     except ImportError as error:
-        raise ImageError(
-            f"{path} is a DICOM file, which needs one more package. Run 'python -m pip install pydicom', or save it "
-            "as TIFF."
-        ) from error
+        raise ImageError(f"{path} is a DICOM file, which needs: {INSTALL}") from error
     try:
         _check_packed(path, pydicom.filereader.read_file_meta_info(path))
         dataset = pydicom.dcmread(path)

@@ -9,22 +9,22 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from ..damage import DAMAGE
 from ..errors import ImageError
-from .json_file import values_if_any
-from .ome_files import one_per_image
+from .formats import PLANES, SUFFIXES, ZARR_SUFFIX
+from .ome_files import COMPANION_SUFFIX, one_per_image
+from .scenes import file_of, name_of, with_scenes
+from .zarr_folder import ome_attributes
+from .zarr_places import is_elsewhere, typed_address
 
-# Microscopes and slide scanners write TIFF under these names.
-TIFF_SUFFIXES = (".lsm", ".stk", ".svs", ".ndpi", ".scn", ".bif", ".qptiff", ".btf", ".tf8")
-SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".bmp", ".npz", ".npy", ".dcm", *TIFF_SUFFIXES)
 LABELS_SUFFIX = "_labels.tif"
+GROWN_SUFFIX = "_grown.tif"
 LABELS_ZARR_SUFFIX = "_labels.ome.zarr"
-ZARR_SUFFIX = ".zarr"
 # A folder of results contains this folder.
 RESULTS_MARK = ".cellseg"
-_RESULT_PICTURES = ("_overlay.png", "_probability.tif")
+_RESULT_PICTURES = ("_overlay.png", "_probability.tif", GROWN_SUFFIX)
+_MOST_NAMED = 4
 _ZARR_MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 
@@ -33,6 +33,7 @@ def find_images(
     pattern: str | None = None,
     recursive: bool = False,
     report: Callable[[str], object] = lambda message: None,
+    scenes: str | None = None,
 ) -> list[tuple[Path, str]]:
     """List the images among files and folders.
 
@@ -41,16 +42,19 @@ def find_images(
     inputs : path or iterable of paths
         Files are returned unchanged, even missing ones: reading them reports the error.
         Of a folder every image is returned that is neither hidden nor one of this package's own results. A Zarr
-        folder is one image. A path that does not exist and contains ``*``, ``?`` or ``[`` is a pattern, for shells
-        that do not expand it.
+        folder is one image; a file of several images stands for these (see `scenes`). A path that does not exist and
+        contains ``*``, ``?`` or ``[`` is a pattern, for shells that do not expand it.
     pattern : str, optional
         Only matching files of a folder, such as ``*.png``; matched against the path inside the folder if it contains
         ``/``, else against the name, without regard to case. A pattern that ends in another suffix, such as
-        ``*.czi``, finds these files: a napari plugin may read them.
+        ``*.klb``, finds these files: a napari plugin may read them.
     recursive : bool
         Search subfolders too.
     report : callable
-        Called with a sentence about every file that is skipped because it is a part of another image.
+        Called with a sentence about every file that is skipped because it is a part of another image or has none of
+        the `scenes`, and with one about the files of a folder that are no images.
+    scenes : str, optional
+        Which images of a file that holds several: ``all`` (default), or numbers from 0 and names, such as ``0,2``.
 
     Returns
     -------
@@ -62,24 +66,29 @@ def find_images(
     Raises
     ------
     ImageError
-        A folder cannot be listed, a name is empty, or no image was found.
+        A folder cannot be listed, a name is empty, no image was found, or an address was not typed by the user.
     """
     given = [inputs] if isinstance(inputs, (str, os.PathLike)) else list(inputs)
     found: list[tuple[Path, str]] = []
+    others: Counter[str] = Counter()
     for item in _expanded(given):
+        typed_address(item)
         if item.is_dir() and not is_zarr(item):
-            found += _with_wells([(item / name, name) for name in _in_folder(item, pattern, recursive)])
+            found += _with_wells([(item / name, name) for name in _in_folder(item, pattern, recursive, others)])
         else:
             found += _with_wells([(item, _name_of(item))])
     if not found:
         places = ", ".join(str(item) for item in given) or "nothing"
         what = f"No image that matches {pattern!r}" if pattern else "No image"
         deeper = "" if recursive else ", or search subfolders too"
+        left = f" ({_in_words(others)})" if others else ""
         raise ImageError(
-            f"{what} was found in {places}; images end in {', '.join(SUFFIXES)} or {ZARR_SUFFIX}, and others, which a "
-            f"napari plugin reads, are named by a pattern such as *.czi. Give another folder{deeper}."
+            f"{what} was found in {places}{left}; images end in {', '.join(SUFFIXES)} or {ZARR_SUFFIX}, and others, "
+            f"which a napari plugin reads, are named by a pattern such as *.klb. Give another folder{deeper}."
         )
-    return one_per_image(each_once(found), report)
+    if others:
+        report(f"{_in_words(others)}.")
+    return with_scenes(one_per_image(each_once(found), report), scenes, report)
 
 
 def each_once(found: Iterable[tuple[Path, str]]) -> list[tuple[Path, str]]:
@@ -115,13 +124,25 @@ def named_apart(found: Sequence[tuple[Path, str]]) -> list[tuple[Path, str]]:
     return named
 
 
+def _in_words(others: Counter[str]) -> str:
+    """Say how many files of a folder are no images, by suffix."""
+    ordered = sorted(others.items(), key=lambda item: (-item[1], item[0]))
+    most = ", ".join(f"{suffix or 'no suffix'} {n:,}" for suffix, n in ordered[:_MOST_NAMED])
+    more = ", …" if len(others) > _MOST_NAMED else ""
+    files = "1 file of another kind was" if others.total() == 1 else f"{others.total():,} files of other kinds were"
+    return f"{files} left out ({most}{more})"
+
+
 def _folder_of(path: Path, name: str) -> str:
     """Name of the folder that the name of an image is relative to."""
+    path = file_of(path)
     return path.parents[min(name.count("/"), len(path.parents) - 1)].name
 
 
 def is_zarr(folder: Path) -> bool:
-    """Whether a folder is a Zarr array or group: one image, not a folder of images."""
+    """Whether a path is a Zarr array or group: one image, not a folder of images; see `zarr_places` too."""
+    if is_elsewhere(folder):
+        return True
     return folder.is_dir() and any((folder / mark).is_file() for mark in _ZARR_MARKS)
 
 
@@ -137,8 +158,8 @@ def _with_wells(found: list[tuple[Path, str]]) -> Iterator[tuple[Path, str]]:
 
 def _images_of_plate(folder: Path) -> Iterator[str]:
     try:
-        for well in _ome_attributes(folder)["plate"]["wells"]:
-            for image in _ome_attributes(folder / str(well["path"]))["well"]["images"]:
+        for well in ome_attributes(folder)["plate"]["wells"]:
+            for image in ome_attributes(folder / str(well["path"]))["well"]["images"]:
                 inner = PurePosixPath(str(well["path"]), str(image["path"]))
                 if not inner.is_absolute() and ".." not in inner.parts:
                     yield inner.as_posix()
@@ -147,15 +168,10 @@ def _images_of_plate(folder: Path) -> Iterator[str]:
         return
 
 
-def _ome_attributes(folder: Path) -> dict[str, Any]:
-    attributes = values_if_any(folder / "zarr.json").get("attributes") or values_if_any(folder / ".zattrs")
-    return dict(attributes.get("ome", attributes))
-
-
 def _name_of(path: Path) -> str:
     """Return the name of an image; one inside a Zarr folder has the places that lead to it in its name."""
     if not is_zarr(path):
-        return path.name
+        return name_of(path)
     outer = [folder for folder in Path(os.path.abspath(path)).parents if is_zarr(folder)]
     if not outer:
         return path.name
@@ -165,7 +181,7 @@ def _name_of(path: Path) -> str:
 
 def _without_zarr(name: str) -> str:
     # Results have folders of these names, and they are no Zarr.
-    return re.sub(r"(\.ome)?\.zarr$", "", name, flags=re.IGNORECASE)
+    return re.sub(r"(\.ome)?\.zarr(\.zip)?$", "", name, flags=re.IGNORECASE)
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -183,7 +199,8 @@ def _expanded(given: Iterable[str | os.PathLike[str]]) -> Iterator[Path]:
         yield from (Path(match) for match in sorted(matches, key=natural_key)) if matches else (path,)
 
 
-def _in_folder(folder: Path, pattern: str | None, recursive: bool) -> list[str]:
+def _in_folder(folder: Path, pattern: str | None, recursive: bool, others: Counter[str]) -> list[str]:
+    """Names of the images of a folder; without a pattern, the suffixes of all other files are counted in `others`."""
     names: list[str] = []
     suffixes = (*SUFFIXES, *_suffix_of(pattern))
     results: set[Path] = set()
@@ -195,11 +212,13 @@ def _in_folder(folder: Path, pattern: str | None, recursive: bool) -> list[str]:
         zarrs = [name for name in inner if not name.startswith(".") and _holds_zarr(here / name)]
         if in_results:
             zarrs = [name for name in zarrs if not name.lower().endswith(LABELS_ZARR_SUFFIX)]
-        inner[:] = [name for name in inner if recursive and not name.startswith(".") and not _holds_zarr(here / name)]
+        inner[:] = [name for name in inner if recursive and not _is_closed(here / name, files)]
         relative = here.relative_to(folder)
         present = {name.lower() for name in files}
         wanted = [name for name in files if _is_wanted(name, suffixes, present, in_results)]
         names += [(relative / name).as_posix() for name in (*wanted, *zarrs)]
+        if not (pattern or in_results):
+            others.update(suffix for name in files if (suffix := _foreign(name, suffixes)) is not None)
     if pattern:
         whole = "/" in pattern
         low = pattern.lower()
@@ -219,6 +238,12 @@ def _holds_zarr(folder: Path) -> bool:
     return folder.suffix.lower() == ZARR_SUFFIX or is_zarr(folder)
 
 
+def _is_closed(folder: Path, files: Sequence[str]) -> bool:
+    """Whether a folder is hidden, or is an image itself or the planes of one: ``a.oif.files`` beside ``a.oif``."""
+    name = folder.name
+    return name.startswith(".") or _holds_zarr(folder) or (name.endswith(PLANES) and name.removesuffix(PLANES) in files)
+
+
 def _is_wanted(name: str, suffixes: tuple[str, ...], present: set[str], in_results: bool) -> bool:
     low = name.lower()
     if not low.endswith(suffixes) or low.startswith(".") or low.endswith(LABELS_SUFFIX):
@@ -226,6 +251,14 @@ def _is_wanted(name: str, suffixes: tuple[str, ...], present: set[str], in_resul
     ending = next((end for end in _RESULT_PICTURES if low.endswith(end)), None)
     # A name alone is no proof: these are results only in a folder of results, or next to their labels.
     return ending is None or not (in_results or low.removesuffix(ending) + LABELS_SUFFIX in present)
+
+
+def _foreign(name: str, suffixes: tuple[str, ...]) -> str | None:
+    """Suffix of a file that is no image; None for images, results, hidden files and parts of images."""
+    low = name.lower()
+    if low.startswith(".") or low.endswith((*suffixes, COMPANION_SUFFIX)):
+        return None
+    return os.path.splitext(low)[1]
 
 
 def _raise_unreadable(error: OSError) -> None:

@@ -25,6 +25,16 @@ def is_companion(path: Path) -> bool:
     return path.name.lower().endswith(COMPANION_SUFFIX)
 
 
+def is_ome_name(path: Path) -> bool:
+    """Whether a file is an OME-TIFF, by its name."""
+    return _OME_NAME.search(path.name) is not None
+
+
+def n_images_in(xml: str, name: str) -> int:
+    """Return how many of the images that OME-XML describes are in the file of this name, as a whole or in part."""
+    return sum(1 for names in _files_by_image(xml) if not names or name in names)
+
+
 def companion_xml(path: Path, description: str) -> str | None:
     """Return the OME-XML of a companion file that the description of a TIFF refers to; None if it refers to none.
 
@@ -83,7 +93,7 @@ def one_per_image(
     kept: list[tuple[Path, str]] = []
     owners: dict[Path, str] = {}
     for path, name in found:
-        if _OME_NAME.search(path.name):
+        if is_ome_name(path):
             # Not resolved: the XML names files beside this one, also where that is a link.
             if (owner := owners.get(path.absolute())) is not None:
                 report(f"{name} is skipped: it is a part of the image {owner}, and is read with it.")

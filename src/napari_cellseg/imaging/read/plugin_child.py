@@ -14,9 +14,15 @@ import numpy as np
 
 from ..errors import CellsegError, ImageError
 from ..write.jsonable import jsonable
-from .finding import SUFFIXES
+from .formats import SUFFIXES
 
 ANSWER_FILE = "answer.json"
+# The plugin that this package is; it has no reader for what comes here.
+_OWN = "napari-cellseg."
+
+
+class _NoPluginError(ImageError):
+    """No plugin reads such files."""
 
 
 def layers_here(path: Path) -> tuple[list[tuple[Any, ...]], str]:
@@ -32,8 +38,9 @@ def layers_here(path: Path) -> tuple[list[tuple[Any, ...]], str]:
 
     manager = npe2.PluginManager.instance()
     manager.discover(include_npe1=False)
-    if not any(True for _ in manager.iter_compatible_readers([str(path)])):
-        raise ImageError(
+    readers = (reader.command for reader in manager.iter_compatible_readers([str(path)]))
+    if all(command.startswith(_OWN) for command in readers):
+        raise _NoPluginError(
             f"{path} is of a kind that is not supported ({path.suffix.lower() or 'no suffix'}). Supported are "
             f"{', '.join(SUFFIXES)}, and .zarr folders. Install a napari reader plugin for it, or save it as TIFF."
         )
@@ -57,7 +64,7 @@ def answer(path: Path, folder: Path) -> dict[str, Any]:
         for i, layer in enumerate(layers):
             _save(folder / f"{i}.npy", layer, path)
     except CellsegError as error:
-        return {"error": str(error)}
+        return {"error": str(error), "unread": isinstance(error, _NoPluginError)}
     except Exception as error:  # noqa: BLE001 - lazy arrays of a plugin may raise anything
         reason = str(error).strip() or type(error).__name__
         return {"error": f"{path} cannot be read: {reason}. Open it in napari to see more, or save it as TIFF."}

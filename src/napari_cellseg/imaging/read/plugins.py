@@ -20,6 +20,7 @@ from ..from_array import as_image
 from ..image import Image
 from ..scale import is_pixel_size
 from . import plugin_child
+from .formats import needs
 from .json_file import read_values
 from .plugin_child import ANSWER_FILE
 from .units import micrometres
@@ -28,6 +29,8 @@ from .units import micrometres
 SECONDS = 300.0
 # Larger arrays stay in their temporary file, and are read as they are needed.
 LAZY_BYTES = 1 << 30
+# Suffixes that no plugin reads, as one process found.
+_unread: set[str] = set()
 
 
 def read_with_plugin(path: Path, axes: str | None) -> Image:
@@ -47,11 +50,14 @@ def read_with_plugin(path: Path, axes: str | None) -> Image:
     Raises
     ------
     ImageError
-        No plugin reads such files, the plugin fails, ends its process or takes too long, or its result is not one
-        image.
+        No plugin reads such files (it says what to install or convert where that is known), the plugin fails, ends its
+        process or takes too long, or its result is not one image.
     AxesError
         The axes are not known.
     """
+    words = needs(path)
+    if words and path.suffix.lower() in _unread:
+        raise ImageError(words)
     layers, plugin = _layers_by_child(path)
     return _image(layers, path, axes, plugin)
 
@@ -72,6 +78,10 @@ def _layers_by_child(path: Path) -> tuple[list[tuple[Any, Mapping[str, Any]]], s
     kept = False
     try:
         answer = _answer_of_child(path, folder, SECONDS)
+        if answer.get("unread"):
+            # A process for each file of a folder would only say the same.
+            _unread.add(path.suffix.lower())
+            raise ImageError(needs(path) or answer["error"])
         if "error" in answer:
             raise ImageError(answer["error"])
         layers = []

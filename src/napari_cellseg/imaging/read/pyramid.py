@@ -60,7 +60,7 @@ class _Forgiving:
 
 
 def pyramid(image: Image) -> tuple[list[Any] | None, list[str]]:
-    """Return levels for napari; None for an image that is shown directly.
+    """Return levels for napari; None for an image that is shown directly, as the planes of a stack are.
 
     The levels of an OME-Zarr folder are used, and nothing else is read. Otherwise each level is every fourth row and
     column of the one before. Only the coarsest level is read here, which takes a while: call this in a background
@@ -82,6 +82,8 @@ def pyramid(image: Image) -> tuple[list[Any] | None, list[str]]:
     if isinstance(image.data, np.ndarray) and image.data.nbytes <= DIRECT_BYTES and max(image.shape_yx) <= DIRECT_SIDE:
         return None, []
     coarser, notes = read_levels(image)
+    if not coarser and _has_small_planes(image):
+        return None, notes
     levels = [image.data, *coarser]
     last, step = levels[-1], 1
     longest = max(last.shape[image.axes.index(axis)] for axis in "YX")
@@ -100,6 +102,13 @@ def pyramid(image: Image) -> tuple[list[Any] | None, list[str]]:
         if is_damaged:
             notes.append(f"{image.title}: pieces of it cannot be read; they are shown in black.")
     return levels, notes
+
+
+def _has_small_planes(image: Image) -> bool:
+    """Whether an image is a stack whose planes are each shown directly: only the one in view is read."""
+    lengths = dict(zip(image.axes, image.data.shape, strict=True))
+    n_planes = lengths.get("T", 1) * lengths.get("Z", 1)
+    return n_planes > 1 and image.data.nbytes // n_planes <= DIRECT_BYTES and max(image.shape_yx) <= DIRECT_SIDE
 
 
 def _thinned(values: Any, index: tuple[Any, ...]) -> Any:

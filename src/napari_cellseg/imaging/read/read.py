@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..damage import DAMAGE, unreadable
@@ -13,11 +16,15 @@ from ..memory import check_room
 from . import raster
 from .arrays import read_npy, read_npz
 from .dicom import HEAD_BYTES, has_mark, is_dicom, read_dicom
-from .finding import SUFFIXES, TIFF_SUFFIXES, ZARR_SUFFIX, find_images, is_zarr
+from .finding import find_images, is_zarr
+from .formats import PLANES, SUFFIXES, TIFF_SUFFIXES, ZARR_SUFFIX, format_of
 from .ome_files import first_of_companion, is_companion
 from .plugins import read_with_plugin
+from .scenes import Choose, file_of, index_of, scene_keys, scene_of, scene_title
 from .tiff import read_tiff
+from .vendor import read_scene
 from .zarr_folder import read_zarr
+from .zarr_places import allowed_address, typed_address, zip_of
 
 __all__ = ["SUFFIXES", "find_images", "read_image", "source_stamp"]
 
@@ -34,13 +41,15 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None, in_parts: 
     path : path-like
         TIFF (also OME-TIFF or its companion file, ImageJ, LSM, MetaMorph STK, and slides such as SVS and NDPI), PNG,
         JPEG, BMP, DICOM (with pydicom), ``.npy``, ``.npz`` with one array or one named ``X`` or ``image`` (and
-        optionally ``axes`` and ``pixel_size``), a Zarr or OME-Zarr folder, or a file of another suffix that an
-        installed napari plugin reads. Above 1 GB of values, TIFF, Zarr and ``.npy`` stay on the disk until they are
-        requested.
+        optionally ``axes`` and ``pixel_size``), a Zarr or OME-Zarr folder, a file of a microscope (see `formats`), or
+        a file of another suffix that an installed napari plugin reads. Above 1 GB of values, TIFF, Zarr and ``.npy``
+        stay on the disk until they are requested. One of several images of a file is addressed as if the file were
+        a folder: ``exp.lif/Series003``, or by its number from 0.
     axes : str, optional
         A letter of ``TZCYX`` per dimension, if the file does not define them or is wrong.
     in_parts : bool
-        A Zarr stack with damaged pieces stays on the disk: its other planes can be used. Otherwise it is refused.
+        A stack with damaged pieces in Zarr, or with damaged planes in a file of a microscope, stays on the disk: its
+        other planes can be used. Otherwise it is refused.
 
     Returns
     -------
@@ -53,7 +62,9 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None, in_parts: 
     ------
     ImageError
         The file is missing, damaged, cut short, of an unknown kind, larger than the memory, protected by a password,
-        or holds pickled objects (which could run code).
+        holds pickled objects (which could run code), or needs a package that is missing or too old.
+    SeveralImagesError
+        The file holds several images, and none of them is named.
     AxesError
         Its axes are not known, or `axes` does not fit.
     """
@@ -61,62 +72,104 @@ def read_image(path: str | os.PathLike[str], axes: str | None = None, in_parts: 
     try:
         image = _read(path, axes, in_parts)
         return image if axes is not None else image.as_grey()
-    except CellsegError:
+    except CellsegError as error:
+        if (address := allowed_address(path)) is not None:
+            raise type(error)(str(error).replace(str(path), address)) from error
         raise
     except DAMAGE as error:
-        raise unreadable(path, error) from error
+        raise unreadable(allowed_address(path) or path, error) from error
 
 
 def source_stamp(path: str | os.PathLike[str]) -> dict[str, int]:
-    """Size and modification time (ns) of an image, to detect changes; over all files of a folder.
+    """Size and modification time (ns) of an image, to detect changes; over all files of a folder but its labels.
+
+    Of a scene, and of an image in a zip file, it is that of the file; on a server it is made of the metadata.
 
     Raises
     ------
     ImageError
         It is missing or cannot be accessed.
     """
-    path = Path(path)
     try:
-        if not path.is_dir():
-            found = path.stat()
-            return {"size": found.st_size, "mtime_ns": found.st_mtime_ns}
-        stats = [os.stat(os.path.join(place, name)) for place, _, names in os.walk(path) for name in names]
+        if (address := typed_address(path)) is not None:
+            from .zarr_stores import remote_stamp
+
+            return remote_stamp(address)
+        zipped = zip_of(path)
+        path = file_of(path) if zipped is None else zipped[0]
+        # Of an OIF file also the folder of its planes.
+        stats = _stats(path) if path.is_dir() else [path.stat(), *_stats(Path(f"{path}{PLANES}"))]
     except OSError as error:
         raise unreadable(path, error) from error
     return {"size": sum(s.st_size for s in stats), "mtime_ns": max((s.st_mtime_ns for s in stats), default=0)}
 
 
+def _stats(folder: Path) -> list[os.stat_result]:
+    """Look at the files of a folder; not at the labels and tables in a Zarr image, which may be added."""
+    found = []
+    for place, inner, names in os.walk(folder):
+        if Path(place) == folder:
+            inner[:] = [name for name in inner if name not in ("labels", "tables")]
+        found += [os.stat(os.path.join(place, name)) for name in names]
+    return found
+
+
 def _read(path: Path, axes: str | None, in_parts: bool) -> Image:
+    if typed_address(path) is not None or is_zarr(path):
+        return read_zarr(path, axes, LAZY_BYTES, in_parts)
     if path.is_dir():
-        if is_zarr(path):
-            return read_zarr(path, axes, LAZY_BYTES, in_parts)
         if path.suffix.lower() == ZARR_SUFFIX:
             raise ImageError(f"{path} is a folder without the metadata files of a Zarr image. Copy it again.")
         raise ImageError(f"{path} is a folder. Give an image file.")
+    path, key = file_of(path), scene_of(path)
     suffix = path.suffix.lower()
-    size = path.stat().st_size
-    if not path.is_file():
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
         raise ImageError(f"{path} is a device or a pipe, not a file. Give an image file.")
-    with path.open("rb") as file:
-        head = file.read(HEAD_BYTES)
-    if not head:
+    if not about.st_size:
         raise ImageError(f"{path} is empty: it has no bytes. Copy it again.")
     if is_companion(path):
         return _read(first_of_companion(path), axes, in_parts)
+    known = format_of(path)
+    if known is not None and known.reader and not known.lacks():
+        return _chosen(path, key, lambda choose: read_scene(path, axes, LAZY_BYTES, choose, in_parts))
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
     # DICOM of some scanners begins as a TIFF without an image; a whole slide may be both, and its name decides.
     is_tiff = head[:4] in _TIFF_STARTS and (suffix in _TIFF_NAMES or not has_mark(head))
     if not is_tiff and is_dicom(head, suffix):
         return read_dicom(path, axes)
-    if suffix not in SUFFIXES or (suffix in TIFF_SUFFIXES and not is_tiff):
+    if known is None or known.reader or known.remedy or (suffix in TIFF_SUFFIXES and not is_tiff):
         return read_with_plugin(path, axes)
+    if is_tiff and suffix not in (".npz", ".npy"):
+        return _chosen(path, key, lambda choose: read_tiff(path, axes, LAZY_BYTES, choose))
+    return _chosen(path, key, lambda choose: _read_plain(path, axes, choose))
+
+
+def _chosen(path: Path, key: str | None, read: Callable[[Choose], Image]) -> Image:
+    """Read the image of a file that `key` names; it is called so where there are several."""
+    keys: list[str] = []
+
+    def choose(names: Sequence[str]) -> int:
+        keys[:] = scene_keys(names)
+        place = index_of(path, keys, names, key)
+        keys[:] = [keys[place]] if len(keys) > 1 else []
+        return place
+
+    image = read(choose)
+    return replace(image, name=scene_title(path.name, keys[0]), source=str(path / keys[0])) if keys else image
+
+
+def _read_plain(path: Path, axes: str | None, choose: Choose) -> Image:
+    """Read a file that holds one image."""
+    choose([""])
+    suffix = path.suffix.lower()
     if suffix == ".npz":
         array, stored_axes, pixel_size = read_npz(path)
         return as_image(array, axes or stored_axes, pixel_size=pixel_size, name=path.name, source=str(path))
     if suffix == ".npy":
         return as_image(read_npy(path, LAZY_BYTES), axes, name=path.name, source=str(path))
-    if is_tiff:
-        return read_tiff(path, axes, LAZY_BYTES)
-    check_room(size, str(path))
+    check_room(path.stat().st_size, str(path))
     array = raster.decode(path)
     if axes is None:
         return as_image(array, "YXC"[: array.ndim], rgb=array.ndim == 3, name=path.name, source=str(path))

@@ -16,18 +16,19 @@ _TAG_UNITS = {2: 25400.0, 3: 1e4}
 _COARSEST_BELIEVED = 25400.0 / 1200
 
 
-def pixel_size(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float, float] | None:
+def pixel_size(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> tuple[float, float] | None:
     """Micrometres per pixel along (Y, X), or None if the file does not define it.
 
     OME-XML comes first, then the private tags of microscopes (`maker_steps`), the unit of ImageJ, and the resolution
     tags. Resolutions for print, 1200 dots per inch and coarser, are ignored if only the tags give them, or if ImageJ
     gives inches or centimetres: it copies them from the tags of the files that it opens.
     """
-    if tiff.is_ome and (pixels := _ome_pixels(tiff)) is not None:
+    if tiff.is_ome and (pixels := _ome_pixels(tiff, series)) is not None:
         return _valid(*(_ome_length(pixels, axis) for axis in "YX"))
     maker = maker_steps(tiff)
     if (of_maker := _valid(maker.get("Y"), maker.get("X"))) is not None:
         return of_maker
+    page = series.keyframe
     per_unit_x, per_unit_y = page.resolution
     imagej = (tiff.imagej_metadata or {}) if tiff.is_imagej else {}
     if unit := imagej.get("unit"):
@@ -40,9 +41,9 @@ def pixel_size(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float,
     return None if for_print else size
 
 
-def slice_spacing(tiff: tifffile.TiffFile) -> float | None:
+def slice_spacing(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> float | None:
     """Micrometres from slice to slice, or None if the metadata do not define it."""
-    if tiff.is_ome and (pixels := _ome_pixels(tiff)) is not None:
+    if tiff.is_ome and (pixels := _ome_pixels(tiff, series)) is not None:
         step = _ome_length(pixels, "Z")
     elif (step := maker_steps(tiff).get("Z")) is None:
         imagej = (tiff.imagej_metadata or {}) if tiff.is_imagej else {}
@@ -53,9 +54,9 @@ def slice_spacing(tiff: tifffile.TiffFile) -> float | None:
     return step if step is not None and is_pixel_size(step) else None
 
 
-def frame_interval(tiff: tifffile.TiffFile) -> float | None:
+def frame_interval(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> float | None:
     """Seconds from time point to time point, or None if the metadata do not define it."""
-    if tiff.is_ome and (pixels := _ome_pixels(tiff)) is not None:
+    if tiff.is_ome and (pixels := _ome_pixels(tiff, series)) is not None:
         given, unit = _number(pixels.get("TimeIncrement")), seconds(pixels.get("TimeIncrementUnit", "s"))
     elif "T" in (maker := maker_steps(tiff)):
         given, unit = maker["T"], 1.0
@@ -66,10 +67,10 @@ def frame_interval(tiff: tifffile.TiffFile) -> float | None:
     return step if step is not None and is_interval(step) else None
 
 
-def channel_names(tiff: tifffile.TiffFile, n_channels: int) -> tuple[str, ...]:
+def channel_names(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, n_channels: int) -> tuple[str, ...]:
     """Names of the channels; empty unless there is one for each."""
     names: list[str | None] = []
-    if tiff.is_ome and (pixels := _ome_pixels(tiff)) is not None:
+    if tiff.is_ome and (pixels := _ome_pixels(tiff, series)) is not None:
         names = [element.get("Name") for element in pixels if _plain_tag(element) == "Channel"]
     elif tiff.is_imagej:
         labels = (tiff.imagej_metadata or {}).get("Labels") or []
@@ -80,12 +81,17 @@ def channel_names(tiff: tifffile.TiffFile, n_channels: int) -> tuple[str, ...]:
     return known if len(known) == len(names) == n_channels else ()
 
 
-def _ome_pixels(tiff: tifffile.TiffFile) -> ElementTree.Element | None:
+def _ome_pixels(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> ElementTree.Element | None:
+    """What the OME-XML says of the pixels of an image: that of its name, or of its place among all."""
     try:
         root = ElementTree.fromstring(tiff.ome_metadata or "")
     except ElementTree.ParseError:
         return None
-    return next((element for element in root.iter() if _plain_tag(element) == "Pixels"), None)
+    images = [element for element in root.iter() if _plain_tag(element) == "Image"]
+    named = [image for image in images if series.name and image.get("Name") == series.name]
+    place = tiff.series.index(series)
+    image = named[0] if len(named) == 1 else images[place] if place < len(images) else None
+    return next((element for element in image or () if _plain_tag(element) == "Pixels"), None)
 
 
 def _plain_tag(element: ElementTree.Element) -> str:

@@ -17,6 +17,7 @@ from ..image import Image
 from ..memory import check_room
 from ..scale import is_interval, is_pixel_size
 from .units import micrometres, seconds
+from .zarr_places import allowed_address, title_of
 
 # OME-Zarr 0.1 and 0.2 always have these axes.
 _OLDEST_AXES = ("t", "c", "z", "y", "x")
@@ -45,9 +46,9 @@ def read_zarr(path: Path, axes: str | None, lazy_bytes: int, in_parts: bool = Fa
     """
     import zarr
 
-    from .zarr_pieces import CheckedStore, checked
+    from .zarr_pieces import checked
 
-    node = zarr.open(store=CheckedStore(path), mode="r")
+    node = open_node(path)
     if isinstance(node, zarr.Group):
         _, array, attributes, multiscale = _in_group(node, path)
     else:
@@ -73,9 +74,9 @@ def read_zarr(path: Path, axes: str | None, lazy_bytes: int, in_parts: bool = Fa
         pixel_size=None if y is None or x is None else (y, x),
         # Channels come first here; only a plain array may be a colour image.
         rgb=None if chosen is None else names_colour(chosen.strip().upper(), array.shape),
-        name=path.name,
+        name=title_of(path) or path.name,
         channel_names=names if len(names) == n_channels else (),
-        source=str(path),
+        source=allowed_address(path) or str(path),
         slice_spacing=steps.get("Z"),
         frame_interval=steps.get("T"),
     )
@@ -91,13 +92,32 @@ def multiscale_of(path: Path) -> tuple[Any, Mapping[str, Any] | None]:
     """
     import zarr
 
-    from .zarr_pieces import CheckedStore
-
-    node = zarr.open(store=CheckedStore(path), mode="r")
+    node = open_node(path)
     if not isinstance(node, zarr.Group):
         return node, None
     group, _, _, multiscale = _in_group(node, path)
     return group, multiscale
+
+
+def open_node(path: Path) -> Any:
+    """Open a Zarr array or group for reading; see `zarr_stores`.
+
+    Raises
+    ------
+    ValueError, OSError, ...
+        As in `read_zarr`.
+    """
+    import zarr
+
+    from .zarr_stores import open_store
+
+    store, inner = open_store(path)
+    return zarr.open(store=store, path=inner, mode="r")
+
+
+def ome_attributes(path: Path) -> Mapping[str, Any]:
+    """Return the attributes of OME-Zarr of a group; see `open_node`."""
+    return _ome(open_node(path))
 
 
 def _in_group(group: Any, path: Path) -> tuple[Any, Any, Mapping[str, Any], Mapping[str, Any] | None]:
@@ -128,6 +148,27 @@ def _in_group(group: Any, path: Path) -> tuple[Any, Any, Mapping[str, Any], Mapp
         f"{path} holds {len(children)} arrays or groups ({names}), and it is not clear which one is the image. "
         f"Give one of the folders inside it{f', such as {path / sorted(children)[0]}' if children else ''}."
     )
+
+
+def axes_of(multiscale: Mapping[str, Any]) -> list[tuple[str, str | None]]:
+    """Return letter and unit of every axis of an OME-Zarr image; the letter is ``?`` where it is not known."""
+    return [(_letter(one), one.get("unit")) for one in _multiscale_axes(multiscale)]
+
+
+def transformations_of(
+    multiscale: Mapping[str, Any], kept: Sequence[int]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the scales and translations of the largest level, and those of all levels, for some of the axes."""
+    n_axes = len(_multiscale_axes(multiscale))
+    inner, outer = (
+        [
+            {"type": kind, kind: [float(step[kind][i]) for i in kept]}
+            for step in holder.get("coordinateTransformations") or ()
+            if (kind := step.get("type")) in ("scale", "translation") and len(step.get(kind) or ()) == n_axes
+        ]
+        for holder in (multiscale["datasets"][0], multiscale)
+    )
+    return inner, outer
 
 
 def _ome(group: Any) -> Mapping[str, Any]:

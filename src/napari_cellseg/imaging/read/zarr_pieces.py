@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import lzma
 import math
-import os
-import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,10 +15,10 @@ from zarr.abc.codec import BytesBytesCodec
 from zarr.codecs import BloscCodec, BytesCodec, Crc32cCodec, GzipCodec, ShardingCodec, TransposeCodec, ZstdCodec
 from zarr.codecs._v2 import V2Codec
 from zarr.core.codec_pipeline import BatchedCodecPipeline
-from zarr.storage import LocalStore, WrapperStore
 
 from ..errors import ImageError
 from .inflating import inflate
+from .zarr_stores import BESIDE, CheckedStore
 
 # Codecs that change no size, or only that of a value: 8 bytes to 1 at most.
 _OF_ONE_SIZE = (
@@ -29,44 +26,10 @@ _OF_ONE_SIZE = (
     *("crc32", "crc32c", "adler32", "fletcher32", "jenkins_lookup3"),
 )
 _WIDENED = 8
-# What a packed piece may have beside its values: headers, checksums, the index of a shard.
-_BESIDE = 1 << 16
 # That of LZMA's slowest setting, twice.
 _DICTIONARY = 1 << 27
-_METADATA_FILES = ("zarr.json", ".zarray", ".zgroup", ".zattrs", ".zmetadata")
-_LARGEST_METADATA = 1 << 26
 # Each piece takes time and memory of its own, also where it is missing.
 _MOST_PIECES, _MANY_PIECES, _SMALL_PIECE, _LEAST_SHARE = 1 << 22, 1 << 16, 1 << 10, 1000
-
-
-class CheckedStore(WrapperStore):
-    """A folder whose pieces are regular files, and not larger than those of its array.
-
-    Attributes
-    ----------
-    limit_bytes : int, optional
-        Size of the largest piece once unpacked; without it only metadata are read.
-    """
-
-    limit_bytes: int | None = None
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(LocalStore(folder, read_only=True))
-        self._folder = folder
-
-    async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
-        """Return the content of a piece, or of a part of it."""
-        try:
-            about = os.stat(self._folder / key)
-        except OSError:
-            return await super().get(key, prototype, byte_range)
-        if not stat.S_ISREG(about.st_mode):
-            raise ValueError(f"its piece {key} is no file")
-        is_metadata = key.rpartition("/")[2] in _METADATA_FILES
-        most = _LARGEST_METADATA if is_metadata else 2 * (self.limit_bytes or 0) + _BESIDE
-        if about.st_size > most:
-            raise ValueError(f"its piece {key} holds far more than the announced {self.limit_bytes or 0:,} bytes")
-        return await super().get(key, prototype, byte_range)
 
 
 def checked(array: Any, path: Path) -> Any:
@@ -101,11 +64,11 @@ def _check_number(array: Any, path: Path) -> None:
     elif n_chunks > _MANY_PIECES and math.prod(array.chunks) * array.dtype.itemsize < _SMALL_PIECE:
         reason = f"it announces {n_chunks:,} pieces of {' x '.join(map(str, array.chunks))} values"
     elif n_pieces > _MANY_PIECES:
-        # All but the metadata are pieces; no more are counted than must be there.
+        # No more are counted than must be there.
         least = n_pieces // _LEAST_SHARE
-        there = (name for _, _, names in os.walk(path) for name in names if name not in _METADATA_FILES)
-        n_there = sum(1 for _ in itertools.islice(there, least))
-        reason = f"it announces {n_pieces:,} pieces, and {n_there:,} are there" if n_there < least else ""
+        n_there = array.store_path.store.count_pieces(least)
+        if n_there is not None and n_there < least:
+            reason = f"it announces {n_pieces:,} pieces, and {n_there:,} are there"
     if reason:
         raise ImageError(f"{path} cannot be read: {reason}. Copy it again, or save it with larger chunks.")
 
@@ -113,7 +76,7 @@ def _check_number(array: Any, path: Path) -> None:
 def _checked(codecs: Iterable[Any], array: Any, path: Path) -> Iterable[Any]:
     codecs = list(codecs)
     n_bytes = math.prod(array.chunks) * array.dtype.itemsize
-    most = n_bytes + n_bytes // 8 + _BESIDE
+    most = n_bytes + n_bytes // 8 + BESIDE
     if len(codecs) > 1 and not isinstance(codecs[0], (BytesCodec, ShardingCodec)):
         # Values may be stored in more bytes than they are read in.
         most *= _WIDENED

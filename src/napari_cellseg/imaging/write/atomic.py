@@ -17,7 +17,7 @@ from ..errors import OutputError
 _DISK_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _NOT_ALLOWED = {errno.EACCES, errno.EPERM, errno.EROFS}
 # As `atomic_path` calls a file before it is whole.
-_SUFFIXES = "tif|csv|jsonl?|png|jpg|zip|geojson|html|pt|safetensors|np[yz]"
+_SUFFIXES = "tif|csv|jsonl?|png|jpg|zip|geojson|html|pt|safetensors|np[yz]|parquet|h5ad"
 _UNFINISHED = re.compile(rf"\..{{1,60}}\.[0-9a-f]{{12}}\.({_SUFFIXES})", re.IGNORECASE)
 # Another process may be saving into the folder right now.
 YOUNG_SECONDS = 2.0

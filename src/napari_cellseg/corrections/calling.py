@@ -1,0 +1,48 @@
+"""Call cells positive or negative by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from .patching import EditError, Wish, check_ids, labels_around, patch_from_labels
+from .run_lengths import Patch
+from .view import CellView
+
+
+def call_cells(view: CellView, ids: int | Iterable[int], marker: str, positive: bool) -> Patch:
+    """Call cells positive or negative by a marker, whatever is measured; they are the user's from then on.
+
+    Like any other cell that the user corrected they keep their pixels: no slider, and no new prediction, changes what
+    was called.
+
+    Parameters
+    ----------
+    view : CellView
+    ids : int or iterable of int
+        Of shown cells.
+    marker : str
+        Name of the marker.
+    positive : bool
+
+    Raises
+    ------
+    EditError
+        There is no such cell, or they are called so already.
+    """
+    wanted, corrections = check_ids(view, ids), view.corrected.corrections
+    called = {id_: cell.calls for id_ in wanted if (cell := corrections.cell(id_)) is not None}
+    wanted = [id_ for id_ in wanted if called.get(id_, {}).get(marker) is not positive]
+    if not wanted:
+        raise EditError(f"You called these cells {marker}{'+' if positive else '-'} already.")
+    name, fresh = "call positive" if positive else "call negative", [id_ for id_ in wanted if id_ not in called]
+    patch = Patch(name, None, {})
+    if fresh:
+        region, labels = labels_around(view, fresh)
+        patch = patch_from_labels(view, region, labels, Wish(name, "called", own=fresh))
+    cells = {**{id_: corrections.cell(id_) for id_ in wanted}, **patch.cells}
+    for id_ in wanted:
+        cell = cells[id_]
+        assert cell is not None
+        cells[id_] = replace(cell, calls={**cell.calls, marker: positive})
+    return replace(patch, cells=cells)

@@ -1,0 +1,273 @@
+"""Values of the markers in the chosen image, measured in the background while somebody looks at them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from psygnal import Signal
+from scipy.sparse import coo_array, csr_array
+from superqt.utils import qdebounced
+
+from ...corrections.calling import call_cells
+from ...imaging.errors import CellsegError, ImageError, ParamsError
+from ...instances.measure import number_ids
+from ...segmentation.counting import called, grown_nuclei, marker_values, numbers_of, start_of_cells, start_of_control
+from ...segmentation.marker import Marker
+from ...session import Cells
+from ..shared.workers import Latest
+from ..viewer.bench import Bench
+from ..viewer.correcting import Correcting
+
+REST_MS = 250
+DIGITS = 3
+Measure = tuple[str, str, float | None]
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """What was measured of the cells of one image, at one place of the sliders.
+
+    Attributes
+    ----------
+    cells : Cells
+    labels, grown : ndarray
+        (Y, X); `grown` is None where nuclei are not grown.
+    ids : ndarray
+        Of the cells, ascending.
+    pixels : csr_array
+        Row i holds as column indices the flat pixels of cell i.
+    values : dict
+        By what a marker measures: its values, or why there are none.
+    note : str
+        Why nuclei are not grown.
+    """
+
+    cells: Cells
+    labels: np.ndarray
+    grown: np.ndarray | None
+    ids: np.ndarray
+    pixels: csr_array
+    values: dict[Measure, np.ndarray | str]
+    note: str = ""
+
+    def is_of(self, cells: Cells) -> bool:
+        """Whether these are the cells as they are now, whatever was called by hand since."""
+        return _asked(self.cells) == _asked(cells)
+
+
+class Calling:
+    """Measures the markers of the chosen image while it is awake, and calls cells by hand.
+
+    Signals
+    -------
+    changed()
+        Other values are known, or other cells are positive.
+    taken(place)
+        A marker that was asked for is there.
+    woken(awake)
+    """
+
+    changed = Signal()
+    taken = Signal(int)
+    woken = Signal(bool)
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self.awake = False
+        self.measured: Measured | None = None
+        # Two, because of each only the last question counts.
+        self._latest, self._starting = Latest(bench.failed), Latest(bench.failed)
+        self._later = qdebounced(self._measure, timeout=REST_MS)
+        session = bench.session
+        for signal in (session.chosen_changed, session.cells_changed, session.sliders_changed, session.corrected):
+            signal.connect(self._on_cells)
+        session.counting_changed.connect(self._on_counting)
+
+    def wake(self, awake: bool) -> None:
+        """Measure from now on, or no more."""
+        self.awake = awake
+        self.woken.emit(awake)
+        if awake:
+            self._on_cells()
+
+    def close(self) -> None:
+        """Measure nothing any more."""
+        self._later.cancel()
+        self._latest.close()
+        self._starting.close()
+
+    def fresh(self) -> Measured | None:
+        """Return what was measured of the cells as they are now; None while that is not known."""
+        cells, measured = self._bench.session.cells, self.measured
+        return measured if cells is not None and measured is not None and measured.is_of(cells) else None
+
+    def values(self, marker: Marker) -> np.ndarray | str | None:
+        """Return a marker's values, or why there are none; None while they are not known."""
+        measured = self.fresh()
+        return None if measured is None else measured.values.get(marker.measured)
+
+    def calls(self, marker: Marker) -> np.ndarray | None:
+        """Return which of the measured cells are positive, bool; None where that is not known."""
+        values, cells = self.values(marker), self._bench.session.cells
+        if not isinstance(values, np.ndarray) or self.measured is None or cells is None:
+            return None
+        return called(values, marker, self.measured.ids, cells.by_hand)
+
+    def numbers(self) -> dict[str, int]:
+        """Return how many cells are positive by each marker, and by all together; see `Counted.numbers`."""
+        calls = {marker.name: self.calls(marker) for marker in self._bench.session.positive}
+        return numbers_of({name: positive for name, positive in calls.items() if positive is not None})
+
+    def put(self, marker: Marker, place: int) -> None:
+        """Let a marker be the one at a place of the list, behind the last one a further one; it starts by Otsu's rule.
+
+        It is taken once its values are known, for its threshold depends on them.
+        """
+        cells = self._bench.session.cells
+        if cells is None:
+            return
+
+        def take(measured: Measured) -> None:
+            values, markers = measured.values[marker.measured], list(self._bench.session.positive)
+            if isinstance(values, str):
+                self._bench.session.fail(None, values)
+                self.changed.emit()
+                return
+            start = start_of_cells(values)
+            start = 0.0 if np.isnan(start) else short(start, values)
+            markers[place : place + 1] = [replace(marker, threshold=start)]
+            self._take_in(measured)
+            self._set(markers)
+            self.taken.emit(min(place, len(markers) - 1))
+
+        self._starting.ask(lambda: _measured(cells, (*_kept(cells, place), marker), self.fresh()), take)
+
+    def start_from(self, place: int, control: Any) -> None:
+        """Start a marker anew: by Otsu's rule over the cells of this image (None), or by a negative control's cells."""
+        session = self._bench.session
+        marker = session.positive[place]
+        cells = session.cells if control is None else session.cells_of(control)
+        if cells is None:
+            return
+
+        def start(measured: Measured) -> None:
+            values, markers = measured.values[marker.measured], list(session.positive)
+            try:
+                if isinstance(values, str):
+                    raise ImageError(values)
+                at = start_of_cells(values) if control is None else start_of_control(values)
+            except CellsegError as error:
+                session.fail(None, error)
+                return
+            if place < len(markers) and markers[place].measured == marker.measured and not np.isnan(at):
+                markers[place] = replace(marker, threshold=short(at, values))
+                self._set(markers)
+
+        self._starting.ask(lambda: _measured(cells, (marker,)), start)
+
+    def set_threshold(self, place: int, threshold: float) -> None:
+        """Move the threshold of a marker."""
+        markers = list(self._bench.session.positive)
+        markers[place] = replace(markers[place], threshold=threshold)
+        self._set(markers)
+
+    def drop(self, place: int) -> None:
+        """Take a marker away."""
+        markers = list(self._bench.session.positive)
+        self._set([*markers[:place], *markers[place + 1 :]])
+
+    def flip(self, place: int, id_: int) -> None:
+        """Call a cell by hand what it is not called now."""
+        session = self._bench.session
+        marker, key, calls = session.positive[place], session.chosen, self.calls(session.positive[place])
+        found = None if calls is None or self.measured is None else np.flatnonzero(self.measured.ids == id_)
+        if calls is None or found is None or not len(found):
+            return
+        positive = not calls[found[0]]
+        done = f"No. {id_} is called {marker.name}{'+' if positive else '−'} by you."
+        self._bench.part(Correcting).edit(key, call_cells, id_, marker.name, positive, done=done)
+
+    def _set(self, markers: Sequence[Marker]) -> None:
+        try:
+            self._bench.session.set_counting(markers, self._bench.session.grow)
+        except ParamsError as error:
+            self._bench.session.fail(None, error)
+            self.changed.emit()
+
+    def _on_cells(self, *_: Any) -> None:
+        if self.awake:
+            self.changed.emit()
+            self._later()
+
+    def _on_counting(self) -> None:
+        if self.awake:
+            self.changed.emit()
+            self._measure_missing()
+
+    def _measure_missing(self) -> None:
+        measured = self.fresh()
+        if measured is None or any(one.measured not in measured.values for one in self._bench.session.positive):
+            self._later()
+
+    def _measure(self) -> None:
+        cells, before = self._bench.session.cells, self.measured
+        if self.awake and cells is not None:
+            same = None if before is None or before.cells.revision != cells.revision else self.fresh()
+            self._latest.ask(lambda: _measured(cells, cells.positive, same), self._take_in)
+
+    def _take_in(self, measured: Measured) -> None:
+        cells = self._bench.session.cells
+        if cells is None or not measured.is_of(cells):
+            return
+        before = self.fresh()
+        if before is not None and before.cells.revision == measured.cells.revision:
+            # Something else was measured of the same cells meanwhile.
+            measured = replace(before, values={**before.values, **measured.values})
+        self.measured = measured
+        self.changed.emit()
+        if self.awake:
+            self._measure_missing()
+
+
+def short(value: float, values: np.ndarray) -> float:
+    """Return a threshold with no more digits than the eye can choose on the axis of these values."""
+    known = values[np.isfinite(values)]
+    span = float(np.ptp(known)) if len(known) else 0.0
+    return round(value, max(0, DIGITS - math.floor(math.log10(span)))) if span > 0 else value
+
+
+def _asked(cells: Cells) -> tuple[object, ...]:
+    return cells.corrected, cells.threshold, cells.min_size, cells.grow
+
+
+def _kept(cells: Cells, place: int) -> tuple[Marker, ...]:
+    return tuple(marker for i, marker in enumerate(cells.positive) if i != place)
+
+
+def _measured(cells: Cells, markers: Sequence[Marker], known: Measured | None = None) -> Measured:
+    """Measure markers; what is `known` of the very same cells is not measured again."""
+    image, note = cells.segmented.image, ""
+    if known is None:
+        labels, grown = cells.corrected.labels(cells.threshold, cells.min_size), None
+        if cells.grow is not None:
+            try:
+                grown = grown_nuclei(image, labels, cells.grow)
+            except (ImageError, ParamsError) as error:
+                note = str(error)
+        inside = np.flatnonzero(labels)
+        ids, rows = number_ids(labels.ravel()[inside])
+        ones = np.ones(len(inside), dtype=np.bool_)
+        pixels = coo_array((ones, (rows, inside)), shape=(len(ids), labels.size)).tocsr()
+        known = Measured(cells, labels, grown, ids, pixels, {}, note)
+    values = dict(known.values)
+    for marker in markers:
+        if marker.measured not in values:
+            try:
+                values[marker.measured] = marker_values(image, known.labels, known.grown, known.ids, marker)
+            except (ImageError, ParamsError) as error:
+                values[marker.measured] = str(error)
+    return replace(known, cells=cells, values=values)

@@ -1,0 +1,224 @@
+"""Positive cells of one image: grow nuclei, measure markers, call, count."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+
+import numpy as np
+
+from ..imaging.channels import distinct_names
+from ..imaging.errors import ImageError, ParamsError
+from ..imaging.image import Image
+from ..instances.compartments import CELL, NUCLEUS, RING, Growth, cell_means, compartment, grow, up_to_edge
+from .marker import Marker
+from .recipe import Recipe
+
+CONTROL_PERCENTILE = 99.0
+# Of more markers than this, combinations are too many for columns; the table of cells still has them.
+MOST_COMBINED = 4
+_COLORS = ("red", "green", "blue")
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """What is known of the cells of one image besides their outlines.
+
+    Attributes
+    ----------
+    columns : dict of str to ndarray
+        One entry per cell in every column: brightness per compartment where nuclei are grown, then ``NAME_value``
+        (float64) and ``NAME_pos`` (bool) of every marker, and ``markers`` (such as ``GFP+ mCherry-``) of several.
+    numbers : dict of str to int
+        How many cells are positive, by ``NAME_pos``, and how many have each combination of up to four markers, by
+        ``NAME_pos_OTHER_neg``.
+    notes : tuple of str
+        Why something is missing.
+    grown : ndarray or None
+        Labels of the grown nuclei, (Y, X).
+    """
+
+    columns: dict[str, np.ndarray] = field(default_factory=dict)
+    numbers: dict[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    grown: np.ndarray | None = None
+
+
+NOTHING = Counted()
+
+
+def count_markers(
+    image: Image,
+    labels: np.ndarray,
+    ids: np.ndarray,
+    recipe: Recipe,
+    by_hand: Mapping[int, Mapping[str, bool]] | None = None,
+) -> Counted:
+    """Grow, measure and call the cells of an image as its recipe says.
+
+    Parameters
+    ----------
+    image : Image
+        Of one plane.
+    labels : ndarray
+        Its cells, whole numbers (Y, X).
+    ids : ndarray
+        Their ids, ascending.
+    recipe : Recipe
+        Its `grow` and `positive`; without both there is nothing to do, and it costs nothing.
+    by_hand : mapping of int to mapping of str to bool, optional
+        What the user called by hand: of cells, by marker. It stands whatever was measured.
+    """
+    if not recipe.positive and recipe.grow is None:
+        return NOTHING
+    columns: dict[str, np.ndarray] = {}
+    notes, grown = [], None
+    if recipe.grow is not None:
+        try:
+            grown = grown_nuclei(image, labels, recipe.grow)
+        except (ImageError, ParamsError) as error:
+            notes.append(str(error))
+        else:
+            columns |= compartment_columns(image, labels, grown, ids)
+    calls: dict[str, np.ndarray] = {}
+    for marker in recipe.positive:
+        try:
+            values = marker_values(image, labels, grown, ids, marker)
+        except (ImageError, ParamsError) as error:
+            notes.append(f"Cells are not called {marker.name}+ or {marker.name}-: {error}")
+            continue
+        calls[marker.name] = called(values, marker, ids, by_hand or {})
+        columns |= {f"{marker.name}_value": values, f"{marker.name}_pos": calls[marker.name]}
+    if len(calls) > 1:
+        columns["markers"] = _in_words(calls, len(ids))
+    return Counted(columns, numbers_of(calls), tuple(notes), grown)
+
+
+def grown_nuclei(image: Image, labels: np.ndarray, grow_by: str) -> np.ndarray:
+    """Grow nuclei as a recipe says, where it names a channel up to the edge of the cells there.
+
+    Raises
+    ------
+    ParamsError
+        It is no length, or in micrometres and the pixel size is not known.
+    ImageError
+        The image has no such channel, or there is no memory for it.
+    """
+    growth = Growth.parse(grow_by)
+    plane = _channel_plane(image, growth.edge) if growth.edge else None
+    grown = grow(labels, growth, image.pixel_size)
+    return grown if plane is None else up_to_edge(labels, grown, plane)
+
+
+def marker_values(
+    image: Image, labels: np.ndarray, grown: np.ndarray | None, ids: np.ndarray, marker: Marker
+) -> np.ndarray:
+    """Return what a marker compares with its threshold, float64, one per id; NaN where there is no pixel.
+
+    Raises
+    ------
+    ImageError
+        The image has no such channel, or it is a mix.
+    ParamsError
+        It is measured where only grown nuclei reach, and `grown` is None.
+    """
+    part = compartment(labels, grown, marker.place)
+    return cell_means(part, _channel_plane(image, marker.channel), ids, marker.level)
+
+
+def called(
+    values: np.ndarray, marker: Marker, ids: np.ndarray, by_hand: Mapping[int, Mapping[str, bool]]
+) -> np.ndarray:
+    """Return which cells are positive, bool: those above the threshold, and what the user called by hand as it is."""
+    positive = values > marker.threshold
+    for id_, calls in by_hand.items():
+        if marker.name in calls:
+            place = int(np.searchsorted(ids, id_))
+            if place < len(ids) and ids[place] == id_:
+                positive[place] = calls[marker.name]
+    return positive
+
+
+def numbers_of(calls: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """Return how many cells are positive for each marker, and how many have each combination of two to four."""
+    numbers = {f"{name}_pos": int(np.count_nonzero(positive)) for name, positive in calls.items()}
+    if 1 < len(calls) <= MOST_COMBINED:
+        for signs in product((True, False), repeat=len(calls)):
+            parts = zip(calls.items(), signs, strict=True)
+            both = np.logical_and.reduce([positive == sign for (_, positive), sign in parts])
+            name = "_".join(f"{name}_{'pos' if sign else 'neg'}" for name, sign in zip(calls, signs, strict=True))
+            numbers[name] = int(np.count_nonzero(both))
+    return numbers
+
+
+def compartment_columns(image: Image, labels: np.ndarray, grown: np.ndarray, ids: np.ndarray) -> dict[str, np.ndarray]:
+    """Measure rings and whole cells in every channel.
+
+    Returns
+    -------
+    dict of str to ndarray
+        float64, one per id: ``intensity_mean_ring_NAME``, ``intensity_mean_cell_NAME`` and
+        ``nucleus_to_ring_NAME``, the mean of the nucleus divided by that of the ring. NaN where a cell has no ring. An
+        image of one channel has no names.
+    """
+    columns: dict[str, np.ndarray] = {}
+    for name, plane in channel_planes(image).items():
+        end = f"_{name}" if name else ""
+        means = {place: cell_means(compartment(labels, grown, place), plane, ids) for place in (NUCLEUS, RING, CELL)}
+        columns |= {f"intensity_mean_{place}{end}": means[place] for place in (RING, CELL)}
+        with np.errstate(invalid="ignore", divide="ignore"):
+            columns[f"nucleus_to_ring{end}"] = np.where(means[RING] != 0, means[NUCLEUS] / means[RING], np.nan)
+    return columns
+
+
+def channel_planes(image: Image) -> dict[str, np.ndarray]:
+    """Return the planes of all channels, or colours, by their names in tables; a grey image has one without a name."""
+    if image.n_channels > 1:
+        names = distinct_names(image.channel_names, image.n_channels)
+        return {name: image.plane(i) for i, name in enumerate(names)}
+    plane = image.plane()
+    return {"": plane} if plane.ndim == 2 else {name: plane[..., i] for i, name in enumerate(_COLORS)}
+
+
+def start_of_cells(values: np.ndarray) -> float:
+    """Return the threshold that parts cells best in two by Otsu's rule, midway between two of their values.
+
+    NaN without a value; of equal values it is that value, above which there is none.
+    """
+    values = np.sort(values[np.isfinite(values)])
+    if not len(values):
+        return float("nan")
+    below = np.arange(1, len(values))
+    sums = np.cumsum(values)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        apart = sums[:-1] / below - (sums[-1] - sums[:-1]) / (len(values) - below)
+    best = int(np.argmax(below * (len(values) - below) * apart**2)) if len(below) else 0
+    return float((values[best] + values[min(best + 1, len(values) - 1)]) / 2)
+
+
+def start_of_control(values: np.ndarray, percentile: float = CONTROL_PERCENTILE) -> float:
+    """Return the value that this percentage of the cells of a negative control do not exceed.
+
+    Raises
+    ------
+    ParamsError
+        The control has no cells with a value.
+    """
+    values = values[np.isfinite(values)]
+    if not len(values):
+        raise ParamsError("The negative control has no cells to measure. Choose another image, or segment it first.")
+    return float(np.percentile(values, percentile))
+
+
+def _channel_plane(image: Image, channel: str) -> np.ndarray:
+    if len(image.channel_places(channel)) > 1:
+        raise ImageError(f"{channel} is a mix of channels, which has no brightness of its own. Give one channel.")
+    return image.plane(channel)
+
+
+def _in_words(calls: Mapping[str, np.ndarray], n_cells: int) -> np.ndarray:
+    signs: Sequence[Sequence[str]] = [
+        [f"{name}{'+' if sign else '-'}" for sign in positive.tolist()] for name, positive in calls.items()
+    ]
+    return np.array([" ".join(parts) for parts in zip(*signs, strict=True)] or [""] * n_cells, dtype=np.str_)

@@ -1,0 +1,179 @@
+"""Positive cells and grown nuclei: Python, window, command line and batch say the same, and write equal bytes."""
+
+from __future__ import annotations
+
+import csv
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from napari_cellseg import segment
+from napari_cellseg.batch.events import RowDone
+from napari_cellseg.batch.run import iter_batch
+from napari_cellseg.cli import main
+from napari_cellseg.corrections import CorrectedInstances, Corrections
+from napari_cellseg.corrections.calling import call_cells
+from napari_cellseg.imaging.errors import ImageError
+from napari_cellseg.imaging.progress import drain
+from napari_cellseg.imaging.read.read import find_images
+from napari_cellseg.imaging.write.write import read_labels
+from napari_cellseg.results.counts import COUNTS_FILE, read_counts
+from napari_cellseg.results.ledger import Ledger
+from napari_cellseg.results.save_cells import command_line, save_cells
+from napari_cellseg.results.save_corrected import save_into_batch
+from napari_cellseg.segmentation.cells import Cells
+from napari_cellseg.segmentation.options import RunOptions
+from napari_cellseg.segmentation.recipe import Recipe
+from napari_cellseg.segmentation.segment import iter_predict_image, open_image
+from tests.blobs import blobs
+from tests.models import make_model
+
+MARKERS = ["GFP>150", "RFP:ring>40"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(make_model(tmp_path_factory.mktemp("models") / "tiny").path)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    """Two images of three channels, and one without GFP."""
+    for i, names in enumerate((["DAPI", "GFP", "RFP"], ["DAPI", "GFP", "RFP"], ["DAPI", "CFP", "RFP"])):
+        blob = blobs(i).image
+        channels = np.stack([blob, 3 * blob[::-1], blob.T]).astype(np.uint16)
+        about = {"axes": "CYX", "Channel": {"Name": names}, "PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
+        (tmp_path / "in").mkdir(exist_ok=True)
+        tifffile.imwrite(tmp_path / "in" / f"{i}.tif", channels, ome=True, metadata=about)
+    return tmp_path / "in"
+
+
+def run(*words: str) -> int:
+    return main(["segment", *words, "--device", "cpu"])
+
+
+def lines(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def cells_in_window(path: Path, recipe: Recipe) -> Cells:
+    """The cells as a session holds them."""
+    found = drain(iter_predict_image(open_image(path), Recipe(recipe.model, channel=recipe.channel), "cpu"))
+    corrected = CorrectedInstances(found.instances, Corrections(found.instances.shape))
+    return Cells(found, found.threshold, found.min_size, corrected, 0, recipe.positive, recipe.grow)
+
+
+def test_a_folder_is_counted_and_a_channel_that_is_missing_costs_its_columns(
+    images: Path, model: str, tmp_path: Path
+) -> None:
+    words = ["--model", model, "--channel", "0", "--grow", "1.5um", "--cells"]
+    for marker in MARKERS:
+        words += ["--positive", marker]
+    assert run(str(images), "--out", str(tmp_path / "out"), *words) == 0
+    table, cells = lines(tmp_path / "out" / COUNTS_FILE), lines(tmp_path / "out" / "cells.csv")
+    for row in table:
+        own = [cell for cell in cells if cell["image"] == row["image"]]
+        recipe = {"channel": 0, "device": "cpu", "grow": "1.5um", "positive": MARKERS}
+        alone = segment(images / row["image"], model=model, **recipe)  # type: ignore[arg-type]
+        assert int(row["count"]) == len(own) == alone.count > 0
+        for name in ("GFP", "RFP"):
+            if name == "GFP" and row["image"].startswith("2"):
+                assert row["n_GFP_pos"] == row["pct_GFP_pos"] == "" and "no channel 'GFP'" in row["notes"]
+                assert {cell["GFP_value"] for cell in own} == {""}
+                continue
+            n = sum(cell[f"{name}_pos"] == "True" for cell in own)
+            assert int(row[f"n_{name}_pos"]) == n == alone.counted.numbers[f"{name}_pos"]
+            assert float(row[f"pct_{name}_pos"]) == pytest.approx(100 * n / len(own))
+            np.testing.assert_array_equal(
+                [float(cell[f"{name}_value"] or "nan") for cell in own], alone.table[f"{name}_value"]
+            )
+        grown = read_labels(tmp_path / "out" / f"{row['image'].removesuffix('.tif')}_grown.tif")
+        np.testing.assert_array_equal(grown, alone.counted.grown)
+        assert (grown > 0).sum() > (alone.labels > 0).sum() and (grown == alone.labels)[alone.labels > 0].all()
+    both = [int(row["n_GFP_pos_RFP_neg"]) + int(row["n_GFP_pos_RFP_pos"]) for row in table[:2]]
+    assert both == [int(row["n_GFP_pos"]) for row in table[:2]] and "n_CFP_pos" not in table[0]
+    # The table alone tells as much as the ledger.
+    known = read_counts(tmp_path / "out" / COUNTS_FILE)
+    assert known is not None and known[0].positive["GFP_pos"] == int(table[0]["n_GFP_pos"])
+    # The folder of results holds no further images.
+    with pytest.raises(ImageError, match="No image was found"):
+        find_images(tmp_path / "out")
+
+
+def test_window_and_command_line_write_equal_bytes(
+    images: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe.from_dict({"model": model, "channel": 0, "grow": "4px:RFP", "positive": MARKERS})
+    cells = cells_in_window(images / "0.tif", recipe)
+    save_cells(cells, tmp_path / "window", "0")
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(command_line(cells))
+    assert main([*words[1:]]) == 0
+    for name in ("0_labels.tif", "0_grown.tif"):
+        assert (tmp_path / "window" / name).read_bytes() == (tmp_path / "results" / name).read_bytes()
+    (window,), (batch,) = lines(tmp_path / "window" / COUNTS_FILE), lines(tmp_path / "results" / COUNTS_FILE)
+    assert {**window, "seconds": ""} == {**batch, "seconds": ""} and window["n_GFP_pos"]
+
+
+def test_a_flip_is_saved_and_a_batch_leaves_it_alone(images: Path, model: str, tmp_path: Path) -> None:
+    recipe = Recipe.from_dict({"model": model, "channel": 0, "positive": ["GFP>150"]})
+    out, options = tmp_path / "out", RunOptions("cpu", outputs=("labels", "cells"))
+    drain(iter_batch(find_images(images), out, recipe, options))
+    row = next(row for row in Ledger(out).rows() if row.image == "0.tif")
+    cells = cells_in_window(images / "0.tif", recipe)
+    plain = cells.result()
+    id_, was = int(plain.table["index"][0]), bool(plain.table["GFP_pos"][0])
+    cells.corrected.corrections.apply(call_cells(cells.view, id_, "GFP", not was))
+    saved = save_into_batch(cells, out, row, recipe)
+    assert saved.positive["GFP_pos"] == plain.counted.numbers["GFP_pos"] + (-1 if was else 1)
+    moved = Recipe.from_dict({**recipe.to_dict(), "positive": ["GFP>1e9"]})
+    events = list(iter_batch(find_images(images), out, moved, options))
+    (kept,) = [event.row for event in events if isinstance(event, RowDone) and event.row.state == "kept"]
+    first, second, _ = lines(out / COUNTS_FILE)
+    assert int(first["n_GFP_pos"]) == saved.positive["GFP_pos"] == kept.positive["GFP_pos"]
+    assert "another recipe" in " ".join(kept.notes)
+    assert second["n_GFP_pos"] == "0"
+    (cell,) = [cell for cell in lines(out / "cells.csv") if cell["image"] == "0.tif" and cell["index"] == str(id_)]
+    assert cell["GFP_pos"] == str(not was) and cell["yours"] == "called"
+
+
+def test_resuming_counts_anew_where_a_marker_moved(images: Path, model: str, tmp_path: Path) -> None:
+    def states(*more: str) -> list[str]:
+        assert (
+            run(str(images), "--out", str(tmp_path / "out"), "--model", model, "--channel", "0", "--resume", *more) == 0
+        )
+        return [line["n_RFP_pos"] for line in lines(tmp_path / "out" / COUNTS_FILE)]
+
+    few, all_ = states("--positive", "RFP>1e9"), states("--positive", "RFP>-1e9")
+    assert set(few) == {"0"} and all_ == [line["count"] for line in lines(tmp_path / "out" / COUNTS_FILE)]
+    assert states("--positive", "RFP>-1e9") == all_
+
+
+@pytest.mark.parametrize("words", [["--positive", "GFP"], ["--grow", "3"], ["--positive", "GFP:ring>3"]])
+def test_bad_options_are_refused_in_words(images: Path, words: list[str], tmp_path: Path, capsys: object) -> None:
+    assert run(str(images), "--out", str(tmp_path / "out"), *words) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_image_done_in_blocks_says_that_nothing_is_called(images: Path, model: str, tmp_path: Path) -> None:
+    words = ["--model", model, "--channel", "0", "--blocks", "--positive", "RFP>1"]
+    assert run(str(images / "0.tif"), "--out", str(tmp_path / "out"), *words) == 0
+    (row,) = lines(tmp_path / "out" / COUNTS_FILE)
+    assert "block by block" in row["notes"] and "n_RFP_pos" not in row
+
+
+def test_every_plane_of_a_stack_is_counted(model: str, tmp_path: Path) -> None:
+    planes = np.stack([np.stack([blobs(i).image, blobs(i).image]) for i in range(2)]).astype(np.uint16)
+    about = {"axes": "TCYX", "Channel": {"Name": ["DAPI", "GFP"]}}
+    tifffile.imwrite(tmp_path / "film.tif", planes, ome=True, metadata=about)
+    words = ["--model", model, "--channel", "0", "--pages", "stack", "--positive", "GFP:cell>130", "--grow", "2px"]
+    assert run(str(tmp_path / "film.tif"), "--out", str(tmp_path / "out"), *words) == 0
+    rows = lines(tmp_path / "out" / COUNTS_FILE)
+    assert len(rows) == 2 and all(int(row["n_GFP_pos"]) <= int(row["count"]) for row in rows)
+    assert {path.name for path in (tmp_path / "out").glob("*_grown.tif")} == {
+        f"film_t{i:03d}_grown.tif" for i in range(2)
+    }

@@ -1,0 +1,93 @@
+"""Files of microscopes in the window: opened, dropped on the canvas, chosen from a list, or refused in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import npe2
+import numpy as np
+import pytest
+from qtpy.QtCore import Qt
+
+from napari_cellseg.gui.menus.readers import get_reader
+from napari_cellseg.gui.segment.whole_run import results_folder
+from napari_cellseg.gui.viewer.layer_image import layer_folder
+from napari_cellseg.imaging.errors import ImageError
+from napari_cellseg.imaging.read import formats
+from tests.imaging.read.vendor_files import write_czi, write_lif
+
+from ..conftest import draw_discs, press_segment
+from .test_files import opened, save
+
+DISCS = [(draw_discs(n) * 1000).astype(np.uint16) for n in (4, 9, 16)]
+
+
+def lif(folder: Path) -> Path:
+    return write_lif(folder / "exp.lif", [(f"S{i}", "YX", values) for i, values in enumerate(DISCS)])
+
+
+def test_of_a_file_with_several_images_those_are_opened_that_are_ticked(
+    widget: Any, viewer: Any, network: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    path = lif(tmp_path)
+    opened(widget, qtbot, path)
+    dialog = widget.image_section.scenes
+    assert not viewer.layers and "3 images were found" in widget.run_section.message.text()
+    assert [dialog.list.item(i).text() for i in range(3)] == ["exp_S0", "exp_S1", "exp_S2"]
+    dialog.none.click()
+    assert not dialog.open_button.isEnabled()
+    dialog.list.item(2).setCheckState(Qt.CheckState.Checked)
+    dialog.open_button.click()
+    qtbot.waitUntil(lambda: bool(viewer.layers), timeout=10_000)
+    (layer,) = viewer.layers
+    assert layer.name == "exp_S2"
+    # What it is called stays with its results, and so does where it is.
+    press_segment(widget, qtbot)
+    assert widget.session.cells.count() == 16
+    assert widget.session.cells.segmented.image.source == str(path / "S2")
+    assert "exp_S2_labels.tif" in save(widget, qtbot, tmp_path / "out")
+    assert layer_folder(layer) == str(tmp_path)
+    assert results_folder(path / "S2") == tmp_path / "exp_S2 cells"
+
+
+def test_a_single_image_and_an_address_are_opened_without_a_question(
+    widget: Any, viewer: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    opened(widget, qtbot, write_czi(tmp_path / "one.czi", {0: np.stack(DISCS[:2])}, ["DAPI", "GFP"]))
+    opened(widget, qtbot, lif(tmp_path) / "S1")
+    assert [layer.name for layer in viewer.layers] == ["one: DAPI", "one: GFP", "exp_S1"]
+
+
+def test_what_is_dropped_on_the_canvas_is_an_image_like_those_opened_here(
+    widget: Any, viewer: Any, qtbot: Any, tmp_path: Path
+) -> None:
+    path = write_czi(tmp_path / "one.czi", {0: np.stack(DISCS[:2])}, ["DAPI", "GFP"])
+    # Not by viewer.open: which plugins there are is not known in tests.
+    for data, attributes, _ in get_reader(str(path))(str(path)):
+        viewer.add_image(data, **attributes)
+    qtbot.waitUntil(lambda: [layer.name for layer in viewer.layers] == ["one: DAPI", "one: GFP"], timeout=10_000)
+    assert tuple(viewer.layers[0].scale) == (0.25, 0.25)
+    layers = get_reader(str(lif(tmp_path)))(str(tmp_path / "exp.lif"))
+    assert [attributes["name"] for _, attributes, _ in layers] == ["exp_S0", "exp_S1", "exp_S2"]
+    assert [attributes["visible"] for _, attributes, _ in layers] == [True, False, False]
+
+
+def test_without_its_package_a_file_is_refused_with_what_to_install(
+    widget: Any, viewer: Any, qtbot: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(formats, "find_spec", lambda module: None)
+    path = lif(tmp_path)
+    opened(widget, qtbot, path)
+    assert widget.session.state.kind == "failed"
+    assert 'exp.lif needs: pip install "napari-cellseg[formats]"' in widget.run_section.message.text()
+    with pytest.raises(ImageError, match=r"exp\.lif needs: pip install"):
+        get_reader([str(path)])(str(path))
+    # Another plugin that reads such files is left to do it.
+    with npe2.DynamicPlugin("another") as other:
+
+        def reads_lif(path: str) -> None:
+            """Reads nothing, but claims it."""
+
+        other.contribute.reader(reads_lif, filename_patterns=["*.lif"])
+        assert get_reader(str(path)) is None

@@ -1,0 +1,200 @@
+"""Small files in the formats of microscopes, written by hand from the descriptions of these formats."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tifffile
+
+_IDS = {"X": 1, "Y": 2, "Z": 3, "T": 4, "λ": 5, "M": 10}
+_MAGIC = 0x0ABECEDA
+
+
+def write_lif(path: Path, images: Sequence[tuple[str, str, np.ndarray]], length: float = 1e-5) -> Path:
+    """Write a LIF file of version 2.
+
+    Parameters
+    ----------
+    path : Path
+    images : sequence of (str, str, ndarray)
+        Name, axes and values of each series. ``S`` last is red, green, blue; ``C`` stands outside of Y and X. One
+        value for all (`numpy.broadcast_to`) is a hole in the file, which takes no room.
+    length : float
+        Of every axis, from its first to its last element: metres, or seconds along T.
+    """
+    elements, blocks = [], []
+    for i, (name, axes, values) in enumerate(images):
+        inner = [values.itemsize * int(np.prod(values.shape[k + 1 :])) for k in range(values.ndim)]
+        steps = dict(zip(axes, inner, strict=True))
+        channel_axis = next((axis for axis in axes if axis in "CS"), None)
+        n_channels = values.shape[axes.index(channel_axis)] if channel_axis else 1
+        dimensions = "".join(
+            f'<DimensionDescription DimID="{_IDS[axis]}" NumberOfElements="{n}" Origin="0" Length="{length}" '
+            f'Unit="{"s" if axis == "T" else "m"}" BitInc="0" BytesInc="{steps[axis]}"/>'
+            for axis, n in zip(axes, values.shape, strict=True)
+            if axis not in "CS"
+        )
+        channels = "".join(
+            f'<ChannelDescription DataType="0" ChannelTag="{k + 1 if channel_axis == "S" else 0}" '
+            f'Resolution="{8 * values.itemsize}" NameOfMeasuredQuantity="" Min="0" Max="1" Unit="" '
+            f'LUTName="Dye{k}" IsLUTInverted="0" BytesInc="{k * steps.get(channel_axis or "", 0)}" BitInc="0"/>'
+            for k in range(n_channels)
+        )
+        elements.append(
+            f'<Element Name="{name}"><Data><Image><ImageDescription><Channels>{channels}</Channels>'
+            f"<Dimensions>{dimensions}</Dimensions></ImageDescription></Image></Data>"
+            f'<Memory Size="{values.nbytes}" MemoryBlockID="MemBlock_{i}"/></Element>'
+        )
+        blocks.append((f"MemBlock_{i}", values))
+    xml = (
+        f'<LMSDataContainerHeader Version="2"><Element Name="{path.stem}"><Children>{"".join(elements)}'
+        "</Children></Element></LMSDataContainerHeader>"
+    )
+    with path.open("wb") as file:
+        file.write(struct.pack("<IIBI", 0x70, 2 * len(xml) + 5, 0x2A, len(xml)) + xml.encode("utf-16-le"))
+        for name, content in blocks:
+            header = struct.pack("<IIBQBI", 0x70, 2 * len(name) + 14, 0x2A, content.nbytes, 0x2A, len(name))
+            file.write(header + name.encode("utf-16-le"))
+            if any(content.strides):
+                file.write(content.tobytes())
+            else:
+                file.truncate(file.tell() + content.nbytes)
+                file.seek(0, 2)
+    return path
+
+
+def write_dv(path: Path, values: np.ndarray, waves: Sequence[int]) -> Path:
+    """Write a DeltaVision file of uint16 values ``(C, Z, Y, X)``, of 0.25 micrometres a pixel and 0.5 a slice."""
+    n_waves, n_slices, height, width = values.shape
+    header = bytearray(1024)
+    struct.pack_into("<4i", header, 0, width, height, n_waves * n_slices, 6)
+    struct.pack_into("<3f", header, 40, 0.25, 0.25, 0.5)
+    # Its mark; then time points, the order of the planes, wavelengths.
+    struct.pack_into("<h", header, 96, -16224)
+    struct.pack_into("<2h", header, 180, 1, 0)
+    struct.pack_into("<5h", header, 196, n_waves, *waves, *[0] * (4 - len(waves)))
+    path.write_bytes(header + values.astype("<u2").tobytes())
+    return path
+
+
+def write_oif(path: Path, values: np.ndarray, axes: str = "CZ") -> Path:
+    """Write an OIF file with its folder of TIFFs; `axes` stand in front of Y and X."""
+    folder = path.with_name(f"{path.name}.files")
+    folder.mkdir()
+    shape = values.shape[: len(axes)]
+    for place in np.ndindex(*shape):
+        name = "".join(f"{axis}{k + 1:03d}" for axis, k in zip(axes, place, strict=True))
+        tifffile.imwrite(folder / f"s_{name}.tif", values[place])
+    lengths = {"X": values.shape[-1], "Y": values.shape[-2], **dict(zip(axes, shape, strict=True))}
+    sections = {
+        "ProfileSaveInfo": {"Name": '"OIF"', "Version": '"1.0.0.0"'},
+        "Axis Parameter Common": {"AxisOrder": f'"XY{axes[::-1]}"'},
+        "Reference Image Parameter": {
+            **{"HeightConvertValue": 0.5, "WidthConvertValue": 0.25, "WidthUnit": '"um"'},
+            "ValidBitCounts": 16,
+        },
+        **{f"GUI Channel {k + 1} Parameters": {"DyeName": f'"Dye{k}"'} for k in range(lengths.get("C", 0))},
+    }
+    for k, axis in enumerate("XYCZTPLA"):
+        unit = {"Z": '"nm"', "T": '"ms"'}.get(axis, '"um"')
+        span = {"StartPosition": 0, "EndPosition": 1000.0 * (lengths.get(axis, 1) - 1), "UnitName": unit}
+        sections[f"Axis {k} Parameters Common"] = {"AxisCode": f'"{axis}"', "MaxSize": lengths.get(axis, 0), **span}
+    lines = [
+        f"[{name}]\r\n" + "".join(f"{k}={v}\r\n" for k, v in entries.items()) for name, entries in sections.items()
+    ]
+    path.write_bytes("".join(lines).encode("utf-16"))
+    return path
+
+
+def write_czi(
+    path: Path, scenes: Mapping[int, np.ndarray], names: Sequence[str] = (), packed: str | None = None
+) -> Path:
+    """Write a CZI file by pylibCZIrw: scenes ``(C, Y, X)`` or ``(1, Y, X, 3)`` side by side, of 0.25 micrometres."""
+    from pylibCZIrw import czi
+
+    with czi.create_czi(str(path), compression_options=packed) as writer:
+        left = 0
+        for scene, values in scenes.items():
+            for channel, plane in enumerate(values):
+                pixels = plane[..., ::-1].copy() if plane.ndim == 3 else plane[..., None]
+                writer.write(pixels, plane={"C": channel}, scene=scene, location=(left, 0))
+            left += values.shape[2] + 50
+        writer.write_metadata(
+            "test", channel_names=dict(enumerate(names)), scale_x=0.25e-6, scale_y=0.25e-6, scale_z=1e-6
+        )
+    return path
+
+
+def write_nd2(path: Path, values: np.ndarray, names: Sequence[str] = (), absent: Sequence[int] = ()) -> Path:
+    """Write an ND2 file of version 3: positions ``(P, T, Y, X, C)`` of these names, without the frames `absent`."""
+    n_positions, n_times, height, width, n_channels = values.shape
+    points = {f"i{k:010}": {"dPosX": 10.0 * k, "dPosName": name} for k, name in enumerate(names)}
+    times = {"uiCount": n_times, "dStart": 0.0, "dPeriod": 500.0, "dDuration": 0.0}
+    probe = {"pFluorescentProbe": {"m_sName": "probe"}}
+    planes = {f"a{k}": {"uiCompCount": 1, "sDescription": f"Dye{k}", **probe} for k in range(n_channels)}
+    about = {
+        "ImageAttributesLV!": {
+            "SLxImageAttributes": {
+                **{"uiWidth": width, "uiWidthBytes": width * n_channels * values.itemsize, "uiHeight": height},
+                **{"uiComp": n_channels, "uiBpcInMemory": 8 * values.itemsize, "uiBpcSignificant": 12},
+                **{"uiSequenceCount": n_positions * n_times, "eCompression": 2},
+            }
+        },
+        "ImageMetadataSeqLV|0!": {
+            "SLxPictureMetadata": {
+                "sPicturePlanes": {"uiCount": n_channels, "uiCompCount": n_channels, "sPlaneNew": planes},
+                **{"dCalibration": 0.25, "dAspect": 1.0, "bCalibrated": True},
+            }
+        },
+        "ImageMetadataLV!": {
+            "SLxExperiment": {
+                **{"eType": 2, "uLoopPars": {"uiCount": n_positions, "Points": points}},
+                "ppNextLevelEx": {"i0000000000": {"eType": 1, "uLoopPars": times}},
+            }
+        },
+    }
+    places = []
+    with path.open("wb") as file:
+
+        def chunk(name: bytes, content: bytes, reserved: int = 4080) -> int:
+            start = file.tell()
+            file.write(struct.pack("<IIQ", _MAGIC, reserved, len(content)) + name.ljust(reserved, b"\0") + content)
+            return start
+
+        chunk(b"ND2 FILE SIGNATURE CHUNK NAME01!", b"Ver3.0".ljust(64, b"\0"), 32)
+        for name, entries in about.items():
+            content = b"".join(_lite(key, value) for key, value in entries.items())
+            places.append((name.encode(), chunk(name.encode(), content), len(content)))
+        for k, frame in enumerate(values.reshape(-1, height, width, n_channels)):
+            if k not in absent:
+                name = f"ImageDataSeq|{k}!".encode()
+                # Each frame begins with its time.
+                places.append((name, chunk(name, bytes(8) + frame.tobytes(), 4072), frame.nbytes + 8))
+        start = file.tell()
+        index = b"".join(name + struct.pack("<QQ", place, size) for name, place, size in places)
+        chunk(
+            b"ND2 FILEMAP SIGNATURE NAME 0001!", index + b"ND2 CHUNK MAP SIGNATURE 0000001!" + struct.pack("<Q", start)
+        )
+    return path
+
+
+def _lite(name: str, value: Any) -> bytes:
+    """Encode an entry of ND2's metadata."""
+    kind = {bool: 1, int: 3, float: 6, str: 8, dict: 11}[type(value)]
+    head = bytes([kind, len(name) + 1]) + f"{name}\0".encode("utf-16-le")
+    if kind == 11:
+        inner = b"".join(_lite(key, one) for key, one in value.items())
+        return head + struct.pack("<IQ", len(value), len(head) + 12 + len(inner)) + inner + bytes(8 * len(value))
+    return (
+        head
+        + {
+            1: lambda: bytes([value]),
+            3: lambda: struct.pack("<I", value),
+            6: lambda: struct.pack("<d", value),
+            8: lambda: f"{value}\0".encode("utf-16-le"),
+        }[kind]()
+    )
