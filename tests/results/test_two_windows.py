@@ -15,6 +15,7 @@ from napari_cellseg.corrections.exchange import read_corrections
 from napari_cellseg.imaging.errors import OutputError
 from napari_cellseg.imaging.write.write import read_metadata
 from napari_cellseg.results.save_cells import save_cells
+from napari_cellseg.results.save_corrected import check_corrections
 from napari_cellseg.segmentation.cells import Cells
 from tests.segmented import segmented, squares
 
@@ -64,3 +65,12 @@ def test_what_was_taken_over_is_known_up_to_then(tmp_path: Path) -> None:
     save_cells(first, tmp_path, "a")
     with pytest.raises(OutputError, match="another window"):
         save_cells(second, tmp_path, "a")
+
+
+def test_corrections_of_planes_in_a_stack_are_looked_at_too() -> None:
+    mine = Corrections((4, 4))
+    held = {"corrected planes": {"t001": {"corrections by": {mine.author: 0, "another": 3}}}}
+    with pytest.raises(OutputError, match="another window"):
+        check_corrections(Path("a_labels.tif"), held, [mine])
+    mine.known["another"] = 3
+    check_corrections(Path("a_labels.tif"), held, [mine])

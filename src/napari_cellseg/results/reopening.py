@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..corrections.exchange import KEY
+from ..corrections.exchange import BY_KEY, KEY
+from ..corrections.run_lengths import known_of
 from ..imaging.errors import CellsegError
 from ..imaging.image import Image
 from ..imaging.read.formats import SUFFIXES
@@ -37,6 +38,8 @@ class SavedCells:
         Whether it holds the corrections beside the labels.
     n_planes : int
         Planes of a stack of labels, which holds the labels alone; 0 for the labels of one plane.
+    by : mapping of str to int
+        Whose corrections it holds; see `Corrections.known`.
     """
 
     path: Path
@@ -46,6 +49,7 @@ class SavedCells:
     count: int | None
     corrected: bool
     n_planes: int = 0
+    by: Mapping[str, int] = field(default_factory=dict)
 
     def is_of(self, image: Image) -> bool:
         """Whether an image is the one; without a hash its name decides."""
@@ -106,6 +110,7 @@ def saved_cells(path: str | Path) -> SavedCells | None:
         count if isinstance(count, int) else None,
         has_record,
         len(planes),
+        known_of(about.get(BY_KEY)),
     )
 
 

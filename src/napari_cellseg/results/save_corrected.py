@@ -86,7 +86,7 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
     with one_at_a_time:
         labels = out / row.files.get("labels", "")
         there = read_metadata(labels) if labels.is_file() else {}
-        plane = there.get(exchange.PLANES_KEY, {}).get(row.page, {}) if stacked else there
+        plane = there.get(exchange.PLANES_KEY, {}).get(row.page) or {exchange.BY_KEY: there.get(exchange.BY_KEY)}
         check_corrections(labels, plane, [cells.corrected.corrections])
         if stacked:
             outputs = tuple(name for name in outputs if name != "labels")
@@ -128,7 +128,9 @@ def check_corrections(path: Path, metadata: Mapping[str, Any], known: Iterable[C
     for corrections in known:
         mine |= corrections.known
         mine[corrections.author] = corrections.revision
-    if any(mine.get(author, -1) < revision for author, revision in known_of(metadata.get(exchange.BY_KEY)).items()):
+    held = (metadata, *metadata.get(exchange.PLANES_KEY, {}).values())
+    by = (pair for one in held for pair in known_of(one.get(exchange.BY_KEY)).items())
+    if any(mine.get(author, -1) < revision for author, revision in by):
         raise OutputError(
             f"{path} holds corrections that were made in another window or session and are not among these; it is left "
             "as it is. Open it (Open ...) to go on from them, or save into another folder."

@@ -321,6 +321,8 @@ def test_save_the_whole_stack(stack: Any, widget: Any, viewer: Any, network: Any
     metadata = read_metadata(tmp_path / "all" / "movie_labels.tif")
     assert metadata["count"] == sum(of) and metadata["corrected"] and metadata["corrections"]["erased"] == 1
     assert metadata["recipe"]["pages"] == "stack" and metadata["recipe"]["threshold"] == 0.6
+    (author,) = metadata["corrections by"]
+    assert author == widget.session.cells.corrected.corrections.author
     with open(tmp_path / "all" / "movie_cells.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [sum(row["t"] == str(i) for row in rows) for i in range(6)] == of

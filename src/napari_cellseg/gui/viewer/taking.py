@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,18 @@ class Taking:
         self._left.append(saved)
         self._go_on_later()
 
-    def _take(self, read: Any, shape: tuple[int, ...] | None, name: str, image_key: Any = None) -> bool:
-        """Take labels that `read` returns for the size of an image; False where there is no image for them."""
+    def _take(
+        self,
+        read: Any,
+        shape: tuple[int, ...] | None,
+        name: str,
+        image_key: Any = None,
+        known: Mapping[str, int] | None = None,
+    ) -> bool:
+        """Take labels that `read` returns for the size of an image; False where there is no image for them.
+
+        `known`: whose corrections are in them; see `Corrections.known`.
+        """
         session = self._bench.session
         try:
             key = session.chosen if image_key is None else image_key
@@ -110,6 +121,9 @@ class Taking:
             try:
                 for one, answer in zip(keys, answers, strict=True):
                     self._bench.take_labels(one, answer, told)
+                    cells = session.cells_of(one)
+                    if cells is not None:
+                        cells.corrected.corrections.known |= known or {}
             except CellsegError as error:
                 session.fail(None, error)
                 return
@@ -217,7 +231,7 @@ class Taking:
         if saved.n_planes:
             labels = read_label_stack(saved.path)[0]
             read, shape = (lambda _: labels), labels.shape
-        if not self._take(read, shape, saved.path.name, key):
+        if not self._take(read, shape, saved.path.name, key, saved.by):
             self._awaited.pop(key)
 
     def _on_answered(self, key: Any) -> None:
