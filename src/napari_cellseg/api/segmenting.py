@@ -17,6 +17,7 @@ from ..imaging.image import Image
 from ..imaging.normalize import NormalizerParams
 from ..imaging.progress import Progress, drain
 from ..imaging.read.finding import find_images, named_apart
+from ..imaging.read.zarr_places import allow
 from ..imaging.stack_planes import plane_image, planes_of, stack_shape
 from ..imaging.write.write import read_labels
 from ..instances.linking import link_cells, without_small
@@ -272,6 +273,8 @@ def segment_folder(
     chosen, options = chosen_recipe(recipe, {**pages, **settings, "outputs": outputs})
     options = replace(options, outputs=check_outputs(options.outputs, chosen))
     given = [images] if isinstance(images, (str, Path)) else list(images)
+    for path in given:
+        allow(path)
     files = named_apart(find_images(given, pattern, subfolders))
     rows: list[BatchRow] = []
 
@@ -370,4 +373,7 @@ def _opened(image: ImageOf, axes: str | None) -> Image:
         from ..gui.viewer.layer_image import image_from_layer
 
         return image_from_layer(image, axes)
+    if isinstance(image, (str, Path)):
+        # What a script names is as good as typed.
+        allow(image)
     return open_image(image, axes)
