@@ -144,6 +144,22 @@ def zarr_folder(folder: Path, rng: random.Random, n: int) -> Iterator[Attack]:
 
 
 @kind
+def zarr_zip(folder: Path, rng: random.Random, n: int) -> Iterator[Attack]:
+    """Zarr in a zip file, stored or packed, with changed bytes."""
+    contents: dict[str, bytes] = {}
+    for name, packing in (("a.zarr.zip", zipfile.ZIP_STORED), ("b.zarr.zip", zipfile.ZIP_DEFLATED)):
+        path = folder / name
+        with zipfile.ZipFile(path, "w", packing) as archive:
+            made = zarr.create_array(folder / f"{name}.made", data=_image(), chunks=(16, 16))
+            for file in sorted(Path(str(made.store.root)).rglob("*")):
+                if file.is_file():
+                    archive.write(file, file.relative_to(made.store.root))
+        contents[name] = path.read_bytes()
+    for name, path in _mutated(contents, folder, rng, n):
+        yield Attack(name, segment(path))
+
+
+@kind
 def bomb(folder: Path, rng: random.Random, n: int) -> Iterator[Attack]:
     """Small files that announce, or unpack to, 1.5 GB and more."""
     names = sorted(write_hostile(folder))

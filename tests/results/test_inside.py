@@ -15,6 +15,7 @@ from ome_zarr.io import parse_url
 from ome_zarr.reader import Reader
 from ome_zarr_models import open_ome_zarr
 
+from napari_cellseg import segment
 from napari_cellseg.cli import main
 from napari_cellseg.imaging import read_image, read_labels
 from napari_cellseg.imaging.read.read import source_stamp
@@ -105,6 +106,21 @@ def test_a_stack_is_filled_plane_by_plane(words, tmp_path, capsys):
     np.testing.assert_array_equal(zarr.open_array(path / "labels/cells/0", mode="r")[:, 0], want)
     assert container.list_tables() == ["cells_t000", "cells_t001", "cells_t002"]
     assert main([*command, "--pages", "each", "--resume"]) == 0 and "3 done before" in capsys.readouterr().out
+
+
+def test_corrected_cells_are_saved_into_the_image_too(words, tmp_path):
+    path, out = write_ome(tmp_path / "a.zarr", planes(1)[0], "yx"), tmp_path / "out"
+    found = segment(path, model=words[1], device="cpu", diameter=0)
+    found.save(out, outputs=("inside",))
+    before = zarr.open_array(path / "labels/cells/0", mode="r")[...]
+    np.testing.assert_array_equal(before, found.labels)
+    gone = int(found.table["index"][0])
+    found.delete(gone)
+    # What was written of an image is brought up to date with its labels.
+    found.save(out)
+    after = zarr.open_array(path / "labels/cells/0", mode="r")[...]
+    np.testing.assert_array_equal(after, np.where(before == gone, 0, before))
+    assert gone not in container_of(path).get_table("cells").dataframe.index
 
 
 def test_labels_of_other_programs_stay_beside_ours(words, tmp_path):

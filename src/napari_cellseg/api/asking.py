@@ -11,6 +11,7 @@ from ..imaging.errors import ParamsError
 from ..imaging.image import Image
 from ..imaging.normalize import NormalizerParams
 from ..imaging.progress import Progress
+from ..imaging.read.zarr_places import allow
 from ..network.versions import ModelVersion
 from ..segmentation.options import RunOptions, overridden, read_settings
 from ..segmentation.recipe import Recipe
@@ -109,4 +110,7 @@ def open_any(image: ImageOf, axes: str | None) -> Image:
         from ..gui.viewer.layer_image import image_from_layer
 
         return image_from_layer(image, axes)
+    if isinstance(image, (str, Path)):
+        # What a script names is as good as typed.
+        allow(image)
     return open_image(image, axes)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from ..imaging.progress import drain
 from ..imaging.read.finding import find_images, named_apart
+from ..imaging.read.zarr_places import allow
 from ..results.counts import in_order
 from ..results.outputs import check_outputs
 from ..results.rows import BatchRow
@@ -100,6 +101,8 @@ def segment_folder(
     chosen, options = chosen_recipe(recipe, {**pages, **settings, "outputs": outputs})
     options = replace(options, outputs=check_outputs(options.outputs, chosen))
     given = [images] if isinstance(images, (str, Path)) else list(images)
+    for path in given:
+        allow(path)
     files = named_apart(find_images(given, pattern, subfolders))
     rows: list[BatchRow] = []
 

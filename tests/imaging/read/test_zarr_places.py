@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import zarr
 
+from napari_cellseg import segment
 from napari_cellseg.cli import main
 from napari_cellseg.imaging import ImageError, find_images, plane_image, planes_of, read_image
 from napari_cellseg.imaging.read import zarr_places
@@ -143,6 +144,9 @@ def test_a_plate_on_a_server_is_segmented(tmp_path, capsys):
     command = ["--model", str(model.path), "--device", "cpu", "--out"]
     with serving(tmp_path) as served:
         address = f"{served.address}/p.zarr"
+        # So does a script.
+        found = segment(f"{address}/A/2/0", model=str(model.path), device="cpu")
+        zarr_places._typed.clear()
         assert main(["segment", address, *command, str(tmp_path / "far")]) == 0
         assert main(["segment", address, *command, str(tmp_path / "far"), "--resume"]) == 0
         assert "4 done before" in capsys.readouterr().out
@@ -153,7 +157,11 @@ def test_a_plate_on_a_server_is_segmented(tmp_path, capsys):
     assert len(near) == 4 and {name: row.image_sha256 for name, row in far.items()} == {
         name: row.image_sha256 for name, row in near.items()
     }
-    assert far["p/A/2/1"].well == ("A02", "1") and (tmp_path / "far/p/A/2/1_labels.tif").is_file()
+    assert (
+        far["p/A/2/0"].count == found.count
+        and far["p/A/2/1"].well == ("A02", "1")
+        and (tmp_path / "far/p/A/2/1_labels.tif").is_file()
+    )
 
 
 def test_what_a_file_names_is_not_looked_up(tmp_path, capsys):

@@ -116,8 +116,11 @@ def open_node(path: Path) -> Any:
 
 
 def ome_attributes(path: Path) -> Mapping[str, Any]:
-    """Return the attributes of OME-Zarr of a group; see `open_node`."""
-    return _ome(open_node(path))
+    """Return the attributes of OME-Zarr of a group without opening it, which takes longer; see `open_node`."""
+    from .zarr_stores import metadata_of
+
+    attributes = metadata_of(path)
+    return dict(attributes.get("ome", attributes))
 
 
 def _in_group(group: Any, path: Path) -> tuple[Any, Any, Mapping[str, Any], Mapping[str, Any] | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import itertools
 import os
@@ -13,6 +14,7 @@ from typing import Any
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, SuffixByteRequest
 from zarr.storage import LocalStore, MemoryStore, WrapperStore, ZipStore
 
+from .json_types import parse_json
 from .zarr_places import allowed_address, zip_of
 from .zip_entries import check_list
 
@@ -43,6 +45,18 @@ class CheckedStore(WrapperStore):
     def size_of(self, key: str) -> int | None:
         """Return the bytes of a piece; None where it is missing."""
         raise NotImplementedError
+
+    def content(self, key: str) -> bytes:
+        """Return a piece that is there."""
+        raise NotImplementedError
+
+    def read(self, key: str) -> bytes | None:
+        """Return the whole of a piece, or of metadata; None where it is missing."""
+        n_bytes = self.size_of(key)
+        if n_bytes is None:
+            return None
+        self.check_size(key, n_bytes)
+        return self.content(key)
 
     def count_pieces(self, most: int) -> int | None:
         """Count the pieces, `most` at most; None where they cannot be listed."""
@@ -75,6 +89,10 @@ class FolderStore(CheckedStore):
             raise ValueError(f"its piece {key} is no file")
         return about.st_size
 
+    def content(self, key: str) -> bytes:
+        """Return a piece that is there."""
+        return (self._folder / key).read_bytes()
+
     def count_pieces(self, most: int) -> int | None:
         """Count the pieces, `most` at most."""
         there = (name for _, _, names in os.walk(self._folder) for name in names if not _is_metadata(name))
@@ -91,15 +109,10 @@ class ZippedStore(CheckedStore):
     """
 
     def __init__(self, path: Path) -> None:
-        with path.open("rb") as file:
-            check_list(file)
-        store = ZipStore(path, mode="r")
+        about = path.stat()
+        store, self.inner = _opened_zip(path, about.st_size, about.st_mtime_ns)
         super().__init__(store)
-        store._sync_open()
         self._archive = store._zf
-        places = {name.rpartition("/")[0] for name in self._archive.namelist() if _is_metadata(name)}
-        top = min(places, key=len, default="")
-        self.inner = top if all(f"{place}/".startswith(f"{top}/") for place in places) else ""
 
     def size_of(self, key: str) -> int | None:
         """Return the bytes of a piece once it is out of the zip file; None where it is missing."""
@@ -108,9 +121,25 @@ class ZippedStore(CheckedStore):
         except KeyError:
             return None
 
+    def content(self, key: str) -> bytes:
+        """Return a piece that is there."""
+        return self._archive.read(key)
+
     def count_pieces(self, most: int) -> int | None:
         """Count the pieces, `most` at most."""
         return sum(1 for _ in itertools.islice((n for n in self._archive.namelist() if not _is_metadata(n)), most))
+
+
+@functools.lru_cache(maxsize=4)
+def _opened_zip(path: Path, n_bytes: int, mtime_ns: int) -> tuple[ZipStore, str]:
+    """Open a zip file once for all wells of a plate, until it changes; return also the folder in it."""
+    with path.open("rb") as file:
+        check_list(file)
+    store = ZipStore(path, mode="r")
+    store._sync_open()
+    places = {name.rpartition("/")[0] for name in store._zf.namelist() if _is_metadata(name)}
+    top = min(places, key=len, default="")
+    return store, top if all(f"{place}/".startswith(f"{top}/") for place in places) else ""
 
 
 class RemoteStore(CheckedStore):
@@ -202,6 +231,23 @@ def open_store(path: Path) -> tuple[CheckedStore, str]:
         store = ZippedStore(file)
         return store, "/".join(filter(None, (store.inner, inner)))
     return FolderStore(path), ""
+
+
+def metadata_of(path: Path) -> dict[str, Any]:
+    """Return the attributes of a group or array; empty without any.
+
+    Raises
+    ------
+    OSError, ValueError, ...
+        As in `zarr_folder.read_zarr`.
+    """
+    store, inner = open_store(path)
+    found: dict[str, Any] = {}
+    for name in ("zarr.json", ".zattrs"):
+        content = store.read(f"{inner}/{name}" if inner else name)
+        values = parse_json(content) if content else {}
+        found = found or (values.get("attributes", {}) if name == "zarr.json" else values)
+    return found
 
 
 def remote_stamp(address: str) -> dict[str, int]:
