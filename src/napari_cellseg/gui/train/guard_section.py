@@ -104,7 +104,7 @@ class TrainGuardSection(QWidget):
         self._grid.addWidget(self._cells[0, 1], 0, 1, 1, 2)
         self._grid.addWidget(self._cells[0, 3], 0, 3, 1, 2)
         self._grid.setColumnStretch(0, 1)
-        self._grid.setHorizontalSpacing(6)
+        self._grid.setHorizontalSpacing(4)
         self.gallery = TrainGallery()
         self.pictures = Fold(
             "guard_pictures", "cells that changed", "Cells that the two models draw differently.", self.gallery, True
@@ -130,13 +130,12 @@ class TrainGuardSection(QWidget):
         for cell in self._cells.values():
             cell.setText("")
             cell.setToolTip("")
-        names = {"images": "image", "crops": "part"}
-        kind = names.get(comparison.hold_out)
+        kind = {"images": "images", "crops": "parts of images"}.get(comparison.hold_out)
         held_out = comparison.held_out
-        plural = "" if held_out.n_images == 1 else "s"
-        title = "learned from!" if kind is None else f"{held_out.n_images} {kind}{plural} held out"
+        # The panel is narrow: the tooltip says of what.
+        title = "learned from!" if kind is None else f"{held_out.n_images} held out"
         for column, text, figures, tip in (
-            (1, title, held_out, "Reviewed, and not learned from." if kind else "Too little to hold any of it out."),
+            (1, title, held_out, f"Reviewed {kind}, not learned." if kind else "Too little to hold any of it out."),
             (3, "general", comparison.general, "Images of many kinds: shows what was forgotten."),
         ):
             cell = self._cells[0, column]
