@@ -35,6 +35,7 @@ def main() -> None:
         batch()
         stack()
         models()
+        positive()
 
 
 def take(sample: str, theme: str, size: tuple[int, int], shown: str) -> None:
@@ -235,6 +236,49 @@ def stack() -> None:
         wait(200)
     wait(2000)
     save(viewer, "film_dark_1366")
+    viewer.close()
+
+
+def positive() -> None:
+    """Call cells by a second channel, drawn on the fly, that is bright in some regions of a sample."""
+    import napari
+    import numpy as np
+    from scipy.ndimage import gaussian_filter
+
+    from napari_cellseg.gui.menus.demo import press_segment, wait
+    from napari_cellseg.gui.menus.samples import sample_path
+    from napari_cellseg.gui.segment.segment_widget import SegmentWidget
+    from napari_cellseg.gui.viewer.opening import add_image
+    from napari_cellseg.imaging.image import Image
+    from napari_cellseg.imaging.read.read import read_image
+
+    os.environ["NAPARI_CELLSEG_HOME"] = tempfile.mkdtemp()
+    nuclei = read_image(sample_path("fluorescence")).plane().astype(np.float32)
+    rng = np.random.default_rng(3)
+    field = gaussian_filter(rng.normal(size=nuclei.shape), 25)
+    bright = gaussian_filter((field > np.percentile(field, 65)).astype(np.float32), 3)
+    gfp = (0.1 + bright) * gaussian_filter(nuclei, 2) + rng.normal(0, 2, nuclei.shape)
+    data = np.stack([nuclei, gfp]).clip(0).astype(np.uint16)
+    viewer = napari.Viewer(show=True)
+    viewer.theme = "dark"
+    add_image(viewer, Image(data, "CYX", (0.3, 0.3), ("DAPI", "GFP"), name="plate_A01"))
+    widget = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(widget, name="Segment and count cells")
+    viewer.window.resize(1366, 768)
+    wait(500)
+    viewer.reset_view()
+    press_segment(widget)
+    widget.result_section.show_numbers.setChecked(False)
+    widget.positive_fold.unfold(True)
+    section = widget.positive_section
+    section.choices.channel.setCurrentIndex(section.choices.channel.findData("GFP"))
+    section.choices.channel.activated.emit(section.choices.channel.currentIndex())
+    section.choices.growth.setValue(2)
+    while "GFP+" not in section.count.text():
+        wait(200)
+    wait(2000)
+    save(viewer, "positive_dark_1366")
+    print(section.count.text())
     viewer.close()
 
 

@@ -175,7 +175,7 @@ def _project_page(path: Path) -> str:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    return text.replace("|", "\\|").replace("[", "&#91;").replace("\n", " ")
 
 
 def _sentence(text: str) -> str:

@@ -6,9 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api.folder import segment_folder
     from .api.learning import calibrate, evaluate, finetune, train
     from .api.segmentation import Segmentation
-    from .api.segmenting import open_cells, segment, segment_folder, segment_stack
+    from .api.segmenting import open_cells, segment, segment_stack
     from .imaging.errors import CellsegError
     from .imaging.image import Image
     from .imaging.read.read import read_image
@@ -34,7 +35,7 @@ _HOMES = {
     "open_cells": ("api.segmenting", "open_cells"),
     "read_image": ("imaging.read.read", "read_image"),
     "segment": ("api.segmenting", "segment"),
-    "segment_folder": ("api.segmenting", "segment_folder"),
+    "segment_folder": ("api.folder", "segment_folder"),
     "segment_stack": ("api.segmenting", "segment_stack"),
     "train": ("api.learning", "train"),
 }

@@ -98,6 +98,9 @@ def work(widget: Any, viewer: Any, qtbot: Any, images: list[Any], sizes: tuple[i
             assert widget.session.state.kind == "idle", widget.session.state
         for number in range(strokes // switches // 2 * 2):
             paint(widget, viewer, qtbot, number)
+        if turn % 5 == 4:
+            now = ", ".join(f"{name} {n}" for name, n in counts(viewer).items())
+            print(f"after {turn + 1} of {switches} switches: {memory() / MEGABYTE:.1f} MB, {now}", flush=True)
 
 
 def test_a_long_session_piles_nothing_up(widget: Any, viewer: Any, qtbot: Any, images: list[Any]) -> None:

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from napari_cellseg.instances import Instances
-from napari_cellseg.instances.linking import Linker, link_stack, tracks_table
+from napari_cellseg.instances.linking import Linker, link_stack
 from napari_cellseg.instances.measure import intensity_columns, measure
+from napari_cellseg.instances.tracks import tracks_table
 from napari_cellseg.instances.volumes import Volumes, volume_table
 
 SHAPE = (12, 14)

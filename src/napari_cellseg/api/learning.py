@@ -26,8 +26,8 @@ from ..training.data.training_files import check_fit
 from ..training.finetune_params import FineTuneParams
 from ..training.params import TrainParams
 from ..training.runs import next_version_dir
+from .asking import PathOf, RecipeOf, Settings, chosen_recipe
 from .segmentation import Segmentation
-from .segmenting import PathOf, RecipeOf, Settings, chosen_recipe
 
 # A dataset that `napari-cellseg train` reads, corrected images, or pairs of image and labels.
 Known = PathOf | Sequence[Segmentation | Sample | tuple[np.ndarray, np.ndarray]]
@@ -48,7 +48,7 @@ def evaluate(
     callback : callable, optional
         Called with a `Progress` for each image; it may raise to cancel.
     **settings
-        Of :class:`~napari_cellseg.api.segmenting.Settings`.
+        Of :class:`~napari_cellseg.api.asking.Settings`.
 
     Returns
     -------
@@ -88,7 +88,7 @@ def calibrate(
     callback : callable, optional
         Called with a `Progress`; it may raise to cancel.
     **settings
-        Of :class:`~napari_cellseg.api.segmenting.Settings`.
+        Of :class:`~napari_cellseg.api.asking.Settings`.
 
     Returns
     -------

@@ -131,7 +131,8 @@ def run_segment(args: argparse.Namespace) -> int:
 
 def _run(args: argparse.Namespace, send: Callable[[Any], None], stop: Callable[[], bool] | None) -> int:
     from ..batch.run import iter_batch
-    from ..evaluation.plates import CONDITIONS_FILE, WELLS_FILE, read_conditions
+    from ..evaluation.conditions_table import read_conditions
+    from ..evaluation.plates import CONDITIONS_FILE, WELLS_FILE
     from ..reports.batch_report import REPORT_FILE
     from ..results.origin import check_origin
 

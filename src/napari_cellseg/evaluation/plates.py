@@ -13,19 +13,14 @@ from typing import Any
 import numpy as np
 
 from ..imaging.errors import CellsegError
-from ..imaging.read.user_table import read_user_table
 from ..imaging.write.write import write_table
 from ..results.counts import in_order
 from ..results.origin import check_origin
 from ..results.rows import BatchRow
+from .conditions_table import NAMING, Said, read_conditions
 
 WELLS_FILE, CONDITIONS_FILE = "wells.csv", "conditions.csv"
-# Columns of a table of conditions that name a well or count it, and so divide no conditions.
-_NAMING = ("plate", "well", "replicate")
-# What a table says of a well, by plate (empty where the table names none) and well.
-Said = dict[tuple[str, str], dict[str, str]]
 _IN_PLATE = re.compile(r"/?[A-Za-z]{1,2}/\d{1,2}/\w+$")
-_WELL = re.compile(r"([A-Za-z]{1,2})\s*-?\s*0*(\d{1,2})")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +62,7 @@ class Well:
     @property
     def condition(self) -> str:
         """Its condition in words: all that the table of conditions says but plate, well and replicate."""
-        return ", ".join(f"{text}" for name, text in self.about.items() if name not in _NAMING and text)
+        return ", ".join(f"{text}" for name, text in self.about.items() if name not in NAMING and text)
 
     @cached_property
     def measures(self) -> dict[str, float]:
@@ -266,44 +261,6 @@ def _conditions_table(plates: Plates) -> dict[str, list[Any]]:
             table[f"{what}_{measure}"] = list(values)
         table[f"n_{measure}"] = [len(condition.values(measure)) for condition in made]
     return table
-
-
-def read_conditions(path: Path) -> Said:
-    """Read what a table says of each well, by plate and well; see `plates_of`."""
-    return conditions_in(read_user_table(path)[0], str(path))
-
-
-def conditions_in(rows: Sequence[Mapping[str, str]], path: str) -> Said:
-    """Return what the rows of a table say of each well; `path` is what messages call the table.
-
-    Of a ``wells.csv`` that was written here the columns of the wells' numbers are left out.
-    """
-    if not rows or "well" not in rows[0] or not set(rows[0]) - {*_NAMING}:
-        columns = ", ".join(rows[0]) if rows else "no row"
-        raise CellsegError(
-            f"The table {path} has {columns}; it needs a column well, and one or more that say the condition, such as "
-            "condition and dose."
-        )
-    names = list(rows[0])
-    numbers = names[names.index("n_images") :] if "n_images" in names else []
-    found: Said = {}
-    for number, row in enumerate(rows, 2):
-        key = (row.get("plate", ""), _plain_well(row["well"], path, number))
-        if key in found:
-            name = "/".join(filter(None, key))
-            raise CellsegError(f"{path} has the well {name} twice, the second time in line {number}. Remove one line.")
-        found[key] = {name: text for name, text in row.items() if name not in ("plate", "well", *numbers)}
-    if len({plate == "" for plate, _ in found}) > 1:
-        raise CellsegError(f"{path} names a plate in some lines only. Name it in all, or in none.")
-    return found
-
-
-def _plain_well(text: str, path: str, number: int) -> str:
-    if re.fullmatch(r"W\d{3,5}", text):
-        return text
-    if named := _WELL.fullmatch(text):
-        return f"{named[1].upper()}{int(named[2]):02d}"
-    raise CellsegError(f"Line {number} of {path} has the well '{text}'. Write row and column, such as B03.")
 
 
 def _plate_of(image: str) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from .levels import quantize, stable_stretch, threshold_level
-from .linking import Linker, Tracks, link_stack, tracks_table
+from .linking import Linker, link_stack
 from .live import Instances
 from .measure import measure
 from .metrics import IOU_THRESHOLDS, MatchResult, foreground_scores, iou_matrix, match, summarize
 from .params import SplitParams
 from .prediction import Prediction
 from .split import foreground_landscape, split
+from .tracks import Tracks, tracks_table
 from .volumes import Volumes, volume_table
 
 __all__ = [

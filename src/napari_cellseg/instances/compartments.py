@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+import scipy
 
 from ..imaging.errors import ParamsError
 from ..imaging.memory import check_room
@@ -143,7 +143,7 @@ def up_to_edge(labels: np.ndarray, grown: np.ndarray, plane: np.ndarray) -> np.n
     reached = grown > 0
     if not reached.any():
         return grown
-    values = gaussian_filter(np.nan_to_num(plane.astype(np.float32), posinf=0, neginf=0), SMOOTHING)
+    values = scipy.ndimage.gaussian_filter(np.nan_to_num(plane.astype(np.float32), posinf=0, neginf=0), SMOOTHING)
     inside = reached & ((values > threshold_otsu(values[reached])) | (labels > 0))
     # Nuclei are the seeds with all their pixels, however bright these are.
     return watershed(-values, labels, mask=inside).astype(grown.dtype)

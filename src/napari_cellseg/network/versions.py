@@ -128,8 +128,8 @@ class ModelVersion:
 
     @property
     def title(self) -> str:
-        """Its name in lists to choose from, which says of a specialist that it is one."""
-        return f"{self.name} (specialist)" if self.specialist else self.name
+        """Its name in lists to choose from, which says of a specialist that it is one; short for those of others."""
+        return f"{self.name} (specialist)" if self.specialist else self.network or self.name
 
 
 def usual_min_size(min_size: int, diameter: float | None) -> int:

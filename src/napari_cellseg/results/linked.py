@@ -15,8 +15,9 @@ from ..imaging.errors import AxesError
 from ..imaging.image import Image
 from ..imaging.stack_planes import plane_image, stack_axes
 from ..imaging.write.write import write_table
-from ..instances.linking import Linker, link_cells, tracks_table, without_small
+from ..instances.linking import Linker, link_cells, without_small
 from ..instances.measure import intensity_columns
+from ..instances.tracks import tracks_table
 from ..instances.volumes import volume_table
 from ..segmentation.options import RunOptions
 from ..segmentation.recipe import Recipe

@@ -113,12 +113,10 @@ class Cells:
         return float(self.counted_areas().sum() / max(height * width, 1))
 
     def about_corrections(self) -> dict[str, Any]:
-        """Return the entries of the provenance about corrections: whether there are any, how many and whose."""
-        made_by = self.corrected.corrections.made_by
-        by = {BY_KEY: made_by} if made_by else {}
+        """Return the entries of the provenance about corrections: whether there are any and, if so, how many."""
         if not (self.n_changed or self.n_erased):
-            return {"corrected": False, **by}
-        return {"corrected": True, "corrections": {"changed": self.n_changed, "erased": self.n_erased}, **by}
+            return {"corrected": False}
+        return {"corrected": True, "corrections": {"changed": self.n_changed, "erased": self.n_erased}}
 
     def _in_all_channels(self, labels: np.ndarray) -> dict[str, np.ndarray]:
         """Mean brightness in every channel of an image of several, whichever the cells were found in."""
@@ -132,7 +130,8 @@ class Cells:
     def metadata(self) -> dict[str, Any]:
         """Provenance of what is on the screen, as JSON-able values."""
         with self.corrected.corrections.lock:
-            about = {"count": self.count(), **self.about_corrections()}
+            by = {BY_KEY: self.corrected.corrections.made_by} if self.corrected.corrections.made_by else {}
+            about = {"count": self.count(), **self.about_corrections(), **by}
         made = self.segmented.asked(positive=self.positive, grow=self.grow)
         return {**made.metadata(self.threshold, self.min_size), **about}
 
@@ -141,7 +140,7 @@ class Cells:
         corrections = self.corrected.corrections
         with corrections.lock:
             labels = self.corrected.labels(self.threshold, self.min_size)
-            about = self.about_corrections()
+            about, made_by = self.about_corrections(), corrections.made_by
             yours = {id_: corrections.how(id_) for id_ in corrections.owned_ids.tolist()}
             by_hand = self.by_hand
         made = self.segmented.asked(positive=self.positive, grow=self.grow)
@@ -151,5 +150,6 @@ class Cells:
         table["yours"] = np.array([yours.get(id_, "") for id_ in table["index"].tolist()], dtype=np.str_)
         count = len(table["index"])
         metadata = with_counted(self.metadata(), counted) | {"count": count, **about}
+        metadata |= {BY_KEY: made_by} if made_by else {}
         probability = made.prediction.probability
         return SegmentResult(labels, probability, count, table, self.threshold, self.min_size, metadata, counted)

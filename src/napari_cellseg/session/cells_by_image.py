@@ -122,6 +122,7 @@ class CellsByImage:
         self._positive, self._grow = checked.positive, checked.grow
         for key, cells in self._cells.items():
             self._cells[key] = replace(cells, positive=self._positive, grow=self._grow)
+            self._note(key)
         self.counting_changed.emit()
 
     def edit(self, key: Hashable, tool: Callable[..., Patch], *args: Any, **kwargs: Any) -> Region:
@@ -236,9 +237,16 @@ class CellsByImage:
         corrected = CorrectedInstances(segmented.instances, record.corrections)
         if corrected.instances is not segmented.instances:
             segmented = replace(segmented, instances=corrected.instances)
-        record.note_cells(segmented.recipe.to_dict(), threshold, min_size)
         revision = record.corrections.revision
         self._cells[key] = Cells(segmented, threshold, min_size, corrected, revision, self._positive, self._grow)
+        self._note(key)
+
+    def _note(self, key: Hashable) -> None:
+        """Let the journal of an image know how its cells are made and called."""
+        record, cells = self._records.of(key), self._cells[key]
+        if record is not None:
+            recipe = replace(cells.segmented.recipe, positive=cells.positive, grow=cells.grow)
+            record.note_cells(recipe.to_dict(), cells.threshold, cells.min_size)
 
     def _remember(self, key: Hashable) -> None:
         """Note what an image shows while parts of it are marked as reviewed: another answer is compared with that."""
@@ -262,10 +270,8 @@ class CellsByImage:
         cells = self.cells_of(key)
         if cells is None or all(getattr(cells, name) == value for name, value in values.items()):
             return
-        moved = self._cells[key] = replace(cells, **values)  # type: ignore[arg-type]
-        record = self._records.of(key)
-        if record is not None:
-            record.note_cells(moved.segmented.recipe.to_dict(), moved.threshold, moved.min_size)
+        self._cells[key] = replace(cells, **values)  # type: ignore[arg-type]
+        self._note(key)
         self.sliders_changed.emit(key)
 
 

@@ -113,8 +113,8 @@ def test_keys_act_on_the_cell_under_the_pointer(correct: Any, segmented: Any, vi
     segmented.cells_section.threshold.setValue(0.9)
     settled(segmented, qtbot)
     assert np.array_equal(labels.data == second, mine) and correct.session.cells.n_changed == 1
-    assert "1 cell changed, 1 erased" in correct.tools_section.yours.text()
-    assert "yours: 1 changed, 1 erased" in segmented.cells_section.details.text()
+    assert "Yours: 1 changed, 1 erased" in correct.tools_section.yours.text()
+    assert "1 changed, 1 erased" in segmented.cells_section.details.text()
     press_key(viewer, qtbot, Qt.Key.Key_R)
     assert correct.session.cells.n_changed == 0
     assert "released" in correct.tools_section.message.text().lower()

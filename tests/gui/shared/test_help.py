@@ -74,10 +74,11 @@ def test_each_mark_of_a_dock_opens_its_section(viewer: Any, name: str, qtbot: An
 
 
 def test_links_lead_to_pages_that_the_package_holds(qtbot: Any) -> None:
-    window = HelpWindow("Batch")
+    window = HelpWindow("Batch", link="#35c2b0")
     qtbot.addWidget(window)
     window.browser.anchorClicked.emit(QUrl("batch.md"))
     assert window.browser.toPlainText().startswith("A folder of images")
+    assert "color:#35c2b0" in window.browser.toHtml(), "the blue of the system cannot be read on a dark theme"
     page = (docs_folder() / "window.md").read_text(encoding="utf-8")
     linked = {part.split(")")[0] for part in page.split("](")[1:]}
     project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text(encoding="utf-8"))

@@ -8,11 +8,14 @@ from typing import Any
 import npe2
 import numpy as np
 import pytest
+import tifffile
 from qtpy.QtCore import Qt
 
 from napari_cellseg.gui.menus.readers import get_reader
+from napari_cellseg.gui.segment.scenes_dialog import ScenesDialog
 from napari_cellseg.gui.segment.whole_run import results_folder
 from napari_cellseg.gui.viewer.layer_image import layer_folder
+from napari_cellseg.gui.viewer.opening import several_in
 from napari_cellseg.imaging.errors import ImageError
 from napari_cellseg.imaging.read import formats
 from tests.imaging.read.vendor_files import write_czi, write_lif
@@ -49,6 +52,19 @@ def test_of_a_file_with_several_images_those_are_opened_that_are_ticked(
     assert "exp_S2_labels.tif" in save(widget, qtbot, tmp_path / "out")
     assert layer_folder(layer) == str(tmp_path)
     assert results_folder(path / "S2") == tmp_path / "exp_S2 cells"
+
+
+def test_of_many_images_the_first_of_each_file_is_ticked(qtbot: Any, tmp_path: Path) -> None:
+    for name in ("a.lif", "b.lif"):
+        write_lif(tmp_path / name, [(f"S{i}", "YX", DISCS[0]) for i in range(6)])
+    tifffile.imwrite(tmp_path / "c.tif", DISCS[0])
+    chosen: list[Path] = []
+    dialog = ScenesDialog(several_in([tmp_path]), chosen.extend)
+    qtbot.addWidget(dialog)
+    assert dialog.list.count() == 13
+    assert dialog.ticked() == [tmp_path / "a.lif" / "S0", tmp_path / "b.lif" / "S0", tmp_path / "c.tif"]
+    dialog.list.itemDoubleClicked.emit(dialog.list.item(3))
+    assert chosen == [tmp_path / "a.lif" / "S3"]
 
 
 def test_a_single_image_and_an_address_are_opened_without_a_question(

@@ -86,8 +86,11 @@ def test_a_file_of_several_images_names_them_when_none_is_chosen(tmp_path):
     one = lif(tmp_path / "b.lif", "S1")
     assert (read_image(one).name, read_image(one / "0").source) == ("b.lif", str(one))
     tifffile.imwrite(tmp_path / "c.tif", IMAGES[0])
-    with pytest.raises(ImageError, match=r"c\.tif holds no image S1"):
-        read_image(tmp_path / "c.tif" / "S1")
+    np.save(tmp_path / "d.npy", IMAGES[0])
+    (tmp_path / "e.scope").write_bytes(b"something")
+    for name in ("c.tif", "d.npy", "e.scope"):
+        with pytest.raises(ImageError, match=rf"{name} holds no image S1; it has 0, counted from 0"):
+            read_image(tmp_path / name / "S1")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import subprocess
 import sys
 import threading
@@ -338,6 +339,23 @@ def test_any_wrong_byte_gives_values_or_words(tmp_path, kind):
             assert values(path).size
         except CellsegError as error:
             assert "a." in str(error)
+
+
+def test_an_unknown_compression_is_refused_in_words(tmp_path):
+    path = write_nd2(tmp_path / "a.nd2", POSITIONS[:1], compression=1)
+    with pytest.raises(ImageError, match=r"a\.nd2 is packed with lossy compression, which is not read"):
+        read_image(path)
+    path = write_czi(tmp_path / "a.czi", {0: STACK}, packed="zstd1:ExplicitLevel=1")
+    content = bytearray(path.read_bytes())
+    # In the entries of all pieces: kind, type of pixel, place, part, compression.
+    entry = struct.Struct("<2siqii")
+    for place in range(len(content) - entry.size):
+        kind, pixel, at, part, packed = entry.unpack_from(content, place)
+        if (kind, pixel, part, packed) == (b"DV", 1, 0, 6):
+            entry.pack_into(content, place, kind, pixel, at, part, 999)
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=r"a\.czi cannot be read"):
+        read_image(path)
 
 
 def test_planes_that_are_missing_are_not_read_as_black(tmp_path):

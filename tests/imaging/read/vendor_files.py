@@ -129,8 +129,13 @@ def write_czi(
     return path
 
 
-def write_nd2(path: Path, values: np.ndarray, names: Sequence[str] = (), absent: Sequence[int] = ()) -> Path:
-    """Write an ND2 file of version 3: positions ``(P, T, Y, X, C)`` of these names, without the frames `absent`."""
+def write_nd2(
+    path: Path, values: np.ndarray, names: Sequence[str] = (), absent: Sequence[int] = (), compression: int = 2
+) -> Path:
+    """Write an ND2 file of version 3: positions ``(P, T, Y, X, C)`` of these names, without the frames `absent`.
+
+    It says that it is packed by `compression` (0 lossless, 1 lossy, 2 none), and is not.
+    """
     n_positions, n_times, height, width, n_channels = values.shape
     points = {f"i{k:010}": {"dPosX": 10.0 * k, "dPosName": name} for k, name in enumerate(names)}
     times = {"uiCount": n_times, "dStart": 0.0, "dPeriod": 500.0, "dDuration": 0.0}
@@ -141,7 +146,7 @@ def write_nd2(path: Path, values: np.ndarray, names: Sequence[str] = (), absent:
             "SLxImageAttributes": {
                 **{"uiWidth": width, "uiWidthBytes": width * n_channels * values.itemsize, "uiHeight": height},
                 **{"uiComp": n_channels, "uiBpcInMemory": 8 * values.itemsize, "uiBpcSignificant": 12},
-                **{"uiSequenceCount": n_positions * n_times, "eCompression": 2},
+                **{"uiSequenceCount": n_positions * n_times, "eCompression": compression},
             }
         },
         "ImageMetadataSeqLV|0!": {

@@ -20,15 +20,13 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from ...evaluation.conditions_table import Said, conditions_in, read_conditions
 from ...evaluation.plates import (
     WELLS_FILE,
     Plates,
-    Said,
     Well,
-    conditions_in,
     measure_in_words,
     plates_of,
-    read_conditions,
     write_plates,
 )
 from ...imaging.errors import CellsegError

@@ -145,6 +145,8 @@ class BatchModel(QAbstractTableModel):
             lines.append(f"Median area {row.median_area_px:,.0f} px.")
         if row.has_result and row.median_volume_vox is not None:
             lines.append(f"Linked over slices; median volume {row.median_volume_vox:,.0f} voxels.")
+        if row.positive:
+            lines.append(f"Positive: {', '.join(f'{name} {n:,}' for name, n in row.positive.items())}.")
         lines += [f"Stands out: {flag}."] if flag else []
         return "\n".join([*lines, *row.notes])
 

@@ -75,7 +75,7 @@ class AgreementWidget(Dock):
     def refresh(self) -> None:
         """Show what is known now."""
         entries, settings = self.known.entries(), self.known.settings()
-        self.settings.report(EMPTY if settings is None else f"We: {settings}")
+        self.settings.report(EMPTY if settings is None else f"Auto: {settings}")
         self.table.fill(entries, self.known.store.people())
         self._show_source()
         agreement = self.known.agreement() if settings is not None else None

@@ -81,8 +81,8 @@ class CorrectToolsSection(QWidget):
             self._on_in_hand(self._tools.in_hand)
         corrections = cells.corrected.corrections
         changed, erased = cells.n_changed, cells.n_erased
-        words = f"{changed:,} cell{'' if changed == 1 else 's'} changed"
-        self.yours.setText(f"Yours: {words}, {erased:,} erased" if changed or erased else "Nothing corrected yet")
+        words = f"Yours: {changed:,} changed, {erased:,} erased"
+        self.yours.setText(words if changed or erased else "Nothing corrected yet")
         self.undo.setEnabled(corrections.can_undo)
         self.redo.setEnabled(corrections.can_redo)
         self._name_steps(corrections.undo_name, corrections.redo_name)

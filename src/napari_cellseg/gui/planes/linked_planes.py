@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ...imaging.errors import CellsegError
-from ...instances.linking import Tracks, link_cells, tracks_table
+from ...instances.linking import link_cells
+from ...instances.tracks import Tracks, tracks_table
 from ...instances.volumes import Volumes
 from ...session import Cells, PlaneKey
 from ..viewer.planes import Stack

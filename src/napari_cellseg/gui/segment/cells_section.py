@@ -216,7 +216,7 @@ class CellsSection(QWidget):
             self._show_dropped(cells)
             return
         if cells.n_erased:
-            lines.insert(0, f"yours: {cells.n_changed:,} changed, {cells.n_erased:,} erased")
+            lines.insert(0, f"{cells.n_changed:,} changed, {cells.n_erased:,} erased")
         elif cells.n_changed:
             lines.insert(0, f"{cells.n_changed:,} corrected by you")
         else:

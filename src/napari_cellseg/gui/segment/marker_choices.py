@@ -17,7 +17,7 @@ from ..shared.layout import SMALL, button, chooser, in_column, in_row, leave_whe
 from ..shared.numbers import NumberBox
 
 LARGEST = 1e12
-WIDTH = 26
+WIDTH, UNIT_WIDTH = 26, 78
 HALF = 0.5
 _COLORS = ("red", "green", "blue")
 _MARK = " ●"
@@ -76,8 +76,9 @@ class MarkerChoices(QWidget):
         )
         self.growth.setSpecialValueText("off")
         # A style sheet's least width wins over the widget's own.
-        self.growth.setStyleSheet("min-width: 48px;")
+        self.growth.setStyleSheet("min-width: 40px;")
         self.unit = chooser("grow_unit", "Unit of the length.", [("µm", "um"), ("px", "px")], self._on_growth)
+        self.unit.setFixedWidth(UNIT_WIDTH)
         self.edge = chooser(
             "grow_edge", "Grow at most to the edge of the cells that a channel shows.", (), self._on_growth
         )
@@ -87,9 +88,9 @@ class MarkerChoices(QWidget):
             small.setStyleSheet(SMALL)
             small.setFixedWidth(WIDTH)
         in_column(
-            in_row((self.channel, 3), (self.where, 2), self.more, self.less, HelpButton("Positive cells")),
+            in_row((self.channel, 1), (self.where, 1), self.more, self.less, HelpButton("Positive cells")),
             in_row((self.measure, 3), (self.level, 2), (beside, 3)),
-            in_row(QLabel("Grow by"), (self.growth, 3), (self.unit, 3), (self.edge, 4)),
+            in_row(QLabel("Grow by"), (self.growth, 1), self.unit, (self.edge, 2)),
             into=self,
             spacing=3,
         )
@@ -114,9 +115,7 @@ class MarkerChoices(QWidget):
             growth = None if grow is None else Growth.parse(grow)
             self.growth.setValue(0 if growth is None else growth.amount)
             edges = [*names, *([growth.edge] if growth is not None and growth.edge not in ("", *names) else [])]
-            fill(
-                self.edge, [("any edge", ""), *((f"to {name}", name) for name in edges)], growth.edge if growth else ""
-            )
+            fill(self.edge, [("freely", ""), *((f"to {name}", name) for name in edges)], growth.edge if growth else "")
             unit = growth.unit if growth is not None else "um" if image is not None and image.pixel_size else "px"
             self.unit.setCurrentIndex(self.unit.findData(unit))
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QDialog, QDialogButtonBox, QListWidget, QListWidgetItem, QVBoxLayout, QWidget
 
+from ...imaging.read.scenes import file_of, scene_of
 from ..shared.layout import button, in_row, sentence
 
-# So many are ticked at first; of more only the first one, so that no one opens a whole plate unasked.
+# So many are ticked at first; of more only the first of each file, so that no one opens a whole plate unasked.
 _TICKED = 8
 _SIZE = (380, 420)
 
@@ -38,11 +39,14 @@ class ScenesDialog(QDialog):
         self.about = sentence("scenes_about", f"{len(found):,} images were found. Tick those to open.")
         self.list = QListWidget(objectName="scenes_list")
         self.list.setToolTip("Each ticked image becomes a layer. For all images of many files use the Batch widget.")
-        for i, (path, name) in enumerate(found):
+        scenes = [path for path, _ in found if scene_of(path) is not None]
+        firsts = {file_of(path): path for path in reversed(scenes)}
+        for path, name in found:
             item = QListWidgetItem(name, self.list)
             item.setData(Qt.ItemDataRole.UserRole, path)
             item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-            item.setCheckState(_state(len(found) <= _TICKED or i == 0))
+            first = firsts.get(file_of(path), path)
+            item.setCheckState(_state(len(scenes) <= _TICKED or path == first))
         self.all = button("scenes_all", "All", "Tick every image.", lambda: self._tick(True))
         self.none = button("scenes_none", "None", "Tick no image.", lambda: self._tick(False))
         buttons = QDialogButtonBox()

@@ -65,7 +65,8 @@ class SizeControl(QWidget):
         session = self._bench.session
         chosen = session.choices.of(session.chosen).diameter
         size = self._circle.diameter()
-        used = self._model is not None and self._model.diameter is not None
+        # Networks of other packages may make use of it.
+        used = self._model is not None and (self._model.diameter is not None or bool(self._model.network))
         auto = "auto" if size is None or chosen is not None else f"auto: {size:.0f} px"
         with QSignalBlocker(self.diameter), QSignalBlocker(self.accurate):
             self.diameter.setSpecialValueText("as it is" if chosen == 0 or not used else auto)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import QEvent, Qt, QUrl
-from qtpy.QtGui import QDesktopServices
+from qtpy.QtGui import QDesktopServices, QPalette
 from qtpy.QtWidgets import QDialog, QHBoxLayout, QTextBrowser, QToolButton, QVBoxLayout, QWidget
 
+from .colors import Colors
 from .layout import heading, in_row
 
 PAGE = "window.md"
@@ -31,8 +32,9 @@ def section_of(topic: str) -> str:
 class HelpWindow(QDialog):
     """A section of the documentation; its links open other pages in their place, and those of the web in a browser."""
 
-    def __init__(self, topic: str, parent: QWidget | None = None) -> None:
+    def __init__(self, topic: str, parent: QWidget | None = None, link: str = "") -> None:
         super().__init__(parent, objectName="help")
+        self._link = link
         self.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         self.resize(*_SIZE)
         self.browser = QTextBrowser()
@@ -45,6 +47,10 @@ class HelpWindow(QDialog):
     def _show(self, title: str, text: str) -> None:
         self.setWindowTitle(title)
         self.browser.setMarkdown(text)
+        if self._link:
+            # Qt paints links in the blue of the system, which cannot be read on a dark theme.
+            blue = self.palette().color(QPalette.ColorRole.Link).name()
+            self.browser.setHtml(self.browser.toHtml().replace(f"color:{blue}", f"color:{self._link}"))
 
     def _on_link(self, url: QUrl) -> None:
         path = docs_folder() / url.path()
@@ -65,13 +71,17 @@ class HelpButton(QToolButton):
 
     def __init__(self, topic: str, parent: QWidget | None = None) -> None:
         super().__init__(parent, objectName=f"help_{topic}")
-        self._topic = topic
+        self._topic, self._link = topic, ""
         self.setText("?")
         self.setFixedSize(_SIDE, _SIDE)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAccessibleName(f"Help: {topic}")
         self.setToolTip(f"{topic}: what it does, and how.")
         self.clicked.connect(self._open)
+
+    def set_colors(self, colors: Colors) -> None:
+        """Follow the theme."""
+        self._link = colors.accent.name()
 
     def event(self, event: QEvent) -> bool:
         """Answer where Qt lets nothing through, in a section without cells."""
@@ -81,7 +91,7 @@ class HelpButton(QToolButton):
         return bool(super().event(event))
 
     def _open(self) -> None:
-        HelpWindow(self._topic, self.window()).show()
+        HelpWindow(self._topic, self.window(), self._link).show()
 
 
 def titled(text: str, topic: str = "") -> QHBoxLayout:

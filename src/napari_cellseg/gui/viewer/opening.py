@@ -15,6 +15,7 @@ from ...imaging.read.finding import find_images, is_zarr
 from ...imaging.read.formats import format_of, needs
 from ...imaging.read.read import read_image
 from ...imaging.read.scenes import file_of, scene_of
+from ...imaging.read.vendor import forget
 from ...results.reopening import SavedCells, saved_cells
 from .channels import add_channels, is_split, set_shown
 from .layer_image import METADATA_KEY
@@ -111,6 +112,7 @@ def read_paths(paths: Iterable[str | Path]) -> Opened:
                 problems.append(str(error))
         except CellsegError as error:
             problems.append(str(error) if path.name in str(error) else f"{name}: {error}")
+    forget()
     return Opened(tuple(images), tuple(levels), tuple(others), tuple(problems), reasons, tuple(cells))
 
 

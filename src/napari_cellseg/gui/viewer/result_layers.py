@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image as ImageLayer
 
-from ...corrections.exchange import BY_KEY
 from ...imaging.regions import Region
 from ...session import Cells
 from .cells_labels import CellsLabels
@@ -155,7 +154,7 @@ class ResultLayers:
         """Draw again where a correction changed something; the layer may be saved before it was measured again."""
         if METADATA_KEY in self.labels.metadata:
             known = {**self.labels.metadata[METADATA_KEY], "count": cells.count()}
-            known = {name: value for name, value in known.items() if name not in ("corrections", BY_KEY)}
+            known.pop("corrections", None)
             known |= cells.about_corrections()
             self.labels.metadata = {**self.labels.metadata, METADATA_KEY: known}
         if not self._widened(cells):

@@ -89,12 +89,14 @@ class Nd2File:
         return names if len(names) == self._frame.get("C", 1) and all(names) else ()
 
     def _check(self, number: int) -> None:
-        """Raise ImageError for a frame that is not in the file: nd2 gives zeros, which would be counted."""
+        """Raise ImageError for a frame of unknown compression, or not in the file: nd2 gives zeros or noise."""
         offsets = getattr(self._file._rdr, "_frame_offsets", None)
         if offsets is None:
             return
-        n_bytes = 0
-        if self._file.attributes.compressionType is None:
+        packed, n_bytes = self._file.attributes.compressionType, 0
+        if packed not in (None, "none", "lossless"):
+            raise ImageError(f"{self._path} is packed with {packed} compression, which is not read. Save it without.")
+        if packed is None:
             n_bytes = math.prod(self._frame.values()) * self._file.dtype.itemsize
         if number not in offsets or offsets[number] + n_bytes > self._path.stat().st_size:
             raise ImageError(

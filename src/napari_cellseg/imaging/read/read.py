@@ -17,7 +17,7 @@ from . import raster
 from .arrays import read_npy, read_npz
 from .dicom import HEAD_BYTES, has_mark, is_dicom, read_dicom
 from .finding import find_images, is_zarr
-from .formats import PLANES, SUFFIXES, TIFF_SUFFIXES, ZARR_SUFFIX, format_of
+from .formats import PLANES, SUFFIXES, TIFF_SUFFIXES, ZARR_SUFFIX, format_of, needs
 from .ome_files import first_of_companion, is_companion
 from .plugins import read_with_plugin
 from .scenes import Choose, file_of, index_of, scene_keys, scene_of, scene_title
@@ -129,7 +129,8 @@ def _read(path: Path, axes: str | None, in_parts: bool) -> Image:
     if not about.st_size:
         raise ImageError(f"{path} is empty: it has no bytes. Copy it again.")
     if is_companion(path):
-        return _read(first_of_companion(path), axes, in_parts)
+        first = first_of_companion(path)
+        return _read(first if key is None else first / key, axes, in_parts)
     known = format_of(path)
     if known is not None and known.reader and not known.lacks():
         return _chosen(path, key, lambda choose: read_scene(path, axes, LAZY_BYTES, choose, in_parts))
@@ -137,13 +138,19 @@ def _read(path: Path, axes: str | None, in_parts: bool) -> Image:
         head = file.read(HEAD_BYTES)
     # DICOM of some scanners begins as a TIFF without an image; a whole slide may be both, and its name decides.
     is_tiff = head[:4] in _TIFF_STARTS and (suffix in _TIFF_NAMES or not has_mark(head))
+    read: Callable[[Path, str | None], Image] = _read_plain
     if not is_tiff and is_dicom(head, suffix):
-        return read_dicom(path, axes)
-    if known is None or known.reader or known.remedy or (suffix in TIFF_SUFFIXES and not is_tiff):
-        return read_with_plugin(path, axes)
-    if is_tiff and suffix not in (".npz", ".npy"):
+        read = read_dicom
+    elif known is None or known.reader or known.remedy or (suffix in TIFF_SUFFIXES and not is_tiff):
+        if needs(path):
+            # It says what is missing, whichever image was asked for.
+            return read_with_plugin(path, axes)
+        read = read_with_plugin
+    elif is_tiff and suffix not in (".npz", ".npy"):
         return _chosen(path, key, lambda choose: read_tiff(path, axes, LAZY_BYTES, choose))
-    return _chosen(path, key, lambda choose: _read_plain(path, axes, choose))
+    # The only image of its file.
+    index_of(path, ["0"], [""], key)
+    return read(path, axes)
 
 
 def _chosen(path: Path, key: str | None, read: Callable[[Choose], Image]) -> Image:
@@ -160,9 +167,8 @@ def _chosen(path: Path, key: str | None, read: Callable[[Choose], Image]) -> Ima
     return replace(image, name=scene_title(path.name, keys[0]), source=str(path / keys[0])) if keys else image
 
 
-def _read_plain(path: Path, axes: str | None, choose: Choose) -> Image:
-    """Read a file that holds one image."""
-    choose([""])
+def _read_plain(path: Path, axes: str | None) -> Image:
+    """Read NumPy's files and pictures."""
     suffix = path.suffix.lower()
     if suffix == ".npz":
         array, stored_axes, pixel_size = read_npz(path)
