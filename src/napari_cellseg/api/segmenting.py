@@ -153,7 +153,9 @@ def open_cells(labels: np.ndarray | PathOf, image: ImageOf = None, recipe: Recip
     if image is None and saved is not None:
         image = saved.find_image()
     opened = open_any(_needed(image, path.name), chosen.axes)
-    found = read_corrections(path, opened.shape_yx) if saved is None or saved.corrected else {}
+    found = {}
+    if saved is None or saved.corrected:
+        found = read_corrections(path, opened.shape_yx, image=opened.source or opened.name)
     if saved is not None and saved.recipe is not None and saved.is_of(opened):
         cells = _segment(opened, replace(saved.recipe, axes=chosen.axes, pages="one", link="none"), "auto")
         if found:

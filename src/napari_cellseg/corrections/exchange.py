@@ -58,7 +58,9 @@ def record_of(view: CellView) -> dict[str, Any]:
     return {"format": FORMAT, "cells": cells, "erased": erased, "marks": marks}
 
 
-def read_corrections(path: str | os.PathLike[str], shape: tuple[int, int], plane: str = "") -> dict[str, Any]:
+def read_corrections(
+    path: str | os.PathLike[str], shape: tuple[int, int], plane: str = "", image: str = ""
+) -> dict[str, Any]:
     """Read the arguments of `import_labels` from a file of `export_corrections`, or all cells of any other file.
 
     Parameters
@@ -69,6 +71,8 @@ def read_corrections(path: str | os.PathLike[str], shape: tuple[int, int], plane
         (Y, X) of the image.
     plane : str
         Name of the plane in a stack of labels, such as ``t003``.
+    image : str
+        Name of the image, by which it is found in a COCO file of several.
 
     Returns
     -------
@@ -81,7 +85,7 @@ def read_corrections(path: str | os.PathLike[str], shape: tuple[int, int], plane
         The file is not a label image, has another size, or its corrections are damaged.
     """
     if Path(path).suffix.lower() in CELL_SUFFIXES:
-        return {"labels": read_cells(Path(path), shape)}
+        return {"labels": read_cells(Path(path), shape, image)}
     labels = _plane_of(path, plane) if plane else read_labels(path)
     if labels.shape != tuple(shape):
         raise ImageError(

@@ -116,3 +116,33 @@ def test_what_is_no_file_of_these_cells(tmp_path: Path) -> None:
         roi.name = str(i)
         roi.tofile(tmp_path / "s.zip", mode="w" if i == 1 else "a")
     refused("s.zip", "ROIs of 2 slices")
+
+
+def test_cells_of_an_image_in_a_coco_file(tmp_path: Path) -> None:
+    inside = [5 * 6 + 2, 2, 2 + 14 * 6]  # of an image of 6 x 20: down the columns
+    content = {
+        "images": [{"file_name": "in/a.png", "id": 7}, {"file_name": "b.png", "id": 9}],
+        "annotations": [
+            {"image_id": 7, "segmentation": [[1, 1, 5, 1, 5, 4, 1, 4]]},
+            {"image_id": 7, "segmentation": {"size": [6, 20], "counts": inside}},
+            {"image_id": 7, "iscrowd": 1, "segmentation": [[10, 0, 20, 0, 20, 6, 10, 6]]},
+            {"image_id": 9, "segmentation": [[0, 0, 3, 0, 3, 3, 0, 3]]},
+        ],
+    }
+    (tmp_path / "c.json").write_text(json.dumps(content))
+    expected = np.zeros((6, 20), np.int32)
+    expected[1:4, 1:5] = 1
+    expected[2:4, 5] = 2
+    np.testing.assert_array_equal(read_cells(tmp_path / "c.json", (6, 20), "elsewhere/a.tif"), expected)
+    assert read_cells(tmp_path / "c.json", (6, 20), "b.png").sum() == 9
+    for name, said in (("", "no image called like this one, among 2"), ("c.png", "no image called c")):
+        with pytest.raises(ImageError, match=said):
+            read_cells(tmp_path / "c.json", (6, 20), name)
+    content["annotations"] = content["annotations"][3:]
+    (tmp_path / "c.json").write_text(json.dumps(content))
+    with pytest.raises(ImageError, match=r"no cell of in/a\.png"):
+        read_cells(tmp_path / "c.json", (6, 20), "a.png")
+    del content["annotations"][0]["segmentation"]
+    (tmp_path / "c.json").write_text(json.dumps(content))
+    with pytest.raises(ImageError, match="cannot be read as cells"):
+        read_cells(tmp_path / "c.json", (6, 20), "b.png")

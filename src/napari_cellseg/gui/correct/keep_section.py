@@ -67,12 +67,12 @@ class KeepSection(QWidget):
         key, cells = self._bench.session.chosen, self._bench.session.cells
         if cells is None:
             return
-        shape = cells.corrected.shape
+        shape, image = cells.corrected.shape, cells.segmented.image
 
         def imported(found: dict[str, Any]) -> None:
             self._correcting.edit(key, edits.import_labels, done=f"Imported {Path(path).name}.", **found)
 
-        self._start(lambda: exchange.read_corrections(Path(path), shape), imported)
+        self._start(lambda: exchange.read_corrections(Path(path), shape, image=image.source or image.name), imported)
 
     def _build(self) -> None:
         drafting = self._drafting

@@ -72,7 +72,7 @@ class Taking:
             self._bench.session.fail(None, f"{name}. Select the labels that are to be cells.")
         elif self._bench.image_of_result(layer) is not None:
             self._bench.session.note(f"'{layer.name}' shows the cells of its image already.")
-        elif self._take(lambda shape: np.array(layer.data), tuple(layer.data.shape), layer.name):
+        elif self._take(lambda image: np.array(layer.data), tuple(layer.data.shape), layer.name):
             layer.visible = False
 
     def take_file(self, path: str | Path) -> None:
@@ -82,7 +82,12 @@ class Taking:
         if saved is not None:
             self.reopen(saved)
         else:
-            self._take(lambda shape: exchange.read_corrections(path, shape)["labels"], None, path.name)
+
+            def read(image: Image) -> np.ndarray:
+                found = exchange.read_corrections(path, image.shape_yx, image=image.source or image.name)
+                return np.asarray(found["labels"])
+
+            self._take(read, None, path.name)
 
     def reopen(self, saved: SavedCells) -> None:
         """Show the image of a saved file with its cells, found again by its recipe, and with its corrections."""
@@ -97,7 +102,7 @@ class Taking:
         image_key: Any = None,
         known: Mapping[str, int] | None = None,
     ) -> bool:
-        """Take labels that `read` returns for the size of an image; False where there is no image for them.
+        """Take labels that `read` returns for an image; False where there is no image for them.
 
         `known`: whose corrections are in them; see `Corrections.known`.
         """
@@ -111,7 +116,7 @@ class Taking:
         recipe = session.choices.recipe(keys[0], False)
 
         def work() -> list[Answer]:
-            labels = read(images[0].shape_yx) if shape is None else read(shape)
+            labels = read(images[0])
             planes = labels.reshape(len(keys), *labels.shape[-2:])
             return [_answer(plane, image, recipe, name) for plane, image in zip(planes, images, strict=True)]
 

@@ -1,36 +1,41 @@
-"""Cells in files of other programs that are no label image: ImageJ ROIs, QuPath's GeoJSON, NumPy arrays."""
+"""Cells in files of other programs that are no label image: ImageJ ROIs, QuPath's GeoJSON, COCO, NumPy arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..damage import DAMAGE
 from ..errors import ImageError
 from .arrays import read_npy
+from .coco_masks import cells_of_coco
 from .json_file import read_json
+from .outlines import Rings, fill_outlines
 from .zip_entries import opened_zip, read_entry
 
 ROI_SUFFIXES = (".zip", ".roi")
 GEOJSON_SUFFIXES = (".geojson", ".json")
 CELL_SUFFIXES = (*ROI_SUFFIXES, *GEOJSON_SUFFIXES, ".npy")
-Rings = Sequence[np.ndarray]
 # ROIs of ImageJ have some bytes a corner.
 _LARGEST_ROI = 1 << 22
 _NUMPY = b"\x93NUMPY"
 
 
-def read_cells(path: Path, shape: tuple[int, int]) -> np.ndarray:
+def read_cells(path: Path, shape: tuple[int, int], image: str = "") -> np.ndarray:
     """Read the cells of an image from a file whose name ends in one of `CELL_SUFFIXES`.
 
     Parameters
     ----------
     path : Path
-        A zip of ImageJ ROIs or one ROI; GeoJSON with polygons, as QuPath exports it; or a ``.npy`` of labels.
+        A zip of ImageJ ROIs or one ROI; GeoJSON with polygons, as QuPath exports it; a COCO file; or a ``.npy`` of
+        labels.
     shape : tuple of int
         (Y, X) of the image.
+    image : str
+        Name of the image, by which it is found in a COCO file of several.
 
     Returns
     -------
@@ -49,46 +54,12 @@ def read_cells(path: Path, shape: tuple[int, int]) -> np.ndarray:
             return _array(path, shape)
         if suffix in ROI_SUFFIXES:
             return fill_outlines(_of_rois(path), shape, path)
-        return fill_outlines(_of_geojson(path), shape, path)
+        content = read_json(path, None)
+        if isinstance(content, dict) and "annotations" in content:
+            return cells_of_coco(content, shape, path, image)
+        return fill_outlines(_of_geojson(content, path), shape, path)
     except DAMAGE as error:
         raise ImageError(f"{path} cannot be read as cells ({error}). Export it again.") from error
-
-
-def fill_outlines(cells: Iterable[Rings], shape: tuple[int, int], path: Path) -> np.ndarray:
-    """Return a label image, int32 ``(Y, X)``, of outlines: rings of (y, x) from pixel corners, holes among them.
-
-    Raises
-    ------
-    ImageError
-        There is no cell in the file `path`, or one leaves the image.
-    """
-    labels = np.zeros(shape, np.int32)
-    n = 0
-    for n, rings in enumerate(cells, start=1):
-        corners = np.concatenate(rings)
-        low, high = corners.min(axis=0), corners.max(axis=0)
-        if (low < -1).any() or (high > np.add(shape, 1)).any():
-            raise ImageError(
-                f"{path}: cell {n} reaches from row {low[0]:g}, column {low[1]:g} to row {high[0]:g}, column "
-                f"{high[1]:g}, and the image has {shape[0]} x {shape[1]} pixels. Choose the file of this image."
-            )
-        top, left = np.maximum(np.floor(low), 0).astype(int)
-        box = labels[top : int(np.ceil(high[0])), left : int(np.ceil(high[1]))]
-        inside = _inside(rings, (top, left), box.shape)
-        box[inside & (box == 0)] = n
-    if not n:
-        raise ImageError(f"{path} holds no outline of a cell. Export the cells as polygons or ROIs.")
-    return labels
-
-
-def _inside(rings: Rings, corner: tuple[int, int], shape: tuple[int, ...]) -> np.ndarray:
-    """Which pixels of a box have their centres in an odd number of rings."""
-    from skimage.draw import polygon2mask
-
-    found = np.zeros(shape, bool)
-    for ring in rings:
-        found ^= polygon2mask(shape, ring - corner - 0.5)
-    return found
 
 
 def _of_rois(path: Path) -> Iterator[Rings]:
@@ -113,8 +84,7 @@ def _of_rois(path: Path) -> Iterator[Rings]:
         yield [np.asarray(ring, np.float64)[:, ::-1] for ring in roi.coordinates(multi=True)]
 
 
-def _of_geojson(path: Path) -> Iterator[Rings]:
-    content = read_json(path, None)
+def _of_geojson(content: Any, path: Path) -> Iterator[Rings]:
     features = content if isinstance(content, list) else content.get("features", [content])
     for feature in features:
         geometry = feature["geometry"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,12 @@ import numpy as np
 
 from ...imaging.damage import DAMAGE
 from ...imaging.errors import DatasetError
-from ...imaging.read.cell_files import fill_outlines
+from ...imaging.read.coco_masks import mask_of
 from ...imaging.read.json_file import read_values
 from ...imaging.read.read import read_image
 from .masks import LABELS, Mask
 from .sample import Sample
 
-# A run length is less than the number of pixels: a few signs of 5 bits.
-_LONGEST_SHIFT = 60
 _NEXT_STEP = "Give a COCO file with images and annotations."
 
 
@@ -85,7 +83,7 @@ class Coco:
         labels, reviewed = np.zeros(shape, np.int32), np.ones(shape, bool)
         for i, annotation in enumerate(self._annotations[self._images[name]], start=1):
             try:
-                mask = _mask_of(annotation["segmentation"], shape, self.path)
+                mask = mask_of(annotation["segmentation"], shape, self.path)
             except DAMAGE as error:
                 raise DatasetError(
                     f"{self.path}: annotation {annotation.get('id', i)} of {name} has no polygon or run lengths that "
@@ -96,47 +94,3 @@ class Coco:
             else:
                 labels[mask & (labels == 0)] = i
         return Sample(name, image, labels, reviewed=None if reviewed.all() else reviewed), Mask(labels, LABELS)
-
-
-def _mask_of(segmentation: Any, shape: tuple[int, int], path: Path) -> np.ndarray:
-    """Return the pixels of one annotation, bool ``(Y, X)``."""
-    if isinstance(segmentation, Mapping):
-        if tuple(segmentation["size"]) != shape:
-            raise ValueError(f"its size is {segmentation['size']}")
-        counts = segmentation["counts"]
-        return _of_run_lengths(_decompressed(counts) if isinstance(counts, str) else counts, shape)
-    mask = np.zeros(shape, bool)
-    for numbers in segmentation:
-        # Pieces of one cell; COCO has no holes.
-        mask |= fill_outlines([[np.array(numbers, float).reshape(-1, 2)[:, ::-1]]], shape, path) > 0
-    return mask
-
-
-def _of_run_lengths(counts: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
-    """Return the mask of lengths that alternate between outside and inside, down the columns."""
-    lengths = np.asarray(counts, np.int64)
-    # Compared as Python's numbers, which are never too large; else any memory could be asked for.
-    if lengths.ndim != 1 or lengths.min(initial=0) < 0 or sum(lengths.tolist()) != shape[0] * shape[1]:
-        raise ValueError("its run lengths do not cover the image once")
-    values = np.arange(len(lengths)) % 2 == 1
-    return np.repeat(values, lengths).reshape(shape[::-1]).T
-
-
-def _decompressed(text: str) -> list[int]:
-    """Return the run lengths of COCO's compressed text: numbers of 5 bits a sign, each less the one two before."""
-    counts: list[int] = []
-    place = 0
-    while place < len(text):
-        number, shift, more = 0, 0, True
-        while more:
-            bits = ord(text[place]) - 48
-            number |= (bits & 0x1F) << shift
-            more = bool(bits & 0x20)
-            place += 1
-            shift += 5
-            if shift > _LONGEST_SHIFT:
-                raise ValueError("a run length is far too long")
-        if bits & 0x10:
-            number -= 1 << shift
-        counts.append(number + (counts[-2] if len(counts) > 2 else 0))
-    return counts
