@@ -58,7 +58,10 @@ def test_the_sliders_are_live_and_counts_can_only_fall(name: str) -> None:
 
 
 def test_labels_alone_are_cells_at_every_threshold() -> None:
-    low, high = (segment(SAMPLE, "network:masks", threshold, 0, device="cpu") for threshold in (0.1, 0.9))
+    low, high = (
+        segment(SAMPLE, model="network:masks", threshold=threshold, min_size=0, device="cpu")
+        for threshold in (0.1, 0.9)
+    )
     assert low.count == high.count > 80
     np.testing.assert_array_equal(low.labels, high.labels)
 
@@ -67,7 +70,7 @@ def test_a_batch_gives_what_one_image_does_and_its_recipe_repeats_it(tmp_path: P
     words = ["segment", str(SAMPLE), "--out", str(tmp_path / "a"), "--device", "cpu"]
     assert main([*words, "--model", "network:blobs", "--cells", "--min-size", "30"]) == 0
     (row,) = csv.DictReader((tmp_path / "a" / "counts.csv").open(encoding="utf-8"))
-    assert int(row["count"]) == segment(SAMPLE, "network:blobs", min_size=30, device="cpu").count
+    assert int(row["count"]) == segment(SAMPLE, model="network:blobs", min_size=30, device="cpu").count
     words[3] = str(tmp_path / "b")
     assert main([*words, "--recipe", str(tmp_path / "a" / "recipe.json")]) == 0
     names = [next((tmp_path / folder).glob("*_labels.tif")) for folder in "ab"]
@@ -86,7 +89,7 @@ def test_a_batch_gives_what_one_image_does_and_its_recipe_repeats_it(tmp_path: P
 )
 def test_what_is_no_answer_is_refused_in_words(name: str, said: str) -> None:
     with pytest.raises(ModelError, match=said):
-        segment(np.random.default_rng(0).random((40, 50), np.float32), f"network:{name}", device="cpu")
+        segment(np.random.default_rng(0).random((40, 50), np.float32), model=f"network:{name}", device="cpu")
 
 
 def test_what_needs_weights_says_so(tmp_path: Path) -> None:

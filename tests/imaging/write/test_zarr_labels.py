@@ -82,6 +82,15 @@ def test_it_reads_back_as_labels_and_as_an_image(tmp_path, version):
     np.testing.assert_array_equal(level[part], labels[part])
 
 
+@pytest.mark.parametrize("version", OME_ZARR)
+def test_levels_are_read_that_fill_their_pieces(tmp_path, version):
+    labels = np.random.default_rng(0).integers(0, 60_000, (400, 400)).astype(np.int32)
+    store = ZarrLabels(tmp_path / "a_labels.ome.zarr", labels.shape, version)
+    store.write((slice(0, 400), slice(0, 400)), labels)
+    store.finish({}, (0.5, 0.5), "noise")
+    np.testing.assert_array_equal(read_pyramid(store.path)[0], labels)
+
+
 def test_unfinished_ones_are_no_result(tmp_path):
     path = tmp_path / "a_labels.ome.zarr"
     write(path, finish=False)

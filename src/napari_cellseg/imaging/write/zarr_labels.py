@@ -250,11 +250,13 @@ def read_pyramid(path: Path) -> list[Any]:
     """
     import dask.array
 
+    from ..read.zarr_pieces import checked
+
     try:
         group, multiscale = multiscale_of(path / NAME)
         # A new name each time: napari caches pieces by name, and the files may have been written again.
         return [
-            dask.array.from_zarr(group[level["path"]], name=f"cells-{secrets.token_hex(8)}")
+            dask.array.from_zarr(checked(group[level["path"]], path), name=f"cells-{secrets.token_hex(8)}")
             for level in (multiscale or {})["datasets"]
         ]
     except DAMAGE as error:
