@@ -34,8 +34,9 @@ def save(widget: Any, folder: Any, qtbot: Any) -> None:
 
 
 def remove_all(viewer: Any, qtbot: Any) -> None:
-    for layer in list(viewer.layers):
-        viewer.layers.remove(layer)
+    # The counts go with their cells.
+    while viewer.layers:
+        viewer.layers.remove(viewer.layers[0])
         qtbot.wait(50)
 
 
