@@ -103,9 +103,9 @@ def chosen_recipe(recipe: RecipeOf, given: Mapping[str, Any]) -> tuple[Recipe, R
 def open_any(image: ImageOf, axes: str | None) -> Image:
     """Return an array, path, Image, layer of napari or its ``LayerDataTuple`` as an Image."""
     if isinstance(image, tuple) and len(image) == 3 and image[2] == "image":
-        from napari.layers import Layer
+        from ..gui.viewer.layer_image import image_from_layer_data
 
-        image = Layer.create(*image)
+        return image_from_layer_data(image, axes)
     if type(image).__module__.startswith("napari."):
         from ..gui.viewer.layer_image import image_from_layer
 

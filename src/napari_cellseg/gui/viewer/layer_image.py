@@ -71,6 +71,11 @@ def image_from_layer(layer: Layer | None, axes: str | None = None) -> Image:
     return image if origin is None else replace(image, origin=origin)
 
 
+def image_from_layer_data(data: tuple[Any, ...], axes: str | None = None) -> Image:
+    """Take the image of a ``LayerDataTuple``; see `image_from_layer`."""
+    return image_from_layer(Layer.create(*data), axes)
+
+
 def all_channels(layer: Layer) -> dict[str, Any] | None:
     """Return values and axes of all channels of the image that a layer stands for; None where it shows all of it."""
     known = layer.metadata.get(METADATA_KEY, {}).get(CHANNELS)
