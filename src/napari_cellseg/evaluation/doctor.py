@@ -17,7 +17,7 @@ from ..imaging.errors import CellsegError, ModelError
 from ..imaging.home import user_home
 from ..imaging.memory import free_bytes
 from ..imaging.progress import drain
-from ..imaging.read.finding import SUFFIXES, ZARR_SUFFIX
+from ..imaging.read.formats import FORMATS, SUFFIXES, ZARR_SUFFIX
 from ..imaging.read.read import read_image
 from ..network.devices import list_devices, resolve_device
 from ..network.plugged import PREFIX, plugged_networks
@@ -131,8 +131,9 @@ def _readers() -> Iterator[Finding]:
     import npe2
 
     yield Finding("readers", f"its own: {' '.join((*SUFFIXES, ZARR_SUFFIX))}")
-    if find_spec("pydicom") is None:
-        yield Finding("readers", f'DICOM needs pydicom: pip install "{_PACKAGE}[formats]"')
+    for one in FORMATS:
+        if not one.remedy and (lacks := one.lacks()):
+            yield Finding("readers", f"{one.title} {lacks}")
     manager = npe2.PluginManager.instance()
     manager.discover(include_npe1=False)
     for plugin in manager.iter_manifests():
