@@ -77,6 +77,12 @@ def add_segment(commands: Any) -> None:
         help="version of OME-Zarr in which labels are written: 0.5 (Zarr 3; default), or 0.4 for programs that read "
         "Zarr 2 only",
     )
+    _add_run_options(sub)
+    sub.set_defaults(run=run_segment)
+
+
+def _add_run_options(sub: argparse.ArgumentParser) -> None:
+    """Add which images of folders are taken, what is done again, where it runs, and how it is reported."""
     sub.add_argument("--pattern", metavar="GLOB", help="only files of a folder that match, such as '*.tif'")
     sub.add_argument(
         "--scenes",
@@ -102,7 +108,6 @@ def add_segment(commands: Any) -> None:
     sub.add_argument("--html", action="store_true", help="also write report.html: pictures, counts, what stands out")
     sub.add_argument("--report", choices=("text", "jsonl"), default="text", help="jsonl: one JSON object per line")
     sub.add_argument("--stop-on-eof", action="store_true", help="stop, and keep what is done, when the input ends")
-    sub.set_defaults(run=run_segment)
 
 
 def run_segment(args: argparse.Namespace) -> int:

@@ -80,11 +80,10 @@ class FolderLock:
             self._handle = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
         except OSError as error:
             raise output_error(self.path, error) from error
-        try:
+        with contextlib.ExitStack() as failing:
+            failing.callback(os.close, self._handle)
             self._take()
-        except BaseException:
-            os.close(self._handle)
-            raise
+            failing.pop_all()
         self._closing = threading.Event()
         if not self._has_locks:
             threading.Thread(target=self._beat, name="napari-cellseg lock", daemon=True).start()

@@ -78,9 +78,13 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
         link_iou=made.link_iou,
         axes=made.axes,
     )
-    digest = recipe.digest(segmented.model)
     settings = {**result.metadata["recipe"], **recipe.to_dict()}
-    about = {"recipe": settings, "recipe_sha256": digest, "corrected": True, exchange.KEY: record}
+    about = {
+        "recipe": settings,
+        "recipe_sha256": recipe.digest(segmented.model),
+        "corrected": True,
+        exchange.KEY: record,
+    }
     result = replace(result, metadata={**result.metadata, **about})
     outputs = outputs_of(row)
     with one_at_a_time:
@@ -93,22 +97,7 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
             _write_plane(out / row.files["labels"], row.page, result, {**record, **by, "recipe": settings})
         place = Place.of_part(segmented.image.origin, row.page)
         files = save_result(outputs, result, segmented.plane, segmented.image, out, stem, place)
-        corrected = replace(
-            row,
-            state="done",
-            corrected=True,
-            **numbers(np.asarray(result.table["area_px"]), segmented.image.pixel_size, result.labels.size),
-            doubt=None,
-            positive=result.counted.numbers,
-            threshold=result.threshold,
-            min_size=result.min_size,
-            recipe=digest,
-            model=recipe.model,
-            model_sha256=segmented.model.sha256,
-            error="",
-            notes=(*still_true(row.notes, result.count), *result.counted.notes),
-            files={**row.files, **files},
-        )
+        corrected = _corrected_row(row, cells, result, recipe, {**row.files, **files})
         put_in_tables(out, corrected)
     return corrected
 
@@ -135,6 +124,28 @@ def check_corrections(path: Path, metadata: Mapping[str, Any], known: Iterable[C
             f"{path} holds corrections that were made in another window or session and are not among these; it is left "
             "as it is. Open it (Open ...) to go on from them, or save into another folder."
         )
+
+
+def _corrected_row(
+    row: BatchRow, cells: Cells, result: SegmentResult, recipe: Recipe, files: Mapping[str, str]
+) -> BatchRow:
+    segmented = cells.segmented
+    return replace(
+        row,
+        state="done",
+        corrected=True,
+        **numbers(np.asarray(result.table["area_px"]), segmented.image.pixel_size, result.labels.size),
+        doubt=None,
+        positive=result.counted.numbers,
+        threshold=result.threshold,
+        min_size=result.min_size,
+        recipe=str(result.metadata["recipe_sha256"]),
+        model=recipe.model,
+        model_sha256=segmented.model.sha256,
+        error="",
+        notes=(*still_true(row.notes, result.count), *result.counted.notes),
+        files=files,
+    )
 
 
 def outputs_of(row: BatchRow | None) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,10 @@ class Nd2File:
 
         self._path = path
         self._file = nd2.ND2File(path)
-        try:
+        with contextlib.ExitStack() as failing:
+            failing.callback(self._file.close)
             self._describe()
-        except BaseException:
-            self._file.close()
-            raise
+            failing.pop_all()
 
     def _describe(self) -> None:
         sizes = dict(self._file.sizes)
