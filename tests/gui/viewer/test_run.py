@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from napari._qt.widgets.qt_progress_bar import QtLabeledProgressBar
 from napari.utils import progress
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
@@ -18,6 +19,7 @@ from napari_cellseg.gui.batch.batch_widget import BatchWidget
 from napari_cellseg.gui.check.check_widget import AgreementWidget
 from napari_cellseg.gui.correct.correct_widget import CorrectWidget
 from napari_cellseg.gui.segment.segment_widget import SegmentWidget
+from napari_cellseg.gui.shared.activity import Activity
 from napari_cellseg.gui.shared.progress_bar import N_STEPS, ProgressBar
 from napari_cellseg.gui.train.train_widget import TrainWidget
 from napari_cellseg.gui.viewer.benches import bench_of
@@ -31,6 +33,11 @@ LEFT = Qt.MouseButton.LeftButton
 
 def message(widget: SegmentWidget) -> str:
     return widget.run_section.message.text()
+
+
+def lines_of(title: str) -> list[progress]:
+    """Lines in napari's activity dock."""
+    return [line for line in progress._all_instances if title in line.desc]
 
 
 def test_object_names(widget: SegmentWidget) -> None:
@@ -56,13 +63,44 @@ def test_progress_here_and_in_the_activity_dock(widget: SegmentWidget, viewer: A
     qtbot.mouseClick(widget.run_section.segment, LEFT)
     qtbot.waitUntil(lambda: "Looking at tiles" in message(widget), timeout=5000)
     assert not widget.run_section.segment.isEnabled() and widget.run_section.cancel.isEnabled()
-    assert [bar.desc for bar in progress._all_instances if "discs" in bar.desc]
+    qtbot.waitUntil(lambda: bool(lines_of("discs")), timeout=5000)
     network.go.set()
     qtbot.waitUntil(lambda: widget.session.cells is not None, timeout=10_000)
-    assert not [bar for bar in progress._all_instances if "discs" in bar.desc]
+    assert not lines_of("discs")
     assert widget.run_section.progress.format() == "ran on CPU"
     assert "ran on: CPU (float32)" in widget.run_section.progress.toolTip()
     assert widget.run_section.segment.isEnabled() and not widget.run_section.cancel.isEnabled()
+
+
+def test_cancel_in_the_activity_dock(widget: SegmentWidget, viewer: Any, network: Any, qtbot: Any) -> None:
+    viewer.add_image(draw_discs(), name="discs")
+    network.go.clear()
+    qtbot.mouseClick(widget.run_section.segment, LEFT)
+    qtbot.waitUntil(lambda: bool(lines_of("discs")), timeout=5000)
+    [line] = viewer.window._qt_window._activity_dialog.findChildren(QtLabeledProgressBar)
+    qtbot.mouseClick(line.cancel_button, LEFT)
+    qtbot.waitUntil(lambda: widget.session.running is None, timeout=5000)
+    assert "Cancelled" in message(widget) and not lines_of("discs")
+    network.go.set()
+    qtbot.wait(100)
+    assert widget.session.cells is None and len(viewer.layers) == 1
+
+
+def test_work_that_ends_while_its_line_is_drawn_leaves_none(viewer: Any, qtbot: Any) -> None:
+    activity = Activity("quick work", lambda: None, after_ms=0)
+    while_drawing: list[bool] = []
+
+    def end(_: Any) -> None:
+        while_drawing.append(activity._drawing)
+        progress._all_instances.events.changed.disconnect(end)
+        activity.close()
+
+    # napari handles events in the midst of drawing the line: the work may end there.
+    progress._all_instances.events.changed.connect(end)
+    qtbot.waitUntil(lambda: bool(while_drawing), timeout=5000)
+    qtbot.wait(100)
+    assert while_drawing == [True] and not lines_of("quick")
+    assert not viewer.window._qt_window._activity_dialog.findChildren(QtLabeledProgressBar)
 
 
 def test_two_presses_run_once(widget: SegmentWidget, viewer: Any, network: Any, qtbot: Any) -> None:

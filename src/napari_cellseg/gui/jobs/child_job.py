@@ -57,10 +57,6 @@ class ChildJob(ABC):
         self._timer = QTimer()
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self.poll)
-        self._activity_timer = QTimer()
-        self._activity_timer.setSingleShot(True)
-        self._activity_timer.setInterval(ACTIVITY_AFTER_MS)
-        self._activity_timer.timeout.connect(self._begin_activity)
 
     @classmethod
     def of(cls, bench: Bench) -> Self:
@@ -119,7 +115,7 @@ class ChildJob(ABC):
         self.request, self.outcome, self.notes, self._done = request, None, [], 0.0
         self._last = {}
         self._child = ChildProcess(words or own_program(*own, "--report", "jsonl", "--stop-on-eof"))
-        self._activity_timer.start()
+        self._activity = Activity(self._title(), self.cancel, ACTIVITY_AFTER_MS)
         self._heard_at = time.monotonic()
         self._child.start()
         self._timer.start()
@@ -221,17 +217,11 @@ class ChildJob(ABC):
         self.changed.emit()
         self.ended.emit(self.outcome)
 
-    def _begin_activity(self) -> None:
-        if self._child is not None and self._activity is None:
-            self._activity = Activity(self._title(), self.cancel)
-            self._show_activity()
-
     def _show_activity(self) -> None:
         if self._activity is not None:
             self._activity.show(Progress(round(1000 * self.done), 1000))
 
     def _end_activity(self) -> None:
-        self._activity_timer.stop()
         activity, self._activity = self._activity, None
         if activity is not None:
             activity.close()

@@ -5,31 +5,52 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from napari.utils import cancelable_progress
+from qtpy.QtCore import QTimer
 
 from ...imaging.progress import Progress
 
 STEPS = 100
+# Work that is done sooner needs no line, and opening one takes longer than a click may.
+AFTER_MS = 500
+
+
+class _Line(cancelable_progress):
+    """napari's own asks whether it was cancelled only where it is iterated over: this says so at once."""
+
+    def cancel(self) -> None:
+        super().cancel()
+        self.cancel_callback()
 
 
 class Activity:
     """Progress in napari's activity dock, with its own Cancel button there.
+
+    napari handles events while it draws the line, so the work may end in the midst of that: the line is drawn by a
+    timer of its own, never from within the work, and removed once it is drawn.
 
     Parameters
     ----------
     title : str
     cancel : callable
         What its Cancel button does.
+    after_ms : int
+        How long the work must have lasted before there is a line.
     """
 
-    def __init__(self, title: str, cancel: Callable[[], None]) -> None:
-        self._bar = cancelable_progress(total=STEPS, desc=title, cancel_callback=cancel)
+    def __init__(self, title: str, cancel: Callable[[], None], after_ms: int = AFTER_MS) -> None:
+        self._title, self._cancel = title, cancel
+        self._step, self._closed, self._drawing = 0, False, False
+        self._bar: _Line | None = None
+        self._timer = QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.timeout.connect(self._draw)
+        self._timer.start(after_ms)
 
     def show(self, progress: Progress) -> None:
         """Move the bar."""
-        step = round(progress.fraction * STEPS)
-        # napari handles events while it draws this, so the work may have ended in between.
-        if step > self._bar.n:
-            self._bar.update(step - self._bar.n)
+        self._step = max(self._step, round(progress.fraction * STEPS))
+        if self._bar is not None and self._step > self._bar.n and not self._closed and not self._timer.isActive():
+            self._timer.start(0)
 
     def show_one(self, progress: Progress, what: str, n_before: int, total: int) -> Progress:
         """Move the bar by how far one of several is; return how far all are.
@@ -50,4 +71,20 @@ class Activity:
 
     def close(self) -> None:
         """Remove the line."""
-        self._bar.close()
+        self._closed = True
+        self._timer.stop()
+        if self._bar is not None and not self._drawing:
+            self._bar.close()
+
+    def _draw(self) -> None:
+        if self._drawing:
+            # Within napari's own handling of events: what is new is drawn after that.
+            return
+        self._drawing = True
+        if self._bar is None:
+            self._bar = _Line(total=STEPS, desc=self._title, cancel_callback=self._cancel)
+        while self._step > self._bar.n and not self._closed:
+            self._bar.update(self._step - self._bar.n)
+        self._drawing = False
+        if self._closed:
+            self._bar.close()
