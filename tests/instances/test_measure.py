@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from skimage.measure import regionprops, regionprops_table
+from skimage.measure import perimeter_crofton, regionprops, regionprops_table
 
 from napari_cellseg.instances import measure
 from napari_cellseg.instances.measure import intensity_columns, shape_columns
@@ -104,6 +104,7 @@ def test_shapes_are_those_of_regionprops(
             "axis_major_px": region.axis_major_length,
             "axis_minor_px": region.axis_minor_length,
             "eccentricity": scaled[i].eccentricity,
+            "circularity": 4 * np.pi * region.area / perimeter_crofton(np.pad(region.image, 1), 4) ** 2,
             "solidity": region.solidity,
             "extent": region.extent,
         }
@@ -169,7 +170,7 @@ def test_pixels_that_are_no_finite_numbers_are_left_out() -> None:
 def test_no_cells_have_no_shapes_and_no_brightness(shape: tuple[int, int]) -> None:
     labels = np.zeros(shape, np.uint16)
     columns = {**shape_columns(labels, (1, 1)), **intensity_columns(labels, {"a": np.zeros(shape)})}
-    assert len(columns) == 12 + 3 + 4 and all(len(column) == 0 for column in columns.values())
+    assert len(columns) == 13 + 3 + 4 and all(len(column) == 0 for column in columns.values())
 
 
 def test_shapes_of_large_ids_and_channels_that_do_not_fit() -> None:

@@ -48,6 +48,10 @@ class Settings(TypedDict, total=False):
         Length by which nuclei are grown to cells, such as ``"3um"`` or ``"5px"``.
     positive : sequence of str
         By which channels cells are called positive, such as ``["GFP>320"]``; see docs/measuring.md.
+    filters : sequence of str
+        Which cells count, such as ``["area<=900", "circularity>=0.6"]``; see docs/measuring.md.
+    edges : {'all', 'none', 'frame'}
+        Which cells at the edges count: all, none that touch one, or those of a counting frame.
     device : {'auto', 'cpu', 'cuda', 'mps'}
     pages : {'one', 'each', 'stack'}
         Of `segment_folder`: refuse a file of several planes, one result for each, or one for all.
@@ -71,6 +75,8 @@ class Settings(TypedDict, total=False):
     percentiles: tuple[float, float]
     grow: str
     positive: Sequence[str]
+    filters: Sequence[str]
+    edges: str
     device: str
     pages: str
     link: str

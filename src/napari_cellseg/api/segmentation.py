@@ -47,6 +47,7 @@ class Segmentation:
 
     def __init__(self, segmented: Segmented) -> None:
         self._session = Session()
+        self._session.set_filters(segmented.recipe.sieve)
         self._session.take(_KEY, segmented, "")
         self._measured: tuple[tuple[float, int, int], SegmentResult] | None = None
         self.threshold, self.min_size = segmented.threshold, segmented.min_size

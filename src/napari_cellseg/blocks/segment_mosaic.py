@@ -134,7 +134,9 @@ def _iter_owned(
             yield from mosaic.helpers.iter_share(maps, window)
         yield from maps.iter_make(window)
         prediction = maps.read(window)
-        owned = owned_cells(prediction, model.split, recipe.threshold, mosaic.smallest, window, block.core, maps.shape)
+        where = (window, block.core, maps.shape)
+        raw = maps.plane.raw(window)[0] if recipe.sieve.by_intensity else None
+        owned = owned_cells(prediction, model.split, recipe.threshold, mosaic.smallest, *where, recipe.sieve, raw)
         if not owned.cut or margin >= MOST_MARGIN:
             return window, prediction, owned
         margin = min(2 * margin, MOST_MARGIN)

@@ -8,6 +8,8 @@ so counts still only fall as either slider rises.
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import scipy
 
@@ -22,7 +24,8 @@ from ..imaging.regions import (
     union,
     within,
 )
-from ..instances.levels import N_LEVELS, at_least, threshold_level
+from ..instances.filters import Filters
+from ..instances.levels import N_LEVELS, threshold_level
 from ..instances.live import Instances, array_for_labels
 from .claims import Corrections
 from .run_lengths import Runs
@@ -53,7 +56,6 @@ class CorrectedInstances:
         if instances.shape != corrections.shape:
             raise ValueError(f"instances are {instances.shape} but corrections {corrections.shape}; give one image's.")
         self.corrections = corrections
-        self.last_region: Region = (slice(0, 0), slice(0, 0))
         with corrections.lock:
             self.instances = instances.renumbered(corrections.taken_ids)
             n = self.instances.n_basins
@@ -62,7 +64,23 @@ class CorrectedInstances:
             for region in self._footprint_regions():
                 nothing = np.zeros(shape_of(region), dtype=np.int32)
                 self.on_claims(region, nothing, nothing.astype(bool))
+            self._watching: CorrectedInstances | None = None
             corrections.watch(self)
+
+    def filtered(self, filters: Filters) -> CorrectedInstances:
+        """Return the same cells with other filters; both follow the corrections."""
+        if filters == self.instances.filters:
+            return self
+        other = copy.copy(self)
+        other.instances = self.instances.filtered(filters)
+        # The one that follows the corrections lives as long as those that read what it found.
+        other._watching = self._watching or self
+        return other
+
+    @property
+    def last_region(self) -> Region:
+        """Where the last correction may have changed something."""
+        return self._touched.last_region
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -98,7 +116,10 @@ class CorrectedInstances:
             return areas
 
     def keep(self, threshold: float, min_size: int = 0) -> np.ndarray:
-        """Which cells are shown, bool (top_id,); entry i is the cell of id i + 1. Edited cells are always kept."""
+        """Which cells are shown, bool (top_id,); entry i is the cell of id i + 1.
+
+        Edited cells are always kept, whatever their size and whatever the filters say.
+        """
         with self.corrections.lock:
             keep = np.zeros(self.top_id, dtype=bool)
             keep[: self.n_basins] = self._automatic(threshold, min_size)
@@ -109,13 +130,15 @@ class CorrectedInstances:
     def is_shown(self, ids: np.ndarray, threshold: float, min_size: int = 0) -> np.ndarray:
         """Which of these ids are shown, bool; no table of all cells is read."""
         with self.corrections.lock:
-            level, least = threshold_level(threshold), at_least(min_size)
+            level = threshold_level(threshold)
             shown = np.zeros(len(ids), dtype=bool)
             for place, id_ in enumerate(np.asarray(ids).tolist()):
                 if id_ in self.corrections:
                     shown[place] = self.corrections.area(id_) > 0
                 elif 1 <= id_ <= self.n_basins and not self.hides(id_):
-                    shown[place] = self.instances.area_of(id_, level) - self._touched.claimed(id_, level) >= least
+                    area = self.instances.area_of(id_, level) - self._touched.claimed(id_, level)
+                    place_of = np.array([id_ - 1])
+                    shown[place] = self.instances.keep_of(level, np.array([area]), min_size, place_of)[0]
             return shown
 
     def ids(self, threshold: float, min_size: int = 0) -> np.ndarray:
@@ -131,7 +154,7 @@ class CorrectedInstances:
         """Count at every threshold that can differ; see `Instances.count_curve`."""
         with self.corrections.lock:
             thresholds, counts = self.instances.count_curve(min_size)
-            change = self._touched.change_of_count(at_least(min_size))
+            change = self._touched.change_of_count(self.instances, min_size)
             return thresholds, counts + change[N_LEVELS - len(counts) :] + self._n_owned()
 
     def labels(
@@ -244,7 +267,9 @@ class CorrectedInstances:
             changed = (before != now) & (basins > 0)
             signs = np.where(now[changed], 1, -1)
             touched.update(count(basins[changed].astype(np.intp), levels[changed], signs))
-        self.last_region = union(region, *(box_of_pixels(*self.instances.pixels_of(basin)) for basin in touched))
+        self._touched.last_region = union(
+            region, *(box_of_pixels(*self.instances.pixels_of(basin)) for basin in touched)
+        )
 
     def core_areas(self, basins: np.ndarray) -> np.ndarray:
         """Number of pixels in the cores of these basins, int64."""
@@ -259,7 +284,8 @@ class CorrectedInstances:
         return self._touched.hides(basin)
 
     def _automatic(self, threshold: float, min_size: int) -> np.ndarray:
-        return self._touched.areas(threshold_level(threshold)) >= at_least(min_size)
+        level = threshold_level(threshold)
+        return self.instances.keep_of(level, self._touched.areas(level), min_size)
 
     def _n_owned(self) -> int:
         return int(np.count_nonzero(self.corrections.areas()[1]))

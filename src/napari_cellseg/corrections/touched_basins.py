@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..imaging.regions import Region
 from ..instances.levels import N_LEVELS
 from ..instances.live import Instances
 from ..instances.measure import number_ids
@@ -25,6 +26,8 @@ class TouchedBasins:
         self._claimed = np.zeros((8, N_LEVELS), dtype=np.int64)
         self._covered = np.zeros(8, dtype=np.int64)
         self._hidden = np.zeros(8, dtype=bool)
+        # Where the last correction may have changed something.
+        self.last_region: Region = (slice(0, 0), slice(0, 0))
 
     def areas(self, level: int) -> np.ndarray:
         """Area of every automatic cell at a level without its claimed pixels; 0 for hidden cells."""
@@ -34,12 +37,16 @@ class TouchedBasins:
         areas[places] = np.where(self._hidden[:n], 0, areas[places] - self._claimed[:n, level])
         return areas
 
-    def change_of_count(self, least: int) -> np.ndarray:
-        """How many more automatic cells of at least so many pixels there are than without corrections, by level."""
+    def change_of_count(self, instances: Instances, min_size: int) -> np.ndarray:
+        """How many more automatic cells these instances keep than without corrections, by level."""
         n = len(self._row)
+        places = self._basins[:n] - 1
         areas = self._instances.areas_by_level(self._basins[:n])
         now = np.where(self._hidden[:n], 0, areas - self._claimed[:n].T)
-        return np.asarray(np.count_nonzero(now >= least, axis=1) - np.count_nonzero(areas >= least, axis=1))
+        kept, before = (
+            np.count_nonzero(instances.keep_of(slice(None), of, min_size, places), axis=1) for of in (now, areas)
+        )
+        return np.asarray(kept - before)
 
     def claimed(self, basin: int, level: int) -> int:
         """Number of pixels of a basin at a level that are claimed."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..imaging.regions import Region, grown
-from .levels import at_least, threshold_level
+from .filters import NO_FILTERS, Filters
 from .live import Instances
 from .params import SplitParams
 from .prediction import Prediction
@@ -74,6 +74,8 @@ def owned_cells(
     window: Region,
     core: Region,
     shape: tuple[int, int],
+    filters: Filters = NO_FILTERS,
+    image: np.ndarray | None = None,
 ) -> Owned:
     """Split a window and keep the cells that its block owns.
 
@@ -89,6 +91,9 @@ def owned_cells(
         In pixels of the plane; the core lies in the window.
     shape : tuple of int
         (Y, X) of the plane.
+    filters : Filters
+    image : numpy.ndarray, optional
+        Raw pixels of the window: what filters by intensity measure.
     """
     instances = Instances.from_prediction(prediction, params)
     labels = instances.labels(threshold, 0)
@@ -98,7 +103,8 @@ def owned_cells(
     for place, inside, around in zip((rows, columns), core, window, strict=True):
         mine &= (place + around.start >= inside.start) & (place + around.start < inside.stop)
     cut = bool(mine[_at_open_edges(labels, window, shape)].any())
-    mine[1:] &= instances.areas_at(threshold_level(threshold)) >= at_least(min_size)
+    # A cell of this block that touches an edge of the window touches one of the plane, or it is cut.
+    mine[1:] &= instances.filtered(filters, image).keep(threshold, min_size)
     kept = np.flatnonzero(mine)
     lookup = np.zeros(len(mine), np.int32)
     lookup[kept] = np.arange(1, len(kept) + 1, dtype=np.int32)

@@ -54,9 +54,9 @@ def stable_stretch(thresholds: np.ndarray, counts: np.ndarray, tolerance: float 
     Parameters
     ----------
     thresholds, counts : numpy.ndarray
-        As `Instances.count_curve` returns them: ascending thresholds, counts that never increase.
+        As `Instances.count_curve` returns them, thresholds ascending.
     tolerance : float
-        The count at the end of the range may be lower than at its start by this fraction.
+        The lowest count of the range may be lower than the highest by this fraction.
 
     Returns
     -------
@@ -65,13 +65,15 @@ def stable_stretch(thresholds: np.ndarray, counts: np.ndarray, tolerance: float 
         Both NaN if all counts are 0.
     """
     best = (math.nan, math.nan)
-    positive = int(np.count_nonzero(np.asarray(counts) > 0))
-    # Counts never rise, so each start's last allowed end is found by bisection on the reversed curve.
-    rising = -np.asarray(counts[:positive], dtype=np.float64)
-    for start in range(positive):
-        lowest = -rising[start] * (1 - tolerance)
-        end = int(np.searchsorted(rising, -lowest, side="right")) - 1
-        width = float(thresholds[end] - thresholds[start])
-        if math.isnan(best[0]) or width > best[1] - best[0] + 1e-12:
-            best = (float(thresholds[start]), float(thresholds[end]))
+    numbers, start = np.asarray(counts).tolist(), 0
+    # Parts of a range that is flat enough are flat, so that neither end ever goes back.
+    for end in range(len(numbers)):
+        while start <= end and min(numbers[start : end + 1]) < max(numbers[start : end + 1]) * (1 - tolerance):
+            start += 1
+        while start <= end and numbers[start] == 0:
+            start += 1
+        if start <= end:
+            width = float(thresholds[end] - thresholds[start])
+            if math.isnan(best[0]) or width > best[1] - best[0] + 1e-12:
+                best = (float(thresholds[start]), float(thresholds[end]))
     return best

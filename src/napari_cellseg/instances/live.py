@@ -7,18 +7,22 @@ never splits it, so the count can only fall as either slider rises, and a cell k
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array, vstack
 
 from ..imaging.regions import Region
 from .filling import fill
+from .filters import NO_FILTERS, Filters
 from .levels import N_LEVELS, at_least, quantize, threshold_level
 from .params import SplitParams
 from .prediction import Prediction
 from .split import split
+from .traits import Traits, areas_by_level
 
 _ERASE_PART = 12  # erasing up to a 12th of the image pixel by pixel is faster than looking up every pixel
 
@@ -29,7 +33,7 @@ class Instances:
     A pixel belongs to the cell of its basin when level(probability) >= level(threshold), where `quantize` rounds both
     to 256 levels: every pixel that reaches the threshold belongs, and none that lies more than 1/255 below it. Basins
     end at the floor of the split, so a threshold below the floor gives what the floor gives. A cell is kept when its
-    area is at least ``max(min_size, 1)`` pixels.
+    area is at least ``max(min_size, 1)`` pixels, and when it passes the filters.
 
     The object never changes and can be read from several threads.
 
@@ -39,6 +43,11 @@ class Instances:
         Foreground probability, float (Y, X), 0 to 1.
     basins : numpy.ndarray
         Whole numbers (Y, X), 0 = no cell, 1 to n = cells, as `split` returns them.
+
+    Attributes
+    ----------
+    filters : Filters
+        Which other cells are not kept; none at first, see `filtered`.
 
     Raises
     ------
@@ -57,10 +66,12 @@ class Instances:
         self.dtype: np.dtype = np.dtype(np.uint16 if self.n_basins <= 65535 else np.int32)
         self.basins = _frozen(np.ascontiguousarray(basins, dtype=self.dtype))
         self.levels = _frozen(quantize(probability))
-        self._areas = _frozen(_areas_by_level(self.levels, self.basins, self.n_basins))
+        self._areas = _frozen(areas_by_level(self.levels, self.basins, self.n_basins))
         self._pixels = _pixels_by_basin(self.basins, self.n_basins)
         unchanged = np.flatnonzero((self._areas == self._areas[0]).all(axis=1))
         self._first_level = int(unchanged[-1]) if self.n_basins else 0
+        self.filters = NO_FILTERS
+        self.traits = Traits(self.levels, self.basins, self._areas)
 
     @classmethod
     def from_prediction(cls, prediction: Prediction, params: SplitParams | None = None) -> Instances:
@@ -69,6 +80,24 @@ class Instances:
         if basins is None:
             basins = split(prediction.probability, prediction.distance, params)
         return cls(prediction.probability, basins)
+
+    def filtered(self, filters: Filters, image: np.ndarray | None = None) -> Instances:
+        """Return the same instances with other filters; no pixel is copied.
+
+        Parameters
+        ----------
+        filters : Filters
+        image : numpy.ndarray, optional
+            Raw, (Y, X) or (Y, X, 3): what filters by intensity measure. It need be given once only.
+        """
+        unknown = image is not None and self.traits.image is None
+        if filters == self.filters and not unknown:
+            return self
+        other = copy.copy(self)
+        other.filters = filters
+        if unknown:
+            other.traits = Traits(self.levels, self.basins, self._areas, image)
+        return other
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -143,7 +172,8 @@ class Instances:
         other._areas = _frozen(np.pad(self._areas, ((0, 0), (0, 1)))[:, source])
         nothing = csr_array((1, self._pixels.shape[1]), dtype=np.bool_)
         other._pixels = vstack([self._pixels, nothing], format="csr")[source]
-        other._first_level = self._first_level
+        other._first_level, other.filters = self._first_level, self.filters
+        other.traits = self.traits.renumbered(other.basins, other._areas, source)
         if "centroids" in self.__dict__:
             other.__dict__["centroids"] = _frozen(
                 np.pad(self.centroids, ((0, 1), (0, 0)), constant_values=np.nan)[source]
@@ -156,7 +186,23 @@ class Instances:
 
     def keep(self, threshold: float, min_size: int = 0) -> np.ndarray:
         """Which cells are kept, bool (n_basins,); entry i is the cell of id i + 1."""
-        return self._areas[threshold_level(threshold)] >= at_least(min_size)
+        level = threshold_level(threshold)
+        return self.keep_of(level, self._areas[level], min_size)
+
+    def keep_of(self, level: int | slice, areas: np.ndarray, min_size: int, basins: Any = slice(None)) -> np.ndarray:
+        """Which cells are kept at a level, or at several, that have these areas there; bool, of the shape of `areas`.
+
+        Parameters
+        ----------
+        level : int or slice
+        areas : numpy.ndarray
+            In pixels.
+        min_size : int
+        basins : slice or numpy.ndarray
+            Of which cells: their ids less one. By default all.
+        """
+        keep = areas >= at_least(min_size)
+        return keep & self.traits.passes(self.filters, level, areas, basins) if self.filters else keep
 
     def ids(self, threshold: float, min_size: int = 0) -> np.ndarray:
         """Ids of the kept cells, ascending, int64."""
@@ -174,10 +220,11 @@ class Instances:
         thresholds : numpy.ndarray
             float64, ascending, steps of 1/255. Below the first one the count is that of the first one.
         counts : numpy.ndarray
-            int64, never increasing; ``counts[i] == count(thresholds[i], min_size)``.
+            int64, never increasing unless there are filters; ``counts[i] == count(thresholds[i], min_size)``.
         """
         levels = np.arange(self._first_level, N_LEVELS)
-        counts = np.count_nonzero(self._areas[self._first_level :] >= at_least(min_size), axis=1)
+        known = slice(self._first_level, N_LEVELS)
+        counts = np.count_nonzero(self.keep_of(known, self._areas[known], min_size), axis=1)
         return levels / (N_LEVELS - 1), counts.astype(np.int64)
 
     def labels(
@@ -202,7 +249,7 @@ class Instances:
             Array of the region's shape and of `dtype` that is filled and returned; it may have a wider type if `keep`
             is given.
         keep : numpy.ndarray, optional
-            Which cells are kept, bool (n_basins,), instead of those of at least `min_size`.
+            Which cells are kept, bool (n_basins,), instead of those of at least `min_size` that pass the filters.
 
         Returns
         -------
@@ -217,7 +264,7 @@ class Instances:
         level = threshold_level(threshold)
         area = self._areas[level]
         dtype = self.dtype if keep is None or out is None else out.dtype
-        keep = area >= at_least(min_size) if keep is None else keep
+        keep = self.keep_of(level, area, min_size) if keep is None else keep
         basins, levels = (self.basins, self.levels) if region is None else (self.basins[region], self.levels[region])
         out = array_for_labels(basins.shape, dtype, out)
         # A cell without a pixel at this level disappears by itself.
@@ -248,16 +295,6 @@ def array_for_labels(shape: tuple[int, ...], dtype: np.dtype, out: np.ndarray | 
     if out.shape != shape or out.dtype != dtype:
         raise ValueError(f"out is {out.dtype} {out.shape} but the labels are {dtype} {shape}; give a matching array.")
     return out
-
-
-def _areas_by_level(levels: np.ndarray, basins: np.ndarray, n_basins: int) -> np.ndarray:
-    """Pixels of each basin at or above each level: unsigned (256, n_basins), one row per level."""
-    inside = basins > 0
-    cells = levels[inside].astype(np.intp) * n_basins + basins[inside] - 1
-    histogram = np.bincount(cells, minlength=N_LEVELS * n_basins).reshape(N_LEVELS, n_basins)
-    total = histogram.sum(axis=0).max(initial=0)
-    narrow = histogram.astype(np.uint16 if total <= 65535 else np.uint32)
-    return np.cumsum(narrow[::-1], axis=0, dtype=narrow.dtype)[::-1]
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .shapes import boxes, ellipses, hull_areas, perimeters
+from .shapes import boxes, circularities, ellipses, hull_areas, perimeters
 
 
 def measure(
@@ -98,8 +98,9 @@ def shape_columns(labels: np.ndarray, pixel_size: tuple[float, float] | None = N
         ``touches_edge``: bool, whether that rectangle reaches the edge of the image, where the cell may be cut off.
         ``perimeter_px``, ``axis_major_px``, ``axis_minor_px`` (of the ellipse with the same second moments),
         ``eccentricity``, ``orientation`` (radians between the rows' axis and the major axis, -pi/2 to pi/2,
-        counter-clockwise; with a pixel size both are those of the cell in micrometres), ``solidity`` (share of the
-        convex hull that is filled), ``extent`` (of the rectangle):
+        counter-clockwise; with a pixel size both are those of the cell in micrometres), ``circularity`` (4 pi area /
+        perimeter², with the perimeter of Crofton's formula: about 1 for a disc; pixels count as square), ``solidity``
+        (share of the convex hull that is filled), ``extent`` (of the rectangle):
         float64. ``perimeter_um``, ``axis_major_um``, ``axis_minor_um``: float64, when the pixel size is given;
         ``perimeter_um`` is NaN where pixels are not square.
 
@@ -128,6 +129,7 @@ def shape_columns(labels: np.ndarray, pixel_size: tuple[float, float] | None = N
         table["eccentricity"] = np.where(shape_major > 0, np.sqrt(1 - (shape_minor / shape_major) ** 2), 0.0)
     table["orientation"] = orientation
     table["solidity"] = area / hull_areas(numbered, corner)
+    table["circularity"] = circularities(numbered, area)
     table["extent"] = area / ((corner[:, 2] - corner[:, 0]) * (corner[:, 3] - corner[:, 1]))
     height, width = labels.shape
     at_low = (table["bbox_top"] == 0) | (table["bbox_left"] == 0)

@@ -18,6 +18,8 @@ from scipy.sparse import coo_array
 from .params import SplitParams
 
 _EIGHT = np.ones((3, 3), dtype=bool)
+# Steps to half the neighbours of a pixel, by sides and by corners.
+STRAIGHT, DIAGONAL = ((0, 1), (1, 0)), ((1, 1), (1, -1))
 
 
 def split(
@@ -108,6 +110,13 @@ def foreground_landscape(probability: np.ndarray) -> np.ndarray:
     return np.float32(0.5) * np.log1p(distance) + probability
 
 
+def neighbours(dy: int, dx: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Return the pixels of an image that have a neighbour one step further, and these neighbours."""
+    here = (slice(0, -1 if dy else None), slice(max(-dx, 0), -dx if dx > 0 else None))
+    there = (slice(dy, None), slice(max(dx, 0), dx if dx < 0 else None))
+    return here, there
+
+
 def _climb(landscape: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Basins of all local maxima, int32 (Y, X), and a flat pixel of each maximum; entry 0 stands for no basin."""
     height, width = landscape.shape
@@ -194,9 +203,8 @@ def _merge(
 def _saddles(basins: np.ndarray, landscape: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Height of the highest pass between each pair of touching basins: (first, second, height), first < second."""
     firsts, seconds, heights = [], [], []
-    for dy, dx in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        here = (slice(0, -1 if dy else None), slice(max(-dx, 0), -dx if dx > 0 else None))
-        there = (slice(dy, None), slice(max(dx, 0), dx if dx < 0 else None))
+    for dy, dx in (*STRAIGHT, *DIAGONAL):
+        here, there = neighbours(dy, dx)
         a, b = basins[here], basins[there]
         rows, columns = np.nonzero((a != b) & (a > 0) & (b > 0))
         a, b = a[rows, columns], b[rows, columns]

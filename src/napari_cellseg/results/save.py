@@ -19,6 +19,7 @@ from ..imaging.image import Image
 from ..imaging.read.read import read_image
 from ..imaging.stack_planes import position_in_stack
 from ..imaging.write.write import read_label_stack, read_metadata, write_json, write_table
+from ..instances.filters import ALL
 from ..instances.live import Instances
 from ..instances.measure import measure
 from ..segmentation.segmented import Segmented, SegmentResult
@@ -136,7 +137,9 @@ def mean_doubt(segmented: Segmented, sample: int = DOUBT_SAMPLE) -> float | None
         maps = {name: getattr(prediction, name) for name in ("probability", "distance", "basins")}
         parts: dict[str, Any] = {n: None if m is None else np.ascontiguousarray(m[window]) for n, m in maps.items()}
         prediction = replace(prediction, **parts)
-        instances = Instances.from_prediction(prediction, segmented.model.split)
+        filters = replace(instances.filters, edges=ALL)
+        plane = np.ascontiguousarray(segmented.plane[window])
+        instances = Instances.from_prediction(prediction, segmented.model.split).filtered(filters, plane)
     found = doubt(instances, prediction, segmented.model.split, threshold, min_size)
     score = found.score
     if count > sample:

@@ -12,6 +12,7 @@ from ..corrections.corrected import CorrectedInstances
 from ..corrections.exchange import BY_KEY
 from ..corrections.view import CellView
 from ..imaging.channels import distinct_names
+from ..instances.filters import NO_FILTERS, Filters
 from ..instances.levels import stable_stretch
 from ..instances.measure import disc_diameter, intensity_columns
 from .counting import count_markers
@@ -84,10 +85,38 @@ class Cells:
         areas = self.corrected.areas(self.threshold)
         return areas[areas > 0]
 
+    @property
+    def filters(self) -> Filters:
+        """Which cells count besides threshold and smallest size."""
+        return self.corrected.instances.filters
+
+    def filtered(self, filters: Filters) -> Cells:
+        """Return the cells with other filters."""
+        corrected = self.corrected.filtered(filters)
+        return replace(self, corrected=corrected, segmented=self.segmented.filtered(filters))
+
     def n_left_out(self) -> int:
         """Number of cells that `min_size` drops; it never drops a cell that the user corrected."""
         with self.corrected.corrections.lock:
-            return len(self.areas()) - self.count()
+            return len(self.areas()) - self._unfiltered()
+
+    def n_filtered(self) -> int:
+        """Number of cells that filters drop of those that `min_size` leaves."""
+        with self.corrected.corrections.lock:
+            return self._unfiltered() - self.count()
+
+    def dropped(self) -> np.ndarray:
+        """Label image of the cells that the threshold leaves, but `min_size` or a filter drops."""
+        with self.corrected.corrections.lock:
+            ghosts = self.corrected.filtered(NO_FILTERS).labels(self.threshold, 0)
+            keep = np.zeros(int(ghosts.max(initial=0)) + 1, dtype=bool)
+            kept = self.corrected.ids(self.threshold, self.min_size)
+            keep[kept[kept < len(keep)]] = True
+            ghosts[keep[ghosts]] = 0
+            return ghosts
+
+    def _unfiltered(self) -> int:
+        return self.corrected.filtered(NO_FILTERS).count(self.threshold, self.min_size)
 
     def counted_areas(self) -> np.ndarray:
         """Areas in pixels of the cells that are counted, those that the user corrected whatever their size."""

@@ -9,6 +9,7 @@ from ..imaging.channels import Channel
 from ..imaging.errors import ImageError
 from ..imaging.image import Image
 from ..imaging.normalize import TYPE, NormalizerParams
+from ..instances.filters import ALL
 from .recipe import Recipe
 from .segmented import Segmented
 
@@ -59,6 +60,7 @@ def settings_in_words(recipe: Recipe) -> str:
     parts += ["accurate"] if recipe.accurate else []
     parts += [] if recipe.grow is None else [f"grown by {recipe.grow}"]
     parts += [f"positive where {marker}" for marker in recipe.positive]
+    parts += [f"only {one}" for one in recipe.filters] + ([] if recipe.edges == ALL else [f"edges {recipe.edges}"])
     parts += [] if recipe.normalizer is None else [f"percentiles {value_in_words('percentiles', recipe.normalizer)}"]
     return ", ".join(parts)
 

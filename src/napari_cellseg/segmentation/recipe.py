@@ -15,6 +15,7 @@ from ..imaging.normalize import NormalizerParams
 from ..imaging.stack_planes import PAGES
 from ..imaging.write.write import write_json
 from ..instances.compartments import NUCLEUS, Growth
+from ..instances.filters import ALL, EDGES, Filter, Filters, filters_of
 from ..instances.linking import MIN_IOU
 from .marker import Marker, markers_of
 from .options import DEFAULT_OPTIONS, OPTIONS, RunOptions, read_settings
@@ -115,10 +116,27 @@ class Recipe:
         },
     )
 
+    filters: tuple[Filter, ...] = field(
+        default=(),
+        metadata={
+            "help": "count only cells that pass, as in 'circularity>=0.6': MEASURE>=VALUE or MEASURE<=VALUE, where "
+            "MEASURE is area (pixels, only <=), circularity, solidity or intensity"
+        },
+    )
+    edges: str = field(
+        default=ALL,
+        metadata={
+            "help": "which cells at the edges of the image count: all, none that touch an edge, or those of a counting "
+            "frame: all but those that touch the bottom or right edge, the only unbiased rule",
+            "choices": EDGES,
+        },
+    )
+
     def __post_init__(self) -> None:
         if isinstance(self.channel, str):
             object.__setattr__(self, "channel", plain_channel(self.channel))
         object.__setattr__(self, "positive", markers_of(self.positive))
+        object.__setattr__(self, "filters", filters_of(self.filters))
         for setting in fields(self):
             value = getattr(self, setting.name)
             kinds, allowed, meant = RULES[setting.name]
@@ -136,7 +154,17 @@ class Recipe:
 
         self._check_counting()
 
+    @property
+    def sieve(self) -> Filters:
+        """All that decides which cells count besides threshold and min_size."""
+        return Filters(self.filters, self.edges)
+
     def _check_counting(self) -> None:
+        if self.sieve and self.link != "none":
+            raise ParamsError(
+                f"Cells are filtered in single planes, but this recipe links them over {self.link.upper()}. Link "
+                "nothing (--link none), or leave --filters and --edges out."
+            )
         if self.grow is not None:
             object.__setattr__(self, "grow", str(Growth.parse(self.grow)))
         outside = next((marker for marker in self.positive if marker.place != NUCLEUS), None)
@@ -155,7 +183,8 @@ class Recipe:
         """Return the recipe as JSON-able values."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         normalizer = None if self.normalizer is None else self.normalizer.to_dict()
-        return {**values, "normalizer": normalizer, "positive": [str(marker) for marker in self.positive]}
+        texts = {name: [str(one) for one in values[name]] for name in ("positive", "filters")}
+        return {**values, "normalizer": normalizer, **texts}
 
     def resolved(self, model: ModelVersion | None = None) -> Recipe:
         """Fill in what is left to the model: its hash, threshold and min_size.
@@ -248,10 +277,12 @@ class Recipe:
         decisive["link_iou"] = float(decisive["link_iou"])
         if self.link == "none":
             del decisive["link"], decisive["link_iou"]
-        # So do those that count nothing but cells.
-        for name in ("grow", "positive"):
+        # So do those that count nothing but cells, and all of them.
+        for name in ("grow", "positive", "filters"):
             if not decisive[name]:
                 del decisive[name]
+        if self.edges == ALL:
+            del decisive["edges"]
         text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 

@@ -10,6 +10,7 @@ from typing import Any
 from ..imaging.channels import Channel
 from ..imaging.normalize import NormalizerParams
 from ..imaging.stack_planes import PAGES
+from ..instances.filters import EDGES
 
 # "z": slices become 3D cells; "t": time points become tracks.
 LINKS = ("none", "z", "t")
@@ -55,4 +56,6 @@ RULES: dict[str, tuple[type | tuple[type, ...], Callable[[Any], bool], str]] = {
     "fit_min_size": (bool, _anything, "true or false"),
     "grow": (str, _anything, "a length such as 3um or 5px"),
     "positive": (tuple, _anything, "a list of markers"),
+    "filters": (tuple, _anything, "a list of filters"),
+    "edges": (str, EDGES.__contains__, f"one of {', '.join(EDGES)}"),
 }

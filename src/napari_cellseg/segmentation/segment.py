@@ -52,7 +52,7 @@ class Prepared:
 
     def separate(self, prediction: Prediction) -> Segmented:
         """Split the prediction into cells; what the user should know about the result joins the notes."""
-        instances = Instances.from_prediction(prediction, self.model.split)
+        instances = Instances.from_prediction(prediction, self.model.split).filtered(self.recipe.sieve, self.plane)
         found = Segmented(self.image, self.plane, prediction, instances, self.model, self.recipe, self.device)
         count = instances.count(found.threshold, found.min_size)
         noticed = notices(self.plane, found.normalizer, self.model, prediction, count)

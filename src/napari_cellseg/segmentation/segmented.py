@@ -12,6 +12,7 @@ import numpy as np
 
 from ..imaging.image import Image, Origin
 from ..imaging.normalize import NormalizerParams
+from ..instances.filters import Filters
 from ..instances.live import Instances
 from ..instances.measure import measure
 from ..instances.prediction import Prediction
@@ -99,13 +100,20 @@ class Segmented:
         return recipe if min_size == self.min_size else replace(recipe, min_size=min_size, fit_min_size=False)
 
     def asked(self, **counting: Any) -> Segmented:
-        """Return the same with another `positive` and `grow` in its recipe: they decide nothing of the cells."""
+        """Return the same with other settings in its recipe that need no other prediction."""
         if all(getattr(self.recipe, name) == value for name, value in counting.items()):
             return self
         other = replace(self, recipe=replace(self.recipe, **counting))
         # Hashing a large image takes a while, and its values are the same.
         other.__dict__["image_sha256"] = self.image_sha256
         return other
+
+    def filtered(self, filters: Filters) -> Segmented:
+        """Return the same with other filters, in its recipe and on its cells."""
+        instances = self.instances.filtered(filters, self.plane)
+        other = self if instances is self.instances else replace(self, instances=instances)
+        other.__dict__["image_sha256"] = self.image_sha256
+        return other.asked(filters=filters.bounds, edges=filters.edges)
 
     @property
     def normalizer(self) -> NormalizerParams:

@@ -53,13 +53,14 @@ def take_labels(labels: np.ndarray, image: Image, recipe: Recipe, name: str) -> 
         labels = places.reshape(labels.shape) + (0 if ids[0] == 0 else 1)
     model = recipe.load_model()
     probability = (labels > 0).astype(np.float32)
-    instances = Instances(probability, labels.astype(np.int32))
+    plane = image.plane(recipe.channel)
+    instances = Instances(probability, labels.astype(np.int32)).filtered(recipe.sieve, plane)
     zoom = _zoom(instances, model)
     recipe = replace(
         recipe, model=f"labels of {name}", model_sha256=None, threshold=0.5, min_size=0, fit_min_size=False
     )
     prediction = Prediction(probability, None, model=recipe.model, device="", zoom=zoom)
-    return Segmented(image, image.plane(recipe.channel), prediction, instances, model, recipe, taken_from=name)
+    return Segmented(image, plane, prediction, instances, model, recipe, taken_from=name)
 
 
 def _zoom(instances: Instances, model: ModelVersion) -> float:

@@ -18,6 +18,7 @@ from ..corrections.tools import EditError, mark_reviewed, review_again
 from ..corrections.view import CellView
 from ..imaging.errors import CellsegError, ParamsError
 from ..imaging.regions import Region, union, whole
+from ..instances.filters import NO_FILTERS, Filters
 from ..segmentation.cells import Cells
 from ..segmentation.marker import Marker
 from ..segmentation.recipe import Recipe
@@ -39,6 +40,8 @@ class CellsByImage:
         An edit, undo or redo changed the cells of an image within a region.
     counting_changed()
         Cells are called by other markers, or by other thresholds of them, or nuclei are grown otherwise.
+    filters_changed()
+        Other cells count: `sliders_changed` was emitted for every image.
     troubled(sentence)
         Corrections cannot be written to the disk.
     """
@@ -47,6 +50,7 @@ class CellsByImage:
     sliders_changed = Signal(object)
     corrected = Signal(object, object)
     counting_changed = Signal()
+    filters_changed = Signal()
     troubled = Signal(str)
 
     def __init__(self) -> None:
@@ -55,6 +59,7 @@ class CellsByImage:
         self._chosen: Hashable | None = None
         self._positive: tuple[Marker, ...] = ()
         self._grow: str | None = None
+        self._filters = NO_FILTERS
 
     @property
     def chosen(self) -> Hashable | None:
@@ -124,6 +129,23 @@ class CellsByImage:
             self._cells[key] = replace(cells, positive=self._positive, grow=self._grow)
             self._note(key)
         self.counting_changed.emit()
+
+    @property
+    def filters(self) -> Filters:
+        """Which cells of all images count besides threshold and smallest size."""
+        return self._filters
+
+    def set_filters(self, filters: Filters) -> None:
+        """Count only cells of all images that pass these filters; what the user corrected counts always."""
+        if filters == self._filters:
+            return
+        self._filters = filters
+        for key, cells in self._cells.items():
+            self._cells[key] = cells.filtered(filters)
+            self._note(key)
+        for key in self.keys():
+            self.sliders_changed.emit(key)
+        self.filters_changed.emit()
 
     def edit(self, key: Hashable, tool: Callable[..., Patch], *args: Any, **kwargs: Any) -> Region:
         """Correct cells with a tool of `corrections.tools`: one undo step, in the journal at once.
@@ -234,6 +256,7 @@ class CellsByImage:
     def _show(
         self, key: Hashable, segmented: Segmented, threshold: float, min_size: int, record: CorrectionsRecord
     ) -> None:
+        segmented = segmented.filtered(self._filters)
         corrected = CorrectedInstances(segmented.instances, record.corrections)
         if corrected.instances is not segmented.instances:
             segmented = replace(segmented, instances=corrected.instances)

@@ -13,11 +13,12 @@ from ...imaging.read.pyramid import pyramid
 from ...imaging.read.read import read_image
 from ...imaging.stack_planes import plane_image, planes_of
 from ...imaging.write.write import read_label_stack, read_metadata
+from ...instances.filters import Filters
 from ...results.rows import BatchRow
 from ...segmentation.cells import Cells
 from ...segmentation.recipe import RECIPE_FILE, Recipe
 
-Stand = tuple[int, float, int, str]
+Stand = tuple[int, float, int, Filters, str]
 
 
 @dataclass
@@ -46,7 +47,7 @@ class OpenedRow:
 
 def stand_of(cells: Cells) -> Stand:
     """Return what the user can change about cells: corrections, sliders, model."""
-    return cells.revision, cells.threshold, cells.min_size, cells.segmented.model.sha256
+    return cells.revision, cells.threshold, cells.min_size, cells.filters, cells.segmented.model.sha256
 
 
 def read_row(out: Path, row: BatchRow, path: Path, recipe: Recipe | None) -> tuple[Image, Recipe, Any, list[str], Any]:

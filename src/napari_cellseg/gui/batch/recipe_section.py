@@ -65,6 +65,7 @@ class BatchRecipeSection(QWidget):
         self._bindings.bind(session.choices.changed, self.refresh)
         self._bindings.bind_at_rest(session.sliders_changed, self.refresh)
         self._bindings.bind_at_rest(session.counting_changed, self.refresh)
+        self._bindings.bind_at_rest(session.filters_changed, self.refresh)
         self.refresh()
 
     def recipe(self) -> Recipe:

@@ -227,7 +227,7 @@ def _propose(cells: Cells, features: Features | None, doubt: Doubt | None) -> tu
         normalized, zoom = normalize(segmented.plane, segmented.normalizer), segmented.prediction.zoom
         features = look(normalized, model, segmented.device, zoom=zoom)
     draft = learn(features, cells.corrected, cells.threshold, cells.min_size)
-    instances = Instances.from_prediction(draft.prediction, model.split)
+    instances = Instances.from_prediction(draft.prediction, model.split).filtered(cells.filters, segmented.plane)
     proposed = replace(
         segmented,
         prediction=replace(draft.prediction, diameter=segmented.prediction.diameter, zoom=segmented.prediction.zoom),

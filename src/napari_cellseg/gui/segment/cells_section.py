@@ -159,7 +159,7 @@ class CellsSection(QWidget):
         count = cells.count()
         self.count.setText(f"{count:,} cell" + ("" if count == 1 else "s"))
         edited = before is not None and before.revision != cells.revision
-        if before is None or edited or before.min_size != cells.min_size:
+        if before is None or edited or (before.min_size, before.filters) != (cells.min_size, cells.filters):
             self._stretch = cells.stable_stretch()
             self.curve.set_curve(*cells.count_curve(), self._stretch)
         # Of a few cells, or of cells of a wrong size, a flat curve says nothing.

@@ -23,6 +23,7 @@ from ..viewer.opening import sample_path
 from ..viewer.recovery_banner import RecoveryBanner
 from ..viewer.regions import Regions
 from .cells_section import CellsSection
+from .filters_section import FiltersSection
 from .first_steps import FirstSteps
 from .image_section import ImageSection
 from .input_section import InputSection
@@ -63,6 +64,15 @@ class SegmentWidget(Dock):
             "positive", "Positive cells", "Which cells are positive, by another channel.", self.positive_section, False
         )
         self.positive_fold.title.toggled.connect(self._on_positive)
+        self.filters_section = FiltersSection(self.bench)
+        self.filters_fold = Fold(
+            "filters",
+            "More filters",
+            "Which cells count, by size, shape, brightness and edges.",
+            self.filters_section,
+            False,
+        )
+        self.filters_fold.title.toggled.connect(self._on_filters)
         self.planes_section = PlanesSection(self.bench)
         self.result_section = ResultSection(self.bench)
         self.first_steps = FirstSteps()
@@ -138,22 +148,28 @@ class SegmentWidget(Dock):
     def _on_chosen(self, key: object) -> None:
         """Lead through the first steps while there is no image; what acts on cells comes with one."""
         self.first_steps.setVisible(key is None)
-        for section in (self.cells_section, self.positive_fold, self.result_section):
+        for section in (self.cells_section, self.positive_fold, self.filters_fold, self.result_section):
             section.setVisible(key is not None)
 
     def _on_positive(self, unfolded: bool) -> None:
         self.positive_section.wake(unfolded)
+        self._on_fold(self.positive_fold, unfolded)
+
+    def _on_filters(self, unfolded: bool) -> None:
+        self.filters_section.wake(unfolded)
+        self._on_fold(self.filters_fold, unfolded)
+
+    def _on_fold(self, fold: Fold, unfolded: bool) -> None:
         self._make_room()
         if unfolded:
             # Once Qt has laid it out.
-            QTimer.singleShot(0, self._show_positive)
-
-    def _show_positive(self) -> None:
-        self.scroll.ensureWidgetVisible(self.positive_fold)
+            QTimer.singleShot(0, lambda: self.scroll.ensureWidgetVisible(fold))
 
     def _make_room(self, *_: object) -> None:
         expert = not self.model_section.expert.isHidden()
-        self.cells_section.make_room(self.input_section.full or expert or not self.positive_section.isHidden())
+        folds = (self.positive_section, self.filters_section)
+        unfolded = any(not section.isHidden() for section in folds)
+        self.cells_section.make_room(self.input_section.full or expert or unfolded)
 
     def _lay_out(self) -> None:
         column = QVBoxLayout()
@@ -163,7 +179,7 @@ class SegmentWidget(Dock):
         line = QFrame()
         line.setFrameShape(QFrame.Shape.HLine)
         column.addWidget(line)
-        sections = (self.first_steps, self.cells_section, self.positive_fold, self.planes_section, self.result_section)
-        for section in sections:
+        folds = (self.positive_fold, self.filters_fold)
+        for section in (self.first_steps, self.cells_section, *folds, self.planes_section, self.result_section):
             column.addWidget(section)
         self.lay_out(column, below=(self.whole_section, self.banner, self.run_section.message))

@@ -70,6 +70,9 @@ class Following:
         def show(result: SegmentResult) -> None:
             if session.cells_of(key) is cells and key in layers:
                 self._unmeasured.discard(key)
+                if not layers[key].shows(cells):
+                    # Filters go for all images, and only the chosen one is drawn at once.
+                    layers[key].show_live(cells)
                 self.show_measured(key, result)
             if self._unmeasured:
                 self._debounced()
@@ -97,7 +100,7 @@ class Following:
             return
         asked = cells.segmented.recipe
         moved = (cells.threshold, cells.min_size) != (result.threshold, result.min_size)
-        moved |= (cells.positive, cells.grow) != (asked.positive, asked.grow)
+        moved |= (cells.positive, cells.grow, cells.filters) != (asked.positive, asked.grow, asked.sieve)
         if moved or cells.corrected.corrections.revision:
             self.measure(key)
         else:
