@@ -61,6 +61,9 @@ class Settings(TypedDict, total=False):
         Overlap from which cells of neighbouring planes are one.
     blocks : bool
         Of `segment_folder`: block by block, for images larger than memory.
+    regions : path
+        Of `segment` and `segment_folder`: regions in which cells are counted too, a file for all images, or
+        ``"beside"``; see docs/measuring.md.
     csv : {'comma', 'semicolon'}
         Of `segment_folder`: style of the tables.
     """
@@ -82,6 +85,7 @@ class Settings(TypedDict, total=False):
     link: str
     link_iou: float
     blocks: bool
+    regions: str | Path
     csv: str
 
 
@@ -100,6 +104,8 @@ def chosen_recipe(recipe: RecipeOf, given: Mapping[str, Any]) -> tuple[Recipe, R
         settings["model"] = str(settings["model"].path)
     elif "model" in settings:
         settings["model"] = str(settings["model"])
+    if "regions" in settings:
+        settings["regions"] = str(settings["regions"])
     if "percentiles" in settings:
         settings["normalizer"] = NormalizerParams(*settings.pop("percentiles"))
     values = overridden(base, settings)

@@ -116,6 +116,12 @@ class Segmentation:
         return self.result().counted
 
     @property
+    def regions(self) -> dict[str, Any] | None:
+        """Cells, area and density of every region, one entry per region in every column; None without regions."""
+        result = self.result()
+        return None if result.areas is None else result.areas.counted(result.table, self.image.pixel_size)
+
+    @property
     def metadata(self) -> dict[str, Any]:
         """Recipe, model, versions and image: what every file that is written carries; JSON-able."""
         return self._cells.metadata()

@@ -15,6 +15,7 @@ from ..imaging.image import Image
 from ..imaging.progress import Progress, drain
 from ..imaging.stack_planes import plane_image, planes_of, stack_shape
 from ..imaging.write.write import read_labels
+from ..instances.areas import Areas, read_areas, regions_file
 from ..instances.linking import link_cells, without_small
 from ..results.reopening import saved_cells
 from ..segmentation.recipe import Recipe
@@ -62,7 +63,10 @@ def segment(
     (312, 305)
     """
     chosen, options = chosen_recipe(recipe, settings)
-    return _segment(open_any(image, chosen.axes), chosen, options.device, callback)
+    opened = open_any(image, chosen.axes)
+    regions = regions_file(options.regions, opened.source)
+    areas = None if regions is None else read_areas(regions, opened.shape_yx)
+    return _segment(opened, chosen, options.device, callback, areas)
 
 
 def segment_stack(
@@ -167,8 +171,11 @@ def open_cells(labels: np.ndarray | PathOf, image: ImageOf = None, recipe: Recip
     return Segmentation(take_labels(taken, opened, chosen, path.name))
 
 
-def _segment(image: Image, recipe: Recipe, device: str, callback: Heard | None = None) -> Segmentation:
-    return Segmentation(drain(iter_predict_image(image, recipe, device), callback or (lambda _: None)))
+def _segment(
+    image: Image, recipe: Recipe, device: str, callback: Heard | None = None, areas: Areas | None = None
+) -> Segmentation:
+    found = drain(iter_predict_image(image, recipe, device), callback or (lambda _: None))
+    return Segmentation(found.in_areas(areas))
 
 
 def _needed(image: ImageOf, name: str) -> ImageOf:

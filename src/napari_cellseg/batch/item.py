@@ -15,10 +15,9 @@ from ..blocks.segment_mosaic import Mosaic, MosaicResult, in_blocks, iter_mosaic
 from ..imaging.errors import CellsegError, ImageError, OutputError
 from ..imaging.image import Image
 from ..imaging.progress import Progress
-from ..imaging.read.read import source_stamp
 from ..imaging.stack_planes import StackPlane, plane_image, planes_of, refuse_stack
 from ..instances.prediction import Prediction
-from ..results.folder_settings import FolderSettings
+from ..results.folder_settings import NO_REGIONS_IN_BLOCKS, FolderSettings
 from ..results.kept import check_free, has_files, kept_now, kept_rows, result_stem
 from ..results.linked import LinkedStack
 from ..results.place import Place
@@ -140,7 +139,7 @@ def iter_tasks(
         model_sha256=settings.model.sha256,
     )
     try:
-        row = replace(row, source={**row.source, **source_stamp(item.path)})
+        row = replace(row, source=settings.stamp(item.path))
         if settings.recipe.pages != "each" and (kept := kept_rows(row, settings, previous)):
             yield Task(item, row, rows=kept)
             return
@@ -207,6 +206,7 @@ def finish(task: Task, prediction: Prediction, settings: FolderSettings) -> None
     prepared, task.prepared = task.prepared, None
     try:
         segmented = prepared.separate(prediction)
+        segmented = segmented.in_areas(settings.areas(task.row.source["path"], segmented.instances.shape))
         # A user may have corrected it since it was read.
         if task.stack is None and (kept := kept_rows(task.row, settings, ())):
             task.rows = kept
@@ -224,7 +224,7 @@ def finish(task: Task, prediction: Prediction, settings: FolderSettings) -> None
             min_size=segmented.min_size,
             **numbers(result.table["area_px"], prepared.image.pixel_size, result.labels.size),
             doubt=mean_doubt(segmented),
-            notes=(*segmented.prediction.notes, *result.counted.notes),
+            notes=(*segmented.prediction.notes, *(result.areas.notes if result.areas else ()), *result.counted.notes),
             positive=result.counted.numbers,
             files=files,
             image_sha256=segmented.image_sha256,
@@ -262,7 +262,9 @@ def _fill(
         )
         return
     old = next((old for old in previous if old.page == task.plane.name), None) if settings.resume else None
-    if task.stack is None and old is not None and has_files(old, settings) and old.image_sha256 == part.content_hash():
+    current = old is not None and has_files(old, settings) and old.image_sha256 == part.content_hash()
+    same = old is not None and old.source.get("regions") == task.row.source.get("regions")
+    if task.stack is None and old is not None and current and same:
         task.rows = [replace(old, state="skipped", source=task.row.source, n_pages=task.row.n_pages)]
         return
     check_free(task.row, settings, previous)
@@ -272,6 +274,7 @@ def _fill(
 def _row_of_blocks(row: BatchRow, found: MosaicResult, mosaic: Mosaic, seconds: float) -> BatchRow:
     counting = mosaic.recipe.positive or mosaic.recipe.grow
     notes = (*found.notes, NOT_IN_BLOCKS) if counting else found.notes
+    notes = (*notes, NO_REGIONS_IN_BLOCKS) if mosaic.options.regions else notes
     row = replace(row, min_size=found.metadata["min_size"], notes=notes, files=found.files, seconds=seconds)
     if not found.holes:
         image = mosaic.image

@@ -12,6 +12,7 @@ from ..imaging.progress import Note
 from ..imaging.read.vendor import forget
 from ..imaging.write.atomic import sweep
 from ..imaging.write.write import make_folder, write_json
+from ..results.combine import REGIONS_FILE
 from ..results.folder_settings import FolderSettings
 from ..results.kept import is_current
 from ..results.ledger import FOLDER
@@ -85,7 +86,8 @@ def iter_batch(
     with contextlib.closing(FolderLock(settings.out / FOLDER)) as lock:
         if lock.after_crash:
             sweep(settings.out)
-        for name in (RECIPE_FILE, *(one.suffix for one in _outputs(settings) if one.combined)):
+        regions = (REGIONS_FILE,) if settings.options.regions else ()
+        for name in (RECIPE_FILE, *regions, *(one.suffix for one in _outputs(settings) if one.combined)):
             claim(settings.out / name, overwrite)
         book = Book(settings, lock)
         try:

@@ -66,6 +66,12 @@ def add_segment(commands: Any) -> None:
         "so by itself",
     )
     sub.add_argument(
+        "--regions",
+        metavar="FILE",
+        help="also count in regions, into regions.csv: a zip of ImageJ ROIs, GeoJSON or a label image for all images, "
+        "or 'beside' for IMAGE_regions.geojson, .zip or .tif beside each image",
+    )
+    sub.add_argument(
         "--csv",
         choices=("comma", "semicolon"),
         help="counts.csv and cells.csv: commas between columns (default), or for Excel where the decimal sign is a "

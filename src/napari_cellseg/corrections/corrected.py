@@ -193,6 +193,28 @@ class CorrectedInstances:
                 centres[place] = self.corrections.centroid(int(ids[place]))
             return centres
 
+    def centroids_at(self, ids: np.ndarray, threshold: float) -> np.ndarray:
+        """Centres (Y, X) of cells as they are shown at a threshold, float64 (n, 2); NaN without a pixel."""
+        ids, level = np.asarray(ids, dtype=np.int64), threshold_level(threshold)
+        with self.corrections.lock:
+            centres = np.full((len(ids), 2), np.nan)
+            automatic = (ids >= 1) & (ids <= self.n_basins)
+            places = ids[automatic] - 1
+            areas = self.instances.areas_at(level)[places]
+            sums = np.stack([of[level, places] for of in self.instances.traits.places], axis=1)
+            centres[automatic] = np.divide(
+                sums, areas[:, None], out=np.full(sums.shape, np.nan), where=areas[:, None] > 0
+            )
+            touched = np.isin(ids, self._touched.basins_claimed(level))
+            owned = self.is_owned(ids)
+            for place in np.flatnonzero(touched & ~owned):
+                (rows, columns), mask = self.mask_of(int(ids[place]), threshold)
+                inside = np.argwhere(mask)
+                centres[place] = np.add(inside.mean(axis=0), (rows.start, columns.start)) if len(inside) else np.nan
+            for place in np.flatnonzero(owned):
+                centres[place] = self.corrections.centroid(int(ids[place]))
+            return centres
+
     def mask_of(self, id_: int, threshold: float) -> tuple[Region, np.ndarray]:
         """Region of a cell at a threshold and a bool mask of its pixels; both empty if there is no such cell."""
         with self.corrections.lock:

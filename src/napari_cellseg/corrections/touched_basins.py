@@ -53,6 +53,11 @@ class TouchedBasins:
         row = self._row.get(basin)
         return 0 if row is None else int(self._claimed[row, level])
 
+    def basins_claimed(self, level: int) -> np.ndarray:
+        """Basins of which pixels at a level are claimed."""
+        n = len(self._row)
+        return self._basins[:n][self._claimed[:n, level] > 0]
+
     def covered(self, basin: int) -> int:
         """Number of pixels of a basin's core in the footprint of corrections."""
         row = self._row.get(basin)

@@ -111,6 +111,18 @@ class Traits:
         return {FRAME: highest[2:, 1:].max(axis=0), NONE: highest[:, 1:].max(axis=0)}
 
     @cached_property
+    def places(self) -> tuple[np.ndarray, np.ndarray]:
+        """Sums of rows, and of columns, of the pixels of every cell at every level, float64 (256, n) each."""
+        n = self._areas.shape[1]
+        inside = np.flatnonzero(self._basins)
+        cells = self._levels.ravel()[inside].astype(np.intp) * n + self._basins.ravel()[inside] - 1
+        rows, columns = (
+            np.bincount(cells, place, N_LEVELS * n).reshape(N_LEVELS, n)[::-1].cumsum(axis=0)[::-1]
+            for place in np.divmod(inside, max(self._basins.shape[1], 1))
+        )
+        return rows, columns
+
+    @cached_property
     def _circularity(self) -> np.ndarray:
         straight, diagonal = (sum(self._pairs(*step) for step in steps) for steps in (STRAIGHT, DIAGONAL))
         return np.asarray(crofton_circularity(self._areas.astype(np.float64), straight, diagonal))

@@ -17,6 +17,7 @@ from .outputs import OUTPUTS, image_ids
 from .rows import BatchRow
 from .wells import WELLS
 
+REGIONS, REGIONS_FILE = "regions", "regions.csv"
 CELLS_FILE = OUTPUTS["cells"].suffix
 RLE_FILE = OUTPUTS["rle"].suffix
 SUBMISSION_FILE = OUTPUTS["submission"].suffix
@@ -44,8 +45,10 @@ def write_combined(
     """
     written = []
     listed = as_listed(rows)
-    if "cells" in outputs:
-        written.append(_write_cells(listed, out, style or style_of(out / COUNTS_FILE)))
+    style = style or style_of(out / COUNTS_FILE)
+    for name, file in (("cells", CELLS_FILE), (REGIONS, REGIONS_FILE)):
+        if name in outputs or (name == REGIONS and any(name in row.files for row in listed)):
+            written.append(_write_pieces(listed, out, name, file, style))
     for name, write in (("parquet", write_parquet), ("anndata", write_h5ad)):
         if name in outputs:
             written.append(out / OUTPUTS[name].suffix)
@@ -59,11 +62,12 @@ def write_combined(
     return written
 
 
-def _write_cells(rows: list[BatchRow], out: Path, style: str) -> Path:
-    parts = [(row, path) for row in rows if row.has_result and (path := row.file(out, "cells"))]
+def _write_pieces(rows: list[BatchRow], out: Path, name: str, file_name: str, style: str) -> Path:
+    """Write the pieces of all images as one table."""
+    parts = [(row, path) for row in rows if row.has_result and (path := row.file(out, name))]
     # Images differ in their columns: only some have a pixel size, or a second channel.
     columns = dict.fromkeys(name for _, part in parts for name in next(_lines(part), []))
-    path = out / CELLS_FILE
+    path = out / file_name
     wells = WELLS if any(row.well[0] for row, _ in parts) else ()
     with atomic_path(path) as temporary, _open(temporary, encoding_of(style)) as file:
         file.write(csv_line(["image", "page", *columns, *wells], style))

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
+from ..imaging.errors import ParamsError
+from ..imaging.read.read import source_stamp
+from ..instances.areas import BESIDE, ENDINGS, Areas, read_areas, regions_file
 from ..network.versions import ModelVersion
 from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ..segmentation.recipe import Recipe
 from .outputs import check_outputs
+
+NO_REGIONS_IN_BLOCKS = (
+    "Its cells are not counted in regions, because it is segmented block by block. Cut it into parts for that."
+)
+NO_REGIONS = f"No regions: there is no file IMAGE{' or '.join(ENDINGS)} beside it."
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +68,41 @@ class FolderSettings:
             There is no such model, or it is not the one that the recipe was made with.
         """
         options = replace(options, outputs=check_outputs(options.outputs, recipe))
+        if options.regions and recipe.link != "none":
+            raise ParamsError(
+                f"Cells are counted in regions of single planes, but the recipe links them over {recipe.link.upper()}. "
+                "Link nothing (--link none), or leave --regions out."
+            )
+        if options.regions not in ("", BESIDE):
+            # A cluster's workers may run elsewhere.
+            options = replace(options, regions=str(Path(options.regions).absolute()))
+            if not Path(options.regions).is_file():
+                raise ParamsError(f"There is no file {options.regions} with regions. Give another, or 'beside'.")
         model = recipe.load_model()
         out = Path(out).absolute()
         return cls(recipe.resolved(model), options, model, recipe.digest(model), out, overwrite, resume)
+
+    def stamp(self, path: Path) -> dict[str, Any]:
+        """Return what an image is recognized by: its file's path, size and time, and the hash of its regions.
+
+        Raises
+        ------
+        CellsegError
+            The image cannot be read.
+        """
+        regions = regions_file(self.options.regions, str(path))
+        known = {} if regions is None else {"regions": hashlib.sha256(regions.read_bytes()).hexdigest()}
+        return {"path": str(path), **source_stamp(path), **known}
+
+    def areas(self, path: str, shape: tuple[int, int]) -> Areas | None:
+        """Return the regions of an image of a shape; without a file beside it there are none, which is noted.
+
+        Raises
+        ------
+        ImageError
+            They cannot be read.
+        """
+        regions = regions_file(self.options.regions, path)
+        if regions is not None:
+            return read_areas(regions, shape)
+        return Areas((), (NO_REGIONS,)) if self.options.regions else None

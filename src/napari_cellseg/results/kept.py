@@ -9,10 +9,10 @@ from typing import Any
 
 from ..corrections.exchange import PLANES_KEY
 from ..imaging.errors import CellsegError, ParamsError
-from ..imaging.read.read import read_image, source_stamp
+from ..imaging.read.read import read_image
 from ..imaging.stack_planes import stack_shape
 from ..segmentation.segment import open_image
-from .folder_settings import FolderSettings
+from .folder_settings import NO_REGIONS_IN_BLOCKS, FolderSettings
 from .inside import check_inside
 from .ledger import Ledger
 from .linked import FRAMES, TRACKS, linked_path
@@ -168,7 +168,7 @@ def is_current(rows: Sequence[BatchRow], item: Item, settings: FolderSettings) -
     if not rows or len(rows) != rows[0].n_pages or not all(has_files(row, settings) for row in rows):
         return False
     try:
-        stamp = {"path": str(item.path), **source_stamp(item.path)}
+        stamp = settings.stamp(item.path)
     except (OSError, CellsegError):
         return False
     return all(dict(row.source) == stamp for row in rows)
@@ -177,12 +177,13 @@ def is_current(rows: Sequence[BatchRow], item: Item, settings: FolderSettings) -
 def has_files(row: BatchRow, settings: FolderSettings) -> bool:
     """Whether a row was made with this recipe, was not corrected, and has all its files."""
     wanted = _written(settings)
-    return (
+    return bool(
         row.state == "done"
         and not row.corrected
         and row.recipe == settings.digest
         and set(wanted) <= set(row.files)
         and all((settings.out / row.files[name]).exists() for name in wanted)
+        and ("regions" not in row.source or row.file(settings.out, "regions") or NO_REGIONS_IN_BLOCKS in row.notes)
     )
 
 

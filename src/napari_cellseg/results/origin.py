@@ -32,6 +32,7 @@ _COLUMNS = {
     "wells.csv": {"plate", "well", "n_images", "n_failed"},
     "conditions.csv": {"name", "n_wells", "n_images"},
     "_cells.csv": {"index", "area_px"},
+    "regions.csv": {"image", "page", "region", "count"},
     "cells.csv": {"image", "page"},
 }
 # Values by the name of a JSON file, some of them inside of ``all``; every other file is known by its recipe.

@@ -79,6 +79,7 @@ def save_result(
     if tables := [name for name in CELL_TABLES if name in outputs]:
         files |= dict.fromkeys(tables, f"{part}.cells.csv")
         write_table(out / files[tables[0]], place.in_whole(cells_table(result, plane, channels, size)))
+    files |= write_region_part(result, out, stem, size)
     if "inside" in outputs:
         files["inside"] = f"{part}.inside.json"
         write_json(out / files["inside"], _put_inside(result, plane, image, channels, place))
@@ -88,6 +89,17 @@ def save_result(
     files[THUMBNAIL] = f"{part}.jpg"
     write_thumbnail(out / files[THUMBNAIL], plane, result.labels)
     return files
+
+
+def write_region_part(
+    result: SegmentResult, out: Path, stem: str, pixel_size: tuple[float, float] | None
+) -> dict[str, str]:
+    """Write the piece of ``regions.csv`` of one image, where it has regions; return the file by its name."""
+    if result.areas is None or not result.areas.areas:
+        return {}
+    name = f"{PARTS}/{stem}.regions.csv"
+    write_table(out / name, result.areas.counted(result.table, pixel_size))
+    return {"regions": name}
 
 
 def _put_inside(

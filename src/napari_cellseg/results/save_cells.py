@@ -16,6 +16,7 @@ from ..imaging.read.read import source_stamp
 from ..imaging.read.scenes import name_of
 from ..imaging.write.csv_style import style_of
 from ..imaging.write.write import make_folder, read_metadata, write_json, write_table
+from ..instances.areas import BESIDE
 from ..instances.filters import ALL
 from ..segmentation.cells import Cells
 from ..segmentation.marker import exact
@@ -199,6 +200,8 @@ def command_line(cells: Cells, device: str | None = None) -> str:
         words += ["--filters", str(one)]
     if cells.filters.edges != ALL:
         words += ["--edges", cells.filters.edges]
+    if cells.segmented.areas is not None:
+        words += ["--regions", BESIDE]
     if device != "auto":
         words += ["--device", device]
     return shlex.join(words)

@@ -20,10 +20,12 @@ from ..imaging.stack_planes import position_in_stack
 from ..imaging.write.write import read_label_stack, read_metadata, write_labels
 from ..segmentation.cells import Cells
 from ..segmentation.notices import still_true
-from ..segmentation.recipe import Recipe
+from ..segmentation.options import RunOptions
+from ..segmentation.recipe import RECIPE_FILE, Recipe
 from ..segmentation.segmented import SegmentResult
 from .combine import write_combined
 from .counts import COUNTS_FILE, put_rows, read_counts
+from .folder_settings import FolderSettings
 from .ledger import Ledger
 from .origin import is_ours
 from .outputs import OUTPUTS
@@ -66,6 +68,11 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
             "the batch without linking to correct single planes, or export the corrections in the Correct widget."
         )
     segmented = cells.segmented
+    if segmented.areas is None and "regions" in row.files:
+        # As the batch counted, unless the window has its own regions.
+        folder = FolderSettings(made, RunOptions.read(out / RECIPE_FILE), segmented.model, "", out)
+        segmented = segmented.in_areas(folder.areas(str(row.source.get("path")), segmented.instances.shape))
+        cells = replace(cells, segmented=segmented)
     with cells.corrected.corrections.lock:
         result, record = cells.result(), exchange.record_of(cells.view)
     by = {exchange.BY_KEY: result.metadata.get(exchange.BY_KEY, {})}

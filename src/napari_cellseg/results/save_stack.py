@@ -16,10 +16,13 @@ from ..imaging.stack_planes import StackPlane
 from ..imaging.write.csv_style import style_of
 from ..imaging.write.write import write_json, write_table
 from ..segmentation.cells import Cells
+from .combine import write_combined
 from .counts import COUNTS_FILE, put_rows
+from .ledger import Ledger
 from .outputs import write_grown
 from .place import Place
 from .rows import BatchRow
+from .save import write_region_part
 from .save_cells import check_labels, results_of, row_of
 from .stack_of_labels import LabelStack, PlaneDone
 from .wells import with_well
@@ -80,6 +83,7 @@ def _save(
         tables.append(with_plane(Place.of_part(image.origin).in_whole(result.table), plane.index))
         grown = write_grown(result, folder / f"{stem}_{plane.name}", image.pixel_size)
         files = {name: path.name for name, path in grown.items()}
+        files |= write_region_part(result, folder, f"{stem}_{plane.name}", image.pixel_size)
         row = replace(row_of(cells, result, files, stem, plane.name), n_pages=len(planes))
         rows = stack.take(plane, row, result)
     bad = next((row for row in rows if row.state == "failed"), None)
@@ -90,7 +94,9 @@ def _save(
     columns = {name: np.concatenate([_column(part, name) for part in tables]) for name in names}
     write_table(table, with_well(columns, rows[0].well), csv or style_of(folder / COUNTS_FILE))
     write_json(recipe, _of_all(planes, rows))
-    return [stack.path, table, put_rows(folder, *rows, csv=csv), recipe]
+    counts = put_rows(folder, *rows, csv=csv)
+    write_combined(Ledger(folder).rows(), folder, (), csv)
+    return [stack.path, table, counts, recipe]
 
 
 def with_plane(table: dict[str, np.ndarray], index: Iterable[tuple[str, int]]) -> dict[str, np.ndarray]:

@@ -141,6 +141,16 @@ class Cells:
         height, width = self.segmented.instances.shape
         return float(self.counted_areas().sum() / max(height * width, 1))
 
+    def counted_in_areas(self) -> dict[str, Any] | None:
+        """Count the cells of every region, as `Areas.counted` does; None where there are no regions."""
+        areas = self.segmented.areas
+        if areas is None:
+            return None
+        with self.corrected.corrections.lock:
+            ids = self.corrected.ids(self.threshold, self.min_size)
+            y, x = self.corrected.centroids_at(ids, self.threshold).T
+        return areas.counted({"centroid_y": y, "centroid_x": x}, self.segmented.image.pixel_size)
+
     def about_corrections(self) -> dict[str, Any]:
         """Return the entries of the provenance about corrections: whether there are any and, if so, how many."""
         if not (self.n_changed or self.n_erased):
@@ -181,4 +191,5 @@ class Cells:
         metadata = with_counted(self.metadata(), counted) | {"count": count, **about}
         metadata |= {BY_KEY: made_by} if made_by else {}
         probability = made.prediction.probability
-        return SegmentResult(labels, probability, count, table, self.threshold, self.min_size, metadata, counted)
+        where = (self.threshold, self.min_size)
+        return SegmentResult(labels, probability, count, table, *where, metadata, counted, made.areas)

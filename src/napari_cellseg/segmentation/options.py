@@ -31,6 +31,8 @@ class RunOptions:
     blocks : bool
     csv : str
         One of :data:`napari_cellseg.imaging.write.csv_style.CSV_STYLES`.
+    regions : str
+        File with the regions in which cells are counted, or `napari_cellseg.instances.areas.BESIDE`; empty for none.
     ome_zarr : str
         One of :data:`napari_cellseg.imaging.write.ome_metadata.OME_ZARR`.
 
@@ -67,6 +69,14 @@ class RunOptions:
         },
     )
 
+    regions: str = field(
+        default="",
+        metadata={
+            "help": "also count in regions: a zip of ImageJ ROIs, GeoJSON or label image for all images, or 'beside' "
+            "for IMAGE_regions.geojson, .zip or .tif beside each"
+        },
+    )
+
     def __post_init__(self) -> None:
         if self.device not in DEVICES:
             raise ParamsError(f"Device {self.device!r} is unknown. Choose one of {', '.join(DEVICES)}.")
@@ -74,6 +84,8 @@ class RunOptions:
             raise ParamsError(f"The style of CSV files {self.csv!r} is unknown. Choose one of {', '.join(CSV_STYLES)}.")
         if self.ome_zarr not in OME_ZARR:
             raise ParamsError(f"The version of OME-Zarr {self.ome_zarr!r} is unknown. Choose {' or '.join(OME_ZARR)}.")
+        if not isinstance(self.regions, str):
+            raise ParamsError(f"The option regions is {self.regions!r}; it must be a file, or 'beside'.")
         if not isinstance(self.blocks, bool):
             raise ParamsError(f"The option blocks is {self.blocks!r}; it must be true or false.")
         if not isinstance(self.outputs, (tuple, list)) or not all(isinstance(name, str) for name in self.outputs):

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..imaging.image import Image, Origin
 from ..imaging.normalize import NormalizerParams
+from ..instances.areas import Areas
 from ..instances.filters import Filters
 from ..instances.live import Instances
 from ..instances.measure import measure
@@ -43,6 +44,8 @@ class SegmentResult:
         Recipe, model, versions and image that made this.
     counted : Counted
         Positive cells and grown nuclei, where the recipe asks for them; their columns are in `table` too.
+    areas : Areas or None
+        Regions in which cells are counted; `region` in `table` names those of a cell.
     """
 
     labels: np.ndarray
@@ -53,6 +56,7 @@ class SegmentResult:
     min_size: int
     metadata: dict[str, Any]
     counted: Counted = NOTHING
+    areas: Areas | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +77,8 @@ class Segmented:
         Where the network was asked to run; see :class:`~napari_cellseg.segmentation.options.RunOptions`.
     taken_from : str
         Name of the labels that were taken as these cells. They have no probability; empty where the model found them.
+    areas : Areas or None
+        Regions in which cells are counted.
     """
 
     image: Image
@@ -83,6 +89,7 @@ class Segmented:
     recipe: Recipe
     device: str = "auto"
     taken_from: str = ""
+    areas: Areas | None = None
 
     @property
     def threshold(self) -> float:
@@ -103,7 +110,14 @@ class Segmented:
         """Return the same with other settings in its recipe that need no other prediction."""
         if all(getattr(self.recipe, name) == value for name, value in counting.items()):
             return self
-        other = replace(self, recipe=replace(self.recipe, **counting))
+        return self._having(recipe=replace(self.recipe, **counting))
+
+    def in_areas(self, areas: Areas | None) -> Segmented:
+        """Return the same with other regions."""
+        return self if areas is self.areas else self._having(areas=areas)
+
+    def _having(self, **values: Any) -> Segmented:
+        other = replace(self, **values)
         # Hashing a large image takes a while, and its values are the same.
         other.__dict__["image_sha256"] = self.image_sha256
         return other
@@ -111,8 +125,7 @@ class Segmented:
     def filtered(self, filters: Filters) -> Segmented:
         """Return the same with other filters, in its recipe and on its cells."""
         instances = self.instances.filtered(filters, self.plane)
-        other = self if instances is self.instances else replace(self, instances=instances)
-        other.__dict__["image_sha256"] = self.image_sha256
+        other = self if instances is self.instances else self._having(instances=instances)
         return other.asked(filters=filters.bounds, edges=filters.edges)
 
     @property
@@ -138,7 +151,11 @@ class Segmented:
     def table(self, labels: np.ndarray) -> dict[str, np.ndarray]:
         """Measure the cells of a label image of this image."""
         probability = None if self.taken_from else self.prediction.probability
-        return measure(labels, probability, self.plane, self.image.pixel_size)
+        table = measure(labels, probability, self.plane, self.image.pixel_size)
+        if self.areas is not None:
+            members = self.areas.members(table["centroid_y"], table["centroid_x"])
+            table["region"] = self.areas.in_words(members)
+        return table
 
     def result(self, threshold: float | None = None, min_size: int | None = None) -> SegmentResult:
         """Return labels, count and table; None stands for the recipe's value."""
@@ -155,6 +172,7 @@ class Segmented:
             min_size,
             with_counted(metadata, counted),
             counted,
+            self.areas,
         )
 
     def metadata(self, threshold: float | None = None, min_size: int | None = None) -> dict[str, Any]:
@@ -171,7 +189,7 @@ class Segmented:
             count=count,
             device=self.device,
             ran_on=self.prediction.device,
-            notes=still_true(self.prediction.notes, count),
+            notes=[*still_true(self.prediction.notes, count), *(() if self.areas is None else self.areas.notes)],
             diameter=self.prediction.diameter,
             zoom=self.prediction.zoom,
         )

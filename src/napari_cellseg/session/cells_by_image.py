@@ -18,11 +18,13 @@ from ..corrections.tools import EditError, mark_reviewed, review_again
 from ..corrections.view import CellView
 from ..imaging.errors import CellsegError, ParamsError
 from ..imaging.regions import Region, union, whole
+from ..instances.areas import Areas
 from ..instances.filters import NO_FILTERS, Filters
 from ..segmentation.cells import Cells
 from ..segmentation.marker import Marker
 from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import Segmented
+from .keys import layer_id
 
 THRESHOLD_DIGITS = 4
 
@@ -42,6 +44,8 @@ class CellsByImage:
         Cells are called by other markers, or by other thresholds of them, or nuclei are grown otherwise.
     filters_changed()
         Other cells count: `sliders_changed` was emitted for every image.
+    areas_changed(key)
+        The cells of an image are counted in other regions.
     troubled(sentence)
         Corrections cannot be written to the disk.
     """
@@ -51,6 +55,7 @@ class CellsByImage:
     corrected = Signal(object, object)
     counting_changed = Signal()
     filters_changed = Signal()
+    areas_changed = Signal(object)
     troubled = Signal(str)
 
     def __init__(self) -> None:
@@ -60,6 +65,7 @@ class CellsByImage:
         self._positive: tuple[Marker, ...] = ()
         self._grow: str | None = None
         self._filters = NO_FILTERS
+        self._areas: dict[Hashable, Areas | None] = {}
 
     @property
     def chosen(self) -> Hashable | None:
@@ -146,6 +152,14 @@ class CellsByImage:
         for key in self.keys():
             self.sliders_changed.emit(key)
         self.filters_changed.emit()
+
+    def set_areas(self, key: Hashable, areas: Areas | None) -> None:
+        """Count the cells of an image, of all its planes, in these regions as well."""
+        self._areas[layer_id(key)] = areas
+        for one, cells in self._cells.items():
+            if layer_id(one) == layer_id(key):
+                self._cells[one] = replace(cells, segmented=cells.segmented.in_areas(areas))
+        self.areas_changed.emit(key)
 
     def edit(self, key: Hashable, tool: Callable[..., Patch], *args: Any, **kwargs: Any) -> Region:
         """Correct cells with a tool of `corrections.tools`: one undo step, in the journal at once.
@@ -257,6 +271,7 @@ class CellsByImage:
         self, key: Hashable, segmented: Segmented, threshold: float, min_size: int, record: CorrectionsRecord
     ) -> None:
         segmented = segmented.filtered(self._filters)
+        segmented = segmented.in_areas(self._areas.get(layer_id(key), segmented.areas))
         corrected = CorrectedInstances(segmented.instances, record.corrections)
         if corrected.instances is not segmented.instances:
             segmented = replace(segmented, instances=corrected.instances)

@@ -58,7 +58,9 @@ class BatchWidget(Dock):
         self.take_dropped(self.choose)
         self.input_section.found.connect(self._on_found)
         self.recipe_section.options_read.connect(
-            lambda options: self.output_section.more.set_values({"csv": options.csv, "ome_zarr": options.ome_zarr})
+            lambda options: self.output_section.more.set_values(
+                {"csv": options.csv, "ome_zarr": options.ome_zarr, "regions": options.regions}
+            )
         )
         self.output_section.out_changed.connect(self.load)
         self.run_section.run.clicked.connect(lambda: self.run())
@@ -109,7 +111,13 @@ class BatchWidget(Dock):
             raise CellsegError(self.input_section.problem)
         recipe, more = self.recipe_section.recipe(), self.output_section.more.value
         outputs = check_outputs(self.output_section.outputs, recipe)
-        options = replace(self.recipe_section.options(), outputs=outputs, csv=more.csv, ome_zarr=more.ome_zarr)
+        options = replace(
+            self.recipe_section.options(),
+            outputs=outputs,
+            csv=more.csv,
+            ome_zarr=more.ome_zarr,
+            regions=more.regions.strip(),
+        )
         return BatchRequest(files, out, recipe, options, resume, more.scheduler.strip(), more.overwrite)
 
     def load(self) -> None:

@@ -45,6 +45,12 @@ class Seldom:
         "same\nnames. Empty: this computer does it. docs/cluster.md describes how to start one",
         placeholder="tcp://host:8786",
     )  # fmt: skip
+    regions: str = setting(
+        "", "Regions",
+        "Count in regions, too, into regions.csv: a zip of ImageJ ROIs, GeoJSON or label image for all images;\n"
+        "or the word beside, for IMAGE_regions.geojson, .zip or .tif beside each. Empty: none",
+        placeholder="beside, or a file",
+    )  # fmt: skip
     csv: str = setting(
         COMMA, "Tables",
         "counts.csv and cells.csv. The second is for Excel where the decimal sign is a comma: semicolons, decimal\n"

@@ -53,16 +53,29 @@ def read_cells(path: Path, shape: tuple[int, int], image: str = "") -> np.ndarra
         if suffix == ".npy":
             return _array(path, shape)
         if suffix in ROI_SUFFIXES:
-            return fill_outlines(_of_rois(path), shape, path)
+            return fill_outlines((rings for _, rings in outlines_of(path)), shape, path)
         content = read_json(path, None)
         if isinstance(content, dict) and "annotations" in content:
             return cells_of_coco(content, shape, path, image)
-        return fill_outlines(_of_geojson(content, path), shape, path)
+        return fill_outlines((rings for _, rings in _of_geojson(content, path)), shape, path)
     except DAMAGE as error:
         raise ImageError(f"{path} cannot be read as cells ({error}). Export it again.") from error
 
 
-def _of_rois(path: Path) -> Iterator[Rings]:
+def outlines_of(path: Path) -> Iterator[tuple[str, Rings]]:
+    """Yield the outlines in a file of `ROI_SUFFIXES` or `GEOJSON_SUFFIXES`, with their names.
+
+    Of GeoJSON the name of the object, or of its class in QuPath; empty where there is none.
+
+    Raises
+    ------
+    ImageError, or one of DAMAGE
+        The file cannot be read, or holds lines or points.
+    """
+    return _of_rois(path) if path.suffix.lower() in ROI_SUFFIXES else _of_geojson(read_json(path, None), path)
+
+
+def _of_rois(path: Path) -> Iterator[tuple[str, Rings]]:
     from roifile import ROI_TYPE, ImagejRoi
 
     if path.suffix.lower() == ".zip":
@@ -81,17 +94,20 @@ def _of_rois(path: Path) -> Iterator[Rings]:
             raise ImageError(
                 f"{path}: the ROI {roi.name!r} is a line or a point, not the outline of a cell: remove it."
             )
-        yield [np.asarray(ring, np.float64)[:, ::-1] for ring in roi.coordinates(multi=True)]
+        yield roi.name or "", [np.asarray(ring, np.float64)[:, ::-1] for ring in roi.coordinates(multi=True)]
 
 
-def _of_geojson(content: Any, path: Path) -> Iterator[Rings]:
+def _of_geojson(content: Any, path: Path) -> Iterator[tuple[str, Rings]]:
     features = content if isinstance(content, list) else content.get("features", [content])
     for feature in features:
         geometry = feature["geometry"]
         polygons = {"Polygon": [geometry["coordinates"]], "MultiPolygon": geometry["coordinates"]}
         if geometry["type"] not in polygons:
             raise ImageError(f"{path} holds a {geometry['type']}, which is not the outline of a cell. Remove it.")
-        yield [np.array(ring, np.float64)[:, 1::-1] for polygon in polygons[geometry["type"]] for ring in polygon]
+        about = feature.get("properties") or {}
+        name = about.get("name") or (about.get("classification") or {}).get("name") or ""
+        rings = [np.array(ring, np.float64)[:, 1::-1] for polygon in polygons[geometry["type"]] for ring in polygon]
+        yield str(name), rings
 
 
 def _array(path: Path, shape: tuple[int, int]) -> np.ndarray:

@@ -20,6 +20,8 @@ from .zarr_places import is_elsewhere, typed_address
 
 LABELS_SUFFIX = "_labels.tif"
 GROWN_SUFFIX = "_grown.tif"
+# Beside the image of that name it is no image.
+REGIONS_SUFFIX = "_regions.tif"
 LABELS_ZARR_SUFFIX = "_labels.ome.zarr"
 # A folder of results contains this folder.
 RESULTS_MARK = ".cellseg"
@@ -247,6 +249,10 @@ def _is_closed(folder: Path, files: Sequence[str]) -> bool:
 def _is_wanted(name: str, suffixes: tuple[str, ...], present: set[str], in_results: bool) -> bool:
     low = name.lower()
     if not low.endswith(suffixes) or low.startswith(".") or low.endswith(LABELS_SUFFIX):
+        return False
+    if low.endswith(REGIONS_SUFFIX) and any(
+        other.startswith(f"{low.removesuffix(REGIONS_SUFFIX)}.") for other in present
+    ):
         return False
     ending = next((end for end in _RESULT_PICTURES if low.endswith(end)), None)
     # A name alone is no proof: these are results only in a folder of results, or next to their labels.

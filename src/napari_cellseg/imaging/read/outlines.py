@@ -32,14 +32,14 @@ def fill_outlines(cells: Iterable[Rings], shape: tuple[int, int], path: Path) ->
             )
         top, left = np.maximum(np.floor(low), 0).astype(int)
         box = labels[top : int(np.ceil(high[0])), left : int(np.ceil(high[1]))]
-        inside = _inside(rings, (top, left), box.shape)
+        inside = pixels_inside(rings, (top, left), box.shape)
         box[inside & (box == 0)] = n
     if not n:
         raise ImageError(f"{path} holds no outline of a cell. Export the cells as polygons or ROIs.")
     return labels
 
 
-def _inside(rings: Rings, corner: tuple[int, int], shape: tuple[int, ...]) -> np.ndarray:
+def pixels_inside(rings: Rings, corner: tuple[int, int], shape: tuple[int, ...]) -> np.ndarray:
     """Which pixels of a box have their centres in an odd number of rings."""
     from skimage.draw import polygon2mask
 

@@ -1,0 +1,281 @@
+"""Regions of an image in which cells are counted: their pixels, and which cells belong to them.
+
+A cell belongs to a region when the pixel that its centroid lies in does; a pixel does when its centre lies inside the
+outline. Where regions overlap, a cell belongs to each. Outlines of one name are one region.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..imaging.damage import DAMAGE
+from ..imaging.errors import ImageError
+from ..imaging.read.cell_files import GEOJSON_SUFFIXES, ROI_SUFFIXES, outlines_of
+from ..imaging.read.outlines import Rings, pixels_inside
+from ..imaging.regions import Region, shape_of, union, within
+from ..imaging.write.write import read_labels, write_json
+from .outlines import outlines
+
+ENDINGS = ("_regions.geojson", "_regions.zip", "_regions.tif")
+BESIDE = "beside"
+TIFF_SUFFIXES = (".tif", ".tiff")
+
+
+@dataclass(frozen=True, eq=False)
+class Area:
+    """One region.
+
+    Attributes
+    ----------
+    name : str
+    box : (slice, slice)
+        Rows and columns of the image that hold it.
+    mask : numpy.ndarray
+        Its pixels in the box, bool.
+    """
+
+    name: str
+    box: Region
+    mask: np.ndarray
+
+    @property
+    def n_pixels(self) -> int:
+        """Size in pixels, of what lies on the image."""
+        return int(np.count_nonzero(self.mask))
+
+    def holds(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        """Which of these pixels belong to it, bool."""
+        top, left = self.box[0].start, self.box[1].start
+        height, width = self.mask.shape
+        inside = (rows >= top) & (rows < top + height) & (columns >= left) & (columns < left + width)
+        found = np.zeros(len(rows), dtype=bool)
+        found[inside] = self.mask[rows[inside] - top, columns[inside] - left]
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Areas:
+    """All regions of one image.
+
+    Attributes
+    ----------
+    areas : tuple of Area
+        In the order of their first outline.
+    notes : tuple of str
+        What is wrong with an outline: it lies outside the image, crosses itself, or encloses nothing.
+    """
+
+    areas: tuple[Area, ...]
+    notes: tuple[str, ...] = ()
+
+    def members(self, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """Which cells, whose centroids are given in pixels, belong to which region; bool (n_areas, n_cells)."""
+        known = np.isfinite(y) & np.isfinite(x)
+        rows, columns = (np.floor(np.where(known, place, -1) + 0.5).astype(np.int64) for place in (y, x))
+        return np.array([area.holds(rows, columns) & known for area in self.areas], bool).reshape(-1, len(rows))
+
+    def in_words(self, members: np.ndarray) -> np.ndarray:
+        """Names of the regions of every cell, parted by ``"; "``; empty where it is in none."""
+        names = [area.name for area in self.areas]
+        column = ["; ".join(name for name, inside in zip(names, cell, strict=True) if inside) for cell in members.T]
+        return np.array(column, dtype=np.str_)
+
+    def counted(
+        self, table: Mapping[str, np.ndarray], pixel_size: tuple[float, float] | None
+    ) -> dict[str, np.ndarray | list[float | None]]:
+        """Count the cells of every region.
+
+        Parameters
+        ----------
+        table : mapping of str to numpy.ndarray
+            One entry per cell, with ``centroid_y`` and ``centroid_x`` in pixels; of columns that end in ``_pos`` (bool)
+            the positive cells are counted, too.
+        pixel_size : tuple of float or None
+            Height and width of a pixel in micrometres.
+
+        Returns
+        -------
+        dict
+            One entry per region: ``region``, ``count``, ``area_px``, ``area_mm2`` and ``cells_per_mm2`` (None without a
+            pixel size or an area), and ``n_NAME`` and ``pct_NAME`` of every column NAME that ends in ``_pos``.
+        """
+        members = self.members(table["centroid_y"], table["centroid_x"])
+        count = members.sum(axis=1)
+        pixels = [area.n_pixels for area in self.areas]
+        mm2 = [None if pixel_size is None else n * pixel_size[0] * pixel_size[1] / 1e6 for n in pixels]
+        density = [n / size if size else None for n, size in zip(count.tolist(), mm2, strict=True)]
+        found: dict[str, np.ndarray | list[float | None]] = {
+            "region": np.array([area.name for area in self.areas], dtype=np.str_),
+            "count": count,
+            "area_px": np.array(pixels, dtype=np.int64),
+            "area_mm2": mm2,
+            "cells_per_mm2": density,
+        }
+        for name in (name for name in table if name.endswith("_pos")):
+            positive = (members & table[name].astype(bool)).sum(axis=1)
+            found[f"n_{name}"] = positive
+            found[f"pct_{name}"] = [
+                100 * n / of if of else None for n, of in zip(positive.tolist(), count.tolist(), strict=True)
+            ]
+        return found
+
+
+def areas_of(named: Iterable[tuple[str, Rings]], shape: tuple[int, int]) -> Areas:
+    """Return the regions that outlines enclose in an image.
+
+    Parameters
+    ----------
+    named : iterable of (str, sequence of ndarray)
+        Names, and rings of (y, x) from pixel corners, holes among them; an outline without a name gets its number.
+    shape : tuple of int
+        (Y, X) of the image.
+    """
+    pieces: dict[str, list[Area]] = {}
+    notes: list[str] = []
+    for number, (given, rings) in enumerate(named, start=1):
+        name = given.strip() or str(number)
+        corners = np.concatenate(rings)
+        low = np.clip(np.floor(corners.min(axis=0)), 0, shape).astype(int)
+        high = np.clip(np.ceil(corners.max(axis=0)), 0, shape).astype(int)
+        box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])))
+        mask = pixels_inside(rings, tuple(low), shape_of(box)) if 0 not in shape_of(box) else np.zeros((0, 0), bool)
+        outside = (corners.min(axis=0) < 0).any() or (corners.max(axis=0) > shape).any()
+        notes += _notes(name, rings, bool(outside), bool(mask.any()))
+        pieces.setdefault(name, []).append(Area(name, box, mask))
+    return Areas(tuple(_joined(name, parts) for name, parts in pieces.items()), tuple(notes))
+
+
+def areas_of_labels(labels: np.ndarray) -> list[tuple[str, list[np.ndarray]]]:
+    """Return the outlines of the regions of a label image, named by their numbers."""
+    return [(str(one.id), [ring.astype(float) for part in one.parts for ring in part]) for one in outlines(labels)]
+
+
+def read_outlines(path: Path, shape: tuple[int, int]) -> list[tuple[str, Rings]]:
+    """Read regions: a zip of ImageJ ROIs, GeoJSON as QuPath exports it, or a label image.
+
+    Parameters
+    ----------
+    path : Path
+    shape : tuple of int
+        (Y, X) of the image, which a label image must have.
+
+    Returns
+    -------
+    list of (str, sequence of ndarray)
+        As `areas_of` takes them.
+
+    Raises
+    ------
+    ImageError
+        The file cannot be read, holds no region, or is a label image of another size.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in (*ROI_SUFFIXES, *GEOJSON_SUFFIXES):
+        labels = read_labels(path)
+        if labels.shape != tuple(shape):
+            raise ImageError(
+                f"{path} has {labels.shape[0]} x {labels.shape[1]} pixels, but the image {shape[0]} x {shape[1]}. "
+                "Choose the regions of this image."
+            )
+        found: list[tuple[str, Rings]] = list(areas_of_labels(labels))
+    else:
+        try:
+            found = [(name, rings) for name, rings in outlines_of(path) if len(rings) and all(map(len, rings))]
+        except DAMAGE as error:
+            raise ImageError(f"{path} cannot be read as regions ({error}). Export them again.") from error
+    if not found:
+        raise ImageError(f"{path} holds no region. Draw some, or export them again.")
+    return found
+
+
+def read_areas(path: Path, shape: tuple[int, int]) -> Areas:
+    """Read the regions of an image of a shape; see `read_outlines`."""
+    return areas_of(read_outlines(path, shape), shape)
+
+
+def regions_file(regions: str, image: str | None) -> Path | None:
+    """Return the file with the regions of an image.
+
+    Parameters
+    ----------
+    regions : str
+        A file for all images, or `BESIDE`: that of the image's name with one of `ENDINGS`, in its folder.
+    image : str or None
+        File of the image.
+    """
+    if not regions:
+        return None
+    if regions != BESIDE:
+        return Path(regions)
+    if image is None:
+        return None
+    path = Path(image)
+    names = (path.parent / f"{stem}{ending}" for stem in (path.stem, path.name.split(".")[0]) for ending in ENDINGS)
+    return next((name for name in names if name.is_file()), None)
+
+
+def write_outlines(path: Path, named: Sequence[tuple[str, Rings]]) -> None:
+    """Write regions as GeoJSON, which QuPath imports as annotations and `read_outlines` reads.
+
+    Raises
+    ------
+    OutputError
+        The system refused to write.
+    """
+    features = [
+        {
+            "type": "Feature",
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [[*ring[:, ::-1].tolist(), ring[0, ::-1].tolist()] for ring in rings],
+            },
+            "properties": {"objectType": "annotation", "name": name},
+        }
+        for name, rings in named
+    ]
+    write_json(path, {"type": "FeatureCollection", "features": features})
+
+
+def _joined(name: str, parts: Sequence[Area]) -> Area:
+    """Return outlines of one name as one region."""
+    if len(parts) == 1:
+        return parts[0]
+    box = union(*(part.box for part in parts))
+    mask = np.zeros(shape_of(box), dtype=bool)
+    for part in parts:
+        if part.mask.any():
+            mask[within(part.box, box)] |= part.mask
+    return Area(name, box, mask)
+
+
+def _notes(name: str, rings: Rings, outside: bool, some: bool) -> list[str]:
+    notes = []
+    if not some:
+        why = "lies outside the image or encloses no pixel" if outside else "encloses no pixel"
+        notes.append(f"Region {name} {why}, so that no cell is in it.")
+    elif outside:
+        notes.append(f"Region {name} reaches beyond the image; only what lies on it counts.")
+    if any(crosses_itself(ring) for ring in rings):
+        notes.append(f"Region {name} crosses itself; what it encloses twice is not part of it.")
+    return notes
+
+
+def crosses_itself(ring: np.ndarray) -> bool:
+    """Whether two sides of a ring of (y, x) cross each other between their ends."""
+    start, end = ring, np.roll(ring, -1, axis=0)
+
+    def side(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
+        return np.sign(
+            (b[..., 0] - a[..., 0]) * (c[..., 1] - a[..., 1]) - (b[..., 1] - a[..., 1]) * (c[..., 0] - a[..., 0])
+        )
+
+    for i in range(len(ring) - 2):
+        others = slice(i + 2, None)
+        apart = side(start[i], end[i], start[others]) * side(start[i], end[i], end[others]) < 0
+        if (apart & (side(start[others], end[others], start[i]) * side(start[others], end[others], end[i]) < 0)).any():
+            return True
+    return False
