@@ -279,7 +279,38 @@ def positive() -> None:
     wait(2000)
     save(viewer, "positive_dark_1366")
     print(section.count.text())
+    widget.positive_fold.unfold(False)
+    filtered_and_in_regions(viewer, widget)
     viewer.close()
+
+
+def filtered_and_in_regions(viewer: Any, widget: Any) -> None:
+    """Filter cells, then draw two regions on the same image."""
+    import numpy as np
+
+    from napari_cellseg.gui.menus.demo import wait
+    from napari_cellseg.instances.filters import FRAME, Filter, Filters
+
+    widget.filters_fold.unfold(True)
+    wait(1500)
+    widget.session.set_filters(Filters((Filter("area", "<=", 900), Filter("circularity", ">=", 0.75)), FRAME))
+    widget.filters_section.ghosts.setChecked(True)
+    wait(2000)
+    save(viewer, "filters_dark_1366")
+    widget.filters_fold.unfold(False)
+    widget.session.set_filters(Filters())
+    widget.regions_fold.unfold(True)
+    drawn = widget.regions_section.drawn
+    drawn.draw("add_polygon")
+    # In micrometres, as the image lies in the world.
+    drawn.shapes().add_polygons(np.array([[40, 40], [20, 180], [110, 330], [250, 290], [300, 90]]))
+    drawn.shapes().add_rectangles(np.array([[320, 340], [320, 600], [480, 600], [480, 340]]))
+    drawn.shapes().mode = "pan_zoom"
+    wait(1500)
+    drawn.rename("Region 1", "tumour")
+    drawn.rename("Region 2", "stroma")
+    wait(1500)
+    save(viewer, "regions_dark_1366")
 
 
 def save(viewer: Any, name: str) -> None:

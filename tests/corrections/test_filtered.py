@@ -10,6 +10,7 @@ from napari_cellseg.corrections import tools
 from napari_cellseg.corrections.corrected import CorrectedInstances
 from napari_cellseg.corrections.view import CellView
 from napari_cellseg.instances.filters import AREA, AT_LEAST, AT_MOST, CIRCULARITY, EDGES, Filter, Filters
+from napari_cellseg.instances.measure import measure
 
 from .corrections_model import SHAPE, fresh_view, random_patch
 from .test_claims import steps, take
@@ -46,6 +47,20 @@ def test_counts_labels_ids_and_curve_agree(seed: int, done: list, asked: Filters
     owned = cells.corrections.owned_ids
     strict = view.corrected.filtered(NOTHING_PASSES).ids(threshold, least)
     np.testing.assert_array_equal(strict, [id_ for id_ in owned.tolist() if cells.corrections.area(id_)])
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 40), steps, st.floats(0, 1), st.integers(0, 40))
+def test_centroids_without_pixels_are_those_that_are_measured(
+    seed: int, done: list, threshold: float, least: int
+) -> None:
+    view = fresh_view(seed)
+    for step in done:
+        view, _changed = take(view, step)
+    table = measure(view.corrected.labels(threshold, least))
+    found = view.corrected.centroids_at(table["index"], threshold)
+    np.testing.assert_array_equal(found, np.stack([table["centroid_y"], table["centroid_x"]], axis=1))
+    assert np.isnan(view.corrected.centroids_at(np.array([view.corrected.top_id + 1]), threshold)).all()
 
 
 @settings(max_examples=30)

@@ -129,7 +129,12 @@ def test_what_is_no_file_of_regions_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "b.geojson").write_text("no JSON")
     (tmp_path / "c.zip").write_bytes(b"no zip")
     tifffile.imwrite(tmp_path / "d.tif", np.ones((3, 4), np.uint8))
-    for name, said in (("a.geojson", "no region"), ("b.geojson", "read as regions"), ("c.zip", "c.zip"), ("d.tif", "3 x 4 pixels")):
+    for name, said in (
+        ("a.geojson", "no region"),
+        ("b.geojson", "read as regions"),
+        ("c.zip", "c.zip"),
+        ("d.tif", "3 x 4 pixels"),
+    ):
         with pytest.raises(ImageError, match=said):
             read_areas(tmp_path / name, SHAPE)
 

@@ -30,6 +30,7 @@ from .input_section import InputSection
 from .model_section import ModelSection
 from .positive_section import PositiveSection
 from .preloading import Preloading
+from .regions_section import RegionsSection
 from .result_section import ResultSection
 from .run_section import RunSection
 from .whole_run import WholeRun
@@ -73,6 +74,11 @@ class SegmentWidget(Dock):
             False,
         )
         self.filters_fold.title.toggled.connect(self._on_filters)
+        self.regions_section = RegionsSection(self.bench)
+        self.regions_fold = Fold(
+            "regions", "Regions", "How many cells lie in which region, and how dense.", self.regions_section, False
+        )
+        self.regions_fold.title.toggled.connect(self._on_regions)
         self.planes_section = PlanesSection(self.bench)
         self.result_section = ResultSection(self.bench)
         self.first_steps = FirstSteps()
@@ -148,7 +154,8 @@ class SegmentWidget(Dock):
     def _on_chosen(self, key: object) -> None:
         """Lead through the first steps while there is no image; what acts on cells comes with one."""
         self.first_steps.setVisible(key is None)
-        for section in (self.cells_section, self.positive_fold, self.filters_fold, self.result_section):
+        sections: tuple[QWidget, ...] = (self.cells_section, *self._folds, self.result_section)
+        for section in sections:
             section.setVisible(key is not None)
 
     def _on_positive(self, unfolded: bool) -> None:
@@ -159,16 +166,24 @@ class SegmentWidget(Dock):
         self.filters_section.wake(unfolded)
         self._on_fold(self.filters_fold, unfolded)
 
+    def _on_regions(self, unfolded: bool) -> None:
+        self.regions_section.wake(unfolded)
+        self._on_fold(self.regions_fold, unfolded)
+
     def _on_fold(self, fold: Fold, unfolded: bool) -> None:
         self._make_room()
         if unfolded:
             # Once Qt has laid it out.
             QTimer.singleShot(0, lambda: self.scroll.ensureWidgetVisible(fold))
 
+    @property
+    def _folds(self) -> tuple[Fold, ...]:
+        """What sleeps until it is used."""
+        return self.positive_fold, self.filters_fold, self.regions_fold
+
     def _make_room(self, *_: object) -> None:
         expert = not self.model_section.expert.isHidden()
-        folds = (self.positive_section, self.filters_section)
-        unfolded = any(not section.isHidden() for section in folds)
+        unfolded = any(not fold.content.isHidden() for fold in self._folds)
         self.cells_section.make_room(self.input_section.full or expert or unfolded)
 
     def _lay_out(self) -> None:
@@ -179,7 +194,6 @@ class SegmentWidget(Dock):
         line = QFrame()
         line.setFrameShape(QFrame.Shape.HLine)
         column.addWidget(line)
-        folds = (self.positive_fold, self.filters_fold)
-        for section in (self.first_steps, self.cells_section, *folds, self.planes_section, self.result_section):
-            column.addWidget(section)
+        for part in (self.first_steps, self.cells_section, *self._folds, self.planes_section, self.result_section):
+            column.addWidget(part)
         self.lay_out(column, below=(self.whole_section, self.banner, self.run_section.message))

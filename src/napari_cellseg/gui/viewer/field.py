@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from napari import Viewer
 
 NAME = "Where to look for cells"
+# In the metadata of shapes in which cells are counted.
+REGIONS_KEY = "napari-cellseg regions"
 # On the way through the world and back places lose some digits.
 _ROUNDING = 1e-3
 _EDGE, _FACE = "#ffb000", "#ffb00020"
@@ -74,7 +76,7 @@ def visible(viewer: Viewer, layer: ImageLayer) -> Rectangle:
             corners = corners * np.asarray(layer.downsample_factors)[layer.data_level, -2:]
         return _around(corners)
     places = itertools.product(*world.T)
-    return _around(np.array([_in_image(viewer, layer, place) for place in places]))
+    return _around(np.array([in_image(viewer, layer, place) for place in places]))
 
 
 def drawn(viewer: Viewer, layer: ImageLayer) -> Rectangle | None:
@@ -96,7 +98,7 @@ def drawn(viewer: Viewer, layer: ImageLayer) -> Rectangle | None:
         if rectangles:
             corners = shapes.data[selected[0] if selected else rectangles[-1]]
             places = [shapes.data_to_world(corner)[-2:] for corner in corners]
-            return _around(np.array([_in_image(viewer, layer, place) for place in places]))
+            return _around(np.array([in_image(viewer, layer, place) for place in places]))
     return None
 
 
@@ -114,12 +116,14 @@ def prepare_drawing(viewer: Viewer, layer: ImageLayer) -> str:
 
 def _shapes_layers(viewer: Viewer) -> list[Shapes]:
     """Layers of shapes, the selected one first, then from the top down."""
-    found = [layer for layer in reversed(viewer.layers) if isinstance(layer, Shapes)]
+    found = [
+        layer for layer in reversed(viewer.layers) if isinstance(layer, Shapes) and REGIONS_KEY not in layer.metadata
+    ]
     active = viewer.layers.selection.active
     return sorted(found, key=lambda layer: (layer is not active, not layer.visible))
 
 
-def _in_image(viewer: Viewer, layer: ImageLayer, place: tuple[float, ...]) -> np.ndarray:
+def in_image(viewer: Viewer, layer: ImageLayer, place: tuple[float, ...]) -> np.ndarray:
     """Return row and column of a place on the canvas."""
     return np.asarray(layer.world_to_data((*viewer.dims.point[:-2], *place)))[-2:]
 

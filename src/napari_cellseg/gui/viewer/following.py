@@ -44,6 +44,7 @@ class Following:
         bench.session.sliders_changed.connect(self._on_sliders)
         bench.session.corrected.connect(self._on_corrected)
         bench.session.counting_changed.connect(self._on_counting)
+        bench.session.areas_changed.connect(self._on_counting)
         bench.measured.connect(self._on_measured)
         bench.part(PlanesInView).plane_shown.connect(self._on_plane_shown)
 
@@ -101,6 +102,7 @@ class Following:
         asked = cells.segmented.recipe
         moved = (cells.threshold, cells.min_size) != (result.threshold, result.min_size)
         moved |= (cells.positive, cells.grow, cells.filters) != (asked.positive, asked.grow, asked.sieve)
+        moved |= cells.segmented.areas is not result.areas
         if moved or cells.corrected.corrections.revision:
             self.measure(key)
         else:
@@ -118,7 +120,7 @@ class Following:
         self._live()
         self._debounced()
 
-    def _on_counting(self) -> None:
+    def _on_counting(self, _: Any = None) -> None:
         """The labels are what they were; columns of the table follow."""
         self._unmeasured.update(self._bench.layers)
         self._debounced()
