@@ -17,6 +17,7 @@ from ..planes.plane_run import PlaneRun
 from ..planes.planes_section import PlanesSection
 from ..shared.bindings import Bindings
 from ..shared.fold import Fold
+from ..shared.layout import in_column, in_row
 from ..viewer.correcting import Correcting
 from ..viewer.dock import Dock
 from ..viewer.opening import sample_path
@@ -64,7 +65,6 @@ class SegmentWidget(Dock):
         self.positive_fold = Fold(
             "positive", "Positive cells", "Which cells are positive, by another channel.", self.positive_section, False
         )
-        self.positive_fold.title.toggled.connect(self._on_positive)
         self.filters_section = FiltersSection(self.bench)
         self.filters_fold = Fold(
             "filters",
@@ -73,12 +73,21 @@ class SegmentWidget(Dock):
             self.filters_section,
             False,
         )
-        self.filters_fold.title.toggled.connect(self._on_filters)
         self.regions_section = RegionsSection(self.bench)
         self.regions_fold = Fold(
             "regions", "Regions", "How many cells lie in which region, and how dense.", self.regions_section, False
         )
-        self.regions_fold.title.toggled.connect(self._on_regions)
+        self._sleeping: dict[Fold, PositiveSection | FiltersSection | RegionsSection] = {
+            self.positive_fold: self.positive_section,
+            self.filters_fold: self.filters_section,
+            self.regions_fold: self.regions_section,
+        }
+        for fold in self._sleeping:
+            fold.title.toggled.connect(lambda unfolded, fold=fold: self._on_fold(fold, unfolded))
+        # Two titles share a row: there is no room for one each.
+        titles = [(fold.title, fold.title.sizeHint().width()) for fold in self._sleeping]
+        rows = [in_row(*titles[i : i + 2], spacing=2) for i in range(0, len(titles), 2)]
+        self._folds = in_column(*rows, *self._sleeping, spacing=0)
         self.planes_section = PlanesSection(self.bench)
         self.result_section = ResultSection(self.bench)
         self.first_steps = FirstSteps()
@@ -154,36 +163,19 @@ class SegmentWidget(Dock):
     def _on_chosen(self, key: object) -> None:
         """Lead through the first steps while there is no image; what acts on cells comes with one."""
         self.first_steps.setVisible(key is None)
-        sections: tuple[QWidget, ...] = (self.cells_section, *self._folds, self.result_section)
-        for section in sections:
+        for section in (self.cells_section, self._folds, self.result_section):
             section.setVisible(key is not None)
 
-    def _on_positive(self, unfolded: bool) -> None:
-        self.positive_section.wake(unfolded)
-        self._on_fold(self.positive_fold, unfolded)
-
-    def _on_filters(self, unfolded: bool) -> None:
-        self.filters_section.wake(unfolded)
-        self._on_fold(self.filters_fold, unfolded)
-
-    def _on_regions(self, unfolded: bool) -> None:
-        self.regions_section.wake(unfolded)
-        self._on_fold(self.regions_fold, unfolded)
-
     def _on_fold(self, fold: Fold, unfolded: bool) -> None:
+        self._sleeping[fold].wake(unfolded)
         self._make_room()
         if unfolded:
             # Once Qt has laid it out.
             QTimer.singleShot(0, lambda: self.scroll.ensureWidgetVisible(fold))
 
-    @property
-    def _folds(self) -> tuple[Fold, ...]:
-        """What sleeps until it is used."""
-        return self.positive_fold, self.filters_fold, self.regions_fold
-
     def _make_room(self, *_: object) -> None:
         expert = not self.model_section.expert.isHidden()
-        unfolded = any(not fold.content.isHidden() for fold in self._folds)
+        unfolded = any(not section.isHidden() for section in self._sleeping.values())
         self.cells_section.make_room(self.input_section.full or expert or unfolded)
 
     def _lay_out(self) -> None:
@@ -194,6 +186,7 @@ class SegmentWidget(Dock):
         line = QFrame()
         line.setFrameShape(QFrame.Shape.HLine)
         column.addWidget(line)
-        for part in (self.first_steps, self.cells_section, *self._folds, self.planes_section, self.result_section):
-            column.addWidget(part)
+        sections = (self.first_steps, self.cells_section, self._folds, self.planes_section, self.result_section)
+        for section in sections:
+            column.addWidget(section)
         self.lay_out(column, below=(self.whole_section, self.banner, self.run_section.message))
