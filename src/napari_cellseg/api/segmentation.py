@@ -243,7 +243,7 @@ class Segmentation:
     @property
     def _cells(self) -> Cells:
         at, recipe = self._at, self._at.segmented.recipe
-        at = replace(at, positive=recipe.positive, grow=recipe.grow)
+        at = replace(at, positive=recipe.positive, grow=recipe.grow, classes=recipe.classes)
         return replace(at, threshold=self.threshold, min_size=self.min_size)
 
     @property
