@@ -113,6 +113,11 @@ def test_a_class_by_hand_is_a_call_like_any_other(tmp_path: Path, monkeypatch: p
     saved = record.saved()
     assert saved is not None
     assert read_journal(saved.path, SHAPE).corrections.calls() == {id_: {CLASS: "long", "GFP": True}}
+    record.apply(call_cells(view, id_, CLASS, None))
+    assert view.corrected.corrections.calls() == {id_: {"GFP": True}}
+    with pytest.raises(EditError, match="did not call these cells"):
+        call_cells(view, id_, CLASS, None)
+    record.undo()
     record.undo()
     assert view.corrected.corrections.calls()[id_][CLASS] == "round"
     for strange in ({CLASS: True}, {"GFP": "yes"}):

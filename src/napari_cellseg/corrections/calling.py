@@ -10,7 +10,7 @@ from .run_lengths import CLASS, Patch
 from .view import CellView
 
 
-def call_cells(view: CellView, ids: int | Iterable[int], marker: str, called: bool | str) -> Patch:
+def call_cells(view: CellView, ids: int | Iterable[int], marker: str, called: bool | str | None) -> Patch:
     """Call cells positive or negative by a marker, or give them a class; they are the user's from then on.
 
     Like any other cell that the user corrected they keep their pixels: no slider, and no new prediction, changes what
@@ -23,8 +23,8 @@ def call_cells(view: CellView, ids: int | Iterable[int], marker: str, called: bo
         Of shown cells.
     marker : str
         Name of the marker; `CLASS` for a class.
-    called : bool or str
-        Whether they are positive, whatever is measured; the name of the class.
+    called : bool, str or None
+        Whether they are positive, whatever is measured; the name of the class. None takes back what was called.
 
     Raises
     ------
@@ -35,9 +35,12 @@ def call_cells(view: CellView, ids: int | Iterable[int], marker: str, called: bo
     known = {id_: cell.calls for id_ in wanted if (cell := corrections.cell(id_)) is not None}
     wanted = [id_ for id_ in wanted if known.get(id_, {}).get(marker) != called]
     if not wanted:
+        if called is None:
+            raise EditError("You did not call these cells by hand.")
         word = called if marker == CLASS else f"{marker}{'+' if called else '-'}"
         raise EditError(f"You called these cells {word} already.")
     name = "give a class" if marker == CLASS else "call positive" if called else "call negative"
+    name = "take a call back" if called is None else name
     fresh = [id_ for id_ in wanted if id_ not in known]
     patch = Patch(name, None, {})
     if fresh:
@@ -47,5 +50,6 @@ def call_cells(view: CellView, ids: int | Iterable[int], marker: str, called: bo
     for id_ in wanted:
         cell = cells[id_]
         assert cell is not None
-        cells[id_] = replace(cell, calls={**cell.calls, marker: called})
+        calls = {name: said for name, said in {**cell.calls, marker: called}.items() if said is not None}
+        cells[id_] = replace(cell, calls=calls)
     return replace(patch, cells=cells)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -111,10 +111,6 @@ class Classes:
         """Return these with an example more, or in place of an older one of the same cell."""
         others = [one for one in self.examples if one.key != example.key]
         return Classes(self.names, self.columns, (*others, example))
-
-    def without(self, keys: Sequence[tuple[str, int]]) -> Classes:
-        """Return these without the examples that are cells of these keys."""
-        return Classes(self.names, self.columns, tuple(one for one in self.examples if one.key not in keys))
 
     def to_dict(self) -> dict[str, Any]:
         """Return values that JSON can hold."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,6 +84,53 @@ def example_of(
     return Example(name, tuple(as_kept(row)), image, sha256, cell)
 
 
+def follow_calls(
+    classes: Classes | None,
+    columns: Mapping[str, np.ndarray],
+    ids: np.ndarray,
+    by_hand: Mapping[int, Mapping[str, bool | str]],
+    image: str,
+    sha256: str,
+    before: Collection[int] = (),
+) -> Classes:
+    """Return classes of which the cells that the user gave a class in one image are examples.
+
+    Parameters
+    ----------
+    classes : Classes or None
+        Those so far; examples of other images stay. While there are none of others, columns are those of this image.
+    columns, ids, by_hand
+        As `classify` takes them.
+    image, sha256 : str
+        Name of the image, and hash of its values.
+    before : collection of int
+        Cells that had a class before, and are no examples any more where they have none now.
+
+    Raises
+    ------
+    ParamsError
+        The image lacks a column that the examples of other images have, or there are too many classes.
+    """
+    said, had = said_of(ids, by_hand), classes or Classes()
+    others = [one for one in had.examples if one.sha256 != sha256]
+    own = [one for one in had.examples if one.sha256 == sha256 and one.cell not in {*before, *said}]
+    names = tuple(dict.fromkeys((*had.names, *said.values())))
+    if not (others or own):
+        had = Classes(names, tuple(columns))
+    elif not said:
+        return Classes(names, had.columns, (*others, *own))
+    mine = [
+        example_of(had, columns, int(np.searchsorted(ids, id_)), name, image, sha256, id_) for id_, name in said.items()
+    ]
+    return Classes(names, had.columns, (*others, *own, *mine))
+
+
+def said_of(ids: np.ndarray, by_hand: Mapping[int, Mapping[str, bool | str]]) -> dict[int, str]:
+    """Return the classes that the user gave to cells, by the ids of those that are there."""
+    there = set(ids.tolist()) if by_hand else ()
+    return {id_: str(calls[CLASS]) for id_, calls in by_hand.items() if CLASS in calls and id_ in there}
+
+
 def classify(
     classes: Classes,
     columns: Mapping[str, np.ndarray],
@@ -112,11 +159,10 @@ def classify(
     known = _known(classes, columns)
     rows = np.stack([np.asarray(columns[name], dtype=np.float64) for name in known], axis=1)
     names, sure = forest_of(classes).call(rows)
-    said = {id_: str(calls[CLASS]) for id_, calls in by_hand.items() if CLASS in calls}
-    places = [i for i, id_ in enumerate(ids.tolist()) if id_ in said]
-    if places:
+    if said := said_of(ids, by_hand):
+        places = np.searchsorted(ids, list(said))
         names = names.astype(np.dtype(("U", max(map(len, (*said.values(), *classes.names))))))
-        names[places], sure[places] = [said[int(ids[i])] for i in places], 1.0
+        names[places], sure[places] = list(said.values()), 1.0
     return Classified(names, sure)
 
 

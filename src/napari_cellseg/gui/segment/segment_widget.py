@@ -23,6 +23,7 @@ from ..viewer.opening import sample_path
 from ..viewer.recovery_banner import RecoveryBanner
 from ..viewer.regions import Regions
 from .cells_section import CellsSection
+from .class_section import ClassSection
 from .first_steps import FirstSteps
 from .image_section import ImageSection
 from .input_section import InputSection
@@ -62,7 +63,14 @@ class SegmentWidget(Dock):
         self.positive_fold = Fold(
             "positive", "Positive cells", "Which cells are positive, by another channel.", self.positive_section, False
         )
-        self.positive_fold.title.toggled.connect(self._on_positive)
+        self.class_section = ClassSection(self.bench)
+        self.class_fold = Fold("classes", "Classes", "Of which class cells are, by example.", self.class_section, False)
+        self._calling_folds: dict[Fold, PositiveSection | ClassSection] = {
+            self.positive_fold: self.positive_section,
+            self.class_fold: self.class_section,
+        }
+        for fold in self._calling_folds:
+            fold.title.toggled.connect(lambda unfolded, fold=fold: self._on_calling(fold, unfolded))
         self.planes_section = PlanesSection(self.bench)
         self.result_section = ResultSection(self.bench)
         self.first_steps = FirstSteps()
@@ -138,32 +146,35 @@ class SegmentWidget(Dock):
     def _on_chosen(self, key: object) -> None:
         """Lead through the first steps while there is no image; what acts on cells comes with one."""
         self.first_steps.setVisible(key is None)
-        for section in (self.cells_section, self.positive_fold, self.result_section):
+        acting: list[QWidget] = [self.cells_section, *self._calling_folds, self.result_section]
+        for section in acting:
             section.setVisible(key is not None)
 
-    def _on_positive(self, unfolded: bool) -> None:
-        self.positive_section.wake(unfolded)
+    def _on_calling(self, fold: Fold, unfolded: bool) -> None:
+        """Wake what is unfolded; one at a time, because their colours lie over the same cells."""
+        for other in self._calling_folds:
+            if unfolded and other is not fold:
+                other.unfold(False)
+        self._calling_folds[fold].wake(unfolded)
         self._make_room()
         if unfolded:
             # Once Qt has laid it out.
-            QTimer.singleShot(0, self._show_positive)
-
-    def _show_positive(self) -> None:
-        self.scroll.ensureWidgetVisible(self.positive_fold)
+            QTimer.singleShot(0, lambda: self.scroll.ensureWidgetVisible(fold))
 
     def _make_room(self, *_: object) -> None:
         expert = not self.model_section.expert.isHidden()
-        self.cells_section.make_room(self.input_section.full or expert or not self.positive_section.isHidden())
+        called = any(not section.isHidden() for section in self._calling_folds.values())
+        self.cells_section.make_room(self.input_section.full or expert or called)
 
     def _lay_out(self) -> None:
         column = QVBoxLayout()
         column.setSpacing(6)
-        for section in (self.image_section, self.input_section, self.model_section, self.run_section):
-            column.addWidget(section)
+        for above in (self.image_section, self.input_section, self.model_section, self.run_section):
+            column.addWidget(above)
         line = QFrame()
         line.setFrameShape(QFrame.Shape.HLine)
         column.addWidget(line)
-        sections = (self.first_steps, self.cells_section, self.positive_fold, self.planes_section, self.result_section)
-        for section in sections:
+        cells: list[QWidget] = [self.cells_section, *self._calling_folds]
+        for section in (self.first_steps, *cells, self.planes_section, self.result_section):
             column.addWidget(section)
         self.lay_out(column, below=(self.whole_section, self.banner, self.run_section.message))
