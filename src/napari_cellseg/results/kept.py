@@ -23,7 +23,9 @@ from .rows import BatchRow
 from .save import corrected_by_hand, numbers_of_file
 
 CHANGED_SINCE = "The image has changed since its labels were corrected."
-OTHER_MARKERS = "Its labels were manually edited with another recipe; which cells are positive is called by that one."
+OTHER_MARKERS = (
+    "Its labels were manually edited with another recipe; which cells are positive, and what, is called by that."
+)
 
 
 def result_stem(row: BatchRow) -> str:

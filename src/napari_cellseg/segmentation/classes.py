@@ -239,7 +239,7 @@ class Forest:
         if self.accuracy is None:
             return f"held-out accuracy: too few examples ({LEAST_HELD_OUT} of every class)"
         right, n = (sum(pair[i] for pair in self.held_out.values()) for i in range(2))
-        return f"held-out accuracy {100 * self.accuracy:.0f} % ({right} of {n} examples, {HELD_OUT})"
+        return f"held-out accuracy {100 * self.accuracy:.0f} % ({right} of {n}, {HELD_OUT})"
 
 
 @lru_cache(maxsize=8)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from qtpy.QtCore import Qt
+from qtpy.QtGui import QTextDocument
 from qtpy.QtTest import QTest
 
 from napari_cellseg.corrections.run_lengths import CLASS
@@ -28,8 +29,16 @@ def add_class(widget: Any, name: str) -> None:
     QTest.keyClick(widget.class_section.name, Qt.Key.Key_Return)
 
 
+def said(widget: Any) -> str:
+    """The count, and how many cells each class has."""
+    document = QTextDocument()
+    document.setHtml(widget.class_section.legend.text())
+    legend = document.toPlainText() if widget.class_section.legend.isVisible() else ""
+    return f"{widget.class_section.count.text()}: {' '.join(legend.split())}"
+
+
 def wait_for(widget: Any, qtbot: Any, text: str) -> None:
-    qtbot.waitUntil(lambda: text in widget.class_section.count.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: text in said(widget), timeout=20_000)
 
 
 @pytest.fixture
@@ -68,8 +77,8 @@ def test_clicks_teach_and_what_is_saved_says_the_same(marked: Any, viewer: Any, 
     QTest.keyClick(viewer.window._qt_window, Qt.Key.Key_Q)
     for id_, name in zip((ids[4], ids[5], ids[6], ids[9]), ("bright", "bright", "dim", "dim"), strict=True):
         classing.give(id_, name)
-    wait_for(widget, qtbot, f"{N} cells: 6 bright, 10 dim")
-    assert "too few examples" in section.held_out.text() and "37.5 %" in section.legend.text()
+    wait_for(widget, qtbot, f"{N} cells in 2 classes: ■ bright 6 (37.5 %) ■ dim 10 (62.5 %)")
+    assert "too few examples" in section.held_out.text()
     shown = widget.bench.part(ClassLayer).shown(KIND)
     assert {int(shown.data[labels.data == id_][0]) for id_ in ids[:6]} == {1}
     assert {int(shown.data[labels.data == id_][0]) for id_ in ids[6:]} == {2}
@@ -98,8 +107,8 @@ def test_undo_and_minus_take_examples_back_and_a_recipe_brings_its_own(marked: A
     classing, ids = widget.bench.part(Classing), widget.session.cells.view.ids().tolist()
     for id_, name in zip((ids[0], ids[1], ids[7], ids[15]), ("bright", "bright", "dim", "dim"), strict=True):
         classing.give(id_, name)
-    wait_for(widget, qtbot, " dim")
-    said = section.count.text()
+    wait_for(widget, qtbot, "■ dim")
+    before = said(widget)
     recipe = widget.session.recipe_shown()
     layers_of(widget).labels.undo()
     qtbot.waitUntil(lambda: "'dim' has 1 example." in section.held_out.text(), timeout=20_000)
@@ -111,5 +120,5 @@ def test_undo_and_minus_take_examples_back_and_a_recipe_brings_its_own(marked: A
     assert not any(CLASS in calls for calls in widget.session.cells.by_hand.values())
     qtbot.waitUntil(lambda: widget.session.classes is not None and widget.session.classes.names == ("dim",))
     widget.session.use_recipe(recipe)
-    wait_for(widget, qtbot, said)
+    wait_for(widget, qtbot, before)
     assert widget.session.classes == recipe.classes

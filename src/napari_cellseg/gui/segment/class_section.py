@@ -102,7 +102,10 @@ class ClassSection(QWidget):
         self.held_out = Message(objectName="held_out", rows=2)
         self.held_out.setToolTip("Each example is called by the trees alone that were not fitted to it (out-of-bag).")
         self.next = small_button(
-            "least_sure", "Least sure next", "Go to the cell of which the forest is least sure.", slot=self._on_next
+            "least_sure",
+            "Least sure next",
+            "Go to the cell of which the forest is least sure, and how sure it is.",
+            slot=self._on_next,
         )
         self.seen = one_line("least_sure_cell")
         in_column(
@@ -142,13 +145,14 @@ class ClassSection(QWidget):
     def _show_found(self, looked: Looked) -> None:
         assert looked.found is not None
         n, numbers = len(looked.ids), looked.found.numbers(looked.classes)
-        said = [(name, numbers[f"class_{name}"]) for name in looked.classes.names]
-        self.count.setText(f"{n:,} cell{'' if n == 1 else 's'}: {', '.join(f'{k:,} {name}' for name, k in said)}")
-        parts = [
-            f'<span style="color: {color};">■</span> {escape(name)} {100 * k / max(n, 1):.1f} %'
-            for (name, k), color in zip(said, COLORS, strict=False)
-        ]
-        self.legend.setText("&nbsp;&nbsp; ".join(parts))
+        self.count.setText(f"{n:,} cell{'' if n == 1 else 's'} in {len(looked.classes.names)} classes")
+        parts = []
+        for name, color in zip(looked.classes.names, COLORS, strict=False):
+            k = numbers[f"class_{name}"]
+            # Breaks between classes only.
+            text = f"{escape(name)} {k:,} ({100 * k / max(n, 1):.1f} %)".replace(" ", "&nbsp;")
+            parts.append(f'<span style="color: {color};">■</span>&nbsp;{text}')
+        self.legend.setText(" &nbsp; ".join(parts))
         self.held_out.report(forest_of(looked.classes).sentence())
 
     def _on_more(self) -> None:
@@ -172,7 +176,7 @@ class ClassSection(QWidget):
         box = cells.view.box(id_)
         if box is not None:
             look_at(self._bench.viewer, self._bench.layers[session.chosen].labels, box)
-        self.seen.setText(f"No. {id_}: {name}, {100 * certainty:.0f} % sure")
+        self.seen.setText(f"No. {id_}: {name}, {100 * certainty:.0f} %")
 
     def _watch(self, labels: Any) -> None:
         if self._on_click not in labels.mouse_drag_callbacks:
