@@ -196,6 +196,7 @@ def test_numbers_are_kept_short_and_read_back_as_the_forest_takes_them() -> None
         ({"names": ["a"], "columns": ["x"], "examples": [{"class": "b", "values": [1]}]}, "example of the class 'b'"),
         ({"names": ["a"], "columns": ["x"], "examples": [{"class": "a", "values": [1, 2]}]}, "has 2 values"),
         ({"names": ["a"], "columns": ["x"], "examples": [{"class": "a", "values": ["much"]}]}, "can't be read"),
+        ({"names": ["a"], "columns": [], "examples": [{"class": "a", "values": [], "cell": 1e999}]}, "can't be read"),
         ({"names": list("abcdefghi"), "columns": [], "examples": []}, "no more than 8"),
     ],
 )

@@ -151,7 +151,7 @@ class Classes:
                 for one in values["examples"]
             )
             return cls(tuple(map(str, values["names"])), tuple(map(str, values["columns"])), examples)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             if isinstance(error, ParamsError):
                 raise
             raise ParamsError(
