@@ -69,7 +69,9 @@ def cells_in_window(path: Path, recipe: Recipe) -> Cells:
     """The cells as a session holds them."""
     found = drain(iter_predict_image(open_image(path), Recipe(recipe.model, channel=recipe.channel), "cpu"))
     corrected = CorrectedInstances(found.instances, Corrections(found.instances.shape))
-    return Cells(found, found.threshold, found.min_size, corrected, 0, recipe.positive, recipe.grow, recipe.classes)
+    return Cells(
+        found, found.threshold, found.min_size, corrected, 0, recipe.positive, recipe.grow, classes=recipe.classes
+    )
 
 
 def test_a_folder_is_counted_and_a_channel_that_is_missing_costs_its_columns(

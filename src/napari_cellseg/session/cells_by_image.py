@@ -255,8 +255,8 @@ class CellsByImage:
         if corrected.instances is not segmented.instances:
             segmented = replace(segmented, instances=corrected.instances)
         revision = record.corrections.revision
-        counting = (self._positive, self._grow, self._classes)
-        self._cells[key] = Cells(segmented, threshold, min_size, corrected, revision, *counting)
+        counting = (self._positive, self._grow)
+        self._cells[key] = Cells(segmented, threshold, min_size, corrected, revision, *counting, classes=self._classes)
         self._note(key)
 
     def _note(self, key: Hashable) -> None:
