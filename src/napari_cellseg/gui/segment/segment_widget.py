@@ -17,6 +17,7 @@ from ..planes.plane_run import PlaneRun
 from ..planes.planes_section import PlanesSection
 from ..shared.bindings import Bindings
 from ..shared.fold import Fold
+from ..shared.layout import in_column, in_row
 from ..viewer.correcting import Correcting
 from ..viewer.dock import Dock
 from ..viewer.opening import sample_path
@@ -71,6 +72,10 @@ class SegmentWidget(Dock):
         }
         for fold in self._calling_folds:
             fold.title.toggled.connect(lambda unfolded, fold=fold: self._on_calling(fold, unfolded))
+        # Their titles share a row: there is no room for one each.
+        titles = [fold.title for fold in self._calling_folds]
+        row = in_row(*((title, title.sizeHint().width()) for title in titles), spacing=2)
+        self._folds = in_column(row, *self._calling_folds, spacing=0)
         self.planes_section = PlanesSection(self.bench)
         self.result_section = ResultSection(self.bench)
         self.first_steps = FirstSteps()
@@ -146,8 +151,7 @@ class SegmentWidget(Dock):
     def _on_chosen(self, key: object) -> None:
         """Lead through the first steps while there is no image; what acts on cells comes with one."""
         self.first_steps.setVisible(key is None)
-        acting: list[QWidget] = [self.cells_section, *self._calling_folds, self.result_section]
-        for section in acting:
+        for section in (self.cells_section, self._folds, self.result_section):
             section.setVisible(key is not None)
 
     def _on_calling(self, fold: Fold, unfolded: bool) -> None:
@@ -169,12 +173,12 @@ class SegmentWidget(Dock):
     def _lay_out(self) -> None:
         column = QVBoxLayout()
         column.setSpacing(6)
-        for above in (self.image_section, self.input_section, self.model_section, self.run_section):
-            column.addWidget(above)
+        for section in (self.image_section, self.input_section, self.model_section, self.run_section):
+            column.addWidget(section)
         line = QFrame()
         line.setFrameShape(QFrame.Shape.HLine)
         column.addWidget(line)
-        cells: list[QWidget] = [self.cells_section, *self._calling_folds]
-        for section in (self.first_steps, *cells, self.planes_section, self.result_section):
+        sections = (self.first_steps, self.cells_section, self._folds, self.planes_section, self.result_section)
+        for section in sections:
             column.addWidget(section)
         self.lay_out(column, below=(self.whole_section, self.banner, self.run_section.message))
