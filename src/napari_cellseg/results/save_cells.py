@@ -202,6 +202,9 @@ def command_line(cells: Cells, device: str | None = None) -> str:
         words += ["--edges", cells.filters.edges]
     if cells.segmented.areas is not None:
         words += ["--regions", BESIDE]
+    if cells.classes is not None:
+        # Examples are too many for a line.
+        words += ["--recipe", f"{Path(image.title).stem}_recipe.json"]
     if device != "auto":
         words += ["--device", device]
     return shlex.join(words)

@@ -61,6 +61,7 @@ def settings_in_words(recipe: Recipe) -> str:
     parts += [] if recipe.grow is None else [f"grown by {recipe.grow}"]
     parts += [f"positive where {marker}" for marker in recipe.positive]
     parts += [f"only {one}" for one in recipe.filters] + ([] if recipe.edges == ALL else [f"edges {recipe.edges}"])
+    parts += [] if recipe.classes is None else [f"classes {', '.join(recipe.classes.names)}"]
     parts += [] if recipe.normalizer is None else [f"percentiles {value_in_words('percentiles', recipe.normalizer)}"]
     return ", ".join(parts)
 

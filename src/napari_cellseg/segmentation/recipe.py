@@ -17,6 +17,7 @@ from ..imaging.write.write import write_json
 from ..instances.compartments import NUCLEUS, Growth
 from ..instances.filters import ALL, EDGES, Filter, Filters, filters_of
 from ..instances.linking import MIN_IOU
+from .classes import Classes, classes_of
 from .marker import Marker, markers_of
 from .options import DEFAULT_OPTIONS, OPTIONS, RunOptions, read_settings
 from .recipe_rules import LINKS, RULES
@@ -115,6 +116,9 @@ class Recipe:
             "PLACE is nucleus, ring or cell, and MEASURE is mean or share(LEVEL), the share of pixels above a level"
         },
     )
+    classes: Classes | None = field(
+        default=None, metadata={"help": "examples of classes, by which a random forest calls the class of every cell"}
+    )
 
     filters: tuple[Filter, ...] = field(
         default=(),
@@ -137,6 +141,7 @@ class Recipe:
             object.__setattr__(self, "channel", plain_channel(self.channel))
         object.__setattr__(self, "positive", markers_of(self.positive))
         object.__setattr__(self, "filters", filters_of(self.filters))
+        object.__setattr__(self, "classes", classes_of(self.classes))
         for setting in fields(self):
             value = getattr(self, setting.name)
             kinds, allowed, meant = RULES[setting.name]
@@ -159,6 +164,11 @@ class Recipe:
         """All that decides which cells count besides threshold and min_size."""
         return Filters(self.filters, self.edges)
 
+    @property
+    def calls(self) -> bool:
+        """Whether more is asked for than cells: markers, classes or grown nuclei."""
+        return bool(self.positive or self.classes or self.grow)
+
     def _check_counting(self) -> None:
         if self.sieve and self.link != "none":
             raise ParamsError(
@@ -173,18 +183,19 @@ class Recipe:
                 f"{outside.name} is measured in the {outside.place}, but nuclei are not grown. Say how far (--grow "
                 "3um), or measure it in the nucleus."
             )
-        if self.link != "none" and (self.positive or self.grow):
+        if self.link != "none" and self.calls:
             raise ParamsError(
                 f"Cells are called and grown in single planes, but this recipe links them over {self.link.upper()}. "
-                "Link nothing (--link none), or leave --positive and --grow out."
+                "Link nothing (--link none), or leave --positive, --grow and classes out."
             )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as JSON-able values."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         normalizer = None if self.normalizer is None else self.normalizer.to_dict()
+        classes = None if self.classes is None else self.classes.to_dict()
         texts = {name: [str(one) for one in values[name]] for name in ("positive", "filters")}
-        return {**values, "normalizer": normalizer, **texts}
+        return {**values, "normalizer": normalizer, "classes": classes, **texts}
 
     def resolved(self, model: ModelVersion | None = None) -> Recipe:
         """Fill in what is left to the model: its hash, threshold and min_size.
@@ -278,7 +289,8 @@ class Recipe:
         if self.link == "none":
             del decisive["link"], decisive["link_iou"]
         # So do those that count nothing but cells, and all of them.
-        for name in ("grow", "positive", "filters"):
+        decisive["classes"] = None if self.classes is None else self.classes.decisive()
+        for name in ("grow", "positive", "classes", "filters"):
             if not decisive[name]:
                 del decisive[name]
         if self.edges == ALL:

@@ -11,6 +11,7 @@ from ..imaging.channels import Channel
 from ..imaging.normalize import NormalizerParams
 from ..imaging.stack_planes import PAGES
 from ..instances.filters import EDGES
+from .classes import Classes
 
 # "z": slices become 3D cells; "t": time points become tracks.
 LINKS = ("none", "z", "t")
@@ -58,4 +59,5 @@ RULES: dict[str, tuple[type | tuple[type, ...], Callable[[Any], bool], str]] = {
     "positive": (tuple, _anything, "a list of markers"),
     "filters": (tuple, _anything, "a list of filters"),
     "edges": (str, EDGES.__contains__, f"one of {', '.join(EDGES)}"),
+    "classes": (Classes, _anything, "names, columns and examples"),
 }

@@ -211,7 +211,8 @@ def with_counted(metadata: dict[str, Any], counted: Counted) -> dict[str, Any]:
     """Return the provenance with what was counted besides cells, and why something of it is missing."""
     if counted is NOTHING:
         return metadata
-    return {**metadata, "notes": [*metadata["notes"], *counted.notes], "positive": dict(counted.numbers)}
+    more = {"classes": counted.about} if counted.about else {}
+    return {**metadata, "notes": [*metadata["notes"], *counted.notes], "positive": dict(counted.numbers), **more}
 
 
 def provenance(
@@ -287,7 +288,7 @@ def cut_from(origin: Origin | None) -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Return the versions that a result depends on, without importing torch."""
     found = {}
-    for name in ("napari-cellseg", "torch", "numpy", "scikit-image"):
+    for name in ("napari-cellseg", "torch", "numpy", "scikit-image", "scikit-learn"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

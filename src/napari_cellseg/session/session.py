@@ -94,8 +94,8 @@ class Session(CellsByImage):
         """Return the recipe with which the chosen image would be segmented now."""
         cells, model = self.cells, self.choices.viewer.model
         recipe = self.choices.recipe(self._chosen, cells is None or cells.segmented.recipe.model != model)
-        filters = self.filters
-        return replace(recipe, positive=self.positive, grow=self.grow, filters=filters.bounds, edges=filters.edges)
+        called = replace(recipe, positive=self.positive, grow=self.grow, classes=self.classes)
+        return replace(called, filters=self.filters.bounds, edges=self.filters.edges)
 
     def recipe_of_panel(self) -> Recipe:
         """Return all that the Segment panel shows now: `recipe_asked`, with the sliders that Segment would keep."""
@@ -133,6 +133,7 @@ class Session(CellsByImage):
         device, key = device or self.choices.viewer.device, self._chosen if key is None else key
         self.set_counting(recipe.positive, recipe.grow)
         self.set_filters(recipe.sieve)
+        self.set_classes(recipe.classes)
         self.choices.choose(model=recipe.model, device=device, accurate=recipe.accurate, loaded=recipe)
         if key is None:
             return

@@ -24,6 +24,7 @@ from ..viewer.opening import sample_path
 from ..viewer.recovery_banner import RecoveryBanner
 from ..viewer.regions import Regions
 from .cells_section import CellsSection
+from .class_section import ClassSection
 from .filters_section import FiltersSection
 from .first_steps import FirstSteps
 from .image_section import ImageSection
@@ -65,6 +66,8 @@ class SegmentWidget(Dock):
         self.positive_fold = Fold(
             "positive", "Positive cells", "Which cells are positive, by another channel.", self.positive_section, False
         )
+        self.class_section = ClassSection(self.bench)
+        self.class_fold = Fold("classes", "Classes", "Of which class cells are, by example.", self.class_section, False)
         self.filters_section = FiltersSection(self.bench)
         self.filters_fold = Fold(
             "filters",
@@ -77,8 +80,9 @@ class SegmentWidget(Dock):
         self.regions_fold = Fold(
             "regions", "Regions", "How many cells lie in which region, and how dense.", self.regions_section, False
         )
-        self._sleeping: dict[Fold, PositiveSection | FiltersSection | RegionsSection] = {
+        self._sleeping: dict[Fold, PositiveSection | ClassSection | FiltersSection | RegionsSection] = {
             self.positive_fold: self.positive_section,
+            self.class_fold: self.class_section,
             self.filters_fold: self.filters_section,
             self.regions_fold: self.regions_section,
         }
@@ -167,6 +171,11 @@ class SegmentWidget(Dock):
             section.setVisible(key is not None)
 
     def _on_fold(self, fold: Fold, unfolded: bool) -> None:
+        """Wake what is unfolded; of those whose colours lie over the same cells one at a time."""
+        colored = (self.positive_fold, self.class_fold)
+        for other in colored:
+            if unfolded and fold in colored and other is not fold:
+                other.unfold(False)
         self._sleeping[fold].wake(unfolded)
         self._make_room()
         if unfolded:

@@ -101,8 +101,8 @@ class Following:
             return
         asked = cells.segmented.recipe
         moved = (cells.threshold, cells.min_size) != (result.threshold, result.min_size)
-        moved |= (cells.positive, cells.grow, cells.filters) != (asked.positive, asked.grow, asked.sieve)
-        moved |= cells.segmented.areas is not result.areas
+        called = (cells.positive, cells.grow, cells.classes) != (asked.positive, asked.grow, asked.classes)
+        moved |= called or cells.filters != asked.sieve or cells.segmented.areas is not result.areas
         if moved or cells.corrected.corrections.revision:
             self.measure(key)
         else:
