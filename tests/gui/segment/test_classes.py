@@ -33,8 +33,7 @@ def said(widget: Any) -> str:
     """The count, and how many cells each class has."""
     document = QTextDocument()
     document.setHtml(widget.class_section.legend.text())
-    legend = document.toPlainText() if widget.class_section.legend.isVisible() else ""
-    return f"{widget.class_section.count.text()}: {' '.join(legend.split())}"
+    return f"{widget.class_section.count.text()}: {' '.join(document.toPlainText().split())}"
 
 
 def wait_for(widget: Any, qtbot: Any, text: str) -> None:
