@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,24 @@ def test_bad_outlines_are_told_and_cost_nothing_else(ring: np.ndarray, n_pixels:
     assert found["count"][1] == 1 and (n_pixels or found["cells_per_mm2"][0] is None)
 
 
+def test_regions_of_very_many_corners_are_filled_at_once() -> None:
+    angles = np.linspace(0, 2 * np.pi, 50_000, endpoint=False)
+    ring = 1000 + 900 * np.stack([np.sin(angles), np.cos(angles)], axis=1)
+    start = time.perf_counter()
+    (area,) = areas_of([("disc", [ring])], (2000, 2000)).areas
+    assert time.perf_counter() - start < 5
+    assert area.n_pixels == pytest.approx(np.pi * 900**2, rel=1e-4)
+
+
+def test_regions_that_share_a_side_share_no_pixel() -> None:
+    # The side runs through the centres of pixels.
+    left, right = SQUARE + 0.5, np.add(SQUARE, (0, 20)) + 0.5
+    one, other = areas_of([("left", [left]), ("right", [right])], SHAPE).areas
+    assert one.n_pixels == other.n_pixels == 400
+    rows, columns = np.divmod(np.arange(2400), 60)
+    assert not (one.holds(rows, columns) & other.holds(rows, columns)).any()
+
+
 def test_sides_that_only_touch_do_not_cross() -> None:
     # An outline with a hole that a bridge of two equal sides leads to.
     hole = np.array([(10, 10), (15, 10), (15, 15), (10, 15)], float)
@@ -129,11 +148,16 @@ def test_what_is_no_file_of_regions_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "b.geojson").write_text("no JSON")
     (tmp_path / "c.zip").write_bytes(b"no zip")
     tifffile.imwrite(tmp_path / "d.tif", np.ones((3, 4), np.uint8))
+    corners = [[0, 0], [1e999, 0], [1, 1]]
+    (tmp_path / "e.geojson").write_text(
+        json.dumps({"features": [{"geometry": {"type": "Polygon", "coordinates": [corners]}}]})
+    )
     for name, said in (
         ("a.geojson", "no region"),
         ("b.geojson", "read as regions"),
         ("c.zip", "c.zip"),
         ("d.tif", "3 x 4 pixels"),
+        ("e.geojson", "e.geojson"),
     ):
         with pytest.raises(ImageError, match=said):
             read_areas(tmp_path / name, SHAPE)

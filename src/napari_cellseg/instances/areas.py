@@ -22,7 +22,8 @@ from .outlines import outlines
 
 ENDINGS = ("_regions.geojson", "_regions.zip", "_regions.tif")
 BESIDE = "beside"
-TIFF_SUFFIXES = (".tif", ".tiff")
+# Every side is compared with every other.
+_MOST_CORNERS = 2000
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,6 +190,8 @@ def read_outlines(path: Path, shape: tuple[int, int]) -> list[tuple[str, Rings]]
             raise ImageError(f"{path} cannot be read as regions ({error}). Export them again.") from error
     if not found:
         raise ImageError(f"{path} holds no region. Draw some, or export them again.")
+    if not all(np.isfinite(ring).all() for _, rings in found for ring in rings):
+        raise ImageError(f"{path} holds corners that are no numbers. Export the regions again.")
     return found
 
 
@@ -265,7 +268,9 @@ def _notes(name: str, rings: Rings, outside: bool, some: bool) -> list[str]:
 
 
 def crosses_itself(ring: np.ndarray) -> bool:
-    """Whether two sides of a ring of (y, x) cross each other between their ends."""
+    """Whether two sides of a ring of (y, x) cross each other between their ends; False of very many corners."""
+    if len(ring) > _MOST_CORNERS:
+        return False
     start, end = ring, np.roll(ring, -1, axis=0)
 
     def side(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> np.ndarray:
