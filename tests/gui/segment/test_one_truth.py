@@ -17,6 +17,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QTableView
 
 from napari_cellseg.corrections import tools as edits
+from napari_cellseg.gui.correct.reviewed_layer import ReviewedLayers
 from napari_cellseg.gui.menus.samples import sample_path
 from napari_cellseg.gui.viewer.opening import add_image
 from napari_cellseg.imaging.read.read import read_image
@@ -285,6 +286,42 @@ def test_the_chosen_image_is_what_is_seen_and_corrected(segmented: Any, viewer: 
     qtbot.waitUntil(lambda: segmented.session.chosen == first.unique_id)
     qtbot.waitUntil(lambda: viewer.layers.selection.active is viewer.layers["discs cells"])
     assert first.visible and viewer.layers["discs cells"].visible
+
+
+def pick_in_layer_list(viewer: Any, name: str) -> None:
+    """Click a layer in napari's layer list."""
+    entries = viewer.window._qt_viewer.layers
+    model = entries.model()
+    row = next(i for i in range(model.rowCount()) if model.index(i, 0).data() == name)
+    entries.scrollTo(model.index(row, 0))
+    QTest.mouseClick(entries.viewport(), LEFT, pos=entries.visualRect(model.index(row, 0)).center())
+
+
+def test_an_image_picked_in_the_layer_list_is_what_is_seen(
+    segmented: Any, viewer: Any, network: Any, qtbot: Any
+) -> None:
+    viewer.add_image(draw_discs(9), name="nine")
+    press_segment(segmented, qtbot)
+    area = segmented.bench.part(ReviewedLayers)
+    area.show(True)
+    overlay = viewer.layers["nine cells learned from"]
+    pick_in_layer_list(viewer, "discs")
+    qtbot.waitUntil(lambda: not viewer.layers["nine"].visible)
+    assert viewer.layers.selection.active is viewer.layers["discs"], "its contrast is what was asked for"
+    assert segmented.cells_section.count.text() == "16 cells" and viewer.layers["discs cells"].visible
+    assert not viewer.layers["nine cells"].visible and not overlay.visible, "nothing of the other image"
+    pick_in_layer_list(viewer, "nine counts")
+    qtbot.waitUntil(lambda: viewer.layers["nine"].visible)
+    assert viewer.layers["nine cells"].visible and overlay.visible
+    assert segmented.cells_section.count.text() == "9 cells"
+
+
+def test_of_two_samples_the_chosen_one_is_seen(widget: Any, viewer: Any, plugin: Any, qtbot: Any) -> None:
+    for name in ("fluorescence", "fluorescence_dense"):
+        viewer.open_sample("napari-cellseg", name)
+    qtbot.waitUntil(lambda: not viewer.layers["fluorescence"].visible)
+    assert widget.image_section.image_layer.currentText() == "fluorescence_dense"
+    assert viewer.layers["fluorescence_dense"].visible and 0.8 < in_view(viewer, viewer.layers[1]) <= 1
 
 
 def test_channels_of_one_picture_do_not_cover_each_other(segmented: Any, viewer: Any, qtbot: Any) -> None:

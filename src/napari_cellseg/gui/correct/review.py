@@ -163,13 +163,12 @@ class Review:
         self.changed.emit(key)
 
     def _on_chosen(self, key: Any) -> None:
-        """Hide the ring of the plane that went out of view; that of this one comes back."""
-        if isinstance(key, PlaneKey):
-            for other, ring in list(self._rings.items()):
-                if layer_id(other) == key.layer:
-                    self._rings[key] = self._rings.pop(other)
-                    ring.visible = False
-            self._draw(key)
+        """Hide the rings of other images, and of the plane that went out of view; that of this one comes back."""
+        for other, ring in list(self._rings.items()):
+            ring.visible = False
+            if isinstance(key, PlaneKey) and layer_id(other) == key.layer:
+                self._rings[key] = self._rings.pop(other)
+        self._draw(key)
 
     def _on_corrected(self, key: Any, region: object = None) -> None:
         self._draw(key)
