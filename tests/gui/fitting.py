@@ -6,7 +6,7 @@ import time
 
 from qtpy.QtCore import QRect
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QAbstractButton, QLabel, QScrollArea, QTabBar, QWidget
+from qtpy.QtWidgets import QAbstractButton, QLabel, QPushButton, QScrollArea, QTabBar, QWidget
 from superqt import QElidingLabel
 
 from napari_cellseg.gui.shared.message import Message
@@ -45,6 +45,10 @@ def clipped(panel: QWidget) -> list[str]:
                 found += [t for t, r in places if metrics.horizontalAdvance(t) > r.width() or not room.contains(r)]
             elif isinstance(control, (QElidingLabel, Message)) or (isinstance(control, QLabel) and control.wordWrap()):
                 continue
+            # What a button or a label of several colours needs, Qt knows best: margins, bold and arrows included.
+            elif isinstance(control, QPushButton) or "</span>" in control.text():
+                needed = control.sizeHint().width()
+                found += [f"{control.objectName()}: {control.text()}"] * (needed > control.width())
             elif metrics.boundingRect(QRect(), 0, control.text().replace("&", "")).width() > control.width():
                 found.append(f"{control.objectName()}: {control.text()}")
     return found

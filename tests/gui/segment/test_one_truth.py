@@ -201,6 +201,7 @@ def test_a_flat_curve_of_few_or_doubtful_cells_is_not_called_so(
     low, high = section.curve.stretch
     assert section.threshold.hint.text() == f"flat {low:.2f} to {high:.2f}"
     assert "found well is another question" in section.threshold.hint.toolTip()
+    assert "this count" not in section.threshold.hint.toolTip(), "the slider may stand elsewhere"
     widget.session.set_threshold(0.9)
     assert widget.session.cells.count() < 20 and section.threshold.hint.text() == ""
     widget.session.set_threshold(0.3)
@@ -247,17 +248,29 @@ def test_a_row_leads_to_its_cell_and_a_cell_to_its_row(segmented: Any, viewer: A
     table = segmented.window().findChild(QTableView)
     qtbot.waitUntil(table.isVisible)
     labels.visible = False
+    assert heads(table)[0] == "index" and "Index" not in heads(table), "one number for a cell, not two"
+    viewer.layers.selection.active = viewer.layers["discs"]
+    viewer.layers.selection.active = labels
+    labels.visible = False
+    assert "Index" not in heads(table)
     at = table.visualRect(table.model().index(4, 1)).center()
     QTest.mouseClick(table.viewport(), LEFT, pos=at)
     id_ = int(labels.features["index"].iloc[4])
     assert id_ == 6 == labels.selected_label and labels.visible, "row 4 is not cell 4"
     middle = labels.features.iloc[4][["centroid_y", "centroid_x"]].to_numpy(dtype=float)
-    assert np.allclose(np.asarray(viewer.camera.center)[-2:], middle)
+    assert np.allclose(np.asarray(viewer.scene.camera.center)[-2:], middle)
     assert {index.row() for index in table.selectionModel().selectedIndexes()} == {4}
     viewer.reset_view()
     row = 9
     click(viewer, qtbot, labels, tuple(labels.features.iloc[row][["centroid_y", "centroid_x"]]))
     assert {index.row() for index in table.selectionModel().selectedIndexes()} == {row}
+
+
+def heads(table: QTableView) -> list[str]:
+    """Names of the columns that are seen."""
+    model, across = table.model(), Qt.Orientation.Horizontal
+    shown = (column for column in range(model.columnCount()) if not table.isColumnHidden(column))
+    return [str(model.headerData(column, across)) for column in shown]
 
 
 def pick_image(widget: Any, name: str) -> None:

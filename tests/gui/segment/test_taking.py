@@ -211,3 +211,19 @@ def test_sliders_come_back_when_the_planes_of_saved_labels_are_segmented(
     qtbot.waitUntil(lambda: "film_labels.tif is open" in said(widget), timeout=30_000)
     assert sum(counts) > 4 and f"its {sum(counts)} cells" in said(widget)
     assert segment_all() == counts, "found anew at the sliders that were saved"
+
+
+def test_small_cells_of_taken_stacks_are_counted_wherever_the_sliders_stood(
+    widget: Any, viewer: Any, network: Any, qtbot: Any
+) -> None:
+    film = viewer.add_image(np.stack([draw_discs(4), draw_discs(9)]), name="film", axis_labels=("t", "y", "x"))
+    press_segment(widget, qtbot)
+    widget.session.set_min_size(400)
+    viewer.add_image(draw_discs(16, 100), name="another")
+    found = np.zeros(film.data.shape, np.int32)
+    found[:, 10:14, 10:14], found[:, 50:80, 50:80] = 1, 2
+    viewer.add_labels(found, name="by another tool")
+    take_active_labels(viewer)
+    qtbot.waitUntil(lambda: "4 cells are those of by another tool" in said(widget), timeout=20_000)
+    counts = widget.bench.part(PlanesInView).counts(widget.bench.stack_of(film.unique_id))
+    assert counts.tolist() == [2, 2] and widget.cells_section.count.text() == "2 cells"

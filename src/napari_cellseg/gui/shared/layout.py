@@ -34,6 +34,9 @@ WIDEST_LIST, LIST_MARGIN = 640, 24
 CELL_FILES = "Cells (*.tif *.tiff *.png *.zip *.roi *.geojson *.json *.npy);;All files (*)"
 RECIPE_FILTER = "Recipe (*.json);;All files (*)"
 SMALL = "QPushButton { padding: 4px 3px; }"
+# The room beside the text that napari's own lists have is needed for the text.
+NARROW_LIST = "QComboBox { padding: 3px 0 3px 6px; } QComboBox::drop-down { width: 18px; }"
+HEADING = "font-weight: bold; margin-top: 4px;"
 
 
 def label(text: str) -> QLabel:
@@ -49,6 +52,7 @@ class Chooser(QComboBox):
     def __init__(self, parent: QWidget | None = None, **properties: object) -> None:
         super().__init__(parent, **properties)
         shrinkable(self)
+        self.setStyleSheet(NARROW_LIST)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint as Qt does, with the middle of a long entry left out rather than its end."""
@@ -165,7 +169,7 @@ def chooser(
 def heading(text: str) -> QLabel:
     """Return the title of a part of a panel."""
     widget = QLabel(text)
-    widget.setStyleSheet("font-weight: bold; margin-top: 4px;")
+    widget.setStyleSheet(HEADING)
     return widget
 
 

@@ -244,9 +244,8 @@ class TrainWidget(Dock):
     def _on_kept(self) -> None:
         self._show_expert()
         self.start_section.refresh()
-        self.start_section.report(
-            "The old model stays in use. The new one is in the list of models, should you want it."
-        )
+        used = Path(self.session.choices.viewer.model).name
+        self.start_section.report(f"{used} stays in use. The new model is in the list of models, should you want it.")
 
     def _lay_out(self) -> None:
         tip = "Let the computer try settings for some minutes; the best can then be taken over."
