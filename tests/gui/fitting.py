@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 from qtpy.QtCore import QRect
@@ -25,6 +26,8 @@ def fits(scroll: QScrollArea, *controls: QWidget, whole: bool = False) -> None:
             found.append("there is something to scroll")
         return found
 
+    # What was just shown or hidden is laid out first.
+    QTest.qWait(20)
     deadline = time.monotonic() + 2
     while cut_off() and time.monotonic() < deadline:
         QTest.qWait(20)
@@ -32,8 +35,8 @@ def fits(scroll: QScrollArea, *controls: QWidget, whole: bool = False) -> None:
 
 
 def clipped(panel: QWidget) -> list[str]:
-    """Names of the visible buttons, ticks, labels and tabs of a panel whose text has no room."""
-    found = []
+    """Names of the visible buttons, ticks, labels and tabs of a panel whose text has no room, or that others cover."""
+    found = covered(panel)
     for kind in (QAbstractButton, QLabel, QTabBar):
         for control in panel.findChildren(kind):
             if not control.isVisible():
@@ -51,4 +54,16 @@ def clipped(panel: QWidget) -> list[str]:
                 found += [f"{control.objectName()}: {control.text()}"] * (needed > control.width())
             elif metrics.boundingRect(QRect(), 0, control.text().replace("&", "")).width() > control.width():
                 found.append(f"{control.objectName()}: {control.text()}")
+    return found
+
+
+def covered(panel: QWidget) -> list[str]:
+    """Pairs of names of visible parts that a layout puts over each other."""
+    found = []
+    for parent in (panel, *panel.findChildren(QWidget)):
+        items = () if parent.layout() is None else map(parent.layout().itemAt, range(parent.layout().count()))
+        parts = [item.widget() for item in items if item.widget() is not None and item.widget().isVisible()]
+        for one, other in itertools.combinations(parts, 2):
+            if one.geometry().intersects(other.geometry()):
+                found.append(f"{one.objectName()} and {other.objectName()} lie over each other")
     return found

@@ -228,10 +228,15 @@ class BatchWidget(Dock):
             self.job.rows.put([row])
             self._flag()
 
+    def _make_room(self, _: bool) -> None:
+        """Leave the list as much room as the settings that are unfolded need not."""
+        self.done_section.set_low(self.settings.title.isChecked(), self.output_section.fold.title.isChecked())
+
     def _lay_out(self) -> None:
         inside = in_column(self.input_section, self.recipe_section, self.output_section, spacing=7)
         self.settings = Fold("batch_settings", "Images, recipe, results", "What is to be done.", inside, True)
-        self.settings.title.toggled.connect(self.done_section.set_low)
+        for fold in (self.settings, self.output_section.fold):
+            fold.title.toggled.connect(self._make_room)
         self.fill(self.settings, self.run_section, separator(), self.done_section, below=(self.run_section.message,))
         # A higher window shows more of the list.
         self.scroll.widget().layout().setStretchFactor(self.done_section, 100)

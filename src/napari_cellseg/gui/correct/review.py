@@ -62,13 +62,13 @@ class Review:
         return (y[0], x[0]) if y and hidden and not view.at(y[0], x[0]) else None
 
     def progress(self, key: Any) -> tuple[int, int]:
-        """Number of cells that were looked at, edited or erased, and of all that are or were there."""
+        """Number of cells that were looked at or edited, and of all that are counted."""
         cells, view = self._bench.session.cells_of(key), self._bench.session.view_of(key)
         if cells is None or view is None:
             return 0, 0
         ids = view.ids()
         looked = np.isin(ids, list(self._looked.get(key, ()))) | cells.corrected.is_owned(ids)
-        return int(np.count_nonzero(looked)) + cells.n_erased, len(ids) + cells.n_erased
+        return int(np.count_nonzero(looked)), len(ids)
 
     def reason(self, key: Any) -> str:
         """Why the cell that is looked at is doubtful."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from qtpy.QtCore import QEvent, QObject, Qt, QUrl
+from qtpy.QtCore import QEvent, QModelIndex, QObject, Qt, QUrl
 from qtpy.QtGui import QDesktopServices, QPaintEvent, QWheelEvent
 from qtpy.QtWidgets import (
+    QAbstractItemView,
     QAbstractSpinBox,
     QComboBox,
     QFrame,
@@ -19,7 +20,9 @@ from qtpy.QtWidgets import (
     QSizePolicy,
     QSlider,
     QStyle,
+    QStyledItemDelegate,
     QStyleOptionComboBox,
+    QStyleOptionViewItem,
     QStylePainter,
     QToolTip,
     QVBoxLayout,
@@ -77,6 +80,19 @@ class Chooser(QComboBox):
         view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         view.setMinimumWidth(min(view.sizeHintForColumn(0) + LIST_MARGIN, WIDEST_LIST))
         super().showPopup()
+
+
+class _NamesDelegate(QStyledItemDelegate):
+    """Leaves out the middle of a long name: files of a plate differ at their ends."""
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+        super().initStyleOption(option, index)
+        option.textElideMode = Qt.TextElideMode.ElideMiddle
+
+
+def elide_names(view: QAbstractItemView, column: int) -> None:
+    """Let a column of a list or table hold names: where one has no room its middle is left out."""
+    view.setItemDelegateForColumn(column, _NamesDelegate(view))
 
 
 def shrinkable(box: QComboBox) -> None:
