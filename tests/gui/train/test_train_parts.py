@@ -113,7 +113,7 @@ def test_a_model_that_is_not_worse_is_used_at_once(guard: Any, tmp_path: Path, q
     write_pictures(shown.version.path, [picture()] * 5)
     guard.show_outcome(shown)
     assert guard.isVisible() and "not worse" in guard.verdict.text()
-    assert guard._cells[1, 0].text() == "▲ better  ▼ worse"
+    assert (guard._cells[0, 0].text(), guard._cells[1, 0].text()) == ("▲ better", "▼ worse")
     assert guard._cells[2, 2].text() == "▲ 0.75" and guard._cells[5, 2].text() == "▼ 75 %"
     qtbot.waitUntil(lambda: guard.pictures.isVisible(), timeout=10_000)
     assert "5 cells that changed" in guard.pictures.title.text()

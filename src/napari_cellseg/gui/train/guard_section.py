@@ -114,10 +114,12 @@ class TrainGuardSection(QWidget):
             cell.setAlignment(side | Qt.AlignmentFlag.AlignVCenter)
             if y:
                 self._grid.addWidget(cell, y, x)
+        self._grid.addWidget(self._cells[0, 0], 0, 0)
         self._grid.addWidget(self._cells[0, 1], 0, 1, 1, 2)
         self._grid.addWidget(self._cells[0, 3], 0, 3, 1, 2)
         self._grid.setColumnStretch(0, 1)
-        self._grid.setHorizontalSpacing(4)
+        # Errors of counts may take four digits.
+        self._grid.setHorizontalSpacing(2)
         self.gallery = TrainGallery()
         self.pictures = Fold(
             "guard_pictures", "cells that changed", "Cells that the two models draw differently.", self.gallery, True
@@ -156,7 +158,8 @@ class TrainGuardSection(QWidget):
                 self._cells[1, column + offset].setText(side)
                 self._cells[1, column + offset].setToolTip(name)
             self._fill_figures(column, figures)
-        self._cells[1, 0].setText("▲ better  ▼ worse")
+        self._cells[0, 0].setText("▲ better")
+        self._cells[1, 0].setText("▼ worse")
         for row, (_, label, tip) in enumerate(ROWS, start=2):
             self._cells[row, 0].setText(label)
             self._cells[row, 0].setToolTip(tip)
