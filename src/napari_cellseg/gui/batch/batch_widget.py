@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.layers import Image, Layer
-from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QWidget
 
 from ...evaluation.outliers import stand_out
@@ -69,6 +68,8 @@ class BatchWidget(Dock):
         self.done_section.plates.clicked.connect(self.show_plates)
         self.done_section.report.clicked.connect(self.make_report)
         self._bindings = Bindings(self)
+        for signal in (self.session.sliders_changed, self.session.counting_changed):
+            self._bindings.bind_at_rest(signal, self._on_sliders)
         self._bindings.bind(self.job.ended, self._on_ended)
         self._bindings.bind(self.opening.said, self.run_section.report)
         self._bindings.bind(self.opening.changed, self._on_opened)
@@ -168,10 +169,13 @@ class BatchWidget(Dock):
             plates = None if self.plates is None else self.plates.plates
             self.write_page(lambda: write_report(rows, out, plates=plates), self.run_section.report, enable)
 
-    def showEvent(self, event: QShowEvent) -> None:
+    def came_into_view(self) -> None:
         """Follow the Segment widget."""
-        super().showEvent(event)
         self.recipe_section.refresh()
+
+    def _on_sliders(self) -> None:
+        if self.in_view:
+            self.recipe_section.refresh()
 
     def _take_up(self) -> None:
         """Show the batch of this viewer, which may have gone on while the widget was closed."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QWidget
 
 from ...evaluation.compare import read_comparison
@@ -188,9 +187,8 @@ class TrainWidget(Dock):
         problem = self.asking.problem()
         self.start_section.set_problem(problem, warning=problem != NOTHING)
 
-    def showEvent(self, event: QShowEvent) -> None:
+    def came_into_view(self) -> None:
         """Refresh the lists."""
-        super().showEvent(event)
         self.start_section.refresh()
         self.set_section.refresh()
         self.unfinished.refresh()
