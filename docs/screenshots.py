@@ -36,6 +36,7 @@ def main() -> None:
         stack()
         models()
         positive()
+        classes()
 
 
 def take(sample: str, theme: str, size: tuple[int, int], shown: str) -> None:
@@ -239,8 +240,8 @@ def stack() -> None:
     viewer.close()
 
 
-def positive() -> None:
-    """Call cells by a second channel, drawn on the fly, that is bright in some regions of a sample."""
+def marked_window() -> tuple[Any, Any]:
+    """Segment a sample with a second channel, drawn on the fly, that is bright in some regions."""
     import napari
     import numpy as np
     from scipy.ndimage import gaussian_filter
@@ -269,6 +270,14 @@ def positive() -> None:
     viewer.reset_view()
     press_segment(widget)
     widget.result_section.show_numbers.setChecked(False)
+    return viewer, widget
+
+
+def positive() -> None:
+    """Call cells by the second channel."""
+    from napari_cellseg.gui.menus.demo import wait
+
+    viewer, widget = marked_window()
     widget.positive_fold.unfold(True)
     section = widget.positive_section
     section.choices.channel.setCurrentIndex(section.choices.channel.findData("GFP"))
@@ -279,6 +288,38 @@ def positive() -> None:
     wait(2000)
     save(viewer, "positive_dark_1366")
     print(section.count.text())
+    viewer.close()
+
+
+def classes() -> None:
+    """Give examples of three classes, and let a forest call the others."""
+    import numpy as np
+
+    from napari_cellseg.gui.menus.demo import wait
+    from napari_cellseg.gui.segment.classing import Classing
+
+    viewer, widget = marked_window()
+    section, classing = widget.class_section, widget.bench.part(Classing)
+    widget.class_fold.unfold(True)
+    for name in ("small", "GFP", "dark"):
+        section.name.setText(name)
+        section.more.click()
+    while (looked := classing.fresh()) is None:
+        wait(200)
+    area, gfp = looked.columns["area_px"], looked.columns["intensity_mean_GFP"]
+    whole = np.flatnonzero(area > 300)
+    by_gfp = whole[np.argsort(gfp[whole])]
+    for name, places in (("small", np.argsort(area)[2:30:4]), ("GFP", by_gfp[-40::5]), ("dark", by_gfp[5:70:8])):
+        for place in places.tolist():
+            classing.give(int(looked.ids[place]), name)
+    while "small" not in section.legend.text():
+        wait(200)
+    section.next.click()
+    wait(500)
+    viewer.reset_view()
+    wait(2000)
+    save(viewer, "classes_dark_1366")
+    print(section.legend.text(), section.held_out.text())
     viewer.close()
 
 

@@ -113,6 +113,24 @@ def test_corrections_outlast_the_sliders_and_are_saved(cells: Segmentation, imag
     assert again.delete(second).undo() and again.metadata["corrected"]
 
 
+def test_classes_by_example_are_in_the_recipe(cells: Segmentation, image: np.ndarray, tmp_path: Path) -> None:
+    order = cells.table["index"][np.argsort(cells.table["area_px"])].tolist()
+    examples = {"small": order[:3], "large": order[-3:]}
+    assert cells.classify(examples) is cells and cells.classify(examples).count == len(order)
+    found = dict(zip(cells.table["index"].tolist(), cells.table["class"].tolist(), strict=True))
+    assert [found[id_] for id_ in (*order[:3], *order[-3:])] == ["small"] * 3 + ["large"] * 3
+    numbers = cells.counted.numbers
+    assert numbers["class_small"] + numbers["class_large"] == cells.count
+    cells.recipe.write(tmp_path / "recipe.json")
+    again = segment(image, recipe=tmp_path / "recipe.json", device="cpu")
+    assert again.counted.numbers == numbers
+    np.testing.assert_array_equal(again.table["class_certainty"], cells.table["class_certainty"])
+    more = again.at(0.7).classify({"small": order[3:4]}).recipe.classes
+    assert more is not None and more.numbers == {"small": 4, "large": 3}
+    with pytest.raises(CellsegError, match="no cell 99999"):
+        cells.classify({"small": [99999]})
+
+
 def test_nothing_of_another_program_is_replaced(cells: Segmentation, tmp_path: Path) -> None:
     (tmp_path / "cells.csv").write_text("mine\n")
     with pytest.raises(OutputError, match="not written by napari-cellseg"):

@@ -18,6 +18,7 @@ import zarr
 from PIL import Image as PillowImage
 
 from tests.imaging.read.hostile_files import png, write_hostile
+from tests.imaging.read.vendor_files import write_czi, write_dv, write_lif, write_nd2, write_oib
 
 from .state import mutated_bytes, mutated_json
 
@@ -175,6 +176,21 @@ def dicom(folder: Path, rng: random.Random, n: int) -> Iterator[Attack]:
     if sample is not None:
         for name, path in _mutated({"CT_small.dcm": Path(sample).read_bytes()}, folder, rng, n):
             yield Attack(name, segment(path))
+
+
+@kind
+def microscope(folder: Path, rng: random.Random, n: int) -> Iterator[Attack]:
+    """Files of Nikon, Leica, Zeiss, DeltaVision and Olympus with changed bytes."""
+    stack = np.stack([_image(), _image() + np.uint8(1)]).astype(np.uint16)
+    whole = folder / "whole"
+    whole.mkdir()
+    write_nd2(whole / "a.nd2", stack[None, :, :, :, None])
+    write_lif(whole / "a.lif", [("one", "ZYX", stack)])
+    write_czi(whole / "a.czi", {0: stack})
+    write_dv(whole / "a.dv", stack[None], [525])
+    write_oib(whole / "a.oib", stack, "Z")
+    for name, path in _mutated({path.name: path.read_bytes() for path in whole.iterdir()}, folder, rng, n):
+        yield Attack(name, ("read", str(path)))
 
 
 def _kaggle() -> bytes:

@@ -1,9 +1,10 @@
-"""Positive cells and grown nuclei: Python, window, command line and batch say the same, and write equal bytes."""
+"""Positive cells, classes and grown nuclei: Python, window, command line and batch say the same in equal bytes."""
 
 from __future__ import annotations
 
 import csv
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from napari_cellseg.batch.run import iter_batch
 from napari_cellseg.cli import main
 from napari_cellseg.corrections import CorrectedInstances, Corrections
 from napari_cellseg.corrections.calling import call_cells
+from napari_cellseg.corrections.run_lengths import CLASS
 from napari_cellseg.imaging.errors import ImageError
 from napari_cellseg.imaging.progress import drain
 from napari_cellseg.imaging.read.read import find_images
@@ -25,6 +27,9 @@ from napari_cellseg.results.ledger import Ledger
 from napari_cellseg.results.save_cells import command_line, save_cells
 from napari_cellseg.results.save_corrected import save_into_batch
 from napari_cellseg.segmentation.cells import Cells
+from napari_cellseg.segmentation.classes import Classes
+from napari_cellseg.segmentation.classing import example_of
+from napari_cellseg.segmentation.counting import class_features
 from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.segment import iter_predict_image, open_image
@@ -64,7 +69,9 @@ def cells_in_window(path: Path, recipe: Recipe) -> Cells:
     """The cells as a session holds them."""
     found = drain(iter_predict_image(open_image(path), Recipe(recipe.model, channel=recipe.channel), "cpu"))
     corrected = CorrectedInstances(found.instances, Corrections(found.instances.shape))
-    return Cells(found, found.threshold, found.min_size, corrected, 0, recipe.positive, recipe.grow)
+    return Cells(
+        found, found.threshold, found.min_size, corrected, 0, recipe.positive, recipe.grow, classes=recipe.classes
+    )
 
 
 def test_a_folder_is_counted_and_a_channel_that_is_missing_costs_its_columns(
@@ -117,6 +124,70 @@ def test_window_and_command_line_write_equal_bytes(
         assert (tmp_path / "window" / name).read_bytes() == (tmp_path / "results" / name).read_bytes()
     (window,), (batch,) = lines(tmp_path / "window" / COUNTS_FILE), lines(tmp_path / "results" / COUNTS_FILE)
     assert {**window, "seconds": ""} == {**batch, "seconds": ""} and window["n_GFP_pos"]
+
+
+def with_classes(recipe: Recipe, path: Path) -> Recipe:
+    """The recipe with the brightest and darkest cells of an image in GFP as examples."""
+    found = cells_in_window(path, recipe).result()
+    image, ids = open_image(path), found.table["index"]
+    columns = class_features(image, found.labels, found.counted.grown, ids)
+    classes = Classes(("dim", "bright"), tuple(columns))
+    order = np.argsort(columns["intensity_mean_GFP"])
+    for name, places in (("dim", order[:3]), ("bright", order[-3:])):
+        for i in places.tolist():
+            one = example_of(classes, columns, i, name, image.name, image.content_hash(), int(ids[i]))
+            classes = classes.with_example(one)
+    return replace(recipe, classes=classes)
+
+
+def test_classes_are_the_same_in_python_window_command_line_and_batch(
+    images: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = with_classes(Recipe.from_dict({"model": model, "channel": 0, "grow": "3px"}), images / "0.tif")
+    recipe.write(tmp_path / "0_recipe.json")
+    monkeypatch.chdir(tmp_path)
+    words = ["--recipe", "0_recipe.json", "--save", "labels,cells"]
+    assert run(str(images), "--out", "batch", *words) == 0
+    cells = cells_in_window(images / "0.tif", recipe)
+    save_cells(cells, tmp_path / "window", "0", outputs=["cells"])
+    assert main(shlex.split(command_line(cells))[1:]) == 0
+    table, own = lines(tmp_path / "batch" / COUNTS_FILE), lines(tmp_path / "batch" / "cells.csv")
+    for row in table:
+        mine = [cell for cell in own if cell["image"] == row["image"]]
+        alone = segment(images / row["image"], recipe="0_recipe.json")
+        assert int(row["count"]) == len(mine) == alone.count > 0
+        if row["image"] == "2.tif":
+            assert row["n_class_dim"] == "" and "intensity_mean_GFP" in row["notes"] and not row["error"]
+            continue
+        said = [cell["class"] for cell in mine]
+        assert said == alone.table["class"].tolist() and row["pct_class_dim"]
+        for name in ("dim", "bright"):
+            assert int(row[f"n_class_{name}"]) == said.count(name) == alone.counted.numbers[f"class_{name}"]
+        certainty = [float(cell["class_certainty"]) for cell in mine]
+        np.testing.assert_array_equal(certainty, alone.table["class_certainty"])
+    first = {**table[0], "seconds": ""}
+    for folder in ("window", "results"):
+        assert {**lines(tmp_path / folder / COUNTS_FILE)[0], "seconds": ""} == first
+    window = lines(tmp_path / "window" / "cells.csv")
+    assert [(cell["class"], cell["class_certainty"]) for cell in window] == [
+        (cell["class"], cell["class_certainty"]) for cell in own if cell["image"] == "0.tif"
+    ]
+    known = read_counts(tmp_path / "batch" / COUNTS_FILE)
+    assert known is not None and known[0].positive["class_dim"] == int(table[0]["n_class_dim"])
+
+
+def test_a_class_by_hand_is_saved_and_in_no_other_result(images: Path, model: str, tmp_path: Path) -> None:
+    recipe = with_classes(Recipe.from_dict({"model": model, "channel": 0}), images / "0.tif")
+    cells = cells_in_window(images / "1.tif", recipe)
+    plain = cells.result()
+    id_, was = int(plain.table["index"][0]), str(plain.table["class"][0])
+    other = "dim" if was == "bright" else "bright"
+    cells.corrected.corrections.apply(call_cells(cells.view, id_, CLASS, other))
+    save_cells(cells, tmp_path / "window", "1")
+    (row,) = lines(tmp_path / "window" / COUNTS_FILE)
+    assert int(row[f"n_class_{other}"]) == plain.counted.numbers[f"class_{other}"] + 1
+    cell = lines(tmp_path / "window" / "1_cells.csv")[0]
+    assert (cell["class"], cell["class_certainty"], cell["yours"]) == (other, "1.0", "called")
 
 
 def test_a_flip_is_saved_and_a_batch_leaves_it_alone(images: Path, model: str, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def measure() -> dict[str, Any]:
     import napari
 
     from napari_cellseg.gui.menus.demo import wait
-    from napari_cellseg.gui.segment.called_layers import CalledLayers
+    from napari_cellseg.gui.segment.called_layers import CALLED, CalledLayers
     from napari_cellseg.gui.segment.segment_widget import SegmentWidget
     from napari_cellseg.segmentation.marker import Marker
 
@@ -52,7 +52,7 @@ def measure() -> dict[str, Any]:
     wait(3000)
     widget.positive_fold.unfold(True)
     widget.session.set_counting([Marker("0", 100.0)], None)
-    _until(lambda: layers._called is not None, wait)
+    _until(lambda: layers.shown(CALLED) is not None, wait)
     wait(2000)
     tick, paint = [], []
     low, high = section.histogram.span

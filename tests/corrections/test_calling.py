@@ -13,12 +13,13 @@ from napari_cellseg.corrections.exchange import export_corrections, read_correct
 from napari_cellseg.corrections.patching import EditError
 from napari_cellseg.corrections.record import CorrectionsRecord
 from napari_cellseg.corrections.recovery import read_journal
+from napari_cellseg.corrections.run_lengths import CLASS, Cell
 from tests.corrections.corrections_model import SHAPE, fresh_view, instances_of
 
 GFP = {"GFP": True}
 
 
-def called(view: CellView) -> dict[int, dict[str, bool]]:
+def called(view: CellView) -> dict[int, dict[str, bool | str]]:
     return {id_: dict(calls) for id_, calls in view.corrected.corrections.calls().items()}
 
 
@@ -95,3 +96,30 @@ def test_what_is_called_so_already_and_cells_that_are_not_there_are_refused() ->
         call_cells(view, id_, "GFP", True)
     with pytest.raises(EditError, match="no cell 99999"):
         call_cells(view, 99999, "GFP", True)
+
+
+def test_a_class_by_hand_is_a_call_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NAPARI_CELLSEG_HOME", str(tmp_path / "home"))
+    view = fresh_view(3)
+    id_ = int(view.ids()[0])
+    record = CorrectionsRecord("a", None, "ab" * 32, (), view.corrected.corrections)
+    record.apply(call_cells(view, id_, CLASS, "round"))
+    record.apply(call_cells(view, id_, "GFP", True))
+    record.apply(call_cells(view, id_, CLASS, "long"))
+    assert view.corrected.corrections.undo_name == "give a class"
+    with pytest.raises(EditError, match="called these cells long already"):
+        call_cells(view, id_, CLASS, "long")
+    record.close()
+    saved = record.saved()
+    assert saved is not None
+    assert read_journal(saved.path, SHAPE).corrections.calls() == {id_: {CLASS: "long", "GFP": True}}
+    record.apply(call_cells(view, id_, CLASS, None))
+    assert view.corrected.corrections.calls() == {id_: {"GFP": True}}
+    with pytest.raises(EditError, match="did not call these cells"):
+        call_cells(view, id_, CLASS, None)
+    record.undo()
+    record.undo()
+    assert view.corrected.corrections.calls()[id_][CLASS] == "round"
+    for strange in ({CLASS: True}, {"GFP": "yes"}):
+        with pytest.raises(ValueError, match="neither true nor false"):
+            Cell.from_dict({"how": "called", "cores": [], "calls": strange}, SHAPE)

@@ -78,16 +78,21 @@ class BrightnessNetwork:
         return Segmented(image, plane, prediction, Instances.from_prediction(prediction), model, recipe)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def only_what_is_new_is_collected() -> Iterator[None]:
+MANY_MODULES = 100
+_modules_frozen = 0
+
+
+@pytest.fixture(autouse=True)
+def only_what_is_new_is_collected() -> None:
     """Leave what was imported so far to no garbage collection: napari asks for a whole one with each viewer's end."""
+    global _modules_frozen
     # Loaded by the window itself, in a thread, once a widget is open.
     import torch  # noqa: F401
 
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
+    if len(sys.modules) > _modules_frozen + MANY_MODULES:
+        _modules_frozen = len(sys.modules)
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..corrections import tools
+from ..corrections.calling import call_cells
+from ..corrections.run_lengths import CLASS
 from ..imaging.image import Image
 from ..imaging.regions import whole
 from ..results.save_cells import save_cells
 from ..segmentation.cells import Cells
-from ..segmentation.counting import Counted
+from ..segmentation.classing import follow_calls
+from ..segmentation.counting import Counted, class_features
 from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import Segmented, SegmentResult
 from ..session import Session
@@ -48,6 +51,7 @@ class Segmentation:
     def __init__(self, segmented: Segmented) -> None:
         self._session = Session()
         self._session.take(_KEY, segmented, "")
+        self._session.set_classes(segmented.recipe.classes)
         self._measured: tuple[tuple[float, int, int], SegmentResult] | None = None
         self.threshold, self.min_size = segmented.threshold, segmented.min_size
 
@@ -219,6 +223,30 @@ class Segmentation:
     def accept(self, *ids: int) -> Segmentation:
         """Keep cells as they are, wherever the sliders go."""
         return self.correct(tools.accept, ids)
+
+    def classify(self, examples: Mapping[str, Sequence[int]]) -> Segmentation:
+        """Call all cells by examples: ids of cells, by the name of their class; see docs/measuring.md.
+
+        They are added to the examples that the recipe has already, and are corrections. `table` then has the columns
+        ``class`` and ``class_certainty``, `recipe` has the examples, and `result` says in its metadata how many of them
+        are called right out-of-bag.
+
+        Raises
+        ------
+        CellsegError
+            There is no such cell, or the image lacks a column that the other examples have.
+        """
+        for name, ids in examples.items():
+            had = self._cells.by_hand
+            if fresh := [id_ for id_ in ids if had.get(id_, {}).get(CLASS) != name]:
+                self.correct(call_cells, fresh, CLASS, name)
+        cells, result = self._cells, self.result()
+        index, segmented = result.table["index"], cells.segmented
+        columns = class_features(self.image, result.labels, result.counted.grown, index)
+        about = (self.image.title, segmented.image_sha256)
+        self._session.set_classes(follow_calls(cells.classes, columns, index, cells.by_hand, *about))
+        self._measured = None
+        return self
 
     def release(self, *ids: int) -> Segmentation:
         """Make corrected cells automatic again."""

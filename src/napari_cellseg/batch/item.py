@@ -270,8 +270,7 @@ def _fill(
 
 
 def _row_of_blocks(row: BatchRow, found: MosaicResult, mosaic: Mosaic, seconds: float) -> BatchRow:
-    counting = mosaic.recipe.positive or mosaic.recipe.grow
-    notes = (*found.notes, NOT_IN_BLOCKS) if counting else found.notes
+    notes = (*found.notes, NOT_IN_BLOCKS) if mosaic.recipe.calls else found.notes
     row = replace(row, min_size=found.metadata["min_size"], notes=notes, files=found.files, seconds=seconds)
     if not found.holes:
         image = mosaic.image

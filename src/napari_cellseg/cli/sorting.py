@@ -131,6 +131,10 @@ def add_agreement(commands: Any) -> None:
         "--count", type=int, action="append", default=[], metavar="N",
         help="report which counts by people belong to this automatic count (repeatable)",
     )  # fmt: skip
+    sub.add_argument(
+        "--of", default="", metavar="NAME",
+        help="which cells were counted, such as GFP_pos or class_round; default: all",
+    )  # fmt: skip
     sub.add_argument("--out", metavar="DIR", help="folder for agreement.json and agreement.html")
     add_overwrite_option(sub)
     sub.set_defaults(run=run_agreement)
@@ -143,7 +147,7 @@ def run_agreement(args: argparse.Namespace) -> int:
 
     if any(count < 0 for count in args.count):
         raise CellsegError("A count is 0 or more.")
-    agreement = read_agreement(args.table, args.counts)
+    agreement = read_agreement(args.table, args.counts, args.of)
     print(agreement.sentence())
     if agreement.left_out:
         print(agreement.left_out)

@@ -129,8 +129,8 @@ class Corrections:
         cell = self._cells.get(id_)
         return "" if cell is None or cell.how == ERASED else cell.how
 
-    def calls(self) -> dict[int, Mapping[str, bool]]:
-        """Return of the cells that the user called positive or negative by hand what they were called, by marker."""
+    def calls(self) -> dict[int, Mapping[str, bool | str]]:
+        """Return of the cells that the user called by hand what they were called, by marker; see `Cell.calls`."""
         with self.lock:
             return {id_: cell.calls for id_, cell in self._cells.items() if cell.calls and cell.how != ERASED}
 

@@ -78,6 +78,10 @@ class Runs:
         return cls((slice(top, top + height), slice(left, left + width)), values.astype(np.int32), lengths)
 
 
+# Among the calls of a cell its class has this name, which no marker can have.
+CLASS = ":class"
+
+
 @dataclass(frozen=True, eq=False)
 class Cell:
     """What is stored about an edited cell besides its pixels.
@@ -88,13 +92,14 @@ class Cell:
         Last edit, such as "drawn" or "merged"; "erased" for a cell that was removed.
     cores : tuple of Runs
         Cores (not 0) of the automatic cells that it came from: no automatic cell is shown there.
-    calls : mapping of str to bool
-        By which markers the user called it positive (True) or negative, whatever is measured.
+    calls : mapping of str to bool or str
+        By which markers the user called it positive (True) or negative, whatever is measured; under `CLASS` the name
+        of the class that the user gave it.
     """
 
     how: str
     cores: tuple[Runs, ...] = ()
-    calls: Mapping[str, bool] = field(default_factory=dict)
+    calls: Mapping[str, bool | str] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return values that JSON can hold."""
@@ -105,8 +110,9 @@ class Cell:
     def from_dict(cls, values: Mapping[str, Any], shape: tuple[int, int]) -> Cell:
         """Rebuild from `to_dict`; ValueError, KeyError or TypeError for anything else."""
         calls = dict(values.get("calls", {}))
-        if not all(isinstance(name, str) and isinstance(call, bool) for name, call in calls.items()):
-            raise ValueError("a call is neither true nor false")
+        kinds = {name: str if name == CLASS else bool for name in calls}
+        if not all(isinstance(name, str) and isinstance(call, kinds[name]) for name, call in calls.items()):
+            raise ValueError("a call is neither true nor false, or a class has no name")
         return cls(str(values["how"]), tuple(Runs.from_list(core, shape) for core in values["cores"]), calls)
 
 

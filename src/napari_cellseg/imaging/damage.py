@@ -27,6 +27,8 @@ DAMAGE: tuple[type[Exception], ...] = (
     RuntimeError,
     SyntaxError,
     TypeError,
+    # A package that takes one of its branches for impossible.
+    UnboundLocalError,
     ValueError,
     ParseError,
     PillowImage.DecompressionBombError,

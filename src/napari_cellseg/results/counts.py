@@ -42,8 +42,8 @@ VOLUMES = ("median_volume_vox", "median_volume_um3")
 PARTS = ("y_whole_px", "x_whole_px")
 # What follows where it is needed, in this order; `WELLS` where an image is of a well.
 _MORE = (VOLUMES, PARTS, WELLS)
-# Numbers of positive cells, and what percentage of the cells they are, follow where cells were called.
-_MARKED = re.compile(r"(?:n|pct)_(.+_(?:pos|neg))")
+# Numbers of positive cells and of classes, and what percentage of the cells they are, where cells were called.
+_MARKED = re.compile(r"(?:n|pct)_(.+_(?:pos|neg)|class_.+)")
 # Columns of version 0.3 and before.
 OLD_COLUMNS = ("image", "count", "median_area_px", "threshold", "min_size", "model", "labels", "error")
 # The table of a large batch takes a while to write: the pause until the next time is this many times as long.

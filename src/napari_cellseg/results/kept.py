@@ -23,7 +23,9 @@ from .rows import BatchRow
 from .save import corrected_by_hand, numbers_of_file
 
 CHANGED_SINCE = "The image has changed since its labels were corrected."
-OTHER_MARKERS = "Its labels were manually edited with another recipe; which cells are positive is called by that one."
+OTHER_MARKERS = (
+    "Its labels were manually edited with another recipe; which cells are positive, and what, is called by that."
+)
 
 
 def result_stem(row: BatchRow) -> str:
@@ -62,8 +64,7 @@ def kept_rows(row: BatchRow, settings: FolderSettings, previous: Sequence[BatchR
     unsaid = [old.page for old in rows if old.page in mine and not old.corrected]
     found = dict(zip(unsaid, numbers_of_file(path, unsaid), strict=True)) if unsaid else {}
     kept = [_as_in_file(old, found[old.page]) if old.page in found else old for old in rows]
-    counting = settings.recipe.positive or settings.recipe.grow
-    if counting and any(old.recipe != settings.digest for old in rows):
+    if settings.recipe.calls and any(old.recipe != settings.digest for old in rows):
         notes = (*notes, OTHER_MARKERS)
     return [
         replace(now, **about, corrected=now.page in mine, notes=(*notes, *_missing_notes(now, settings)))

@@ -78,7 +78,7 @@ class BatchRow:
     n_pixels : int or None
         Of the image, or of all planes that are counted together.
     positive : dict of str to int
-        How many cells are positive, and how many have each combination; see `Counted.numbers`.
+        How many cells are positive, have each combination and are of each class; see `Counted.numbers`.
     y_whole_px, x_whole_px : int or None
         Row and column of the first pixel of a part in the whole image; None for an image that is whole.
     """

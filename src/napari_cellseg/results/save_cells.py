@@ -194,6 +194,9 @@ def command_line(cells: Cells, device: str | None = None) -> str:
         words += ["--grow", cells.grow]
     for marker in cells.positive:
         words += ["--positive", str(marker)]
+    if cells.classes is not None:
+        # Examples are too many for a line.
+        words += ["--recipe", f"{Path(image.title).stem}_recipe.json"]
     if device != "auto":
         words += ["--device", device]
     return shlex.join(words)

@@ -14,6 +14,7 @@ from ..corrections.view import CellView
 from ..imaging.channels import distinct_names
 from ..instances.levels import stable_stretch
 from ..instances.measure import disc_diameter, intensity_columns
+from .classes import Classes
 from .counting import count_markers
 from .marker import Marker
 from .recipe import Recipe
@@ -39,6 +40,8 @@ class Cells:
         By which channels cells are called positive.
     grow : str or None
         How far nuclei are grown; see `Recipe.grow`.
+    classes : Classes or None
+        By which examples cells are in classes.
     """
 
     segmented: Segmented
@@ -48,6 +51,7 @@ class Cells:
     revision: int = 0
     positive: tuple[Marker, ...] = ()
     grow: str | None = None
+    classes: Classes | None = None
 
     @property
     def view(self) -> CellView:
@@ -58,11 +62,11 @@ class Cells:
     def recipe(self) -> Recipe:
         """The recipe that gives the automatic cells as the sliders stand."""
         recipe = self.segmented.recipe_at(self.threshold, self.min_size)
-        return replace(recipe, positive=self.positive, grow=self.grow)
+        return replace(recipe, positive=self.positive, grow=self.grow, classes=self.classes)
 
     @property
-    def by_hand(self) -> dict[int, Mapping[str, bool]]:
-        """Which cells the user called positive or negative by hand: of their ids, by marker."""
+    def by_hand(self) -> dict[int, Mapping[str, bool | str]]:
+        """Which cells the user called by hand: of their ids, by marker."""
         return self.corrected.corrections.calls()
 
     @property
@@ -132,7 +136,7 @@ class Cells:
         with self.corrected.corrections.lock:
             by = {BY_KEY: self.corrected.corrections.made_by} if self.corrected.corrections.made_by else {}
             about = {"count": self.count(), **self.about_corrections(), **by}
-        made = self.segmented.asked(positive=self.positive, grow=self.grow)
+        made = self.segmented.asked(positive=self.positive, grow=self.grow, classes=self.classes)
         return {**made.metadata(self.threshold, self.min_size), **about}
 
     def result(self) -> SegmentResult:
@@ -143,7 +147,7 @@ class Cells:
             about, made_by = self.about_corrections(), corrections.made_by
             yours = {id_: corrections.how(id_) for id_ in corrections.owned_ids.tolist()}
             by_hand = self.by_hand
-        made = self.segmented.asked(positive=self.positive, grow=self.grow)
+        made = self.segmented.asked(positive=self.positive, grow=self.grow, classes=self.classes)
         table = {**made.table(labels), **self._in_all_channels(labels)}
         counted = count_markers(made.image, labels, table["index"], made.recipe, by_hand)
         table |= counted.columns

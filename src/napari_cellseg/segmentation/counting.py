@@ -1,10 +1,11 @@
-"""Positive cells of one image: grow nuclei, measure markers, call, count."""
+"""Positive cells and classes of one image: grow nuclei, measure, call, count."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from ..imaging.channels import distinct_names
 from ..imaging.errors import ImageError, ParamsError
 from ..imaging.image import Image
 from ..instances.compartments import CELL, NUCLEUS, RING, Growth, cell_means, compartment, grow, up_to_edge
+from .classes import HELD_OUT, forest_of
+from .classing import classify, features
 from .marker import Marker
 from .recipe import Recipe
 
@@ -29,20 +32,24 @@ class Counted:
     ----------
     columns : dict of str to ndarray
         One entry per cell in every column: brightness per compartment where nuclei are grown, then ``NAME_value``
-        (float64) and ``NAME_pos`` (bool) of every marker, and ``markers`` (such as ``GFP+ mCherry-``) of several.
+        (float64) and ``NAME_pos`` (bool) of every marker, and ``markers`` (such as ``GFP+ mCherry-``) of several; with
+        classes ``class`` (str) and ``class_certainty`` (float64).
     numbers : dict of str to int
-        How many cells are positive, by ``NAME_pos``, and how many have each combination of up to four markers, by
-        ``NAME_pos_OTHER_neg``.
+        How many cells are positive, by ``NAME_pos``, how many have each combination of up to four markers, by
+        ``NAME_pos_OTHER_neg``, and how many are of each class, by ``class_NAME``.
     notes : tuple of str
         Why something is missing.
     grown : ndarray or None
         Labels of the grown nuclei, (Y, X).
+    about : dict
+        Of classes: how many examples each has, and how many of them are called right out-of-bag; JSON-able.
     """
 
     columns: dict[str, np.ndarray] = field(default_factory=dict)
     numbers: dict[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     grown: np.ndarray | None = None
+    about: dict[str, Any] = field(default_factory=dict)
 
 
 NOTHING = Counted()
@@ -53,7 +60,7 @@ def count_markers(
     labels: np.ndarray,
     ids: np.ndarray,
     recipe: Recipe,
-    by_hand: Mapping[int, Mapping[str, bool]] | None = None,
+    by_hand: Mapping[int, Mapping[str, bool | str]] | None = None,
 ) -> Counted:
     """Grow, measure and call the cells of an image as its recipe says.
 
@@ -66,11 +73,11 @@ def count_markers(
     ids : ndarray
         Their ids, ascending.
     recipe : Recipe
-        Its `grow` and `positive`; without both there is nothing to do, and it costs nothing.
-    by_hand : mapping of int to mapping of str to bool, optional
+        Its `grow`, `positive` and `classes`; without them there is nothing to do, and it costs nothing.
+    by_hand : mapping of int to mapping of str to bool or str, optional
         What the user called by hand: of cells, by marker. It stands whatever was measured.
     """
-    if not recipe.positive and recipe.grow is None:
+    if not recipe.calls:
         return NOTHING
     columns: dict[str, np.ndarray] = {}
     notes, grown = [], None
@@ -92,7 +99,18 @@ def count_markers(
         columns |= {f"{marker.name}_value": values, f"{marker.name}_pos": calls[marker.name]}
     if len(calls) > 1:
         columns["markers"] = _in_words(calls, len(ids))
-    return Counted(columns, numbers_of(calls), tuple(notes), grown)
+    numbers, about = numbers_of(calls), {}
+    if recipe.classes is not None:
+        try:
+            found = classify(recipe.classes, class_features(image, labels, grown, ids), ids, by_hand or {})
+        except ParamsError as error:
+            notes.append(f"Cells are in no class: {error}")
+        else:
+            columns |= {"class": found.names, "class_certainty": found.certainty}
+            numbers |= found.numbers(recipe.classes)
+            held_out = {name: {"right": k, "of": n} for name, (k, n) in forest_of(recipe.classes).held_out.items()}
+            about = {"examples": held_out, "held_out": HELD_OUT, "accuracy": forest_of(recipe.classes).accuracy}
+    return Counted(columns, numbers, tuple(notes), grown, about)
 
 
 def grown_nuclei(image: Image, labels: np.ndarray, grow_by: str) -> np.ndarray:
@@ -128,7 +146,7 @@ def marker_values(
 
 
 def called(
-    values: np.ndarray, marker: Marker, ids: np.ndarray, by_hand: Mapping[int, Mapping[str, bool]]
+    values: np.ndarray, marker: Marker, ids: np.ndarray, by_hand: Mapping[int, Mapping[str, bool | str]]
 ) -> np.ndarray:
     """Return which cells are positive, bool: those above the threshold, and what the user called by hand as it is."""
     positive = values > marker.threshold
@@ -170,6 +188,14 @@ def compartment_columns(image: Image, labels: np.ndarray, grown: np.ndarray, ids
         with np.errstate(invalid="ignore", divide="ignore"):
             columns[f"nucleus_to_ring{end}"] = np.where(means[RING] != 0, means[NUCLEUS] / means[RING], np.nan)
     return columns
+
+
+def class_features(
+    image: Image, labels: np.ndarray, grown: np.ndarray | None, ids: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Measure what tells classes apart, of rings and whole cells too where nuclei are grown; see `features`."""
+    compartments = None if grown is None else compartment_columns(image, labels, grown, ids)
+    return features(labels, channel_planes(image), image.pixel_size, compartments)
 
 
 def channel_planes(image: Image) -> dict[str, np.ndarray]:

@@ -59,6 +59,7 @@ def settings_in_words(recipe: Recipe) -> str:
     parts += ["accurate"] if recipe.accurate else []
     parts += [] if recipe.grow is None else [f"grown by {recipe.grow}"]
     parts += [f"positive where {marker}" for marker in recipe.positive]
+    parts += [] if recipe.classes is None else [f"classes {', '.join(recipe.classes.names)}"]
     parts += [] if recipe.normalizer is None else [f"percentiles {value_in_words('percentiles', recipe.normalizer)}"]
     return ", ".join(parts)
 

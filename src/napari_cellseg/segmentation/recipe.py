@@ -16,6 +16,7 @@ from ..imaging.stack_planes import PAGES
 from ..imaging.write.write import write_json
 from ..instances.compartments import NUCLEUS, Growth
 from ..instances.linking import MIN_IOU
+from .classes import Classes, classes_of
 from .marker import Marker, markers_of
 from .options import DEFAULT_OPTIONS, OPTIONS, RunOptions, read_settings
 from .recipe_rules import LINKS, RULES
@@ -114,11 +115,15 @@ class Recipe:
             "PLACE is nucleus, ring or cell, and MEASURE is mean or share(LEVEL), the share of pixels above a level"
         },
     )
+    classes: Classes | None = field(
+        default=None, metadata={"help": "examples of classes, by which a random forest calls the class of every cell"}
+    )
 
     def __post_init__(self) -> None:
         if isinstance(self.channel, str):
             object.__setattr__(self, "channel", plain_channel(self.channel))
         object.__setattr__(self, "positive", markers_of(self.positive))
+        object.__setattr__(self, "classes", classes_of(self.classes))
         for setting in fields(self):
             value = getattr(self, setting.name)
             kinds, allowed, meant = RULES[setting.name]
@@ -136,6 +141,11 @@ class Recipe:
 
         self._check_counting()
 
+    @property
+    def calls(self) -> bool:
+        """Whether more is asked for than cells: markers, classes or grown nuclei."""
+        return bool(self.positive or self.classes or self.grow)
+
     def _check_counting(self) -> None:
         if self.grow is not None:
             object.__setattr__(self, "grow", str(Growth.parse(self.grow)))
@@ -145,17 +155,19 @@ class Recipe:
                 f"{outside.name} is measured in the {outside.place}, but nuclei are not grown. Say how far (--grow "
                 "3um), or measure it in the nucleus."
             )
-        if self.link != "none" and (self.positive or self.grow):
+        if self.link != "none" and self.calls:
             raise ParamsError(
                 f"Cells are called and grown in single planes, but this recipe links them over {self.link.upper()}. "
-                "Link nothing (--link none), or leave --positive and --grow out."
+                "Link nothing (--link none), or leave --positive, --grow and classes out."
             )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as JSON-able values."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         normalizer = None if self.normalizer is None else self.normalizer.to_dict()
-        return {**values, "normalizer": normalizer, "positive": [str(marker) for marker in self.positive]}
+        classes = None if self.classes is None else self.classes.to_dict()
+        positive = [str(marker) for marker in self.positive]
+        return {**values, "normalizer": normalizer, "positive": positive, "classes": classes}
 
     def resolved(self, model: ModelVersion | None = None) -> Recipe:
         """Fill in what is left to the model: its hash, threshold and min_size.
@@ -249,7 +261,8 @@ class Recipe:
         if self.link == "none":
             del decisive["link"], decisive["link_iou"]
         # So do those that count nothing but cells.
-        for name in ("grow", "positive"):
+        decisive["classes"] = None if self.classes is None else self.classes.decisive()
+        for name in ("grow", "positive", "classes"):
             if not decisive[name]:
                 del decisive[name]
         text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))

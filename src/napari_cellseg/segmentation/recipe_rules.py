@@ -10,6 +10,7 @@ from typing import Any
 from ..imaging.channels import Channel
 from ..imaging.normalize import NormalizerParams
 from ..imaging.stack_planes import PAGES
+from .classes import Classes
 
 # "z": slices become 3D cells; "t": time points become tracks.
 LINKS = ("none", "z", "t")
@@ -55,4 +56,5 @@ RULES: dict[str, tuple[type | tuple[type, ...], Callable[[Any], bool], str]] = {
     "fit_min_size": (bool, _anything, "true or false"),
     "grow": (str, _anything, "a length such as 3um or 5px"),
     "positive": (tuple, _anything, "a list of markers"),
+    "classes": (Classes, _anything, "names, columns and examples"),
 }

@@ -99,7 +99,7 @@ class Segmented:
         return recipe if min_size == self.min_size else replace(recipe, min_size=min_size, fit_min_size=False)
 
     def asked(self, **counting: Any) -> Segmented:
-        """Return the same with another `positive` and `grow` in its recipe: they decide nothing of the cells."""
+        """Return the same with other `positive`, `grow` or `classes` in its recipe: they decide no cells."""
         if all(getattr(self.recipe, name) == value for name, value in counting.items()):
             return self
         other = replace(self, recipe=replace(self.recipe, **counting))
@@ -185,7 +185,8 @@ def with_counted(metadata: dict[str, Any], counted: Counted) -> dict[str, Any]:
     """Return the provenance with what was counted besides cells, and why something of it is missing."""
     if counted is NOTHING:
         return metadata
-    return {**metadata, "notes": [*metadata["notes"], *counted.notes], "positive": dict(counted.numbers)}
+    more = {"classes": counted.about} if counted.about else {}
+    return {**metadata, "notes": [*metadata["notes"], *counted.notes], "positive": dict(counted.numbers), **more}
 
 
 def provenance(
@@ -261,7 +262,7 @@ def cut_from(origin: Origin | None) -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Return the versions that a result depends on, without importing torch."""
     found = {}
-    for name in ("napari-cellseg", "torch", "numpy", "scikit-image"):
+    for name in ("napari-cellseg", "torch", "numpy", "scikit-image", "scikit-learn"):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

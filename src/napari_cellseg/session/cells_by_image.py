@@ -19,6 +19,7 @@ from ..corrections.view import CellView
 from ..imaging.errors import CellsegError, ParamsError
 from ..imaging.regions import Region, union, whole
 from ..segmentation.cells import Cells
+from ..segmentation.classes import Classes
 from ..segmentation.marker import Marker
 from ..segmentation.recipe import Recipe
 from ..segmentation.segmented import Segmented
@@ -38,7 +39,7 @@ class CellsByImage:
     corrected(key, region)
         An edit, undo or redo changed the cells of an image within a region.
     counting_changed()
-        Cells are called by other markers, or by other thresholds of them, or nuclei are grown otherwise.
+        Cells are called by other markers, thresholds of them or classes, or nuclei are grown otherwise.
     troubled(sentence)
         Corrections cannot be written to the disk.
     """
@@ -55,6 +56,7 @@ class CellsByImage:
         self._chosen: Hashable | None = None
         self._positive: tuple[Marker, ...] = ()
         self._grow: str | None = None
+        self._classes: Classes | None = None
 
     @property
     def chosen(self) -> Hashable | None:
@@ -122,6 +124,21 @@ class CellsByImage:
         self._positive, self._grow = checked.positive, checked.grow
         for key, cells in self._cells.items():
             self._cells[key] = replace(cells, positive=self._positive, grow=self._grow)
+            self._note(key)
+        self.counting_changed.emit()
+
+    @property
+    def classes(self) -> Classes | None:
+        """By which examples the cells of all images are in classes."""
+        return self._classes
+
+    def set_classes(self, classes: Classes | None) -> None:
+        """Call the cells of all images by these examples, or by none."""
+        if classes == self._classes:
+            return
+        self._classes = classes
+        for key, cells in self._cells.items():
+            self._cells[key] = replace(cells, classes=classes)
             self._note(key)
         self.counting_changed.emit()
 
@@ -238,14 +255,15 @@ class CellsByImage:
         if corrected.instances is not segmented.instances:
             segmented = replace(segmented, instances=corrected.instances)
         revision = record.corrections.revision
-        self._cells[key] = Cells(segmented, threshold, min_size, corrected, revision, self._positive, self._grow)
+        counting = (self._positive, self._grow)
+        self._cells[key] = Cells(segmented, threshold, min_size, corrected, revision, *counting, classes=self._classes)
         self._note(key)
 
     def _note(self, key: Hashable) -> None:
         """Let the journal of an image know how its cells are made and called."""
         record, cells = self._records.of(key), self._cells[key]
         if record is not None:
-            recipe = replace(cells.segmented.recipe, positive=cells.positive, grow=cells.grow)
+            recipe = replace(cells.segmented.recipe, positive=cells.positive, grow=cells.grow, classes=cells.classes)
             record.note_cells(recipe.to_dict(), cells.threshold, cells.min_size)
 
     def _remember(self, key: Hashable) -> None:

@@ -94,7 +94,7 @@ class Session(CellsByImage):
         """Return the recipe with which the chosen image would be segmented now."""
         cells, model = self.cells, self.choices.viewer.model
         recipe = self.choices.recipe(self._chosen, cells is None or cells.segmented.recipe.model != model)
-        return replace(recipe, positive=self.positive, grow=self.grow)
+        return replace(recipe, positive=self.positive, grow=self.grow, classes=self.classes)
 
     def recipe_of_panel(self) -> Recipe:
         """Return all that the Segment panel shows now: `recipe_asked`, with the sliders that Segment would keep."""
@@ -131,6 +131,7 @@ class Session(CellsByImage):
         """
         device, key = device or self.choices.viewer.device, self._chosen if key is None else key
         self.set_counting(recipe.positive, recipe.grow)
+        self.set_classes(recipe.classes)
         self.choices.choose(model=recipe.model, device=device, accurate=recipe.accurate, loaded=recipe)
         if key is None:
             return

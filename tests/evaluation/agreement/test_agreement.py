@@ -189,6 +189,27 @@ def test_counts_that_are_not_ours_alone_are_left_out_and_told(
         read_agreement(*tables)
 
 
+def test_positive_cells_and_classes_are_compared_by_their_own_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = BATCH.replace("\n", ",n_GFP_pos,n_class_round\n")
+    lines = "".join(f"{name},,90,r,,,{10 * i},{90 - i}\n" for i, name in enumerate("abcdef"))
+    (tmp_path / "counts.csv").write_text(f"{head}{lines}no_gfp,,90,r,,,,70\n")
+    people = tmp_path / "people.csv"
+    people.write_text("image,people,n_GFP_pos\n" + "".join(f"{x},{90 - i},{9 * i}\n" for i, x in enumerate("abcdef")))
+    found = read_agreement(people, tmp_path / "counts.csv", "GFP_pos")
+    assert found.ours.tolist() == [0, 10, 20, 30, 40, 50] and found.people.tolist() == [0, 9, 18, 27, 36, 45]
+    rounds = read_agreement(people, tmp_path / "counts.csv", "class_round")
+    assert rounds.bias == 0 and rounds.ours.tolist() == [90 - i for i in range(6)]
+    people.write_text(people.read_text() + "no_gfp,90,5\n")
+    words = ["agreement", str(people), "--counts", str(tmp_path / "counts.csv")]
+    assert main([*words, "--of", "GFP_pos", "--count", "30"]) == 0
+    said = capsys.readouterr().out
+    assert "Skipped: 1 whose cells were not called." in said and "30 (" in said
+    assert main([*words, "--of", "RFP_pos"]) == 1
+    assert "it needs one named n_RFP_pos." in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("batch", "match"),
     [

@@ -15,7 +15,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_cellseg.cli import main
-from napari_cellseg.gui.segment.called_layers import NEGATIVE, POSITIVE, CalledLayers
+from napari_cellseg.gui.segment.called_layers import CALLED, NEGATIVE, POSITIVE, CalledLayers
 from napari_cellseg.gui.segment.calling import Calling
 from napari_cellseg.gui.viewer.opening import add_image
 from napari_cellseg.imaging.read.read import read_image
@@ -60,7 +60,7 @@ def wait_for(widget: Any, qtbot: Any, text: str) -> None:
 
 def states_on_screen(widget: Any) -> dict[int, int]:
     """What the layer shows of every cell."""
-    labels, called = layers_of(widget).labels.data, widget.bench.part(CalledLayers)._called.data
+    labels, called = layers_of(widget).labels.data, widget.bench.part(CalledLayers).shown(CALLED).data
     assert ((called > 0) == (labels > 0)).all()
     return {int(id_): int(called[labels == id_][0]) for id_ in np.unique(labels[labels > 0])}
 

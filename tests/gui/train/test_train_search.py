@@ -378,9 +378,9 @@ def test_the_curve_goes_on_after_resume(train: Any, tmp_path: Path, qtbot: Any, 
     qtbot.waitUntil(lambda: train.job.kind == "running" and train.job.step > 0, timeout=PATIENCE)
     after = train.job.history
     n = min(len(before.check_losses), len(after.check_losses))
-    assert n > 3 and after.check_losses[:n] == pytest.approx(before.check_losses[:n])
+    assert n > 3 and after.check_losses[:n] == pytest.approx(before.check_losses[:n], rel=1e-3)
     assert after.check_places[:n] == pytest.approx(before.check_places[:n], abs=0.01)
-    assert after.check_iou[:n] == pytest.approx(before.check_iou[:n]) and after.best is not None
+    assert after.check_iou[:n] == pytest.approx(before.check_iou[:n], abs=0.01) and after.best is not None
     # Steps are told only so often, so the past has more of them than were heard.
     assert after.places[0] < 0.01 and after.places == sorted(after.places)
     assert len(train.start_section.curves.curves["held"].x) >= n

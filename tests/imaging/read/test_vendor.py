@@ -19,7 +19,7 @@ from napari_cellseg.imaging.read.read import source_stamp
 from napari_cellseg.imaging.read.scene_values import Scene, lazy_values
 
 from .samples import shared_data
-from .vendor_files import write_czi, write_dv, write_lif, write_nd2, write_oif
+from .vendor_files import write_czi, write_dv, write_lif, write_nd2, write_oib, write_oif
 
 RNG = np.random.default_rng(0)
 STACK = RNG.integers(0, 4096, (3, 20, 31)).astype(np.uint16)
@@ -207,6 +207,27 @@ def test_an_oif_file_is_read_with_its_folder(tmp_path):
     assert source_stamp(path)["size"] == before["size"] + 1
 
 
+def test_an_oib_file_is_what_its_oif_file_was(tmp_path):
+    # The first planes are small enough for the mini stream, the others are not.
+    for stack in (np.stack([STACK, STACK + 1]), np.arange(2 * 3 * 70 * 80, dtype="u2").reshape(2, 3, 70, 80)):
+        path = write_oib(tmp_path / "a.oib", stack)
+        image = read_image(path)
+        assert (image.axes, image.pixel_size, image.slice_spacing) == ("CZYX", (0.5, 0.25), pytest.approx(1))
+        assert image.channel_names == ("Dye0", "Dye1")
+        np.testing.assert_array_equal(image.data, stack)
+
+
+def test_an_oib_file_that_runs_in_circles_is_refused(tmp_path):
+    path = write_oib(tmp_path / "a.oib", np.zeros((1, 2, 70, 80), "u2"), "CZ")
+    content = bytearray(path.read_bytes())
+    at_table = 512 * (1 + struct.unpack_from("<I", content, 76)[0])
+    # The first stream of many sectors: its second one leads back to its first.
+    struct.pack_into("<I", content, at_table + 4, 0)
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match=r"a\.oib .*in circles"):
+        read_image(path)
+
+
 # Planes that are read when they are requested
 
 
@@ -308,10 +329,12 @@ def write_any(folder: Path, kind: str) -> Path:
         return write_dv(path, STACK[None], [525])
     if kind == "czi":
         return write_czi(path, {0: STACK})
+    if kind == "oib":
+        return write_oib(path, STACK, "Z")
     return write_oif(path, STACK, "Z")
 
 
-@pytest.mark.parametrize("kind", ["nd2", "lif", "czi", "dv", "oif"])
+@pytest.mark.parametrize("kind", ["nd2", "lif", "czi", "dv", "oif", "oib"])
 @pytest.mark.parametrize("share", [0.02, 0.4, 0.7, 0.98])
 def test_a_file_cut_short_is_refused_in_words(tmp_path, kind, share):
     path = write_any(tmp_path, kind)
@@ -326,7 +349,7 @@ def test_a_file_cut_short_is_refused_in_words(tmp_path, kind, share):
         assert str(path) in str(error)
 
 
-@pytest.mark.parametrize("kind", ["nd2", "lif", "czi", "dv", "oif"])
+@pytest.mark.parametrize("kind", ["nd2", "lif", "czi", "dv", "oif", "oib"])
 def test_any_wrong_byte_gives_values_or_words(tmp_path, kind):
     path = write_any(tmp_path, kind)
     content = bytearray(path.read_bytes())

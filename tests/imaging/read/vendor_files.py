@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import tifffile
 
 _IDS = {"X": 1, "Y": 2, "Z": 3, "T": 4, "λ": 5, "M": 10}
 _MAGIC = 0x0ABECEDA
+# In the tables of sectors of a compound file: the end of a chain, a sector of such a table, nothing.
+_END, _FAT, _NONE = 0xFFFFFFFE, 0xFFFFFFFD, 0xFFFFFFFF
 
 
 def write_lif(path: Path, images: Sequence[tuple[str, str, np.ndarray]], length: float = 1e-5) -> Path:
@@ -108,6 +111,58 @@ def write_oif(path: Path, values: np.ndarray, axes: str = "CZ") -> Path:
     ]
     path.write_bytes("".join(lines).encode("utf-16"))
     return path
+
+
+def write_oib(path: Path, values: np.ndarray, axes: str = "CZ") -> Path:
+    """Write what `write_oif` does as one OIB file: a compound file (MS-CFB 3) with a stream for each file."""
+    with TemporaryDirectory() as folder:
+        main = write_oif(Path(folder, "a.oif"), values, axes)
+        planes = sorted(Path(f"{main}.files").iterdir())
+        files = {main.name: main.read_bytes(), **{f"Storage00001/{p.name}": p.read_bytes() for p in planes}}
+    info = ["[OibSaveInfo]", "Version=2.0.0.0", "MainFileName=Stream00000", "Storage00001=a.oif.files"]
+    info += [f"Stream{k:05}={name}" for k, name in enumerate(files)]
+    streams = {"OibInfo.txt": "\r\n".join([*info, ""]).encode("utf-16")}
+    streams |= {f"Stream{k:05}": content for k, content in enumerate(files.values())}
+    path.write_bytes(_compound_file(streams))
+    return path
+
+
+def _compound_file(streams: Mapping[str, bytes]) -> bytes:
+    """Return a compound file of sectors of 512 bytes; streams below 4096 bytes lie in the mini stream."""
+    fat: list[int] = []
+    body, mini, mini_fat = bytearray(), bytearray(), list[int]()
+
+    def placed(content: bytes, chain: list[int], into: bytearray, sector: int) -> int:
+        n = -(-len(content) // sector)
+        start = len(chain)
+        chain += [start + k + 1 for k in range(n - 1)] + [_END] * bool(n)
+        into += content.ljust(n * sector, b"\0")
+        return start if n else _END
+
+    def entry(name: str, kind: int, right: int, child: int, start: int, size: int) -> bytes:
+        text = (name + "\0").encode("utf-16-le")
+        links = (_NONE, right, child)
+        return struct.pack("<64sHBB3I16sIQQIQ", text, len(text), kind, 1, *links, b"", 0, 0, 0, start, size)
+
+    directory = b""
+    for k, (name, content) in enumerate(streams.items(), start=1):
+        start = placed(content, *((mini_fat, mini, 64) if len(content) < 4096 else (fat, body, 512)))
+        # Each is the right neighbour of the one before it.
+        directory += entry(name, 2, k + 1 if k < len(streams) else _NONE, _NONE, start, len(content))
+    directory = entry("Root Entry", 5, _NONE, 1, placed(bytes(mini), fat, body, 512), len(mini)) + directory
+    at_directory = placed(directory, fat, body, 512)
+    n_mini = -(-len(mini_fat) // 128)
+    mini_fat += [_NONE] * (128 * n_mini - len(mini_fat))
+    at_mini = placed(struct.pack(f"<{128 * n_mini}I", *mini_fat), fat, body, 512)
+    n_fat = 1
+    while 128 * n_fat < len(fat) + n_fat:
+        n_fat += 1
+    places = range(len(fat), len(fat) + n_fat)
+    fat += [_FAT] * n_fat
+    body += struct.pack(f"<{128 * n_fat}I", *fat, *[_NONE] * (128 * n_fat - len(fat)))
+    header = struct.pack("<8s16s6H", bytes.fromhex("d0cf11e0a1b11ae1"), b"", 0x3E, 3, 0xFFFE, 9, 6, 0)
+    header += struct.pack("<10I", 0, 0, n_fat, at_directory, 0, 4096, at_mini, n_mini, _END, 0)
+    return header + struct.pack("<109I", *places, *[_NONE] * (109 - n_fat)) + bytes(body)
 
 
 def write_czi(

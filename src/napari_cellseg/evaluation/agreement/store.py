@@ -56,8 +56,9 @@ class Settings:
     @classmethod
     def of(cls, recipe: Recipe, model: ModelVersion) -> Settings:
         """Return those of a recipe, whose model is loaded already."""
-        # Axes and planes decide which image is counted, and not how.
-        plain = replace(recipe.resolved(model), axes=None, pages="one", link="none")
+        # Axes and planes decide which image is counted, and not how; how cells are called decides no count.
+        counted = replace(recipe.resolved(model), positive=(), grow=None, classes=None)
+        plain = replace(counted, axes=None, pages="one", link="none")
         assert plain.threshold is not None and plain.min_size is not None
         return cls(model.name, model.sha256, plain.digest(model), plain.threshold, plain.min_size, plain.fit_min_size)
 

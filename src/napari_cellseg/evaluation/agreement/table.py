@@ -19,7 +19,7 @@ _THOUSANDS = r"[1-9]\d{0,2}([.,])\d{3}(\1\d{3})*"
 _Key = tuple[str, str]  # image and page
 
 
-def read_agreement(path: str | Path, counts: str | Path | None = None) -> Agreement:
+def read_agreement(path: str | Path, counts: str | Path | None = None, of: str = "") -> Agreement:
     """Read manual counts, and automatic ones.
 
     Parameters
@@ -32,6 +32,9 @@ def read_agreement(path: str | Path, counts: str | Path | None = None) -> Agreem
     counts : path, optional
         The ``counts.csv`` of a batch: automatic counts are taken from there, by the image's name, and its page where
         `path` has a column for it. Images that were corrected there, or failed, are skipped.
+    of : str
+        Which cells were counted, such as ``GFP_pos``, ``GFP_pos_RFP_neg`` or ``class_round``: automatic ones are those
+        of the column ``n_GFP_pos``, and so are manual ones where `path` has it. Empty for all cells.
 
     Raises
     ------
@@ -40,12 +43,13 @@ def read_agreement(path: str | Path, counts: str | Path | None = None) -> Agreem
         batch has several counts of an image, or counts of several recipes.
     """
     given = _read(path)
-    people = given.column(_PEOPLE)
+    own = (f"n_{of}",) if of else ()
+    people = given.column((*own, *_PEOPLE))
     if counts is None:
         ours = given.column(_OURS)
         rows = ((_title(given.key(row)), row) for row in given.rows)
         return agreement_of([(title, given.number(row, people), given.number(row, ours)) for title, row in rows])
-    found, said = _counts_of(_read(counts), given)
+    found, said = _counts_of(_read(counts), given, own)
     pairs = [(given.key(row), given.number(row, people)) for row in given.rows if given.key(row) in found]
     if len(found) < 2 and said:
         raise CellsegError(f"{counts} leaves {len(found)} image(s) of {path} to compare. {said} Take other images.")
@@ -66,9 +70,9 @@ class _Table:
         for name in names:
             if name in self.rows[0]:
                 return name
+        others = f" (or {', '.join(names[1:])})" if len(names) > 1 else ""
         raise CellsegError(
-            f"The table {self.path} has the columns {', '.join(self.rows[0])}; it needs one named {names[0]} "
-            f"(or {', '.join(names[1:])})."
+            f"The table {self.path} has the columns {', '.join(self.rows[0])}; it needs one named {names[0]}{others}."
         )
 
     def number(self, row: Mapping[str, str], column: str) -> float:
@@ -111,9 +115,9 @@ def _title(key: _Key) -> str:
     return " ".join(part for part in key if part)
 
 
-def _counts_of(ours: _Table, people: _Table) -> tuple[dict[_Key, float], str]:
+def _counts_of(ours: _Table, people: _Table, own: tuple[str, ...]) -> tuple[dict[_Key, float], str]:
     """Return the automatic counts of manually counted images, and a sentence on the skipped ones."""
-    column = ours.column(_OURS)
+    column = ours.column(own or _OURS)
     rows: dict[_Key, list[BatchRow]] = {people.key(row): [] for row in people.rows}
     for line in ours.rows:
         key = (line["image"], line.get("page", "") if people.by_page else "")
@@ -124,7 +128,9 @@ def _counts_of(ours: _Table, people: _Table) -> tuple[dict[_Key, float], str]:
             raise _several(ours, people, key, found)
     by_us, corrected = counted_rows(row for found in rows.values() for row in found)
     n_failed = sum(bool(row.error) for found in rows.values() for row in found)
-    known = {key for key, found in rows.items() if any(row.error or row.count is not None for row in found)}
+    # Cells of an image that lacks a marker's channel are counted, and not called.
+    uncalled = {key for key, found in rows.items() if own and any(not row.error and row.count is None for row in found)}
+    known = {key for key, found in rows.items() if any(row.error or row.count is not None for row in found)} | uncalled
     absent = sorted(_title(key) for key in rows.keys() - known)
     if absent:
         raise CellsegError(
@@ -137,7 +143,8 @@ def _counts_of(ours: _Table, people: _Table) -> tuple[dict[_Key, float], str]:
             f"{ours.path} has counts of {len(recipes)} recipes (models or settings) for these images, and each agrees "
             "with people in its own way. Segment all of them again with one recipe, or remove the others."
         )
-    said = left_out_in_words({"corrected manually": len(corrected), "that failed": n_failed})
+    why = {"corrected manually": len(corrected), "that failed": n_failed, "whose cells were not called": len(uncalled)}
+    said = left_out_in_words(why)
     return {(row.image, row.page if people.by_page else ""): float(row.count or 0) for row in by_us}, said
 
 

@@ -146,7 +146,7 @@ class BatchModel(QAbstractTableModel):
         if row.has_result and row.median_volume_vox is not None:
             lines.append(f"Linked over slices; median volume {row.median_volume_vox:,.0f} voxels.")
         if row.positive:
-            lines.append(f"Positive: {', '.join(f'{name} {n:,}' for name, n in row.positive.items())}.")
+            lines.append(f"Called: {', '.join(f'{name} {n:,}' for name, n in row.positive.items())}.")
         lines += [f"Stands out: {flag}."] if flag else []
         return "\n".join([*lines, *row.notes])
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from napari.layers import Points
+from napari.layers import Labels, Points
 from psygnal import Signal
 
 from ...corrections import tools as edits
@@ -185,18 +185,8 @@ class Review:
 
     def _centre(self, key: Any) -> None:
         layers, box = self._bench.layers.get(key), self._box(key)
-        if layers is None or box is None:
-            return
-        labels, viewer = layers.labels, self._bench.viewer
-        middle = [(part.start + part.stop - 1) / 2 for part in box]
-        world = np.asarray(labels.data_to_world(middle))
-        # napari 0.9 has put the camera into the scene.
-        camera = getattr(viewer, "scene", viewer).camera
-        camera.center = (0.0, *world[-2:])
-        pixel = float(np.max(np.abs(labels.scale[-2:])))
-        size = max(part.stop - part.start for part in box) * pixel
-        if not SMALL <= size * camera.zoom <= LARGE:
-            camera.zoom = min(GOOD / size, LARGEST_PIXEL / pixel)
+        if layers is not None and box is not None:
+            look_at(self._bench.viewer, layers.labels, box)
 
     def _draw(self, key: Any) -> None:
         """Draw a ring around the cell that is looked at, in a layer of its own that is there only as long as needed."""
@@ -233,3 +223,16 @@ class Review:
         ring.data = [middle]
         ring.size = size
         ring.visible = True
+
+
+def look_at(viewer: Any, labels: Labels, box: Region) -> None:
+    """Bring a region of labels into the middle of the picture, at a size at which a cell can be seen."""
+    middle = [(part.start + part.stop - 1) / 2 for part in box]
+    world = np.asarray(labels.data_to_world(middle))
+    # napari 0.9 has put the camera into the scene.
+    camera = getattr(viewer, "scene", viewer).camera
+    camera.center = (0.0, *world[-2:])
+    pixel = float(np.max(np.abs(labels.scale[-2:])))
+    size = max(part.stop - part.start for part in box) * pixel
+    if not SMALL <= size * camera.zoom <= LARGE:
+        camera.zoom = min(GOOD / size, LARGEST_PIXEL / pixel)

@@ -17,12 +17,14 @@ from ..planes.plane_run import PlaneRun
 from ..planes.planes_section import PlanesSection
 from ..shared.bindings import Bindings
 from ..shared.fold import Fold
+from ..shared.layout import in_column, in_row
 from ..viewer.correcting import Correcting
 from ..viewer.dock import Dock
 from ..viewer.opening import sample_path
 from ..viewer.recovery_banner import RecoveryBanner
 from ..viewer.regions import Regions
 from .cells_section import CellsSection
+from .class_section import ClassSection
 from .first_steps import FirstSteps
 from .image_section import ImageSection
 from .input_section import InputSection
@@ -62,7 +64,18 @@ class SegmentWidget(Dock):
         self.positive_fold = Fold(
             "positive", "Positive cells", "Which cells are positive, by another channel.", self.positive_section, False
         )
-        self.positive_fold.title.toggled.connect(self._on_positive)
+        self.class_section = ClassSection(self.bench)
+        self.class_fold = Fold("classes", "Classes", "Of which class cells are, by example.", self.class_section, False)
+        self._calling_folds: dict[Fold, PositiveSection | ClassSection] = {
+            self.positive_fold: self.positive_section,
+            self.class_fold: self.class_section,
+        }
+        for fold in self._calling_folds:
+            fold.title.toggled.connect(lambda unfolded, fold=fold: self._on_calling(fold, unfolded))
+        # Their titles share a row: there is no room for one each.
+        titles = [fold.title for fold in self._calling_folds]
+        row = in_row(*((title, title.sizeHint().width()) for title in titles), spacing=2)
+        self._folds = in_column(row, *self._calling_folds, spacing=0)
         self.planes_section = PlanesSection(self.bench)
         self.result_section = ResultSection(self.bench)
         self.first_steps = FirstSteps()
@@ -138,22 +151,24 @@ class SegmentWidget(Dock):
     def _on_chosen(self, key: object) -> None:
         """Lead through the first steps while there is no image; what acts on cells comes with one."""
         self.first_steps.setVisible(key is None)
-        for section in (self.cells_section, self.positive_fold, self.result_section):
+        for section in (self.cells_section, self._folds, self.result_section):
             section.setVisible(key is not None)
 
-    def _on_positive(self, unfolded: bool) -> None:
-        self.positive_section.wake(unfolded)
+    def _on_calling(self, fold: Fold, unfolded: bool) -> None:
+        """Wake what is unfolded; one at a time, because their colours lie over the same cells."""
+        for other in self._calling_folds:
+            if unfolded and other is not fold:
+                other.unfold(False)
+        self._calling_folds[fold].wake(unfolded)
         self._make_room()
         if unfolded:
             # Once Qt has laid it out.
-            QTimer.singleShot(0, self._show_positive)
-
-    def _show_positive(self) -> None:
-        self.scroll.ensureWidgetVisible(self.positive_fold)
+            QTimer.singleShot(0, lambda: self.scroll.ensureWidgetVisible(fold))
 
     def _make_room(self, *_: object) -> None:
         expert = not self.model_section.expert.isHidden()
-        self.cells_section.make_room(self.input_section.full or expert or not self.positive_section.isHidden())
+        called = any(not section.isHidden() for section in self._calling_folds.values())
+        self.cells_section.make_room(self.input_section.full or expert or called)
 
     def _lay_out(self) -> None:
         column = QVBoxLayout()
@@ -163,7 +178,7 @@ class SegmentWidget(Dock):
         line = QFrame()
         line.setFrameShape(QFrame.Shape.HLine)
         column.addWidget(line)
-        sections = (self.first_steps, self.cells_section, self.positive_fold, self.planes_section, self.result_section)
+        sections = (self.first_steps, self.cells_section, self._folds, self.planes_section, self.result_section)
         for section in sections:
             column.addWidget(section)
         self.lay_out(column, below=(self.whole_section, self.banner, self.run_section.message))

@@ -97,7 +97,7 @@ class Following:
             return
         asked = cells.segmented.recipe
         moved = (cells.threshold, cells.min_size) != (result.threshold, result.min_size)
-        moved |= (cells.positive, cells.grow) != (asked.positive, asked.grow)
+        moved |= (cells.positive, cells.grow, cells.classes) != (asked.positive, asked.grow, asked.classes)
         if moved or cells.corrected.corrections.revision:
             self.measure(key)
         else:

@@ -93,7 +93,7 @@ FORMATS = (
     ),
     Format("DeltaVision", (".dv", ".r3d"), "mrc", _BSD, "yes", "one", "a real file", oldest="0.3", reader="dv_file"),
     Format(
-        "Olympus OIF, OIB", (".oif", ".oib"), "oiffile", _BSD, "yes", "one", "OIF built by its description",
+        "Olympus OIF, OIB", (".oif", ".oib"), "oiffile", _BSD, "yes", "one", "both built by their descriptions",
         oldest="2025.1.1", reader="oif_file",
     ),
     Format("DICOM", (".dcm", ".dicom"), "pydicom", "MIT", "no", "one", "pydicom's own samples", oldest="3.0"),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ImageError
+from .compound_file import check_compound_file
 from .scene_values import Scene
 from .units import micrometres, seconds
 
@@ -22,6 +23,7 @@ class OifFile:
     def __init__(self, path: Path) -> None:
         import oiffile
 
+        check_compound_file(path)
         self._path = path
         self._file = oiffile.OifFile(path)
 

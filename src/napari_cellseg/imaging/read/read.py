@@ -121,7 +121,8 @@ def _read(path: Path, axes: str | None, in_parts: bool) -> Image:
         if path.suffix.lower() == ZARR_SUFFIX:
             raise ImageError(f"{path} is a folder without the metadata files of a Zarr image. Copy it again.")
         raise ImageError(f"{path} is a folder. Give an image file.")
-    path, key = file_of(path), scene_of(path)
+    if (key := scene_of(path)) is not None:
+        path = path.parent
     suffix = path.suffix.lower()
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):

@@ -15,7 +15,7 @@ from ..from_array import as_image
 from ..image import Image
 from .tiff_checks import check_pictures, check_plausible, check_whole
 from .tiff_images import images_in, opened
-from .tiff_metadata import channel_names, frame_interval, pixel_size, slice_spacing
+from .tiff_metadata import TiffMetadata
 from .tiff_samples import bytes_per_value, check_kind, is_colour, without_alpha, without_display
 
 
@@ -68,16 +68,17 @@ def read_tiff(path: Path, axes: str | None, lazy_bytes: int, choose: Callable[[S
             # Also if the file calls its colours grey.
             colour = (colour or given.endswith("S")) and axes.endswith("C") and data.shape[-1] in (3, 4)
         n_channels = data.shape[axes.index("C")] if "C" in axes[: data.ndim] and not colour else 1
+        metadata = TiffMetadata(tiff, series)
         return as_image(
             data,
             axes,
-            pixel_size=pixel_size(tiff, series),
+            pixel_size=metadata.pixel_size,
             rgb=colour,
             name=path.name,
-            channel_names=channel_names(tiff, series, n_channels) if n_channels > 1 else (),
+            channel_names=metadata.channel_names(n_channels) if n_channels > 1 else (),
             source=str(path),
-            slice_spacing=slice_spacing(tiff, series),
-            frame_interval=frame_interval(tiff, series),
+            slice_spacing=metadata.slice_spacing,
+            frame_interval=metadata.frame_interval,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from xml.etree import ElementTree
 
 import tifffile
@@ -16,69 +17,79 @@ _TAG_UNITS = {2: 25400.0, 3: 1e4}
 _COARSEST_BELIEVED = 25400.0 / 1200
 
 
-def pixel_size(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> tuple[float, float] | None:
-    """Micrometres per pixel along (Y, X), or None if the file does not define it.
+class TiffMetadata:
+    """What the metadata of a file say of one of its images. OME-XML and private tags are looked at once.
 
-    OME-XML comes first, then the private tags of microscopes (`maker_steps`), the unit of ImageJ, and the resolution
-    tags. Resolutions for print, 1200 dots per inch and coarser, are ignored if only the tags give them, or if ImageJ
-    gives inches or centimetres: it copies them from the tags of the files that it opens.
+    Parameters
+    ----------
+    tiff : tifffile.TiffFile
+    series : tifffile.TiffPageSeries
+        The image.
     """
-    if tiff.is_ome and (pixels := _ome_pixels(tiff, series)) is not None:
-        return _valid(*(_ome_length(pixels, axis) for axis in "YX"))
-    maker = maker_steps(tiff)
-    if (of_maker := _valid(maker.get("Y"), maker.get("X"))) is not None:
-        return of_maker
-    page = series.keyframe
-    per_unit_x, per_unit_y = page.resolution
-    imagej = (tiff.imagej_metadata or {}) if tiff.is_imagej else {}
-    if unit := imagej.get("unit"):
-        x = micrometres(str(unit))
-        y = micrometres(str(imagej.get("yunit") or unit))
-    else:
-        x = y = _TAG_UNITS.get(int(page.resolutionunit))
-    size = _valid(_over(y, per_unit_y), _over(x, per_unit_x))
-    for_print = x in _TAG_UNITS.values() and size is not None and max(size) >= _COARSEST_BELIEVED
-    return None if for_print else size
 
+    def __init__(self, tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> None:
+        self._tiff, self._page = tiff, series.keyframe
+        self._ome = _ome_pixels(tiff, series) if tiff.is_ome else None
+        self._maker = maker_steps(tiff) if self._ome is None else {}
+        self._imagej: dict[str, Any] = (tiff.imagej_metadata or {}) if tiff.is_imagej else {}
 
-def slice_spacing(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> float | None:
-    """Micrometres from slice to slice, or None if the metadata do not define it."""
-    if tiff.is_ome and (pixels := _ome_pixels(tiff, series)) is not None:
-        step = _ome_length(pixels, "Z")
-    elif (step := maker_steps(tiff).get("Z")) is None:
-        imagej = (tiff.imagej_metadata or {}) if tiff.is_imagej else {}
-        unit = micrometres(str(imagej.get("zunit") or imagej.get("unit") or ""))
-        given = _number(imagej.get("spacing"))
-        # ImageJ sometimes counts slices downwards.
-        step = None if unit is None or given is None else abs(given) * unit
-    return step if step is not None and is_pixel_size(step) else None
+    @property
+    def pixel_size(self) -> tuple[float, float] | None:
+        """Micrometres per pixel along (Y, X), or None if the file does not define it.
 
+        OME-XML comes first, then the private tags of microscopes (`maker_steps`), the unit of ImageJ, and the
+        resolution tags. Resolutions for print, 1200 dots per inch and coarser, are ignored if only the tags give
+        them, or if ImageJ gives inches or centimetres: it copies them from the tags of the files that it opens.
+        """
+        if self._ome is not None:
+            return _valid(_ome_length(self._ome, "Y"), _ome_length(self._ome, "X"))
+        if (of_maker := _valid(self._maker.get("Y"), self._maker.get("X"))) is not None:
+            return of_maker
+        per_unit_x, per_unit_y = self._page.resolution
+        if unit := self._imagej.get("unit"):
+            x = micrometres(str(unit))
+            y = micrometres(str(self._imagej.get("yunit") or unit))
+        else:
+            x = y = _TAG_UNITS.get(int(self._page.resolutionunit))
+        size = _valid(_over(y, per_unit_y), _over(x, per_unit_x))
+        for_print = x in _TAG_UNITS.values() and size is not None and max(size) >= _COARSEST_BELIEVED
+        return None if for_print else size
 
-def frame_interval(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> float | None:
-    """Seconds from time point to time point, or None if the metadata do not define it."""
-    if tiff.is_ome and (pixels := _ome_pixels(tiff, series)) is not None:
-        given, unit = _number(pixels.get("TimeIncrement")), seconds(pixels.get("TimeIncrementUnit", "s"))
-    elif "T" in (maker := maker_steps(tiff)):
-        given, unit = maker["T"], 1.0
-    else:
-        imagej = (tiff.imagej_metadata or {}) if tiff.is_imagej else {}
-        given, unit = _number(imagej.get("finterval")), seconds(str(imagej.get("tunit") or "s"))
-    step = None if unit is None or given is None else given * unit
-    return step if step is not None and is_interval(step) else None
+    @property
+    def slice_spacing(self) -> float | None:
+        """Micrometres from slice to slice, or None if the metadata do not define it."""
+        if self._ome is not None:
+            step = _ome_length(self._ome, "Z")
+        elif (step := self._maker.get("Z")) is None:
+            unit = micrometres(str(self._imagej.get("zunit") or self._imagej.get("unit") or ""))
+            given = _number(self._imagej.get("spacing"))
+            # ImageJ sometimes counts slices downwards.
+            step = None if unit is None or given is None else abs(given) * unit
+        return step if step is not None and is_pixel_size(step) else None
 
+    @property
+    def frame_interval(self) -> float | None:
+        """Seconds from time point to time point, or None if the metadata do not define it."""
+        if self._ome is not None:
+            given, unit = _number(self._ome.get("TimeIncrement")), seconds(self._ome.get("TimeIncrementUnit", "s"))
+        elif "T" in self._maker:
+            given, unit = self._maker["T"], 1.0
+        else:
+            given, unit = _number(self._imagej.get("finterval")), seconds(str(self._imagej.get("tunit") or "s"))
+        step = None if unit is None or given is None else given * unit
+        return step if step is not None and is_interval(step) else None
 
-def channel_names(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, n_channels: int) -> tuple[str, ...]:
-    """Names of the channels; empty unless there is one for each."""
-    names: list[str | None] = []
-    if tiff.is_ome and (pixels := _ome_pixels(tiff, series)) is not None:
-        names = [element.get("Name") for element in pixels if _plain_tag(element) == "Channel"]
-    elif tiff.is_imagej:
-        labels = (tiff.imagej_metadata or {}).get("Labels") or []
-        names = [str(label) for label in labels]
-    else:
-        names = list(maker_channels(tiff))
-    known = tuple(name for name in names if name)
-    return known if len(known) == len(names) == n_channels else ()
+    def channel_names(self, n_channels: int) -> tuple[str, ...]:
+        """Names of the channels; empty unless there is one for each."""
+        names: list[str | None] = []
+        if self._ome is not None:
+            names = [element.get("Name") for element in self._ome if _plain_tag(element) == "Channel"]
+        elif self._tiff.is_imagej:
+            names = [str(label) for label in self._imagej.get("Labels") or []]
+        else:
+            names = list(maker_channels(self._tiff))
+        known = tuple(name for name in names if name)
+        return known if len(known) == len(names) == n_channels else ()
 
 
 def _ome_pixels(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> ElementTree.Element | None:

@@ -19,6 +19,8 @@ def address_of(path: str | os.PathLike[str]) -> str | None:
 
     A path has one slash where an address has two, and may have a folder in front, as `Path.absolute` puts it there.
     """
+    if ":" not in os.fspath(path):
+        return None
     parts = Path(path).parts
     for i, part in enumerate(parts[:-1]):
         if part.lower() in _PACKAGES:
@@ -79,6 +81,8 @@ def typed_address(path: str | os.PathLike[str]) -> str | None:
 
 def zip_of(path: str | os.PathLike[str]) -> tuple[Path, str] | None:
     """Return the zip file that a Zarr image lies in, and the place inside it; None for any other path."""
+    if ZIPPED_SUFFIX not in os.fspath(path).lower():
+        return None
     path = Path(path)
     for file in (path, *path.parents):
         if file.name.lower().endswith(ZIPPED_SUFFIX) and file.is_file():

@@ -1,0 +1,218 @@
+"""Classes of the cells of the chosen image, called in the background while somebody looks at them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from psygnal import Signal
+from superqt.utils import qdebounced
+
+from ...corrections.calling import call_cells
+from ...corrections.run_lengths import CLASS
+from ...imaging.errors import ImageError, ParamsError
+from ...instances.measure import number_ids
+from ...segmentation.classes import Classes, classes_of
+from ...segmentation.classing import Classified, classify, follow_calls, said_of
+from ...segmentation.counting import class_features, grown_nuclei
+from ...session import Cells
+from ..shared.workers import Latest
+from ..viewer.bench import Bench
+from ..viewer.correcting import Correcting
+
+REST_MS = 250
+
+
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """What is known of the cells of one image, at one place of the sliders.
+
+    Attributes
+    ----------
+    cells : Cells
+    labels : ndarray
+        (Y, X).
+    ids : ndarray
+        Of the cells, ascending.
+    columns : dict of str to ndarray
+        What was measured of them.
+    classes : Classes
+        With the examples that the user gave in this image.
+    found : Classified or None
+    note : str
+        Why nothing was found.
+    """
+
+    cells: Cells
+    labels: np.ndarray
+    ids: np.ndarray
+    columns: dict[str, np.ndarray]
+    classes: Classes
+    found: Classified | None = None
+    note: str = ""
+
+    def is_of(self, cells: Cells) -> bool:
+        """Whether these are the cells as they are now, whatever was called by hand since."""
+        return _asked(self.cells) == _asked(cells)
+
+
+class Classing:
+    """Calls the classes of the chosen image's cells while it is awake, and takes examples.
+
+    Signals
+    -------
+    changed()
+        Something else is known.
+    woken(awake)
+    """
+
+    changed = Signal()
+    woken = Signal(bool)
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self.awake = False
+        self._looked: Looked | None = None
+        # Of each image, by its hash, the cells that had a class when it was looked at last; and the classes since.
+        self._said: dict[str, Collection[int]] = {}
+        self._ours: Classes | None = None
+        self._passed: set[int] = set()
+        self._latest = Latest(bench.failed)
+        self._later = qdebounced(self._look, timeout=REST_MS)
+        session = bench.session
+        for signal in (session.chosen_changed, session.cells_changed, session.sliders_changed, session.corrected):
+            signal.connect(self._on_cells)
+        session.counting_changed.connect(self._on_counting)
+
+    def wake(self, awake: bool) -> None:
+        """Look at the cells from now on, or no more."""
+        self.awake = awake
+        self.woken.emit(awake)
+        if awake:
+            self._on_cells()
+
+    def close(self) -> None:
+        """Look at nothing any more."""
+        self._later.cancel()
+        self._latest.close()
+
+    def fresh(self) -> Looked | None:
+        """Return what is known of the cells as they are now; None while that is nothing."""
+        cells, looked = self._bench.session.cells, self._looked
+        return looked if cells is not None and looked is not None and looked.is_of(cells) else None
+
+    def add(self, name: str) -> None:
+        """Add a class.
+
+        Raises
+        ------
+        ParamsError
+            It can't have this name, or there are too many.
+        """
+        had = self._bench.session.classes or Classes()
+        self._set(Classes((*had.names, name), had.columns, had.examples))
+
+    def drop(self, name: str) -> None:
+        """Take a class away, and what was called so by hand in this image."""
+        session, looked = self._bench.session, self.fresh()
+        had, cells = session.classes or Classes(), session.cells
+        if looked is not None and cells is not None:
+            said = said_of(looked.ids, cells.by_hand)
+            self._call([id_ for id_, known in said.items() if known == name], None, f"{name} is no class any more.")
+        names = tuple(known for known in had.names if known != name)
+        examples = tuple(one for one in had.examples if one.name != name)
+        self._set(classes_of(Classes(names, had.columns, examples)))
+
+    def give(self, id_: int, name: str) -> None:
+        """Give a cell a class by hand, or take it back where the user gave it this one."""
+        cells = self._bench.session.cells
+        if cells is None:
+            return
+        if cells.by_hand.get(id_, {}).get(CLASS) == name:
+            self._call([id_], None, f"No. {id_} has no class by hand any more.")
+        else:
+            self._call([id_], name, f"No. {id_} is an example of {name}.")
+
+    def least_sure(self) -> tuple[int, str, float] | None:
+        """Return id, class and certainty of the least sure cell that was not returned before; None without any."""
+        looked, cells = self.fresh(), self._bench.session.cells
+        if looked is None or looked.found is None or cells is None:
+            return None
+        done = {*self._passed, *said_of(looked.ids, cells.by_hand)}
+        order = np.argsort(looked.found.certainty, kind="stable").tolist()
+        place = next((i for i in order if int(looked.ids[i]) not in done), None)
+        if place is None:
+            self._passed.clear()
+            return None
+        self._passed.add(int(looked.ids[place]))
+        return int(looked.ids[place]), str(looked.found.names[place]), float(looked.found.certainty[place])
+
+    def _set(self, classes: Classes | None) -> None:
+        self._ours = classes
+        self._bench.session.set_classes(classes)
+
+    def _call(self, ids: list[int], name: str | None, done: str) -> None:
+        if ids:
+            self._bench.part(Correcting).edit(self._bench.session.chosen, call_cells, ids, CLASS, name, done=done)
+
+    def _on_cells(self, *_: Any) -> None:
+        if self.awake:
+            if self.fresh() is None:
+                self._passed.clear()
+            self.changed.emit()
+            self._later()
+
+    def _on_counting(self) -> None:
+        looked = self.fresh()
+        if self.awake and (looked is None or classes_of(looked.classes) != self._bench.session.classes):
+            self.changed.emit()
+            self._later()
+
+    def _look(self) -> None:
+        cells = self._bench.session.cells
+        if self.awake and cells is not None:
+            # Examples of another recipe are no calls that the user took back.
+            said = self._said if cells.classes == self._ours else {}
+            known, before = self.fresh(), said.get(cells.segmented.image_sha256, ())
+            self._latest.ask(lambda: _looked(cells, known, before), self._take_in)
+
+    def _take_in(self, looked: Looked) -> None:
+        session = self._bench.session
+        cells = session.cells
+        if cells is None or not looked.is_of(cells):
+            return
+        if looked.cells.classes != session.classes:
+            # Another class came meanwhile.
+            self._later()
+            return
+        self._looked = looked
+        self._said[cells.segmented.image_sha256] = frozenset(said_of(looked.ids, looked.cells.by_hand))
+        self._set(classes_of(looked.classes))
+        self.changed.emit()
+
+
+def _asked(cells: Cells) -> tuple[object, ...]:
+    return cells.corrected, cells.threshold, cells.min_size, cells.grow
+
+
+def _looked(cells: Cells, known: Looked | None, before: Collection[int]) -> Looked:
+    """Take the examples of an image and call its cells; of cells that are `known` nothing is measured again."""
+    segmented, image, by_hand = cells.segmented, cells.segmented.image, cells.by_hand
+    labels = cells.corrected.labels(cells.threshold, cells.min_size)
+    if known is not None and np.array_equal(known.labels, labels):
+        labels, ids, columns = known.labels, known.ids, known.columns
+    else:
+        ids, _ = number_ids(labels[labels > 0])
+        try:
+            grown = None if cells.grow is None else grown_nuclei(image, labels, cells.grow)
+        except (ImageError, ParamsError):
+            grown = None
+        columns = class_features(image, labels, grown, ids)
+    classes = cells.classes or Classes()
+    try:
+        classes = follow_calls(cells.classes, columns, ids, by_hand, image.title, segmented.image_sha256, before)
+        return Looked(cells, labels, ids, columns, classes, classify(classes, columns, ids, by_hand))
+    except ParamsError as error:
+        return Looked(cells, labels, ids, columns, classes, None, str(error))
