@@ -50,6 +50,16 @@ def test_a_line_that_was_cut_off_costs_only_itself(tmp_path: Path, torn: bytes) 
     assert [one.image for one in Ledger(tmp_path).rows()] == ["a.tif", "b.tif"]
 
 
+def test_a_row_that_lost_its_stem_names_files_by_its_image_and_never_those_outside(tmp_path: Path) -> None:
+    Ledger(tmp_path).put([row("a.tif")])
+    path = tmp_path / ".cellseg" / "ledger.jsonl"
+    for image in ("b.tif", "../c.tif", "/d.tif", ""):
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({**row("a.tif").to_dict(), "image": image, "stem": ""}) + "\n")
+    ledger = Ledger(tmp_path)
+    assert [one.stem for one in ledger.rows()] == ["a", "b.tif"] and ledger.n_damaged == 3
+
+
 def test_two_programs_append_at_once_and_see_each_other(tmp_path: Path) -> None:
     script = """
 import sys

@@ -155,6 +155,11 @@ class Ledger:
     def _take(self, line: bytes) -> None:
         try:
             row = BatchRow.from_dict(parse_json(line))
+            if not (row.stem or row.image):
+                raise ValueError("It names nothing.")
+            if not row.stem:
+                # It names the files of the row: as `key` has it, and checked as any other.
+                row = BatchRow.from_dict({**row.to_dict(), "stem": row.image})
         except (ValueError, AttributeError):
             self.n_damaged += 1
             return

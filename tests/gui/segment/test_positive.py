@@ -60,7 +60,9 @@ def wait_for(widget: Any, qtbot: Any, text: str) -> None:
 
 def states_on_screen(widget: Any) -> dict[int, int]:
     """What the layer shows of every cell."""
-    labels, called = layers_of(widget).labels.data, widget.bench.part(CalledLayers).shown(CALLED).data
+    layer = widget.bench.part(CalledLayers).shown(CALLED)
+    assert layer is not None, "drawn a moment after the number"
+    labels, called = layers_of(widget).labels.data, layer.data
     assert ((called > 0) == (labels > 0)).all()
     return {int(id_): int(called[labels == id_][0]) for id_ in np.unique(labels[labels > 0])}
 

@@ -7,6 +7,7 @@ from html import escape
 from typing import Any
 
 import numpy as np
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QLineEdit, QShortcut, QWidget
 
@@ -99,6 +100,9 @@ class ClassSection(QWidget):
         font.setBold(True)
         self.count.setFont(font)
         self.legend = sentence("class_legend")
+        self.legend.setAlignment(Qt.AlignmentFlag.AlignTop)
+        # What is pressed often must not move when classes come.
+        self.legend.setMinimumHeight(2 * self.legend.fontMetrics().lineSpacing())
         self.held_out = Message(objectName="held_out", rows=2)
         self.held_out.setToolTip("Each example is called by the trees alone that were not fitted to it (out-of-bag).")
         self.next = small_button(
@@ -129,9 +133,9 @@ class ClassSection(QWidget):
             part.setEnabled(bool(numbers))
         found = None if looked is None else looked.found
         self.next.setEnabled(found is not None)
-        self.legend.setVisible(found is not None)
         if found is None:
             self.seen.setText("")
+            self.legend.setText("")
         if looked is None or classes is None:
             self.count.setText(FIRST if self._bench.session.cells is None else ASK if classes is None else WAIT)
             self.held_out.report("")
