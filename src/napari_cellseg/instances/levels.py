@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -28,6 +29,8 @@ def quantize(probability: np.ndarray) -> np.ndarray:
     return np.clip(scaled, 0, 255, out=scaled).astype(np.uint8)
 
 
+# A step of a slider asks a dozen times for one threshold.
+@lru_cache(maxsize=1024)
 def threshold_level(threshold: float) -> int:
     """Return the level of a threshold, by the rule of `quantize`.
 

@@ -19,7 +19,7 @@ import tifffile
 from napari.utils import progress
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QDesktopServices
-from qtpy.QtWidgets import QCheckBox
+from qtpy.QtWidgets import QCheckBox, QStyleOptionViewItem
 
 from napari_cellseg.corrections import tools as edits
 from napari_cellseg.gui.batch.batch_widget import BatchWidget
@@ -651,6 +651,10 @@ def test_it_fits_the_smallest_window(batch: BatchWidget, folder: Path, viewer: A
     # While it works, only the list is there, and all of it.
     batch.settings.unfold(False)
     fits(batch.scroll, whole=True)
+    assert not clipped(batch), "nothing lies over the list"
+    option, column = QStyleOptionViewItem(), batch.done_section.model.index(0, 0)
+    batch.done_section.table.itemDelegateForColumn(0).initStyleOption(option, column)
+    assert option.textElideMode == Qt.TextElideMode.ElideMiddle, "files of a plate differ at their ends"
 
 
 def test_every_control_says_what_it_does(batch: BatchWidget) -> None:

@@ -17,6 +17,7 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QTableView
 
 from napari_cellseg.corrections import tools as edits
+from napari_cellseg.gui.correct.reviewed_layer import ReviewedLayers
 from napari_cellseg.gui.menus.samples import sample_path
 from napari_cellseg.gui.viewer.opening import add_image
 from napari_cellseg.imaging.read.read import read_image
@@ -200,6 +201,7 @@ def test_a_flat_curve_of_few_or_doubtful_cells_is_not_called_so(
     low, high = section.curve.stretch
     assert section.threshold.hint.text() == f"flat {low:.2f} to {high:.2f}"
     assert "found well is another question" in section.threshold.hint.toolTip()
+    assert "this count" not in section.threshold.hint.toolTip(), "the slider may stand elsewhere"
     widget.session.set_threshold(0.9)
     assert widget.session.cells.count() < 20 and section.threshold.hint.text() == ""
     widget.session.set_threshold(0.3)
@@ -246,17 +248,29 @@ def test_a_row_leads_to_its_cell_and_a_cell_to_its_row(segmented: Any, viewer: A
     table = segmented.window().findChild(QTableView)
     qtbot.waitUntil(table.isVisible)
     labels.visible = False
+    assert heads(table)[0] == "index" and "Index" not in heads(table), "one number for a cell, not two"
+    viewer.layers.selection.active = viewer.layers["discs"]
+    viewer.layers.selection.active = labels
+    labels.visible = False
+    assert "Index" not in heads(table)
     at = table.visualRect(table.model().index(4, 1)).center()
     QTest.mouseClick(table.viewport(), LEFT, pos=at)
     id_ = int(labels.features["index"].iloc[4])
     assert id_ == 6 == labels.selected_label and labels.visible, "row 4 is not cell 4"
     middle = labels.features.iloc[4][["centroid_y", "centroid_x"]].to_numpy(dtype=float)
-    assert np.allclose(np.asarray(viewer.camera.center)[-2:], middle)
+    assert np.allclose(np.asarray(viewer.scene.camera.center)[-2:], middle)
     assert {index.row() for index in table.selectionModel().selectedIndexes()} == {4}
     viewer.reset_view()
     row = 9
     click(viewer, qtbot, labels, tuple(labels.features.iloc[row][["centroid_y", "centroid_x"]]))
     assert {index.row() for index in table.selectionModel().selectedIndexes()} == {row}
+
+
+def heads(table: QTableView) -> list[str]:
+    """Names of the columns that are seen."""
+    model, across = table.model(), Qt.Orientation.Horizontal
+    shown = (column for column in range(model.columnCount()) if not table.isColumnHidden(column))
+    return [str(model.headerData(column, across)) for column in shown]
 
 
 def pick_image(widget: Any, name: str) -> None:
@@ -285,6 +299,42 @@ def test_the_chosen_image_is_what_is_seen_and_corrected(segmented: Any, viewer: 
     qtbot.waitUntil(lambda: segmented.session.chosen == first.unique_id)
     qtbot.waitUntil(lambda: viewer.layers.selection.active is viewer.layers["discs cells"])
     assert first.visible and viewer.layers["discs cells"].visible
+
+
+def pick_in_layer_list(viewer: Any, name: str) -> None:
+    """Click a layer in napari's layer list."""
+    entries = viewer.window._qt_viewer.layers
+    model = entries.model()
+    row = next(i for i in range(model.rowCount()) if model.index(i, 0).data() == name)
+    entries.scrollTo(model.index(row, 0))
+    QTest.mouseClick(entries.viewport(), LEFT, pos=entries.visualRect(model.index(row, 0)).center())
+
+
+def test_an_image_picked_in_the_layer_list_is_what_is_seen(
+    segmented: Any, viewer: Any, network: Any, qtbot: Any
+) -> None:
+    viewer.add_image(draw_discs(9), name="nine")
+    press_segment(segmented, qtbot)
+    area = segmented.bench.part(ReviewedLayers)
+    area.show(True)
+    overlay = viewer.layers["nine cells learned from"]
+    pick_in_layer_list(viewer, "discs")
+    qtbot.waitUntil(lambda: not viewer.layers["nine"].visible)
+    assert viewer.layers.selection.active is viewer.layers["discs"], "its contrast is what was asked for"
+    assert segmented.cells_section.count.text() == "16 cells" and viewer.layers["discs cells"].visible
+    assert not viewer.layers["nine cells"].visible and not overlay.visible, "nothing of the other image"
+    pick_in_layer_list(viewer, "nine counts")
+    qtbot.waitUntil(lambda: viewer.layers["nine"].visible)
+    assert viewer.layers["nine cells"].visible and overlay.visible
+    assert segmented.cells_section.count.text() == "9 cells"
+
+
+def test_of_two_samples_the_chosen_one_is_seen(widget: Any, viewer: Any, plugin: Any, qtbot: Any) -> None:
+    for name in ("fluorescence", "fluorescence_dense"):
+        viewer.open_sample("napari-cellseg", name)
+    qtbot.waitUntil(lambda: not viewer.layers["fluorescence"].visible)
+    assert widget.image_section.image_layer.currentText() == "fluorescence_dense"
+    assert viewer.layers["fluorescence_dense"].visible and 0.8 < in_view(viewer, viewer.layers[1]) <= 1
 
 
 def test_channels_of_one_picture_do_not_cover_each_other(segmented: Any, viewer: Any, qtbot: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from napari.layers import Labels
 from PIL import Image as PillowImage
 from qtpy.QtCore import Qt
@@ -14,11 +15,14 @@ from qtpy.QtTest import QTest
 from napari_cellseg.corrections import tools as edits
 from napari_cellseg.gui.menus.commands import take_active_labels
 from napari_cellseg.gui.menus.samples import sample_path
+from napari_cellseg.gui.planes.plane_run import PlaneRun
 from napari_cellseg.gui.segment.segment_widget import SegmentWidget
 from napari_cellseg.gui.viewer.opening import add_image
+from napari_cellseg.gui.viewer.planes_in_view import PlanesInView
 from napari_cellseg.gui.viewer.taking import Taking
 from napari_cellseg.imaging.read.read import read_image
 from napari_cellseg.imaging.write.write import read_labels, read_metadata, write_labels
+from napari_cellseg.segmentation.recipe import Recipe
 
 from ..conftest import draw_discs, layers_of, press_segment
 from ..pointing import click, labels_now
@@ -177,3 +181,49 @@ def test_saved_labels_without_their_image_are_labels(
     widget.image_section.open_paths([tmp_path / "nowhere_labels.tif"])
     qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=20_000)
     assert isinstance(viewer.layers[0], Labels) and "Open it, then" in said(widget)
+
+
+def test_sliders_come_back_when_the_planes_of_saved_labels_are_segmented(
+    widget: Any, viewer: Any, qtbot: Any, tmp_path: Any
+) -> None:
+    plane = read_image(sample_path("fluorescence")).plane()[:96, :96]
+    tifffile.imwrite(tmp_path / "film.tif", np.stack([plane, plane.T]), imagej=True, metadata={"axes": "TYX"})
+    session = widget.session
+    widget.image_section.open_paths([tmp_path / "film.tif"])
+    qtbot.waitUntil(lambda: session.chosen is not None, timeout=10_000)
+
+    def segment_all() -> list[int]:
+        session.choices.choose(all_planes=True)
+        run = widget.bench.part(PlaneRun)
+        QTest.mouseClick(widget.run_section.segment, Qt.MouseButton.LeftButton)
+        qtbot.waitUntil(lambda: not run.busy and session.running is None, timeout=60_000)
+        stack = widget.bench.stack_of(session.chosen)
+        planes = [widget.bench.part(PlanesInView).cells_of(key) for key in stack.plane_keys()]
+        assert {(cells.threshold, cells.min_size) for cells in planes} == {(0.62, 70)}
+        return [cells.count() for cells in planes]
+
+    session.use_recipe(Recipe(threshold=0.62, min_size=70))
+    counts = segment_all()
+    save(widget, tmp_path / "results", qtbot)
+    remove_all(viewer, qtbot)
+    session.use_recipe(Recipe(threshold=0.2, min_size=5))
+    widget.image_section.open_paths([tmp_path / "results" / "film_labels.tif"])
+    qtbot.waitUntil(lambda: "film_labels.tif is open" in said(widget), timeout=30_000)
+    assert sum(counts) > 4 and f"its {sum(counts)} cells" in said(widget)
+    assert segment_all() == counts, "found anew at the sliders that were saved"
+
+
+def test_small_cells_of_taken_stacks_are_counted_wherever_the_sliders_stood(
+    widget: Any, viewer: Any, network: Any, qtbot: Any
+) -> None:
+    film = viewer.add_image(np.stack([draw_discs(4), draw_discs(9)]), name="film", axis_labels=("t", "y", "x"))
+    press_segment(widget, qtbot)
+    widget.session.set_min_size(400)
+    viewer.add_image(draw_discs(16, 100), name="another")
+    found = np.zeros(film.data.shape, np.int32)
+    found[:, 10:14, 10:14], found[:, 50:80, 50:80] = 1, 2
+    viewer.add_labels(found, name="by another tool")
+    take_active_labels(viewer)
+    qtbot.waitUntil(lambda: "4 cells are those of by another tool" in said(widget), timeout=20_000)
+    counts = widget.bench.part(PlanesInView).counts(widget.bench.stack_of(film.unique_id))
+    assert counts.tolist() == [2, 2] and widget.cells_section.count.text() == "2 cells"

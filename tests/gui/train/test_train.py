@@ -23,7 +23,7 @@ from napari_cellseg.network.versions import ModelVersion, read_version, user_mod
 from napari_cellseg.training.data import training_set
 from napari_cellseg.training.data.training_set import TrainingSet, default_training_set
 from napari_cellseg.training.runs import CHECKPOINT_FILE
-from tests.gui.fitting import fits
+from tests.gui.fitting import clipped, fits
 from tests.models import make_model
 
 from ..conftest import draw_discs, layers_of
@@ -153,6 +153,8 @@ def test_a_training_from_start_to_use(train: Any, segmented: Any, tiny: Any, net
     assert segmented.model_section.model_name != "tiny mine v1" and network.runs == 1
     qtbot.waitUntil(lambda: not guard._loading or not guard._loading.busy, timeout=10_000)
     worse = guard.worse
+    fits(train.scroll, guard.use, guard.keep, whole=True)
+    assert not clipped(train), "the decision is in sight, and all of it"
     press(guard.use, qtbot)
     assert train.question.isVisible() is worse
     if worse:

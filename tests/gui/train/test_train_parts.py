@@ -25,6 +25,7 @@ from napari_cellseg.gui.train.job import LEARNS_FROM, LEARNS_TO, TrainJob
 from napari_cellseg.gui.train.request import Outcome, TrainRequest
 from napari_cellseg.gui.viewer.benches import bench_of
 from napari_cellseg.network.versions import lineage
+from tests.gui.fitting import clipped
 from tests.models import make_model
 
 LEFT = Qt.MouseButton.LeftButton
@@ -112,7 +113,7 @@ def test_a_model_that_is_not_worse_is_used_at_once(guard: Any, tmp_path: Path, q
     write_pictures(shown.version.path, [picture()] * 5)
     guard.show_outcome(shown)
     assert guard.isVisible() and "not worse" in guard.verdict.text()
-    assert guard._cells[1, 0].text() == "▲ better  ▼ worse"
+    assert (guard._cells[0, 0].text(), guard._cells[1, 0].text()) == ("▲ better", "▼ worse")
     assert guard._cells[2, 2].text() == "▲ 0.75" and guard._cells[5, 2].text() == "▼ 75 %"
     qtbot.waitUntil(lambda: guard.pictures.isVisible(), timeout=10_000)
     assert "5 cells that changed" in guard.pictures.title.text()
@@ -129,8 +130,7 @@ def test_a_model_that_is_not_worse_is_used_at_once(guard: Any, tmp_path: Path, q
 def test_overruling_a_worse_verdict_asks_once(guard: Any, tmp_path: Path, qtbot: Any) -> None:
     guard.show_outcome(outcome(tmp_path, comparison(False)))
     question = guard._question
-    assert "The new model is worse. One. Two." in guard.verdict.text() and "1 more" in guard.verdict.text()
-    assert "Three." in guard.verdict.toolTip()
+    assert guard.verdict.text() == "The new model is worse. One. Two. Three."
     qtbot.mouseClick(guard.use, LEFT)
     assert question.isVisible() and not guard.used_names
     qtbot.mouseClick(question.no, LEFT)
@@ -144,6 +144,32 @@ def test_keeping_the_old_one_uses_nothing(guard: Any, tmp_path: Path, qtbot: Any
     guard.show_outcome(outcome(tmp_path, comparison(True)))
     qtbot.mouseClick(guard.keep, LEFT)
     assert not guard.used_names and not guard.isVisible()
+
+
+def test_of_a_model_in_use_the_way_back_is_offered(guard: Any, tmp_path: Path, qtbot: Any) -> None:
+    """As when its figures are looked at later: that the old one stays would not be true."""
+    shown = outcome(tmp_path, comparison(True))
+    guard.show_outcome(shown)
+    assert (guard.use.text(), guard.keep.text()) == ("Use the new one", "Keep the old one")
+    guard._bench.session.choose_model(str(shown.version.path))
+    assert guard.use.text() == "In use" and not guard.use.isEnabled()
+    qtbot.mouseClick(guard.keep, LEFT)
+    assert guard.keep.text() == "Use the old one" and guard.used_names == [shown.request.parent]
+    guard._bench.session.choose_model("cells")
+    assert guard.use.text() == "Use the new one" and guard.use.isEnabled()
+
+
+def test_a_long_verdict_and_a_long_name_push_nothing_out(guard: Any, tmp_path: Path, qtbot: Any) -> None:
+    long = replace(comparison(False), reasons=["Something rather long is said of the images that were held out."] * 9)
+    shown = outcome(tmp_path, long)
+    named = replace(shown.version, name="a model of a rather long name that somebody gave to it v12")
+    guard.show_outcome(outcome(tmp_path / "short", comparison(False)))
+    qtbot.wait(50)
+    before = guard.verdict.height(), guard.minimumSizeHint()
+    guard.show_outcome(replace(shown, version=named))
+    qtbot.wait(50)
+    assert (guard.verdict.height(), guard.minimumSizeHint()) == before and not clipped(guard)
+    assert guard.verdict.toolTip() == guard.verdict.text()
 
 
 def test_figures_that_are_not_there_are_dashes(guard: Any, tmp_path: Path) -> None:

@@ -151,3 +151,28 @@ def test_all_docks_and_the_table_fit_a_small_screen_with_long_names(
     qtbot.wait(100)
     assert segmented.scroll.viewport().height() == height and (main.width(), main.height()) == (1366, 768)
     fits(segmented.scroll, segmented.result_section, whole=True)
+
+
+def test_docks_behind_others_cost_a_drag_nothing_and_are_right_once_they_are_seen(
+    segmented: Any, viewer: Any, plugin: None, qtbot: QtBot
+) -> None:
+    batch, check = open_dock(viewer, "batch"), open_dock(viewer, "agreement")
+    qtbot.waitUntil(lambda: check.in_view and not batch.in_view)
+    assert "threshold 0.30" in batch.recipe_section.words.text()
+    segmented.session.set_threshold(0.65)
+    qtbot.waitUntil(lambda: "threshold 0.65" in check.settings.text(), timeout=5000)
+    assert "threshold 0.30" in batch.recipe_section.words.text(), "it was not worked out: nobody sees it"
+    assert batch.recipe_section.recipe().threshold == 0.65, "what would be run is right all the same"
+
+    def click_tab(text: str) -> None:
+        bars = viewer.window._qt_window.findChildren(QTabBar)
+        bar, tab = next((bar, i) for bar in bars for i in range(bar.count()) if bar.tabText(i) == text)
+        qtbot.mouseClick(bar, Qt.MouseButton.LeftButton, pos=bar.tabRect(tab).center())
+
+    click_tab(TABS["batch"])
+    qtbot.waitUntil(lambda: "threshold 0.65" in batch.recipe_section.words.text(), timeout=5000)
+    assert batch.in_view and not check.in_view
+    segmented.session.set_threshold(0.4)
+    qtbot.waitUntil(lambda: "threshold 0.40" in batch.recipe_section.words.text(), timeout=5000)
+    click_tab(TABS["agreement"])
+    qtbot.waitUntil(lambda: "threshold 0.40" in check.settings.text(), timeout=5000)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from napari.layers import Image, Layer
-from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QWidget
 
 from ...evaluation.outliers import stand_out
@@ -71,6 +70,8 @@ class BatchWidget(Dock):
         self.done_section.plates.clicked.connect(self.show_plates)
         self.done_section.report.clicked.connect(self.make_report)
         self._bindings = Bindings(self)
+        for signal in (self.session.sliders_changed, self.session.counting_changed, self.session.filters_changed):
+            self._bindings.bind_at_rest(signal, self._on_sliders)
         self._bindings.bind(self.job.ended, self._on_ended)
         self._bindings.bind(self.opening.said, self.run_section.report)
         self._bindings.bind(self.opening.changed, self._on_opened)
@@ -176,10 +177,13 @@ class BatchWidget(Dock):
             plates = None if self.plates is None else self.plates.plates
             self.write_page(lambda: write_report(rows, out, plates=plates), self.run_section.report, enable)
 
-    def showEvent(self, event: QShowEvent) -> None:
+    def came_into_view(self) -> None:
         """Follow the Segment widget."""
-        super().showEvent(event)
         self.recipe_section.refresh()
+
+    def _on_sliders(self) -> None:
+        if self.in_view:
+            self.recipe_section.refresh()
 
     def _take_up(self) -> None:
         """Show the batch of this viewer, which may have gone on while the widget was closed."""
@@ -236,10 +240,15 @@ class BatchWidget(Dock):
             self.job.rows.put([row])
             self._flag()
 
+    def _make_room(self, _: bool) -> None:
+        """Leave the list as much room as the settings that are unfolded need not."""
+        self.done_section.set_low(self.settings.title.isChecked(), self.output_section.fold.title.isChecked())
+
     def _lay_out(self) -> None:
         inside = in_column(self.input_section, self.recipe_section, self.output_section, spacing=7)
         self.settings = Fold("batch_settings", "Images, recipe, results", "What is to be done.", inside, True)
-        self.settings.title.toggled.connect(self.done_section.set_low)
+        for fold in (self.settings, self.output_section.fold):
+            fold.title.toggled.connect(self._make_room)
         self.fill(self.settings, self.run_section, separator(), self.done_section, below=(self.run_section.message,))
         # A higher window shows more of the list.
         self.scroll.widget().layout().setStretchFactor(self.done_section, 100)

@@ -18,7 +18,7 @@ from .table import BatchTable
 
 SHOW = {ALL: "all", FAILED: "failed", FLAGGED: "standing out", CORRECTED: "corrected"}
 MANY = 3
-LOW, HIGH = 84, 340
+LOWEST, LOW, HIGH = 40, 84, 340
 HINT = "Double-click an image to open it with its cells, ready for correction."
 
 
@@ -56,9 +56,9 @@ class BatchDoneSection(QWidget):
         self._reporting = reporting
         self._on_rows()
 
-    def set_low(self, low: bool) -> None:
+    def set_low(self, low: bool, lowest: bool = False) -> None:
         """Make the list low and leave the text below it out, so that the settings above it fit; or show all of it."""
-        self.table.setMinimumHeight(LOW if low else HIGH)
+        self.table.setMinimumHeight((LOWEST if lowest else LOW) if low else HIGH)
         self.about.setVisible(not low)
 
     def set_colors(self, colors: Colors) -> None:
@@ -94,7 +94,9 @@ class BatchDoneSection(QWidget):
         self.report = small_button("batch_report", "Report", tip)
         top = in_row((self.tally, 1), self.show_, HelpButton("List of images"))
         first, second = in_row(self.open, self.save), in_row(self.sheet, self.plates, self.report)
-        in_column(top, self.table, self.about, first, second, into=self)
+        column = in_column(top, self.table, self.about, first, second, into=self).layout()
+        # Else the text below it takes the room, and lies over the list.
+        column.setStretchFactor(self.table, 1)
         self.table.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)
         self.set_low(True)
 

@@ -63,9 +63,6 @@ class BatchRecipeSection(QWidget):
         self._bindings = Bindings(self)
         self._bindings.bind_each(self.refresh, session.chosen_changed, session.cells_changed, session.models_changed)
         self._bindings.bind(session.choices.changed, self.refresh)
-        self._bindings.bind_at_rest(session.sliders_changed, self.refresh)
-        self._bindings.bind_at_rest(session.counting_changed, self.refresh)
-        self._bindings.bind_at_rest(session.filters_changed, self.refresh)
         self.refresh()
 
     def recipe(self) -> Recipe:

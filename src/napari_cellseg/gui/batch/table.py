@@ -7,6 +7,7 @@ from qtpy.QtGui import QKeyEvent
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView, QWidget
 
 from ...results.rows import BatchRow
+from ..shared.layout import elide_names
 from .rows_model import CELLS, IMAGE, STATE, TIME, BatchModel
 
 ROW_HEIGHT = 21
@@ -51,6 +52,7 @@ class BatchTable(QTableView):
             columns.setSectionResizeMode(column, QHeaderView.ResizeMode.Interactive)
             self.setColumnWidth(column, width)
         columns.setSectionResizeMode(IMAGE, QHeaderView.ResizeMode.Stretch)
+        elide_names(self, IMAGE)
 
     def selected(self) -> BatchRow | None:
         """Return the selected row."""

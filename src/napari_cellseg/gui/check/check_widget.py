@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QSignalBlocker, QTimer
-from qtpy.QtGui import QHideEvent, QShowEvent
+from qtpy.QtGui import QHideEvent
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from ...evaluation.agreement.agreement import ENOUGH, Agreement
@@ -138,9 +138,8 @@ class AgreementWidget(Dock):
             write = lambda: write_agreement(Path(folder), agreement)  # noqa: E731
             self.write_page(write, self.message.report, self._enable_report)
 
-    def showEvent(self, event: QShowEvent) -> None:
+    def came_into_view(self) -> None:
         """Show what is known now."""
-        super().showEvent(event)
         self.refresh()
 
     def hideEvent(self, event: QHideEvent) -> None:
@@ -185,7 +184,7 @@ class AgreementWidget(Dock):
         self.fill(*parts, self.counting, self.verdict, self.plot, self.worth, spacing=6, below=(self.message,))
 
     def _on_changed(self, _: object = None) -> None:
-        if self.isVisible():
+        if self.in_view:
             self._refresh_later()
             self._keep_later()
 

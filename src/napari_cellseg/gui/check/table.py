@@ -8,6 +8,7 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from ...evaluation.agreement.store import LARGEST_COUNT, PersonCount
+from ..shared.layout import elide_names
 from .known import Entry
 
 COLUMNS = ("Image", "Manual", "Auto", "±")
@@ -60,6 +61,7 @@ class AgreementTable(QTableWidget):
         rows.setDefaultSectionSize(ROW_HEIGHT)
         columns.setHighlightSections(False)
         columns.setSectionResizeMode(IMAGE, QHeaderView.ResizeMode.Stretch)
+        elide_names(self, IMAGE)
         for column, width in ((PERSON, 54), (OURS, 54), (DIFFERENCE, 46)):
             columns.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             self.setColumnWidth(column, width)

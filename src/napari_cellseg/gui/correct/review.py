@@ -62,13 +62,13 @@ class Review:
         return (y[0], x[0]) if y and hidden and not view.at(y[0], x[0]) else None
 
     def progress(self, key: Any) -> tuple[int, int]:
-        """Number of cells that were looked at, edited or erased, and of all that are or were there."""
+        """Number of cells that were looked at or edited, and of all that are counted."""
         cells, view = self._bench.session.cells_of(key), self._bench.session.view_of(key)
         if cells is None or view is None:
             return 0, 0
         ids = view.ids()
         looked = np.isin(ids, list(self._looked.get(key, ()))) | cells.corrected.is_owned(ids)
-        return int(np.count_nonzero(looked)) + cells.n_erased, len(ids) + cells.n_erased
+        return int(np.count_nonzero(looked)), len(ids)
 
     def reason(self, key: Any) -> str:
         """Why the cell that is looked at is doubtful."""
@@ -163,13 +163,12 @@ class Review:
         self.changed.emit(key)
 
     def _on_chosen(self, key: Any) -> None:
-        """Hide the ring of the plane that went out of view; that of this one comes back."""
-        if isinstance(key, PlaneKey):
-            for other, ring in list(self._rings.items()):
-                if layer_id(other) == key.layer:
-                    self._rings[key] = self._rings.pop(other)
-                    ring.visible = False
-            self._draw(key)
+        """Hide the rings of other images, and of the plane that went out of view; that of this one comes back."""
+        for other, ring in list(self._rings.items()):
+            ring.visible = False
+            if isinstance(key, PlaneKey) and layer_id(other) == key.layer:
+                self._rings[key] = self._rings.pop(other)
+        self._draw(key)
 
     def _on_corrected(self, key: Any, region: object = None) -> None:
         self._draw(key)

@@ -49,7 +49,7 @@ class ReviewSection(QWidget):
         self.next = small_button("next_doubtful", "Next most doubtful   G", tip, slot=review.next)
         self.progress = QProgressBar(objectName="review_progress")
         self.progress.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.progress.setToolTip("Cells that you looked at here, that are yours, or that you erased.")
+        self.progress.setToolTip("Counted cells that you looked at here, or that are yours.")
         tip = "This cell is right: it becomes yours, and the next one comes (key Y in the image)."
         self.right = small_button("review_right", "Right   Y", tip, slot=review.accept)
         tip = "Take the brush for this cell (key C in the image). Then go on with Next."
@@ -70,7 +70,7 @@ class ReviewSection(QWidget):
         looked, total = self._review.progress(chosen)
         self.progress.setRange(0, max(total, 1))
         self.progress.setValue(looked)
-        self.progress.setFormat(f"reviewed {looked:,} of {total:,}" if cells is not None else "")
+        self.progress.setFormat(f"looked at {looked:,} of {total:,}" if cells is not None else "")
         going = self._review.current(chosen) is not None or self._review.missed(chosen) is not None
         for button in (self.right, self.fix, self.wrong):
             button.setEnabled(going)

@@ -60,6 +60,7 @@ class ReviewedLayers:
         bench.session.corrected.connect(self._on_corrected)
         for signal in (bench.session.sliders_changed, bench.session.cells_changed, bench.session.chosen_changed):
             signal.connect(self._on_cells)
+        bench.session.chosen_changed.connect(self._on_chosen)
         bench.viewer.layers.events.removed.connect(self._on_removed)
 
     @property
@@ -224,6 +225,11 @@ class ReviewedLayers:
                 if key == self._bench.session.chosen:
                     self._shown, self.way = False, ""
                     self.changed.emit()
+
+    def _on_chosen(self, chosen: Any) -> None:
+        """Hide the overlays of the other images: they would lie over the one that is seen."""
+        for key, layer in self._layers.items():
+            layer.visible = self._shown and layer_id(key) == layer_id(chosen)
 
     def _on_cells(self, key: Any = None) -> None:
         for known in [known for known in self._layers if self._bench.session.cells_of(known) is None]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Labels
-from qtpy.QtCore import QModelIndex, QSignalBlocker
+from qtpy.QtCore import QModelIndex, QSignalBlocker, Qt
 from qtpy.QtWidgets import QTableView
 
 from ..viewer.bench import Bench
@@ -15,6 +15,8 @@ from ..viewer.cells_labels import CellsLabels
 
 # Qt's own name of a row of the table behind the one that is sorted.
 INDEX = "index"
+# What napari calls the position of a row.
+POSITION = "Index"
 CLICK_PIXELS = 3
 
 
@@ -41,7 +43,19 @@ class CellRows:
             return
         self._table = table
         table.clicked.connect(self._on_row)
+        table.model().modelReset.connect(self._hide_positions)
+        self._hide_positions()
         table.destroyed.connect(self._on_destroyed)
+
+    def _hide_positions(self) -> None:
+        """Hide napari's column of positions where each row has the number of a cell: of two, one would mislead."""
+        table = self._table
+        if table is None:
+            return
+        model, across = table.model(), Qt.Orientation.Horizontal
+        names = [str(model.headerData(column, across)) for column in range(model.columnCount())]
+        for column, name in enumerate(names):
+            table.setColumnHidden(column, name == POSITION and INDEX in names)
 
     def _on_destroyed(self) -> None:
         self._table = None
@@ -59,9 +73,11 @@ class CellRows:
         if "centroid_y" in layer.features:
             cell = layer.features.iloc[row]
             world = layer.data_to_world((cell["centroid_y"], cell["centroid_x"]))
-            centre = np.asarray(self._bench.viewer.camera.center, dtype=float)
+            # napari 0.9 has put the camera into the scene.
+            camera = getattr(self._bench.viewer, "scene", self._bench.viewer).camera
+            centre = np.asarray(camera.center, dtype=float)
             centre[-2:] = np.asarray(world)[-2:]
-            self._bench.viewer.camera.center = tuple(centre)
+            camera.center = tuple(centre)
 
     def _watch(self, labels: CellsLabels) -> None:
         if self._on_click not in labels.mouse_drag_callbacks:

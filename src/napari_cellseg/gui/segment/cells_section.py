@@ -238,6 +238,6 @@ def _flat_in_words(stretch: tuple[float, float]) -> tuple[str, str]:
         return "", ""
     return (
         f"flat {low:.2f} to {high:.2f}",
-        f"Any threshold between {low:.2f} and {high:.2f} gives this count within 2 %: there it hardly depends on the\n"
-        "threshold. Whether the cells were found well is another question; look at the outlines.",
+        f"Between the thresholds {low:.2f} and {high:.2f} (shaded) the count changes by 2 % at most: there it hardly\n"
+        "depends on them. Whether the cells were found well is another question; look at the outlines.",
     )

@@ -104,7 +104,20 @@ class ImageSection(QWidget):
 
     def _on_active(self, event: Any = None) -> None:
         """Follow the layer list: choosing an image there, or a result made from it, chooses the image here."""
+        before = layer_id(self._bench.session.chosen)
         self._bench.choose_active()
+        if event is not None and layer_id(self._bench.session.chosen) != before:
+            # A moment later: the layer may be one of several that come or go now.
+            QTimer.singleShot(0, self._show_active)
+
+    def _show_active(self) -> None:
+        """Show the image that was chosen in the layer list, where the selected layer stays in hand."""
+        try:
+            layer = self._bench.layer_of(self._bench.session.chosen)
+        except CellsegError:
+            return  # the window was closed meanwhile
+        if layer is not None and self._bench.is_selected(layer):
+            self._bench.show_image(layer, select=False)
 
     def _on_picked(self, index: int) -> None:
         layer = self._bench.layer_of(self.image_layer.itemData(index))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QFileDialog, QGridLayout, QToolButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QToolButton, QWidget
 
 from ...imaging.errors import CellsegError
 from ...network.versions import ModelVersion, list_models, load_model, smallest_in_words
 from ..shared.bindings import Bindings
-from ..shared.layout import RECIPE_FILTER, Chooser, label
+from ..shared.layout import RECIPE_FILTER, Chooser
 from ..viewer.bench import Bench
 from ..viewer.dock import open_dock
 from .expert_section import ExpertSection
@@ -55,9 +55,10 @@ class ModelSection(QWidget):
         self.unfold.toggled.connect(self._on_unfolded)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(5)
+        grid.setSpacing(4)
         grid.setColumnStretch(1, 1)
-        for column, widget in enumerate((label("Model"), self.model, accurate, self.unfold)):
+        # Not as wide as the labels above: the name of a model needs the room.
+        for column, widget in enumerate((QLabel("Model"), self.model, accurate, self.unfold)):
             grid.addWidget(widget, 0, column)
         grid.addWidget(self.expert, 1, 0, 1, 4)
         self._on_unfolded(False)

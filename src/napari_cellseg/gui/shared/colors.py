@@ -61,13 +61,13 @@ def theme_colors(theme_id: str = "dark") -> Colors:
     )
 
 
-def accent_button(colors: Colors) -> str:
-    """Return the style sheet of the one button of a panel that stands out."""
+def accent_button(colors: Colors, narrow: bool = False) -> str:
+    """Return the style sheet of the one button of a panel that stands out; a narrow one shares its row with others."""
     paper = "#06302b" if colors.dark else "#ffffff"
     accent = colors.accent
     return (
         f"QPushButton {{ background-color: {accent.name()}; color: {paper}; }}"
-        "QPushButton { font-weight: bold; padding: 4px 14px; }"
+        f"QPushButton {{ font-weight: bold; padding: 4px {3 if narrow else 14}px; }}"
         f"QPushButton:hover {{ background-color: {accent.lighter(112).name()}; }}"
         f"QPushButton:pressed {{ background-color: {accent.darker(115).name()}; }}"
         f"QPushButton:disabled {{ background-color: {colors.grid.name()}; color: {colors.faint.name()}; }}"

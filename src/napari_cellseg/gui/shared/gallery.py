@@ -30,8 +30,9 @@ class TrainGallery(QWidget):
         self.list.setVerticalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.list.setSelectionMode(QListView.SelectionMode.NoSelection)
         self.list.setFixedHeight(HEIGHT)
+        # Whoever shows the gallery has a place for it.
         self.legend = QLabel(objectName="changes_legend")
-        in_column(self.list, self.legend, into=self, spacing=2)
+        in_column(self.list, into=self)
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""

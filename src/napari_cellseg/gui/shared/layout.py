@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from qtpy.QtCore import QEvent, QObject, Qt, QUrl
+from qtpy.QtCore import QEvent, QModelIndex, QObject, Qt, QUrl
 from qtpy.QtGui import QDesktopServices, QPaintEvent, QWheelEvent
 from qtpy.QtWidgets import (
+    QAbstractItemView,
     QAbstractSpinBox,
     QComboBox,
     QFrame,
@@ -19,7 +20,9 @@ from qtpy.QtWidgets import (
     QSizePolicy,
     QSlider,
     QStyle,
+    QStyledItemDelegate,
     QStyleOptionComboBox,
+    QStyleOptionViewItem,
     QStylePainter,
     QToolTip,
     QVBoxLayout,
@@ -34,6 +37,9 @@ WIDEST_LIST, LIST_MARGIN = 640, 24
 CELL_FILES = "Cells (*.tif *.tiff *.png *.zip *.roi *.geojson *.json *.npy);;All files (*)"
 RECIPE_FILTER = "Recipe (*.json);;All files (*)"
 SMALL = "QPushButton { padding: 4px 3px; }"
+# The room beside the text that napari's own lists have is needed for the text.
+NARROW_LIST = "QComboBox { padding: 3px 0 3px 6px; } QComboBox::drop-down { width: 18px; }"
+HEADING = "font-weight: bold; margin-top: 4px;"
 
 
 def label(text: str) -> QLabel:
@@ -49,6 +55,7 @@ class Chooser(QComboBox):
     def __init__(self, parent: QWidget | None = None, **properties: object) -> None:
         super().__init__(parent, **properties)
         shrinkable(self)
+        self.setStyleSheet(NARROW_LIST)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         """Paint as Qt does, with the middle of a long entry left out rather than its end."""
@@ -73,6 +80,19 @@ class Chooser(QComboBox):
         view.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         view.setMinimumWidth(min(view.sizeHintForColumn(0) + LIST_MARGIN, WIDEST_LIST))
         super().showPopup()
+
+
+class _NamesDelegate(QStyledItemDelegate):
+    """Leaves out the middle of a long name: files of a plate differ at their ends."""
+
+    def initStyleOption(self, option: QStyleOptionViewItem, index: QModelIndex) -> None:
+        super().initStyleOption(option, index)
+        option.textElideMode = Qt.TextElideMode.ElideMiddle
+
+
+def elide_names(view: QAbstractItemView, column: int) -> None:
+    """Let a column of a list or table hold names: where one has no room its middle is left out."""
+    view.setItemDelegateForColumn(column, _NamesDelegate(view))
 
 
 def shrinkable(box: QComboBox) -> None:
@@ -165,7 +185,7 @@ def chooser(
 def heading(text: str) -> QLabel:
     """Return the title of a part of a panel."""
     widget = QLabel(text)
-    widget.setStyleSheet("font-weight: bold; margin-top: 4px;")
+    widget.setStyleSheet(HEADING)
     return widget
 
 

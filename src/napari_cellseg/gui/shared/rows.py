@@ -8,6 +8,8 @@ from qtpy.QtCore import Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem
 
+from .layout import elide_names
+
 
 class Rows(QTreeWidget):
     """One line per row.
@@ -38,6 +40,7 @@ class Rows(QTreeWidget):
         header.setStretchLastSection(False)
         header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
         header.setSectionResizeMode(stretched, QHeaderView.ResizeMode.Stretch)
+        elide_names(self, stretched)
 
     def add(
         self, texts: Sequence[str], tooltip: str = "", color: QColor | None = None, right: Collection[int] = ()

@@ -10,11 +10,13 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from ...evaluation.changes import ChangePicture, read_pictures
 from ...evaluation.compare import Comparison, SetFigures
+from ..shared.bindings import Bindings
 from ..shared.colors import Colors, accent_button
 from ..shared.fold import Fold
 from ..shared.gallery import TrainGallery
 from ..shared.help import HelpButton
-from ..shared.layout import heading, in_column, in_row, sentence, small_button
+from ..shared.layout import HEADING, SMALL, in_column, in_row, one_line, small_button
+from ..shared.message import Message
 from ..shared.question import Question
 from ..viewer.bench import Bench
 from .request import Outcome
@@ -29,7 +31,7 @@ ROWS = (
     ("ap", "fit of outlines", "The same, as mean over overlaps of .5 to .9: how well the outlines fit."),
     ("count_mape", "count error", "Mean relative error of the counts of the images."),
 )
-N_REASONS = 2
+VERDICT_ROWS = 4
 UNCOMPARED = "It was not compared with the old model, so it is unknown whether it is better."
 
 
@@ -54,6 +56,8 @@ class TrainGuardSection(QWidget):
         self._outcome: Outcome | None = None
         self._loading: Any = None
         self._build()
+        self._bindings = Bindings(self)
+        self._bindings.bind(bench.session.choices.changed, self._show_buttons)
         self.hide()
 
     def show_outcome(self, outcome: Outcome) -> None:
@@ -64,8 +68,8 @@ class TrainGuardSection(QWidget):
             return
         comparison = outcome.comparison
         self.title.setText(f"New model: {outcome.version.name}")
-        self.verdict.setText(self._in_words())
-        self.verdict.setToolTip("\n".join(comparison.reasons) if comparison is not None else "")
+        words = [UNCOMPARED] if comparison is None else [comparison.in_words(), *comparison.reasons]
+        self.verdict.report(" ".join(words), self.worse)
         self.table.setVisible(comparison is not None)
         if comparison is not None:
             self._fill(comparison)
@@ -74,6 +78,7 @@ class TrainGuardSection(QWidget):
         path = outcome.version.path
         if comparison is not None and comparison.changed:
             self._loading = self._bench.in_background(lambda: read_pictures(path), self._on_pictures)
+        self._show_buttons()
         self._paint()
 
     def set_colors(self, colors: Colors) -> None:
@@ -86,10 +91,18 @@ class TrainGuardSection(QWidget):
         """Whether the user is asked again before the new model is used."""
         return self._outcome is not None and (self._outcome.comparison is None or self._outcome.comparison.worse)
 
+    @property
+    def in_use(self) -> bool:
+        """Whether the new model is the one that is used now."""
+        version = None if self._outcome is None else self._outcome.version
+        used = self._bench.session.choices.viewer.model
+        return version is not None and used in (version.name, str(version.path))
+
     def _build(self) -> None:
-        self.title = heading("New model")
-        self.title.setObjectName("guard_title")
-        self.verdict = sentence("guard_verdict", selectable=True)
+        self.title = one_line("guard_title")
+        self.title.setStyleSheet(HEADING)
+        # What has no room is in the tooltip.
+        self.verdict = Message(objectName="guard_verdict", rows=VERDICT_ROWS)
         self.table = QWidget(objectName="guard_table")
         self._grid = QGridLayout(self.table)
         self._grid.setContentsMargins(0, 0, 0, 0)
@@ -101,30 +114,30 @@ class TrainGuardSection(QWidget):
             cell.setAlignment(side | Qt.AlignmentFlag.AlignVCenter)
             if y:
                 self._grid.addWidget(cell, y, x)
+        self._grid.addWidget(self._cells[0, 0], 0, 0)
         self._grid.addWidget(self._cells[0, 1], 0, 1, 1, 2)
         self._grid.addWidget(self._cells[0, 3], 0, 3, 1, 2)
         self._grid.setColumnStretch(0, 1)
-        self._grid.setHorizontalSpacing(4)
+        # Errors of counts may take four digits.
+        self._grid.setHorizontalSpacing(2)
         self.gallery = TrainGallery()
         self.pictures = Fold(
             "guard_pictures", "cells that changed", "Cells that the two models draw differently.", self.gallery, True
         )
+        self.pictures.add_beside(self.gallery.legend)
         tip = "Segment with it from now on. Corrections stay."
-        self.use = small_button("use_new", "Use the new one", tip, slot=self._on_use)
-        tip = "Nothing changes. The new one stays in the list of models."
-        self.keep = small_button("keep_old", "Keep the old one", tip, slot=self._on_keep)
+        self.use = small_button("use_new", "", tip, slot=self._on_use)
+        self.keep = small_button("keep_old", "", "The new one stays in the list of models.", slot=self._on_keep)
         buttons = in_row((self.use, 6), (self.keep, 5), spacing=6)
-        title = in_row(self.title, None, HelpButton("New model"))
+        title = in_row((self.title, 1), HelpButton("New model"))
         in_column(title, self.verdict, self.table, self.pictures, buttons, into=self)
 
-    def _in_words(self) -> str:
-        outcome = self._outcome
-        if outcome is None or outcome.comparison is None:
-            return UNCOMPARED
-        verdict = outcome.comparison.in_words()
-        reasons = outcome.comparison.reasons
-        more = [f"(and {len(reasons) - N_REASONS} more: hold the mouse here)"] if len(reasons) > N_REASONS else []
-        return " ".join([verdict, *reasons[:N_REASONS], *more])
+    def _show_buttons(self, _: object = None) -> None:
+        """Offer what can be done next: of a model that is in use already the way back."""
+        in_use = self.in_use
+        self.use.setText("In use" if in_use else "Use the new one")
+        self.use.setEnabled(not in_use)
+        self.keep.setText("Use the old one" if in_use else "Keep the old one")
 
     def _fill(self, comparison: Comparison) -> None:
         for cell in self._cells.values():
@@ -145,7 +158,8 @@ class TrainGuardSection(QWidget):
                 self._cells[1, column + offset].setText(side)
                 self._cells[1, column + offset].setToolTip(name)
             self._fill_figures(column, figures)
-        self._cells[1, 0].setText("▲ better  ▼ worse")
+        self._cells[0, 0].setText("▲ better")
+        self._cells[1, 0].setText("▼ worse")
         for row, (_, label, tip) in enumerate(ROWS, start=2):
             self._cells[row, 0].setText(label)
             self._cells[row, 0].setToolTip(tip)
@@ -178,9 +192,9 @@ class TrainGuardSection(QWidget):
         if not self.worse:
             self._use(str(version.path))
             return
-        reasons = UNCOMPARED if outcome.comparison is None else " ".join(outcome.comparison.reasons[:N_REASONS])
+        verdict = UNCOMPARED if outcome.comparison is None else outcome.comparison.in_words()
         self._question.ask(
-            f"{reasons} Use {version.name} all the same?", "Use it all the same", "Go back",
+            f"{verdict} Use {version.name} all the same?", "Use it all the same", "Go back",
             lambda: self._use(str(version.path)),
         )  # fmt: skip
 
@@ -189,6 +203,10 @@ class TrainGuardSection(QWidget):
         self.used.emit(path)
 
     def _on_keep(self) -> None:
+        parent = "" if self._outcome is None else self._outcome.request.parent
+        if self.in_use and parent:
+            self._use(parent)
+            return
         self.hide()
         self.kept.emit()
 
@@ -196,7 +214,6 @@ class TrainGuardSection(QWidget):
         if self._colors is None:
             return
         colors = self._colors
-        self.verdict.setStyleSheet(f"color: {(colors.warning if self.worse else colors.accent).name()};")
         for (row, column), cell in self._cells.items():
             new = row > 1 and column in (2, 4)
             cell.setStyleSheet(
@@ -204,8 +221,8 @@ class TrainGuardSection(QWidget):
                 + ("font-weight: bold;" if new else "")
             )
         accented, plain = (self.keep, self.use) if self.worse else (self.use, self.keep)
-        accented.setStyleSheet(accent_button(colors))
-        plain.setStyleSheet("QPushButton { padding: 4px 3px; }")
+        accented.setStyleSheet(accent_button(colors, narrow=True))
+        plain.setStyleSheet(SMALL)
 
 
 def _figure(name: str, value: Any) -> str:

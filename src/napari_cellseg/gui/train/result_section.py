@@ -15,7 +15,7 @@ from ...training.data.sample import Sample
 from ..shared.colors import Colors, accent_button
 from ..shared.fold import Fold
 from ..shared.help import HelpButton
-from ..shared.layout import heading, in_column, in_row, show_file, small_button
+from ..shared.layout import HEADING, in_column, in_row, one_line, show_file, small_button
 from ..shared.message import Message
 from ..shared.rows import Rows
 from ..shared.workers import Latest
@@ -121,11 +121,11 @@ class TrainResultSection(QWidget):
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
-        self.use.setStyleSheet(accent_button(colors).replace("4px 14px", "4px 3px"))
+        self.use.setStyleSheet(accent_button(colors, narrow=True))
 
     def _build(self) -> None:
-        self.title = heading("Model")
-        self.title.setObjectName("result_title")
+        self.title = one_line("result_title")
+        self.title.setStyleSheet(HEADING)
         self.about = Message(objectName="result_about")
         self.table = QWidget(objectName="result_table")
         grid = QGridLayout(self.table)
@@ -155,7 +155,7 @@ class TrainResultSection(QWidget):
         tip = "Close this. The version stays in the list of models."
         self.close_it = small_button("result_close", "Close", tip, slot=self._on_close)
         buttons = in_row((self.use, 4), (self.report, 4), (self.compare, 6), (self.close_it, 3))
-        title = in_row(self.title, None, HelpButton("Figures of a model"))
+        title = in_row((self.title, 1), HelpButton("Figures of a model"))
         in_column(title, self.about, self.table, self.worst, buttons, into=self)
 
     def _on_use(self) -> None:

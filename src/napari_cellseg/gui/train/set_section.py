@@ -119,7 +119,7 @@ class TrainSetSection(QWidget):
         self.replace = small_button("training_replace", "Replace", tip, slot=self._on_replace)
         tip = "Delete this entry's files from the training set."
         self.remove = small_button("training_remove", "Remove", tip, slot=self._on_remove)
-        buttons = in_row((self.add, 4), (self.view, 2), (self.replace, 3), (self.remove, 3))
+        buttons = in_row((self.add, 8), (self.view, 3), (self.replace, 5), (self.remove, 5))
         inside = in_column(self.list, self.hint, buttons)
         self.fold = Fold("training_fold", "no images", "Show or hide the list of images.", inside, True)
         in_column(in_row((self.source, 1), HelpButton("Training set")), self.fold, into=self, spacing=3)

@@ -45,7 +45,7 @@ class TrainSource(QWidget):
         self.other.setMenu(menu)
         # The three dots show that there is a menu; an arrow beside them does not fit.
         self.other.setStyleSheet(f"{SMALL} QPushButton::menu-indicator {{ image: none; width: 0; }}")
-        self.setLayout(in_row(QLabel("Learn from"), (self.folder, 3), (self.other, 1), spacing=6))
+        self.setLayout(in_row(QLabel("Learn from"), (self.folder, 5), (self.other, 2), spacing=6))
 
     def choose(self, folder: str | Path) -> None:
         """Use another training set."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QWidget
 
 from ...evaluation.compare import read_comparison
@@ -188,9 +187,8 @@ class TrainWidget(Dock):
         problem = self.asking.problem()
         self.start_section.set_problem(problem, warning=problem != NOTHING)
 
-    def showEvent(self, event: QShowEvent) -> None:
+    def came_into_view(self) -> None:
         """Refresh the lists."""
-        super().showEvent(event)
         self.start_section.refresh()
         self.set_section.refresh()
         self.unfinished.refresh()
@@ -244,9 +242,8 @@ class TrainWidget(Dock):
     def _on_kept(self) -> None:
         self._show_expert()
         self.start_section.refresh()
-        self.start_section.report(
-            "The old model stays in use. The new one is in the list of models, should you want it."
-        )
+        used = Path(self.session.choices.viewer.model).name
+        self.start_section.report(f"{used} stays in use. The new model is in the list of models, should you want it.")
 
     def _lay_out(self) -> None:
         tip = "Let the computer try settings for some minutes; the best can then be taken over."

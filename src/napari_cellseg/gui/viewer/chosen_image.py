@@ -50,19 +50,30 @@ class ChosenImage(ViewerImages):
 
     def choose_active(self) -> None:
         """Choose the image that is selected in the layer list, or that the selected result was made from."""
+        image = self._active_image()
+        if image is not None:
+            self.choose(image)
+
+    def is_selected(self, layer: ImageLayer) -> bool:
+        """Whether an image, a channel or a result of it is selected in the layer list."""
+        return self._active_image() is layer
+
+    def _active_image(self) -> ImageLayer | None:
         active = self.viewer.layers.selection.active
         image = image_of_channel(self.viewer, active)
         if image is None:
             image = active if isinstance(active, ImageLayer) else self.image_of_result(active)
-        if image is not None:
-            self.choose(image)
+        return image
 
     def layer_to_segment(self) -> Layer | None:
         """The chosen image; without one the selected layer, so that the message can name what is wrong with it."""
         return self.layer_of(self.session.chosen) or self.viewer.layers.selection.active
 
-    def show_image(self, layer: ImageLayer) -> None:
-        """Show an image, hide those that cover it or were opened together with it, and select its cells layer."""
+    def show_image(self, layer: ImageLayer, select: bool = True) -> None:
+        """Show an image, hide those that cover it or were opened together with it, and select its cells layer.
+
+        With `select` false the selected layer stays selected.
+        """
         images = self.image_layers()
         opened = [other for other in images if other.metadata.get(METADATA_KEY, {}).get("opened")]
         before = next((other for other in reversed(images) if other.visible and other is not layer), None)
@@ -79,6 +90,8 @@ class ChosenImage(ViewerImages):
             results.show(True, self.layers.numbers)
         if before is not None and not before.visible and not same_field(before, layer):
             self.fit(layer)
+        if not select:
+            return
         # Strokes and keys go to the cells of this image from now on.
         asleep = results is None or layer.unique_id in self.layers.asleep
         self.viewer.layers.selection.active = layer if results is None or asleep else results.labels

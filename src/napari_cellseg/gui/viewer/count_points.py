@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -166,6 +167,10 @@ class CountPoints(Points):
         return np.full((1, *values.shape[1:]), filler, dtype=values.dtype if len(values) else None)
 
 
+# From a box to itself and its neighbours.
+_AROUND = tuple(itertools.product((-1, 0, 1), repeat=2))
+
+
 def with_room(places: np.ndarray, room: np.ndarray) -> np.ndarray:
     """Return the positions, ascending, of places of which no two are closer than `room` along both axes.
 
@@ -179,13 +184,19 @@ def with_room(places: np.ndarray, room: np.ndarray) -> np.ndarray:
     if not len(places):
         return np.zeros(0, dtype=np.intp)
     boxes = np.floor(places / room).astype(np.int64)
-    _, first = np.unique(boxes, axis=0, return_index=True)
-    taken: dict[tuple[int, int], np.ndarray] = {}
+    boxes -= boxes.min(axis=0)
+    _, first = np.unique(boxes[:, 0] * (boxes[:, 1].max() + 1) + boxes[:, 1], return_index=True)
+    order = np.sort(first)
+    # Plain numbers: arrays of two are slow, and this runs whenever a slider moves.
+    ordered = zip(order.tolist(), boxes[order].tolist(), (places[order] / room).tolist(), strict=True)
+    taken: dict[tuple[int, int], tuple[float, float]] = {}
     kept = []
-    for i in np.sort(first).tolist():
-        y, x = boxes[i].tolist()
-        near = (taken.get((y + dy, x + dx)) for dy in (-1, 0, 1) for dx in (-1, 0, 1))
-        if not any(other is not None and (np.abs(other - places[i]) < room).all() for other in near):
-            taken[y, x] = places[i]
+    for i, (box_y, box_x), (y, x) in ordered:
+        for near in _AROUND:
+            other = taken.get((box_y + near[0], box_x + near[1]))
+            if other is not None and abs(other[0] - y) < 1 and abs(other[1] - x) < 1:
+                break
+        else:
+            taken[box_y, box_x] = y, x
             kept.append(i)
     return np.array(kept, dtype=np.intp)

@@ -160,6 +160,18 @@ class Dock(QWidget):
         if self._dropped is not None:
             self._dropped([url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()])
 
+    @property
+    def in_view(self) -> bool:
+        """Whether somebody sees the dock: Qt calls one visible, too, that is behind others of its tabs."""
+        return self.isVisible() and not self.visibleRegion().isEmpty()
+
+    def came_into_view(self) -> None:
+        """Act when the dock is shown, or comes to the front of its tabs; here: do nothing."""
+
+    def _on_front(self, in_front: bool) -> None:
+        if in_front and self.isVisible():
+            self.came_into_view()
+
     def window_seen(self, window: QWidget) -> None:
         """Act once for each window that the widget is shown in; here: stop all work when it closes."""
         window.destroyed.connect(self.bench.close)
@@ -171,6 +183,7 @@ class Dock(QWidget):
         dock, name = _dock_of(self), self.objectName().removeprefix(PREFIX)
         if dock is None:
             return
+        dock.visibilityChanged.connect(self._on_front)
         dock.setWindowTitle(TABS[name])
         title = dock.titleBarWidget().findChild(QLabel) if dock.titleBarWidget() is not None else None
         if title is not None:
@@ -191,6 +204,7 @@ class Dock(QWidget):
         if isinstance(window, QMainWindow) and id(window) != self._watched:
             self._watched = id(window)
             self.window_seen(window)
+        self.came_into_view()
 
 
 def beside(widget: QWidget, in_front: bool = True) -> None:

@@ -168,7 +168,9 @@ class PlanesInView:
             others = [other for other in self.done(key.layer) if other != key]
             # The sliders may have moved on another plane while this one was segmented.
             behind = self._any_by(cells.segmented.recipe.model, others)
-            if key.layer in self._sliders and (behind or key != self._bench.session.chosen):
+            # Of labels that were taken none is too small, wherever the sliders stood for other cells.
+            unseen = key != self._bench.session.chosen and not cells.segmented.taken_from
+            if key.layer in self._sliders and (behind or unseen):
                 self._catch_up(key)
             else:
                 self._set_sliders(key, cells)
