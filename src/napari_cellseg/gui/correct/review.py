@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from napari.layers import Labels, Points
+from napari.layers import Points
 from psygnal import Signal
 
 from ...corrections import tools as edits
@@ -14,15 +14,12 @@ from ...evaluation.doubt_order import OFFERED
 from ...imaging.regions import Region, box_of_pixels
 from ...session import PlaneKey, layer_id
 from ..viewer.bench import Bench
+from ..viewer.camera import look_at
 from ..viewer.correcting import NO_CELLS, Correcting
 from ..viewer.doubting import Doubting
 from ..viewer.layer_image import placement
 from ..viewer.layer_watch import LayerWatch
 
-# Pixels of the screen that a cell is across: outside of the first and last it is brought to the middle one ...
-SMALL, GOOD, LARGE = 30, 60, 400
-# ... but a pixel of the image never becomes larger than this: what is around a cell helps to judge it.
-LARGEST_PIXEL = 8
 RING_COLOR = "#ff3d7f"
 
 
@@ -223,16 +220,3 @@ class Review:
         ring.data = [middle]
         ring.size = size
         ring.visible = True
-
-
-def look_at(viewer: Any, labels: Labels, box: Region) -> None:
-    """Bring a region of labels into the middle of the picture, at a size at which a cell can be seen."""
-    middle = [(part.start + part.stop - 1) / 2 for part in box]
-    world = np.asarray(labels.data_to_world(middle))
-    # napari 0.9 has put the camera into the scene.
-    camera = getattr(viewer, "scene", viewer).camera
-    camera.center = (0.0, *world[-2:])
-    pixel = float(np.max(np.abs(labels.scale[-2:])))
-    size = max(part.stop - part.start for part in box) * pixel
-    if not SMALL <= size * camera.zoom <= LARGE:
-        camera.zoom = min(GOOD / size, LARGEST_PIXEL / pixel)

@@ -11,6 +11,7 @@ from qtpy.QtCore import QModelIndex, QSignalBlocker, Qt
 from qtpy.QtWidgets import QTableView
 
 from ..viewer.bench import Bench
+from ..viewer.camera import camera_of
 from ..viewer.cells_labels import CellsLabels
 
 # Qt's own name of a row of the table behind the one that is sorted.
@@ -73,8 +74,7 @@ class CellRows:
         if "centroid_y" in layer.features:
             cell = layer.features.iloc[row]
             world = layer.data_to_world((cell["centroid_y"], cell["centroid_x"]))
-            # napari 0.9 has put the camera into the scene.
-            camera = getattr(self._bench.viewer, "scene", self._bench.viewer).camera
+            camera = camera_of(self._bench.viewer)
             centre = np.asarray(camera.center, dtype=float)
             centre[-2:] = np.asarray(world)[-2:]
             camera.center = tuple(centre)

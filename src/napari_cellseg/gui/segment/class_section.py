@@ -12,13 +12,13 @@ from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QLineEdit, QShortcut, QWidget
 
 from ...segmentation.classes import forest_of
-from ..correct.review import look_at
 from ..correct.strokes import world_under_mouse
 from ..shared.bindings import Bindings
 from ..shared.help import HelpButton
 from ..shared.layout import SMALL, button, chooser, in_column, in_row, one_line, sentence, small_button
 from ..shared.message import Message, errors_to
 from ..viewer.bench import Bench
+from ..viewer.camera import look_at
 from .cell_rows import CLICK_PIXELS
 from .class_layer import COLORS, ClassLayer
 from .classing import Classing, Looked
