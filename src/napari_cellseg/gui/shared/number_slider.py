@@ -9,7 +9,6 @@ from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import (
     QHBoxLayout,
     QLabel,
-    QSizePolicy,
     QSlider,
     QStyle,
     QStyleOptionSlider,
@@ -17,7 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from .layout import leave_wheel
+from .layout import leave_wheel, one_line
 from .numbers import DecimalBox
 from .plots import Plot
 
@@ -125,9 +124,7 @@ class NumberSlider(QWidget):
         self.setToolTip(tooltip)
         self._to_place, self._from_place = to_place, from_place
         self.plot = plot
-        self.hint = QLabel(objectName=f"{name}_hint")
-        # A long sentence must not widen the panel: its end is cut off, and the tooltip has all of it.
-        self.hint.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.hint = one_line(f"{name}_hint")
         self.number = ExactNumber(decimals, f"{name}_number")
         self.number.setRange(0, maximum)
         self.number.setSingleStep(step)
