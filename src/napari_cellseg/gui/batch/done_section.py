@@ -57,9 +57,13 @@ class BatchDoneSection(QWidget):
         self._on_rows()
 
     def set_low(self, low: bool, lowest: bool = False) -> None:
-        """Make the list low and leave the text below it out, so that the settings above it fit; or show all of it."""
+        """Make the list low and leave the text below it out, so that the settings above it fit; or show all of it.
+
+        Where it has to be lowest, the line above it is left out, too.
+        """
         self.table.setMinimumHeight((LOWEST if lowest else LOW) if low else HIGH)
         self.about.setVisible(not low)
+        self._above.setVisible(not (low and lowest))
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
@@ -92,9 +96,9 @@ class BatchDoneSection(QWidget):
         self.plates = small_button("batch_plates_open", "Wells", tip)
         tip = "Write report.html into the results, and show it."
         self.report = small_button("batch_report", "Report", tip)
-        top = in_row((self.tally, 1), self.show_, HelpButton("List of images"))
+        self._above = in_column(in_row((self.tally, 1), self.show_, HelpButton("List of images")))
         first, second = in_row(self.open, self.save), in_row(self.sheet, self.plates, self.report)
-        column = in_column(top, self.table, self.about, first, second, into=self).layout()
+        column = in_column(self._above, self.table, self.about, first, second, into=self).layout()
         # Else the text below it takes the room, and lies over the list.
         column.setStretchFactor(self.table, 1)
         self.table.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Ignored)

@@ -18,6 +18,7 @@ from ..shared.layout import CELL_FILES, Chooser, label
 from ..viewer.bench import Bench
 from ..viewer.layer_image import title_of
 from ..viewer.opening import Opened, add_opened, read_paths, several_in
+from ..viewer.regions import Regions
 from ..viewer.taking import Taking
 from .scenes_dialog import ScenesDialog
 
@@ -116,7 +117,10 @@ class ImageSection(QWidget):
             layer = self._bench.layer_of(self._bench.session.chosen)
         except CellsegError:
             return  # the window was closed meanwhile
-        if layer is not None and self._bench.is_selected(layer):
+        # A part of an image is hidden, because the image that it lies on shows the same.
+        if layer is None or self._bench.part(Regions).is_part(layer.unique_id):
+            return
+        if self._bench.is_selected(layer):
             self._bench.show_image(layer, select=False)
 
     def _on_picked(self, index: int) -> None:

@@ -64,17 +64,13 @@ class SegmentWidget(Dock):
         self.cells_section = CellsSection(self.bench)
         self.positive_section = PositiveSection(self.bench)
         self.positive_fold = Fold(
-            "positive", "Positive cells", "Which cells are positive, by another channel.", self.positive_section, False
+            "positive", "Positive", "Which cells are positive, by another channel.", self.positive_section, False
         )
         self.class_section = ClassSection(self.bench)
         self.class_fold = Fold("classes", "Classes", "Of which class cells are, by example.", self.class_section, False)
         self.filters_section = FiltersSection(self.bench)
         self.filters_fold = Fold(
-            "filters",
-            "More filters",
-            "Which cells count, by size, shape, brightness and edges.",
-            self.filters_section,
-            False,
+            "filters", "Filters", "Which cells count, by size, shape, light and edges.", self.filters_section, False
         )
         self.regions_section = RegionsSection(self.bench)
         self.regions_fold = Fold(
@@ -88,10 +84,9 @@ class SegmentWidget(Dock):
         }
         for fold in self._sleeping:
             fold.title.toggled.connect(lambda unfolded, fold=fold: self._on_fold(fold, unfolded))
-        # Two titles share a row: there is no room for one each.
+        # The titles share a row: there is no room for one each.
         titles = [(fold.title, fold.title.sizeHint().width()) for fold in self._sleeping]
-        rows = [in_row(*titles[i : i + 2], spacing=2) for i in range(0, len(titles), 2)]
-        self._folds = in_column(*rows, *self._sleeping, spacing=0)
+        self._folds = in_column(in_row(*titles, spacing=2), *self._sleeping, spacing=0)
         self.planes_section = PlanesSection(self.bench)
         self.result_section = ResultSection(self.bench)
         self.first_steps = FirstSteps()
