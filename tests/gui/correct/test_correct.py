@@ -114,7 +114,8 @@ def test_keys_act_on_the_cell_under_the_pointer(correct: Any, segmented: Any, vi
     settled(segmented, qtbot)
     assert np.array_equal(labels.data == second, mine) and correct.session.cells.n_changed == 1
     assert "Yours: 1 changed, 1 erased" in correct.tools_section.yours.text()
-    assert "1 changed, 1 erased" in segmented.cells_section.details.text()
+    details = segmented.cells_section.details
+    assert "2 corrected" in details.text() and "1 changed, 1 erased" in details.toolTip()
     press_key(viewer, qtbot, Qt.Key.Key_R)
     assert correct.session.cells.n_changed == 0
     assert "released" in correct.tools_section.message.text().lower()

@@ -166,7 +166,14 @@ def test_hand_edits_are_counted_and_never_lost(segmented: Any, viewer: Any, qtbo
     place = (int(labels.features["centroid_y"][3]), int(labels.features["centroid_x"][3]))
     labels.fill(place, 0)
     assert shown_count(segmented) == 15
-    assert "1 erased" in segmented.cells_section.details.text() and not clipped(segmented)
+    section = segmented.cells_section
+    assert "1 corrected" in section.details.text() and "1 erased" in section.details.toolTip()
+    assert not clipped(segmented)
+    # As it is where there are many of them.
+    section.count.setText("12,345 cells")
+    section.details.setText("12,345 corrected\n⌀ 29 px = 28.6 µm")
+    qtbot.wait(20)
+    assert not clipped(segmented)
     labels.paint((5, 5), labels.selected_label)
     assert shown_count(segmented) == 16
     result = segmented.session.cells.result()

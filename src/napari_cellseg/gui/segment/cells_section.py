@@ -23,6 +23,7 @@ from ..viewer.bench import Bench
 from ..viewer.sliders import connect_sliders, min_size_slider, span_of, threshold_slider
 
 FEW = 20
+DETAILS_TIP = "How many cells you corrected; median diameter of the counted cells, and how much they cover."
 COUNT_TIP = "Cells counted with these two sliders; the same number as in the saved table."
 WORTH_MS = 150
 NO_PROBABILITY = (
@@ -81,10 +82,7 @@ class CellsSection(QWidget):
         self.interval = QLabel(objectName="interval")
         self.interval.hide()
         self.details = QLabel(objectName="details")
-        self.details.setToolTip(
-            "How many cells you changed and erased; median diameter of the counted cells, and how much of the image "
-            "they cover."
-        )
+        self.details.setToolTip(DETAILS_TIP)
         self.details.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.details.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         self.curve = CountCurve(HANDLE_MARGIN)
@@ -101,6 +99,7 @@ class CellsSection(QWidget):
         self.threshold = threshold_slider("threshold", self.curve)
         self.min_size = min_size_slider("min_size", lambda: self.histogram.largest, self.histogram)
         top = QHBoxLayout()
+        top.setSpacing(2)
         top.addWidget(self.count)
         top.addWidget(self.interval)
         top.addWidget(self.details, 1)
@@ -207,21 +206,20 @@ class CellsSection(QWidget):
         size = cells.segmented.image.pixel_size
         diameter = cells.median_diameter()
         microns = f" = {diameter * math.sqrt(size[0] * size[1]):.1f} µm" if size else ""
-        # With both units there is no room for more words.
-        across = f"⌀ {diameter:.0f} px{microns}" if size else f"median {diameter:.0f} px across"
-        lines = [across] if not math.isnan(diameter) else []
+        # Beside ten thousand cells there is no room for more words.
+        lines = [f"⌀ {diameter:.0f} px{microns}"] if not math.isnan(diameter) else []
         if not self.interval.isHidden():
             # There is little room beside it.
             self.details.setText(f"⌀ {diameter:.0f} px" + (f"\n{microns[1:]}" if size else "") if lines else "")
             self._show_dropped(cells)
             return
-        if cells.n_erased:
-            lines.insert(0, f"{cells.n_changed:,} changed, {cells.n_erased:,} erased")
-        elif cells.n_changed:
-            lines.insert(0, f"{cells.n_changed:,} corrected by you")
+        if cells.n_changed or cells.n_erased:
+            lines.insert(0, f"{cells.n_changed + cells.n_erased:,} corrected")
         else:
-            lines.append(f"{100 * cells.covered():.1f} % of the image")
+            lines.append(f"{100 * cells.covered():.1f} % covered")
         self.details.setText("\n".join(lines))
+        by_you = f"{cells.n_changed:,} changed, {cells.n_erased:,} erased by you. "
+        self.details.setToolTip(by_you + DETAILS_TIP)
         self._show_dropped(cells)
 
     def _show_dropped(self, cells: Cells) -> None:
