@@ -56,7 +56,7 @@ class Measured:
 
     def is_of(self, cells: Cells) -> bool:
         """Whether these are the cells as they are now, whatever was called by hand since."""
-        return _asked(self.cells) == _asked(cells)
+        return are_same(self.cells, cells)
 
 
 class Calling:
@@ -240,8 +240,10 @@ def short(value: float, values: np.ndarray) -> float:
     return round(value, max(0, DIGITS - math.floor(math.log10(span)))) if span > 0 else value
 
 
-def _asked(cells: Cells) -> tuple[object, ...]:
-    return cells.corrected, cells.threshold, cells.min_size, cells.grow
+def are_same(one: Cells, other: Cells) -> bool:
+    """Whether both are the same cells at the same place of the sliders, whatever was called by hand since."""
+    first, second = ((cells.corrected, cells.threshold, cells.min_size, cells.grow) for cells in (one, other))
+    return first == second
 
 
 def _kept(cells: Cells, place: int) -> tuple[Marker, ...]:

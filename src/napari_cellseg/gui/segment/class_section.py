@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from html import escape
-from typing import Any
 
-import numpy as np
 from qtpy.QtCore import Qt
-from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QLineEdit, QShortcut, QWidget
+from qtpy.QtWidgets import QLineEdit, QWidget
 
 from ...segmentation.classes import forest_of
-from ..correct.strokes import world_under_mouse
 from ..shared.bindings import Bindings
 from ..shared.help import HelpButton
 from ..shared.layout import SMALL, button, chooser, in_column, in_row, one_line, sentence, small_button
 from ..shared.message import Message, errors_to
 from ..viewer.bench import Bench
 from ..viewer.camera import look_at
-from .cell_rows import CLICK_PIXELS
+from .cell_pick import KEY, CellPick
 from .class_layer import COLORS, ClassLayer
 from .classing import Classing, Looked
 from .marker_choices import WIDTH, fill
 
-KEY = "Q"
 FIRST = "Segment the image first."
 ASK = "Add two classes, then click some cells of each."
 WAIT = "Looking at the cells …"
@@ -40,34 +34,23 @@ class ClassSection(QWidget):
         self._bench, self._classing = bench, bench.part(Classing)
         bench.part(ClassLayer)
         self._build()
-        self._key = QShortcut(QKeySequence(KEY), bench.viewer.window._qt_window)
-        self._key.setAutoRepeat(False)
-        self._key.activated.connect(self.give_under_mouse)
-        self._key.setEnabled(False)
-        self.destroyed.connect(self._key.deleteLater)
+        self._picks = CellPick(bench, self, self.click, self._give, POINT_AT)
         self._bindings = Bindings(self)
         self._bindings.bind(self._classing.changed, self._on_changed)
         self._bindings.bind(bench.session.counting_changed, self._on_changed)
-        for layers in bench.layers.all():
-            self._watch(layers.labels)
-        self._bindings.bind(bench.layers_made, lambda key: self._watch(bench.layers[key].labels))
         self._on_changed()
 
     def wake(self, awake: bool) -> None:
         """Look at the cells from now on, or no more."""
-        self._key.setEnabled(awake)
-        if not awake:
-            self.click.setChecked(False)
+        self._picks.wake(awake)
         self._classing.wake(awake)
 
-    def give_under_mouse(self) -> None:
-        """Give the cell under the mouse the chosen class."""
-        layers, world = self._bench.layers.get(self._bench.session.chosen), world_under_mouse(self._bench.viewer)
-        id_ = 0 if layers is None or world is None else layers.labels.get_value(world, world=True)
-        if id_ and self.chosen.currentData():
-            self._classing.give(int(id_), self.chosen.currentData())
-        else:
-            self._bench.session.note(POINT_AT)
+    def _give(self, id_: int) -> bool:
+        """Give a cell the chosen class; return whether there is one."""
+        name = self.chosen.currentData()
+        if name:
+            self._classing.give(id_, name)
+        return bool(name)
 
     def _build(self) -> None:
         self.chosen = chooser("class", "The class that a click gives to a cell, and how many examples it has.")
@@ -181,19 +164,3 @@ class ClassSection(QWidget):
         if box is not None:
             look_at(self._bench.viewer, self._bench.layers[session.chosen].labels, box)
         self.seen.setText(f"No. {id_}: {name}, {100 * certainty:.0f} %")
-
-    def _watch(self, labels: Any) -> None:
-        if self._on_click not in labels.mouse_drag_callbacks:
-            labels.mouse_drag_callbacks.append(self._on_click)
-
-    def _on_click(self, labels: Any, event: Any) -> Iterator[None]:
-        """Give the cell that is clicked the chosen class; with a tool or brush in hand a click is none of ours."""
-        if not self._classing.awake or not self.click.isChecked() or str(labels.mode) != "pan_zoom":
-            return
-        start = np.asarray(event.pos)
-        yield
-        while event.type == "mouse_move":
-            yield
-        id_ = labels.get_value(event.position, world=True)
-        if id_ and self.chosen.currentData() and np.abs(np.asarray(event.pos) - start).max() <= CLICK_PIXELS:
-            self._classing.give(int(id_), self.chosen.currentData())

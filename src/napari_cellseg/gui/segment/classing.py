@@ -21,6 +21,7 @@ from ...session import Cells
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.correcting import Correcting
+from .calling import are_same
 
 REST_MS = 250
 
@@ -55,7 +56,7 @@ class Looked:
 
     def is_of(self, cells: Cells) -> bool:
         """Whether these are the cells as they are now, whatever was called by hand since."""
-        return _asked(self.cells) == _asked(cells)
+        return are_same(self.cells, cells)
 
 
 class Classing:
@@ -191,10 +192,6 @@ class Classing:
         self._said[cells.segmented.image_sha256] = frozenset(said_of(looked.ids, looked.cells.by_hand))
         self._set(classes_of(looked.classes))
         self.changed.emit()
-
-
-def _asked(cells: Cells) -> tuple[object, ...]:
-    return cells.corrected, cells.threshold, cells.min_size, cells.grow
 
 
 def _looked(cells: Cells, known: Looked | None, before: Collection[int]) -> Looked:

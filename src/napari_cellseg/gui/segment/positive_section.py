@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from qtpy.QtGui import QKeySequence
-from qtpy.QtWidgets import QShortcut, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...instances.compartments import NUCLEUS
 from ...segmentation.marker import Marker
-from ..correct.strokes import world_under_mouse
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.layout import SMALL, button, chooser, in_column, in_row, one_line
@@ -22,10 +19,9 @@ from ..shared.plots import ValueHistogram
 from ..viewer.bench import Bench
 from .called_layers import CalledLayers
 from .calling import Calling, short
-from .cell_rows import CLICK_PIXELS
+from .cell_pick import KEY, CellPick
 from .marker_choices import LARGEST, MarkerChoices, fill
 
-KEY = "Q"
 OTSU = "Otsu"
 ASK = "Choose a channel: the values of all cells appear here."
 WAIT = "Measuring …"
@@ -43,24 +39,15 @@ class PositiveSection(QWidget):
         self._values: Any = None
         self._choices: Any = None
         self._build()
-        self._key = QShortcut(QKeySequence(KEY), bench.viewer.window._qt_window)
-        self._key.setAutoRepeat(False)
-        self._key.activated.connect(self.flip_under_mouse)
-        self._key.setEnabled(False)
-        self.destroyed.connect(self._key.deleteLater)
+        self._picks = CellPick(bench, self, self.click, self._flip, POINT_AT)
         self._bindings = Bindings(self)
         self._bindings.bind(self._calling.changed, self._on_changed)
         self._bindings.bind(self._calling.taken, self._on_shown)
-        for layers in bench.layers.all():
-            self._watch(layers.labels)
-        self._bindings.bind(bench.layers_made, self._on_layers_made)
         self._on_changed()
 
     def wake(self, awake: bool) -> None:
         """Measure from now on, or no more."""
-        self._key.setEnabled(awake)
-        if not awake:
-            self.click.setChecked(False)
+        self._picks.wake(awake)
         self._calling.wake(awake)
 
     def set_colors(self, colors: Colors) -> None:
@@ -73,14 +60,11 @@ class PositiveSection(QWidget):
         markers = self._bench.session.positive
         return markers[self._place] if self._place < len(markers) else None
 
-    def flip_under_mouse(self) -> None:
-        """Call the cell under the mouse what it is not called now."""
-        layers, world = self._bench.layers.get(self._bench.session.chosen), world_under_mouse(self._bench.viewer)
-        id_ = 0 if layers is None or world is None else layers.labels.get_value(world, world=True)
-        if id_ and self.marker is not None:
-            self._calling.flip(self._place, int(id_))
-        else:
-            self._bench.session.note(POINT_AT)
+    def _flip(self, id_: int) -> bool:
+        """Call a cell what it is not called now; return whether there is a marker to call it by."""
+        if self.marker is not None:
+            self._calling.flip(self._place, id_)
+        return self.marker is not None
 
     def _build(self) -> None:
         self.start = chooser(
@@ -222,25 +206,6 @@ class PositiveSection(QWidget):
         self._bench.session.fail(None, sentence)
         self._choices = None
         self._on_changed()
-
-    def _on_layers_made(self, key: Any) -> None:
-        self._watch(self._bench.layers[key].labels)
-
-    def _watch(self, labels: Any) -> None:
-        if self._on_click not in labels.mouse_drag_callbacks:
-            labels.mouse_drag_callbacks.append(self._on_click)
-
-    def _on_click(self, labels: Any, event: Any) -> Iterator[None]:
-        """Flip the cell that is clicked; with a tool or brush in hand a click is none of ours."""
-        if not self._calling.awake or not self.click.isChecked() or str(labels.mode) != "pan_zoom":
-            return
-        start = np.asarray(event.pos)
-        yield
-        while event.type == "mouse_move":
-            yield
-        id_ = labels.get_value(event.position, world=True)
-        if id_ and np.abs(np.asarray(event.pos) - start).max() <= CLICK_PIXELS:
-            self._calling.flip(self._place, int(id_))
 
 
 def in_signs(key: str, names: list[str]) -> str:
