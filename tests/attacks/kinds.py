@@ -18,7 +18,7 @@ import zarr
 from PIL import Image as PillowImage
 
 from tests.imaging.read.hostile_files import png, write_hostile
-from tests.imaging.read.vendor_files import write_czi, write_dv, write_lif, write_nd2, write_oib
+from tests.imaging.read.microscopes.vendor_files import write_czi, write_dv, write_lif, write_nd2, write_oib
 
 from .state import mutated_bytes, mutated_json
 

@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 
 from ..imaging.damage import DAMAGE
 from ..imaging.errors import CellsegError, OutputError
-from ..imaging.read.json_file import values_if_any
+from ..imaging.read.values.json_file import values_if_any
 from ..imaging.write.atomic import make_folder, output_error
 from ..imaging.write.csv_style import delimiter_of, style_of
 from ..imaging.write.pictures import NAME, SOFTWARE

@@ -18,7 +18,7 @@ from napari_cellseg.gui.viewer.layer_image import layer_folder
 from napari_cellseg.gui.viewer.opening import several_in
 from napari_cellseg.imaging.errors import ImageError
 from napari_cellseg.imaging.read import formats
-from tests.imaging.read.vendor_files import write_czi, write_lif
+from tests.imaging.read.microscopes.vendor_files import write_czi, write_lif
 
 from ..conftest import draw_discs, press_segment
 from .test_files import opened, save

@@ -11,11 +11,12 @@ import numpy as np
 
 from ...imaging.errors import CellsegError, ImageError, SeveralImagesError
 from ...imaging.image import Image
-from ...imaging.read.finding import find_images, is_zarr
+from ...imaging.read.finding import find_images
 from ...imaging.read.formats import format_of, needs
+from ...imaging.read.microscopes.read import forget
+from ...imaging.read.ome_zarr.places import is_zarr
 from ...imaging.read.read import read_image
 from ...imaging.read.scenes import file_of, scene_of
-from ...imaging.read.vendor import forget
 from ...results.reopening import SavedCells, saved_cells
 from .channels import add_channels, is_split, set_shown
 from .layer_image import METADATA_KEY

@@ -13,10 +13,10 @@ from pathlib import Path, PurePosixPath
 from ..damage import DAMAGE
 from ..errors import ImageError
 from .formats import PLANES, SUFFIXES, ZARR_SUFFIX
-from .ome_files import COMPANION_SUFFIX, one_per_image
+from .ome_zarr.places import is_zarr, typed_address
+from .ome_zarr.read import ome_attributes
 from .scenes import file_of, name_of, with_scenes
-from .zarr_folder import ome_attributes
-from .zarr_places import is_elsewhere, typed_address
+from .tiff.ome_files import COMPANION_SUFFIX, one_per_image
 
 LABELS_SUFFIX = "_labels.tif"
 GROWN_SUFFIX = "_grown.tif"
@@ -27,7 +27,6 @@ LABELS_ZARR_SUFFIX = "_labels.ome.zarr"
 RESULTS_MARK = ".cellseg"
 _RESULT_PICTURES = ("_overlay.png", "_probability.tif", GROWN_SUFFIX)
 _MOST_NAMED = 4
-_ZARR_MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 
 def find_images(
@@ -139,13 +138,6 @@ def _folder_of(path: Path, name: str) -> str:
     """Name of the folder that the name of an image is relative to."""
     path = file_of(path)
     return path.parents[min(name.count("/"), len(path.parents) - 1)].name
-
-
-def is_zarr(folder: Path) -> bool:
-    """Whether a path is a Zarr array or group: one image, not a folder of images; see `zarr_places` too."""
-    if is_elsewhere(folder):
-        return True
-    return folder.is_dir() and any((folder / mark).is_file() for mark in _ZARR_MARKS)
 
 
 def _with_wells(found: list[tuple[Path, str]]) -> Iterator[tuple[Path, str]]:

@@ -32,7 +32,7 @@ class Format:
     oldest : str
         Oldest version of the package that will do; empty for one that is always installed.
     reader : str
-        Module of this folder with a function ``open_file``, for the formats of `vendor`; else empty.
+        Module of `microscopes` with a function ``open_file``; else empty.
     instead : str
         A package that reads it where there is no `package` for the machine.
     remedy : str

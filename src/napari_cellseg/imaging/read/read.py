@@ -13,18 +13,18 @@ from ..errors import CellsegError, ImageError
 from ..from_array import as_image
 from ..image import Image
 from ..memory import check_room
-from . import raster
-from .arrays import read_npy, read_npz
-from .dicom import HEAD_BYTES, has_mark, is_dicom, read_dicom
-from .finding import find_images, is_zarr
+from .finding import find_images
 from .formats import PLANES, SUFFIXES, TIFF_SUFFIXES, ZARR_SUFFIX, format_of, needs
-from .ome_files import first_of_companion, is_companion
+from .microscopes.read import read_scene
+from .ome_zarr.places import allowed_address, is_zarr, typed_address, zip_of
+from .ome_zarr.read import read_zarr
+from .pictures import raster
+from .pictures.arrays import read_npy, read_npz
+from .pictures.dicom import HEAD_BYTES, has_mark, is_dicom, read_dicom
 from .plugins import read_with_plugin
 from .scenes import Choose, file_of, index_of, scene_keys, scene_of, scene_title
-from .tiff import read_tiff
-from .vendor import read_scene
-from .zarr_folder import read_zarr
-from .zarr_places import allowed_address, typed_address, zip_of
+from .tiff.ome_files import first_of_companion, is_companion
+from .tiff.read import read_tiff
 
 __all__ = ["SUFFIXES", "find_images", "read_image", "source_stamp"]
 
@@ -92,7 +92,7 @@ def source_stamp(path: str | os.PathLike[str]) -> dict[str, int]:
     """
     try:
         if (address := typed_address(path)) is not None:
-            from .zarr_stores import remote_stamp
+            from .ome_zarr.stores import remote_stamp
 
             return remote_stamp(address)
         zipped = zip_of(path)

@@ -11,10 +11,11 @@ from typing import TypeAlias
 
 from ..damage import DAMAGE
 from ..errors import CellsegError, ImageError, SeveralImagesError
-from . import tiff_images, vendor
 from .formats import TIFF_SUFFIXES, format_of
-from .ome_files import is_ome_name
-from .zarr_places import title_of
+from .microscopes.read import opened
+from .ome_zarr.places import title_of
+from .tiff.images import names_in as names_in_tiff
+from .tiff.ome_files import is_ome_name
 
 ALL = "all"
 _UNREADABLE: tuple[type[Exception], ...] = (CellsegError, *DAMAGE)
@@ -125,9 +126,9 @@ def names_in(path: Path, every: bool = False) -> list[str]:
     """
     known = format_of(path)
     if known is not None and known.reader and not known.lacks():
-        return list(vendor.opened(path).names)
+        return list(opened(path).names)
     is_tiff = path.suffix.lower() in (".tif", ".tiff", *TIFF_SUFFIXES)
-    return tiff_images.names_in(path) if is_ome_name(path) or (every and is_tiff) else [""]
+    return names_in_tiff(path) if is_ome_name(path) or (every and is_tiff) else [""]
 
 
 def with_scenes(

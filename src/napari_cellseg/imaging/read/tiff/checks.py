@@ -1,0 +1,142 @@
+"""Checks that a TIFF is complete and consistent, before memory is allocated for its values."""
+
+from __future__ import annotations
+
+import math
+import struct
+from pathlib import Path
+from typing import Any
+
+import tifffile
+
+from ...errors import ImageError
+from ...memory import check_room
+from ..packed.inflating import HARMLESS_BYTES, swells
+from ..packed.picture_headers import PICTURES, size_of
+
+# Deflate compresses at most 1032 bytes to one, and LZW about as many.
+_GREATEST_RATIO = 2000
+# Encoders work in blocks of so many rows and columns, and some write whole ones.
+_BLOCK = 16
+_HEAD_BYTES = 1 << 16
+_INFLATERS: dict[int, str] = {
+    tifffile.COMPRESSION.ADOBE_DEFLATE: "zlib",
+    tifffile.COMPRESSION.DEFLATE: "zlib",
+    tifffile.COMPRESSION.LZMA: "lzma",
+}
+
+
+def check_whole(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -> None:
+    """Raise ImageError for a file that ends too early: the reader would fill in or skip missing parts."""
+    size = tiff.filehandle.size
+    ends = [0]
+    if series.dataoffset is not None:
+        ends.append(series.dataoffset + series.nbytes)
+    else:
+        for page in series.pages:
+            if page is None:
+                raise ImageError(
+                    f"{path}: some planes of this image lie in other files that are missing. "
+                    "Put all files of the image into one folder."
+                )
+            counts = zip(page.dataoffsets, page.databytecounts, strict=False)
+            last = max((offset + count for offset, count in counts), default=0)
+            if page.parent is tiff:
+                ends.append(last)
+            elif last > page.parent.filehandle.size:
+                other = page.parent.filehandle.name
+                raise ImageError(f"{path} cannot be read: {other}, a part of it, was cut short. Copy it again.")
+    if not tiff.is_ndpi:
+        ends.append(_next_page_offset(tiff))
+    if max(ends) > size:
+        raise ImageError(
+            f"{path} cannot be read: it has {size} bytes, but refers to byte {max(ends)}. "
+            "It was cut short: copy it again."
+        )
+
+
+def check_plausible(
+    tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path, lazy_bytes: int, n_bytes: int
+) -> None:
+    """Raise ImageError for a size that the file cannot hold, which would use up all memory.
+
+    `n_bytes` is allocated at once by reading and must fit.
+    """
+    page = series.keyframe
+    check_room(n_bytes, str(path), series.shape)
+    if series.dataoffset is not None:
+        return
+    announced, held = math.prod(page.chunked), len(page.dataoffsets)
+    chunk_bytes = math.prod(page.chunks) * series.dtype.itemsize
+    bloated = chunk_bytes >= lazy_bytes and chunk_bytes > _GREATEST_RATIO * max(page.databytecounts, default=0)
+    if announced > held or bloated:
+        raise ImageError(
+            f"{path} cannot be read: it announces {' x '.join(map(str, page.shape))} values, but holds fewer. "
+            "The file is damaged: copy it again."
+        )
+    check_room(chunk_bytes, str(path), page.shape)
+    _check_swelling(tiff, series, path, chunk_bytes)
+
+
+def _check_swelling(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path, chunk_bytes: int) -> None:
+    """Raise ImageError if a compressed piece holds more than a piece of the image.
+
+    Decoders have no limit: a few megabytes could fill the memory.
+    """
+    codec = _INFLATERS.get(series.keyframe.compression)
+    most = chunk_bytes + HARMLESS_BYTES
+    file = tiff.filehandle
+    for page in series.pages:
+        if page is None or page.parent is not tiff:
+            continue
+        for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False):
+            file.seek(offset)
+            if count > 2 * most or (codec and swells(file, count, codec, most)):
+                raise ImageError(
+                    f"{path} cannot be read: a piece of it holds far more than the announced {chunk_bytes:,} "
+                    "bytes. The file is damaged, or made to fill your memory: give another."
+                )
+
+
+def check_pictures(page: tifffile.TiffPage, path: Path) -> None:
+    """Have every piece of an image refused when it is decoded, if it is a picture of other pixels by its own header.
+
+    Decoders take the memory that the header announces: a small piece could fill it.
+    """
+    if page.compression not in PICTURES:
+        return
+    decode = page.decode
+    sides = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+
+    def checked(data: bytes | None, index: int, /, **options: Any) -> Any:
+        if data is not None:
+            # A piece may be the rest of a picture whose header is stored once.
+            height, width = size_of((options.get("jpegheader") or b"") + data, page.compression)
+            if any(n > -(-side // _BLOCK) * _BLOCK for n, side in zip((height, width), sides, strict=True)):
+                raise ImageError(
+                    f"{path} cannot be read: a piece of it is a picture of {width} x {height} pixels, and the file "
+                    f"announces pieces of {sides[1]} x {sides[0]}. Give another file."
+                )
+        return decode(data, index, **options)
+
+    page.__dict__["decode"] = checked
+    if page.jpegheader is not None and "StripOffsets" in page.tags:
+        # All pieces are decoded at once.
+        file = page.parent.filehandle
+        file.seek(page.tags["StripOffsets"].value[0])
+        height, width = size_of(file.read(_HEAD_BYTES), page.compression)
+        if height > page.imagelength or width > page.imagewidth:
+            raise ImageError(
+                f"{path} cannot be read: it is a picture of {width} x {height} pixels, and the file announces "
+                f"{page.imagewidth} x {page.imagelength}. Give another file."
+            )
+
+
+def _next_page_offset(tiff: tifffile.TiffFile) -> int:
+    """Offset of a page after the last one that was found; 0 if there is none."""
+    form, file = tiff.tiff, tiff.filehandle
+    file.seek(tiff.pages[-1].offset)
+    (n_tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+    file.seek(n_tags * form.tagsize, 1)
+    (offset,) = struct.unpack(form.offsetformat, file.read(form.offsetsize))
+    return int(offset)
