@@ -13,7 +13,7 @@ from xml.etree.ElementTree import ParseError
 from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
-from .errors import ImageError
+from .errors import CellsegError, ImageError
 
 # Decoders check little of their input: a wrong byte can surface as almost any of these.
 DAMAGE: tuple[type[Exception], ...] = (
@@ -38,6 +38,8 @@ DAMAGE: tuple[type[Exception], ...] = (
     zipfile.BadZipFile,
     zlib.error,
 )
+# ... and what readers make of them.
+UNREADABLE: tuple[type[Exception], ...] = (CellsegError, *DAMAGE)
 
 
 def unreadable(path: str | os.PathLike[str], error: Exception) -> ImageError:

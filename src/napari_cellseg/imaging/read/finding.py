@@ -12,7 +12,9 @@ from pathlib import Path, PurePosixPath
 
 from ..damage import DAMAGE
 from ..errors import ImageError
-from .formats import PLANES, SUFFIXES, ZARR_SUFFIX
+from .formats import PLANES, SUFFIXES, ZARR_SUFFIX, needs
+from .microscopes.xlef_files import PARTS, parts_of
+from .microscopes.xlef_files import SUFFIX as PROJECT
 from .ome_zarr.places import is_zarr, typed_address
 from .ome_zarr.read import ome_attributes
 from .scenes import file_of, name_of, with_scenes
@@ -89,7 +91,8 @@ def find_images(
         )
     if others:
         report(f"{_in_words(others)}.")
-    return with_scenes(one_per_image(each_once(found), report), scenes, report)
+    once = list(_without_parts(each_once(found), report))
+    return with_scenes(one_per_image(once, report), scenes, report)
 
 
 def each_once(found: Iterable[tuple[Path, str]]) -> list[tuple[Path, str]]:
@@ -123,6 +126,17 @@ def named_apart(found: Sequence[tuple[Path, str]]) -> list[tuple[Path, str]]:
     if len({name for _, name in named}) < len(named):
         named = [(path, w.as_posix().lstrip("/").replace(":", "")) for (path, _), w in zip(found, wholes, strict=True)]
     return named
+
+
+def _without_parts(found: Sequence[tuple[Path, str]], report: Callable[[str], object]) -> Iterator[tuple[Path, str]]:
+    """Yield files that are no part of a project (XLEF) among them."""
+    projects = [(path, name) for path, name in found if path.suffix.lower() == PROJECT and not needs(path)]
+    owners = {part: name for path, name in projects for part in parts_of(path)}
+    for path, name in found:
+        if (owner := owners.get(Path(os.path.abspath(path)))) is None:
+            yield path, name
+        else:
+            report(f"{name} is skipped: it is a part of the project {owner}, and is read with it.")
 
 
 def _in_words(others: Counter[str]) -> str:
@@ -254,7 +268,7 @@ def _is_wanted(name: str, suffixes: tuple[str, ...], present: set[str], in_resul
 def _foreign(name: str, suffixes: tuple[str, ...]) -> str | None:
     """Suffix of a file that is no image; None for images, results, hidden files and parts of images."""
     low = name.lower()
-    if low.startswith(".") or low.endswith((*suffixes, COMPANION_SUFFIX)):
+    if low.startswith(".") or low.endswith((*suffixes, COMPANION_SUFFIX, *PARTS)):
         return None
     return os.path.splitext(low)[1]
 

@@ -84,7 +84,8 @@ FORMATS = (
         oldest="0.10", reader="nd2_file",
     ),
     Format(
-        "Leica LIF, LOF", (".lif", ".lof"), "liffile", _BSD, "yes", "series, tiles", "LIF built by its description",
+        "Leica LIF, LOF, XLEF", (".lif", ".lof", ".xlef"), "liffile", _BSD, "yes", "series, tiles",
+        "all three built by their descriptions",
         oldest="2026.2.15", reader="lif_file",
     ),
     Format(

@@ -16,6 +16,8 @@ from ..memory import check_room
 from .finding import find_images
 from .formats import PLANES, SUFFIXES, TIFF_SUFFIXES, ZARR_SUFFIX, format_of, needs
 from .microscopes.read import read_scene
+from .microscopes.xlef_files import SUFFIX as PROJECT
+from .microscopes.xlef_files import parts_of
 from .ome_zarr.places import allowed_address, is_zarr, typed_address, zip_of
 from .ome_zarr.read import read_zarr
 from .pictures import raster
@@ -97,8 +99,10 @@ def source_stamp(path: str | os.PathLike[str]) -> dict[str, int]:
             return remote_stamp(address)
         zipped = zip_of(path)
         path = file_of(path) if zipped is None else zipped[0]
-        # Of an OIF file also the folder of its planes.
+        # Of an OIF file also the folder of its planes, of a project (XLEF) its other files.
+        parts = parts_of(path) if path.suffix.lower() == PROJECT and not needs(path) else ()
         stats = _stats(path) if path.is_dir() else [path.stat(), *_stats(Path(f"{path}{PLANES}"))]
+        stats += [part.stat() for part in parts if part.is_file()]
     except OSError as error:
         raise unreadable(path, error) from error
     return {"size": sum(s.st_size for s in stats), "mtime_ns": max((s.st_mtime_ns for s in stats), default=0)}

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from ..damage import DAMAGE
-from ..errors import CellsegError, ImageError, SeveralImagesError
+from ..damage import UNREADABLE
+from ..errors import ImageError, SeveralImagesError
 from .formats import TIFF_SUFFIXES, format_of
 from .microscopes.read import opened
 from .ome_zarr.places import title_of
@@ -18,7 +18,6 @@ from .tiff.images import names_in as names_in_tiff
 from .tiff.ome_files import is_ome_name
 
 ALL = "all"
-_UNREADABLE: tuple[type[Exception], ...] = (CellsegError, *DAMAGE)
 # Gives the place of an image among the names of all images of a file.
 Choose: TypeAlias = Callable[[Sequence[str]], int]
 _SUFFIX = re.compile(r"(\.ome)?\.[^.]*$", re.IGNORECASE)
@@ -167,7 +166,7 @@ def with_scenes(
 def _scenes(path: Path, name: str, wanted: str | None, report: Callable[[str], object]) -> Iterator[tuple[Path, str]]:
     try:
         names = names_in(path, wanted is not None) if path.is_file() else [""]
-    except _UNREADABLE:
+    except UNREADABLE:
         yield path, name
         return
     keys = scene_keys(names)

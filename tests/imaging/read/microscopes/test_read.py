@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import tomllib
+import zlib
 from pathlib import Path
 
 import dask.array
@@ -76,6 +77,16 @@ def test_positions_of_an_nd2_file_are_its_images(tmp_path):
         assert (image.channel_names, image.source) == (("Dye0", "Dye1"), str(path / key))
         np.testing.assert_array_equal(image.data, POSITIONS[i].transpose(0, 3, 1, 2))
     assert source_stamp(path / "P2") == source_stamp(path)
+
+
+def test_packed_frames_and_metadata_of_an_nd2_file(tmp_path):
+    def packed(content):
+        return bytes([76, 0, *bytes(10)]) + zlib.compress(content)
+
+    path = write_nd2(tmp_path / "a.nd2", POSITIONS[:1], ["A"], compression=0, pack=zlib.compress, pack_about=packed)
+    image = read_image(path)
+    assert (image.axes, image.channel_names) == ("TCYX", ("Dye0", "Dye1"))
+    np.testing.assert_array_equal(image.data, POSITIONS[0].transpose(0, 3, 1, 2))
 
 
 def test_series_of_a_lif_file_are_its_images(tmp_path):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import tifffile
+from PIL import Image
 
 _IDS = {"X": 1, "Y": 2, "Z": 3, "T": 4, "λ": 5, "M": 10}
 _MAGIC = 0x0ABECEDA
@@ -29,30 +31,11 @@ def write_lif(path: Path, images: Sequence[tuple[str, str, np.ndarray]], length:
     length : float
         Of every axis, from its first to its last element: metres, or seconds along T.
     """
-    elements, blocks = [], []
-    for i, (name, axes, values) in enumerate(images):
-        inner = [values.itemsize * int(np.prod(values.shape[k + 1 :])) for k in range(values.ndim)]
-        steps = dict(zip(axes, inner, strict=True))
-        channel_axis = next((axis for axis in axes if axis in "CS"), None)
-        n_channels = values.shape[axes.index(channel_axis)] if channel_axis else 1
-        dimensions = "".join(
-            f'<DimensionDescription DimID="{_IDS[axis]}" NumberOfElements="{n}" Origin="0" Length="{length}" '
-            f'Unit="{"s" if axis == "T" else "m"}" BitInc="0" BytesInc="{steps[axis]}"/>'
-            for axis, n in zip(axes, values.shape, strict=True)
-            if axis not in "CS"
-        )
-        channels = "".join(
-            f'<ChannelDescription DataType="0" ChannelTag="{k + 1 if channel_axis == "S" else 0}" '
-            f'Resolution="{8 * values.itemsize}" NameOfMeasuredQuantity="" Min="0" Max="1" Unit="" '
-            f'LUTName="Dye{k}" IsLUTInverted="0" BytesInc="{k * steps.get(channel_axis or "", 0)}" BitInc="0"/>'
-            for k in range(n_channels)
-        )
-        elements.append(
-            f'<Element Name="{name}"><Data><Image><ImageDescription><Channels>{channels}</Channels>'
-            f"<Dimensions>{dimensions}</Dimensions></ImageDescription></Image></Data>"
-            f'<Memory Size="{values.nbytes}" MemoryBlockID="MemBlock_{i}"/></Element>'
-        )
-        blocks.append((f"MemBlock_{i}", values))
+    blocks = [(f"MemBlock_{i}", values) for i, (_, _, values) in enumerate(images)]
+    elements = [
+        _leica(name, axes, values, f'<Memory Size="{values.nbytes}" MemoryBlockID="{block}"/>', length)
+        for (name, axes, values), (block, _) in zip(images, blocks, strict=True)
+    ]
     xml = (
         f'<LMSDataContainerHeader Version="2"><Element Name="{path.stem}"><Children>{"".join(elements)}'
         "</Children></Element></LMSDataContainerHeader>"
@@ -68,6 +51,89 @@ def write_lif(path: Path, images: Sequence[tuple[str, str, np.ndarray]], length:
                 file.truncate(file.tell() + content.nbytes)
                 file.seek(0, 2)
     return path
+
+
+def write_lof(path: Path, axes: str, values: np.ndarray) -> Path:
+    """Write one image as a LOF file; see `write_lif`."""
+    memory = f'<Memory Size="{values.nbytes}" MemoryBlockID="MemBlock_0"/>'
+    element = _leica(path.stem, axes, values, memory)
+    xml = f'<LMSDataContainerHeader Version="2">{element}</LMSDataContainerHeader>'
+    mark = "LMS_Object_File"
+    head = struct.pack("<IIBI", 0x70, 2 * len(mark) + 5, 0x2A, len(mark)) + mark.encode("utf-16-le")
+    head += struct.pack("<BIBIBQ", 0x2A, 2, 0x2A, 0, 0x2A, values.nbytes)
+    end = struct.pack("<IIBI", 0x70, 2 * len(xml) + 5, 0x2A, len(xml)) + xml.encode("utf-16-le")
+    path.write_bytes(head + values.tobytes() + end)
+    return path
+
+
+def write_xlef(path: Path, images: Sequence[tuple[str, str, np.ndarray, str]]) -> Path:
+    """Write a project of Leica: a file of references, an XLIF for each image, and the values of each beside it.
+
+    Each image has a name, axes, values, and a suffix: ``.lof`` and ``.ome.tif`` hold all its values, ``.tif``,
+    ``.png``, ``.jpg`` and ``.bmp`` a plane each. The second half of the images is in a collection (XLCF).
+    """
+    home = path.with_suffix("")
+    (home / "Metadata").mkdir(parents=True)
+    references = []
+    for name, axes, values, suffix in images:
+        planes = values.reshape(-1, *values.shape[-3 if axes.endswith("S") else -2 :])
+        if suffix == ".lof":
+            files = [(write_lof(home / f"{name}.lof", axes, values), values.nbytes)]
+        elif suffix == ".ome.tif":
+            tifffile.imwrite(home / f"{name}.ome.tif", planes, compression="zlib", photometric="minisblack")
+            files = [(home / f"{name}.ome.tif", values.nbytes)]
+        else:
+            files = [(home / f"{name}_{k}{suffix}", plane.nbytes) for k, plane in enumerate(planes)]
+            for (file, _), plane in zip(files, planes, strict=True):
+                tifffile.imwrite(file, plane) if suffix == ".tif" else Image.fromarray(plane).save(file)
+        starts = np.cumsum([0, *(n for _, n in files)])
+        blocks = "".join(
+            f'<Block File="..\\{quote(file.name)}" Offset="{start}" Size="{n}" UUID=""/>'
+            for (file, n), start in zip(files, starts[:-1], strict=True)
+        )
+        memory = f'<Memory Size="{values.nbytes}" MemoryBlockID="MemBlock_0">{blocks}</Memory>'
+        _leica_file(home / "Metadata" / f"{name}.xlif", _leica(name, axes, values, memory))
+        references.append(f'<Reference File="{{}}{quote(name)}.xlif" UUID=""/>')
+    half = len(references) // 2
+    inner = "".join(references[half:]).format(*[""] * (len(references) - half))
+    outer = "".join(references[:half]).format(*[f"{home.name}\\Metadata\\"] * half)
+    _leica_file(
+        home / "Metadata" / "more.xlcf",
+        f'<Element Name="more"><Data><Collection/></Data><Memory Size="0"/><Children>{inner}</Children></Element>',
+    )
+    outer += f'<Reference File="{home.name}\\metadata\\more.xlcf" UUID=""/>'
+    _leica_file(path, f'<Element Name="{path.stem}"><Data><Experiment/></Data><Children>{outer}</Children></Element>')
+    return path
+
+
+def _leica_file(path: Path, element: str) -> None:
+    text = f'<?xml version="1.0"?><LMSDataContainerHeader Version="2">{element}</LMSDataContainerHeader>'
+    path.write_text(text, encoding="utf-8")
+
+
+def _leica(name: str, axes: str, values: np.ndarray, memory: str, length: float = 1e-5) -> str:
+    """Describe an image as Leica does."""
+    inner = [values.itemsize * int(np.prod(values.shape[k + 1 :])) for k in range(values.ndim)]
+    steps = dict(zip(axes, inner, strict=True))
+    channel_axis = next((axis for axis in axes if axis in "CS"), None)
+    n_channels = values.shape[axes.index(channel_axis)] if channel_axis else 1
+    dimensions = "".join(
+        f'<DimensionDescription DimID="{_IDS[axis]}" NumberOfElements="{n}" Origin="0" Length="{length}" '
+        f'Unit="{"s" if axis == "T" else "m"}" BitInc="0" BytesInc="{steps[axis]}"/>'
+        for axis, n in zip(axes, values.shape, strict=True)
+        if axis not in "CS"
+    )
+    channels = "".join(
+        f'<ChannelDescription DataType="0" ChannelTag="{k + 1 if channel_axis == "S" else 0}" '
+        f'Resolution="{8 * values.itemsize}" NameOfMeasuredQuantity="" Min="0" Max="1" Unit="" '
+        f'LUTName="Dye{k}" IsLUTInverted="0" BytesInc="{k * steps.get(channel_axis or "", 0)}" BitInc="0"/>'
+        for k in range(n_channels)
+    )
+    return (
+        f'<Element Name="{name}"><Data><Image><ImageDescription><Channels>{channels}</Channels>'
+        f"<Dimensions>{dimensions}</Dimensions></ImageDescription></Image></Data>"
+        f"{memory}</Element>"
+    )
 
 
 def write_dv(path: Path, values: np.ndarray, waves: Sequence[int]) -> Path:
@@ -185,11 +251,18 @@ def write_czi(
 
 
 def write_nd2(
-    path: Path, values: np.ndarray, names: Sequence[str] = (), absent: Sequence[int] = (), compression: int = 2
+    path: Path,
+    values: np.ndarray,
+    names: Sequence[str] = (),
+    absent: Sequence[int] = (),
+    compression: int = 2,
+    pack: Callable[[bytes], bytes] = bytes,
+    pack_about: Callable[[bytes], bytes] = bytes,
 ) -> Path:
     """Write an ND2 file of version 3: positions ``(P, T, Y, X, C)`` of these names, without the frames `absent`.
 
-    It says that it is packed by `compression` (0 lossless, 1 lossy, 2 none), and is not.
+    It says that it is packed by `compression` (0 lossless, 1 lossy, 2 none), and each frame is what `pack` makes of it,
+    and so are its metadata of `pack_about`.
     """
     n_positions, n_times, height, width, n_channels = values.shape
     points = {f"i{k:010}": {"dPosX": 10.0 * k, "dPosName": name} for k, name in enumerate(names)}
@@ -227,13 +300,14 @@ def write_nd2(
 
         chunk(b"ND2 FILE SIGNATURE CHUNK NAME01!", b"Ver3.0".ljust(64, b"\0"), 32)
         for name, entries in about.items():
-            content = b"".join(_lite(key, value) for key, value in entries.items())
+            content = pack_about(b"".join(_lite(key, value) for key, value in entries.items()))
             places.append((name.encode(), chunk(name.encode(), content), len(content)))
         for k, frame in enumerate(values.reshape(-1, height, width, n_channels)):
             if k not in absent:
                 name = f"ImageDataSeq|{k}!".encode()
                 # Each frame begins with its time.
-                places.append((name, chunk(name, bytes(8) + frame.tobytes(), 4072), frame.nbytes + 8))
+                content = bytes(8) + pack(frame.tobytes())
+                places.append((name, chunk(name, content, 4072), len(content)))
         start = file.tell()
         index = b"".join(name + struct.pack("<QQ", place, size) for name, place, size in places)
         chunk(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 
+from ...errors import ImageError
+from .czi_directory import Box, CziDirectory
 from .czi_packages import OTHERS, OUTER, open_package
 from .scene import Scene, places_along
 
@@ -19,7 +22,7 @@ class CziFile:
     """An open CZI file; its images are the scenes, and the views of each."""
 
     def __init__(self, path: Path) -> None:
-        self._file = open_package(path)
+        self._path, self._file = path, open_package(path)
         self._about = ElementTree.fromstring(self._file.xml or "<none/>")
         self._sizes = self._file.sizes
         others = {axis: n for axis, n in self._sizes.items() if axis in OTHERS and n > 1}
@@ -42,7 +45,9 @@ class CziFile:
         def read(place: tuple[int, ...], rows: slice | None, columns: slice | None) -> np.ndarray:
             y, x = rows or slice(0, height), columns or slice(0, width)
             box = (left + x.start, top + y.start, x.stop - x.start, y.stop - y.start)
-            return self._file.read(scene, {**fixed, **dict(zip(outer, place, strict=True))}, box)
+            at = {**fixed, **dict(zip(outer, place, strict=True))}
+            self._check(scene, at, box)
+            return self._file.read(scene, at, box)
 
         return Scene(
             "".join(outer) + ("YXS" if rgb else "YX"),
@@ -56,6 +61,17 @@ class CziFile:
             slice_spacing=self._step("Z"),
             frame_interval=self._interval(),
         )
+
+    @functools.cached_property
+    def _directory(self) -> CziDirectory:
+        return CziDirectory(self._path)
+
+    def _check(self, scene: int, at: dict[str, int], box: Box) -> None:
+        """Raise ImageError for a plane that is not in the file, and for pieces that hold more than they should."""
+        if not self._directory.has(scene, at):
+            where = ", ".join(f"{axis} {k}" for axis, k in at.items())
+            raise ImageError(f"{self._path} has no plane {where or 'here'}. The recording was stopped: choose others.")
+        self._directory.check(scene, at, box)
 
     def _step(self, axis: str) -> float | None:
         metres = self._about.findtext(f".//Scaling/Items/Distance[@Id='{axis}']/Value")

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...errors import ImageError
+from .czi_directory import Box
 
 OUTER = "TZC"
 # Rotations, illuminations, phases, views, blocks: each is an image of its own.
@@ -18,8 +19,6 @@ _DTYPES = {
     **{"Gray8": "u1", "Gray16": "u2", "Gray32Float": "f4"},
     **{"Bgr24": "u1", "Bgr48": "u2", "Bgr96Float": "f4"},
 }
-# Left, top, width and height in pixels of the whole file.
-Box = tuple[int, int, int, int]
 
 
 class CziPackage(Protocol):
@@ -47,8 +46,8 @@ class CziPackage(Protocol):
 
         Raises
         ------
-        ImageError
-            The file has no such plane.
+        ValueError, ...
+            It is damaged; see `damage.DAMAGE`.
         """
 
     def close(self) -> None:
@@ -61,7 +60,7 @@ def open_package(path: Path) -> CziPackage:
 
 
 class _ByLibCzi:
-    """By pylibCZIrw, which gives zeros for planes that are not in the file: they would be counted."""
+    """By pylibCZIrw, which gives zeros for planes that are not in the file."""
 
     def __init__(self, path: Path) -> None:
         from pylibCZIrw import czi
@@ -91,27 +90,11 @@ class _ByLibCzi:
 
     def read(self, scene: int, at: dict[str, int], box: Box) -> np.ndarray:
         """Read a part of a plane."""
-        axes = [axis for axis in OUTER + OTHERS if self.sizes.get(axis, 1) > 1]
-        if (scene, *(at.get(axis, 0) for axis in axes)) not in self._planes:
-            raise _missing(self._path, {axis: at.get(axis, 0) for axis in axes})
         dtype, rgb = self.pixels()
         kind = max(self._kinds, key=lambda kind: np.dtype(_DTYPES[kind]).itemsize)
         plane = {**dict.fromkeys(OUTER, 0), **at}
         found = self._file.read(roi=box, plane=plane, scene=scene if self._has_scenes else None, pixel_type=kind)
         return np.asarray(found[..., ::-1] if rgb else found[..., 0], dtype)
-
-    @functools.cached_property
-    def _planes(self) -> set[tuple[int, ...]]:
-        axes = [axis for axis in OUTER + OTHERS if self.sizes.get(axis, 1) > 1]
-        found: set[tuple[int, ...]] = set()
-
-        def note(_: int, block: Any) -> bool:
-            place = block.coordinate.to_dict()
-            found.add(tuple(place.get(axis, 0) for axis in ("S", *axes)))
-            return True
-
-        self._file.enumerate_subblocks_subset(note, only_layer0=True)
-        return found
 
     def close(self) -> None:
         """Close the file."""
@@ -145,19 +128,8 @@ class _ByCzifile:
         image = self._file.scenes[scene]
         starts = dict(zip(image.dims, image.start, strict=True))
         chosen = {axis: starts[axis] + at.get(axis, 0) for axis in OUTER + OTHERS if axis in image.dims}
-        if any(k and axis not in image.dims for axis, k in at.items()):
-            raise _missing(self._path, at)
-        try:
-            plane = image(**chosen)
-        except ValueError as error:
-            raise _missing(self._path, at) from error
-        return np.asarray(plane(roi=box).asarray())
+        return np.asarray(image(**chosen)(roi=box).asarray())
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
-
-
-def _missing(path: Path, at: dict[str, int]) -> ImageError:
-    where = ", ".join(f"{axis} {k}" for axis, k in at.items())
-    return ImageError(f"{path} has no plane {where or 'here'}. The recording was stopped: choose others.")

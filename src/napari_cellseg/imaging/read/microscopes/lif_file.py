@@ -1,15 +1,20 @@
-"""Leica LIF and LOF, by the package liffile."""
+"""Leica LIF, LOF and projects of many files (XLEF), by the package liffile."""
 
 from __future__ import annotations
 
 import math
+import weakref
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ...damage import UNREADABLE
 from ...errors import ImageError
 from ..values.units import micrometres, seconds
+from . import xlef_files
 from .scene import Scene, places_along
 
 # Emission and excitation wavelengths: each is a channel.
@@ -19,20 +24,17 @@ _DIM_IDS = {"X": "1", "Y": "2", "Z": "3", "T": "4"}
 
 
 class LifFile:
-    """An open LIF file; its images are the series, and the tiles of those that are not stitched."""
+    """An open file; its images are the series, and the tiles of those that are not stitched."""
 
     def __init__(self, path: Path) -> None:
-        import liffile
-
-        self._path = path
-        self._file = liffile.LifFile(path)
-        # The place of a series, and where along its other axes.
-        self._places: list[tuple[int, dict[str, int]]] = []
+        self._path, self._closing = path, ExitStack()
+        # A series, or why it cannot be opened, and where along its other axes.
+        self._places: list[tuple[Any, dict[str, int]]] = []
         self.names: list[str] = []
-        for i, image in enumerate(self._file.images):
+        for name, image in self._images():
             for at in places_along(_others(image)):
-                self._places.append((i, at))
-                self.names.append("_".join([image.path, *(f"{axis}{k}" for axis, k in at.items())]))
+                self._places.append((image, at))
+                self.names.append("_".join([name, *(f"{axis}{k}" for axis, k in at.items())]))
         # Most files have one folder, which says nothing.
         folders = {name.rpartition("/")[0] for name in self.names}
         if len(folders) == 1:
@@ -40,8 +42,14 @@ class LifFile:
 
     def scene(self, index: int) -> Scene:
         """Describe a series, or a tile of it."""
-        place, fixed = self._places[index]
-        image = self._file.images[place]
+        image, fixed = self._places[index]
+        if isinstance(image, Exception):
+            raise image
+        is_project = self._path.suffix.lower() == xlef_files.SUFFIX
+        if is_project:
+            # A project of many images would keep the files of all of them open.
+            image = type(image.parent)(image.parent.filepath).images[image.path]
+            xlef_files.bound(image, Path(image.parent.filepath), self._path.parent)
         if image.is_flim:
             raise ImageError(
                 f"{self._path}: {image.name} holds photon counts of a FLIM recording, which are not read. Export its "
@@ -58,6 +66,8 @@ class LifFile:
             chosen = {**fixed, **dict(zip(outer, at, strict=False)), **dict(zip(waves, map(int, channel), strict=True))}
             return _frame(image, chosen, inner)
 
+        if is_project:
+            weakref.finalize(read, image.parent.close)
         steps = _steps(image)
         pixel = (steps["Y"], steps["X"]) if {"Y", "X"} <= set(steps) else None
         channels = [n_waves] if waves else []
@@ -75,18 +85,36 @@ class LifFile:
 
     def close(self) -> None:
         """Close the file."""
-        self._file.close()
+        self._closing.close()
+
+    def _images(self) -> Iterator[tuple[str, Any]]:
+        """Yield names and images; for one of a project that cannot be opened its error."""
+        import liffile
+
+        if self._path.suffix.lower() != xlef_files.SUFFIX:
+            file = liffile.LifFile(self._path)
+            self._closing.callback(file.close)
+            yield from ((image.path, image) for image in file.images)
+            return
+        for folder, part in xlef_files.images_of(self._path):
+            try:
+                # Its file is closed once it is parsed.
+                yield from [(folder + image.path, image) for image in liffile.LifFile(part).images]
+            except UNREADABLE as error:
+                yield folder + part.stem, error
 
 
 def open_file(path: Path) -> LifFile:
-    """Open a LIF or LOF file."""
+    """Open a LIF, LOF or XLEF file."""
     return LifFile(path)
 
 
 def _others(image: Any) -> dict[str, int]:
     """Axes that make images of their own: tiles, rotations, loops."""
+    if isinstance(image, Exception) or image.is_flim:
+        return {}
     try:
-        return {} if image.is_flim else {axis: n for axis, n in image.sizes.items() if axis in "MALNQ"}
+        return {axis: n for axis, n in image.sizes.items() if axis in "MALNQ"}
     except ValueError:
         # It is refused when it is read.
         return {}
@@ -94,9 +122,11 @@ def _others(image: Any) -> dict[str, int]:
 
 def _frame(image: Any, at: dict[str, int], inner: list[str]) -> np.ndarray:
     """Return one plane, of the axes `inner`."""
-    if "S" in inner:
+    if "S" in inner or image.memory_block.frames:
         # liffile brings blue, green, red into the usual order.
         stored, values = list(image.frames.frame_sizes), image.frame(**at)
+        if set(stored) != set(inner):
+            raise ImageError(f"{image.name} is stored in pieces of {', '.join(stored)}, not planes. Export it.")
     else:
         stored = [axis for axis in image.dims if axis not in at]
         values = image.asarray(out="memmap")[tuple(at.get(axis, slice(None)) for axis in image.dims)]

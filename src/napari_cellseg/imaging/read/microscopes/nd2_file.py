@@ -5,15 +5,19 @@ from __future__ import annotations
 import contextlib
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from ...damage import DAMAGE
 from ...errors import ImageError
+from ..packed.inflating import BoundedZlib
+from ..packed.picture_headers import size_of
 from .scene import Scene
 
 _INNER = "CYXS"
+_JPEG_2000 = 34712
+_zlib = BoundedZlib()
 
 
 class Nd2File:
@@ -21,7 +25,11 @@ class Nd2File:
 
     def __init__(self, path: Path) -> None:
         import nd2
+        from nd2._parse import _clx_lite
+        from nd2._readers._modern import modern_reader
 
+        # Both unpack what a file holds without a limit.
+        vars(_clx_lite)["zlib"] = vars(modern_reader)["zlib"] = _zlib
         self._path = path
         self._file = nd2.ND2File(path)
         with contextlib.ExitStack() as failing:
@@ -72,8 +80,12 @@ class Nd2File:
         at = [position if axis == "P" else next(places) for axis in self._loops]
         number = int(np.ravel_multi_index(at, tuple(self._loops.values()))) if at else 0
         self._check(number)
-        # A copy: the frame is a view into the file.
-        return np.array(self._file.read_frame(number)).reshape([self._frame[axis] for axis in inner])
+        with _zlib.within(self._frame_bytes()):
+            # A copy: the frame is a view into the file.
+            return np.array(self._file.read_frame(number)).reshape([self._frame[axis] for axis in inner])
+
+    def _frame_bytes(self) -> int:
+        return math.prod(self._frame.values()) * self._file.dtype.itemsize
 
     def _channels(self) -> list[Any]:
         """What the file says of its channels; nothing where nd2 fails at it: the values can be read all the same."""
@@ -92,17 +104,29 @@ class Nd2File:
         """Raise ImageError for a frame of unknown compression, or not in the file: nd2 gives zeros or noise."""
         offsets = getattr(self._file._rdr, "_frame_offsets", None)
         if offsets is None:
+            self._check_old(number)
             return
         packed, n_bytes = self._file.attributes.compressionType, 0
         if packed not in (None, "none", "lossless"):
             raise ImageError(f"{self._path} is packed with {packed} compression, which is not read. Save it without.")
         if packed is None:
-            n_bytes = math.prod(self._frame.values()) * self._file.dtype.itemsize
+            n_bytes = self._frame_bytes()
         if number not in offsets or offsets[number] + n_bytes > self._path.stat().st_size:
             raise ImageError(
                 f"{self._path} cannot be read: plane {number} is not in the file. The recording was stopped, or the "
                 "file cut short: copy it again, or choose other planes."
             )
+
+    def _check_old(self, number: int) -> None:
+        """Raise ImageError for a frame of an old file that is a picture of other pixels by its own header."""
+        n, reader = self._file.attributes.channelCount or 1, cast(Any, self._file._rdr)
+        for k in range(number * n, (number + 1) * n):
+            size = size_of(reader._load_chunk(b"LUNK", k), _JPEG_2000)
+            if size != (self._frame["Y"], self._frame["X"]):
+                raise ImageError(
+                    f"{self._path} cannot be read: plane {number} is a picture of {size[1]} x {size[0]} pixels, and "
+                    f"the file announces {self._frame['X']} x {self._frame['Y']}. The file is damaged: copy it again."
+                )
 
     def _interval(self) -> float | None:
         """Seconds from time point to time point."""

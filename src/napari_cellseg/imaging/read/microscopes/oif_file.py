@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import ImageError
+from ..packed.tiff_pieces import plane_of
 from ..values.units import micrometres, seconds
 from .compound_file import check_compound_file
 from .scene import Scene
@@ -35,14 +36,15 @@ class OifFile:
         axes = "".join(_LETTERS.get(axis, axis) for axis in planes.dims)
         kept = [i for i, n in enumerate(planes.shape) if n > 1]
         files = dict(zip(planes.indices, planes, strict=True))
-        first = np.asarray(self._file.asarray(series=planes[0]))
+        first = self._plane(planes[0])
 
         def read(place: tuple[int, ...], rows: slice | None, columns: slice | None) -> np.ndarray:
             at = dict(zip(kept, place, strict=True))
             name = files.get(tuple(at.get(i, 0) for i in range(len(planes.shape))))
             if name is None:
                 raise ImageError(f"{self._path}: the file of a plane is missing. Copy it again with its folder.")
-            return np.asarray(self._file.asarray(series=name))
+            # The first was read to know its size.
+            return first if name == planes[0] else self._plane(name)
 
         settings = self._file.mainfile
         return Scene(
@@ -56,6 +58,10 @@ class OifFile:
             slice_spacing=_step(settings, "Z", micrometres),
             frame_interval=_step(settings, "T", seconds),
         )
+
+    def _plane(self, name: str) -> np.ndarray:
+        with self._file.open_file(name) as file:
+            return plane_of(file, self._path)
 
     def close(self) -> None:
         """Close the file."""

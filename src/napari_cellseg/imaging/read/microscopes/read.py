@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
-from ...damage import DAMAGE
+from ...damage import UNREADABLE
 from ...errors import AxesError, ImageError
 from ...from_array import MOST_PLANES, as_image
 from ...image import Image
@@ -22,7 +22,6 @@ from .scene import Scene, lazy_values, values_of
 # A stack of more bytes stays in its file until its planes are requested.
 STACK_BYTES = 1 << 26
 _KNOWN = "TZCYXS"
-_UNREADABLE: tuple[type[Exception], ...] = (ImageError, *DAMAGE)
 
 
 class VendorFile(Protocol):
@@ -134,7 +133,7 @@ def read_scene(
             data = values_of(scene, held.lock)
         except MemoryError:
             raise
-        except _UNREADABLE:
+        except UNREADABLE:
             if not in_parts or not scene.n_outer:
                 raise
             data = lazy_values(scene, held.lock, held)
@@ -154,14 +153,15 @@ def read_scene(
 
 def _check(scene: Scene, path: Path) -> None:
     if 0 in scene.shape or not {"Y", "X"} <= set(scene.axes):
-        lengths = ", ".join(f"{axis} {n}" for axis, n in zip(scene.axes, scene.shape, strict=True))
-        raise ImageError(
-            f"{path} holds no plane of an image here, but {lengths or 'nothing'}. Give another image of it."
-        )
+        words = ", ".join(f"{axis} {n}" for axis, n in zip(scene.axes, scene.shape, strict=True))
+        raise ImageError(f"{path} holds no plane of an image here, but {words or 'nothing'}. Give another image of it.")
     if (n_planes := math.prod(scene.shape[: scene.n_outer])) > MOST_PLANES:
         raise ImageError(
             f"{path} announces {n_planes:,} planes, and up to {MOST_PLANES:,} are read. Cut it into parts."
         )
+    lengths = {**dict(zip(scene.axes, scene.shape, strict=True)), **dict(zip("YX", scene.piece or (), strict=False))}
+    n_bytes = math.prod(lengths[axis] for axis in scene.axes[scene.n_outer :]) * scene.dtype.itemsize
+    check_room(n_bytes, str(path), scene.shape)
     unknown = set(scene.axes) - set(_KNOWN)
     if unknown:
         raise AxesError(

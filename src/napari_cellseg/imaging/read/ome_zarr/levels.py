@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ...damage import DAMAGE
-from ...errors import CellsegError, ImageError
+from ...damage import DAMAGE, UNREADABLE
+from ...errors import CellsegError
 from ...image import Image
 from .places import is_zarr
 from .read import multiscale_of
-
-_UNREADABLE: tuple[type[Exception], ...] = (ImageError, *DAMAGE)
 
 
 def read_levels(image: Image) -> tuple[list[Any], list[str]]:
@@ -54,7 +52,7 @@ def read_levels(image: Image) -> tuple[list[Any], list[str]]:
         try:
             array = checked(group[name], Path(image.source))
             kind, sides = array.dtype, tuple(array.shape)
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             notes.append(f"{image.title}: level {name} of its pyramid cannot be read ({error}) and is skipped.")
             continue
         if kind != stored or not _coarser(sides, shape, image):

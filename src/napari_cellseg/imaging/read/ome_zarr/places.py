@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -48,6 +49,19 @@ def allow(path: str | os.PathLike[str]) -> bool:
         raise ImageError(f'{address} needs {needed}: pip install "napari-cellseg[remote]". Or copy it to a folder.')
     _typed.add(address.rstrip("/"))
     return True
+
+
+def allow_only(addresses: Iterable[str]) -> None:
+    """Allow the addresses that the user typed in another process, as `typed` gave them there, and no others.
+
+    Raises
+    ------
+    ImageError
+        As `allow`.
+    """
+    _typed.clear()
+    for address in addresses:
+        allow(address)
 
 
 def typed() -> list[str]:

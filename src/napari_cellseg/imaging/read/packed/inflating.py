@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import threading
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, Any
 
 # A smaller piece cannot expand to more than about 100 MB.
 HARMLESS_BYTES = 1 << 16
 _STEP_BYTES = 1 << 20
+_LARGEST_METADATA = 1 << 26
 
 
 def inflate(content: bytes, codec: str, most: int, **raw: Any) -> bytes | None:
@@ -46,6 +50,41 @@ def inflate(content: bytes, codec: str, most: int, **raw: Any) -> bytes | None:
             raise EOFError("it is cut short")
         content = inflater.unused_data.lstrip(b"\0") if codec == "gzip" else inflater.unused_data
     return b"".join(parts)
+
+
+class BoundedZlib:
+    """What a package has in place of the module `zlib`, where it unpacks what a file holds without any limit.
+
+    Attributes
+    ----------
+    most : int
+        Bytes that a piece may have once unpacked. Each thread has its own.
+    """
+
+    error = zlib.error
+
+    def __init__(self) -> None:
+        self._of_thread = threading.local()
+
+    @contextmanager
+    def within(self, most: int) -> Iterator[None]:
+        """Allow up to `most` bytes in this thread; else it is `_LARGEST_METADATA`."""
+        self._of_thread.most = most
+        try:
+            yield
+        finally:
+            del self._of_thread.most
+
+    def decompress(self, content: bytes) -> bytes:
+        """Unpack one piece; what follows it is left alone, as `zlib` does."""
+        most = getattr(self._of_thread, "most", _LARGEST_METADATA)
+        inflater = zlib.decompressobj()
+        found = inflater.decompress(content, most + 1)
+        if len(found) > most:
+            raise ValueError(f"a piece of it holds far more than the announced {most:,} bytes")
+        if not inflater.eof:
+            raise zlib.error("it is cut short")
+        return found
 
 
 def swells(file: IO[bytes] | Any, n_bytes: int, codec: str, most: int) -> bool:

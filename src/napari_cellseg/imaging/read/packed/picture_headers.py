@@ -52,6 +52,19 @@ def size_of(content: bytes, compression: int) -> Size:
         return picture.height, picture.width
 
 
+def zstd_size(content: bytes) -> int | None:
+    """Return how many bytes a frame of Zstandard says that it holds; None where it does not say it."""
+    if content[:4] != b"\x28\xb5\x2f\xfd":
+        raise ValueError("it is no Zstandard")
+    about = content[4]
+    is_whole, n = about >> 5 & 1, (0, 2, 4, 8)[about >> 6]
+    start = 5 + (0 if is_whole else 1) + (0, 1, 2, 4)[about & 3]
+    if not n and not is_whole:
+        return None
+    found = int.from_bytes(content[start : start + (n or 1)], "little")
+    return found + 256 if n == 2 else found
+
+
 def _size_of_jpeg(content: bytes) -> Size:
     place = content.index(b"\xff")
     while True:
@@ -119,7 +132,10 @@ def _size_of_jpeg_xr(content: bytes) -> Size:
     for i in range(n_tags):
         tag, kind, _, value = struct.unpack_from("<HHII", content, start + 2 + 12 * i)
         tags[tag] = value & (0xFFFF if kind == 3 else 0xFFFFFFFF)
-    return tags[0xBC81], tags[0xBC80]
+    # The picture inside says it again, and decoders may believe either.
+    inner = content.index(b"WMPHOTO\0") + 10
+    height, width = struct.unpack_from(">2H" if content[inner] & 0x80 else ">2I", content, inner + 2)[::-1]
+    return max(tags[0xBC81], height + 1), max(tags[0xBC80], width + 1)
 
 
 def _size_of_lerc(content: bytes) -> Size:

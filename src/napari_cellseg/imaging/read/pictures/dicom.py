@@ -15,11 +15,14 @@ from ...memory import check_room
 from ...scale import is_interval, is_pixel_size
 from ..formats import INSTALL
 from ..packed.inflating import swells
+from ..packed.picture_headers import size_of
 
 SUFFIXES = (".dcm", ".dicom")
 HEAD_BYTES, _MARK = 132, b"DICM"
 _LENGTH_BYTES, _LARGEST_PACKED = 12, 1 << 29
 _UM_PER_MM = 1e3
+# Their numbers in TIFF.
+_JPEG, _JPEG_2000 = 7, 34712
 _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422")
 
 
@@ -106,6 +109,7 @@ def _values(dataset: Any, path: Path) -> tuple[np.ndarray, str, bool]:
     if kind not in ("MONOCHROME1", "MONOCHROME2", *_COLOURS):
         raise ImageError(f"{path} holds {kind} values, which are not supported. Save it as grey or RGB.")
     check_room(math.prod(shape) * -(-int(dataset.BitsAllocated) // 8), str(path), shape)
+    _check_frames(dataset, path, shape[1:3], n_frames)
     values = dataset.pixel_array
     if kind == "MONOCHROME1":
         low, high = (-(1 << dataset.BitsStored - 1), (1 << dataset.BitsStored - 1) - 1)
@@ -113,6 +117,24 @@ def _values(dataset: Any, path: Path) -> tuple[np.ndarray, str, bool]:
     elif kind.startswith("YBR"):
         values = convert_color_space(values, kind, "RGB")
     return values, ("?" if n_frames > 1 else "") + ("YXC" if kind in _COLOURS else "YX"), kind in _COLOURS
+
+
+def _check_frames(dataset: Any, path: Path, sides: tuple[int, int], n_frames: int) -> None:
+    """Raise ImageError for a frame that is a picture of more pixels by its own header: a decoder takes their memory."""
+    from pydicom.encaps import generate_frames
+    from pydicom.uid import JPEG2000TransferSyntaxes, JPEGTransferSyntaxes
+
+    syntax = dataset.file_meta.TransferSyntaxUID
+    kinds = {**dict.fromkeys(JPEGTransferSyntaxes, _JPEG), **dict.fromkeys(JPEG2000TransferSyntaxes, _JPEG_2000)}
+    if syntax not in kinds:
+        return
+    for frame in generate_frames(dataset.PixelData, number_of_frames=n_frames):
+        height, width = size_of(frame, kinds[syntax])
+        if height > sides[0] or width > sides[1]:
+            raise ImageError(
+                f"{path} cannot be read: a frame of it is a picture of {width} x {height} pixels, and the file "
+                f"announces {sides[1]} x {sides[0]}. Give another file."
+            )
 
 
 def _pixel_size(dataset: Any) -> tuple[float, float] | None:

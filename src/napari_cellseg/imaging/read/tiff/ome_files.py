@@ -9,10 +9,9 @@ from xml.sax.saxutils import unescape
 
 import tifffile
 
-from ...damage import DAMAGE
+from ...damage import UNREADABLE
 from ...errors import ImageError
 
-_UNREADABLE: tuple[type[Exception], ...] = (ImageError, *DAMAGE)
 COMPANION_SUFFIX = ".companion.ome"
 _OME_NAME = re.compile(r"\.ome\.(tiff?|tf[28]|btf)$", re.IGNORECASE)
 _IMAGE = re.compile(r"<(?:\w+:)?Image\b")
@@ -109,7 +108,7 @@ def _parts(path: Path) -> list[Path]:
         with tifffile.TiffFile(path) as tiff:
             description = tiff.pages.first.description
         xml = companion_xml(path, description) or description
-    except _UNREADABLE:
+    except UNREADABLE:
         return []
     return [path.with_name(name).absolute() for names in _files_by_image(xml) if path.name in names for name in names]
 

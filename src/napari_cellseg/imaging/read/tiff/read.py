@@ -13,7 +13,7 @@ from ...axes import AXES
 from ...errors import AxesError
 from ...from_array import as_image
 from ...image import Image
-from .checks import check_pictures, check_plausible, check_whole
+from ..packed.tiff_pieces import check_pictures, check_pieces
 from .images import images_in, opened
 from .metadata import TiffMetadata
 from .samples import bytes_per_value, check_kind, is_colour, without_alpha, without_display
@@ -52,11 +52,8 @@ def read_tiff(path: Path, axes: str | None, lazy_bytes: int, choose: Callable[[S
         series = images[choose([image.name for image in images])]
         page = series.keyframe
         check_kind(page, path)
-        check_whole(tiff, series, path)
         lazy = series.nbytes >= lazy_bytes
-        n_bytes = 0 if lazy else series.nbytes * bytes_per_value(series)
-        check_plausible(tiff, series, path, lazy_bytes, n_bytes)
-        check_pictures(page, path)
+        check_pieces(tiff, series, path, lazy_bytes, 0 if lazy else series.nbytes * bytes_per_value(series))
         data = _lazy_values(series, tiff.series.index(series), path) if lazy else series.asarray()
         data, file_axes = without_display(data, series)
         colour = is_colour(series)

@@ -1,24 +1,26 @@
-"""Checks that a TIFF is complete and consistent, before memory is allocated for its values."""
+"""Checks that a TIFF is complete and consistent, before memory is allocated for its values; also inside other files."""
 
 from __future__ import annotations
 
 import math
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import numpy as np
 import tifffile
 
 from ...errors import ImageError
 from ...memory import check_room
-from ..packed.inflating import HARMLESS_BYTES, swells
-from ..packed.picture_headers import PICTURES, size_of
+from .inflating import HARMLESS_BYTES, swells
+from .picture_headers import PICTURES, size_of
 
 # Deflate compresses at most 1032 bytes to one, and LZW about as many.
 _GREATEST_RATIO = 2000
 # Encoders work in blocks of so many rows and columns, and some write whole ones.
 _BLOCK = 16
 _HEAD_BYTES = 1 << 16
+_LARGE = 1 << 26
 _INFLATERS: dict[int, str] = {
     tifffile.COMPRESSION.ADOBE_DEFLATE: "zlib",
     tifffile.COMPRESSION.DEFLATE: "zlib",
@@ -26,7 +28,37 @@ _INFLATERS: dict[int, str] = {
 }
 
 
-def check_whole(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -> None:
+def check_pieces(
+    tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path, lazy_bytes: int, n_bytes: int
+) -> None:
+    """Raise ImageError for an image of a TIFF that is cut short, or takes more memory than it announces.
+
+    Parameters
+    ----------
+    tiff : tifffile.TiffFile
+    series : tifffile.TiffPageSeries
+        The image; pieces of it that are pictures are checked when they are decoded.
+    path : Path
+        Name of the file in the message.
+    lazy_bytes : int
+        Pieces from this size on are those that a few bytes could blow up.
+    n_bytes : int
+        Allocated at once by reading; it must fit.
+    """
+    _check_whole(tiff, series, path)
+    _check_plausible(tiff, series, path, lazy_bytes, n_bytes)
+    check_pictures(series.keyframe, path)
+
+
+def plane_of(file: str | BinaryIO, path: Path) -> np.ndarray:
+    """Read the image of a TIFF that is a part of another file; what is wrong is said of `path`."""
+    with tifffile.TiffFile(file) as tiff:
+        series = tiff.series[0]
+        check_pieces(tiff, series, path, _LARGE, series.nbytes)
+        return series.asarray()
+
+
+def _check_whole(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path) -> None:
     """Raise ImageError for a file that ends too early: the reader would fill in or skip missing parts."""
     size = tiff.filehandle.size
     ends = [0]
@@ -55,13 +87,10 @@ def check_whole(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: 
         )
 
 
-def check_plausible(
+def _check_plausible(
     tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries, path: Path, lazy_bytes: int, n_bytes: int
 ) -> None:
-    """Raise ImageError for a size that the file cannot hold, which would use up all memory.
-
-    `n_bytes` is allocated at once by reading and must fit.
-    """
+    """Raise ImageError for a size that the file cannot hold, which would use up all memory."""
     page = series.keyframe
     check_room(n_bytes, str(path), series.shape)
     if series.dataoffset is not None:
