@@ -25,7 +25,7 @@ from .pictures.arrays import read_npy, read_npz
 from .pictures.dicom import HEAD_BYTES, has_mark, is_dicom, read_dicom
 from .plugins import read_with_plugin
 from .scenes import Choose, file_of, index_of, scene_keys, scene_of, scene_title
-from .tiff.ome_files import first_of_companion, is_companion
+from .tiff.ome_files import images_of_companion, is_companion
 from .tiff.read import read_tiff
 
 __all__ = ["SUFFIXES", "find_images", "read_image", "source_stamp"]
@@ -134,8 +134,7 @@ def _read(path: Path, axes: str | None, in_parts: bool) -> Image:
     if not about.st_size:
         raise ImageError(f"{path} is empty: it has no bytes. Copy it again.")
     if is_companion(path):
-        first = first_of_companion(path)
-        return _read(first if key is None else first / key, axes, in_parts)
+        return _chosen(path, key, lambda choose: _of_companion(path, axes, choose))
     known = format_of(path)
     if known is not None and known.reader and not known.lacks():
         return _chosen(path, key, lambda choose: read_scene(path, axes, LAZY_BYTES, choose, in_parts))
@@ -170,6 +169,22 @@ def _chosen(path: Path, key: str | None, read: Callable[[Choose], Image]) -> Ima
 
     image = read(choose)
     return replace(image, name=scene_title(path.name, keys[0]), source=str(path / keys[0])) if keys else image
+
+
+def _of_companion(path: Path, axes: str | None, choose: Choose) -> Image:
+    """Read an image that a companion file describes, from the first of its files."""
+    images = images_of_companion(path)
+    place = choose([name for name, _ in images])
+    name, first = images[place]
+    if not first.is_file():
+        raise ImageError(f"{path} names {first.name}, which is missing. Put all files of the image into one folder.")
+    # Of the images that begin in this file.
+    rank = sum(1 for _, other in images[:place] if other == first)
+
+    def same(names: Sequence[str]) -> int:
+        return names.index(name) if list(names).count(name) == 1 else min(rank, len(names) - 1)
+
+    return read_tiff(first, axes, LAZY_BYTES, same)
 
 
 def _read_plain(path: Path, axes: str | None) -> Image:

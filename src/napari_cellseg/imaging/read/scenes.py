@@ -15,12 +15,12 @@ from .formats import TIFF_SUFFIXES, format_of
 from .microscopes.read import opened
 from .ome_zarr.places import title_of
 from .tiff.images import names_in as names_in_tiff
-from .tiff.ome_files import is_ome_name
+from .tiff.ome_files import images_of_companion, is_companion, is_ome_name
 
 ALL = "all"
 # Gives the place of an image among the names of all images of a file.
 Choose: TypeAlias = Callable[[Sequence[str]], int]
-_SUFFIX = re.compile(r"(\.ome)?\.[^.]*$", re.IGNORECASE)
+_SUFFIX = re.compile(r"(\.ome|\.companion)?\.[^.]*$", re.IGNORECASE)
 
 
 def file_of(path: str | os.PathLike[str]) -> Path:
@@ -126,6 +126,8 @@ def names_in(path: Path, every: bool = False) -> list[str]:
     known = format_of(path)
     if known is not None and known.reader and not known.lacks():
         return list(opened(path).names)
+    if is_companion(path):
+        return [name for name, _ in images_of_companion(path)]
     is_tiff = path.suffix.lower() in (".tif", ".tiff", *TIFF_SUFFIXES)
     return names_in_tiff(path) if is_ome_name(path) or (every and is_tiff) else [""]
 

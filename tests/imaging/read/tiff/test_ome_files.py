@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 import tifffile
 
 from napari_cellseg.imaging import ImageError, find_images, read_image
+from napari_cellseg.imaging.errors import SeveralImagesError
 
 from ..samples import shared_data
 
@@ -74,8 +77,42 @@ def test_several_images_of_one_description_stay_images_of_their_own(tmp_path):
     assert [name for _, name in find_images(tmp_path)] == list(NAMES)
     for plane, name in zip(STACK, NAMES, strict=True):
         np.testing.assert_array_equal(read_image(tmp_path / name).plane(), plane)
-    with pytest.raises(ImageError, match="describes 3 images"):
-        read_image(tmp_path / "s.companion.ome")
+
+
+def test_images_of_a_companion_file_are_its_scenes(tmp_path):
+    """Two planes of one image in two files, and the third in a file of its own, which is missing in the end."""
+    write_parts(tmp_path, [NAMES[:2], NAMES[2:]], companion="s.companion.ome")
+    companion, reports = tmp_path / "s.companion.ome", []
+    found = find_images([companion, tmp_path / NAMES[1]], report=reports.append)
+    assert [name for _, name in found] == ["s_0", "s_1"]
+    assert reports == [f"{NAMES[1]} is skipped: it is a part of the image s.companion.ome, and is read with it."]
+    first, second = (read_image(path) for path, _ in found)
+    np.testing.assert_array_equal(first.data, STACK[:2])
+    np.testing.assert_array_equal(second.data, STACK[2])
+    assert (first.name, first.axes, first.source) == ("s_0", "ZYX", str(companion / "0"))
+    with pytest.raises(SeveralImagesError, match="2 images"):
+        read_image(companion)
+    (tmp_path / NAMES[2]).unlink()
+    np.testing.assert_array_equal(read_image(companion / "0").data, STACK[:2])
+    with pytest.raises(ImageError, match=rf"names {NAMES[2]}, which is missing"):
+        read_image(companion / "1")
+
+
+def test_named_images_of_a_companion_file_that_lie_in_one_file(tmp_path):
+    """As tifffile writes them: each image has its name, and all of them are in one file beside the companion file."""
+    pair = tmp_path / "pair.ome.tif"
+    with tifffile.TiffWriter(pair, ome=True) as writer:
+        for name, plane in zip(("left", "right"), STACK, strict=False):
+            writer.write(plane, photometric="minisblack", metadata={"Name": name, "axes": "YX"})
+    with tifffile.TiffFile(pair) as tiff:
+        xml = tiff.ome_metadata
+    uuid = f'<UUID FileName="{pair.name}">urn:uuid:p</UUID></TiffData>'
+    companion = tmp_path / "s.companion.ome"
+    companion.write_text(re.sub(r"(<TiffData[^>]*?)\s*/>|(<TiffData[^>]*)></TiffData>", rf"\1\2>{uuid}", xml))
+    found = find_images(companion)
+    assert [name for _, name in found] == ["s_left", "s_right"]
+    for (path, _), plane in zip(found, STACK, strict=False):
+        np.testing.assert_array_equal(read_image(path).data, plane)
 
 
 def test_a_part_that_is_missing_or_cut_short_is_reported(tmp_path):

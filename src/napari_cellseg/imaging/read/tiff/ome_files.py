@@ -15,6 +15,7 @@ from ...errors import ImageError
 COMPANION_SUFFIX = ".companion.ome"
 _OME_NAME = re.compile(r"\.ome\.(tiff?|tf[28]|btf)$", re.IGNORECASE)
 _IMAGE = re.compile(r"<(?:\w+:)?Image\b")
+_NAME = re.compile(r"\bName\s*=\s*\"([^\"]*)\"")
 _FILE_NAME = re.compile(r"\bFileName\s*=\s*\"([^\"]+)\"")
 _METADATA_FILE = re.compile(r"<(?:\w+:)?BinaryOnly\b[^>]*\bMetadataFile\s*=\s*\"([^\"]+)\"")
 
@@ -55,21 +56,25 @@ def companion_xml(path: Path, description: str) -> str | None:
         ) from error
 
 
-def first_of_companion(path: Path) -> Path:
-    """Return the first file of the image that a companion file describes.
+def images_of_companion(path: Path) -> list[tuple[str, Path]]:
+    """Return the images that a companion file describes: their names, which may be empty, and the first file of each.
 
     Raises
     ------
     ImageError
-        It describes no image or several of them, or the file is missing.
+        It describes no image in other files.
     """
-    images = [names for names in _files_by_image(path.read_text(encoding="utf-8")) if names]
-    if len(images) != 1:
-        raise ImageError(f"{path} describes {len(images)} images in other files. Give the image files.")
-    first = path.with_name(images[0][0])
-    if not first.is_file():
-        raise ImageError(f"{path} names {first.name}, which is missing. Put all files of the image into one folder.")
-    return first
+    xml = path.read_text(encoding="utf-8")
+    names = [_NAME.search(image.partition(">")[0]) for image in _IMAGE.split(xml)[1:]]
+    files = _files_by_image(xml)
+    found = [
+        (unescape(name[1]) if name else "", path.with_name(inner[0]))
+        for name, inner in zip(names, files, strict=True)
+        if inner
+    ]
+    if not found:
+        raise ImageError(f"{path} describes no image in other files. Give the image files.")
+    return found
 
 
 def one_per_image(
@@ -80,18 +85,19 @@ def one_per_image(
     Parameters
     ----------
     found : iterable of (Path, str)
-        Files and their displayed names. Only names such as ``a.ome.tif`` are opened.
+        Files and their displayed names. Only companion files and names such as ``a.ome.tif`` are opened.
     report : callable
         Called with a sentence about every file that is skipped because it is a part.
 
     Returns
     -------
     list of (Path, str)
-        In the same order; of several files of one image the first.
+        In the same order; of several files of one image the first, or the companion file if it is given.
     """
     kept: list[tuple[Path, str]] = []
-    owners: dict[Path, str] = {}
-    for path, name in found:
+    files = list(found)
+    owners = {part: name for path, name in files if is_companion(path) for part in _parts(path)}
+    for path, name in files:
         if is_ome_name(path):
             # Not resolved: the XML names files beside this one, also where that is a link.
             if (owner := owners.get(path.absolute())) is not None:
@@ -103,8 +109,14 @@ def one_per_image(
 
 
 def _parts(path: Path) -> list[Path]:
-    """All files of the image of an OME-TIFF, if there are several; an unreadable file is reported when it is read."""
+    """All files of the image of an OME-TIFF, if there are several, and of all images of a companion file.
+
+    An unreadable file is reported when it is read.
+    """
     try:
+        if is_companion(path):
+            xml = path.read_text(encoding="utf-8")
+            return [path.with_name(name).absolute() for names in _files_by_image(xml) for name in names]
         with tifffile.TiffFile(path) as tiff:
             description = tiff.pages.first.description
         xml = companion_xml(path, description) or description
