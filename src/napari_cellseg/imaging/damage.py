@@ -38,6 +38,8 @@ DAMAGE: tuple[type[Exception], ...] = (
     zipfile.BadZipFile,
     zlib.error,
 )
+# What decoders say of a piece that is larger than the room for it.
+_TOO_LARGE = ("INSUFFICIENT_SPACE", "buffer is too small")
 # ... and what readers make of them.
 UNREADABLE: tuple[type[Exception], ...] = (CellsegError, *DAMAGE)
 
@@ -62,4 +64,6 @@ def unreadable(path: str | os.PathLike[str], error: Exception) -> ImageError:
             "Run 'python -m pip install imagecodecs', or save the image without compression."
         )
     reason = str(error).strip() or type(error).__name__
+    if any(words in reason for words in _TOO_LARGE):
+        reason = "a piece of it holds far more than it announces"
     return ImageError(f"{path} cannot be read: {reason}. The file is damaged, cut short or of another kind.")

@@ -145,6 +145,7 @@ def write_hostile(folder: Path) -> dict[str, str]:
         "packed.tif": (tiff(side, side, 8, zlib.compress(bytes(100))), "announces"),
         "full.tif": (tiff(side, side, 8, deflated_zeros(side * side)), "fit into memory"),
         "bomb.tif": (tiff(20, 30, 8, zeros), "far more"),
+        "lzma.tif": (tiff(20, 30, 34925, lzma.compress(bytes(64 * MEGABYTE), preset=0) * 24), ""),
         "laughs.tif": (tiff(20, 30, 1, bytes(600), bomb), ""),
     }
     for name, (content, _) in files.items():

@@ -119,16 +119,18 @@ def _stats(folder: Path) -> list[os.stat_result]:
 
 
 def _read(path: Path, axes: str | None, in_parts: bool) -> Image:
-    if typed_address(path) is not None or is_zarr(path):
+    if typed_address(path) is not None or zip_of(path) is not None:
         return read_zarr(path, axes, LAZY_BYTES, in_parts)
-    if path.is_dir():
+    if (key := scene_of(path)) is not None:
+        path = path.parent
+    about = path.stat()
+    if stat.S_ISDIR(about.st_mode):
+        if is_zarr(path):
+            return read_zarr(path, axes, LAZY_BYTES, in_parts)
         if path.suffix.lower() == ZARR_SUFFIX:
             raise ImageError(f"{path} is a folder without the metadata files of a Zarr image. Copy it again.")
         raise ImageError(f"{path} is a folder. Give an image file.")
-    if (key := scene_of(path)) is not None:
-        path = path.parent
     suffix = path.suffix.lower()
-    about = path.stat()
     if not stat.S_ISREG(about.st_mode):
         raise ImageError(f"{path} is a device or a pipe, not a file. Give an image file.")
     if not about.st_size:

@@ -67,28 +67,28 @@ class CziDirectory:
         spans = [[one.spans.get(axis, (0, 1, 1)) for axis in _PLACES + "XY"] for one in self._pieces]
         self._spans = np.array(spans, np.int64).reshape(len(spans), len(_PLACES) + 2, 3)
 
-    def has(self, scene: int, at: Mapping[str, int]) -> bool:
-        """Whether there is any piece of a plane."""
-        return bool(self._of_plane(scene, at).any())
-
-    def check(self, scene: int, at: Mapping[str, int], box: Box) -> None:
-        """Raise ImageError for a piece in a part of a plane that is larger than the directory says, or than the memory.
+    def check(self, scene: int, at: Mapping[str, int], box: Box) -> bool:
+        """Check the pieces in a part of a plane; return whether there is any piece of that plane.
 
         Decoders take the memory that a piece speaks of, whatever its file says.
+
+        Raises
+        ------
+        ImageError
+            A piece is larger than the directory says, or than the memory.
         """
+        wanted = {"S": scene, **at}
+        columns = [_PLACES.index(axis) for axis in wanted]
+        of_plane = (self._spans[:, columns, 0] == list(wanted.values())).all(axis=1)
         starts, sizes = self._spans[:, -2:, 0], self._spans[:, -2:, 1]
         inside = (starts < np.add(box[:2], box[2:])) & (starts + sizes > box[:2])
-        todo = set(np.flatnonzero(self._of_plane(scene, at) & inside.all(axis=1)).tolist()) - self._checked
+        todo = set(np.flatnonzero(of_plane & inside.all(axis=1)).tolist()) - self._checked
         if todo:
             with self._path.open("rb") as file:
                 for i in sorted(todo):
                     self._check(file, self._pieces[i])
             self._checked |= todo
-
-    def _of_plane(self, scene: int, at: Mapping[str, int]) -> np.ndarray:
-        wanted = {"S": scene, **at}
-        columns = [_PLACES.index(axis) for axis in wanted]
-        return np.asarray((self._spans[:, columns, 0] == list(wanted.values())).all(axis=1))
+        return bool(of_plane.any())
 
     def _check(self, file: BinaryIO, said: _Piece) -> None:
         head = _read(file, said.position + _SEGMENT, _HEAD_BYTES)

@@ -68,10 +68,9 @@ class CziFile:
 
     def _check(self, scene: int, at: dict[str, int], box: Box) -> None:
         """Raise ImageError for a plane that is not in the file, and for pieces that hold more than they should."""
-        if not self._directory.has(scene, at):
+        if not self._directory.check(scene, at, box):
             where = ", ".join(f"{axis} {k}" for axis, k in at.items())
             raise ImageError(f"{self._path} has no plane {where or 'here'}. The recording was stopped: choose others.")
-        self._directory.check(scene, at, box)
 
     def _step(self, axis: str) -> float | None:
         metres = self._about.findtext(f".//Scaling/Items/Distance[@Id='{axis}']/Value")

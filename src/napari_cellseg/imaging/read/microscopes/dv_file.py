@@ -24,11 +24,12 @@ class DvFile:
         file, kept = self._file, [i for i, n in enumerate(self._file.shape) if n > 1 or self._file.axes[i] in "YX"]
         outer = [i for i in kept if file.axes[i] not in "YX"]
         voxel, header = file.voxel_size, file.hdr
+        n_places = file.ndim - 2
         waves = (header.wave1, header.wave2, header.wave3, header.wave4)[: header.nc]
 
         def read(place: tuple[int, ...], rows: slice | None, columns: slice | None) -> np.ndarray:
             at = dict(zip(outer, place, strict=True))
-            return np.array(file.data[tuple(at.get(i, 0) for i in range(file.ndim - 2))])
+            return np.asarray(file.data[tuple(at.get(i, 0) for i in range(n_places))])
 
         return Scene(
             "".join(file.axes[i] for i in kept),

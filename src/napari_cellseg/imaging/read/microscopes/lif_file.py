@@ -130,7 +130,7 @@ def _frame(image: Any, at: dict[str, int], inner: list[str]) -> np.ndarray:
     else:
         stored = [axis for axis in image.dims if axis not in at]
         values = image.asarray(out="memmap")[tuple(at.get(axis, slice(None)) for axis in image.dims)]
-    return np.array(np.transpose(values, [stored.index(axis) for axis in inner]), order="C")
+    return np.asarray(np.transpose(values, [stored.index(axis) for axis in inner]))
 
 
 def _steps(image: Any) -> dict[str, float]:

@@ -30,7 +30,7 @@ class Nd2File:
 
         # Both unpack what a file holds without a limit.
         vars(_clx_lite)["zlib"] = vars(modern_reader)["zlib"] = _zlib
-        self._path = path
+        self._path, self._size = path, path.stat().st_size
         self._file = nd2.ND2File(path)
         with contextlib.ExitStack() as failing:
             failing.callback(self._file.close)
@@ -81,8 +81,7 @@ class Nd2File:
         number = int(np.ravel_multi_index(at, tuple(self._loops.values()))) if at else 0
         self._check(number)
         with _zlib.within(self._frame_bytes()):
-            # A copy: the frame is a view into the file.
-            return np.array(self._file.read_frame(number)).reshape([self._frame[axis] for axis in inner])
+            return np.asarray(self._file.read_frame(number)).reshape([self._frame[axis] for axis in inner])
 
     def _frame_bytes(self) -> int:
         return math.prod(self._frame.values()) * self._file.dtype.itemsize
@@ -111,7 +110,7 @@ class Nd2File:
             raise ImageError(f"{self._path} is packed with {packed} compression, which is not read. Save it without.")
         if packed is None:
             n_bytes = self._frame_bytes()
-        if number not in offsets or offsets[number] + n_bytes > self._path.stat().st_size:
+        if number not in offsets or offsets[number] + n_bytes > self._size:
             raise ImageError(
                 f"{self._path} cannot be read: plane {number} is not in the file. The recording was stopped, or the "
                 "file cut short: copy it again, or choose other planes."

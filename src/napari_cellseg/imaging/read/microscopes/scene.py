@@ -30,7 +30,8 @@ class Scene:
         Number of axes in front of the inner ones.
     read : callable
         Gives the values along the inner axes at an index of the outer ones: ``read(index, rows, columns)``. Rows and
-        columns are None for all of them; others are requested only where there is a `piece`.
+        columns are None for all of them; others are requested only where there is a `piece`. What it gives may be a
+        view into the file: it is copied before anything else is read.
     piece : tuple of int, optional
         (Y, X) of what is read at once of a plane that is too large to be read as a whole.
     channel_names : tuple of str
@@ -70,7 +71,8 @@ def values_of(scene: Scene, lock: threading.Lock) -> np.ndarray:
     """Read all values; only one thread at a time reads while it holds `lock`."""
     with lock:
         if not scene.n_outer:
-            return np.asarray(scene.read((), None, None))
+            found = np.asarray(scene.read((), None, None))
+            return found if found.flags.owndata else found.copy()
         values = np.empty(scene.shape, scene.dtype)
         for place in np.ndindex(scene.shape[: scene.n_outer]):
             values[place] = scene.read(place, None, None)
@@ -108,7 +110,7 @@ class _Planes:
         places = itertools.product(*([part] if isinstance(part, int) else part for part in parts[:n_outer]))
         with self._lock:
             planes = [self._plane(place, index[n_outer:], parts[n_outer:]) for place in places]
-        return np.stack(planes).reshape(lengths)
+            return np.stack(planes).reshape(lengths)
 
     def _plane(self, place: tuple[int, ...], index: tuple[int | slice, ...], parts: list[int | range]) -> np.ndarray:
         scene = self._scene

@@ -1,13 +1,13 @@
-"""Detect compressed pieces that hold far more than announced, by decompressing them step by step."""
+"""Unpack pieces to no more than is announced."""
 
 from __future__ import annotations
 
 import bz2
+import contextlib
 import lzma
 import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import IO, Any
 
 # A smaller piece cannot expand to more than about 100 MB.
@@ -66,7 +66,7 @@ class BoundedZlib:
     def __init__(self) -> None:
         self._of_thread = threading.local()
 
-    @contextmanager
+    @contextlib.contextmanager
     def within(self, most: int) -> Iterator[None]:
         """Allow up to `most` bytes in this thread; else it is `_LARGEST_METADATA`."""
         self._of_thread.most = most
@@ -87,42 +87,15 @@ class BoundedZlib:
         return found
 
 
-def swells(file: IO[bytes] | Any, n_bytes: int, codec: str, most: int) -> bool:
-    """Whether the next `n_bytes` of a file decompress to more than `most` bytes.
+def swells(file: IO[bytes], most: int) -> bool:
+    """Whether the rest of a file, deflated without a header, unpacks to more than `most` bytes.
 
-    Decoders have no limit: a few megabytes could fill the memory.
-
-    Parameters
-    ----------
-    file : file
-        Anything with `read`, at the start of the piece.
-    n_bytes : int
-    codec : {'zlib', 'gzip', 'deflate', 'lzma'}
-        ``deflate`` is zlib without a header.
-    most : int
-
-    Returns
-    -------
-    bool
-        False for a damaged piece too: its decoder reports the damage.
+    False for a damaged one too: its decoder reports the damage.
     """
-    if n_bytes <= HARMLESS_BYTES:
-        return False
-    # 32 + 15: detects zlib or gzip by the header of the stream.
-    bits = -15 if codec == "deflate" else 47
-    inflater: Any = lzma.LZMADecompressor() if codec == "lzma" else zlib.decompressobj(bits)
-    made, pending = 0, b""
-    try:
-        while not inflater.eof:
-            if not pending and getattr(inflater, "needs_input", True):
-                pending = file.read(min(_STEP_BYTES, n_bytes))
-                n_bytes -= len(pending)
-                if not pending:
-                    return False
-            made += len(inflater.decompress(pending, _STEP_BYTES))
-            pending = getattr(inflater, "unconsumed_tail", b"")
+    inflater, made = zlib.decompressobj(-15), 0
+    with contextlib.suppress(zlib.error):
+        while not inflater.eof and (block := inflater.unconsumed_tail or file.read(_STEP_BYTES)):
+            made += len(inflater.decompress(block, _STEP_BYTES))
             if made > most:
                 return True
-    except (zlib.error, lzma.LZMAError):
-        return False
     return False

@@ -92,7 +92,7 @@ def _check_packed(path: Path, about: Any) -> None:
     start = HEAD_BYTES + _LENGTH_BYTES + int(length)
     with path.open("rb") as file:
         file.seek(start)
-        if swells(file, path.stat().st_size - start, "deflate", _LARGEST_PACKED):
+        if swells(file, _LARGEST_PACKED):
             raise ImageError(f"{path} unpacks to more than {_LARGEST_PACKED >> 20} MB. Save it without compression.")
 
 
