@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
+from ome_zarr_models import open_ome_zarr
 
 from napari_cellseg.imaging import AxesError, ImageError, find_images, plane_image, planes_of, read_image
 from napari_cellseg.imaging.from_array import as_image
@@ -55,6 +56,17 @@ def test_ome_zarr(tmp_path, version):
     assert (image.name, image.source, image.rgb) == ("a.ome.zarr", str(path), False)
     page = plane_image(image, planes_of(image)[2])
     np.testing.assert_array_equal(page.plane(1), STACK[1, 2])
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+def test_what_is_read_is_what_ome_zarr_models_says(tmp_path, version):
+    """Metadata are not read by it: it refuses older versions, and small faults of other programs."""
+    path = write_ome(tmp_path / "a.ome.zarr", STACK, "tzyx", [3, 2, 0.5, 0.25], version)
+    (multiscale,) = open_ome_zarr(path, version=version).ome_attributes.multiscales
+    image = read_image(path)
+    assert image.axes == "".join(axis.name for axis in multiscale.axes).upper()
+    scale = multiscale.datasets[0].coordinateTransformations[0].scale
+    assert [image.frame_interval, image.slice_spacing, *image.pixel_size] == scale
 
 
 @pytest.mark.parametrize(
