@@ -21,7 +21,7 @@ from napari_cellseg.imaging.read.microscopes.scene import Scene, lazy_values
 from napari_cellseg.imaging.read.read import source_stamp
 
 from ..samples import shared_data
-from .vendor_files import write_czi, write_dv, write_lif, write_nd2, write_oib, write_oif
+from .vendor_files import write_czi, write_dv, write_lif, write_nd2, write_oib, write_oif, write_old_nd2
 
 RNG = np.random.default_rng(0)
 STACK = RNG.integers(0, 4096, (3, 20, 31)).astype(np.uint16)
@@ -87,6 +87,17 @@ def test_packed_frames_and_metadata_of_an_nd2_file(tmp_path):
     image = read_image(path)
     assert (image.axes, image.channel_names) == ("TCYX", ("Dye0", "Dye1"))
     np.testing.assert_array_equal(image.data, POSITIONS[0].transpose(0, 3, 1, 2))
+
+
+def test_slices_of_an_old_nd2_file(tmp_path):
+    path = write_old_nd2(tmp_path / "a.nd2", STACK)
+    image = read_image(path)
+    assert (image.axes, image.slice_spacing) == ("ZYX", None)
+    np.testing.assert_array_equal(image.data, STACK)
+    # A decoder takes the memory that a picture speaks of.
+    write_old_nd2(path, [STACK[0], np.tile(STACK[1], (2, 3))])
+    with pytest.raises(ImageError, match="plane 1 is a picture of 93 x 40 pixels, and the file announces 31 x 20"):
+        read_image(path)
 
 
 def test_series_of_a_lif_file_are_its_images(tmp_path):

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import quote
 
+import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image
@@ -313,6 +314,31 @@ def write_nd2(
         chunk(
             b"ND2 FILEMAP SIGNATURE NAME 0001!", index + b"ND2 CHUNK MAP SIGNATURE 0000001!" + struct.pack("<Q", start)
         )
+    return path
+
+
+def write_old_nd2(path: Path, planes: Sequence[np.ndarray]) -> Path:
+    """Write slices (Y, X) as an ND2 file of version 2: JPEG 2000 in boxes; it says that all are as large as the first."""
+    height, width = planes[0].shape
+    header = struct.pack(">I4siihBB", 22, b"ihdr", height, width, 1, 8 * planes[0].itemsize - 1, 7)
+    number = '<{} runtype="lx_uint32" value="{}"/>'.format
+    numbers = "".join(number(k, v) for k, v in (("Count", len(planes)), ("ZHome", 0), ("ZStep", 2), ("ZLow", 0)))
+    loops = (
+        f"<LoopNo00>{number('Type', 4)}<LoopPars>{numbers}{number('ZHigh', 9)}</LoopPars></LoopNo00>"
+        f"<LoopNo01>{number('Type', 6)}<LoopPars>{number('Count', 1)}</LoopPars></LoopNo01>"
+    )
+    boxes = [(b"jP  ", b"\r\n\x87\n"), (b"ftyp", b"jp2 "), (b"jp2h", header), (b"AIM1", f"<e>{loops}</e>".encode())]
+    for plane in planes:
+        boxes += [(b"VCAL", b"<a/>"), (b"LUNK", imagecodecs.jpeg2k_encode(plane, reversible=True, codecformat="j2k"))]
+    places = []
+    with path.open("wb") as file:
+        for name, content in boxes:
+            places.append((name, file.tell()))
+            file.write(struct.pack(">I4s", len(content) + 8, name) + content)
+        start = file.tell()
+        file.write(len(places).to_bytes(4, "big"))
+        file.write(b"".join(struct.pack("<4s4sI", name, name, place) + bytes(4) for name, place in places))
+        file.write(struct.pack("<32sQ", b"LABORATORY IMAGING ND BOX MAP 00", file.tell() + 40 - start))
     return path
 
 
