@@ -318,7 +318,7 @@ def write_nd2(
 
 
 def write_old_nd2(path: Path, planes: Sequence[np.ndarray]) -> Path:
-    """Write slices (Y, X) as an ND2 file of version 2: JPEG 2000 in boxes; it says that all are as large as the first."""
+    """Write slices (Y, X) as an ND2 file of version 2: JPEG 2000 in boxes; of the size of the first, as it says."""
     height, width = planes[0].shape
     header = struct.pack(">I4siihBB", 22, b"ihdr", height, width, 1, 8 * planes[0].itemsize - 1, 7)
     number = '<{} runtype="lx_uint32" value="{}"/>'.format
