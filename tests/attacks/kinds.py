@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import shutil
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ import zarr
 from PIL import Image as PillowImage
 
 from tests.imaging.read.hostile_files import png, write_hostile
-from tests.imaging.read.vendor_files import write_czi, write_dv, write_lif, write_nd2, write_oib
+from tests.imaging.read.microscopes.vendor_files import write_czi, write_dv, write_lif, write_nd2, write_oib, write_xlef
 
 from .state import mutated_bytes, mutated_json
 
@@ -187,10 +188,28 @@ def microscope(folder: Path, rng: random.Random, n: int) -> Iterator[Attack]:
     write_nd2(whole / "a.nd2", stack[None, :, :, :, None])
     write_lif(whole / "a.lif", [("one", "ZYX", stack)])
     write_czi(whole / "a.czi", {0: stack})
+    write_czi(whole / "packed.czi", {0: stack}, packed="zstd1:ExplicitLevel=1")
     write_dv(whole / "a.dv", stack[None], [525])
     write_oib(whole / "a.oib", stack, "Z")
     for name, path in _mutated({path.name: path.read_bytes() for path in whole.iterdir()}, folder, rng, n):
         yield Attack(name, ("read", str(path)))
+
+
+@kind
+def project(folder: Path, rng: random.Random, n: int) -> Iterator[Attack]:
+    """Projects of Leica in many files, one of which has changed bytes."""
+    grey = np.stack([_image(), _image() + np.uint8(1)])
+    images = [("lof", ".lof"), ("tif", ".tif"), ("ome", ".ome.tif"), ("png", ".png"), ("bmp", ".bmp")]
+    (folder / "whole").mkdir()
+    write_xlef(folder / "whole" / "a.xlef", [(name, "ZYX", grey, suffix) for name, suffix in images])
+    for i in range(n):
+        shutil.copytree(folder / "whole", folder / str(i))
+        path = rng.choice(sorted(one for one in (folder / str(i)).rglob("*") if one.is_file()))
+        what, content = damaged(path.read_bytes(), rng)
+        path.write_bytes(content)
+        name = path.stem.partition("_")[0].partition(".")[0]
+        scene = {"a": "lof", "more": "more_png"}.get(name, name if name in ("lof", "tif") else f"more_{name}")
+        yield Attack(f"{path.name} {what}", ("read", str(folder / str(i) / "a.xlef" / scene)))
 
 
 def _kaggle() -> bytes:

@@ -20,7 +20,7 @@ from napari_cellseg.results.reopening import saved_cells
 from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
 from tests.blobs import blobs
-from tests.imaging.read.vendor_files import write_lif, write_nd2
+from tests.imaging.read.microscopes.vendor_files import write_lif, write_nd2
 from tests.models import make_model
 
 ON_CPU = RunOptions("cpu")

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from napari_cellseg.imaging import find_images, plane_image, planes_of, read_image
-from napari_cellseg.imaging.read import vendor
+from napari_cellseg.imaging.read.microscopes import read as vendor
 from tests.benchmarks.harness import Row, median, median_ratio, paired
-from tests.imaging.read.vendor_files import write_czi, write_lif, write_nd2
+from tests.imaging.read.microscopes.vendor_files import write_czi, write_lif, write_nd2
 
 # A ratio says nothing where both are over in an instant.
 GOAL, SMALL = 1.1, 0.002

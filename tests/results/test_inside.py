@@ -23,7 +23,7 @@ from napari_cellseg.imaging.write.write import read_label_stack
 from napari_cellseg.imaging.write.zarr_labels import read_zarr_metadata
 from napari_cellseg.results.ledger import Ledger
 from tests.blobs import blobs
-from tests.imaging.read.test_zarr import write_ome
+from tests.imaging.read.ome_zarr.test_read import write_ome
 from tests.models import make_model
 
 

@@ -16,7 +16,7 @@ from napari_cellseg.imaging import read_image
 from napari_cellseg.results.counts import COLUMNS, read_counts
 from napari_cellseg.results.wells import well_of
 from tests.blobs import blobs
-from tests.imaging.read.test_zarr import write_ome
+from tests.imaging.read.ome_zarr.test_read import write_ome
 from tests.models import make_model
 
 

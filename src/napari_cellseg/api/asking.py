@@ -11,7 +11,7 @@ from ..imaging.errors import ParamsError
 from ..imaging.image import Image
 from ..imaging.normalize import NormalizerParams
 from ..imaging.progress import Progress
-from ..imaging.read.zarr_places import allow
+from ..imaging.read.ome_zarr.places import allow
 from ..network.versions import ModelVersion
 from ..segmentation.options import RunOptions, overridden, read_settings
 from ..segmentation.recipe import Recipe

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from ..imaging.progress import drain
 from ..imaging.read.finding import find_images, named_apart
-from ..imaging.read.zarr_places import allow
+from ..imaging.read.ome_zarr.places import allow
 from ..results.counts import in_order
 from ..results.outputs import check_outputs
 from ..results.rows import BatchRow

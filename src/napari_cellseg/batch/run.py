@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..imaging.progress import Note
-from ..imaging.read.vendor import forget
+from ..imaging.read.microscopes.read import forget
 from ..imaging.write.atomic import sweep
 from ..imaging.write.write import make_folder, write_json
 from ..results.combine import REGIONS_FILE

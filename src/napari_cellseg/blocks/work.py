@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ..imaging.read.json_file import values_if_any
-from ..imaging.read.json_types import check_types, parse_json
+from ..imaging.read.values.json_file import values_if_any
+from ..imaging.read.values.json_types import check_types, parse_json
 from ..imaging.write.atomic import atomic_path, make_folder
 from ..imaging.write.jsonable import jsonable
 from ..imaging.write.write import write_json

@@ -173,10 +173,10 @@ def _run(args: argparse.Namespace, send: Callable[[Any], None], stop: Callable[[
 
 
 def _files(args: argparse.Namespace) -> list[tuple[Path, str]]:
-    from ..imaging.read.finding import each_once, find_images, is_zarr, named_apart
-    from ..imaging.read.json_file import read_json
+    from ..imaging.read.finding import each_once, find_images, named_apart
+    from ..imaging.read.ome_zarr.places import allow, is_zarr
     from ..imaging.read.scenes import with_scenes
-    from ..imaging.read.zarr_places import allow
+    from ..imaging.read.values.json_file import read_json
 
     folders = [path for path in args.input if Path(path).is_dir() and not is_zarr(Path(path))]
     if args.pattern is not None and not folders and all(Path(path).exists() for path in args.input):
@@ -207,8 +207,8 @@ def _files(args: argparse.Namespace) -> list[tuple[Path, str]]:
 
 
 def _listed(entry: Any, number: int) -> tuple[Path, str]:
-    from ..imaging.read.json_types import is_text, shortened
     from ..imaging.read.scenes import name_of
+    from ..imaging.read.values.json_types import is_text, shortened
 
     path, name = entry if isinstance(entry, list) and len(entry) == 2 else (entry, None)
     if not (is_text(path) and path) or not (name is None or is_text(name)):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..imaging.errors import ImageError
-from ..imaging.read.cell_files import CELL_SUFFIXES, read_cells
+from ..imaging.read.cells.cell_files import CELL_SUFFIXES, read_cells
 from ..imaging.regions import whole
 from ..imaging.stack_planes import position_in_stack
 from ..imaging.write.write import read_label_stack, read_labels, read_metadata, write_labels
@@ -66,7 +66,7 @@ def read_corrections(
     Parameters
     ----------
     path : path-like
-        A label image, or a file that :func:`napari_cellseg.imaging.read.cell_files.read_cells` reads.
+        A label image, or a file that :func:`napari_cellseg.imaging.read.cells.cell_files.read_cells` reads.
     shape : tuple of int
         (Y, X) of the image.
     plane : str

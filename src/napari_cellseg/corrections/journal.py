@@ -18,7 +18,7 @@ from typing import Any
 
 from ..imaging.errors import CellsegError, OutputError
 from ..imaging.home import user_home
-from ..imaging.read.json_types import parse_json
+from ..imaging.read.values.json_types import parse_json
 from ..imaging.write.atomic import atomic_path, make_folder, output_error
 from .run_lengths import Patch
 

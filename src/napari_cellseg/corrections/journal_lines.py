@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..imaging.read.json_types import check_types, is_inside
+from ..imaging.read.values.json_types import check_types, is_inside
 from .journal import CELLS, FORMAT, SUFFIX, JournalError, decode
 
 DAMAGED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, MemoryError)

@@ -13,7 +13,7 @@ from scipy import ndimage as ndi
 
 from ..imaging.errors import DatasetError, ModelError, ParamsError
 from ..imaging.progress import Progress
-from ..imaging.read.json_file import read_as
+from ..imaging.read.values.json_file import read_as
 from ..imaging.write.write import write_json
 from ..instances.levels import threshold_level
 from ..network.version_files import check_changeable, set_defaults

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from ..imaging.damage import DAMAGE
 from ..imaging.errors import CellsegError
-from ..imaging.read.json_types import parse_json
+from ..imaging.read.values.json_types import parse_json
 from ..imaging.write.atomic import atomic_path
 from ..instances.metrics import iou_matrix
 from ..training.data.datasets import Sample

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..imaging.errors import CellsegError
 from ..imaging.progress import Progress
-from ..imaging.read.json_file import read_as
+from ..imaging.read.values.json_file import read_as
 from ..imaging.write.write import write_json
 from ..instances.metrics import MatchResult, match, summarize
 from ..network.versions import ModelVersion

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..imaging.errors import CellsegError
-from ..imaging.read.user_table import read_user_table
+from ..imaging.read.values.user_table import read_user_table
 
 # Columns of a table of conditions that name a well or count it, and so divide no conditions.
 NAMING = ("plate", "well", "replicate")

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..imaging.errors import CellsegError
 from ..imaging.progress import drain
-from ..imaging.read.json_file import values_if_any
+from ..imaging.read.values.json_file import values_if_any
 from ..network.versions import METRICS_FILE, TRAINING_FILE, ModelVersion, optional_number
 from ..training.data.fitting import divide
 from ..training.data.loading import iter_load

@@ -13,7 +13,7 @@ from xml.etree.ElementTree import ParseError
 from PIL import Image as PillowImage
 from PIL import UnidentifiedImageError
 
-from .errors import ImageError
+from .errors import CellsegError, ImageError
 
 # Decoders check little of their input: a wrong byte can surface as almost any of these.
 DAMAGE: tuple[type[Exception], ...] = (
@@ -38,6 +38,10 @@ DAMAGE: tuple[type[Exception], ...] = (
     zipfile.BadZipFile,
     zlib.error,
 )
+# What decoders say of a piece that is larger than the room for it.
+_TOO_LARGE = ("INSUFFICIENT_SPACE", "buffer is too small")
+# ... and what readers make of them.
+UNREADABLE: tuple[type[Exception], ...] = (CellsegError, *DAMAGE)
 
 
 def unreadable(path: str | os.PathLike[str], error: Exception) -> ImageError:
@@ -60,4 +64,6 @@ def unreadable(path: str | os.PathLike[str], error: Exception) -> ImageError:
             "Run 'python -m pip install imagecodecs', or save the image without compression."
         )
     reason = str(error).strip() or type(error).__name__
+    if any(words in reason for words in _TOO_LARGE):
+        reason = "a piece of it holds far more than it announces"
     return ImageError(f"{path} cannot be read: {reason}. The file is damaged, cut short or of another kind.")

@@ -14,8 +14,8 @@ import numpy as np
 
 from ..imaging.damage import DAMAGE
 from ..imaging.errors import ImageError
-from ..imaging.read.cell_files import GEOJSON_SUFFIXES, ROI_SUFFIXES, outlines_of
-from ..imaging.read.outlines import Rings, pixels_inside
+from ..imaging.read.cells.cell_files import GEOJSON_SUFFIXES, ROI_SUFFIXES, outlines_of
+from ..imaging.read.cells.outlines import Rings, pixels_inside
 from ..imaging.regions import Region, shape_of, union, within
 from ..imaging.write.write import read_labels, write_json
 from .outlines import outlines

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..imaging.errors import ModelError
-from ..imaging.read.json_file import read_values
+from ..imaging.read.values.json_file import read_values
 from ..imaging.write.write import write_json
 from .versions import CONFIG_FILE, ModelVersion, list_models, read_version, user_models_dir
 

@@ -9,7 +9,7 @@ import re
 import zipfile
 from pathlib import Path
 
-from ..imaging.read.zip_entries import opened_zip, read_entry
+from ..imaging.read.packed.zip_entries import opened_zip, read_entry
 
 # The list of weights, without their values; bytes.
 _LARGEST_LIST = 1 << 23

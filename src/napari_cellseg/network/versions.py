@@ -12,8 +12,8 @@ from typing import Any
 from ..imaging.errors import ModelError
 from ..imaging.home import user_home
 from ..imaging.normalize import NormalizerParams
-from ..imaging.read.json_file import read_values
-from ..imaging.read.json_types import check_types
+from ..imaging.read.values.json_file import read_values
+from ..imaging.read.values.json_types import check_types
 from ..instances.params import SplitParams
 from .config import UNetConfig
 from .plugged import PREFIX, Plugged, plugged_networks

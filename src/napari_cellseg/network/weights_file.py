@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from ..imaging.errors import ModelError
-from ..imaging.read.json_types import parse_json
+from ..imaging.read.values.json_types import parse_json
 
 MAX_HEADER_BYTES = 10_000_000
 # Bytes: the largest networks of segmentation-models-pytorch have 2 GB.

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..evaluation.outliers import LEAST, StandOut, stand_out
 from ..evaluation.plates import Plates, plates_of
-from ..imaging.read.json_file import values_if_any
+from ..imaging.read.values.json_file import values_if_any
 from ..results.equal_values import with_equal_noted
 from ..results.rows import BatchRow
 from .html import Html, facts, figure, gallery, paragraph, section, table, tag, write_page

@@ -13,8 +13,8 @@ from typing import Any
 from ..imaging.damage import DAMAGE
 from ..imaging.errors import CellsegError, OutputError
 from ..imaging.image import Image
-from ..imaging.read.finding import is_zarr
-from ..imaging.read.zarr_folder import axes_of, multiscale_of, open_node, transformations_of
+from ..imaging.read.ome_zarr.places import is_zarr
+from ..imaging.read.ome_zarr.read import axes_of, multiscale_of, open_node, transformations_of
 from ..imaging.stack_planes import StackPlane
 from ..imaging.write.ome_metadata import Coordinates, label_attributes, version_of, zarr_format
 from ..imaging.write.zarr_labels import NAME, PROVENANCE, ZarrLabels, label_names, writing

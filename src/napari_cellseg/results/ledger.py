@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ..imaging.errors import CellsegError, OutputError
-from ..imaging.read.json_types import parse_json
+from ..imaging.read.values.json_types import parse_json
 from ..imaging.write.atomic import output_error
 from ..imaging.write.write import make_folder
 from .locks import locked

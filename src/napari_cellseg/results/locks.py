@@ -16,7 +16,7 @@ from typing import Any
 
 from ..imaging.errors import OutputError
 from ..imaging.processes import is_alive
-from ..imaging.read.json_types import parse_json
+from ..imaging.read.values.json_types import parse_json
 from ..imaging.write.atomic import output_error
 from ..imaging.write.write import make_folder
 

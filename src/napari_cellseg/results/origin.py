@@ -11,9 +11,9 @@ from pathlib import Path
 
 from PIL import Image as PillowImage
 
-from ..imaging.damage import DAMAGE
-from ..imaging.errors import CellsegError, OutputError
-from ..imaging.read.json_file import values_if_any
+from ..imaging.damage import UNREADABLE
+from ..imaging.errors import OutputError
+from ..imaging.read.values.json_file import values_if_any
 from ..imaging.write.atomic import make_folder, output_error
 from ..imaging.write.csv_style import delimiter_of, style_of
 from ..imaging.write.pictures import NAME, SOFTWARE
@@ -43,7 +43,6 @@ _VALUES = {
     "calibration.json": {"goal", "grid", "min_size"},
     "agreement.json": {"people", "ours", "limits_of_agreement"},
 }
-_UNREADABLE: tuple[type[Exception], ...] = (CellsegError, *DAMAGE)
 # Kaggle's forms are everybody's: a mark in the folder of the ledger tells whose they are.
 MARKED = ("rle.csv", "submission.csv")
 
@@ -81,7 +80,7 @@ def is_ours(path: Path) -> bool:
         return True
     try:
         return _TESTS.get(path.suffix.lower(), lambda _: False)(path)
-    except _UNREADABLE:
+    except UNREADABLE:
         return False
 
 

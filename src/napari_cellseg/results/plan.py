@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 
 from ..imaging.errors import CellsegError, OutputError, ParamsError
 from ..imaging.image import Image
+from ..imaging.read.ome_zarr.places import whole_path
 from ..imaging.read.read import read_image, source_stamp
 from ..imaging.read.scenes import file_of
-from ..imaging.read.zarr_places import whole_path
 from ..imaging.stack_planes import plane_at, plane_image, position_in_stack, stack_lengths
 from .rows import BatchRow
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ..imaging.errors import CellsegError, ParamsError
-from ..imaging.read.json_types import check_types, is_inside, shortened
 from ..imaging.read.scenes import is_same_image
+from ..imaging.read.values.json_types import check_types, is_inside, shortened
 from .wells import well_of
 
 RowState = Literal["waiting", "running", "done", "failed", "skipped", "kept"]

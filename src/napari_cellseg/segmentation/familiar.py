@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..imaging.errors import CellsegError, ImageError
-from ..imaging.read.json_file import read_values
+from ..imaging.read.values.json_file import read_values
 from ..imaging.write.write import write_json
 from ..network.versions import FAMILIAR_FILE, ModelVersion
 from .image_features import FEATURES, image_features

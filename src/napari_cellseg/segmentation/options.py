@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ..imaging.errors import CellsegError, ParamsError
-from ..imaging.read.json_file import read_values
+from ..imaging.read.values.json_file import read_values
 from ..imaging.write.csv_style import COMMA, CSV_STYLES
 from ..imaging.write.ome_metadata import OME_ZARR
 

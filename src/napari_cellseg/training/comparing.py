@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from ..imaging.errors import CellsegError, ModelError
-from ..imaging.read.json_file import read_values
-from ..imaging.read.json_types import check_types
+from ..imaging.read.values.json_file import read_values
+from ..imaging.read.values.json_types import check_types
 from ..instances.metrics import FIGURES_IN_WORDS
 from ..network.versions import TrainingRecord
 from .curves import HISTORY_FILE, HistoryTable

@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from ..imaging.errors import CellsegError, OutputError
 from ..imaging.processes import is_alive
-from ..imaging.read.json_file import read_values
-from ..imaging.read.json_types import check_types
+from ..imaging.read.values.json_file import read_values
+from ..imaging.read.values.json_types import check_types
 from ..imaging.write.atomic import sweep
 from ..imaging.write.write import write_json
 from ..network.versions import CONFIG_FILE, ModelVersion, bundled_models_dir, load_model, user_models_dir

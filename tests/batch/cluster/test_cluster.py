@@ -8,18 +8,23 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 from napari_cellseg.batch.run import iter_batch
 from napari_cellseg.imaging import CellsegError, ModelError, drain, find_images, write_labels
+from napari_cellseg.imaging.read.ome_zarr import places
+from napari_cellseg.imaging.read.ome_zarr.places import allow
 from napari_cellseg.results.plan import Item, plan
 from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
 
 from ...blobs import blobs
+from ...imaging.read.ome_zarr.servers import serving
 from ...models import make_model
 
 pytest.importorskip("distributed")
@@ -235,6 +240,27 @@ def test_where_the_package_is_missing_it_is_said_at_once(who, images, recipe, tm
         with pytest.raises(CellsegError, match=rf"The {who.split()[-1]} .*cannot run napari-cellseg .*No module named"):
             listen(steps)
         assert time.monotonic() - began < 10
+
+
+def test_workers_read_the_addresses_that_were_typed_and_no_others(cluster, recipe, tmp_path, monkeypatch):
+    pytest.importorskip("aiohttp")
+    image = tmp_path / "served" / "a.zarr"
+    zarr.create_array(image, data=blobs(0, size=256, n=30).image, dimension_names=("y", "x"))
+    monkeypatch.setattr(places, "_typed", set())
+    expected = drain(iter_batch([(image, "a")], tmp_path / "local", recipe, OPTIONS))
+    with serving(image.parent) as served:
+        address = Path(f"{served.address}/a.zarr")
+        ((_, _, (row,)),) = [
+            event
+            for event in iter_remote([Item(address, "a", "a")], recipe, tmp_path / "no", cluster.address, OPTIONS)
+            if event[0] == "rows"
+        ]
+        assert row.state == "failed" and "only addresses that you type" in row.error and not served.asked
+        allow(address)
+        summary = drain(iter_batch([(address, "a")], tmp_path / "out", recipe, OPTIONS, scheduler=cluster.address))
+    assert (summary.n_done, summary.n_cells) == (1, expected.n_cells)
+    labels = [tifffile.imread(tmp_path / place / "a_labels.tif") for place in ("local", "out")]
+    np.testing.assert_array_equal(*labels)
 
 
 def test_a_killed_worker_leaves_no_unfinished_file(images, recipe, tmp_path):

@@ -29,7 +29,7 @@ from napari_cellseg.gui.segment.segment_widget import SegmentWidget
 from napari_cellseg.gui.viewer.correcting import Correcting
 from napari_cellseg.gui.viewer.dock import open_dock
 from napari_cellseg.imaging.home import user_home
-from napari_cellseg.imaging.read import zarr_places
+from napari_cellseg.imaging.read.ome_zarr import places as zarr_places
 from napari_cellseg.imaging.write.write import read_labels, read_metadata
 from napari_cellseg.network.versions import ModelVersion, user_models_dir
 from napari_cellseg.results.ledger import FOLDER, Ledger
@@ -37,8 +37,8 @@ from napari_cellseg.results.locks import FolderLock
 from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
 from tests.gui.fitting import clipped, fits
-from tests.imaging.read.servers import serving
-from tests.imaging.read.vendor_files import write_lif
+from tests.imaging.read.microscopes.vendor_files import write_lif
+from tests.imaging.read.ome_zarr.servers import serving
 from tests.models import make_model
 from tests.results.test_wells import write_plate
 

@@ -25,15 +25,15 @@ from napari_cellseg.gui.segment.channel_box import MIX
 from napari_cellseg.gui.segment.preview import SIDE, thumbnail
 from napari_cellseg.imaging.errors import CellsegError
 from napari_cellseg.imaging.from_array import as_image
-from napari_cellseg.imaging.read import zarr_places
+from napari_cellseg.imaging.read.ome_zarr import places as zarr_places
 from napari_cellseg.imaging.write.ome_metadata import OME_ZARR
 from napari_cellseg.imaging.write.write import read_labels, read_metadata, write_labels, write_table
 from napari_cellseg.imaging.write.zarr_labels import ZarrLabels
 from napari_cellseg.results.inside import put_inside
 from napari_cellseg.results.save_cells import command_line, save_cells
 from tests.gui.fitting import fits
-from tests.imaging.read.servers import serving
-from tests.imaging.read.test_zarr import write_ome
+from tests.imaging.read.ome_zarr.servers import serving
+from tests.imaging.read.ome_zarr.test_read import write_ome
 from tests.results.test_wells import write_plate
 
 from ..conftest import draw_discs, layers_of, press_segment

@@ -9,7 +9,7 @@ import npe2
 import numpy as np
 import pytest
 import tifffile
-from qtpy.QtCore import Qt
+from qtpy.QtCore import Qt, QTimer
 
 from napari_cellseg.gui.menus.readers import get_reader
 from napari_cellseg.gui.segment.scenes_dialog import ScenesDialog
@@ -18,7 +18,7 @@ from napari_cellseg.gui.viewer.layer_image import layer_folder
 from napari_cellseg.gui.viewer.opening import several_in
 from napari_cellseg.imaging.errors import ImageError
 from napari_cellseg.imaging.read import formats
-from tests.imaging.read.vendor_files import write_czi, write_lif
+from tests.imaging.read.microscopes.vendor_files import write_czi, write_lif
 
 from ..conftest import draw_discs, press_segment
 from .test_files import opened, save
@@ -87,6 +87,31 @@ def test_what_is_dropped_on_the_canvas_is_an_image_like_those_opened_here(
     layers = get_reader(str(lif(tmp_path)))(str(tmp_path / "exp.lif"))
     assert [attributes["name"] for _, attributes, _ in layers] == ["exp_S0", "exp_S1", "exp_S2"]
     assert [attributes["visible"] for _, attributes, _ in layers] == [True, False, False]
+
+
+def test_of_what_is_dropped_on_the_canvas_the_images_are_ticked(viewer: Any, qtbot: Any, tmp_path: Path) -> None:
+    """One list for all files of a drop; what is opened by a script, or as napari starts, is opened as it is."""
+    path = write_lif(tmp_path / "exp.lif", [(f"S{i}", "YX", DISCS[0]) for i in range(60)])
+    other = write_lif(tmp_path / "b.lif", [(f"T{i}", "YX", DISCS[1]) for i in range(2)])
+    QTimer.singleShot(0, lambda: viewer.window._qt_viewer._qt_open([str(path), str(other)], stack=False))
+    dialogs: list[ScenesDialog] = []
+
+    def listed() -> bool:
+        dialogs[:] = viewer.window._qt_window.findChildren(ScenesDialog)
+        return bool(dialogs)
+
+    qtbot.waitUntil(listed, timeout=10_000)
+    (dialog,) = dialogs
+    assert (dialog.list.count(), len(viewer.layers)) == (62, 0)
+    dialog.none.click()
+    for i in (58, 61):
+        dialog.list.item(i).setCheckState(Qt.CheckState.Checked)
+    dialog.open_button.click()
+    qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=10_000)
+    assert [layer.name for layer in viewer.layers] == ["exp_S58", "b_T1"]
+    viewer.layers.clear()
+    assert len(viewer.open(str(other), plugin="napari-cellseg")) == 2
+    assert not viewer.window._qt_window.findChildren(ScenesDialog)
 
 
 def test_without_its_package_a_file_is_refused_with_what_to_install(

@@ -13,7 +13,12 @@ from pathlib import Path
 
 import imagecodecs
 import numpy as np
+import pydicom
+import pydicom.data
 import tifffile
+from PIL import Image
+
+from .microscopes.vendor_files import write_czi, write_lif, write_nd2, write_oif, write_xlef
 
 MEGABYTE = 1 << 20
 # What the child may take above what it has after its imports, and what the files want.
@@ -140,6 +145,7 @@ def write_hostile(folder: Path) -> dict[str, str]:
         "packed.tif": (tiff(side, side, 8, zlib.compress(bytes(100))), "announces"),
         "full.tif": (tiff(side, side, 8, deflated_zeros(side * side)), "fit into memory"),
         "bomb.tif": (tiff(20, 30, 8, zeros), "far more"),
+        "lzma.tif": (tiff(20, 30, 34925, lzma.compress(bytes(64 * MEGABYTE), preset=0) * 24), ""),
         "laughs.tif": (tiff(20, 30, 1, bytes(600), bomb), ""),
     }
     for name, (content, _) in files.items():
@@ -175,6 +181,100 @@ def write_hostile(folder: Path) -> dict[str, str]:
     return words | pieces
 
 
+def lying_jpeg(side: int) -> bytes:
+    """A JPEG of 8 x 8 pixels whose header says that it has `side` by `side`."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(buffer, "JPEG")
+    content = bytearray(buffer.getvalue())
+    struct.pack_into(">HH", content, content.index(b"\xff\xc0") + 5, side, side)
+    return bytes(content)
+
+
+def repacked(path: Path, plain: bytes, packed: bytes, code: int) -> None:
+    """Put packed bytes in place of the plain ones of a CZI file of one piece, and say that they are packed so."""
+    content = bytearray(path.read_bytes())
+    start = content.index(plain)
+    content[start : start + len(plain)] = packed.ljust(len(plain), b"\0")
+    at = content.find(b"DV")
+    while at >= 0:
+        kind, position, part, compression = struct.unpack_from("<iqii", content, at + 2)
+        if (kind, part, compression) == (1, 0, 0):
+            struct.pack_into("<iqii", content, at + 2, kind, position, part, code)
+        at = content.find(b"DV", at + 1)
+    path.write_bytes(content)
+
+
+def widened(path: Path, size: int, side: int, only_inside: bool) -> None:
+    """Say that the piece of a CZI file has other sides: everywhere, or only where it lies and not in the directory."""
+    content = bytearray(path.read_bytes())
+    for axis in (b"X\0\0\0", b"Y\0\0\0"):
+        at = content.find(axis)
+        while at >= 0:
+            start, length, place, stored = struct.unpack_from("<iifi", content, at + 4)
+            if length == stored == size:
+                struct.pack_into("<iifi", content, at + 4, start, side, place, side)
+                if only_inside:
+                    break
+            at = content.find(axis, at + 1)
+    path.write_bytes(content)
+
+
+def write_hostile_microscopes(folder: Path) -> dict[str, str]:
+    """Write files in the formats of microscopes, as `write_hostile` does."""
+    side, n = 40_000, 640
+    plane = np.random.default_rng(0).integers(0, 4096, (n, n)).astype(np.uint16)
+    small = plane[None, None, :20, :30, None]
+    write_nd2(folder / "frame.nd2", small, compression=0, pack=lambda _: deflated_zeros(WANTED))
+    # Metadata that are packed begin with these bytes.
+    write_nd2(folder / "about.nd2", small, pack_about=lambda _: bytes([76, 0, *bytes(10)]) + deflated_zeros(WANTED))
+    for name, packed, code in (
+        ("jxr", imagecodecs.jpegxr_encode(np.zeros((20_000, 20_000), np.uint16)), 4),
+        ("zstd", imagecodecs.zstd_encode(bytes(WANTED), level=1), 5),
+        ("jpeg", lying_jpeg(20_000), 1),
+    ):
+        write_czi(folder / f"{name}.czi", {0: plane[None]}, packed="uncompressed:")
+        repacked(folder / f"{name}.czi", plane.tobytes(), packed, code)
+    for name, only_inside in (("declared", False), ("inside", True)):
+        write_czi(folder / f"{name}.czi", {0: plane[None]})
+        widened(folder / f"{name}.czi", n, side, only_inside)
+    write_oif(folder / "a.oif", np.stack([plane, plane])[None])
+    for part in Path(folder, "a.oif.files").iterdir():
+        part.write_bytes(tiff(20, 30, 8, deflated_zeros(WANTED)))
+    write_lif(folder / "plane.lif", [("a", "YX", np.broadcast_to(np.uint16(0), (side, side)))])
+    for kind in ("tif", "png"):
+        write_xlef(folder / f"{kind}.xlef", [("a", "YX", plane, f".{kind}")])
+    (folder / "tif" / "a_0.tif").write_bytes(tiff(20, 30, 8, deflated_zeros(WANTED)))
+    (folder / "png" / "a_0.png").write_bytes(png(60_000, 60_000, 8, 2, zlib.compress(bytes(100))))
+    dicom = pydicom.dcmread(pydicom.data.get_testdata_file("JPEG2000.dcm"))
+    dicom.file_meta.TransferSyntaxUID = pydicom.uid.JPEGBaseline8Bit
+    dicom.PixelData = pydicom.encaps.encapsulate([lying_jpeg(13_000)])
+    dicom.save_as(folder / "frame.dcm")
+    far = ("frame.nd2", "about.nd2", "a.oif", "tif.xlef")
+    return {
+        **dict.fromkeys(far, "far more"),
+        **{"jxr.czi": "picture of 20000", "jpeg.czi": "picture of 20000", "zstd.czi": "holds 1,572,864,000 bytes"},
+        **{"declared.czi": "fit into memory", "inside.czi": "its own header", "plane.lif": "fit into memory"},
+        **{"png.xlef": "too large", "frame.dcm": "picture of 13000"},
+    }
+
+
+def write_good(folder: Path) -> None:
+    """Write small whole files: what the readers load when they are used first, must not count."""
+    import dask.array  # noqa: F401
+
+    np.savez(folder / "good.npz", X=np.zeros((8, 9)))
+    tifffile.imwrite(folder / "good.tif", np.zeros((8, 9), np.uint8), compression="zlib")
+    (folder / "good.png").write_bytes(png(8, 8, 8, 0, zlib.compress(bytes(72))))
+    zarr_folder(folder / "good.zarr", [8, 9], [8, 9], bytes(72), None)
+    plane = np.ones((8, 9), np.uint16)
+    write_nd2(folder / "good.nd2", plane[None, None, ..., None])
+    write_czi(folder / "good.czi", {0: plane[None]})
+    write_oif(folder / "good.oif", np.stack([plane, plane])[None])
+    write_lif(folder / "good.lif", [("a", "YX", plane)])
+    write_xlef(folder / "good.xlef", [("a", "YX", plane, ".tif")])
+    pydicom.dcmread(pydicom.data.get_testdata_file("JPEG2000.dcm")).save_as(folder / "good.dcm")
+
+
 def main(folder: Path) -> None:
     """Read every file of a folder with little memory, and print what was said of each, and how much was taken."""
     import resource
@@ -183,17 +283,15 @@ def main(folder: Path) -> None:
 
     from napari_cellseg.imaging import CellsegError, plane_image, planes_of, read_image
 
-    # What the readers load when they are used first, must not count.
-    np.savez(folder.parent / "good.npz", X=np.zeros((8, 9)))
-    tifffile.imwrite(folder.parent / "good.tif", np.zeros((8, 9), np.uint8), compression="zlib")
-    (folder.parent / "good.png").write_bytes(png(8, 8, 8, 0, zlib.compress(bytes(72))))
-    zarr_folder(folder.parent / "good.zarr", [8, 9], [8, 9], bytes(72), None)
-    for name in ("good.npz", "good.tif", "good.png", "good.zarr"):
-        read_image(folder.parent / name).plane()
+    write_good(folder.parent)
+    for path in folder.parent.glob("good.*"):
+        if not path.name.endswith(".files"):
+            image = read_image(path)
+            plane_image(image, planes_of(image)[0]).plane()
     limit = psutil.Process().memory_info().vms + ROOM
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    for path in sorted(folder.iterdir()):
+    for path in sorted(one for one in folder.iterdir() if one.is_file() or one.suffix == ".zarr"):
         try:
             image = read_image(path)
             plane_image(image, planes_of(image)[0]).plane()

@@ -19,7 +19,7 @@ from zarr.codecs import BloscCodec, Crc32cCodec, GzipCodec, TransposeCodec, Zstd
 from napari_cellseg.imaging import ImageError, memory, read_image
 from napari_cellseg.imaging.memory import check_room, free_bytes
 
-from .hostile_files import MEGABYTE, ROOM, write_hostile
+from .hostile_files import MEGABYTE, ROOM, write_hostile, write_hostile_microscopes
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the memory limit is Linux's")
 
@@ -27,15 +27,18 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="th
 def test_nothing_takes_the_memory_that_it_speaks_of(tmp_path):
     folder = tmp_path / "hostile"
     folder.mkdir()
-    words = write_hostile(folder)
-    child = [sys.executable, str(Path(__file__).with_name("hostile_files.py")), str(folder)]
-    done = subprocess.run(child, capture_output=True, text=True, timeout=200)
+    words = write_hostile(folder) | write_hostile_microscopes(folder)
+    child = [sys.executable, "-m", "tests.imaging.read.hostile_files", str(folder)]
+    done = subprocess.run(child, capture_output=True, text=True, timeout=200, cwd=Path(__file__).parents[3])
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["name"] for line in lines] == sorted(words)
     for line in lines:
         if words[line["name"]]:
-            assert line["kind"] in ("ImageError", "MemoryTooSmallError") and line["name"] in line["said"], line
+            assert (
+                line["kind"] in ("ImageError", "MemoryTooSmallError")
+                and line["name"].removesuffix(".xlef") in line["said"]
+            ), line
             assert re.search(words[line["name"]], line["said"]), line
         assert line["taken_kb"] * 1024 < ROOM / 2, line
 

@@ -14,7 +14,7 @@ from napari_cellseg.imaging.errors import SeveralImagesError
 from napari_cellseg.imaging.read.finding import named_apart
 from napari_cellseg.imaging.read.scenes import file_of, is_same_image, name_of, scene_keys
 
-from .vendor_files import write_lif
+from .microscopes.vendor_files import write_lif
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 4096, (3, 20, 31)).astype(np.uint16)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...imaging.errors import CellsegError, ModelError, OutputError
+from ...imaging.read.ome_zarr.places import typed
 from ...imaging.write.write import make_folder
 from ...results.plan import Item
 from ...results.rows import BatchRow
@@ -86,7 +87,8 @@ def iter_remote(
     make_folder(out / ".cellseg")
     token = secrets.token_hex(4)
     alive = out / ".cellseg" / f"alive-{token}"
-    job = RemoteJob(recipe, options, out, alive, overwrite, resume, f"cellseg-{token}", retries)
+    addresses = tuple(typed())
+    job = RemoteJob(recipe, options, out, alive, overwrite, resume, f"cellseg-{token}", retries, addresses)
     with _connected(scheduler) as client, _token_file(alive):
         yield from _collect(client, items, job, previous)
 

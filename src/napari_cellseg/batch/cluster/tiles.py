@@ -21,6 +21,7 @@ from ...blocks.survey import surveyed_maps
 from ...imaging.errors import CellsegError
 from ...imaging.lazy_plane import LazyPlane
 from ...imaging.progress import Progress
+from ...imaging.read.ome_zarr.places import allow_only, typed
 from ...imaging.regions import Region
 from ...imaging.stack_planes import StackPlane, plane_image
 from ...segmentation.recipe import Recipe
@@ -63,6 +64,8 @@ class TileOrder:
         Of this run: claims of an earlier one mean nothing.
     alive : Path
         A file that is there until the batch is stopped.
+    addresses : tuple of str
+        Those that the user typed; see `worker.RemoteJob`.
     """
 
     path: Path
@@ -75,6 +78,7 @@ class TileOrder:
     versions: tuple[tuple[str, str], ...]
     token: str
     alive: Path
+    addresses: tuple[str, ...]
 
 
 class ClusterHelpers:
@@ -108,7 +112,9 @@ class ClusterHelpers:
     def begin(self, begun: Mapping[str, Any], maps: TileMaps) -> None:
         """Start with a plane, by its survey and its maps."""
         text = json.dumps(begun, sort_keys=True)
-        self._order = TileOrder(*self._about, text, maps.folder, maps.tile, _versions(), self._token, self._alive)
+        self._order = TileOrder(
+            *self._about, text, maps.folder, maps.tile, _versions(), self._token, self._alive, tuple(typed())
+        )
 
     def ask(self, maps: TileMaps, indices: list[int]) -> None:
         """Ask for tiles that will be needed soon, as far as there are other workers."""
@@ -244,6 +250,7 @@ def _claim_path(folder: Path, tile: int, index: int, token: str) -> Path:
 @lru_cache(maxsize=1)
 def _maps(order: TileOrder) -> TileMaps:
     """Open the plane of an order; it is kept for the next tiles."""
+    allow_only(order.addresses)
     image = plane_image(open_image(order.path, order.recipe.axes), order.plane)
     plane, model = LazyPlane(image, order.recipe.channel), order.recipe.load_model()
     # Only the worker that asked may take unreadable parts as empty, because it reports them.

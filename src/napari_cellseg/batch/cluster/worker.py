@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...imaging.errors import CellsegError
+from ...imaging.read.ome_zarr.places import allow_only
 from ...imaging.stack_planes import StackPlane
 from ...results.plan import Item
 from ...results.rows import BatchRow
@@ -40,6 +41,8 @@ class RemoteJob:
         Topic under which a worker announces the image that it begins.
     retries : int
         How often a task that raised is tried again.
+    addresses : tuple of str
+        Those on servers that the user typed: a worker may read there.
     """
 
     recipe: Recipe
@@ -50,6 +53,7 @@ class RemoteJob:
     resume: bool
     topic: str
     retries: int
+    addresses: tuple[str, ...] = ()
 
 
 def work(item: Item, rows: list[BatchRow], job: RemoteJob, place: int) -> dict[str, Any]:
@@ -84,6 +88,11 @@ def work(item: Item, rows: list[BatchRow], job: RemoteJob, place: int) -> dict[s
             f"it does not see the folder {job.out}, or the batch was stopped. This machine and all workers need one "
             "shared drive under one name: give a folder there (--out).",
         )
+
+    try:
+        allow_only(job.addresses)
+    except CellsegError as error:
+        return refusal("CellsegError", str(error))
 
     def helpers(item: Item, plane: StackPlane) -> ClusterHelpers:
         return ClusterHelpers(

@@ -17,7 +17,7 @@ from typing import Any
 from ...imaging.channels import Channel
 from ...imaging.errors import CellsegError
 from ...imaging.home import user_home
-from ...imaging.read.json_file import read_values, values_if_any
+from ...imaging.read.values.json_file import read_values, values_if_any
 from ...imaging.write.write import write_json
 from ...network.versions import ModelVersion, smallest_in_words
 from ...segmentation.recipe import Recipe

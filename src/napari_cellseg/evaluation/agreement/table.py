@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...imaging.errors import CellsegError
-from ...imaging.read.user_table import read_user_table
+from ...imaging.read.values.user_table import read_user_table
 from ...results.rows import BatchRow
 from .agreement import Agreement, agreement_of
 from .of_batch import counted_rows, left_out_in_words

@@ -16,10 +16,10 @@ from qtpy.QtWidgets import (
 
 from ...imaging.errors import CellsegError
 from ...imaging.home import user_home
-from ...imaging.read.finding import find_images, is_zarr, named_apart
+from ...imaging.read.finding import find_images, named_apart
 from ...imaging.read.formats import dialog_filter
+from ...imaging.read.ome_zarr.places import address_of, allow, is_zarr, whole_path
 from ...imaging.read.scenes import file_of
-from ...imaging.read.zarr_places import address_of, allow, whole_path
 from ..shared.bindings import Bindings
 from ..shared.help import HelpButton
 from ..shared.layout import NARROWEST, button, chooser, in_column, in_row, label

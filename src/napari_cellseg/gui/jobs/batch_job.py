@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ...imaging.errors import CellsegError
-from ...imaging.read.zarr_places import typed
+from ...imaging.read.ome_zarr.places import typed
 from ...results.rows import FINISHED, BatchRow
 from ...segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ...segmentation.recipe import Recipe

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from ...imaging.read.json_types import parse_json
+from ...imaging.read.values.json_types import parse_json
 
 KEPT_LINES = 60
 # A flood of reports must not fill the memory: from here on steps are dropped, never the last report.

@@ -9,7 +9,7 @@ from qtpy.QtWidgets import QWidget
 
 from ...imaging.errors import OutputError
 from ...imaging.home import user_home
-from ...imaging.read.json_file import values_if_any
+from ...imaging.read.values.json_file import values_if_any
 from ...imaging.write.write import make_folder, write_json
 from ...network.config import ENCODERS
 from ...network.exchange.import_model import WEIGHT_SUFFIXES

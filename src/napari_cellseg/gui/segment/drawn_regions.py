@@ -11,7 +11,7 @@ from napari.layers import Shapes
 from superqt.utils import qthrottled
 
 from ...imaging.errors import ImageError
-from ...imaging.read.outlines import Rings
+from ...imaging.read.cells.outlines import Rings
 from ...instances.areas import areas_of, read_outlines, write_outlines
 from ...session import layer_id
 from ..viewer.bench import Bench

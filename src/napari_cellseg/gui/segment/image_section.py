@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QInputDialog, QMenu, QPushB
 
 from ...imaging.errors import CellsegError, ImageError
 from ...imaging.read.formats import dialog_filter
-from ...imaging.read.zarr_places import allow
+from ...imaging.read.ome_zarr.places import allow
 from ...session import layer_id
 from ..shared.bindings import Bindings
 from ..shared.layout import CELL_FILES, Chooser, label

@@ -36,17 +36,9 @@ class ScenesDialog(QDialog):
         self.setWindowTitle("Images in the file")
         self.resize(*_SIZE)
         self._then = then
-        self.about = sentence("scenes_about", f"{len(found):,} images were found. Tick those to open.")
+        self.about = sentence("scenes_about", "")
         self.list = QListWidget(objectName="scenes_list")
         self.list.setToolTip("Each ticked image becomes a layer. For all images of many files use the Batch widget.")
-        scenes = [path for path, _ in found if scene_of(path) is not None]
-        firsts = {file_of(path): path for path in reversed(scenes)}
-        for path, name in found:
-            item = QListWidgetItem(name, self.list)
-            item.setData(Qt.ItemDataRole.UserRole, path)
-            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
-            first = firsts.get(file_of(path), path)
-            item.setCheckState(_state(len(scenes) <= _TICKED or path == first))
         self.all = button("scenes_all", "All", "Tick every image.", lambda: self._tick(True))
         self.none = button("scenes_none", "None", "Tick no image.", lambda: self._tick(False))
         buttons = QDialogButtonBox()
@@ -61,6 +53,19 @@ class ScenesDialog(QDialog):
         column.addWidget(buttons)
         self.list.itemChanged.connect(self._enable)
         self.list.itemDoubleClicked.connect(self._open_one)
+        self.add(found)
+
+    def add(self, found: Sequence[tuple[Path, str]]) -> None:
+        """List more images."""
+        scenes = [path for path, _ in found if scene_of(path) is not None]
+        firsts = {file_of(path): path for path in reversed(scenes)}
+        for path, name in found:
+            item = QListWidgetItem(name, self.list)
+            item.setData(Qt.ItemDataRole.UserRole, path)
+            item.setFlags(item.flags() | Qt.ItemFlag.ItemIsUserCheckable)
+            first = firsts.get(file_of(path), path)
+            item.setCheckState(_state(len(scenes) <= _TICKED or path == first))
+        self.about.setText(f"{self.list.count():,} images were found. Tick those to open.")
         self._enable()
 
     def ticked(self) -> list[Path]:

@@ -11,11 +11,13 @@ import numpy as np
 
 from ...imaging.errors import CellsegError, ImageError, SeveralImagesError
 from ...imaging.image import Image
-from ...imaging.read.finding import find_images, is_zarr
+from ...imaging.read.finding import find_images
 from ...imaging.read.formats import format_of, needs
+from ...imaging.read.microscopes.read import forget
+from ...imaging.read.ome_zarr.places import is_zarr
 from ...imaging.read.read import read_image
 from ...imaging.read.scenes import file_of, scene_of
-from ...imaging.read.vendor import forget
+from ...imaging.read.tiff.ome_files import is_companion
 from ...results.reopening import SavedCells, saved_cells
 from .channels import add_channels, is_split, set_shown
 from .layer_image import METADATA_KEY
@@ -88,7 +90,8 @@ def read_paths(paths: Iterable[str | Path]) -> Opened:
         )
     for path, name in found[:MAX_AT_ONCE]:
         words = "" if is_zarr(path) else needs(file_of(path))
-        if words or not (is_zarr(path) or format_of(file_of(path))):
+        known = is_zarr(path) or format_of(file_of(path)) or is_companion(file_of(path))
+        if words or not known:
             # A plugin of napari may read it.
             others.append(path)
             reasons.update({path: words} if words else {})

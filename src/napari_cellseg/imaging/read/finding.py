@@ -12,11 +12,13 @@ from pathlib import Path, PurePosixPath
 
 from ..damage import DAMAGE
 from ..errors import ImageError
-from .formats import PLANES, SUFFIXES, ZARR_SUFFIX
-from .ome_files import COMPANION_SUFFIX, one_per_image
+from .formats import PLANES, SUFFIXES, ZARR_SUFFIX, needs
+from .microscopes.xlef_files import PARTS, parts_of
+from .microscopes.xlef_files import SUFFIX as PROJECT
+from .ome_zarr.places import is_zarr, typed_address
+from .ome_zarr.read import ome_attributes
 from .scenes import file_of, name_of, with_scenes
-from .zarr_folder import ome_attributes
-from .zarr_places import is_elsewhere, typed_address
+from .tiff.ome_files import COMPANION_SUFFIX, one_per_image
 
 LABELS_SUFFIX = "_labels.tif"
 GROWN_SUFFIX = "_grown.tif"
@@ -27,7 +29,6 @@ LABELS_ZARR_SUFFIX = "_labels.ome.zarr"
 RESULTS_MARK = ".cellseg"
 _RESULT_PICTURES = ("_overlay.png", "_probability.tif", GROWN_SUFFIX)
 _MOST_NAMED = 4
-_ZARR_MARKS = ("zarr.json", ".zarray", ".zgroup", ".zattrs")
 
 
 def find_images(
@@ -90,7 +91,8 @@ def find_images(
         )
     if others:
         report(f"{_in_words(others)}.")
-    return with_scenes(one_per_image(each_once(found), report), scenes, report)
+    once = list(_without_parts(each_once(found), report))
+    return with_scenes(one_per_image(once, report), scenes, report)
 
 
 def each_once(found: Iterable[tuple[Path, str]]) -> list[tuple[Path, str]]:
@@ -126,6 +128,17 @@ def named_apart(found: Sequence[tuple[Path, str]]) -> list[tuple[Path, str]]:
     return named
 
 
+def _without_parts(found: Sequence[tuple[Path, str]], report: Callable[[str], object]) -> Iterator[tuple[Path, str]]:
+    """Yield files that are no part of a project (XLEF) among them."""
+    projects = [(path, name) for path, name in found if path.suffix.lower() == PROJECT and not needs(path)]
+    owners = {part: name for path, name in projects for part in parts_of(path)}
+    for path, name in found:
+        if (owner := owners.get(Path(os.path.abspath(path)))) is None:
+            yield path, name
+        else:
+            report(f"{name} is skipped: it is a part of the project {owner}, and is read with it.")
+
+
 def _in_words(others: Counter[str]) -> str:
     """Say how many files of a folder are no images, by suffix."""
     ordered = sorted(others.items(), key=lambda item: (-item[1], item[0]))
@@ -139,13 +152,6 @@ def _folder_of(path: Path, name: str) -> str:
     """Name of the folder that the name of an image is relative to."""
     path = file_of(path)
     return path.parents[min(name.count("/"), len(path.parents) - 1)].name
-
-
-def is_zarr(folder: Path) -> bool:
-    """Whether a path is a Zarr array or group: one image, not a folder of images; see `zarr_places` too."""
-    if is_elsewhere(folder):
-        return True
-    return folder.is_dir() and any((folder / mark).is_file() for mark in _ZARR_MARKS)
 
 
 def _with_wells(found: list[tuple[Path, str]]) -> Iterator[tuple[Path, str]]:
@@ -262,7 +268,7 @@ def _is_wanted(name: str, suffixes: tuple[str, ...], present: set[str], in_resul
 def _foreign(name: str, suffixes: tuple[str, ...]) -> str | None:
     """Suffix of a file that is no image; None for images, results, hidden files and parts of images."""
     low = name.lower()
-    if low.startswith(".") or low.endswith((*suffixes, COMPANION_SUFFIX)):
+    if low.startswith(".") or low.endswith((*suffixes, COMPANION_SUFFIX, *PARTS)):
         return None
     return os.path.splitext(low)[1]
 

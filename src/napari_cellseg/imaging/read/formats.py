@@ -32,7 +32,7 @@ class Format:
     oldest : str
         Oldest version of the package that will do; empty for one that is always installed.
     reader : str
-        Module of this folder with a function ``open_file``, for the formats of `vendor`; else empty.
+        Module of `microscopes` with a function ``open_file``; else empty.
     instead : str
         A package that reads it where there is no `package` for the machine.
     remedy : str
@@ -84,7 +84,8 @@ FORMATS = (
         oldest="0.10", reader="nd2_file",
     ),
     Format(
-        "Leica LIF, LOF", (".lif", ".lof"), "liffile", _BSD, "yes", "series, tiles", "LIF built by its description",
+        "Leica LIF, LOF, XLEF", (".lif", ".lof", ".xlef"), "liffile", _BSD, "yes", "series, tiles",
+        "all three built by their descriptions",
         oldest="2026.2.15", reader="lif_file",
     ),
     Format(

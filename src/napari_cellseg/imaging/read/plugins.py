@@ -21,9 +21,9 @@ from ..image import Image
 from ..scale import is_pixel_size
 from . import plugin_child
 from .formats import needs
-from .json_file import read_values
 from .plugin_child import ANSWER_FILE
-from .units import micrometres
+from .values.json_file import read_values
+from .values.units import micrometres
 
 # After so long a plugin is ended.
 SECONDS = 300.0

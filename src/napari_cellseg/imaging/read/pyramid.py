@@ -11,7 +11,7 @@ from dask.array.core import slices_from_chunks
 
 from ..damage import DAMAGE
 from ..image import Image
-from .zarr_levels import read_levels
+from .ome_zarr.levels import read_levels
 
 DIRECT_BYTES = 1 << 30
 # Graphics cards cannot draw a larger image in one piece; napari would show it blurred.

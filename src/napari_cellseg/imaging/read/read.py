@@ -13,18 +13,20 @@ from ..errors import CellsegError, ImageError
 from ..from_array import as_image
 from ..image import Image
 from ..memory import check_room
-from . import raster
-from .arrays import read_npy, read_npz
-from .dicom import HEAD_BYTES, has_mark, is_dicom, read_dicom
-from .finding import find_images, is_zarr
+from .finding import find_images
 from .formats import PLANES, SUFFIXES, TIFF_SUFFIXES, ZARR_SUFFIX, format_of, needs
-from .ome_files import first_of_companion, is_companion
+from .microscopes.read import read_scene
+from .microscopes.xlef_files import SUFFIX as PROJECT
+from .microscopes.xlef_files import parts_of
+from .ome_zarr.places import allowed_address, is_zarr, typed_address, zip_of
+from .ome_zarr.read import read_zarr
+from .pictures import raster
+from .pictures.arrays import read_npy, read_npz
+from .pictures.dicom import HEAD_BYTES, has_mark, is_dicom, read_dicom
 from .plugins import read_with_plugin
 from .scenes import Choose, file_of, index_of, scene_keys, scene_of, scene_title
-from .tiff import read_tiff
-from .vendor import read_scene
-from .zarr_folder import read_zarr
-from .zarr_places import allowed_address, typed_address, zip_of
+from .tiff.ome_files import images_of_companion, is_companion
+from .tiff.read import read_tiff
 
 __all__ = ["SUFFIXES", "find_images", "read_image", "source_stamp"]
 
@@ -92,13 +94,15 @@ def source_stamp(path: str | os.PathLike[str]) -> dict[str, int]:
     """
     try:
         if (address := typed_address(path)) is not None:
-            from .zarr_stores import remote_stamp
+            from .ome_zarr.stores import remote_stamp
 
             return remote_stamp(address)
         zipped = zip_of(path)
         path = file_of(path) if zipped is None else zipped[0]
-        # Of an OIF file also the folder of its planes.
+        # Of an OIF file also the folder of its planes, of a project (XLEF) its other files.
+        parts = parts_of(path) if path.suffix.lower() == PROJECT and not needs(path) else ()
         stats = _stats(path) if path.is_dir() else [path.stat(), *_stats(Path(f"{path}{PLANES}"))]
+        stats += [part.stat() for part in parts if part.is_file()]
     except OSError as error:
         raise unreadable(path, error) from error
     return {"size": sum(s.st_size for s in stats), "mtime_ns": max((s.st_mtime_ns for s in stats), default=0)}
@@ -115,23 +119,24 @@ def _stats(folder: Path) -> list[os.stat_result]:
 
 
 def _read(path: Path, axes: str | None, in_parts: bool) -> Image:
-    if typed_address(path) is not None or is_zarr(path):
+    if typed_address(path) is not None or zip_of(path) is not None:
         return read_zarr(path, axes, LAZY_BYTES, in_parts)
-    if path.is_dir():
+    if (key := scene_of(path)) is not None:
+        path = path.parent
+    about = path.stat()
+    if stat.S_ISDIR(about.st_mode):
+        if is_zarr(path):
+            return read_zarr(path, axes, LAZY_BYTES, in_parts)
         if path.suffix.lower() == ZARR_SUFFIX:
             raise ImageError(f"{path} is a folder without the metadata files of a Zarr image. Copy it again.")
         raise ImageError(f"{path} is a folder. Give an image file.")
-    if (key := scene_of(path)) is not None:
-        path = path.parent
     suffix = path.suffix.lower()
-    about = path.stat()
     if not stat.S_ISREG(about.st_mode):
         raise ImageError(f"{path} is a device or a pipe, not a file. Give an image file.")
     if not about.st_size:
         raise ImageError(f"{path} is empty: it has no bytes. Copy it again.")
     if is_companion(path):
-        first = first_of_companion(path)
-        return _read(first if key is None else first / key, axes, in_parts)
+        return _chosen(path, key, lambda choose: _of_companion(path, axes, choose))
     known = format_of(path)
     if known is not None and known.reader and not known.lacks():
         return _chosen(path, key, lambda choose: read_scene(path, axes, LAZY_BYTES, choose, in_parts))
@@ -166,6 +171,22 @@ def _chosen(path: Path, key: str | None, read: Callable[[Choose], Image]) -> Ima
 
     image = read(choose)
     return replace(image, name=scene_title(path.name, keys[0]), source=str(path / keys[0])) if keys else image
+
+
+def _of_companion(path: Path, axes: str | None, choose: Choose) -> Image:
+    """Read an image that a companion file describes, from the first of its files."""
+    images = images_of_companion(path)
+    place = choose([name for name, _ in images])
+    name, first = images[place]
+    if not first.is_file():
+        raise ImageError(f"{path} names {first.name}, which is missing. Put all files of the image into one folder.")
+    # Of the images that begin in this file.
+    rank = sum(1 for _, other in images[:place] if other == first)
+
+    def same(names: Sequence[str]) -> int:
+        return names.index(name) if list(names).count(name) == 1 else min(rank, len(names) - 1)
+
+    return read_tiff(first, axes, LAZY_BYTES, same)
 
 
 def _read_plain(path: Path, axes: str | None) -> Image:

@@ -9,18 +9,18 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
-from ..damage import DAMAGE
-from ..errors import CellsegError, ImageError, SeveralImagesError
-from . import tiff_images, vendor
+from ..damage import UNREADABLE
+from ..errors import ImageError, SeveralImagesError
 from .formats import TIFF_SUFFIXES, format_of
-from .ome_files import is_ome_name
-from .zarr_places import title_of
+from .microscopes.read import opened
+from .ome_zarr.places import title_of
+from .tiff.images import names_in as names_in_tiff
+from .tiff.ome_files import images_of_companion, is_companion, is_ome_name
 
 ALL = "all"
-_UNREADABLE: tuple[type[Exception], ...] = (CellsegError, *DAMAGE)
 # Gives the place of an image among the names of all images of a file.
 Choose: TypeAlias = Callable[[Sequence[str]], int]
-_SUFFIX = re.compile(r"(\.ome)?\.[^.]*$", re.IGNORECASE)
+_SUFFIX = re.compile(r"(\.ome|\.companion)?\.[^.]*$", re.IGNORECASE)
 
 
 def file_of(path: str | os.PathLike[str]) -> Path:
@@ -125,9 +125,11 @@ def names_in(path: Path, every: bool = False) -> list[str]:
     """
     known = format_of(path)
     if known is not None and known.reader and not known.lacks():
-        return list(vendor.opened(path).names)
+        return list(opened(path).names)
+    if is_companion(path):
+        return [name for name, _ in images_of_companion(path)]
     is_tiff = path.suffix.lower() in (".tif", ".tiff", *TIFF_SUFFIXES)
-    return tiff_images.names_in(path) if is_ome_name(path) or (every and is_tiff) else [""]
+    return names_in_tiff(path) if is_ome_name(path) or (every and is_tiff) else [""]
 
 
 def with_scenes(
@@ -166,7 +168,7 @@ def with_scenes(
 def _scenes(path: Path, name: str, wanted: str | None, report: Callable[[str], object]) -> Iterator[tuple[Path, str]]:
     try:
         names = names_in(path, wanted is not None) if path.is_file() else [""]
-    except _UNREADABLE:
+    except UNREADABLE:
         yield path, name
         return
     keys = scene_keys(names)

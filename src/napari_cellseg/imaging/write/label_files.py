@@ -16,8 +16,8 @@ import tifffile
 from ..damage import DAMAGE, unreadable
 from ..errors import ImageError, OutputError
 from ..image import Image
-from ..read.json_types import parse_json
 from ..read.read import read_image
+from ..read.values.json_types import parse_json
 from ..stack_planes import plane_image, planes_of, stack_axes, stack_shape
 from .atomic import atomic_path
 from .jsonable import jsonable

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..damage import DAMAGE
 from ..errors import ImageError, OutputError
-from ..read.zarr_folder import multiscale_of, open_node
+from ..read.ome_zarr.read import multiscale_of, open_node
 from ..regions import Region
 from .atomic import output_error
 from .jsonable import jsonable
@@ -250,7 +250,7 @@ def read_pyramid(path: Path) -> list[Any]:
     """
     import dask.array
 
-    from ..read.zarr_pieces import checked
+    from ..read.ome_zarr.pieces import checked
 
     try:
         group, multiscale = multiscale_of(path / NAME)

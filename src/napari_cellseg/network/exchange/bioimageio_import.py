@@ -10,7 +10,7 @@ import numpy as np
 
 from ...imaging.errors import ModelError
 from ...imaging.normalize import TYPE, NormalizerParams
-from ...imaging.read.zip_entries import copy_entry, opened_zip
+from ...imaging.read.packed.zip_entries import copy_entry, opened_zip
 from ...imaging.write.write import write_json
 from ..encoders import IMAGENET_DEVIATION, IMAGENET_MEAN
 from ..state_files import read_state

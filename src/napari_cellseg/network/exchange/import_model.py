@@ -15,7 +15,7 @@ import psutil
 
 from ...imaging.damage import DAMAGE
 from ...imaging.errors import ModelError, OutputError
-from ...imaging.read.zip_entries import copy_entry, opened_zip
+from ...imaging.read.packed.zip_entries import copy_entry, opened_zip
 from ..versions import (
     CALIBRATION_FILE,
     CONFIG_FILE,

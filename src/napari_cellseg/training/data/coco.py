@@ -11,9 +11,9 @@ import numpy as np
 
 from ...imaging.damage import DAMAGE
 from ...imaging.errors import DatasetError
-from ...imaging.read.coco_masks import mask_of
-from ...imaging.read.json_file import read_values
+from ...imaging.read.cells.coco_masks import mask_of
 from ...imaging.read.read import read_image
+from ...imaging.read.values.json_file import read_values
 from .masks import LABELS, Mask
 from .sample import Sample
 

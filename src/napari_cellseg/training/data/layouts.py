@@ -12,11 +12,11 @@ import numpy as np
 from ...imaging.damage import DAMAGE
 from ...imaging.errors import CellsegError, DatasetError, ImageError
 from ...imaging.from_array import as_image
-from ...imaging.read.arrays import read_named
-from ...imaging.read.cell_files import CELL_SUFFIXES, read_cells
-from ...imaging.read.raster import decode_bytes
+from ...imaging.read.cells.cell_files import CELL_SUFFIXES, read_cells
+from ...imaging.read.packed.zip_entries import read_entry
+from ...imaging.read.pictures.arrays import read_named
+from ...imaging.read.pictures.raster import decode_bytes
 from ...imaging.read.read import read_image
-from ...imaging.read.zip_entries import read_entry
 from .coco import Coco
 from .masks import LABELS, Mask, read_mask
 from .replacing import SET_FILE, finish_replacing

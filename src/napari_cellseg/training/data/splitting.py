@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...imaging.errors import CellsegError, DatasetError
-from ...imaging.read.json_file import read_json
+from ...imaging.read.values.json_file import read_json
 from ...imaging.write.write import write_json
 from .datasets import Sample, split_by_group
 

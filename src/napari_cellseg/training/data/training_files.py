@@ -12,7 +12,7 @@ import tifffile
 
 from ...imaging.errors import DatasetError
 from ...imaging.from_array import as_image
-from ...imaging.read.json_file import read_values
+from ...imaging.read.values.json_file import read_values
 from ...imaging.write.atomic import atomic_path
 from ...imaging.write.write import write_json, write_labels
 from .layouts import REVIEWED_FOLDER

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from ...imaging.damage import DAMAGE
 from ...imaging.errors import DatasetError
-from ...imaging.read.zip_entries import check_list, check_repeats, copy_entry
+from ...imaging.read.packed.zip_entries import check_list, check_repeats, copy_entry
 
 
 def open_entries(path: Path) -> tuple[zipfile.ZipFile, list[str]]:

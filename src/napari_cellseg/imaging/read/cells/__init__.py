@@ -1,0 +1,1 @@
+"""Cells in files of other programs that are no label image."""

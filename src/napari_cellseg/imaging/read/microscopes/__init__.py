@@ -1,0 +1,1 @@
+"""Files of microscopes that a package of their own reads, plane by plane."""

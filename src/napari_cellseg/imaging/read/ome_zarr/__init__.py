@@ -1,0 +1,1 @@
+"""Zarr and OME-Zarr, in folders, in zip files and on servers."""

@@ -1,0 +1,1 @@
+"""What packed pieces and archives hold, before it takes memory."""

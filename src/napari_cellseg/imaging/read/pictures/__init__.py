@@ -1,0 +1,1 @@
+"""Pictures, arrays and other files of one image."""

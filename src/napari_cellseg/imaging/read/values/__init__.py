@@ -1,0 +1,1 @@
+"""JSON, tables and units, checked as they are read."""
