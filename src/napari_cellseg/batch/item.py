@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -222,7 +221,9 @@ def finish(task: Task, prediction: Prediction, settings: FolderSettings) -> None
             task.row,
             state="done",
             min_size=segmented.min_size,
-            **numbers(result.table["area_px"], prepared.image.pixel_size, result.labels.size),
+            **numbers(
+                result.table["area_px"], prepared.image.pixel_size, settings.recipe.sieve.field(result.labels.shape)
+            ),
             doubt=mean_doubt(segmented),
             notes=(*segmented.prediction.notes, *(result.areas.notes if result.areas else ()), *result.counted.notes),
             positive=result.counted.numbers,
@@ -277,7 +278,9 @@ def _row_of_blocks(row: BatchRow, found: MosaicResult, mosaic: Mosaic, seconds: 
     row = replace(row, min_size=found.metadata["min_size"], notes=notes, files=found.files, seconds=seconds)
     if not found.holes:
         image = mosaic.image
-        return replace(row, state="done", **numbers(found.areas, image.pixel_size, math.prod(image.shape_yx)))
+        return replace(
+            row, state="done", **numbers(found.areas, image.pixel_size, mosaic.recipe.sieve.field(image.shape_yx))
+        )
     # The row has no count, which would be taken for that of the whole image.
     (rows, columns), n_holes = found.holes[0], len(found.holes)
     more = f" and {n_holes - 1} more" if n_holes > 1 else ""

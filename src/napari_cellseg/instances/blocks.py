@@ -103,8 +103,8 @@ def owned_cells(
     for place, inside, around in zip((rows, columns), core, window, strict=True):
         mine &= (place + around.start >= inside.start) & (place + around.start < inside.stop)
     cut = bool(mine[_at_open_edges(labels, window, shape)].any())
-    # A cell of this block that touches an edge of the window touches one of the plane, or it is cut.
-    mine[1:] &= instances.filtered(filters, image).keep(threshold, min_size)
+    height, width = (slice(-part.start, n - part.start) for part, n in zip(window, shape, strict=True))
+    mine[1:] &= instances.filtered(filters, image, (height, width)).keep(threshold, min_size)
     kept = np.flatnonzero(mine)
     lookup = np.zeros(len(mine), np.int32)
     lookup[kept] = np.arange(1, len(kept) + 1, dtype=np.int32)

@@ -118,7 +118,10 @@ def _put_inside(
 
 
 def numbers(areas: np.ndarray, pixel_size: tuple[float, float] | None, n_pixels: int | None = None) -> dict[str, Any]:
-    """Return count and areas of cells as a `BatchRow` takes them; `areas` in pixels. The deviation is a sample's."""
+    """Return count and areas of cells as a `BatchRow` takes them; `areas` in pixels. The deviation is a sample's.
+
+    `n_pixels` is the size of what they were counted in; 0, where a counting frame leaves nothing of it, is not known.
+    """
     some = len(areas) > 0
     return {
         "count": len(areas),
@@ -126,7 +129,7 @@ def numbers(areas: np.ndarray, pixel_size: tuple[float, float] | None, n_pixels:
         "mean_area_px": float(np.mean(areas)) if some else None,
         "sd_area_px": float(np.std(areas, ddof=1)) if len(areas) > 1 else None,
         "pixel_area_um2": None if pixel_size is None else pixel_size[0] * pixel_size[1],
-        "n_pixels": n_pixels,
+        "n_pixels": n_pixels or None,
     }
 
 

@@ -148,7 +148,7 @@ def row_of(cells: Cells, result: SegmentResult, files: dict[str, str], stem: str
         # A plane is named in a column of its own.
         name_of(source) if source else segmented.image.name.removesuffix(f" {page}") or stem,
         state="done",
-        **numbers(result.table["area_px"], segmented.image.pixel_size, result.labels.size),
+        **numbers(result.table["area_px"], segmented.image.pixel_size, cells.filters.field(result.labels.shape)),
         threshold=result.threshold,
         min_size=result.min_size,
         notes=tuple(result.metadata["notes"]),

@@ -141,7 +141,9 @@ def _corrected_row(
         row,
         state="done",
         corrected=True,
-        **numbers(np.asarray(result.table["area_px"]), segmented.image.pixel_size, result.labels.size),
+        **numbers(
+            np.asarray(result.table["area_px"]), segmented.image.pixel_size, cells.filters.field(result.labels.shape)
+        ),
         doubt=None,
         positive=result.counted.numbers,
         threshold=result.threshold,

@@ -10,6 +10,7 @@ from qtpy.QtWidgets import QFileDialog, QHeaderView, QTableWidget, QTableWidgetI
 
 from ...instances.areas import ENDINGS
 from ..shared.bindings import Bindings
+from ..shared.help import HelpButton
 from ..shared.layout import in_column, in_row, one_line, small_button
 from ..shared.message import Message, errors_to
 from ..shared.workers import Latest
@@ -73,7 +74,7 @@ class RegionsSection(QWidget):
         self.notes = Message(objectName="regions_notes", hides=True)
         in_column(
             in_row(*((part, 1) for part in draw)),
-            in_row((self.importing, 1), (self.saving, 1)),
+            in_row((self.importing, 1), (self.saving, 1), HelpButton("Regions")),
             self.table,
             self.rule,
             self.notes,
