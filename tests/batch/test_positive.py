@@ -230,11 +230,17 @@ def test_bad_options_are_refused_in_words(images: Path, words: list[str], tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-def test_an_image_done_in_blocks_says_that_nothing_is_called(images: Path, model: str, tmp_path: Path) -> None:
-    words = ["--model", model, "--channel", "0", "--blocks", "--positive", "RFP>1"]
-    assert run(str(images / "0.tif"), "--out", str(tmp_path / "out"), *words) == 0
-    (row,) = lines(tmp_path / "out" / COUNTS_FILE)
-    assert "block by block" in row["notes"] and "n_RFP_pos" not in row
+def test_an_image_done_in_blocks_is_called_but_for_what_needs_all_of_it(
+    images: Path, model: str, tmp_path: Path
+) -> None:
+    words = ["--model", model, "--channel", "0", "--blocks", "--grow", "9px:RFP"]
+    words += ["--positive", "GFP>150", "--positive", "RFP:ring>1"]
+    assert run(str(images), "--out", str(tmp_path / "out"), *words) == 0
+    first, second, third = lines(tmp_path / "out" / COUNTS_FILE)
+    alone = segment(images / "0.tif", model=model, channel=0, device="cpu", positive=["GFP>150"])
+    assert int(first["n_GFP_pos"]) == alone.counted.numbers["GFP_pos"] and second["n_GFP_pos"]
+    assert "up to the edge in RFP" in first["notes"] and "not called RFP" in first["notes"]
+    assert third["n_GFP_pos"] == "" and "no channel 'GFP'" in third["notes"] and int(third["count"]) > 0
 
 
 def test_every_plane_of_a_stack_is_counted(model: str, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from ..imaging.image import Image
 from ..imaging.progress import Progress
 from ..imaging.stack_planes import StackPlane, plane_image, planes_of, refuse_stack
 from ..instances.prediction import Prediction
-from ..results.folder_settings import NO_REGIONS_IN_BLOCKS, FolderSettings
+from ..results.folder_settings import NO_REGIONS, FolderSettings
 from ..results.kept import check_free, has_files, kept_now, kept_rows, result_stem
 from ..results.linked import LinkedStack
 from ..results.place import Place
@@ -29,9 +29,7 @@ from ..segmentation.recipe import Recipe
 from ..segmentation.segment import Prepared, iter_predict_prepared, open_image, prepare
 from ..segmentation.segmented import SegmentResult
 
-NOT_IN_BLOCKS = (
-    "Cells of an image that is done block by block are neither grown nor called. Cut it into parts for that."
-)
+GROWN_IN_BLOCKS = "Labels of grown nuclei are not written of an image that is done block by block."
 # Gives the helpers for a plane that is segmented block by block.
 Helpers: TypeAlias = Callable[[Item, StackPlane], TileHelpers]
 
@@ -259,7 +257,10 @@ def _fill(
             settings.options,
         )
         task.mosaic = Mosaic(
-            *about, helpers=None if helpers is None else helpers(task.item, task.plane), page=task.plane.name
+            *about,
+            helpers=None if helpers is None else helpers(task.item, task.plane),
+            page=task.plane.name,
+            regions=settings.outlines(source["path"], part.shape_yx),
         )
         return
     old = next((old for old in previous if old.page == task.plane.name), None) if settings.resume else None
@@ -273,11 +274,12 @@ def _fill(
 
 
 def _row_of_blocks(row: BatchRow, found: MosaicResult, mosaic: Mosaic, seconds: float) -> BatchRow:
-    notes = (*found.notes, NOT_IN_BLOCKS) if mosaic.recipe.calls else found.notes
-    notes = (*notes, NO_REGIONS_IN_BLOCKS) if mosaic.options.regions else notes
+    notes = (*found.notes, GROWN_IN_BLOCKS) if mosaic.recipe.grow else found.notes
+    notes = (*notes, NO_REGIONS) if mosaic.options.regions and mosaic.regions is None else notes
     row = replace(row, min_size=found.metadata["min_size"], notes=notes, files=found.files, seconds=seconds)
     if not found.holes:
         image = mosaic.image
+        row = replace(row, positive=found.positive)
         return replace(
             row, state="done", **numbers(found.areas, image.pixel_size, mosaic.recipe.sieve.field(image.shape_yx))
         )

@@ -48,6 +48,14 @@ class Area:
         """Size in pixels, of what lies on the image."""
         return int(np.count_nonzero(self.mask))
 
+    def pixels_in(self, region: Region) -> int:
+        """Size in pixels of what lies in a region."""
+        rows, columns = (
+            slice(max(part.start - own.start, 0), max(part.stop - own.start, 0))
+            for part, own in zip(region, self.box, strict=True)
+        )
+        return int(np.count_nonzero(self.mask[rows, columns]))
+
     def holds(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Which of these pixels belong to it, bool."""
         top, left = self.box[0].start, self.box[1].start
@@ -105,24 +113,44 @@ class Areas:
             pixel size or an area), and ``n_NAME`` and ``pct_NAME`` of every column NAME that ends in ``_pos``.
         """
         members = self.members(table["centroid_y"], table["centroid_x"])
-        count = members.sum(axis=1)
-        pixels = [area.n_pixels for area in self.areas]
-        mm2 = [None if pixel_size is None else n * pixel_size[0] * pixel_size[1] / 1e6 for n in pixels]
-        density = [n / size if size else None for n, size in zip(count.tolist(), mm2, strict=True)]
-        found: dict[str, np.ndarray | list[float | None]] = {
-            "region": np.array([area.name for area in self.areas], dtype=np.str_),
-            "count": count,
-            "area_px": np.array(pixels, dtype=np.int64),
-            "area_mm2": mm2,
-            "cells_per_mm2": density,
+        numbers = {
+            "area_px": [area.n_pixels for area in self.areas],
+            "count": members.sum(axis=1).tolist(),
+            **{
+                name: (members & column.astype(bool)).sum(axis=1).tolist()
+                for name, column in table.items()
+                if name.endswith("_pos")
+            },
         }
-        for name in (name for name in table if name.endswith("_pos")):
-            positive = (members & table[name].astype(bool)).sum(axis=1)
-            found[f"n_{name}"] = positive
-            found[f"pct_{name}"] = [
-                100 * n / of if of else None for n, of in zip(positive.tolist(), count.tolist(), strict=True)
-            ]
-        return found
+        return regions_table([area.name for area in self.areas], numbers, pixel_size)
+
+
+def regions_table(
+    names: Sequence[str], numbers: Mapping[str, Sequence[int]], pixel_size: tuple[float, float] | None
+) -> dict[str, np.ndarray | list[float | None]]:
+    """Return the columns of ``regions.csv``, see `Areas.counted`.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the regions.
+    numbers : mapping of str to sequence of int
+        One per region: ``area_px``, ``count``, and the positive cells by ``NAME_pos``.
+    pixel_size : tuple of float or None
+    """
+    count, pixels = numbers["count"], numbers["area_px"]
+    mm2 = [None if pixel_size is None else n * pixel_size[0] * pixel_size[1] / 1e6 for n in pixels]
+    found: dict[str, np.ndarray | list[float | None]] = {
+        "region": np.array(names, dtype=np.str_),
+        "count": np.array(count, dtype=np.int64),
+        "area_px": np.array(pixels, dtype=np.int64),
+        "area_mm2": mm2,
+        "cells_per_mm2": [n / size if size else None for n, size in zip(count, mm2, strict=True)],
+    }
+    for name in (name for name in numbers if name.endswith("_pos")):
+        found[f"n_{name}"] = np.array(numbers[name], dtype=np.int64)
+        found[f"pct_{name}"] = [100 * n / of if of else None for n, of in zip(numbers[name], count, strict=True)]
+    return found
 
 
 def areas_of(named: Iterable[tuple[str, Rings]], shape: tuple[int, int]) -> Areas:
@@ -135,19 +163,46 @@ def areas_of(named: Iterable[tuple[str, Rings]], shape: tuple[int, int]) -> Area
     shape : tuple of int
         (Y, X) of the image.
     """
-    pieces: dict[str, list[Area]] = {}
+    named = list(named)
+    pieces = _pieces(named, shape)
+    return Areas(_joined(pieces), outline_notes(named, shape, [bool(piece.mask.any()) for piece in pieces]))
+
+
+def areas_within(named: Iterable[tuple[str, Rings]], window: Region) -> Areas:
+    """Return what lies in a window of an image of the regions that outlines enclose, in pixels of the window."""
+    corner = np.array([part.start for part in window])
+    shifted = [(name, [np.asarray(ring, np.float64) - corner for ring in rings]) for name, rings in named]
+    return Areas(_joined(_pieces(shifted, shape_of(window))))
+
+
+def outline_notes(
+    named: Sequence[tuple[str, Rings]], shape: tuple[int, int], filled: Sequence[bool]
+) -> tuple[str, ...]:
+    """Return sentences on what is wrong with outlines; `filled` says which of them enclose a pixel of the image."""
     notes: list[str] = []
-    for number, (given, rings) in enumerate(named, start=1):
-        name = given.strip() or str(number)
+    for name, (_, rings), some in zip(outline_names(named), named, filled, strict=True):
+        corners = np.concatenate(rings)
+        outside = (corners.min(axis=0) < 0).any() or (corners.max(axis=0) > shape).any()
+        notes += _notes(name, rings, bool(outside), some)
+    return tuple(notes)
+
+
+def outline_names(named: Iterable[tuple[str, Rings]]) -> list[str]:
+    """Return the names of the regions that outlines belong to; one without a name gets its number."""
+    return [given.strip() or str(number) for number, (given, _) in enumerate(named, start=1)]
+
+
+def _pieces(named: Iterable[tuple[str, Rings]], shape: tuple[int, int]) -> list[Area]:
+    """Return what outlines enclose of an image of a shape, each by itself."""
+    pieces, named = [], list(named)
+    for name, (_, rings) in zip(outline_names(named), named, strict=True):
         corners = np.concatenate(rings)
         low = np.clip(np.floor(corners.min(axis=0)), 0, shape).astype(int)
         high = np.clip(np.ceil(corners.max(axis=0)), 0, shape).astype(int)
         box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])))
         mask = pixels_inside(rings, tuple(low), shape_of(box)) if 0 not in shape_of(box) else np.zeros((0, 0), bool)
-        outside = (corners.min(axis=0) < 0).any() or (corners.max(axis=0) > shape).any()
-        notes += _notes(name, rings, bool(outside), bool(mask.any()))
-        pieces.setdefault(name, []).append(Area(name, box, mask))
-    return Areas(tuple(_joined(name, parts) for name, parts in pieces.items()), tuple(notes))
+        pieces.append(Area(name, box, mask))
+    return pieces
 
 
 def areas_of_labels(labels: np.ndarray) -> list[tuple[str, list[np.ndarray]]]:
@@ -243,16 +298,23 @@ def write_outlines(path: Path, named: Sequence[tuple[str, Rings]]) -> None:
     write_json(path, {"type": "FeatureCollection", "features": features})
 
 
-def _joined(name: str, parts: Sequence[Area]) -> Area:
-    """Return outlines of one name as one region."""
-    if len(parts) == 1:
-        return parts[0]
-    box = union(*(part.box for part in parts))
-    mask = np.zeros(shape_of(box), dtype=bool)
-    for part in parts:
-        if part.mask.any():
-            mask[within(part.box, box)] |= part.mask
-    return Area(name, box, mask)
+def _joined(pieces: Iterable[Area]) -> tuple[Area, ...]:
+    """Return what outlines enclose as regions: those of one name are one."""
+    by_name: dict[str, list[Area]] = {}
+    for piece in pieces:
+        by_name.setdefault(piece.name, []).append(piece)
+    found = []
+    for name, parts in by_name.items():
+        if len(parts) == 1:
+            found += parts
+            continue
+        box = union(*(part.box for part in parts))
+        mask = np.zeros(shape_of(box), dtype=bool)
+        for part in parts:
+            if part.mask.any():
+                mask[within(part.box, box)] |= part.mask
+        found.append(Area(name, box, mask))
+    return tuple(found)
 
 
 def _notes(name: str, rings: Rings, outside: bool, some: bool) -> list[str]:

@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from ..imaging.errors import ParamsError
+from ..imaging.read.outlines import Rings
 from ..imaging.read.read import source_stamp
-from ..instances.areas import BESIDE, ENDINGS, Areas, read_areas, regions_file
+from ..instances.areas import BESIDE, ENDINGS, Areas, areas_of, read_outlines, regions_file
 from ..network.versions import ModelVersion
 from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ..segmentation.recipe import Recipe
 from .outputs import check_outputs
 
-NO_REGIONS_IN_BLOCKS = (
-    "Its cells are not counted in regions, because it is segmented block by block. Cut it into parts for that."
-)
 NO_REGIONS = f"No regions: there is no file IMAGE{' or '.join(ENDINGS)} beside it."
 
 
@@ -94,6 +92,17 @@ class FolderSettings:
         known = {} if regions is None else {"regions": hashlib.sha256(regions.read_bytes()).hexdigest()}
         return {"path": str(path), **source_stamp(path), **known}
 
+    def outlines(self, path: str, shape: tuple[int, int]) -> list[tuple[str, Rings]] | None:
+        """Return the outlines of the regions of an image of a shape; None where there is no file with them.
+
+        Raises
+        ------
+        ImageError
+            They cannot be read.
+        """
+        regions = regions_file(self.options.regions, path)
+        return None if regions is None else read_outlines(regions, shape)
+
     def areas(self, path: str, shape: tuple[int, int]) -> Areas | None:
         """Return the regions of an image of a shape; without a file beside it there are none, which is noted.
 
@@ -102,7 +111,7 @@ class FolderSettings:
         ImageError
             They cannot be read.
         """
-        regions = regions_file(self.options.regions, path)
-        if regions is not None:
-            return read_areas(regions, shape)
+        outlines = self.outlines(path, shape)
+        if outlines is not None:
+            return areas_of(outlines, shape)
         return Areas((), (NO_REGIONS,)) if self.options.regions else None

@@ -12,7 +12,7 @@ from ..imaging.errors import CellsegError, ParamsError
 from ..imaging.read.read import read_image
 from ..imaging.stack_planes import stack_shape
 from ..segmentation.segment import open_image
-from .folder_settings import NO_REGIONS_IN_BLOCKS, FolderSettings
+from .folder_settings import FolderSettings
 from .inside import check_inside
 from .ledger import Ledger
 from .linked import FRAMES, TRACKS, linked_path
@@ -184,7 +184,7 @@ def has_files(row: BatchRow, settings: FolderSettings) -> bool:
         and row.recipe == settings.digest
         and set(wanted) <= set(row.files)
         and all((settings.out / row.files[name]).exists() for name in wanted)
-        and ("regions" not in row.source or row.file(settings.out, "regions") or NO_REGIONS_IN_BLOCKS in row.notes)
+        and ("regions" not in row.source or row.file(settings.out, "regions"))
     )
 
 

@@ -97,8 +97,13 @@ def write_region_part(
     """Write the piece of ``regions.csv`` of one image, where it has regions; return the file by its name."""
     if result.areas is None or not result.areas.areas:
         return {}
+    return write_regions(result.areas.counted(result.table, pixel_size), out, stem)
+
+
+def write_regions(columns: Mapping[str, Any], out: Path, stem: str) -> dict[str, str]:
+    """Write the columns of the piece of ``regions.csv`` of one image; return the file by its name."""
     name = f"{PARTS}/{stem}.regions.csv"
-    write_table(out / name, result.areas.counted(result.table, pixel_size))
+    write_table(out / name, columns)
     return {"regions": name}
 
 
