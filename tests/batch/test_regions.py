@@ -15,7 +15,7 @@ from napari_cellseg.cli import main
 from napari_cellseg.corrections import CorrectedInstances, Corrections
 from napari_cellseg.imaging.progress import drain
 from napari_cellseg.imaging.read.read import find_images
-from napari_cellseg.instances.areas import read_areas, write_outlines
+from napari_cellseg.instances.area_files import read_areas, write_outlines
 from napari_cellseg.results.counts import COUNTS_FILE
 from napari_cellseg.results.ledger import Ledger
 from napari_cellseg.results.save_cells import command_line, save_cells

@@ -33,7 +33,7 @@ from napari_cellseg.imaging.progress import drain
 from napari_cellseg.imaging.read.read import read_image, source_stamp
 from napari_cellseg.imaging.write.write import read_labels
 from napari_cellseg.imaging.write.zarr_labels import read_zarr_metadata
-from napari_cellseg.instances.areas import write_outlines
+from napari_cellseg.instances.area_files import write_outlines
 from napari_cellseg.instances.measure import intensity_columns
 from napari_cellseg.instances.metrics import match
 from napari_cellseg.instances.prediction import Prediction

@@ -15,6 +15,7 @@ from ..imaging.errors import CellsegError, ImageError, OutputError
 from ..imaging.image import Image
 from ..imaging.progress import Progress
 from ..imaging.stack_planes import StackPlane, plane_image, planes_of, refuse_stack
+from ..instances.area_files import BESIDE
 from ..instances.prediction import Prediction
 from ..results.folder_settings import NO_REGIONS, FolderSettings
 from ..results.kept import check_free, has_files, kept_now, kept_rows, result_stem
@@ -136,7 +137,7 @@ def iter_tasks(
         model_sha256=settings.model.sha256,
     )
     try:
-        row = replace(row, source=settings.stamp(item.path))
+        row = replace(row, source=settings.stamp(item.path, item.name))
         if settings.recipe.pages != "each" and (kept := kept_rows(row, settings, previous)):
             yield Task(item, row, rows=kept)
             return
@@ -203,7 +204,9 @@ def finish(task: Task, prediction: Prediction, settings: FolderSettings) -> None
     prepared, task.prepared = task.prepared, None
     try:
         segmented = prepared.separate(prediction)
-        segmented = segmented.in_areas(settings.areas(task.row.source["path"], segmented.instances.shape))
+        segmented = segmented.in_areas(
+            settings.areas(task.row.source["path"], task.row.image, segmented.instances.shape)
+        )
         # A user may have corrected it since it was read.
         if task.stack is None and (kept := kept_rows(task.row, settings, ())):
             task.rows = kept
@@ -260,7 +263,7 @@ def _fill(
             *about,
             helpers=None if helpers is None else helpers(task.item, task.plane),
             page=task.plane.name,
-            regions=settings.outlines(source["path"], part.shape_yx),
+            regions=settings.outlines(source["path"], task.row.image, part.shape_yx),
         )
         return
     old = next((old for old in previous if old.page == task.plane.name), None) if settings.resume else None
@@ -275,7 +278,7 @@ def _fill(
 
 def _row_of_blocks(row: BatchRow, found: MosaicResult, mosaic: Mosaic, seconds: float) -> BatchRow:
     notes = (*found.notes, GROWN_IN_BLOCKS) if mosaic.recipe.grow else found.notes
-    notes = (*notes, NO_REGIONS) if mosaic.options.regions and mosaic.regions is None else notes
+    notes = (*notes, NO_REGIONS) if mosaic.options.regions == BESIDE and mosaic.regions is None else notes
     row = replace(row, min_size=found.metadata["min_size"], notes=notes, files=found.files, seconds=seconds)
     if not found.holes:
         image = mosaic.image

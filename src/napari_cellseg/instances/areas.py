@@ -8,20 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from ..imaging.damage import DAMAGE
-from ..imaging.errors import ImageError
-from ..imaging.read.cell_files import GEOJSON_SUFFIXES, ROI_SUFFIXES, outlines_of
 from ..imaging.read.outlines import Rings, pixels_inside
-from ..imaging.regions import Region, shape_of, union, within
-from ..imaging.write.write import read_labels, write_json
-from .outlines import outlines
+from ..imaging.regions import Region, shape_of, union, whole, within
 
-ENDINGS = ("_regions.geojson", "_regions.zip", "_regions.tif")
-BESIDE = "beside"
 # Every side is compared with every other.
 _MOST_CORNERS = 2000
 
@@ -164,15 +156,13 @@ def areas_of(named: Iterable[tuple[str, Rings]], shape: tuple[int, int]) -> Area
         (Y, X) of the image.
     """
     named = list(named)
-    pieces = _pieces(named, shape)
+    pieces = _pieces(named, whole(shape))
     return Areas(_joined(pieces), outline_notes(named, shape, [bool(piece.mask.any()) for piece in pieces]))
 
 
 def areas_within(named: Iterable[tuple[str, Rings]], window: Region) -> Areas:
     """Return what lies in a window of an image of the regions that outlines enclose, in pixels of the window."""
-    corner = np.array([part.start for part in window])
-    shifted = [(name, [np.asarray(ring, np.float64) - corner for ring in rings]) for name, rings in named]
-    return Areas(_joined(_pieces(shifted, shape_of(window))))
+    return Areas(_joined(_pieces(named, window)))
 
 
 def outline_notes(
@@ -192,110 +182,19 @@ def outline_names(named: Iterable[tuple[str, Rings]]) -> list[str]:
     return [given.strip() or str(number) for number, (given, _) in enumerate(named, start=1)]
 
 
-def _pieces(named: Iterable[tuple[str, Rings]], shape: tuple[int, int]) -> list[Area]:
-    """Return what outlines enclose of an image of a shape, each by itself."""
+def _pieces(named: Iterable[tuple[str, Rings]], window: Region) -> list[Area]:
+    """Return what outlines enclose of a window of an image, each by itself, in pixels of the window."""
+    start, stop = ([getattr(part, end) for part in window] for end in ("start", "stop"))
     pieces, named = [], list(named)
     for name, (_, rings) in zip(outline_names(named), named, strict=True):
         corners = np.concatenate(rings)
-        low = np.clip(np.floor(corners.min(axis=0)), 0, shape).astype(int)
-        high = np.clip(np.ceil(corners.max(axis=0)), 0, shape).astype(int)
-        box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])))
+        low = np.clip(np.floor(corners.min(axis=0)), start, stop).astype(int)
+        high = np.clip(np.ceil(corners.max(axis=0)), start, stop).astype(int)
+        rows, columns = (slice(int(a), int(b)) for a, b in zip(low - start, high - start, strict=True))
+        box = rows, columns
         mask = pixels_inside(rings, tuple(low), shape_of(box)) if 0 not in shape_of(box) else np.zeros((0, 0), bool)
         pieces.append(Area(name, box, mask))
     return pieces
-
-
-def areas_of_labels(labels: np.ndarray) -> list[tuple[str, list[np.ndarray]]]:
-    """Return the outlines of the regions of a label image, named by their numbers."""
-    return [(str(one.id), [ring.astype(float) for part in one.parts for ring in part]) for one in outlines(labels)]
-
-
-def read_outlines(path: Path, shape: tuple[int, int]) -> list[tuple[str, Rings]]:
-    """Read regions: a zip of ImageJ ROIs, GeoJSON as QuPath exports it, or a label image.
-
-    Parameters
-    ----------
-    path : Path
-    shape : tuple of int
-        (Y, X) of the image, which a label image must have.
-
-    Returns
-    -------
-    list of (str, sequence of ndarray)
-        As `areas_of` takes them.
-
-    Raises
-    ------
-    ImageError
-        The file cannot be read, holds no region, or is a label image of another size.
-    """
-    suffix = path.suffix.lower()
-    if suffix not in (*ROI_SUFFIXES, *GEOJSON_SUFFIXES):
-        labels = read_labels(path)
-        if labels.shape != tuple(shape):
-            raise ImageError(
-                f"{path} has {labels.shape[0]} x {labels.shape[1]} pixels, but the image {shape[0]} x {shape[1]}. "
-                "Choose the regions of this image."
-            )
-        found: list[tuple[str, Rings]] = list(areas_of_labels(labels))
-    else:
-        try:
-            found = [(name, rings) for name, rings in outlines_of(path) if len(rings) and all(map(len, rings))]
-        except DAMAGE as error:
-            raise ImageError(f"{path} cannot be read as regions ({error}). Export them again.") from error
-    if not found:
-        raise ImageError(f"{path} holds no region. Draw some, or export them again.")
-    if not all(np.isfinite(ring).all() for _, rings in found for ring in rings):
-        raise ImageError(f"{path} holds corners that are no numbers. Export the regions again.")
-    return found
-
-
-def read_areas(path: Path, shape: tuple[int, int]) -> Areas:
-    """Read the regions of an image of a shape; see `read_outlines`."""
-    return areas_of(read_outlines(path, shape), shape)
-
-
-def regions_file(regions: str, image: str | None) -> Path | None:
-    """Return the file with the regions of an image.
-
-    Parameters
-    ----------
-    regions : str
-        A file for all images, or `BESIDE`: that of the image's name with one of `ENDINGS`, in its folder.
-    image : str or None
-        File of the image.
-    """
-    if not regions:
-        return None
-    if regions != BESIDE:
-        return Path(regions)
-    if image is None:
-        return None
-    path = Path(image)
-    names = (path.parent / f"{stem}{ending}" for stem in (path.stem, path.name.split(".")[0]) for ending in ENDINGS)
-    return next((name for name in names if name.is_file()), None)
-
-
-def write_outlines(path: Path, named: Sequence[tuple[str, Rings]]) -> None:
-    """Write regions as GeoJSON, which QuPath imports as annotations and `read_outlines` reads.
-
-    Raises
-    ------
-    OutputError
-        The system refused to write.
-    """
-    features = [
-        {
-            "type": "Feature",
-            "geometry": {
-                "type": "Polygon",
-                "coordinates": [[*ring[:, ::-1].tolist(), ring[0, ::-1].tolist()] for ring in rings],
-            },
-            "properties": {"objectType": "annotation", "name": name},
-        }
-        for name, rings in named
-    ]
-    write_json(path, {"type": "FeatureCollection", "features": features})
 
 
 def _joined(pieces: Iterable[Area]) -> tuple[Area, ...]:

@@ -169,7 +169,7 @@ def is_current(rows: Sequence[BatchRow], item: Item, settings: FolderSettings) -
     if not rows or len(rows) != rows[0].n_pages or not all(has_files(row, settings) for row in rows):
         return False
     try:
-        stamp = settings.stamp(item.path)
+        stamp = settings.stamp(item.path, item.name)
     except (OSError, CellsegError):
         return False
     return all(dict(row.source) == stamp for row in rows)

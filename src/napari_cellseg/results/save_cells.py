@@ -16,7 +16,7 @@ from ..imaging.read.read import source_stamp
 from ..imaging.read.scenes import name_of
 from ..imaging.write.csv_style import style_of
 from ..imaging.write.write import make_folder, read_metadata, write_json, write_table
-from ..instances.areas import BESIDE
+from ..instances.area_files import BESIDE
 from ..instances.filters import ALL
 from ..segmentation.cells import Cells
 from ..segmentation.marker import exact
