@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -182,6 +183,29 @@ def numbers_of(calls: Mapping[str, np.ndarray]) -> dict[str, int]:
             name = "_".join(f"{name}_{'pos' if sign else 'neg'}" for name, sign in zip(calls, signs, strict=True))
             numbers[name] = int(np.count_nonzero(both))
     return numbers
+
+
+def number_names(recipe: Recipe) -> list[str]:
+    """Return by which names the cells that a recipe calls are counted; see `Counted.numbers`."""
+    markers = numbers_of({marker.name: np.zeros(0, bool) for marker in recipe.positive})
+    return [*markers, *(f"class_{name}" for name in (recipe.classes.names if recipe.classes else ()))]
+
+
+def calling_of(recipe: Recipe, name: str) -> Recipe:
+    """Return a recipe with what decides one of the numbers of `number_names` alone; of no name, no cell is called."""
+    if name.startswith("class_"):
+        return replace(recipe, positive=())
+    own = tuple(one for one in recipe.positive if name == f"{one.name}_pos") or recipe.positive
+    own = own if name else ()
+    grown = any(one.place != NUCLEUS for one in own)
+    return replace(recipe, positive=own, grow=recipe.grow if grown else None, classes=None)
+
+
+def number_in_words(name: str) -> str:
+    """Return one of the numbers of `number_names` as it is shown, such as ``GFP+ mCherry−``."""
+    if name.startswith("class_"):
+        return name.replace("class_", "class ", 1)
+    return re.sub(r"_(pos|neg)(_|$)", lambda found: "+ " if found[1] == "pos" else "− ", name).strip()
 
 
 def compartment_columns(image: Image, labels: np.ndarray, grown: np.ndarray, ids: np.ndarray) -> dict[str, np.ndarray]:
