@@ -49,7 +49,7 @@ RULES = {
         "Top and left edge count, bottom and right do not: the only unbiased rule.",
     ),
 }
-MOST_GUARD, GUARD_WIDTH = 9999, 58
+MOST_GUARD, GUARD_WIDTH = 9999, 90
 WAIT = "Measuring all cells …"
 FIRST = "Segment the image first."
 
@@ -177,7 +177,6 @@ class FiltersSection(QWidget):
         self.guard.setSuffix(" px")
         self.guard.setKeyboardTracking(False)
         # The rule beside it needs the room.
-        self.guard.setButtonSymbols(QSpinBox.ButtonSymbols.NoButtons)
         self.guard.setFixedWidth(GUARD_WIDTH)
         self.guard.setToolTip(
             "How far the counting frame lies within the image. If that is as far as the largest cell is wide, all\n"
