@@ -298,11 +298,11 @@ def filtered_and_in_regions(viewer: Any, widget: Any) -> None:
     import numpy as np
 
     from napari_cellseg.gui.menus.demo import wait
-    from napari_cellseg.instances.filters import FRAME, Filter, Filters
+    from napari_cellseg.instances.filters import Filter, Filters, framed
 
     widget.filters_fold.unfold(True)
     wait(1500)
-    widget.session.set_filters(Filters((Filter("area", "<=", 900), Filter("circularity", ">=", 0.75)), FRAME))
+    widget.session.set_filters(Filters((Filter("area", "<=", 900), Filter("circularity", ">=", 0.75)), framed(20)))
     widget.filters_section.ghosts.setChecked(True)
     wait(2000)
     save(viewer, "filters_dark_1366")

@@ -22,6 +22,8 @@ from napari_cellseg.imaging.errors import ImageError
 from napari_cellseg.imaging.progress import drain
 from napari_cellseg.imaging.read.read import find_images
 from napari_cellseg.imaging.write.write import read_labels
+from napari_cellseg.instances.area_files import read_areas, write_outlines
+from napari_cellseg.instances.filters import filters_of
 from napari_cellseg.results.counts import COUNTS_FILE, read_counts
 from napari_cellseg.results.ledger import Ledger
 from napari_cellseg.results.save_cells import command_line, save_cells
@@ -176,6 +178,38 @@ def test_classes_are_the_same_in_python_window_command_line_and_batch(
     assert known is not None and known[0].positive["class_dim"] == int(table[0]["n_class_dim"])
 
 
+def test_markers_classes_filters_and_regions_together_write_equal_bytes(
+    images: Path, model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every fold at once: the window, the command line by options, and by the recipe that the window saved."""
+    recipe = Recipe.from_dict({"model": model, "channel": 0, "grow": "4px:RFP", "positive": MARKERS})
+    recipe = replace(with_classes(recipe, images / "0.tif"), filters=filters_of(["circularity>=0.3"]), edges="frame:5")
+    half = np.array([(0, 0), (0, 48), (96, 48), (96, 0)], float)
+    write_outlines(images / "0_regions.geojson", [("left", [half]), ("right", [half + (0, 48)])])  # noqa: RUF005
+    cells = cells_in_window(images / "0.tif", recipe).filtered(recipe.sieve)
+    areas = read_areas(images / "0_regions.geojson", cells.segmented.instances.shape)
+    cells = replace(cells, segmented=cells.segmented.in_areas(areas))
+    outputs = ["labels", "cells", "rois"]
+    save_cells(cells, tmp_path / "window", "0", outputs=outputs)
+    monkeypatch.chdir(tmp_path)
+    saved = [*shlex.split(command_line(cells))[1:], "--save", ",".join(outputs)]
+    saved[saved.index("--recipe") + 1] = "window/0_recipe.json"
+    assert main(saved) == 0
+    words = ["--recipe", "window/0_recipe.json", "--save", ",".join(outputs), "--regions", "beside"]
+    assert run(str(images / "0.tif"), "--out", "recipe", *words) == 0
+    own = ("0_labels.tif", "0_grown.tif", "regions.csv", "0_rois.zip")
+    for name in own:
+        files = [(tmp_path / folder / name).read_bytes() for folder in ("window", "results", "recipe")]
+        assert files[0] == files[1] == files[2], name
+    rows = [lines(tmp_path / folder / COUNTS_FILE)[0] | {"seconds": "", "files": ""} for folder in ("window", "recipe")]
+    assert rows[0] == rows[1] == lines(tmp_path / "results" / COUNTS_FILE)[0] | {"seconds": "", "files": ""}
+    assert int(rows[0]["count"]) > 0 and all(rows[0][f"n_{name}"] for name in ("GFP_pos", "class_dim"))
+    window, batch = (lines(tmp_path / folder / "cells.csv") for folder in ("window", "recipe"))
+    columns = [name for name in window[0] if name in batch[0]]
+    assert {"GFP_pos", "RFP_value", "markers", "class", "region", "circularity"} <= set(columns)
+    assert [[row[name] for name in columns] for row in window] == [[row[name] for name in columns] for row in batch]
+
+
 def test_a_class_by_hand_is_saved_and_in_no_other_result(images: Path, model: str, tmp_path: Path) -> None:
     recipe = with_classes(Recipe.from_dict({"model": model, "channel": 0}), images / "0.tif")
     cells = cells_in_window(images / "1.tif", recipe)
@@ -230,11 +264,17 @@ def test_bad_options_are_refused_in_words(images: Path, words: list[str], tmp_pa
     assert not (tmp_path / "out").exists()
 
 
-def test_an_image_done_in_blocks_says_that_nothing_is_called(images: Path, model: str, tmp_path: Path) -> None:
-    words = ["--model", model, "--channel", "0", "--blocks", "--positive", "RFP>1"]
-    assert run(str(images / "0.tif"), "--out", str(tmp_path / "out"), *words) == 0
-    (row,) = lines(tmp_path / "out" / COUNTS_FILE)
-    assert "block by block" in row["notes"] and "n_RFP_pos" not in row
+def test_an_image_done_in_blocks_is_called_but_for_what_needs_all_of_it(
+    images: Path, model: str, tmp_path: Path
+) -> None:
+    words = ["--model", model, "--channel", "0", "--blocks", "--grow", "9px:RFP"]
+    words += ["--positive", "GFP>150", "--positive", "RFP:ring>1"]
+    assert run(str(images), "--out", str(tmp_path / "out"), *words) == 0
+    first, second, third = lines(tmp_path / "out" / COUNTS_FILE)
+    alone = segment(images / "0.tif", model=model, channel=0, device="cpu", positive=["GFP>150"])
+    assert int(first["n_GFP_pos"]) == alone.counted.numbers["GFP_pos"] and second["n_GFP_pos"]
+    assert "up to the edge in RFP" in first["notes"] and "not called RFP" in first["notes"]
+    assert third["n_GFP_pos"] == "" and "no channel 'GFP'" in third["notes"] and int(third["count"]) > 0
 
 
 def test_every_plane_of_a_stack_is_counted(model: str, tmp_path: Path) -> None:

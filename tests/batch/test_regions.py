@@ -15,7 +15,7 @@ from napari_cellseg.cli import main
 from napari_cellseg.corrections import CorrectedInstances, Corrections
 from napari_cellseg.imaging.progress import drain
 from napari_cellseg.imaging.read.read import find_images
-from napari_cellseg.instances.areas import read_areas, write_outlines
+from napari_cellseg.instances.area_files import read_areas, write_outlines
 from napari_cellseg.results.counts import COUNTS_FILE
 from napari_cellseg.results.ledger import Ledger
 from napari_cellseg.results.save_cells import command_line, save_cells
@@ -124,10 +124,12 @@ def test_the_window_saves_what_the_command_line_counts(
     assert (tmp_path / "window" / "regions.csv").read_bytes() == (tmp_path / "out" / "regions.csv").read_bytes()
 
 
-def test_blocks_say_that_they_have_none_and_bad_regions_are_refused(images: Path, model: str, tmp_path: Path) -> None:
-    assert run(images / "0.tif", tmp_path / "b", model, "--regions", "beside", "--blocks") == 0
-    (row,) = lines(tmp_path / "b" / COUNTS_FILE)
-    assert "block by block" in row["notes"] and not (tmp_path / "b" / "regions.csv").exists()
+def test_blocks_count_in_regions_and_bad_regions_are_refused(images: Path, model: str, tmp_path: Path) -> None:
+    for name, more in (("one", []), ("b", ["--blocks"])):
+        assert run(images, tmp_path / name, model, "--regions", "beside", *more) == 0
+    assert (tmp_path / "one" / "regions.csv").read_bytes() == (tmp_path / "b" / "regions.csv").read_bytes()
+    notes = [[row["notes"] for row in lines(tmp_path / name / COUNTS_FILE)] for name in ("one", "b")]
+    assert notes[0] == notes[1] and "No regions" in notes[0][2]
     assert run(images, tmp_path / "no", model, "--regions", str(tmp_path / "none.zip")) == 1
     assert run(images, tmp_path / "no", model, "--regions", "beside", "--pages", "stack", "--link", "z") == 1
     assert not (tmp_path / "no").exists()

@@ -33,6 +33,7 @@ from napari_cellseg.imaging.progress import drain
 from napari_cellseg.imaging.read.read import read_image, source_stamp
 from napari_cellseg.imaging.write.write import read_labels
 from napari_cellseg.imaging.write.zarr_labels import read_zarr_metadata
+from napari_cellseg.instances.area_files import write_outlines
 from napari_cellseg.instances.measure import intensity_columns
 from napari_cellseg.instances.metrics import match
 from napari_cellseg.instances.prediction import Prediction
@@ -152,6 +153,51 @@ def test_the_table_is_that_of_the_whole(tmp_path, monkeypatch, channel):
     assert read_image(tmp_path / "blocks" / counts[1]["labels"]).pixel_size == (0.5, 0.5)
 
 
+def test_markers_classes_and_regions_are_those_of_the_whole(tmp_path, monkeypatch):
+    path = two_channels(tmp_path / "two.ome.tif")
+    monkeypatch.setattr(Mosaic, "side", 100)
+    found = segment(path, channel=0, diameter=0, grow="2um", positive=["GFP>60", "DAPI:ring>30"], edges="frame")
+    ids = found.table["index"].tolist()
+    recipe = found.classify({"a": ids[:9], "b": ids[9:18]}).recipe
+    recipe.write(tmp_path / "recipe.json")
+    ring = np.array([(20, 30), (20, 250), (280, 250), (150, 120)], float)
+    regions = [("large", [ring]), ("beyond", [ring + 150]), ("far", [ring + 999]), ("large", [ring[:3] + 9])]
+    write_outlines(tmp_path / "regions.geojson", regions)
+    words = ["--recipe", str(tmp_path / "recipe.json"), "--cells", "--device", "cpu"]
+    words += ["--regions", str(tmp_path / "regions.geojson")]
+    for name, more in (("one", []), ("blocks", ["--blocks"])):
+        assert main(["segment", str(path), "--out", str(tmp_path / name), *words, *more]) == 0
+    one, blocks = (table_of(tmp_path / name / "cells.csv") for name in ("one", "blocks"))
+    assert len(one) == len(blocks) > 20 and list(one[0]) == list(blocks[0])
+    for rows in (one, blocks):
+        rows.sort(key=lambda row: (float(row["bbox_top"]), float(row["bbox_left"]), float(row["area_px"])))
+    texts = ("GFP_pos", "DAPI_pos", "markers", "class", "region")
+    for a, b in zip(one, blocks, strict=True):
+        assert [a[name] for name in texts] == [b[name] for name in texts]
+        for name in (
+            "GFP_value",
+            "DAPI_value",
+            "class_certainty",
+            "intensity_mean_ring_GFP",
+            "intensity_mean_cell_DAPI",
+        ):
+            assert float(a[name] or "nan") == pytest.approx(float(b[name] or "nan"), rel=1e-12, nan_ok=True)
+    for name in ("class", "markers", "region"):
+        assert len({row[name] for row in one}) > 1
+    (a,), (b,) = (table_of(tmp_path / name / "counts.csv") for name in ("one", "blocks"))
+    counted = [name for name in a if name.startswith(("n_", "pct_")) or name in ("count", "area_mm2")]
+    assert len(counted) > 8 and [a[name] for name in counted] == [b[name] for name in counted]
+    assert (tmp_path / "one/regions.csv").read_bytes() == (tmp_path / "blocks/regions.csv").read_bytes()
+    assert "far lies outside" in b["notes"] and "grown nuclei are not written" in b["notes"]
+    assert b["notes"].startswith(a["notes"])
+    about = read_zarr_metadata(tmp_path / "blocks" / b["labels"])
+    assert about["positive"]["GFP_pos"] == int(b["n_GFP_pos"]) and about["classes"]["accuracy"] is not None
+    # Nothing is left to do.
+    stamp = (tmp_path / "blocks" / b["labels"]).stat().st_mtime_ns
+    assert main(["segment", str(path), "--out", str(tmp_path / "blocks"), *words, "--blocks", "--resume"]) == 0
+    assert (tmp_path / "blocks" / b["labels"]).stat().st_mtime_ns == stamp
+
+
 def test_channels_of_one_name_are_all_measured(tmp_path):
     path = two_channels(tmp_path / "two.ome.tif", ("DAPI", "DAPI"))
     options = ["--channel", "0", "--diameter", "0", "--device", "cpu"]
@@ -199,9 +245,10 @@ def image_folder(path: Path, size: int = 400) -> Path:
 
 
 def from_folder(path: Path, model: ModelVersion, out: Path) -> Mosaic:
-    made = mosaic_of(np.zeros((4, 4)), model, out, 128)
+    made = mosaic_of(np.zeros((4, 4)), model, out, 128, positive=("0>130",))
     source = {"path": str(path), **source_stamp(path)}
-    return Mosaic(read_image(path, "YX"), made.recipe, model, out, "a", source=source, side=128)
+    regions = [("left", [np.array([(0, 0), (0, 150), (400, 150), (400, 0)], float)])]
+    return Mosaic(read_image(path, "YX"), made.recipe, model, out, "a", source=source, side=128, regions=regions)
 
 
 def contents(out: Path) -> dict[str, bytes]:
@@ -238,6 +285,7 @@ def test_what_was_stopped_goes_on(tiny, tmp_path):
     assert min(p.done for p in said if p.total == 16) >= 5
     assert not any("brightness" in p.message for p in said)
     np.testing.assert_array_equal(found.areas, expected.areas)
+    assert dict(found.positive) == dict(expected.positive) and found.positive["0_pos"] > 0
     assert contents(tmp_path / "twice") == contents(tmp_path / "once")
 
 

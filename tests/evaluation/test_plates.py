@@ -64,6 +64,14 @@ def test_wells_are_the_replicates(tmp_path: Path) -> None:
     assert "Of one well only" in notes and "blank" in notes
 
 
+def test_wells_that_have_no_image_are_told_and_cost_nothing_else(tmp_path: Path) -> None:
+    more = TABLE + "H12,drug,5,3\nG11,other,1,1\n"
+    found, plain = plates_of(ROWS, table(tmp_path, more)), plates_of(ROWS, table(tmp_path, TABLE))
+    assert "In the table of conditions, but without an image: H12, G11." in found.notes
+    assert [one.name for one in found.conditions] == [one.name for one in plain.conditions]
+    assert [len(one.wells) for one in found.conditions] == [len(one.wells) for one in plain.conditions]
+
+
 def test_tables_are_written(tmp_path: Path) -> None:
     wells, conditions = write_plates(plates_of(ROWS, table(tmp_path, TABLE)), tmp_path)
     first, *_ = lines(wells)

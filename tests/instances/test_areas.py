@@ -14,16 +14,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from napari_cellseg.imaging.errors import ImageError
-from napari_cellseg.instances.areas import (
+from napari_cellseg.instances.area_files import (
     BESIDE,
-    areas_of,
     areas_of_labels,
-    crosses_itself,
+    of_name,
     read_areas,
     read_outlines,
     regions_file,
     write_outlines,
 )
+from napari_cellseg.instances.areas import areas_of, areas_within, crosses_itself
 from tests.instances.maps import random_labels
 
 SHAPE = (40, 60)
@@ -133,6 +133,43 @@ def test_files_of_three_kinds_give_the_same_regions(tmp_path: Path) -> None:
     np.testing.assert_array_equal(rings[0][:4], SQUARE)
     np.testing.assert_array_equal(moved[0][:4], np.add(SQUARE, (0, 30.25)))
     assert name == "two" and regions_file(BESIDE, str(tmp_path / "d.tif")) is None and regions_file("", "d.tif") is None
+
+
+def test_a_folder_of_regions_goes_by_the_name_in_the_batch_and_then_beside_the_image(tmp_path: Path) -> None:
+    folder, image = tmp_path / "regions", tmp_path / "in" / "sub" / "a.tif"
+    for path in (folder / "a_regions.geojson", folder / "sub" / "a_regions.geojson", image.parent / "b_regions.zip"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert regions_file(str(folder), str(image), "sub/a.tif") == folder / "sub" / "a_regions.geojson"
+    assert regions_file(str(folder), str(image)) == folder / "a_regions.geojson"
+    assert regions_file(str(folder), str(image), "other/a.tif") is None
+    assert regions_file(str(folder), str(image.parent / "b.tif"), "sub/b.tif") == image.parent / "b_regions.zip"
+    assert of_name(folder, "sub/a.ome.tif") == folder / "sub" / "a.ome_regions.geojson"
+    assert regions_file(str(folder), None) is None
+
+
+corners_of = st.lists(st.tuples(st.integers(-20, 200), st.integers(-20, 280)), min_size=3, max_size=8)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "b", ""]), corners_of), min_size=1, max_size=4), st.integers(7, 25))
+def test_windows_that_tile_the_image_hold_its_regions(
+    named: list[tuple[str, list[tuple[int, int]]]], side: int
+) -> None:
+    outlines = [(name, [np.array(corners) / 4]) for name, corners in named]
+    whole = areas_of(outlines, SHAPE).areas
+    drawn = np.zeros((len(whole), *SHAPE), bool)
+    for y in range(0, SHAPE[0], side):
+        for x in range(0, SHAPE[1], side):
+            window = slice(y, min(y + side, SHAPE[0])), slice(x, min(x + side, SHAPE[1]))
+            parts = areas_within(outlines, window).areas
+            assert [part.name for part in parts] == [area.name for area in whole]
+            for into, part in zip(drawn[:, *window], parts, strict=True):
+                if part.mask.any():
+                    into[part.box] = part.mask
+                assert part.pixels_in((slice(0, 5), slice(2, 9))) == np.count_nonzero(into[:5, 2:9])
+    for found, area in zip(drawn, whole, strict=True):
+        assert np.count_nonzero(found) == area.n_pixels
+        assert not area.mask.any() or np.array_equal(found[area.box], area.mask)
 
 
 def test_annotations_of_qupath_are_named_by_their_class(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from skimage.measure import perimeter_crofton, regionprops
+from skimage.morphology import convex_hull_image
 
 from napari_cellseg.imaging.errors import ParamsError
 from napari_cellseg.instances import Instances, Prediction, split, threshold_level
@@ -24,6 +25,7 @@ from napari_cellseg.instances.filters import (
     Filter,
     Filters,
 )
+from napari_cellseg.instances.measure import shape_columns
 from tests.instances.maps import random_maps
 from tests.nuclei import draw_nuclei
 
@@ -41,7 +43,7 @@ def bounds(draw: st.DrawFn) -> Filter:
 filters = st.builds(
     Filters,
     st.lists(bounds(), max_size=3, unique_by=lambda one: (one.measure, one.sign)).map(tuple),
-    st.sampled_from(EDGES),
+    st.sampled_from((*EDGES, "frame:3", "frame:9")),
 )
 
 
@@ -51,14 +53,14 @@ def made(seed: int) -> Instances:
     return Instances.from_prediction(Prediction(probability, distance)).filtered(Filters(), image)
 
 
-def passes(instances: Instances, cell: np.ndarray, id_: int, level: int, asked: Filters) -> bool:
-    """The documented rule for one cell; solidity, whose definition is the table's, is looked up."""
+def passes(instances: Instances, cell: np.ndarray, asked: Filters) -> bool:
+    """The documented rule for one cell."""
     assert instances.traits.image is not None
     area = int(cell.sum())
     values = {
         AREA: area,
         CIRCULARITY: 4 * math.pi * area / perimeter_crofton(np.pad(cell, 1), 4) ** 2,
-        SOLIDITY: instances.traits.values(SOLIDITY)[level, id_ - 1],
+        SOLIDITY: area / convex_hull_image(cell).sum(),
         INTENSITY: instances.traits.image[cell].mean(),
     }
     for one in asked.bounds:
@@ -66,9 +68,20 @@ def passes(instances: Instances, cell: np.ndarray, id_: int, level: int, asked: 
             continue
         if (values[one.measure] >= one.value) != (one.sign == AT_LEAST):
             return False
+    if asked.guard:
+        return counted_in(np.argwhere(cell), *(slice(asked.guard, n - asked.guard) for n in cell.shape))
     out = {"all": False, "frame": cell[-1].any() or cell[:, -1].any()}
     out["none"] = out["frame"] or cell[0].any() or cell[:, 0].any()
     return not out[asked.edges]
+
+
+def counted_in(pixels: np.ndarray, rows: slice, columns: slice) -> bool:
+    """Gundersen's rule: in the frame, and on neither of its right and bottom lines nor on what prolongs them."""
+    y, x = pixels.T
+    right = (x >= columns.stop) & (y < rows.stop)
+    below = (x >= columns.start) & (y >= rows.stop)
+    inside = (y >= rows.start) & (y < rows.stop) & (x >= columns.start) & (x < columns.stop)
+    return bool(inside.any() and not right.any() and not below.any())
 
 
 @settings(max_examples=60)
@@ -81,7 +94,7 @@ def test_labels_follow_the_rule_and_count_and_ids_agree(
     expected = np.zeros(instances.shape, dtype=np.int64)
     for id_ in range(1, instances.n_basins + 1):
         cell = (instances.basins == id_) & (instances.levels >= level)
-        if cell.sum() >= max(min_size, 1) and passes(instances, cell, id_, level, asked):
+        if cell.sum() >= max(min_size, 1) and passes(instances, cell, asked):
             expected[cell] = id_
     labels = instances.labels(threshold, min_size)
     np.testing.assert_array_equal(labels, expected)
@@ -146,8 +159,19 @@ def test_measurements_are_those_of_scikit_image() -> None:
             perimeter = perimeter_crofton(np.pad(region.image, 1), 4)
             assert circularity == pytest.approx(4 * math.pi * region.area / perimeter**2, abs=1e-9)
             assert intensity == pytest.approx(np.nanmean(image[labels == region.label]), rel=1e-9)
-            if region.area > 200:
-                assert solidity == pytest.approx(region.solidity, abs=0.03)
+            assert solidity == pytest.approx(region.solidity, abs=1e-9)
+
+
+@settings(max_examples=40)
+@given(seeds, thresholds)
+def test_solidity_is_that_of_the_table_to_the_last_bit(seed: int, threshold: float) -> None:
+    instances = made(seed)
+    labels, level = instances.labels(threshold), threshold_level(threshold)
+    mine = instances.traits.values(SOLIDITY)[level, np.unique(labels[labels > 0]).astype(int) - 1]
+    np.testing.assert_array_equal(mine, shape_columns(labels)["solidity"])
+    # One level alone is measured as all of them are.
+    asked = Filters((Filter(SOLIDITY, AT_LEAST, 0.85),))
+    assert made(seed).filtered(asked).count(threshold) == np.count_nonzero(mine >= 0.85)
 
 
 def test_solidity_is_1_without_dents_and_less_with_them() -> None:
@@ -161,6 +185,40 @@ def test_solidity_is_1_without_dents_and_less_with_them() -> None:
     found = Instances((labels > 0).astype(np.float32), labels).traits.values(SOLIDITY)[255]
     assert found[0] == found[3] == 1 and 0.96 < found[1] < 1
     assert found[2] == pytest.approx(600 / 900, abs=0.01)
+
+
+@settings(max_examples=60)
+@given(seeds, st.integers(9, 30), st.integers(9, 30), st.integers(1, 12))
+def test_frames_that_tile_the_plane_count_every_cell_once(seed: int, height: int, width: int, guard: int) -> None:
+    """Cells of any shape and place, over corners of four frames too, as long as each field shows them whole."""
+    rng, cells = np.random.default_rng(seed), 30
+    plane = np.zeros((5 * height, 5 * width), np.int32)
+    for id_, (y, x) in enumerate(rng.integers(1, (4 * height, 4 * width), (cells, 2)), start=1):
+        step = rng.choice([(0, 1), (1, 0), (1, 1), (1, -1)])
+        for k in range(rng.integers(1, guard + 1)):
+            at = np.clip(np.add((y, x), k * step), 0, np.array(plane.shape) - 1)
+            plane[tuple(at)] = plane[tuple(at)] or id_
+    plane[: guard + 1] = plane[:, : guard + 1] = 0
+    counts = dict.fromkeys(np.unique(plane[plane > 0]).tolist(), 0)
+    around = np.pad(plane, ((0, guard), (0, guard)))
+    for y in range(guard, plane.shape[0], height):
+        for x in range(guard, plane.shape[1], width):
+            field = around[y - guard : y + height + guard, x - guard : x + width + guard]
+            if field.shape != (height + 2 * guard, width + 2 * guard):
+                field = np.pad(
+                    field, [(0, n + 2 * guard - m) for n, m in zip((height, width), field.shape, strict=True)]
+                )
+            found = Instances((field > 0).astype(np.float32), np.ascontiguousarray(field))
+            for id_ in found.filtered(Filters(edges=f"frame:{guard}")).ids(0.5).tolist():
+                counts[id_] += 1
+    assert set(counts.values()) == {1}
+
+
+def test_the_density_is_that_of_the_frame_and_a_guard_can_leave_nothing() -> None:
+    assert Filters(edges="frame:10").field((100, 50)) == 80 * 30 and Filters(edges="frame").field((9, 9)) == 81
+    assert Filters(edges="frame:0") == Filters(edges="frame") and Filters(edges="frame:007").guard == 7
+    assert Filters(edges="frame:30").field((50, 900)) == 0
+    assert made(0).filtered(Filters(edges="frame:30")).count(0.1) == 0
 
 
 def test_only_the_frame_counts_every_cell_of_neighbouring_fields_once() -> None:
@@ -196,8 +254,10 @@ def test_what_is_no_filter_is_refused_in_words(text: str) -> None:
 def test_filters_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(ParamsError, match="two filters area<="):
         Filters((Filter(AREA, AT_MOST, 3), Filter(AREA, AT_MOST, 4)))
-    with pytest.raises(ParamsError, match="one of all, none, frame"):
+    with pytest.raises(ParamsError, match="one of all, none, frame, or frame:40"):
         Filters(edges="some")
+    with pytest.raises(ParamsError, match="rule for edges is 'frame:x'"):
+        Filters(edges="frame:x")
 
 
 def test_nothing_and_no_image() -> None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy import ndimage as ndi
+from skimage.segmentation import expand_labels
 
+from napari_cellseg.corrections import tools as edits
 from napari_cellseg.corrections.calling import call_cells
 from napari_cellseg.imaging.errors import ParamsError
+from napari_cellseg.imaging.regions import whole
 from napari_cellseg.segmentation.marker import Marker
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.session import Session
@@ -57,6 +62,23 @@ def test_an_image_that_is_segmented_later_is_called_too_and_a_recipe_brings_its_
     assert session.cells is not None and session.cells.positive == (MARKER,)
     session.use_recipe(Recipe("mine", grow="3px"))
     assert session.positive == () and session.grow == "3px" and session.cells.grow == "3px"
+
+
+def test_corrections_of_nuclei_carry_over_to_their_cells(session: Session) -> None:
+    session.set_counting([Marker("0", 0.1, "ring")], "3px")
+    before = session.cells.result()  # type: ignore[union-attr]
+    erased, larger = before.table["index"][:2].tolist()
+    session.edit("a", edits.delete, [erased])
+    labels = session.cells.view.labels()  # type: ignore[union-attr]
+    more = np.where((labels == 0) & ndi.binary_dilation(labels == larger), larger, labels)
+    session.edit("a", edits.painted, whole(labels.shape), more)
+    after = session.cells.result()  # type: ignore[union-attr]
+    grown, nuclei = after.counted.grown, after.labels
+    assert grown is not None and before.counted.grown is not None
+    assert erased in before.counted.grown and erased not in grown and erased not in after.table["index"]
+    for result in (before, after):
+        np.testing.assert_array_equal(result.counted.grown, expand_labels(result.labels, 3))
+    assert (grown == larger).sum() > (before.counted.grown == larger).sum() > (nuclei == larger).sum() > 0
 
 
 def test_what_contradicts_itself_is_refused_and_changes_nothing(session: Session) -> None:

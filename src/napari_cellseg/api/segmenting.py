@@ -15,7 +15,8 @@ from ..imaging.image import Image
 from ..imaging.progress import Progress, drain
 from ..imaging.stack_planes import plane_image, planes_of, stack_shape
 from ..imaging.write.write import read_labels
-from ..instances.areas import Areas, read_areas, regions_file
+from ..instances.area_files import read_areas, regions_file
+from ..instances.areas import Areas
 from ..instances.linking import link_cells, without_small
 from ..results.reopening import saved_cells
 from ..segmentation.recipe import Recipe

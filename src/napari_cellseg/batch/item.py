@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,8 +15,9 @@ from ..imaging.errors import CellsegError, ImageError, OutputError
 from ..imaging.image import Image
 from ..imaging.progress import Progress
 from ..imaging.stack_planes import StackPlane, plane_image, planes_of, refuse_stack
+from ..instances.area_files import BESIDE
 from ..instances.prediction import Prediction
-from ..results.folder_settings import NO_REGIONS_IN_BLOCKS, FolderSettings
+from ..results.folder_settings import NO_REGIONS, FolderSettings
 from ..results.kept import check_free, has_files, kept_now, kept_rows, result_stem
 from ..results.linked import LinkedStack
 from ..results.place import Place
@@ -30,9 +30,7 @@ from ..segmentation.recipe import Recipe
 from ..segmentation.segment import Prepared, iter_predict_prepared, open_image, prepare
 from ..segmentation.segmented import SegmentResult
 
-NOT_IN_BLOCKS = (
-    "Cells of an image that is done block by block are neither grown nor called. Cut it into parts for that."
-)
+GROWN_IN_BLOCKS = "Labels of grown nuclei are not written of an image that is done block by block."
 # Gives the helpers for a plane that is segmented block by block.
 Helpers: TypeAlias = Callable[[Item, StackPlane], TileHelpers]
 
@@ -139,7 +137,7 @@ def iter_tasks(
         model_sha256=settings.model.sha256,
     )
     try:
-        row = replace(row, source=settings.stamp(item.path))
+        row = replace(row, source=settings.stamp(item.path, item.name))
         if settings.recipe.pages != "each" and (kept := kept_rows(row, settings, previous)):
             yield Task(item, row, rows=kept)
             return
@@ -206,7 +204,9 @@ def finish(task: Task, prediction: Prediction, settings: FolderSettings) -> None
     prepared, task.prepared = task.prepared, None
     try:
         segmented = prepared.separate(prediction)
-        segmented = segmented.in_areas(settings.areas(task.row.source["path"], segmented.instances.shape))
+        segmented = segmented.in_areas(
+            settings.areas(task.row.source["path"], task.row.image, segmented.instances.shape)
+        )
         # A user may have corrected it since it was read.
         if task.stack is None and (kept := kept_rows(task.row, settings, ())):
             task.rows = kept
@@ -222,7 +222,9 @@ def finish(task: Task, prediction: Prediction, settings: FolderSettings) -> None
             task.row,
             state="done",
             min_size=segmented.min_size,
-            **numbers(result.table["area_px"], prepared.image.pixel_size, result.labels.size),
+            **numbers(
+                result.table["area_px"], prepared.image.pixel_size, settings.recipe.sieve.field(result.labels.shape)
+            ),
             doubt=mean_doubt(segmented),
             notes=(*segmented.prediction.notes, *(result.areas.notes if result.areas else ()), *result.counted.notes),
             positive=result.counted.numbers,
@@ -258,7 +260,10 @@ def _fill(
             settings.options,
         )
         task.mosaic = Mosaic(
-            *about, helpers=None if helpers is None else helpers(task.item, task.plane), page=task.plane.name
+            *about,
+            helpers=None if helpers is None else helpers(task.item, task.plane),
+            page=task.plane.name,
+            regions=settings.outlines(source["path"], task.row.image, part.shape_yx),
         )
         return
     old = next((old for old in previous if old.page == task.plane.name), None) if settings.resume else None
@@ -272,12 +277,15 @@ def _fill(
 
 
 def _row_of_blocks(row: BatchRow, found: MosaicResult, mosaic: Mosaic, seconds: float) -> BatchRow:
-    notes = (*found.notes, NOT_IN_BLOCKS) if mosaic.recipe.calls else found.notes
-    notes = (*notes, NO_REGIONS_IN_BLOCKS) if mosaic.options.regions else notes
+    notes = (*found.notes, GROWN_IN_BLOCKS) if mosaic.recipe.grow else found.notes
+    notes = (*notes, NO_REGIONS) if mosaic.options.regions == BESIDE and mosaic.regions is None else notes
     row = replace(row, min_size=found.metadata["min_size"], notes=notes, files=found.files, seconds=seconds)
     if not found.holes:
         image = mosaic.image
-        return replace(row, state="done", **numbers(found.areas, image.pixel_size, math.prod(image.shape_yx)))
+        row = replace(row, positive=found.positive)
+        return replace(
+            row, state="done", **numbers(found.areas, image.pixel_size, mosaic.recipe.sieve.field(image.shape_yx))
+        )
     # The row has no count, which would be taken for that of the whole image.
     (rows, columns), n_holes = found.holes[0], len(found.holes)
     more = f" and {n_holes - 1} more" if n_holes > 1 else ""

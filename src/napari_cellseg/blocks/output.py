@@ -15,17 +15,18 @@ from ..imaging.lazy_plane import LazyPlane
 from ..imaging.regions import Region
 from ..imaging.stack_planes import plane_named
 from ..imaging.write.atomic import atomic_path
-from ..imaging.write.write import table_text, write_json
+from ..imaging.write.write import write_json
 from ..imaging.write.zarr_labels import SMALLEST_LEVEL, ZarrLabels, replace_folder
+from ..instances.areas import outline_names, outline_notes, regions_table
 from ..instances.blocks import Owned
 from ..instances.levels import at_least
-from ..instances.measure import measure
 from ..instances.prediction import Prediction
 from ..results.inside import put_inside, source_of
-from ..results.outputs import CELL_TABLES, cells_table
+from ..results.outputs import CELL_TABLES
 from ..results.overlay import write_thumbnail
-from ..results.save import PARTS, THUMBNAIL, names_of_channels
-from ..segmentation.segmented import SegmentResult, provenance
+from ..results.save import PARTS, THUMBNAIL, write_regions
+from ..segmentation.segmented import provenance
+from .measuring import BlockCells, Measured, measured
 from .plan import BLOCK, Mosaic, MosaicResult
 from .work import MosaicWork
 
@@ -38,11 +39,12 @@ def write_block(
     work: MosaicWork,
     labels: ZarrLabels,
     seen: NormalizedPlane,
-    window: Region,
+    where: tuple[Region, Region],
     prediction: Prediction,
     owned: Owned,
 ) -> None:
-    """Write the cells that a block owns, and record that the block is finished."""
+    """Write the cells that a block owns, and record that the block is finished; `where` is its window and core."""
+    window, core = where
     before = labels.read(window)
     unfinished = before > work.n_cells
     before[unfinished] = 0
@@ -62,8 +64,11 @@ def write_block(
         region = tuple(slice(b.start + w.start, b.stop + w.start) for b, w in zip(box, window, strict=True))
         ids = mine[box] + np.int32(work.n_cells)
         labels.write((region[0], region[1]), np.where(mine[box] > 0, ids, before[box]))
-    rows = _rows(mosaic, work, seen, window, prediction, mine) if mosaic.measures else ""
-    work.finish_block(areas[kept], rows)
+    found = Measured({})
+    if mosaic.measures or mosaic.recipe.calls or mosaic.regions is not None:
+        found = measured(mosaic, BlockCells(window, core, mine, (before > 0) | owned.others), seen, prediction)
+    rows = found.rows(work.n_cells, seen.shape, work.n_blocks == 0) if mosaic.measures else ""
+    work.finish_block(areas[kept], rows, found.about())
 
 
 def publish(
@@ -77,9 +82,17 @@ def publish(
 ) -> MosaicResult:
     """Finish the labels, put all results in their places, and delete what is no longer needed."""
     image, out, stem = mosaic.image, mosaic.out, mosaic.stem
+    files: dict[str, str] = {}
+    notes = [*notes, *work.about.get("notes", ())]
+    if mosaic.regions is not None:
+        names = list(dict.fromkeys(outline_names(mosaic.regions)))
+        filled = [name for name, n in zip(names, work.in_regions["area_px"], strict=True) if n]
+        some = [name in filled for name in outline_names(mosaic.regions)]
+        notes += outline_notes(mosaic.regions, image.shape_yx, some)
+        files |= write_regions(regions_table(names, work.in_regions, image.pixel_size), out, stem)
     metadata = _metadata(mosaic, work, plane, maps, notes)
     labels.finish(metadata, image.pixel_size, image.title)
-    files = {"labels": mosaic.labels.relative_to(out).as_posix(), THUMBNAIL: f"{PARTS}/{stem}.jpg"}
+    files |= {"labels": mosaic.labels.relative_to(out).as_posix(), THUMBNAIL: f"{PARTS}/{stem}.jpg"}
     write_thumbnail(out / files[THUMBNAIL], overview, labels.overview())
     if tables := [name for name in CELL_TABLES if name in mosaic.options.outputs]:
         files |= dict.fromkeys(tables, f"{PARTS}/{stem}.cells.csv")
@@ -89,11 +102,11 @@ def publish(
         files["inside"] = f"{PARTS}/{stem}.inside.json"
         write_json(out / files["inside"], _put_inside(mosaic, work, labels, metadata))
     replace_folder(work.labels, mosaic.labels)
-    areas = work.areas
+    areas, numbers = work.areas, work.numbers
     # The results are complete: files that cannot be deleted must not make them fail.
     with contextlib.suppress(OutputError):
         work.throw_away()
-    return MosaicResult(files, areas, plane.holes, plane.reason, tuple(notes), metadata)
+    return MosaicResult(files, areas, plane.holes, plane.reason, tuple(notes), metadata, numbers)
 
 
 def _put_inside(mosaic: Mosaic, work: MosaicWork, labels: ZarrLabels, metadata: dict[str, Any]) -> dict[str, str]:
@@ -134,31 +147,6 @@ def overview_step(shape: tuple[int, int]) -> int:
     return step
 
 
-def _rows(
-    mosaic: Mosaic, work: MosaicWork, seen: NormalizedPlane, window: Region, prediction: Prediction, mine: np.ndarray
-) -> str:
-    """Return lines of the table of cells, with positions in the whole plane; the first block adds the header."""
-    image, pixel_size = mosaic.image, mosaic.image.pixel_size
-    raw, _ = seen.raw(window)
-    channels = None
-    if image.n_channels > 1:
-        channels = {name: LazyPlane(image, i).read(window)[0] for i, name in enumerate(names_of_channels(image))}
-    found = measure(mine, prediction.probability, raw, pixel_size)
-    table = cells_table(SegmentResult(mine, prediction.probability, 0, found, 0.0, 0, {}), raw, channels, pixel_size)
-    top, left = window[0].start, window[1].start
-    height, width = seen.shape[:2]
-    for name, corner, axis in (("y", top, 0), ("x", left, 1)):
-        table[f"centroid_{name}"] = table[f"centroid_{name}"] + corner
-        if pixel_size is not None:
-            table[f"centroid_{name}_um"] = table[f"centroid_{name}"] * pixel_size[axis]
-    for side, corner in (("top", top), ("left", left), ("bottom", top), ("right", left)):
-        table[f"bbox_{side}"] = table[f"bbox_{side}"] + corner
-    low = (table["bbox_top"] == 0) | (table["bbox_left"] == 0)
-    table["touches_edge"] = low | (table["bbox_bottom"] == height) | (table["bbox_right"] == width)
-    table["index"] = table["index"] + work.n_cells
-    return table_text(table, header=work.n_blocks == 0)
-
-
 def _metadata(
     mosaic: Mosaic, work: MosaicWork, plane: LazyPlane, maps: TileMaps, notes: Sequence[str]
 ) -> dict[str, Any]:
@@ -177,4 +165,6 @@ def _metadata(
         diameter=begun.get("diameter"),
         zoom=begun.get("zoom"),
     )
+    if mosaic.recipe.calls:
+        made |= {"positive": work.numbers, **({"classes": work.about["classes"]} if work.about.get("classes") else {})}
     return {**made, "block": mosaic.side, "holes": [[[p.start, p.stop] for p in hole] for hole in plane.holes]}

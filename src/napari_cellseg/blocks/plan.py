@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,8 +16,10 @@ from ..imaging.image import Image
 from ..imaging.memory import has_room
 from ..imaging.progress import Progress
 from ..imaging.read.finding import LABELS_ZARR_SUFFIX
+from ..imaging.read.cells.outlines import Rings
 from ..imaging.regions import Region
 from ..imaging.write.zarr_labels import read_zarr_metadata
+from ..instances.compartments import Growth
 from ..network.versions import ModelVersion
 from ..results.inside import check_inside, source_of
 from ..results.origin import foreign
@@ -84,6 +86,8 @@ class Mosaic:
         Which plane of a stack it is, such as ``t003_z001``.
     smallest : int
         Smallest area in pixels, once the typical diameter of the cells is known.
+    regions : sequence of (str, sequence of ndarray), optional
+        Outlines in which cells are counted too, as `areas_of` takes them.
     """
 
     image: Image
@@ -99,6 +103,7 @@ class Mosaic:
     helpers: TileHelpers | None = None
     page: str = ""
     smallest: int = 0
+    regions: Sequence[tuple[str, Rings]] | None = None
 
     @property
     def labels(self) -> Path:
@@ -109,6 +114,16 @@ class Mosaic:
     def measures(self) -> bool:
         """Whether a table of the cells is needed."""
         return not {*CELL_TABLES, "inside"}.isdisjoint(self.options.outputs)
+
+    @property
+    def reach(self) -> int:
+        """How many pixels around its cells a block needs to see: neighbours into which they are not grown."""
+        if self.recipe.grow is None:
+            return 0
+        growth, size = Growth.parse(self.recipe.grow), self.image.pixel_size
+        if growth.unit == "um" and size is None:
+            return 0
+        return 2 * math.ceil(growth.amount / (1.0 if growth.unit == "px" or size is None else min(size)) + 1)
 
     @classmethod
     def of(cls, image: Any, recipe: Recipe, out: Path, stem: str, **more: Any) -> Mosaic:
@@ -147,6 +162,8 @@ class MosaicResult:
         What the user should know about how it was computed.
     metadata : dict
         Provenance, as it is in the labels.
+    positive : dict of str to int
+        How many cells are positive, and of each class; see `Counted.numbers`.
     """
 
     files: dict[str, str]
@@ -155,6 +172,7 @@ class MosaicResult:
     reason: str
     notes: tuple[str, ...]
     metadata: dict[str, Any]
+    positive: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def count(self) -> int:

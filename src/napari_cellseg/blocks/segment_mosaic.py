@@ -72,7 +72,7 @@ def iter_mosaic(mosaic: Mosaic) -> Generator[Progress, None, MosaicResult]:
     seen = maps.plane
     labels = ZarrLabels(work.labels, maps.shape, mosaic.options.ome_zarr)
     blocks = plan_blocks(maps.shape, mosaic.side)
-    margin = _margin(begun["diameter"])
+    margin = min(MOST_MARGIN, _margin(begun["diameter"]) + mosaic.reach)
     helpers = mosaic.helpers
     if helpers is not None:
         helpers.begin(begun, maps)
@@ -87,7 +87,7 @@ def iter_mosaic(mosaic: Mosaic) -> Generator[Progress, None, MosaicResult]:
         n_large += owned.cut
         look(overview, seen, block.core, step)
         work.keep_overview(overview)
-        write_block(mosaic, work, labels, seen, window, prediction, owned)
+        write_block(mosaic, work, labels, seen, (window, block.core), prediction, owned)
         if block.index + 1 < len(blocks):
             maps.forget_above(blocks[block.index + 1].core[0].start - margin)
         if block.index % _CHECKED_EVERY == _CHECKED_EVERY - 1:
@@ -136,7 +136,8 @@ def _iter_owned(
         prediction = maps.read(window)
         where = (window, block.core, maps.shape)
         raw = maps.plane.raw(window)[0] if recipe.sieve.by_intensity else None
-        owned = owned_cells(prediction, model.split, recipe.threshold, mosaic.smallest, *where, recipe.sieve, raw)
+        of = (model.split, recipe.threshold, mosaic.smallest)
+        owned = owned_cells(prediction, *of, *where, recipe.sieve, raw, mosaic.reach)
         if not owned.cut or margin >= MOST_MARGIN:
             return window, prediction, owned
         margin = min(2 * margin, MOST_MARGIN)

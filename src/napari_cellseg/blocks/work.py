@@ -21,15 +21,17 @@ from ..imaging.write.zarr_labels import writing
 from ..results.ledger import FOLDER
 
 PLACE = f"{FOLDER}/blocks"
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
 class _Line:
-    """A line of ``blocks.jsonl``: areas in pixels of a block's cells, and the length of the table with them."""
+    """A line of ``blocks.jsonl``: areas in pixels of a block's cells, the length of the table with them, and more."""
 
     areas: list[int]
     bytes: int
+    counted: dict[str, Any]
+    in_regions: dict[str, list[int]]
 
 
 class MosaicWork:
@@ -53,6 +55,12 @@ class MosaicWork:
         What was found out about the whole image, once that is done.
     n_blocks, n_cells : int
         That are finished.
+    numbers : dict of str to int
+        How many of the cells are positive, and of each class.
+    in_regions : dict of str to list of int
+        One number per region: its pixels, cells and positive cells.
+    about : dict
+        Of the last block: `notes` on why something was not counted, and `classes`.
 
     Raises
     ------
@@ -65,9 +73,7 @@ class MosaicWork:
         self.folder = out / PLACE / f"{stem}.work"
         self._key = json.loads(json.dumps({"version": _VERSION, **jsonable(key)}))
         self.begun: dict[str, Any] | None = None
-        self.n_blocks = self.n_cells = 0
-        self._areas: list[int] = []
-        self._n_bytes = 0
+        self._forget()
         state = self._state()
         if state is None or state.get("key") != self._key:
             self.begin_anew()
@@ -103,7 +109,7 @@ class MosaicWork:
         self.begun = json.loads(json.dumps(jsonable(found)))
         write_json(self.folder / "state.json", {"key": self._key, "begun": self.begun})
 
-    def finish_block(self, areas: np.ndarray, rows: str) -> None:
+    def finish_block(self, areas: np.ndarray, rows: str, about: Mapping[str, Any]) -> None:
         """Record that the next block is finished, after its labels were written.
 
         Parameters
@@ -112,11 +118,13 @@ class MosaicWork:
             In pixels, of its cells, whose ids follow those of the blocks before.
         rows : str
             Of the table of cells, each with its end of line.
+        about : mapping
+            See `measuring.Measured.about`.
         """
         with writing(self.cells):
             _append(self.cells, rows.encode())
             n_bytes = self._n_bytes + len(rows.encode())
-            line = {"areas": areas.tolist(), "bytes": n_bytes}
+            line = {"areas": areas.tolist(), "bytes": n_bytes, **jsonable(about)}
             _append(self.folder / "blocks.jsonl", (json.dumps(line) + "\n").encode())
         self._take(line)
 
@@ -141,8 +149,14 @@ class MosaicWork:
         self.throw_away()
         make_folder(self.folder)
         self.begun = None
+        self._forget()
+
+    def _forget(self) -> None:
         self.n_blocks = self.n_cells = self._n_bytes = 0
-        self._areas = []
+        self._areas: list[int] = []
+        self.numbers: dict[str, int] = {}
+        self.in_regions: dict[str, list[int]] = {}
+        self.about: Mapping[str, Any] = {}
 
     def throw_away(self) -> None:
         """Delete everything."""
@@ -183,6 +197,12 @@ class MosaicWork:
         self._areas += line["areas"]
         self.n_cells = len(self._areas)
         self._n_bytes = line["bytes"]
+        self.about = line["counted"]
+        for name, n in self.about["numbers"].items():
+            self.numbers[name] = self.numbers.get(name, 0) + n
+        for name, of in line["in_regions"].items():
+            before = self.in_regions.get(name, [0] * len(of))
+            self.in_regions[name] = [a + b for a, b in zip(before, of, strict=True)]
 
 
 def _append(path: Path, content: bytes) -> None:

@@ -22,7 +22,6 @@ _WITH_RESUME = {"out", "resume", "device", "report", "stop_on_eof", "command", "
 
 
 def add_recipe_options(sub: argparse.ArgumentParser, image: bool = True) -> None:
-    from ..instances.filters import EDGES
     from ..segmentation.options import DEVICES, RunOptions
     from ..segmentation.recipe import Recipe
 
@@ -39,7 +38,7 @@ def add_recipe_options(sub: argparse.ArgumentParser, image: bool = True) -> None
         sub.add_argument("--grow", metavar="LENGTH", help=helps["grow"])
         sub.add_argument("--positive", metavar="MARKER", action="append", help=f"{helps['positive']}; repeatable")
         sub.add_argument("--filters", metavar="FILTER", action="append", help=f"{helps['filters']}; repeatable")
-        sub.add_argument("--edges", choices=EDGES, help=f"{helps['edges']}; default: all")
+        sub.add_argument("--edges", metavar="RULE", help=f"{helps['edges']}; default: all")
     sub.add_argument("--accurate", action="store_true", default=None, help=helps["accurate"])
 
 

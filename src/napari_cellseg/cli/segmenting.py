@@ -69,7 +69,7 @@ def add_segment(commands: Any) -> None:
         "--regions",
         metavar="FILE",
         help="also count in regions, into regions.csv: a zip of ImageJ ROIs, GeoJSON or a label image for all images, "
-        "or 'beside' for IMAGE_regions.geojson, .zip or .tif beside each image",
+        "'beside' for IMAGE_regions.geojson, .zip or .tif beside each image, or a folder with such files",
     )
     sub.add_argument(
         "--csv",

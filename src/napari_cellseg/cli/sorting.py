@@ -122,10 +122,13 @@ def add_agreement(commands: Any) -> None:
     sub = commands.add_parser("agreement", help="compare counts by people with automatic ones: bias, limits, intervals")
     sub.add_argument(
         "table", metavar="CSV",
-        help="columns image, people and ours, and page for stacks; several rows for several people",
+        help="columns image, people and ours, page for stacks, and region for regions; several rows for several people",
     )  # fmt: skip
     sub.add_argument(
-        "--counts", metavar="CSV", help="take automatic counts from this counts.csv of a batch, by image (and page)"
+        "--counts",
+        metavar="CSV",
+        help="take automatic counts from this counts.csv of a batch, by image (and page), or from the regions.csv "
+        "beside it where the table has regions",
     )
     sub.add_argument(
         "--count", type=int, action="append", default=[], metavar="N",

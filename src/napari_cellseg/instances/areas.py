@@ -8,20 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from ..imaging.damage import DAMAGE
-from ..imaging.errors import ImageError
-from ..imaging.read.cells.cell_files import GEOJSON_SUFFIXES, ROI_SUFFIXES, outlines_of
 from ..imaging.read.cells.outlines import Rings, pixels_inside
-from ..imaging.regions import Region, shape_of, union, within
-from ..imaging.write.write import read_labels, write_json
-from .outlines import outlines
+from ..imaging.regions import Region, shape_of, union, whole, within
 
-ENDINGS = ("_regions.geojson", "_regions.zip", "_regions.tif")
-BESIDE = "beside"
 # Every side is compared with every other.
 _MOST_CORNERS = 2000
 
@@ -47,6 +39,14 @@ class Area:
     def n_pixels(self) -> int:
         """Size in pixels, of what lies on the image."""
         return int(np.count_nonzero(self.mask))
+
+    def pixels_in(self, region: Region) -> int:
+        """Size in pixels of what lies in a region."""
+        rows, columns = (
+            slice(max(part.start - own.start, 0), max(part.stop - own.start, 0))
+            for part, own in zip(region, self.box, strict=True)
+        )
+        return int(np.count_nonzero(self.mask[rows, columns]))
 
     def holds(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
         """Which of these pixels belong to it, bool."""
@@ -105,24 +105,44 @@ class Areas:
             pixel size or an area), and ``n_NAME`` and ``pct_NAME`` of every column NAME that ends in ``_pos``.
         """
         members = self.members(table["centroid_y"], table["centroid_x"])
-        count = members.sum(axis=1)
-        pixels = [area.n_pixels for area in self.areas]
-        mm2 = [None if pixel_size is None else n * pixel_size[0] * pixel_size[1] / 1e6 for n in pixels]
-        density = [n / size if size else None for n, size in zip(count.tolist(), mm2, strict=True)]
-        found: dict[str, np.ndarray | list[float | None]] = {
-            "region": np.array([area.name for area in self.areas], dtype=np.str_),
-            "count": count,
-            "area_px": np.array(pixels, dtype=np.int64),
-            "area_mm2": mm2,
-            "cells_per_mm2": density,
+        numbers = {
+            "area_px": [area.n_pixels for area in self.areas],
+            "count": members.sum(axis=1).tolist(),
+            **{
+                name: (members & column.astype(bool)).sum(axis=1).tolist()
+                for name, column in table.items()
+                if name.endswith("_pos")
+            },
         }
-        for name in (name for name in table if name.endswith("_pos")):
-            positive = (members & table[name].astype(bool)).sum(axis=1)
-            found[f"n_{name}"] = positive
-            found[f"pct_{name}"] = [
-                100 * n / of if of else None for n, of in zip(positive.tolist(), count.tolist(), strict=True)
-            ]
-        return found
+        return regions_table([area.name for area in self.areas], numbers, pixel_size)
+
+
+def regions_table(
+    names: Sequence[str], numbers: Mapping[str, Sequence[int]], pixel_size: tuple[float, float] | None
+) -> dict[str, np.ndarray | list[float | None]]:
+    """Return the columns of ``regions.csv``, see `Areas.counted`.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Of the regions.
+    numbers : mapping of str to sequence of int
+        One per region: ``area_px``, ``count``, and the positive cells by ``NAME_pos``.
+    pixel_size : tuple of float or None
+    """
+    count, pixels = numbers["count"], numbers["area_px"]
+    mm2 = [None if pixel_size is None else n * pixel_size[0] * pixel_size[1] / 1e6 for n in pixels]
+    found: dict[str, np.ndarray | list[float | None]] = {
+        "region": np.array(names, dtype=np.str_),
+        "count": np.array(count, dtype=np.int64),
+        "area_px": np.array(pixels, dtype=np.int64),
+        "area_mm2": mm2,
+        "cells_per_mm2": [n / size if size else None for n, size in zip(count, mm2, strict=True)],
+    }
+    for name in (name for name in numbers if name.endswith("_pos")):
+        found[f"n_{name}"] = np.array(numbers[name], dtype=np.int64)
+        found[f"pct_{name}"] = [100 * n / of if of else None for n, of in zip(numbers[name], count, strict=True)]
+    return found
 
 
 def areas_of(named: Iterable[tuple[str, Rings]], shape: tuple[int, int]) -> Areas:
@@ -135,124 +155,65 @@ def areas_of(named: Iterable[tuple[str, Rings]], shape: tuple[int, int]) -> Area
     shape : tuple of int
         (Y, X) of the image.
     """
-    pieces: dict[str, list[Area]] = {}
+    named = list(named)
+    pieces = _pieces(named, whole(shape))
+    return Areas(_joined(pieces), outline_notes(named, shape, [bool(piece.mask.any()) for piece in pieces]))
+
+
+def areas_within(named: Iterable[tuple[str, Rings]], window: Region) -> Areas:
+    """Return what lies in a window of an image of the regions that outlines enclose, in pixels of the window."""
+    return Areas(_joined(_pieces(named, window)))
+
+
+def outline_notes(
+    named: Sequence[tuple[str, Rings]], shape: tuple[int, int], filled: Sequence[bool]
+) -> tuple[str, ...]:
+    """Return sentences on what is wrong with outlines; `filled` says which of them enclose a pixel of the image."""
     notes: list[str] = []
-    for number, (given, rings) in enumerate(named, start=1):
-        name = given.strip() or str(number)
+    for name, (_, rings), some in zip(outline_names(named), named, filled, strict=True):
         corners = np.concatenate(rings)
-        low = np.clip(np.floor(corners.min(axis=0)), 0, shape).astype(int)
-        high = np.clip(np.ceil(corners.max(axis=0)), 0, shape).astype(int)
-        box = (slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1])))
-        mask = pixels_inside(rings, tuple(low), shape_of(box)) if 0 not in shape_of(box) else np.zeros((0, 0), bool)
         outside = (corners.min(axis=0) < 0).any() or (corners.max(axis=0) > shape).any()
-        notes += _notes(name, rings, bool(outside), bool(mask.any()))
-        pieces.setdefault(name, []).append(Area(name, box, mask))
-    return Areas(tuple(_joined(name, parts) for name, parts in pieces.items()), tuple(notes))
+        notes += _notes(name, rings, bool(outside), some)
+    return tuple(notes)
 
 
-def areas_of_labels(labels: np.ndarray) -> list[tuple[str, list[np.ndarray]]]:
-    """Return the outlines of the regions of a label image, named by their numbers."""
-    return [(str(one.id), [ring.astype(float) for part in one.parts for ring in part]) for one in outlines(labels)]
+def outline_names(named: Iterable[tuple[str, Rings]]) -> list[str]:
+    """Return the names of the regions that outlines belong to; one without a name gets its number."""
+    return [given.strip() or str(number) for number, (given, _) in enumerate(named, start=1)]
 
 
-def read_outlines(path: Path, shape: tuple[int, int]) -> list[tuple[str, Rings]]:
-    """Read regions: a zip of ImageJ ROIs, GeoJSON as QuPath exports it, or a label image.
-
-    Parameters
-    ----------
-    path : Path
-    shape : tuple of int
-        (Y, X) of the image, which a label image must have.
-
-    Returns
-    -------
-    list of (str, sequence of ndarray)
-        As `areas_of` takes them.
-
-    Raises
-    ------
-    ImageError
-        The file cannot be read, holds no region, or is a label image of another size.
-    """
-    suffix = path.suffix.lower()
-    if suffix not in (*ROI_SUFFIXES, *GEOJSON_SUFFIXES):
-        labels = read_labels(path)
-        if labels.shape != tuple(shape):
-            raise ImageError(
-                f"{path} has {labels.shape[0]} x {labels.shape[1]} pixels, but the image {shape[0]} x {shape[1]}. "
-                "Choose the regions of this image."
-            )
-        found: list[tuple[str, Rings]] = list(areas_of_labels(labels))
-    else:
-        try:
-            found = [(name, rings) for name, rings in outlines_of(path) if len(rings) and all(map(len, rings))]
-        except DAMAGE as error:
-            raise ImageError(f"{path} cannot be read as regions ({error}). Export them again.") from error
-    if not found:
-        raise ImageError(f"{path} holds no region. Draw some, or export them again.")
-    if not all(np.isfinite(ring).all() for _, rings in found for ring in rings):
-        raise ImageError(f"{path} holds corners that are no numbers. Export the regions again.")
-    return found
+def _pieces(named: Iterable[tuple[str, Rings]], window: Region) -> list[Area]:
+    """Return what outlines enclose of a window of an image, each by itself, in pixels of the window."""
+    start, stop = ([getattr(part, end) for part in window] for end in ("start", "stop"))
+    pieces, named = [], list(named)
+    for name, (_, rings) in zip(outline_names(named), named, strict=True):
+        corners = np.concatenate(rings)
+        low = np.clip(np.floor(corners.min(axis=0)), start, stop).astype(int)
+        high = np.clip(np.ceil(corners.max(axis=0)), start, stop).astype(int)
+        rows, columns = (slice(int(a), int(b)) for a, b in zip(low - start, high - start, strict=True))
+        box = rows, columns
+        mask = pixels_inside(rings, tuple(low), shape_of(box)) if 0 not in shape_of(box) else np.zeros((0, 0), bool)
+        pieces.append(Area(name, box, mask))
+    return pieces
 
 
-def read_areas(path: Path, shape: tuple[int, int]) -> Areas:
-    """Read the regions of an image of a shape; see `read_outlines`."""
-    return areas_of(read_outlines(path, shape), shape)
-
-
-def regions_file(regions: str, image: str | None) -> Path | None:
-    """Return the file with the regions of an image.
-
-    Parameters
-    ----------
-    regions : str
-        A file for all images, or `BESIDE`: that of the image's name with one of `ENDINGS`, in its folder.
-    image : str or None
-        File of the image.
-    """
-    if not regions:
-        return None
-    if regions != BESIDE:
-        return Path(regions)
-    if image is None:
-        return None
-    path = Path(image)
-    names = (path.parent / f"{stem}{ending}" for stem in (path.stem, path.name.split(".")[0]) for ending in ENDINGS)
-    return next((name for name in names if name.is_file()), None)
-
-
-def write_outlines(path: Path, named: Sequence[tuple[str, Rings]]) -> None:
-    """Write regions as GeoJSON, which QuPath imports as annotations and `read_outlines` reads.
-
-    Raises
-    ------
-    OutputError
-        The system refused to write.
-    """
-    features = [
-        {
-            "type": "Feature",
-            "geometry": {
-                "type": "Polygon",
-                "coordinates": [[*ring[:, ::-1].tolist(), ring[0, ::-1].tolist()] for ring in rings],
-            },
-            "properties": {"objectType": "annotation", "name": name},
-        }
-        for name, rings in named
-    ]
-    write_json(path, {"type": "FeatureCollection", "features": features})
-
-
-def _joined(name: str, parts: Sequence[Area]) -> Area:
-    """Return outlines of one name as one region."""
-    if len(parts) == 1:
-        return parts[0]
-    box = union(*(part.box for part in parts))
-    mask = np.zeros(shape_of(box), dtype=bool)
-    for part in parts:
-        if part.mask.any():
-            mask[within(part.box, box)] |= part.mask
-    return Area(name, box, mask)
+def _joined(pieces: Iterable[Area]) -> tuple[Area, ...]:
+    """Return what outlines enclose as regions: those of one name are one."""
+    by_name: dict[str, list[Area]] = {}
+    for piece in pieces:
+        by_name.setdefault(piece.name, []).append(piece)
+    found = []
+    for name, parts in by_name.items():
+        if len(parts) == 1:
+            found += parts
+            continue
+        box = union(*(part.box for part in parts))
+        mask = np.zeros(shape_of(box), dtype=bool)
+        for part in parts:
+            if part.mask.any():
+                mask[within(part.box, box)] |= part.mask
+        found.append(Area(name, box, mask))
+    return tuple(found)
 
 
 def _notes(name: str, rings: Rings, outside: bool, some: bool) -> list[str]:

@@ -48,11 +48,14 @@ class Owned:
     n_cells : int
     cut : bool
         Whether one of them reaches an edge of the window inside the plane: the margin is too small.
+    others : numpy.ndarray
+        Bool, pixels of cells of other blocks.
     """
 
     labels: np.ndarray
     n_cells: int
     cut: bool
+    others: np.ndarray
 
 
 def plan_blocks(shape: tuple[int, int], side: int) -> list[Block]:
@@ -76,6 +79,7 @@ def owned_cells(
     shape: tuple[int, int],
     filters: Filters = NO_FILTERS,
     image: np.ndarray | None = None,
+    reach: int = 0,
 ) -> Owned:
     """Split a window and keep the cells that its block owns.
 
@@ -94,6 +98,8 @@ def owned_cells(
     filters : Filters
     image : numpy.ndarray, optional
         Raw pixels of the window: what filters by intensity measure.
+    reach : int
+        How many pixels around its cells a block needs to see.
     """
     instances = Instances.from_prediction(prediction, params)
     labels = instances.labels(threshold, 0)
@@ -102,13 +108,14 @@ def owned_cells(
     mine = tops >= 0
     for place, inside, around in zip((rows, columns), core, window, strict=True):
         mine &= (place + around.start >= inside.start) & (place + around.start < inside.stop)
-    cut = bool(mine[_at_open_edges(labels, window, shape)].any())
-    # A cell of this block that touches an edge of the window touches one of the plane, or it is cut.
-    mine[1:] &= instances.filtered(filters, image).keep(threshold, min_size)
-    kept = np.flatnonzero(mine)
+    cut = bool(mine[_at_open_edges(labels, window, shape, reach)].any())
+    height, width = (slice(-part.start, n - part.start) for part, n in zip(window, shape, strict=True))
+    counts = np.zeros(len(mine), bool)
+    counts[1:] = instances.filtered(filters, image, (height, width)).keep(threshold, min_size)
+    kept = np.flatnonzero(mine & counts)
     lookup = np.zeros(len(mine), np.int32)
     lookup[kept] = np.arange(1, len(kept) + 1, dtype=np.int32)
-    return Owned(lookup[labels], len(kept), cut)
+    return Owned(lookup[labels], len(kept), cut, (counts & ~mine)[labels])
 
 
 def _tops(labels: np.ndarray, prediction: Prediction, n_basins: int) -> np.ndarray:
@@ -125,13 +132,13 @@ def _tops(labels: np.ndarray, prediction: Prediction, n_basins: int) -> np.ndarr
     return tops
 
 
-def _at_open_edges(labels: np.ndarray, window: Region, shape: tuple[int, int]) -> np.ndarray:
-    """Ids at the edges of the window inside the plane."""
+def _at_open_edges(labels: np.ndarray, window: Region, shape: tuple[int, int], reach: int) -> np.ndarray:
+    """Ids at the edges of the window inside the plane, or within `reach` pixels of them."""
     edges = [
-        labels[0] if window[0].start > 0 else None,
-        labels[-1] if window[0].stop < shape[0] else None,
-        labels[:, 0] if window[1].start > 0 else None,
-        labels[:, -1] if window[1].stop < shape[1] else None,
+        labels[: 1 + reach] if window[0].start > 0 else None,
+        labels[-1 - reach :] if window[0].stop < shape[0] else None,
+        labels[:, : 1 + reach] if window[1].start > 0 else None,
+        labels[:, -1 - reach :] if window[1].stop < shape[1] else None,
     ]
     found = [np.unique(edge) for edge in edges if edge is not None]
     ids = np.unique(np.concatenate(found)) if found else np.zeros(0, np.intp)

@@ -15,11 +15,23 @@ AREA, CIRCULARITY, SOLIDITY, INTENSITY = "area", "circularity", "solidity", "int
 MEASURES = (AREA, CIRCULARITY, SOLIDITY, INTENSITY)
 AT_LEAST, AT_MOST = ">=", "<="
 COMPARE = {AT_LEAST: operator.ge, AT_MOST: operator.le}
-# Cells at the edges: all count; none that touches an edge; or those that touch the bottom or right edge do not.
+# Cells at the edges: all count; none that touches an edge; or those of a counting frame, which may lie within a guard.
 ALL, NONE, FRAME = "all", "none", "frame"
 EDGES = (ALL, NONE, FRAME)
+_FRAME = re.compile(rf"{FRAME}:(\d{{1,5}})")
+EDGES_SYNTAX = f"one of {', '.join(EDGES)}, or {FRAME}:40 for a frame 40 pixels within the image"
 _FILTER = re.compile(r"\s*(\w+)\s*(>=|<=)\s*(\S+)\s*")
 SYNTAX = "such as 'area<=900', 'circularity>=0.6', 'solidity>=0.9' or 'intensity>=300'"
+
+
+def is_edges(text: str) -> bool:
+    """Whether a text is a rule for edges."""
+    return text in EDGES or bool(_FRAME.fullmatch(text))
+
+
+def framed(guard: int) -> str:
+    """Return the rule of a counting frame within a guard of so many pixels."""
+    return f"{FRAME}:{guard}" if guard else FRAME
 
 
 @dataclass(frozen=True)
@@ -85,7 +97,8 @@ class Filters:
     bounds : tuple of Filter
         A cell counts when it passes all.
     edges : str
-        One of `EDGES`. Only the frame is unbiased: of neighbouring fields each cell counts in one.
+        One of `EDGES`, or ``frame:N`` for a frame within a guard of N pixels. Only the frame is unbiased: of frames
+        that adjoin each other each cell counts in one.
 
     Raises
     ------
@@ -97,8 +110,10 @@ class Filters:
     edges: str = ALL
 
     def __post_init__(self) -> None:
-        if self.edges not in EDGES:
-            raise ParamsError(f"The rule for edges is {self.edges!r}; it must be one of {', '.join(EDGES)}.")
+        if not is_edges(self.edges):
+            raise ParamsError(f"The rule for edges is {self.edges!r}; it must be {EDGES_SYNTAX}.")
+        if _FRAME.fullmatch(self.edges):
+            object.__setattr__(self, "edges", framed(self.guard))
         kinds = [(one.measure, one.sign) for one in self.bounds]
         twice = next((kind for kind in kinds if kinds.count(kind) > 1), None)
         if twice is not None:
@@ -106,6 +121,16 @@ class Filters:
 
     def __bool__(self) -> bool:
         return bool(self.bounds) or self.edges != ALL
+
+    @property
+    def guard(self) -> int:
+        """Width in pixels of what lies around the counting frame on all sides; 0 without one."""
+        found = _FRAME.fullmatch(self.edges)
+        return int(found[1]) if found else 0
+
+    def field(self, shape: tuple[int, ...]) -> int:
+        """Pixels of an image of a shape (Y, X) of which the count is: those of the frame, or all."""
+        return math.prod(max(n - 2 * self.guard, 0) for n in shape)
 
     @property
     def by_intensity(self) -> bool:

@@ -83,7 +83,7 @@ class Instances:
             basins = split(prediction.probability, prediction.distance, params)
         return cls(prediction.probability, basins)
 
-    def filtered(self, filters: Filters, image: np.ndarray | None = None) -> Instances:
+    def filtered(self, filters: Filters, image: np.ndarray | None = None, field: Region | None = None) -> Instances:
         """Return the same instances with other filters; no pixel is copied.
 
         Parameters
@@ -91,14 +91,16 @@ class Instances:
         filters : Filters
         image : numpy.ndarray, optional
             Raw, (Y, X) or (Y, X, 3): what filters by intensity measure. It need be given once only.
+        field : tuple of slice, optional
+            Of a part of an image: where all of it lies, see `Traits`.
         """
-        unknown = image is not None and self.traits.image is None
+        unknown = (image is not None and self.traits.image is None) or field is not None
         if filters == self.filters and not unknown:
             return self
         other = copy.copy(self)
         other.filters = filters
         if unknown:
-            other.traits = Traits(self.levels, self.basins, self._areas, image)
+            other.traits = Traits(self.levels, self.basins, self._areas, image, field)
         return other
 
     @property

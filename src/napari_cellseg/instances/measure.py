@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from .shapes import boxes, circularities, ellipses, hull_areas, perimeters
+from .hulls import hull_areas
+from .shapes import boxes, circularities, ellipses, perimeters
 
 
 def measure(
@@ -128,7 +129,7 @@ def shape_columns(labels: np.ndarray, pixel_size: tuple[float, float] | None = N
     with np.errstate(invalid="ignore", divide="ignore"):
         table["eccentricity"] = np.where(shape_major > 0, np.sqrt(1 - (shape_minor / shape_major) ** 2), 0.0)
     table["orientation"] = orientation
-    table["solidity"] = area / hull_areas(numbered, corner)
+    table["solidity"] = area / hull_areas(numbered, n_cells)
     table["circularity"] = circularities(numbered, area)
     table["extent"] = area / ((corner[:, 2] - corner[:, 0]) * (corner[:, 3] - corner[:, 1]))
     height, width = labels.shape

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from .filters import ALL, AREA, CIRCULARITY, COMPARE, FRAME, INTENSITY, NONE, SOLIDITY, Filters
+from ..imaging.regions import Region, whole
+from .filters import ALL, AREA, CIRCULARITY, COMPARE, INTENSITY, NONE, SOLIDITY, Filters
+from .hulls import hull_areas, hull_areas_by_level
 from .levels import N_LEVELS
 from .shapes import crofton_circularity
 from .split import DIAGONAL, STRAIGHT, neighbours
 
-# Tangents of the polygon that stands for a cell's convex hull: half of them, the others lie opposite.
-_HALF = 16
 Levels = int | slice
 
 
@@ -41,6 +40,8 @@ class Traits:
         Pixels of each basin at or above each level, (256, n).
     image : numpy.ndarray, optional
         Raw, (Y, X), or (Y, X, 3) of which the mean of the channels is taken.
+    field : tuple of slice, optional
+        Where the whole image lies in pixels of this part of it, for the rules for edges; by default this is all of it.
     """
 
     def __init__(
@@ -49,9 +50,17 @@ class Traits:
         basins: np.ndarray,
         areas: np.ndarray,
         image: np.ndarray | None = None,
+        field: Region | None = None,
     ) -> None:
         self._levels, self._basins, self._areas = levels, basins, areas
         self.image = image
+        self._field = whole(basins.shape) if field is None else field
+        self._at_edges: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]] = {}
+        self._solidity_at: tuple[int, np.ndarray] | None = None
+
+    def knows(self, filters: Filters) -> bool:
+        """Whether filters can be compared at any level without a table that takes seconds to make."""
+        return "_solidity" in self.__dict__ or all(one.measure != SOLIDITY for one in filters.bounds)
 
     def passes(self, filters: Filters, level: Levels, areas: np.ndarray, basins: Any = slice(None)) -> np.ndarray:
         """Which cells pass all filters at a level, or at each of several.
@@ -72,15 +81,15 @@ class Traits:
         """
         passing = np.ones(areas.shape, dtype=bool)
         for one in filters.bounds:
-            values = areas if one.measure == AREA else self.values(one.measure)[level][..., basins]
+            values = areas if one.measure == AREA else self._values_at(one.measure, level)[..., basins]
             passing &= COMPARE[one.sign](values, one.value)
         if filters.edges != ALL:
-            passing &= ~self.touches(level, filters.edges)[..., basins]
+            passing &= self.counts_at_edges(level, filters)[..., basins]
         return passing
 
     def renumbered(self, basins: np.ndarray, areas: np.ndarray, source: np.ndarray) -> Traits:
         """Return the traits of the same cells with other ids; entry i of `source` is the place of the new cell i."""
-        other = Traits(self._levels, basins, areas, self.image)
+        other = Traits(self._levels, basins, areas, self.image, self._field)
         for name in ("_circularity", "_intensity", "_solidity"):
             if name in self.__dict__:
                 table = np.pad(getattr(self, name), ((0, 0), (0, 1)), constant_values=np.nan)
@@ -95,20 +104,52 @@ class Traits:
             return self._solidity
         return self._intensity if measure == INTENSITY else self._areas
 
-    def touches(self, level: Levels, edges: str) -> np.ndarray:
-        """Which cells touch the edges that a rule leaves out, bool (n,) or (levels, n)."""
-        highest = self._at_edges[FRAME if edges == FRAME else NONE]
-        return np.asarray(highest >= np.asarray(np.arange(N_LEVELS)[level])[..., None])
+    def _values_at(self, measure: str, level: Levels) -> np.ndarray:
+        """A measurement of every cell at a level, or at several."""
+        if measure != SOLIDITY or isinstance(level, slice) or "_solidity" in self.__dict__:
+            return self.values(measure)[level]
+        # One level takes a hundredth of what all take.
+        if self._solidity_at is None or self._solidity_at[0] != level:
+            hulls = hull_areas(np.where(self._levels >= level, self._basins, 0), self._areas.shape[1])
+            self._solidity_at = level, _shares(self._areas[level], hulls)
+        return self._solidity_at[1]
 
-    @cached_property
-    def _at_edges(self) -> dict[str, np.ndarray]:
-        """Highest level of each basin on the edges that a rule leaves out, int16 (n,); -1 where it does not reach."""
-        highest = np.full((4, self._areas.shape[1] + 1), -1, dtype=np.int16)
-        for row, axis, end in zip(highest, (0, 1, 0, 1), (0, 0, -1, -1), strict=True):
-            if self._basins.size:
-                basins, levels = (of.take(end, axis) for of in (self._basins, self._levels))
-                np.maximum.at(row, basins, levels.astype(np.int16))
-        return {FRAME: highest[2:, 1:].max(axis=0), NONE: highest[:, 1:].max(axis=0)}
+    def counts_at_edges(self, level: Levels, filters: Filters) -> np.ndarray:
+        """Which cells the rule for edges counts, bool (n,) or (levels, n)."""
+        inside, beyond = self._reach(filters)
+        at = np.asarray(np.arange(N_LEVELS)[level])[..., None]
+        return np.asarray((inside >= at) & (beyond < at))
+
+    def _reach(self, filters: Filters) -> tuple[np.ndarray, np.ndarray]:
+        """Highest level of each basin in the frame, and beyond the lines that leave cells out; int16 (n,), -1 of none.
+
+        Those of the counting frame are its right edge and what prolongs it upwards, its bottom edge, and what prolongs
+        its left edge downwards (Gundersen 1977): so frames that adjoin each other count every cell once.
+        """
+        key = filters.edges, filters.guard
+        if key in self._at_edges:
+            return self._at_edges[key]
+        (top, bottom), (left, right) = ((part.start, part.stop) for part in self._field)
+        y, x = (np.arange(n) for n in self._basins.shape)
+        if filters.edges == NONE:
+            rows, columns = (y == top) | (y == bottom - 1), (x == left) | (x == right - 1)
+            beyond = rows[:, None] | columns
+        else:
+            # Without a guard, nobody knows what lies beyond the last row and column: who touches them goes on there.
+            low, far = (end - max(filters.guard, 1) for end in (bottom, right))
+            beyond = (x >= far) | ((y >= low)[:, None] & (x >= left + filters.guard))
+        inside = np.full(self._areas.shape[1], N_LEVELS, dtype=np.int16)
+        if filters.guard:
+            first, last = (y >= top + filters.guard) & (y < low), (x >= left + filters.guard) & (x < far)
+            inside = self._highest(first[:, None] & last)
+        self._at_edges[key] = inside, self._highest(beyond)
+        return self._at_edges[key]
+
+    def _highest(self, where: np.ndarray) -> np.ndarray:
+        """Highest level of each basin in a part of the image, int16 (n,); -1 where it does not reach it."""
+        highest = np.full(self._areas.shape[1] + 1, -1, dtype=np.int16)
+        np.maximum.at(highest, self._basins[where], self._levels[where].astype(np.int16))
+        return highest[1:]
 
     @cached_property
     def places(self) -> tuple[np.ndarray, np.ndarray]:
@@ -149,53 +190,13 @@ class Traits:
             np.bincount(cells, weights, N_LEVELS * n).reshape(N_LEVELS, n)[::-1].cumsum(axis=0)[::-1]
             for weights in (None, values)
         )
-        return np.divide(sums, numbers, out=np.full(sums.shape, np.nan), where=numbers > 0)
+        return _shares(sums, numbers)
 
     @cached_property
     def _solidity(self) -> np.ndarray:
-        """Area divided by that of the polygon of all tangents; a pixel is the square between the middles of its sides.
+        return _shares(self._areas, hull_areas_by_level(self._levels, self._basins, self._areas.shape[1]))
 
-        Tangents are known at every level at once, because a cell's reach in any direction only grows as the level
-        falls. The polygon is at most 0.4 % larger than a round hull.
-        """
-        n, step = self._areas.shape[1], math.pi / _HALF
-        inside = np.flatnonzero(self._basins)
-        basin = self._basins.ravel()[inside].astype(np.intp) - 1
-        cells = self._levels.ravel()[inside].astype(np.intp) * n + basin
-        order = np.argsort(cells, kind="stable")
-        cells, basin, inside = cells[order], basin[order], inside[order]
-        first = np.flatnonzero(np.diff(cells, prepend=-1))
-        # Counted from a pixel of its own cell, a place is a small number, for which four bytes are enough.
-        own = np.zeros(n, dtype=np.intp)
-        own[basin] = inside
-        width = max(self._basins.shape[1], 1)
-        y, x = (
-            (place - start[basin]).astype(np.float32)
-            for place, start in zip(divmod(inside, width), divmod(own, width), strict=True)
-        )
 
-        def reach(values: np.ndarray, half: Any) -> np.ndarray:
-            """How far the cells reach one way, (256, n)."""
-            table = np.full((N_LEVELS, n), -np.inf)
-            if len(first):
-                table.ravel()[cells[first]] = np.maximum.reduceat(values, first) + half
-            return np.maximum.accumulate(table[::-1], axis=0)[::-1]
-
-        # Sides at the reaches h, with an angle between them, span (sum of h h_next - cos sum of h²) / sin.
-        twice = np.zeros((N_LEVELS, n))
-        start: list[np.ndarray] = []
-        before: list[np.ndarray] = []
-        with np.errstate(invalid="ignore", divide="ignore"):
-            for k in range(_HALF):
-                sine, cosine = np.float32(math.sin(k * step)), np.float32(math.cos(k * step))
-                along, half = y * sine + x * cosine, max(abs(sine), abs(cosine)) / 2
-                ends = [reach(along, half), reach(-along, half)]
-                for end in ends:
-                    twice -= math.cos(step) * end**2
-                for one, end in zip(before, ends, strict=bool(before)):
-                    twice += one * end
-                start, before = start or ends, ends
-            for one, end in zip(before, start[::-1], strict=True):
-                twice += one * end
-            share = self._areas * math.sin(step) / twice
-        return np.minimum(np.where(self._areas > 0, share, np.nan), 1.0)
+def _shares(areas: np.ndarray, of: np.ndarray) -> np.ndarray:
+    """Areas divided by others; NaN where these are 0."""
+    return np.divide(areas, of, out=np.full(of.shape, np.nan), where=of > 0)

@@ -8,16 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from ..imaging.errors import ParamsError
+from ..imaging.read.cells.outlines import Rings
 from ..imaging.read.read import source_stamp
-from ..instances.areas import BESIDE, ENDINGS, Areas, read_areas, regions_file
+from ..instances.area_files import BESIDE, ENDINGS, read_outlines, regions_file
+from ..instances.areas import Areas, areas_of
 from ..network.versions import ModelVersion
 from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ..segmentation.recipe import Recipe
 from .outputs import check_outputs
 
-NO_REGIONS_IN_BLOCKS = (
-    "Its cells are not counted in regions, because it is segmented block by block. Cut it into parts for that."
-)
 NO_REGIONS = f"No regions: there is no file IMAGE{' or '.join(ENDINGS)} beside it."
 
 
@@ -76,25 +75,40 @@ class FolderSettings:
         if options.regions not in ("", BESIDE):
             # A cluster's workers may run elsewhere.
             options = replace(options, regions=str(Path(options.regions).absolute()))
-            if not Path(options.regions).is_file():
-                raise ParamsError(f"There is no file {options.regions} with regions. Give another, or 'beside'.")
+            if not Path(options.regions).exists():
+                raise ParamsError(
+                    f"There is no file or folder {options.regions} with regions. Give another, or 'beside'."
+                )
         model = recipe.load_model()
         out = Path(out).absolute()
         return cls(recipe.resolved(model), options, model, recipe.digest(model), out, overwrite, resume)
 
-    def stamp(self, path: Path) -> dict[str, Any]:
+    def stamp(self, path: Path, name: str) -> dict[str, Any]:
         """Return what an image is recognized by: its file's path, size and time, and the hash of its regions.
+
+        `name` is that of the image in the batch.
 
         Raises
         ------
         CellsegError
             The image cannot be read.
         """
-        regions = regions_file(self.options.regions, str(path))
+        regions = regions_file(self.options.regions, str(path), name)
         known = {} if regions is None else {"regions": hashlib.sha256(regions.read_bytes()).hexdigest()}
         return {"path": str(path), **source_stamp(path), **known}
 
-    def areas(self, path: str, shape: tuple[int, int]) -> Areas | None:
+    def outlines(self, path: str, name: str, shape: tuple[int, int]) -> list[tuple[str, Rings]] | None:
+        """Return the outlines of the regions of an image of a shape; None where there is no file with them.
+
+        Raises
+        ------
+        ImageError
+            They cannot be read.
+        """
+        regions = regions_file(self.options.regions, path, name)
+        return None if regions is None else read_outlines(regions, shape)
+
+    def areas(self, path: str, name: str, shape: tuple[int, int]) -> Areas | None:
         """Return the regions of an image of a shape; without a file beside it there are none, which is noted.
 
         Raises
@@ -102,7 +116,7 @@ class FolderSettings:
         ImageError
             They cannot be read.
         """
-        regions = regions_file(self.options.regions, path)
-        if regions is not None:
-            return read_areas(regions, shape)
-        return Areas((), (NO_REGIONS,)) if self.options.regions else None
+        outlines = self.outlines(path, name, shape)
+        if outlines is not None:
+            return areas_of(outlines, shape)
+        return Areas((), (NO_REGIONS,)) if self.options.regions == BESIDE else None

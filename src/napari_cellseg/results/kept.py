@@ -12,7 +12,7 @@ from ..imaging.errors import CellsegError, ParamsError
 from ..imaging.read.read import read_image
 from ..imaging.stack_planes import stack_shape
 from ..segmentation.segment import open_image
-from .folder_settings import NO_REGIONS_IN_BLOCKS, FolderSettings
+from .folder_settings import FolderSettings
 from .inside import check_inside
 from .ledger import Ledger
 from .linked import FRAMES, TRACKS, linked_path
@@ -169,7 +169,7 @@ def is_current(rows: Sequence[BatchRow], item: Item, settings: FolderSettings) -
     if not rows or len(rows) != rows[0].n_pages or not all(has_files(row, settings) for row in rows):
         return False
     try:
-        stamp = settings.stamp(item.path)
+        stamp = settings.stamp(item.path, item.name)
     except (OSError, CellsegError):
         return False
     return all(dict(row.source) == stamp for row in rows)
@@ -184,7 +184,7 @@ def has_files(row: BatchRow, settings: FolderSettings) -> bool:
         and row.recipe == settings.digest
         and set(wanted) <= set(row.files)
         and all((settings.out / row.files[name]).exists() for name in wanted)
-        and ("regions" not in row.source or row.file(settings.out, "regions") or NO_REGIONS_IN_BLOCKS in row.notes)
+        and ("regions" not in row.source or row.file(settings.out, "regions"))
     )
 
 

@@ -76,7 +76,7 @@ class BatchRow:
     corrected : bool
         Whether a user corrected the labels.
     n_pixels : int or None
-        Of the image, or of all planes that are counted together.
+        Of the image, or of all planes that are counted together; with a guard, of the counting frame.
     positive : dict of str to int
         How many cells are positive, have each combination and are of each class; see `Counted.numbers`.
     y_whole_px, x_whole_px : int or None

@@ -97,8 +97,13 @@ def write_region_part(
     """Write the piece of ``regions.csv`` of one image, where it has regions; return the file by its name."""
     if result.areas is None or not result.areas.areas:
         return {}
+    return write_regions(result.areas.counted(result.table, pixel_size), out, stem)
+
+
+def write_regions(columns: Mapping[str, Any], out: Path, stem: str) -> dict[str, str]:
+    """Write the columns of the piece of ``regions.csv`` of one image; return the file by its name."""
     name = f"{PARTS}/{stem}.regions.csv"
-    write_table(out / name, result.areas.counted(result.table, pixel_size))
+    write_table(out / name, columns)
     return {"regions": name}
 
 
@@ -118,7 +123,10 @@ def _put_inside(
 
 
 def numbers(areas: np.ndarray, pixel_size: tuple[float, float] | None, n_pixels: int | None = None) -> dict[str, Any]:
-    """Return count and areas of cells as a `BatchRow` takes them; `areas` in pixels. The deviation is a sample's."""
+    """Return count and areas of cells as a `BatchRow` takes them; `areas` in pixels. The deviation is a sample's.
+
+    `n_pixels` is the size of what they were counted in; 0, where a counting frame leaves nothing of it, is not known.
+    """
     some = len(areas) > 0
     return {
         "count": len(areas),
@@ -126,7 +134,7 @@ def numbers(areas: np.ndarray, pixel_size: tuple[float, float] | None, n_pixels:
         "mean_area_px": float(np.mean(areas)) if some else None,
         "sd_area_px": float(np.std(areas, ddof=1)) if len(areas) > 1 else None,
         "pixel_area_um2": None if pixel_size is None else pixel_size[0] * pixel_size[1],
-        "n_pixels": n_pixels,
+        "n_pixels": n_pixels or None,
     }
 
 

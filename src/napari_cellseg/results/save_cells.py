@@ -16,7 +16,7 @@ from ..imaging.read.read import source_stamp
 from ..imaging.read.scenes import name_of
 from ..imaging.write.csv_style import style_of
 from ..imaging.write.write import make_folder, read_metadata, write_json, write_table
-from ..instances.areas import BESIDE
+from ..instances.area_files import BESIDE
 from ..instances.filters import ALL
 from ..segmentation.cells import Cells
 from ..segmentation.marker import exact
@@ -148,7 +148,7 @@ def row_of(cells: Cells, result: SegmentResult, files: dict[str, str], stem: str
         # A plane is named in a column of its own.
         name_of(source) if source else segmented.image.name.removesuffix(f" {page}") or stem,
         state="done",
-        **numbers(result.table["area_px"], segmented.image.pixel_size, result.labels.size),
+        **numbers(result.table["area_px"], segmented.image.pixel_size, cells.filters.field(result.labels.shape)),
         threshold=result.threshold,
         min_size=result.min_size,
         notes=tuple(result.metadata["notes"]),

@@ -71,7 +71,7 @@ def save_into_batch(cells: Cells, out: Path, row: BatchRow, made: Recipe) -> Bat
     if segmented.areas is None and "regions" in row.files:
         # As the batch counted, unless the window has its own regions.
         folder = FolderSettings(made, RunOptions.read(out / RECIPE_FILE), segmented.model, "", out)
-        segmented = segmented.in_areas(folder.areas(str(row.source.get("path")), segmented.instances.shape))
+        segmented = segmented.in_areas(folder.areas(str(row.source.get("path")), row.image, segmented.instances.shape))
         cells = replace(cells, segmented=segmented)
     with cells.corrected.corrections.lock:
         result, record = cells.result(), exchange.record_of(cells.view)
@@ -141,7 +141,9 @@ def _corrected_row(
         row,
         state="done",
         corrected=True,
-        **numbers(np.asarray(result.table["area_px"]), segmented.image.pixel_size, result.labels.size),
+        **numbers(
+            np.asarray(result.table["area_px"]), segmented.image.pixel_size, cells.filters.field(result.labels.shape)
+        ),
         doubt=None,
         positive=result.counted.numbers,
         threshold=result.threshold,

@@ -86,6 +86,8 @@ def iter_answer(image: Image, recipe: Recipe, device: str = "auto") -> Generator
         # The first slider move and the first correction need these; computed here, they do not delay them.
         for name in ("centroids", "core_levels"):
             getattr(segmented.instances, name)
+        # So does the curve, for which filters measure cells at every threshold.
+        segmented.instances.count_curve(segmented.min_size)
         return Answer(segmented, segmented.result())
     except MemoryTooSmallError as error:
         raise CellsegError(f"{error} {SMALLER}") from error

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -61,6 +62,7 @@ def count_markers(
     ids: np.ndarray,
     recipe: Recipe,
     by_hand: Mapping[int, Mapping[str, bool | str]] | None = None,
+    around: np.ndarray | None = None,
 ) -> Counted:
     """Grow, measure and call the cells of an image as its recipe says.
 
@@ -76,6 +78,8 @@ def count_markers(
         Its `grow`, `positive` and `classes`; without them there is nothing to do, and it costs nothing.
     by_hand : mapping of int to mapping of str to bool or str, optional
         What the user called by hand: of cells, by marker. It stands whatever was measured.
+    around : ndarray, optional
+        Of a part of an image: `labels` with further cells, into which they are not grown.
     """
     if not recipe.calls:
         return NOTHING
@@ -83,7 +87,7 @@ def count_markers(
     notes, grown = [], None
     if recipe.grow is not None:
         try:
-            grown = grown_nuclei(image, labels, recipe.grow)
+            grown = grown_nuclei(image, labels, recipe.grow, around)
         except (ImageError, ParamsError) as error:
             notes.append(str(error))
         else:
@@ -113,17 +117,28 @@ def count_markers(
     return Counted(columns, numbers, tuple(notes), grown, about)
 
 
-def grown_nuclei(image: Image, labels: np.ndarray, grow_by: str) -> np.ndarray:
+def grown_nuclei(image: Image, labels: np.ndarray, grow_by: str, around: np.ndarray | None = None) -> np.ndarray:
     """Grow nuclei as a recipe says, where it names a channel up to the edge of the cells there.
+
+    `around` is that of `count_markers`.
 
     Raises
     ------
     ParamsError
-        It is no length, or in micrometres and the pixel size is not known.
+        It is no length, or in micrometres and the pixel size is not known; or the edge is looked for in a part of an
+        image, whose threshold would be another.
     ImageError
         The image has no such channel, or there is no memory for it.
     """
     growth = Growth.parse(grow_by)
+    if around is not None:
+        if growth.edge:
+            raise ParamsError(
+                f"Nuclei are not grown up to the edge in {growth.edge} where an image is done block by block, because "
+                "the edge depends on all of it. Grow them by a length alone, or cut the image into parts."
+            )
+        grown = grow(around, growth, image.pixel_size)
+        return np.where(grown > labels.max(initial=0), 0, grown)
     plane = _channel_plane(image, growth.edge) if growth.edge else None
     grown = grow(labels, growth, image.pixel_size)
     return grown if plane is None else up_to_edge(labels, grown, plane)
@@ -168,6 +183,29 @@ def numbers_of(calls: Mapping[str, np.ndarray]) -> dict[str, int]:
             name = "_".join(f"{name}_{'pos' if sign else 'neg'}" for name, sign in zip(calls, signs, strict=True))
             numbers[name] = int(np.count_nonzero(both))
     return numbers
+
+
+def number_names(recipe: Recipe) -> list[str]:
+    """Return by which names the cells that a recipe calls are counted; see `Counted.numbers`."""
+    markers = numbers_of({marker.name: np.zeros(0, bool) for marker in recipe.positive})
+    return [*markers, *(f"class_{name}" for name in (recipe.classes.names if recipe.classes else ()))]
+
+
+def calling_of(recipe: Recipe, name: str) -> Recipe:
+    """Return a recipe with what decides one of the numbers of `number_names` alone; of no name, no cell is called."""
+    if name.startswith("class_"):
+        return replace(recipe, positive=())
+    own = tuple(one for one in recipe.positive if name == f"{one.name}_pos") or recipe.positive
+    own = own if name else ()
+    grown = any(one.place != NUCLEUS for one in own)
+    return replace(recipe, positive=own, grow=recipe.grow if grown else None, classes=None)
+
+
+def number_in_words(name: str) -> str:
+    """Return one of the numbers of `number_names` as it is shown, such as ``GFP+ mCherry−``."""
+    if name.startswith("class_"):
+        return name.replace("class_", "class ", 1)
+    return re.sub(r"_(pos|neg)(_|$)", lambda found: "+ " if found[1] == "pos" else "− ", name).strip()
 
 
 def compartment_columns(image: Image, labels: np.ndarray, grown: np.ndarray, ids: np.ndarray) -> dict[str, np.ndarray]:

@@ -72,8 +72,8 @@ class RunOptions:
     regions: str = field(
         default="",
         metadata={
-            "help": "also count in regions: a zip of ImageJ ROIs, GeoJSON or label image for all images, or 'beside' "
-            "for IMAGE_regions.geojson, .zip or .tif beside each"
+            "help": "also count in regions: a zip of ImageJ ROIs, GeoJSON or label image for all images, 'beside' "
+            "for IMAGE_regions.geojson, .zip or .tif beside each, or a folder with such files"
         },
     )
 

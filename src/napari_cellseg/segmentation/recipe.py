@@ -15,7 +15,7 @@ from ..imaging.normalize import NormalizerParams
 from ..imaging.stack_planes import PAGES
 from ..imaging.write.write import write_json
 from ..instances.compartments import NUCLEUS, Growth
-from ..instances.filters import ALL, EDGES, Filter, Filters, filters_of
+from ..instances.filters import ALL, Filter, Filters, filters_of
 from ..instances.linking import MIN_IOU
 from .classes import Classes, classes_of
 from .marker import Marker, markers_of
@@ -131,8 +131,8 @@ class Recipe:
         default=ALL,
         metadata={
             "help": "which cells at the edges of the image count: all, none that touch an edge, or those of a counting "
-            "frame: all but those that touch the bottom or right edge, the only unbiased rule",
-            "choices": EDGES,
+            "frame, the only unbiased rule: all but those that touch the bottom or right edge; frame:40 has a frame "
+            "40 pixels within the image, so that cells are seen whole",
         },
     )
 
@@ -170,6 +170,7 @@ class Recipe:
         return bool(self.positive or self.classes or self.grow)
 
     def _check_counting(self) -> None:
+        object.__setattr__(self, "edges", self.sieve.edges)
         if self.sieve and self.link != "none":
             raise ParamsError(
                 f"Cells are filtered in single planes, but this recipe links them over {self.link.upper()}. Link "

@@ -10,7 +10,7 @@ from typing import Any
 from ..imaging.channels import Channel
 from ..imaging.normalize import NormalizerParams
 from ..imaging.stack_planes import PAGES
-from ..instances.filters import EDGES
+from ..instances.filters import EDGES_SYNTAX, is_edges
 from .classes import Classes
 
 # "z": slices become 3D cells; "t": time points become tracks.
@@ -58,6 +58,6 @@ RULES: dict[str, tuple[type | tuple[type, ...], Callable[[Any], bool], str]] = {
     "grow": (str, _anything, "a length such as 3um or 5px"),
     "positive": (tuple, _anything, "a list of markers"),
     "filters": (tuple, _anything, "a list of filters"),
-    "edges": (str, EDGES.__contains__, f"one of {', '.join(EDGES)}"),
+    "edges": (str, is_edges, EDGES_SYNTAX),
     "classes": (Classes, _anything, "names, columns and examples"),
 }

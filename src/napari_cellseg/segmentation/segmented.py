@@ -18,7 +18,7 @@ from ..instances.live import Instances
 from ..instances.measure import measure
 from ..instances.prediction import Prediction
 from ..network.versions import ModelVersion
-from .counting import NOTHING, Counted, count_markers
+from .counting import NOTHING, Counted, calling_of, count_markers
 from .notices import still_true
 from .recipe import Recipe
 
@@ -143,6 +143,17 @@ class Segmented:
     def image_sha256(self) -> str:
         """Hash of the image's values, which knows it again under another name."""
         return self.image.content_hash()
+
+    def number(self, cells: str, threshold: float | None = None, min_size: int | None = None) -> int | None:
+        """Count some cells, such as ``GFP_pos``, or all (empty), without corrections; None where they are not called.
+
+        `cells` is one of `counting.number_names`. Calling takes up to a second on large images.
+        """
+        where = self._settings(threshold, min_size)
+        if not cells:
+            return self.instances.count(*where)
+        labels, ids = self.instances.labels(*where), self.instances.ids(*where)
+        return count_markers(self.image, labels, ids, calling_of(self.recipe, cells)).numbers.get(cells)
 
     def labels(self, threshold: float | None = None, min_size: int | None = None) -> np.ndarray:
         """Return the label image; None stands for the recipe's value."""

@@ -210,6 +210,32 @@ def test_positive_cells_and_classes_are_compared_by_their_own_columns(
     assert "it needs one named n_RFP_pos." in capsys.readouterr().err
 
 
+def test_regions_are_compared_by_their_own_rows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    batch = "".join(f"{name},,90,r,,\n" for name in "abc") + "d,,90,r,yes,\ne,,,r,,It is damaged.\nf,,7,r,,\n"
+    people, counts = people_and_batch(tmp_path, "", batch)
+    regions = "image,page,region,count,n_GFP_pos\n"
+    regions += "".join(
+        f"{x},,{y},{10 * i + k},{i + k}\n" for i, x in enumerate("abcd") for k, y in enumerate(("t", "s"))
+    )
+    (tmp_path / "regions.csv").write_text(regions)
+    rows = [f"{x},{y},{10 * i + k},{i + k}" for i, x in enumerate("abcd") for k, y in enumerate(("t", "s"))]
+    people.write_text("\n".join(["image,region,people,n_GFP_pos", *rows, "e,t,4,4"]) + "\n")
+    for path in (counts, tmp_path / "regions.csv", tmp_path):
+        found = read_agreement(people, path)
+        assert found.images == ("a t", "a s", "b t", "b s", "c t", "c s") and found.bias == 0
+        assert found.ours.tolist() == [0, 1, 10, 11, 20, 21]
+        assert found.left_out == "Skipped: 2 corrected manually and 1 that failed."
+    assert read_agreement(people, counts, "GFP_pos").ours.tolist() == [0, 1, 1, 2, 2, 3]
+    assert main(["agreement", str(people), "--counts", str(counts), "--of", "GFP_pos", "--count", "2"]) == 0
+    assert "2 (" in capsys.readouterr().out
+    people.write_text("image,region,people\na,t,1\nf,t,4\n")
+    with pytest.raises(CellsegError, match=r"no count for 1 image.*f t"):
+        read_agreement(people, counts)
+    (tmp_path / "regions.csv").unlink()
+    with pytest.raises(CellsegError, match=r"regions\.csv"):
+        read_agreement(people, counts)
+
+
 @pytest.mark.parametrize(
     ("batch", "match"),
     [

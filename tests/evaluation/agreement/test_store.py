@@ -14,6 +14,8 @@ from napari_cellseg.imaging.errors import CellsegError
 from napari_cellseg.network.versions import ModelVersion
 from napari_cellseg.results.counts import open_ledger
 from napari_cellseg.results.rows import BatchRow
+from napari_cellseg.segmentation.counting import number_names
+from napari_cellseg.segmentation.marker import Marker
 from napari_cellseg.segmentation.recipe import Recipe
 from tests.models import make_model
 
@@ -117,6 +119,21 @@ def test_settings_are_those_that_decide_labels(tiny: ModelVersion) -> None:
         assert Settings.of(other, tiny) != one
 
 
+def test_how_cells_are_called_decides_the_counts_of_those_alone(tiny: ModelVersion) -> None:
+    recipe = Recipe(str(tiny.path), positive=(Marker("GFP", 320.0), Marker("RFP", 5.0, "ring")), grow="3px")
+    moved = replace(recipe, positive=(Marker("GFP", 330.0), recipe.positive[1]))
+    grown = replace(recipe, grow="4px")
+    assert number_names(recipe)[:3] == ["GFP_pos", "RFP_pos", "GFP_pos_RFP_pos"]
+    for cells, by_threshold, by_growth in (("", False, False), ("GFP_pos", True, False), ("RFP_pos", False, True)):
+        one, *others = (Settings.of(of, tiny, cells) for of in (recipe, moved, grown))
+        assert [one.name != other.name for other in others] == [by_threshold, by_growth]
+    names = {Settings.of(recipe, tiny, cells).name for cells in ("", *number_names(recipe))}
+    assert len(names) == 7 and str(Settings.of(recipe, tiny, "GFP_pos_RFP_neg")).startswith("GFP+ RFP− of ")
+    assert PersonCount(image_id(hash_of(1), "DAPI", "t001", "GFP_pos"), "a", 3).id != image_id(
+        hash_of(1), "DAPI", "t001"
+    )
+
+
 def test_rows_of_a_batch_that_can_be_compared(tmp_path: Path, tiny: ModelVersion) -> None:
     out = tmp_path / "out"
     recipe = Recipe(str(tiny.path), channel=1).resolved(tiny)
@@ -141,7 +158,7 @@ def test_rows_of_a_batch_that_can_be_compared(tmp_path: Path, tiny: ModelVersion
     ledger.put(rows[:3])
     ledger.close()
     found = read_batch(out)
-    assert [one.id for one in found.counts] == [image_id(hash_of(1), 1), image_id(hash_of(1), 1, "t001")]
+    assert [found.id_of(one) for one in found.counts] == [image_id(hash_of(1), 1), image_id(hash_of(1), 1, "t001")]
     assert [one.count for one in found.counts] == [7, 7] and found.counts[1].path == ""
     assert found.left_out == "Skipped: 1 corrected by you and 1 counted with other settings."
-    assert found.settings == Settings.of(recipe, tiny)
+    assert found.settings() == Settings.of(recipe, tiny)

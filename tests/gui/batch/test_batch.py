@@ -21,6 +21,7 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QCheckBox, QStyleOptionViewItem
 
+from napari_cellseg.cli import main
 from napari_cellseg.corrections import tools as edits
 from napari_cellseg.gui.batch.batch_widget import BatchWidget
 from napari_cellseg.gui.jobs.child_process import own_program
@@ -28,6 +29,7 @@ from napari_cellseg.gui.menus.commands import segment_folder
 from napari_cellseg.gui.segment.segment_widget import SegmentWidget
 from napari_cellseg.gui.viewer.correcting import Correcting
 from napari_cellseg.gui.viewer.dock import open_dock
+from napari_cellseg.gui.viewer.drawn_regions import RECTANGLE, DrawnRegions
 from napari_cellseg.imaging.home import user_home
 from napari_cellseg.imaging.read.ome_zarr import places as zarr_places
 from napari_cellseg.imaging.write.write import read_labels, read_metadata
@@ -194,6 +196,37 @@ def test_window_batch_and_command_line_give_the_same_labels(
     assert {row.image: row for row in batch.job.rows.rows} == known
     chosen(batch, folder, qtbot)
     assert {row.image: row for row in batch.job.rows.rows} == known and batch.run_section.resume.isEnabled()
+
+
+def test_regions_that_were_drawn_go_along(
+    batch: BatchWidget, widget: SegmentWidget, viewer: Any, folder: Path, tmp_path: Path, qtbot: Any
+) -> None:
+    widget.image_section.open_paths([folder / "a1.tif"])
+    qtbot.waitUntil(lambda: len(viewer.layers) == 1, timeout=20_000)
+    # On an image without cells yet.
+    drawn = widget.bench.part(DrawnRegions)
+    drawn.draw(RECTANGLE)
+    drawn.shapes().add_rectangles(np.array([(-0.5, -0.5), (-0.5, 49.5), (95.5, 49.5), (95.5, -0.5)]))
+    chosen(batch, folder, qtbot)
+    assert not run(batch, qtbot).failed
+    out, other = folder / "cellseg", tmp_path / "from command"
+
+    def regions(of: Path) -> list[tuple[str, ...]]:
+        with (of / "regions.csv").open(newline="") as file:
+            return [(row["image"], row["region"], row["count"], row["area_px"]) for row in csv.DictReader(file)]
+
+    # The image in a folder of its own has the same name, and no region; no image has a note.
+    (row,) = regions(out)
+    assert row[:2] == ("a1.tif", "Region 1") and row[3] == str(96 * 50)
+    assert not any("regions" in one["notes"] for one in counts(out).values())
+    words = ["segment", str(folder), "--out", str(other), "--recipe", str(out / "recipe.json")]
+    assert main(words) == 0 and (other / "regions.csv").read_bytes() == (out / "regions.csv").read_bytes()
+    # Another window goes on with them, and what is taken away is gone.
+    assert batch._with_drawn_regions(batch.request(True)).options.regions == str(out / "regions")
+    shapes = drawn.shapes()
+    shapes.selected_data = {0}
+    shapes.remove_selected()
+    assert batch._with_drawn_regions(batch.request()).options.regions == ""
 
 
 def test_as_in_segment_now_is_what_the_panel_says_and_not_what_was_found_before(

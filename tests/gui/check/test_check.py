@@ -25,6 +25,7 @@ from napari_cellseg.gui.segment.segment_widget import SegmentWidget
 from napari_cellseg.gui.shared.colors import theme_colors
 from napari_cellseg.imaging.read.finding import find_images
 from napari_cellseg.network.versions import user_models_dir
+from napari_cellseg.segmentation.marker import Marker
 from napari_cellseg.segmentation.recipe import Recipe
 from tests.models import make_model
 
@@ -141,6 +142,53 @@ def test_typed_counts_give_bias_limits_and_from_five_on_an_interval(
     # No cells are a count too.
     type_count(agree, 0, "0", qtbot)
     assert texts(agree, PERSON)[0] == "0" and agree.message.text() == "" and not interval.isHidden()
+
+
+def test_positive_cells_are_checked_by_themselves(
+    agree: AgreementWidget, widget: SegmentWidget, viewer: Any, five: list[int], qtbot: Any
+) -> None:
+    settled(agree, qtbot)
+    type_count(agree, 0, str(five[0]), qtbot)
+    assert not agree.cells.isVisible()
+    session, first = widget.session, widget.bench.image_layers()[0]
+    session.choose(first.unique_id)
+    session.set_threshold(0.5)
+
+    def positive_of(layer: Any, marker: Marker) -> int:
+        now, made = session.cells, session.cells_of(layer.unique_id).segmented.asked(positive=(marker,))
+        return made.result(now.threshold, now.min_size).counted.numbers["0_pos"]
+
+    values = session.cells.segmented.asked(positive=(Marker("0", 0.0),)).result(0.5).table["0_value"]
+    marker = Marker("0", float(np.median(values)))
+    session.set_counting([marker], None)
+    settled(agree, qtbot)
+    # The check of all cells is what it was.
+    assert texts(agree, 2) == [str(n) for n in five] and texts(agree, PERSON)[0] == str(five[0])
+    assert [agree.cells.itemText(i) for i in range(agree.cells.count())] == ["all cells", "0+"]
+    agree.cells.setCurrentIndex(1)
+    agree.cells.activated.emit(1)
+    settled(agree, qtbot)
+    expected = [positive_of(layer, marker) for layer in widget.bench.image_layers()]
+    assert texts(agree, 2) == [str(n) for n in expected] and texts(agree, PERSON) == [""] * 5
+    assert agree.settings.text().startswith("Auto: 0+ of")
+    for row, ours in enumerate(expected):
+        type_count(agree, row, str(ours + 1), qtbot)
+    found = agree.known.agreement()
+    assert found.n == 5 and found.bias == -1 and "On 5 images automatic counts are lower by 1.0" in agree.verdict.text()
+    assert agree.worth.text().startswith(f"{expected[0]} (")
+    # Counts of all cells have no interval by those of some.
+    assert widget.cells_section.interval.isHidden()
+    # Its threshold moves them, as the sliders move those of all cells.
+    higher = Marker("0", marker.threshold * 1.02)
+    session.set_counting([higher], None)
+    settled(agree, qtbot)
+    moved = [positive_of(layer, higher) for layer in widget.bench.image_layers()]
+    assert moved != expected and texts(agree, 2) == [str(n) for n in moved]
+    assert texts(agree, PERSON) == [str(n + 1) for n in expected]
+    # Back to all cells, also where the marker is taken away.
+    session.set_counting([], None)
+    settled(agree, qtbot)
+    assert texts(agree, 2) == [str(n) for n in five] and not agree.cells.isVisible()
 
 
 def test_a_count_that_was_never_checked_has_no_interval(

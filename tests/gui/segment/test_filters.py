@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from napari_cellseg.gui.segment.ghosts import Ghosts
-from napari_cellseg.instances.filters import AREA, AT_LEAST, AT_MOST, CIRCULARITY, FRAME, INTENSITY, Filters
+from napari_cellseg.gui.shared.help import HelpButton, HelpWindow
+from napari_cellseg.instances.filters import AREA, AT_LEAST, AT_MOST, CIRCULARITY, FRAME, INTENSITY, Filters, filters_of
 
 from ..conftest import draw_discs, layers_of, press_segment, settled
 
@@ -67,7 +68,10 @@ def test_filters_are_live_seen_as_ghosts_and_saved(
     choose_edges(widget, FRAME)
     assert "unbiased" in section.about_edges.text()
     kept = session.cells.count()
-    assert 0 < kept < n and session.recipe_shown().sieve == session.filters
+    section.guard.setValue(50)
+    assert session.filters.edges == "frame:50" and session.cells.count() < kept and section.guard.isVisible()
+    section.guard.setValue(0)
+    assert 0 < kept < n and session.cells.count() == kept and session.recipe_shown().sieve == session.filters
     qtbot.waitUntil(lambda: np.array_equal(ghosts._layer.data, session.cells.dropped()), timeout=5000)
     widget.result_section.save_to(tmp_path / "saved")
     qtbot.waitUntil(lambda: (tmp_path / "saved" / "counts.csv").exists(), timeout=20_000)
@@ -77,3 +81,24 @@ def test_filters_are_live_seen_as_ghosts_and_saved(
     widget.filters_fold.unfold(False)
     qtbot.waitUntil(lambda: len(viewer.layers) == n_layers, timeout=5000)
     assert session.cells.count() == kept
+
+
+def test_a_slow_measurement_is_made_in_the_background_and_folds_have_help(
+    widget: Any, viewer: Any, network: Any, qtbot: Any
+) -> None:
+    viewer.add_image(draw_discs(16), name="discs")
+    press_segment(widget, qtbot)
+    settled(widget, qtbot)
+    traits = widget.session.cells.corrected.instances.traits
+    # The count is right at once; the curve follows.
+    widget.session.set_filters(Filters(filters_of(["solidity>=0.9"])))
+    cells = widget.session.cells
+    assert widget.cells_section.count.text().startswith(f"{cells.count()} cell")
+    qtbot.waitUntil(lambda: traits.knows(cells.filters), timeout=20_000)
+    for fold, topic in ((widget.filters_fold, "Filters"), (widget.regions_fold, "Regions")):
+        fold.unfold(True)
+        fold.findChild(HelpButton, f"help_{topic}").click()
+        pages = widget.window().findChildren(HelpWindow)
+        assert any(topic in page.browser.toPlainText() for page in pages)
+        for page in pages:
+            page.close()

@@ -184,6 +184,13 @@ def test_a_control_starts_the_threshold_and_images_without_the_channel_say_so(
     # The brightest of 16 cells lies above 99 %, and here and there it is the same one.
     wait_for(widget, qtbot, "7 GFP+")
     assert 40 < section.marker.threshold < 150
+    # A control without cells is refused in words, and nothing moves.
+    before = section.marker.threshold
+    widget.session.set_threshold(1.0, control)
+    widget.session.set_min_size(10_000, control)
+    section._calling.start_from(0, control)
+    qtbot.waitUntil(lambda: "no cells to measure" in widget.session.state.sentence, timeout=20_000)
+    assert section.marker.threshold == before
     grey = viewer.add_image(draw_discs(N), name="grey")
     press_segment(widget, qtbot)
     qtbot.waitUntil(lambda: "no channel 'GFP'" in said(widget), timeout=20_000)

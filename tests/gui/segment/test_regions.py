@@ -11,10 +11,10 @@ import pytest
 import tifffile
 
 from napari_cellseg.cli import main
-from napari_cellseg.gui.segment.drawn_regions import POLYGON
+from napari_cellseg.gui.viewer.drawn_regions import POLYGON
 from napari_cellseg.gui.viewer.opening import add_image
 from napari_cellseg.imaging.read.read import read_image
-from napari_cellseg.instances.areas import read_areas, write_outlines
+from napari_cellseg.instances.area_files import read_areas, write_outlines
 
 from ..conftest import draw_discs, press_segment, settled
 

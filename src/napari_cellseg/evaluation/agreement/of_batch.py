@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...imaging.errors import CellsegError
+from ...network.versions import ModelVersion
 from ...results.counts import COUNTS_FILE, in_order, read_counts
 from ...results.ledger import Ledger
 from ...results.rows import BatchRow
@@ -20,19 +21,27 @@ class BatchCount:
 
     Parameters
     ----------
-    id : str
-        See `store.image_id`.
+    sha256, page : str
+        Hash of its values, and its page.
     image : str
         Its name, with its page.
     count : int
     path : str
         Its file, where that is known and holds one plane.
+    positive : dict of str to int
+        How many cells are positive, and of each class; see `Counted.numbers`.
     """
 
-    id: str
+    sha256: str
+    page: str
     image: str
     count: int
     path: str = ""
+    positive: Mapping[str, int] = field(default_factory=dict)
+
+    def number(self, cells: str) -> int | None:
+        """Number of some cells, such as ``GFP_pos``, or of all; None where they were not called."""
+        return self.positive.get(cells) if cells else self.count
 
 
 @dataclass(frozen=True)
@@ -43,7 +52,7 @@ class BatchCounts:
     ----------
     folder : Path
         Of the results.
-    settings : Settings
+    model : ModelVersion
     recipe : Recipe
     counts : tuple of BatchCount
     n_corrected, n_others : int
@@ -51,11 +60,19 @@ class BatchCounts:
     """
 
     folder: Path
-    settings: Settings
+    model: ModelVersion
     recipe: Recipe
     counts: tuple[BatchCount, ...]
     n_corrected: int = 0
     n_others: int = 0
+
+    def settings(self, cells: str = "") -> Settings:
+        """Return the settings of the counts of some cells, or of all."""
+        return Settings.of(self.recipe, self.model, cells)
+
+    def id_of(self, one: BatchCount, cells: str = "") -> str:
+        """Return the id of an image; see `store.image_id`."""
+        return image_id(one.sha256, self.recipe.channel, one.page, cells)
 
     @property
     def left_out(self) -> str:
@@ -109,14 +126,15 @@ def read_batch(path: str | Path) -> BatchCounts:
         )
     found = [
         BatchCount(
-            image_id(row.image_sha256, recipe.channel, row.page),
+            row.image_sha256,
+            row.page,
             row.title,
             int(row.count or 0),
             "" if row.page else str(row.source.get("path", "")),
+            row.positive,
         )
         for row in same
     ]
     # Two files of the same content are one image.
-    once = tuple({one.id: one for one in found}.values())
-    settings = Settings.of(recipe, model)
-    return BatchCounts(folder, settings, recipe, once, len(corrected), len(by_us) - len(same))
+    once = tuple({(one.sha256, one.page): one for one in found}.values())
+    return BatchCounts(folder, model, recipe, once, len(corrected), len(by_us) - len(same))

@@ -20,6 +20,7 @@ from ...imaging.home import user_home
 from ...imaging.read.values.json_file import read_values, values_if_any
 from ...imaging.write.write import write_json
 from ...network.versions import ModelVersion, smallest_in_words
+from ...segmentation.counting import calling_of, number_in_words
 from ...segmentation.recipe import Recipe
 from .agreement import Agreement
 
@@ -44,6 +45,8 @@ class Settings:
     min_size : int
     fitted : bool
         Whether it was less where an image's cells are small.
+    cells : str
+        Which cells are counted, such as ``GFP_pos``; empty for all.
     """
 
     model: str
@@ -52,15 +55,19 @@ class Settings:
     threshold: float
     min_size: int
     fitted: bool = False
+    cells: str = ""
 
     @classmethod
-    def of(cls, recipe: Recipe, model: ModelVersion) -> Settings:
-        """Return those of a recipe, whose model is loaded already."""
-        # Axes and planes decide which image is counted, and not how; how cells are called decides no count.
-        counted = replace(recipe.resolved(model), positive=(), grow=None, classes=None)
+    def of(cls, recipe: Recipe, model: ModelVersion, cells: str = "") -> Settings:
+        """Return those of a recipe, whose model is loaded already, for the count of some cells or of all."""
+        # Axes and planes decide which image is counted, and not how; how others are called decides no count of these.
+        counted = calling_of(recipe.resolved(model), cells)
         plain = replace(counted, axes=None, pages="one", link="none")
         assert plain.threshold is not None and plain.min_size is not None
-        return cls(model.name, model.sha256, plain.digest(model), plain.threshold, plain.min_size, plain.fit_min_size)
+        digest = plain.digest(model)
+        if cells:
+            digest = hashlib.sha256(f"{digest} {cells}".encode()).hexdigest()
+        return cls(model.name, model.sha256, digest, plain.threshold, plain.min_size, plain.fit_min_size, cells)
 
     @property
     def name(self) -> str:
@@ -69,7 +76,8 @@ class Settings:
 
     def __str__(self) -> str:
         smallest = smallest_in_words(self.min_size, self.fitted)
-        return f"{self.model}, threshold {self.threshold:.2f}, smallest {smallest}"
+        of = f"{number_in_words(self.cells)} of " if self.cells else ""
+        return f"{of}{self.model}, threshold {self.threshold:.2f}, smallest {smallest}"
 
 
 @dataclass(frozen=True)
@@ -135,12 +143,13 @@ class PersonCount:
         return cls(str(values["id"]), str(values["image"]), people, points, bool(values["used"]))
 
 
-def image_id(sha256: str, channel: Channel | None = None, page: str = "") -> str:
-    """Return the id of an image, whatever its name: by its values, and the channel and page that are counted."""
+def image_id(sha256: str, channel: Channel | None = None, page: str = "", cells: str = "") -> str:
+    """Return the id of an image, whatever its name: by its values, and the channel, page and cells that are counted."""
     if isinstance(channel, str):
         # A page's name may hold characters that a file's name must not.
         channel = hashlib.sha256(channel.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-    return sha256 + ("" if channel is None else f"-c{channel}") + (f"-{page}".lower() if page else "")
+    of = f"-of{hashlib.sha256(cells.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}" if cells else ""
+    return sha256 + ("" if channel is None else f"-c{channel}") + (f"-{page}".lower() if page else "") + of
 
 
 class AgreementStore:

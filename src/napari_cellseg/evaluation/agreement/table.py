@@ -9,6 +9,8 @@ from pathlib import Path
 
 from ...imaging.errors import CellsegError
 from ...imaging.read.values.user_table import read_user_table
+from ...results.combine import REGIONS_FILE
+from ...results.counts import COUNTS_FILE
 from ...results.rows import BatchRow
 from .agreement import Agreement, agreement_of
 from .of_batch import counted_rows, left_out_in_words
@@ -16,7 +18,9 @@ from .of_batch import counted_rows, left_out_in_words
 _PEOPLE = ("people", "person_count", "manual", "true", "count_true")
 _OURS = ("ours", "count")
 _THOUSANDS = r"[1-9]\d{0,2}([.,])\d{3}(\1\d{3})*"
-_Key = tuple[str, str]  # image and page
+_Key = tuple[str, str, str]  # image, page and region
+# What a row of counts.csv says about all regions of its image.
+_OF_IMAGE = ("error", "recipe", "corrected")
 
 
 def read_agreement(path: str | Path, counts: str | Path | None = None, of: str = "") -> Agreement:
@@ -26,12 +30,13 @@ def read_agreement(path: str | Path, counts: str | Path | None = None, of: str =
     ----------
     path : path
         CSV with the columns ``image``, ``people`` and ``ours``; one row per image, or one per image and person. With
-        a column ``page`` each page of an image counts by itself. A dot or a comma is a decimal sign, but before three
-        digits a comma parts thousands where commas part the columns; where they do not, the other numbers of the
-        column tell (``1.200`` is 1200 beside ``1,5``, and 1.2 beside ``1.5``).
+        a column ``page`` each page of an image counts by itself, and with a column ``region`` each region. A dot or a
+        comma is a decimal sign, but before three digits a comma parts thousands where commas part the columns; where
+        they do not, the other numbers of the column tell (``1.200`` is 1200 beside ``1,5``, and 1.2 beside ``1.5``).
     counts : path, optional
         The ``counts.csv`` of a batch: automatic counts are taken from there, by the image's name, and its page where
-        `path` has a column for it. Images that were corrected there, or failed, are skipped.
+        `path` has a column for it; those of regions from the ``regions.csv`` beside it. Images that were corrected
+        there, or failed, are skipped.
     of : str
         Which cells were counted, such as ``GFP_pos``, ``GFP_pos_RFP_neg`` or ``class_round``: automatic ones are those
         of the column ``n_GFP_pos``, and so are manual ones where `path` has it. Empty for all cells.
@@ -49,7 +54,7 @@ def read_agreement(path: str | Path, counts: str | Path | None = None, of: str =
         ours = given.column(_OURS)
         rows = ((_title(given.key(row)), row) for row in given.rows)
         return agreement_of([(title, given.number(row, people), given.number(row, ours)) for title, row in rows])
-    found, said = _counts_of(_read(counts), given, own)
+    found, said = _counts_of(_regions_of(Path(counts), given) if given.by_region else _read(counts), given, own)
     pairs = [(given.key(row), given.number(row, people)) for row in given.rows if given.key(row) in found]
     if len(found) < 2 and said:
         raise CellsegError(f"{counts} leaves {len(found)} image(s) of {path} to compare. {said} Take other images.")
@@ -62,9 +67,13 @@ class _Table:
     rows: list[dict[str, str]]
     decimal_signs: dict[str, set[str]]  # of each column
     by_page: bool
+    by_region: bool
 
     def key(self, row: Mapping[str, str]) -> _Key:
-        return row["image"], row["page"] if self.by_page else ""
+        page, region = (
+            row.get(name, "") if by else "" for name, by in (("page", self.by_page), ("region", self.by_region))
+        )
+        return row["image"], page, region
 
     def column(self, names: tuple[str, ...]) -> str:
         for name in names:
@@ -102,7 +111,25 @@ def _read(path: str | Path) -> _Table:
         raise CellsegError(f"The table {path} has {columns}; it needs a column image, and a row for each image.")
     # A program that separates columns by commas has another decimal sign.
     signs = {name: {"."} if delimiter == "," else _decimal_signs(row[name] for row in rows) for name in rows[0]}
-    return _Table(path, rows, signs, "page" in rows[0])
+    return _Table(path, rows, signs, "page" in rows[0], "region" in rows[0])
+
+
+def _regions_of(counts: Path, people: _Table) -> _Table:
+    """Return the rows of the regions beside a table of counts, with what that says about their images."""
+    folder = counts.parent if counts.suffix else counts
+    regions, images = _read(folder / REGIONS_FILE), _read(folder / COUNTS_FILE)
+    about = {(row["image"], row.get("page", "")): row for row in images.rows}
+    rows = []
+    for row in regions.rows:
+        of = about.get((row["image"], row.get("page", "")), {})
+        rows.append({**row, **{name: of.get(name, "") for name in _OF_IMAGE}})
+    # An image that failed has no regions, but is counted by people as others are.
+    failed = {people.key({**row, "region": ""}): row["error"] for row in images.rows if row.get("error")}
+    empty = dict.fromkeys(regions.rows[0], "")
+    for row in people.rows:
+        if error := failed.get(people.key({**row, "region": ""})):
+            rows.append({**empty, **row, **dict.fromkeys(_OF_IMAGE, ""), "error": error})
+    return replace(regions, rows=rows)
 
 
 def _decimal_signs(texts: Iterable[str]) -> set[str]:
@@ -120,13 +147,14 @@ def _counts_of(ours: _Table, people: _Table, own: tuple[str, ...]) -> tuple[dict
     column = ours.column(own or _OURS)
     rows: dict[_Key, list[BatchRow]] = {people.key(row): [] for row in people.rows}
     for line in ours.rows:
-        key = (line["image"], line.get("page", "") if people.by_page else "")
+        key = people.key(line)
         if key in rows:
             rows[key].append(_batch_row(ours, line, column))
     for key, found in rows.items():
         if len(found) > 1:
             raise _several(ours, people, key, found)
     by_us, corrected = counted_rows(row for found in rows.values() for row in found)
+    key_of = {id(row): key for key, found in rows.items() for row in found}
     n_failed = sum(bool(row.error) for found in rows.values() for row in found)
     # Cells of an image that lacks a marker's channel are counted, and not called.
     uncalled = {key for key, found in rows.items() if own and any(not row.error and row.count is None for row in found)}
@@ -145,7 +173,7 @@ def _counts_of(ours: _Table, people: _Table, own: tuple[str, ...]) -> tuple[dict
         )
     why = {"corrected manually": len(corrected), "that failed": n_failed, "whose cells were not called": len(uncalled)}
     said = left_out_in_words(why)
-    return {(row.image, row.page if people.by_page else ""): float(row.count or 0) for row in by_us}, said
+    return {key_of[id(row)]: float(row.count or 0) for row in by_us}, said
 
 
 def _batch_row(table: _Table, line: Mapping[str, str], column: str) -> BatchRow:

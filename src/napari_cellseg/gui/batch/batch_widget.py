@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QWidget
 
 from ...evaluation.outliers import stand_out
 from ...imaging.errors import CellsegError
+from ...instances.area_files import BESIDE
 from ...reports.batch_report import write_report
 from ...results.outputs import check_outputs
 from ...results.rows import FINISHED, BatchRow
@@ -23,6 +24,7 @@ from ..shared.layout import in_column, separator
 from ..shared.message import errors_to
 from ..shared.workers import Latest
 from ..viewer.dock import Dock
+from ..viewer.drawn_regions import DrawnRegions
 from ..viewer.layer_image import layer_folder
 from .done_section import BatchDoneSection
 from .input_section import BatchInputSection
@@ -96,7 +98,7 @@ class BatchWidget(Dock):
     def run(self, resume: bool = False) -> None:
         """Start the batch, or go on with it; show what is missing."""
         with errors_to(self.run_section.report):
-            self.job.start(self.request(resume))
+            self.job.start(self._with_drawn_regions(self.request(resume)))
             self.settings.unfold(False)
 
     def request(self, resume: bool = False) -> BatchRequest:
@@ -120,6 +122,13 @@ class BatchWidget(Dock):
             regions=more.regions.strip(),
         )
         return BatchRequest(files, out, recipe, options, resume, more.scheduler.strip(), more.overwrite)
+
+    def _with_drawn_regions(self, request: BatchRequest) -> BatchRequest:
+        """Return the request with the regions that were drawn on its images, unless one file is for all."""
+        if request.options.regions not in ("", BESIDE):
+            return request
+        folder = self.bench.part(DrawnRegions).keep_for(request.files, request.out)
+        return replace(request, options=replace(request.options, regions=folder)) if folder else request
 
     def load(self) -> None:
         """Show the images, with what an earlier batch left in the folder of the results."""

@@ -48,7 +48,8 @@ class Seldom:
     regions: str = setting(
         "", "Regions",
         "Count in regions, too, into regions.csv: a zip of ImageJ ROIs, GeoJSON or label image for all images;\n"
-        "or the word beside, for IMAGE_regions.geojson, .zip or .tif beside each. Empty: none",
+        "or the word beside, for IMAGE_regions.geojson, .zip or .tif beside each. Without a file for all, regions\n"
+        "that were drawn in this window count in their images; they are saved in the folder 'regions' of the results",
         placeholder="beside, or a file",
     )  # fmt: skip
     csv: str = setting(

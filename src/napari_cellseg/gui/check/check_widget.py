@@ -17,6 +17,7 @@ from ...imaging.errors import CellsegError
 from ...imaging.image import Image
 from ...imaging.read.read import read_image
 from ...reports.agreement_report import write_agreement
+from ...segmentation.counting import number_in_words
 from ...session import PlaneKey
 from ..shared.bindings import Bindings
 from ..shared.help import titled
@@ -51,6 +52,7 @@ class AgreementWidget(Dock):
         self._build()
         failed = self.bench.failure_to(self.message.report)
         self._reading, self._opening = Latest(failed, owner=self), Latest(failed, owner=self)
+        self._calling = Latest(failed, owner=self)
         self._agreement: Agreement | None = None
         self._bindings = Bindings(self)
         self._refresh_later = self._bindings.debounced(self.refresh, DEBOUNCE_MS)
@@ -58,6 +60,7 @@ class AgreementWidget(Dock):
         session = self.session
         self._bindings.bind_each(self._on_changed, session.chosen_changed, session.cells_changed, session.corrected)
         self._bindings.bind_each(self._on_changed, session.sliders_changed, self.known.changed)
+        self._bindings.bind(session.counting_changed, self._on_changed)
         self._bindings.bind(self.known.clicking.changed, self._on_clicking)
         self.refresh()
         self._on_clicking()
@@ -70,7 +73,7 @@ class AgreementWidget(Dock):
     @property
     def busy(self) -> bool:
         """Whether something is being read or written."""
-        return self._reading.busy or self._opening.busy or self.reporting
+        return self._reading.busy or self._opening.busy or self._calling.busy or self.reporting
 
     def refresh(self) -> None:
         """Show what is known now."""
@@ -78,6 +81,9 @@ class AgreementWidget(Dock):
         self.settings.report(EMPTY if settings is None else f"Auto: {settings}")
         self.table.fill(entries, self.known.store.people())
         self._show_source()
+        work = self.known.to_count()
+        if work is not None:
+            self._calling.ask(work, self._on_called)
         agreement = self.known.agreement() if settings is not None else None
         self.plot.show_agreement(agreement)
         self._agreement = agreement
@@ -154,6 +160,12 @@ class AgreementWidget(Dock):
         self.source = chooser("agreement_source", tip, slot=self._on_source)
         tip = "Choose the folder of a batch's results (with counts.csv in it)."
         self.open_batch = small_button("agreement_batch", "Batch …", tip, slot=self._ask_batch)
+        tip = (
+            "Which cells are counted: all, those that are positive, or those of a class (Segment widget). Your counts\n"
+            "of each are kept apart."
+        )
+        self.cells = chooser("agreement_cells", tip, slot=self._on_cells)
+        self._cells_row = in_column(in_row(label("Cells"), (self.cells, 1)))
         self.settings = Message(objectName="agreement_settings")
         self.table = AgreementTable()
         self.table.typed.connect(self._on_typed)
@@ -177,6 +189,7 @@ class AgreementWidget(Dock):
             titled("Manual and automatic counts", "Check"),
             self.intro,
             images,
+            self._cells_row,
             self.settings,
             self.table,
             self._idle,
@@ -191,18 +204,26 @@ class AgreementWidget(Dock):
     def _on_clicking(self) -> None:
         clicking = self.known.clicking
         self._idle.setVisible(not clicking.running)
-        for control in (self.table, self.source, self.open_batch):
+        for control in (self.table, self.source, self.open_batch, self.cells):
             control.setEnabled(not clicking.running)
         if not clicking.running:
             return
         outside = f" {clicking.n_outside} beside the image do not count." if clicking.n_outside else ""
-        self.message.report(f"Click each cell of {clicking.image} once.{outside}")
+        which = number_in_words(self.known.cells)
+        self.message.report(f"Click each {which + ' ' if which else ''}cell of {clicking.image} once.{outside}")
 
     def _show_source(self) -> None:
         batch = self.known.batch
         names = ["in this window"]
         if batch is not None:
             names.append(f"batch {batch.folder.parent.name}/{batch.folder.name}")
+        of = ["", *self.known.names()]
+        self._cells_row.setVisible(len(of) > 1)
+        if [self.cells.itemData(i) for i in range(self.cells.count())] != of:
+            self.cells.clear()
+            for one in of:
+                self.cells.addItem(number_in_words(one) or "all cells", one)
+        self.cells.setCurrentIndex(self.cells.findData(self.known.cells))
         with QSignalBlocker(self.source):
             if [self.source.itemText(i) for i in range(self.source.count())] != names:
                 self.source.clear()
@@ -216,8 +237,10 @@ class AgreementWidget(Dock):
         self.by_clicking.setEnabled(self.table.selected() is not None and not self._opening.busy)
 
     def _example(self, agreement: Agreement) -> str:
+        chosen = next((entry for entry in self.table.entries if entry.key == self.session.chosen), None)
         cells = self.session.cells if self.known.batch is None else None
-        count = round(float(agreement.ours.mean())) if cells is None else cells.count()
+        count = cells.count() if cells is not None and not self.known.cells else None if chosen is None else chosen.ours
+        count = round(float(agreement.ours.mean())) if count is None else count
         found = agreement.interval(count)
         if found is None:
             return "" if agreement.too_few else agreement.unchecked(count)
@@ -255,6 +278,9 @@ class AgreementWidget(Dock):
         if index == 0 and self.known.batch is not None:
             self.known.look_at(None)
 
+    def _on_cells(self, index: int) -> None:
+        self.known.choose_cells(self.cells.itemData(index))
+
     def _ask_batch(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Folder of a batch's results")
         if folder:
@@ -264,6 +290,10 @@ class AgreementWidget(Dock):
         folder = QFileDialog.getExistingDirectory(self, "Folder for the report")
         if folder:
             self.save_report(folder)
+
+    def _on_called(self, counted: Any) -> None:
+        self.known.take(counted)
+        self.refresh()
 
     def _on_batch(self, batch: BatchCounts) -> None:
         self.message.report(f"{len(batch.counts):,} images of a batch. {batch.left_out}".strip())
@@ -284,7 +314,11 @@ class AgreementWidget(Dock):
         batch, cells = self.known.batch, self.session.cells_of(key)
         recipe = batch.recipe if batch is not None else None if cells is None else cells.segmented.recipe
         plane = key if isinstance(key, PlaneKey) else None
-        self.known.clicking.start(count, layer, None if recipe is None else recipe.channel, plane)
+        # Positive cells are seen in the marker's channel.
+        markers = () if recipe is None else (batch.recipe.positive if batch is not None else self.session.positive)
+        shown = (one.channel for one in markers if f"{one.name}_pos" == self.known.cells)
+        channel = next(shown, None if recipe is None else recipe.channel)
+        self.known.clicking.start(count, layer, channel, plane)
 
     def _on_dot(self, image: str) -> None:
         found = next((entry for entry in self.table.entries if entry.image == image), None)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from psygnal import Signal
@@ -12,6 +12,7 @@ from ...evaluation.agreement.agreement import Agreement, CountInterval
 from ...evaluation.agreement.of_batch import BatchCounts
 from ...evaluation.agreement.store import AgreementStore, PersonCount, Settings, image_id
 from ...segmentation.cells import Cells
+from ...segmentation.counting import number_names
 from ...session import PlaneKey
 from ..viewer.bench import Bench
 from ..viewer.planes_in_view import PlanesInView
@@ -79,6 +80,9 @@ class Agreements:
         self._bench, self._planes = bench, bench.part(PlanesInView)
         self._store: AgreementStore | None = None
         self.batch: BatchCounts | None = None
+        self._cells = ""
+        # Numbers of called cells with the settings of this name, by the image's id.
+        self._called: tuple[str, dict[str, int | None]] = ("", {})
         self.clicking = Clicking(bench, self.put)
 
     @property
@@ -93,20 +97,42 @@ class Agreements:
         self.batch = batch
         self.changed.emit()
 
+    @property
+    def cells(self) -> str:
+        """Which cells are counted, such as ``GFP_pos``; empty for all."""
+        return self._cells if self._cells in self.names() else ""
+
+    def choose_cells(self, name: str) -> None:
+        """Compare the counts of other cells from now on."""
+        self._cells = name
+        self.changed.emit()
+
+    def names(self) -> list[str]:
+        """Which cells are called, besides all."""
+        if self.batch is not None:
+            return list(dict.fromkeys(name for one in self.batch.counts for name in one.positive))
+        cells = self._bench.session.cells
+        return [] if cells is None else number_names(cells.recipe)
+
     def settings(self) -> Settings | None:
         """Settings of the model's counts; None where nothing was counted yet."""
         if self.batch is not None:
-            return self.batch.settings
+            return self.batch.settings(self.cells)
         cells = self._bench.session.cells
-        return None if cells is None else _settings(cells, cells)
+        return None if cells is None else _settings(cells, cells, self.cells)
 
     def entries(self) -> list[Entry]:
         """Images whose counts can be compared, those that are at hand first."""
         settings = self.settings()
         if settings is None:
             return []
-        if self.batch is not None:
-            return [Entry(one.id, one.image, one.count, self._key_of(one.id), one.path) for one in self.batch.counts]
+        of, batch = self.cells, self.batch
+        if batch is not None:
+            ids = [batch.id_of(one, of) for one in batch.counts]
+            return [
+                Entry(id_, one.image, one.number(of), self._key_of(id_, of), one.path)
+                for id_, one in zip(ids, batch.counts, strict=True)
+            ]
         found = self._at_hand(settings, self._bench.session.cells)
         known = self.store.ours(settings)
         earlier = [
@@ -115,6 +141,35 @@ class Agreements:
             if one.id not in found and one.id in known
         ]
         return [*found.values(), *sorted(earlier, key=lambda entry: entry.image)]
+
+    def to_count(self) -> Callable[[], tuple[str, Mapping[str, int | None]]] | None:
+        """Return what counts called cells that were not counted yet, for a thread and then `take`; None without any."""
+        settings, like = self.settings(), self._bench.session.cells
+        if settings is None or like is None or self.batch is not None or not settings.cells:
+            return None
+        known = self._called[1] if self._called[0] == settings.name else {}
+        missing = {}
+        for key, cells in self._segmented():
+            id_ = self._id_of(key, cells, settings.cells)
+            if id_ not in known and _settings(cells, like, settings.cells) == settings:
+                asked = cells.segmented.asked(positive=like.positive, grow=like.grow, classes=like.classes)
+                missing[id_] = asked, like.threshold, self._smallest(cells, like)
+        if not missing:
+            return None
+
+        def count() -> tuple[str, Mapping[str, int | None]]:
+            found = {
+                id_: made.number(settings.cells, threshold, smallest)
+                for id_, (made, threshold, smallest) in missing.items()
+            }
+            return settings.name, {**known, **found}
+
+        return count
+
+    def take(self, counted: tuple[str, Mapping[str, int | None]]) -> None:
+        """Take what was counted; see `to_count`."""
+        self._called = counted[0], dict(counted[1])
+        self.changed.emit()
 
     def agreement(self) -> Agreement | None:
         """How well both counts agree; None with fewer than two images."""
@@ -181,15 +236,21 @@ class Agreements:
     def _at_hand(self, settings: Settings, like: Cells | None) -> dict[str, Entry]:
         """Images of the viewer that were segmented with these settings, counted as the sliders of `like` stand."""
         found: dict[str, Entry] = {}
+        called = self._called[1] if self._called[0] == settings.name else {}
         for key, cells in self._segmented() if like is not None else ():
             # Without corrections: the question is how well the model counts alone.
-            if like is not None and _settings(cells, like) == settings:
-                made = cells.segmented
-                smallest = made.recipe.with_sliders_of(like.recipe).smallest(made.model, made.prediction.diameter)
-                count = made.instances.count(like.threshold, smallest)
-                id_ = self._id_of(key, cells)
-                found.setdefault(id_, Entry(id_, self._title(key, cells), int(count), key))
+            if like is not None and _settings(cells, like, settings.cells) == settings:
+                id_ = self._id_of(key, cells, settings.cells)
+                count = called.get(id_)
+                if not settings.cells:
+                    count = cells.segmented.number("", like.threshold, self._smallest(cells, like))
+                found.setdefault(id_, Entry(id_, self._title(key, cells), count, key))
         return found
+
+    @staticmethod
+    def _smallest(cells: Cells, like: Cells) -> int:
+        made = cells.segmented
+        return made.recipe.with_sliders_of(like.recipe).smallest(made.model, made.prediction.diameter)
 
     def _segmented(self) -> Iterator[tuple[Any, Cells]]:
         """Images of the viewer that have cells, and planes of stacks."""
@@ -204,16 +265,18 @@ class Agreements:
         layer = self._bench.layer_of(key) if isinstance(key, PlaneKey) else None
         return cells.segmented.image.title if layer is None else f"{layer.name}, {self._planes.words(key)}"
 
-    def _key_of(self, id_: str) -> Any:
-        return next((key for key, cells in self._segmented() if self._id_of(key, cells) == id_), None)
+    def _key_of(self, id_: str, of: str) -> Any:
+        return next((key for key, cells in self._segmented() if self._id_of(key, cells, of) == id_), None)
 
-    def _id_of(self, key: Any, cells: Cells) -> str:
+    def _id_of(self, key: Any, cells: Cells, of: str = "") -> str:
         """What an image or plane is known by; a plane as the row of a batch that it is."""
         stack = self._bench.stack_of(key) if isinstance(key, PlaneKey) else None
         page = stack.page(key).name if stack is not None and stack.has(key) else ""
-        return image_id(cells.segmented.image_sha256, cells.segmented.recipe.channel, page)
+        return image_id(cells.segmented.image_sha256, cells.segmented.recipe.channel, page, of)
 
 
-def _settings(cells: Cells, like: Cells) -> Settings:
-    """Return the settings of an image's result, with the sliders of another's."""
-    return Settings.of(cells.segmented.recipe.with_sliders_of(like.recipe), cells.segmented.model)
+def _settings(cells: Cells, like: Cells, of: str = "") -> Settings:
+    """Return the settings of an image's result, with the sliders of another's, and its calls."""
+    recipe = cells.segmented.recipe.with_sliders_of(like.recipe)
+    called = replace(recipe, positive=like.positive, grow=like.grow, classes=like.classes)
+    return Settings.of(called, cells.segmented.model, of)

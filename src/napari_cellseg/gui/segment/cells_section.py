@@ -19,6 +19,7 @@ from ..shared.help import HelpButton
 from ..shared.message import Message
 from ..shared.number_slider import HANDLE_MARGIN
 from ..shared.plots import AreaHistogram, CountCurve
+from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.sliders import connect_sliders, min_size_slider, span_of, threshold_slider
 
@@ -42,6 +43,7 @@ class CellsSection(QWidget):
         self._shown: Cells | None = None
         self._stretch = (math.nan, math.nan)
         self._worth_later = qdebounced(self._show_worth, timeout=WORTH_MS)
+        self._measuring = Latest(bench.failed, owner=self)
         self._build()
         session = bench.session
         self.destroyed.connect(self._worth_later.cancel)
@@ -159,8 +161,7 @@ class CellsSection(QWidget):
         self.count.setText(f"{count:,} cell" + ("" if count == 1 else "s"))
         edited = before is not None and before.revision != cells.revision
         if before is None or edited or (before.min_size, before.filters) != (cells.min_size, cells.filters):
-            self._stretch = cells.stable_stretch()
-            self.curve.set_curve(*cells.count_curve(), self._stretch)
+            self._show_curve(cells)
         # Of a few cells, or of cells of a wrong size, a flat curve says nothing.
         taken = cells.segmented.taken_from
         told = count >= FEW and cells.segmented.prediction.certain and not taken
@@ -173,6 +174,15 @@ class CellsSection(QWidget):
         self.histogram.set_min_size(cells.min_size)
         self._show_details(cells)
         self._show_note()
+
+    def _show_curve(self, cells: Cells) -> None:
+        instances = cells.corrected.instances
+        if instances.traits.knows(instances.filters):
+            self._stretch = cells.stable_stretch()
+            self.curve.set_curve(*cells.count_curve(), self._stretch)
+        else:
+            # A slider must not wait until the cells are measured at every threshold.
+            self._measuring.ask(lambda: instances.count_curve(0), lambda _: self._on_cells())
 
     def _show_note(self, _: object = None) -> None:
         """Show of which other settings the count is, if it is; else what is doubtful about it."""

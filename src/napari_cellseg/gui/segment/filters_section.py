@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 import numpy as np
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtCore import QSignalBlocker
+from qtpy.QtWidgets import QCheckBox, QSpinBox, QWidget
 
 from ...instances.filters import (
     ALL,
@@ -20,10 +21,12 @@ from ...instances.filters import (
     NONE,
     SOLIDITY,
     Filters,
+    framed,
 )
 from ...instances.levels import threshold_level
 from ...session import Cells
 from ..shared.bindings import Bindings
+from ..shared.help import HelpButton
 from ..shared.layout import chooser, in_column, in_row, label, one_line
 from ..shared.message import Message, errors_to
 from ..shared.number_slider import NAME_WIDTH, NumberSlider
@@ -46,6 +49,7 @@ RULES = {
         "Top and left edge count, bottom and right do not: the only unbiased rule.",
     ),
 }
+MOST_GUARD, GUARD_WIDTH = 9999, 90
 WAIT = "Measuring all cells …"
 FIRST = "Segment the image first."
 
@@ -168,6 +172,17 @@ class FiltersSection(QWidget):
             slider.released.connect(following.release)
         words = [(text, rule) for rule, (text, _) in RULES.items()]
         self.edges = chooser("filter_edges", "Which cells at the edges of the image count.", words, self._on_edges)
+        self.guard = QSpinBox(objectName="frame_guard")
+        self.guard.setRange(0, MOST_GUARD)
+        self.guard.setSuffix(" px")
+        self.guard.setKeyboardTracking(False)
+        # The rule beside it needs the room.
+        self.guard.setFixedWidth(GUARD_WIDTH)
+        self.guard.setToolTip(
+            "How far the counting frame lies within the image. If that is as far as the largest cell is wide, all\n"
+            "cells of the frame are seen whole, also over its corners. With 0 the frame is the edge of the image."
+        )
+        self.guard.valueChanged.connect(lambda _: self._on_edges())
         self.about_edges = Message(objectName="about_edges", rows=2)
         self.ghosts = QCheckBox("show dropped", objectName="show_ghosts")
         self.ghosts.setToolTip(
@@ -179,9 +194,9 @@ class FiltersSection(QWidget):
         name.setFixedWidth(NAME_WIDTH)
         in_column(
             *self.sliders,
-            in_row(name, (self.edges, 1)),
+            in_row(name, (self.edges, 1), self.guard),
             self.about_edges,
-            in_row((self.count, 1), self.ghosts),
+            in_row((self.count, 1), self.ghosts, HelpButton("Filters")),
             into=self,
             spacing=2,
         )
@@ -199,8 +214,12 @@ class FiltersSection(QWidget):
         filters = self._bench.session.filters
         for slider in self.sliders:
             slider.show_bound(filters.value(slider.measure, slider.sign))
-        self.edges.setCurrentIndex(self.edges.findData(filters.edges))
-        self.about_edges.report(RULES[filters.edges][1])
+        rule = filters.edges.partition(":")[0]
+        self.edges.setCurrentIndex(self.edges.findData(rule))
+        self.guard.setVisible(rule == FRAME)
+        with QSignalBlocker(self.guard):
+            self.guard.setValue(filters.guard)
+        self.about_edges.report(RULES[rule][1])
         self.count.setText(FIRST if cells is None else _dropped_in_words(cells) if ready else WAIT)
 
     def _on_sliders(self, key: object, *_: object) -> None:
@@ -231,8 +250,10 @@ class FiltersSection(QWidget):
         filters = self._bench.session.filters
         self._set(lambda: filters.having(slider.measure, slider.sign, slider.asked()))
 
-    def _on_edges(self, index: int) -> None:
-        self._set(lambda: Filters(self._bench.session.filters.bounds, self.edges.itemData(index)))
+    def _on_edges(self, _: object = None) -> None:
+        rule = self.edges.currentData()
+        edges = framed(self.guard.value()) if rule == FRAME else rule
+        self._set(lambda: Filters(self._bench.session.filters.bounds, edges))
 
     def _set(self, asked: Any) -> None:
         with errors_to(self._refuse):

@@ -8,14 +8,15 @@ from typing import Any
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
-from ...instances.areas import ENDINGS
+from ...instances.area_files import ENDINGS
 from ..shared.bindings import Bindings
+from ..shared.help import HelpButton
 from ..shared.layout import in_column, in_row, one_line, small_button
 from ..shared.message import Message, errors_to
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
+from ..viewer.drawn_regions import FREEHAND, POLYGON, RECTANGLE, DrawnRegions
 from ..viewer.layer_image import layer_folder, layer_path
-from .drawn_regions import FREEHAND, POLYGON, RECTANGLE, DrawnRegions
 
 FILES = "Regions (*.geojson *.json *.zip *.roi *.tif *.tiff);;All files (*)"
 RULE = "A cell belongs where its centroid lies."
@@ -56,7 +57,7 @@ class RegionsSection(QWidget):
         self.importing = small_button("import_regions", "Import …", tip, slot=self._on_import)
         tip = (
             "Save the regions as GeoJSON. Beside the image, as its name with _regions.geojson, they are found by\n"
-            "--regions beside, and by a batch."
+            "--regions beside. A batch of this window counts in them as they are drawn."
         )
         self.saving = small_button("save_regions", "Save …", tip, slot=self._on_save)
         self.table = QTableWidget(0, 4, objectName="regions_table")
@@ -73,7 +74,7 @@ class RegionsSection(QWidget):
         self.notes = Message(objectName="regions_notes", hides=True)
         in_column(
             in_row(*((part, 1) for part in draw)),
-            in_row((self.importing, 1), (self.saving, 1)),
+            in_row((self.importing, 1), (self.saving, 1), HelpButton("Regions")),
             self.table,
             self.rule,
             self.notes,

@@ -23,6 +23,7 @@ from ..jobs.batch_job import BatchJob, BatchOutcome, BatchRequest
 from ..planes.plane_layers import PlaneLayout
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
+from ..viewer.drawn_regions import DrawnRegions
 from ..viewer.layer_image import METADATA_KEY, full_data, layer_path, placement
 from ..viewer.regions import Regions
 
@@ -118,6 +119,12 @@ class WholeRun:
         )
         options = RunOptions(bench.session.choices.viewer.device, OUTPUTS, blocks=True)
         out = results_folder(path)
+        try:
+            regions = bench.part(DrawnRegions).keep_for([(str(path), name_of(path))], out)
+        except CellsegError as error:
+            self._tell(str(error), True)
+            return
+        options = replace(options, regions=regions)
         self._preparing.ask(lambda: _request(path, shape, recipe, options, out), self._launch)
         self.changed.emit()
 

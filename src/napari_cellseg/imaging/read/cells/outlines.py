@@ -43,20 +43,21 @@ def pixels_inside(rings: Rings, corner: tuple[int, int], shape: tuple[int, ...])
     """Which pixels of a box have their centres in an odd number of rings, bool.
 
     It takes a step for each row that a side crosses, whatever the number of corners and pixels. Of two outlines that
-    share a side, one has the centres that lie on it.
+    share a side, one has the centres that lie on it. A pixel is inside or not whichever box it is asked for with.
     """
-    height, width = shape
+    (height, width), (top, left) = shape, corner
     crossings = np.zeros(height * (width + 1), np.int64)
     for ring in rings:
-        y, x = (np.asarray(ring, np.float64) - corner - 0.5).T
+        y, x = (np.asarray(ring, np.float64) - 0.5).T
         up, along = np.roll(y, -1) - y, np.roll(x, -1) - x
         first, last = (
-            np.clip(np.ceil(end), 0, height).astype(np.int64) for end in (np.minimum(y, y + up), np.maximum(y, y + up))
+            np.clip(np.ceil(end) - top, 0, height).astype(np.int64)
+            for end in (np.minimum(y, np.roll(y, -1)), np.maximum(y, np.roll(y, -1)))
         )
         n_rows = last - first
         side = np.repeat(np.arange(len(y)), n_rows)
         row = first[side] + np.arange(len(side)) - np.repeat(np.cumsum(n_rows) - n_rows, n_rows)
-        place = x[side] + (row - y[side]) / up[side] * along[side]
-        column = np.clip(np.ceil(place), 0, width).astype(np.int64)
+        place = x[side] + (row + top - y[side]) / up[side] * along[side]
+        column = np.clip(np.ceil(place) - left, 0, width).astype(np.int64)
         crossings += np.bincount(row * (width + 1) + column, minlength=len(crossings))
     return np.asarray(np.cumsum(crossings.reshape(height, width + 1)[:, :width], axis=1) % 2 == 1)

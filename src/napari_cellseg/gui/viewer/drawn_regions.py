@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from superqt.utils import qthrottled
 
 from ...imaging.errors import ImageError
 from ...imaging.read.cells.outlines import Rings
-from ...instances.areas import areas_of, read_outlines, write_outlines
+from ...instances.area_files import ENDINGS, of_name, read_outlines, write_outlines
+from ...instances.areas import areas_of
 from ...session import layer_id
-from ..viewer.bench import Bench
-from ..viewer.field import REGIONS_KEY, in_image
-from ..viewer.layer_image import placement
+from .bench import Bench
+from .field import REGIONS_KEY, in_image
+from .layer_image import layer_path, placement
 
 COLOR, FACE = "#ffe14d", "#ffe14d18"
 NAME = "region"
@@ -24,6 +26,8 @@ INTERVAL_MS = 60
 N_CORNERS = 90
 POLYGON, RECTANGLE, FREEHAND = "add_polygon", "add_rectangle", "add_polygon_lasso"
 NO_IMAGE = "Open an image first: regions lie on one."
+# Folder for regions that were drawn, in that of results.
+CARRIED = "regions"
 
 
 class DrawnRegions:
@@ -95,6 +99,41 @@ class DrawnRegions:
         if shapes is None or not len(shapes.data):
             raise ImageError("There are no regions to save. Draw some first.")
         write_outlines(path, self._outlines(shapes))
+
+    def keep_for(self, files: Iterable[tuple[str, str]], out: Path) -> str:
+        """Save the regions of images among their results, so that a batch counts in them.
+
+        Those of an image that is not open stay as an earlier call saved them.
+
+        Parameters
+        ----------
+        files : iterable of (str, str)
+            Path and name of every image of the batch.
+        out : Path
+            Folder of its results.
+
+        Returns
+        -------
+        str
+            The folder that they are in; empty where there are none.
+
+        Raises
+        ------
+        OutputError
+            The system refused to write.
+        """
+        self._count()
+        folder, names = out / CARRIED, {os.path.abspath(path): name for path, name in files}
+        for layer in self._bench.image_layers():
+            name = names.get(os.path.abspath(layer_path(layer) or ""))
+            if name is None:
+                continue
+            shapes, path = self._layers.get(layer.unique_id), of_name(folder, name)
+            if shapes is not None and len(shapes.data):
+                write_outlines(path, self._outlines(shapes))
+            elif shapes is not None:
+                path.unlink(missing_ok=True)
+        return str(folder) if next(folder.rglob(f"*{ENDINGS[0]}"), None) else ""
 
     def names(self) -> list[str]:
         """Names of all shapes of the chosen image, in their order."""
