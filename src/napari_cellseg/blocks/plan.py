@@ -15,8 +15,8 @@ from ..imaging.from_array import as_image
 from ..imaging.image import Image
 from ..imaging.memory import has_room
 from ..imaging.progress import Progress
-from ..imaging.read.finding import LABELS_ZARR_SUFFIX
 from ..imaging.read.cells.outlines import Rings
+from ..imaging.read.finding import LABELS_ZARR_SUFFIX
 from ..imaging.regions import Region
 from ..imaging.write.zarr_labels import read_zarr_metadata
 from ..instances.compartments import Growth
