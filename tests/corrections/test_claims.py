@@ -200,7 +200,7 @@ def test_a_cell_hides_when_more_than_half_of_its_core_is_covered() -> None:
     def claim(rows: slice, columns: slice) -> None:
         claims = corrections.claims().copy()
         claims[rows, columns] = 9
-        corrections.apply(Patch("drawn", Runs.of((slice(0, 4), slice(0, 12)), claims), {9: Cell("drawn")}))
+        corrections.apply(Patch("drawn", Runs.from_array((slice(0, 4), slice(0, 12)), claims), {9: Cell("drawn")}))
 
     claim(slice(0, 2), slice(6, 8))
     assert view.corrected.areas(0.5)[1] == 12 and not view.corrected.hides(2)  # just half

@@ -362,7 +362,7 @@ def test_runs_give_the_region_back(seed: int, height: int, width: int) -> None:
     top, left = rng.integers(0, 5, 2).tolist()
     region = (slice(top, top + height), slice(left, left + width))
     array = rng.integers(-1, 2, (height, width)) * rng.integers(0, 2**31)
-    runs = Runs.of(region, array)
+    runs = Runs.from_array(region, array)
     assert np.array_equal(runs.array(), array) and np.array_equal(runs.mask(), array != 0)
     again = Runs.from_list(runs.to_list(), (20, 20))
     assert again.region == region and np.array_equal(again.array(), array)

@@ -157,7 +157,7 @@ def test_what_is_familiar_survives_the_disk_and_stays_small(tmp_path: Path) -> N
     rng = np.random.default_rng(0)
     features = rng.normal(0, 1, (1000, len(FEATURES)))
     features[500] = 40
-    familiar = Familiar.of(features)
+    familiar = Familiar.from_features(features)
     assert len(familiar.vectors) == 256 and familiar.n_images == 1000
     assert familiar.distance(features[500]) == 0, "what is rare is kept"
     assert np.mean([familiar.distance(f) > 1 for f in rng.normal(0, 1, (200, len(FEATURES)))]) < 0.05
@@ -168,7 +168,7 @@ def test_what_is_familiar_survives_the_disk_and_stays_small(tmp_path: Path) -> N
         (own.path / FAMILIAR_FILE).write_text(damaged)
         assert familiar_to(own) is None and unlike(draw("histology", 0), own) is None
     assert remember_images(tmp_path, []) is None and not (tmp_path / FAMILIAR_FILE).exists()
-    assert Familiar.of(features[:1]).distance(features[0] + 0.01) < 1
+    assert Familiar.from_features(features[:1]).distance(features[0] + 0.01) < 1
 
 
 def test_the_bundled_model_knows_its_images() -> None:

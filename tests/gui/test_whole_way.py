@@ -97,7 +97,7 @@ def test_the_whole_way(make_napari_viewer: Callable[..., Any], home: Path, qtbot
     assert session.cells.count() == n_before - 4 + 1
 
     # Review two more, and vouch for the whole image.
-    qtbot.waitUntil(lambda: correct.bench.part(Doubting).of(session.chosen) is not None, timeout=30_000)
+    qtbot.waitUntil(lambda: correct.bench.part(Doubting).doubt_of(session.chosen) is not None, timeout=30_000)
     press(correct.review_section.next, qtbot)
     for _ in range(2):
         press_key(viewer, qtbot, Qt.Key.Key_Y)

@@ -23,7 +23,7 @@ def maps(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 def test_scores_are_those_of_scikit_learn() -> None:
     true, probability, labels = maps(0)
-    counts = PixelCounts.of(true, probability, labels)
+    counts = PixelCounts.from_maps(true, probability, labels)
     t, p, found = true.ravel() > 0, probability.ravel(), labels.ravel() > 0
     scores = counts.scores()
     assert scores["f1"] == pytest.approx(metrics.f1_score(t, found))
@@ -46,15 +46,15 @@ def test_both_ends_of_the_probability_are_resolved() -> None:
     true = np.repeat([0, 1], 20_000).reshape(200, 200)
     probability = 10 ** np.where(true, rng.normal(-4, 0.3, true.shape), rng.normal(-5, 0.3, true.shape))
     exact = metrics.roc_auc_score(true.ravel(), probability.ravel())
-    assert PixelCounts.of(true, probability, true).auc() == pytest.approx(exact, abs=1e-4)
-    assert PixelCounts.of(true, 1 - probability, true).auc() == pytest.approx(1 - exact, abs=1e-4)
+    assert PixelCounts.from_maps(true, probability, true).auc() == pytest.approx(exact, abs=1e-4)
+    assert PixelCounts.from_maps(true, 1 - probability, true).auc() == pytest.approx(1 - exact, abs=1e-4)
 
 
 def test_a_sum_is_the_figure_of_all_pixels() -> None:
     parts = [maps(seed) for seed in range(3)]
     together = [np.concatenate([part[i] for part in parts]) for i in range(3)]
-    total = PixelCounts.of(*parts[0]) + PixelCounts.of(*parts[1]) + PixelCounts.of(*parts[2])
-    assert total.scores() == PixelCounts.of(*together).scores()
+    total = PixelCounts.from_maps(*parts[0]) + PixelCounts.from_maps(*parts[1]) + PixelCounts.from_maps(*parts[2])
+    assert total.scores() == PixelCounts.from_maps(*together).scores()
     assert total.n_pixels == 3 * 60 * 70
 
 
@@ -63,8 +63,8 @@ def test_only_reviewed_pixels_count() -> None:
     reviewed = np.zeros(true.shape, bool)
     reviewed[:30] = True
     spoiled = np.where(reviewed, true, 1 - np.minimum(true, 1))
-    inside = PixelCounts.of(spoiled, probability, labels, reviewed)
-    assert inside.scores() == PixelCounts.of(true[:30], probability[:30], labels[:30]).scores()
+    inside = PixelCounts.from_maps(spoiled, probability, labels, reviewed)
+    assert inside.scores() == PixelCounts.from_maps(true[:30], probability[:30], labels[:30]).scores()
 
 
 def test_reliability() -> None:
@@ -72,21 +72,21 @@ def test_reliability() -> None:
     rng = np.random.default_rng(3)
     probability = rng.random((400, 400))
     true = rng.random(probability.shape) < probability
-    honest = PixelCounts.of(true, probability, true)
+    honest = PixelCounts.from_maps(true, probability, true)
     curve = honest.reliability(10)
     np.testing.assert_allclose(curve["share"], curve["probability"], atol=0.02)
     assert sum(curve["pixels"]) == probability.size and honest.calibration_error() < 0.01
-    boasting = PixelCounts.of(true, probability**4, true)
+    boasting = PixelCounts.from_maps(true, probability**4, true)
     assert boasting.calibration_error() > 0.2
 
 
 def test_images_of_one_class_have_no_curve() -> None:
     nothing = np.zeros((5, 6), np.int32)
-    counts = PixelCounts.of(nothing, np.full((5, 6), 0.2), nothing)
+    counts = PixelCounts.from_maps(nothing, np.full((5, 6), 0.2), nothing)
     scores = counts.scores()
     assert scores["auc"] is None and scores["f1"] == scores["iou"] == scores["f1_weighted"] == 1
     assert len(counts.roc()[0]) == 0
-    strange = PixelCounts.of(nothing, np.array([[np.nan, 0, 1, -1, 2, 0.5]] * 5), nothing)
+    strange = PixelCounts.from_maps(nothing, np.array([[np.nan, 0, 1, -1, 2, 0.5]] * 5), nothing)
     assert strange.n_pixels == 30
     with pytest.raises(ValueError, match="one image"):
-        PixelCounts.of(nothing, np.zeros((6, 5)), nothing)
+        PixelCounts.from_maps(nothing, np.zeros((6, 5)), nothing)

@@ -99,7 +99,7 @@ def test_what_needs_weights_says_so(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="not changed"):
         set_defaults(model, 0.4, 10)
     with pytest.raises(ModelError, match="block by block"):
-        Mosaic.of(np.zeros((50, 50)), Recipe("network:bright"), tmp_path, "a")
+        Mosaic.from_image(np.zeros((50, 50)), Recipe("network:bright"), tmp_path, "a")
 
 
 def test_the_example_of_the_documentation_is_a_network() -> None:

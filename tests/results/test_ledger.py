@@ -35,7 +35,7 @@ def test_rows_come_back_in_order_and_the_last_of_each_counts(tmp_path: Path) -> 
     ledger.close()
     for found in (ledger, Ledger(tmp_path)):
         assert [(one.image, one.count) for one in found.rows()] == [("b.tif", 7), ("a.tif", 1)]
-        assert found.get(("b", "")) == row("b.tif", count=7) and found.of("a") == [row("a.tif")]
+        assert found.get(("b", "")) == row("b.tif", count=7) and found.rows_of("a") == [row("a.tif")]
 
 
 @pytest.mark.parametrize("torn", [b'{"image": "c.tif", "st', b'{"image": "c.t\xff', b"\0" * 30, b"[]", b'{"a": 1}'])
@@ -89,11 +89,11 @@ ledger.close()
 def test_pages_that_an_image_no_longer_has_go_but_not_corrected_ones(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     ledger.put([row("a.tif", f"z{i}", n_pages=3, source={"size": 1}) for i in range(3)])
-    ledger.put([replace(ledger.of("a")[2], corrected=True)])
+    ledger.put([replace(ledger.rows_of("a")[2], corrected=True)])
     ledger.put([row("a.tif", f"z{i}", n_pages=2, source={"size": 2}) for i in range(2)])
-    assert [(one.page, one.corrected) for one in ledger.of("a")] == [("z0", False), ("z1", False), ("z2", True)]
+    assert [(one.page, one.corrected) for one in ledger.rows_of("a")] == [("z0", False), ("z1", False), ("z2", True)]
     ledger.put([row("a.tif", source={"size": 3})])
-    assert [one.page for one in ledger.of("a")] == ["", "z2"]
+    assert [one.page for one in ledger.rows_of("a")] == ["", "z2"]
     ledger.close()
 
 

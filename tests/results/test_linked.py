@@ -391,7 +391,7 @@ def test_a_page_that_fails_fails_its_stack_and_nothing_is_half_written(
     assert all("bad sector" in row.error for row in rows)
     # The numbers of a page are not those of its stack.
     assert not any(line[name] for line in lines(tmp_path / "out" / "counts.csv") for name in ("count", "mean_area_px"))
-    assert BatchSummary.of([*rows, replace(rows[0], count=5)], False, 0.0).n_cells == 0
+    assert BatchSummary.from_rows([*rows, replace(rows[0], count=5)], False, 0.0).n_cells == 0
     assert not list((tmp_path / "out").glob("a_*"))
     monkeypatch.undo()
     assert {row.state for row in rows_of(path, tmp_path / "out", recipe, CELLS, resume=True)} == {"done"}

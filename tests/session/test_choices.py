@@ -28,13 +28,16 @@ def test_a_plane_has_the_choices_of_its_stack() -> None:
     seen: list[Any] = []
     choices.changed.connect(seen.append)
     choices.choose_for(PLANE, channel=2)
-    assert choices.of("stack") == choices.of(PLANE) == ImageChoices(channel=2) and choices.of("other") == ImageChoices()
+    assert (
+        choices.for_image("stack") == choices.for_image(PLANE) == ImageChoices(channel=2)
+        and choices.for_image("other") == ImageChoices()
+    )
     choices.choose_for("stack", channel=2)
     choices.choose(accurate=False)
     assert seen == ["stack"], "only a change is announced"
     choices.copy(PLANE, "part")
     choices.choose(accurate=True)
-    assert choices.of("part").channel == 2 and seen == ["stack", "part", None]
+    assert choices.for_image("part").channel == 2 and seen == ["stack", "part", None]
 
 
 def test_the_recipe_is_what_was_chosen() -> None:

@@ -70,7 +70,7 @@ class BatchSummary:
     seconds: float = 0.0
 
     @classmethod
-    def of(cls, rows: Sequence[BatchRow], stopped: bool, seconds: float) -> BatchSummary:
+    def from_rows(cls, rows: Sequence[BatchRow], stopped: bool, seconds: float) -> BatchSummary:
         """Count rows."""
         states = [row.state for row in rows]
         counts = {f"n_{state}": states.count(state) for state in ("done", "failed", "skipped", "kept")}

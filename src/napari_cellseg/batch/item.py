@@ -105,7 +105,7 @@ def segment_item(
     ModelError
         The model cannot be used.
     """
-    settings = FolderSettings.of(recipe, out, options, overwrite, resume)
+    settings = FolderSettings.from_recipe(recipe, out, options, overwrite, resume)
     rows: list[BatchRow] = []
     yield Progress(0, 0, "reading the image")
     for task in iter_tasks(item, settings, previous, helpers):

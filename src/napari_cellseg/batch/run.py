@@ -81,7 +81,7 @@ def iter_batch(
     A bad image, or one result that cannot be written, does not raise: it becomes a row with an error.
     """
     began = time.monotonic()
-    settings = FolderSettings.of(recipe, out, options, overwrite, resume)
+    settings = FolderSettings.from_recipe(recipe, out, options, overwrite, resume)
     make_folder(settings.out)
     with contextlib.closing(FolderLock(settings.out / FOLDER)) as lock:
         if lock.after_crash:
@@ -99,7 +99,7 @@ def iter_batch(
             if lock.after_crash or scheduler is not None:
                 # Also workers may have been killed.
                 sweep(settings.out, wait=True)
-    return BatchSummary.of(book.rows, stopped, time.monotonic() - began)
+    return BatchSummary.from_rows(book.rows, stopped, time.monotonic() - began)
 
 
 def _iter_images(
@@ -130,7 +130,7 @@ def _iter_skip(items: Sequence[Item], settings: FolderSettings, book: Book) -> G
     """Report images that are current; return the others."""
     left = []
     for item in items:
-        rows = book.ledger.of(item.stem)
+        rows = book.ledger.rows_of(item.stem)
         if is_current(rows, item, settings):
             book.record([replace(row, state="skipped") for row in rows])
             yield from book.news()
@@ -161,7 +161,7 @@ def _steps(
 ) -> Generator[BatchEvent | None, None, None]:
     """Segment here or on a cluster; rows go to the book, and None is yielded to let the caller stop."""
     if scheduler is None:
-        for kind, what in iter_local(items, settings, book.record, book.ledger.of):
+        for kind, what in iter_local(items, settings, book.record, book.ledger.rows_of):
             if kind == "running":
                 yield Running(what.name)
             elif kind == "progress":
@@ -173,7 +173,7 @@ def _steps(
 
     how = {"overwrite": settings.overwrite, "resume": settings.resume}
     for event in iter_remote(
-        items, settings.recipe, settings.out, scheduler, settings.options, **how, previous=book.ledger.of
+        items, settings.recipe, settings.out, scheduler, settings.options, **how, previous=book.ledger.rows_of
     ):
         if event[0] == "rows":
             book.record(event[2])

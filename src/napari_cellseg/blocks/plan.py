@@ -126,7 +126,7 @@ class Mosaic:
         return 2 * math.ceil(growth.amount / (1.0 if growth.unit == "px" or size is None else min(size)) + 1)
 
     @classmethod
-    def of(cls, image: Any, recipe: Recipe, out: Path, stem: str, **more: Any) -> Mosaic:
+    def from_image(cls, image: Any, recipe: Recipe, out: Path, stem: str, **more: Any) -> Mosaic:
         """Build the request for an image, or an array of any kind.
 
         Raises

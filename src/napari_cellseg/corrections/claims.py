@@ -247,9 +247,9 @@ class Corrections:
             marked = whole(self.shape)
             return Patch(
                 "recover",
-                Runs.of(claimed, self._claims[claimed]),
+                Runs.from_array(claimed, self._claims[claimed]),
                 dict(self._cells),
-                None if self._marks is None else Runs.of(marked, self._marks),
+                None if self._marks is None else Runs.from_array(marked, self._marks),
             )
 
     def forget_history(self) -> None:
@@ -263,9 +263,9 @@ class Corrections:
         claims, marks = patch.claims, patch.marks
         return Patch(
             patch.name,
-            None if claims is None else Runs.of(claims.region, self._claims[claims.region]),
+            None if claims is None else Runs.from_array(claims.region, self._claims[claims.region]),
             {id_: self._cells.get(id_) for id_ in patch.cells},
-            None if marks is None else Runs.of(marks.region, self.marks(marks.region)),
+            None if marks is None else Runs.from_array(marks.region, self.marks(marks.region)),
         )
 
     def _set(self, patch: Patch) -> Region:

@@ -247,7 +247,7 @@ class CorrectedInstances:
         """Core of an automatic cell: the brighter half of its basin."""
         rows, columns = self.instances.pixels_of(basin)
         inside = self.instances.levels[rows, columns] >= self.instances.core_levels[basin - 1]
-        return Runs.of(*mask_of_pixels(rows[inside], columns[inside]))
+        return Runs.from_array(*mask_of_pixels(rows[inside], columns[inside]))
 
     def reviewed_area(
         self, threshold: float, min_size: int = 0, region: Region | None = None, margin: int = 8

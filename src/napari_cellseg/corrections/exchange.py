@@ -53,8 +53,8 @@ def record_of(view: CellView) -> dict[str, Any]:
     with corrections.lock:
         ids = [*corrections.owned_ids.tolist(), *corrections.erased_ids.tolist()]
         cells = {str(id_): corrections.cell(id_).to_dict() for id_ in ids}  # type: ignore[union-attr]
-        erased = Runs.of(whole(view.shape), np.minimum(corrections.claims(), 0)).to_list()
-        marks = Runs.of(whole(view.shape), corrections.marks()).to_list() if corrections.has_marks else None
+        erased = Runs.from_array(whole(view.shape), np.minimum(corrections.claims(), 0)).to_list()
+        marks = Runs.from_array(whole(view.shape), corrections.marks()).to_list() if corrections.has_marks else None
     return {"format": FORMAT, "cells": cells, "erased": erased, "marks": marks}
 
 

@@ -69,8 +69,8 @@ def import_labels(
     if not is_marked and not entries and np.array_equal(claims, corrections.claims()):
         raise EditError("There is no correction in it that is not here already.")
     everywhere = whole(view.shape)
-    marked = Runs.of(everywhere, both) if is_marked else None
-    return Patch("import", Runs.of(everywhere, claims), entries, marked, known=known or {})
+    marked = Runs.from_array(everywhere, both) if is_marked else None
+    return Patch("import", Runs.from_array(everywhere, claims), entries, marked, known=known or {})
 
 
 def _from_elsewhere(view: CellView, chosen: np.ndarray, gone: np.ndarray) -> tuple[np.ndarray, dict[int, Cell | None]]:

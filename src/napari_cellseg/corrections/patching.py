@@ -104,7 +104,7 @@ def patch_from_labels(view: CellView, region: Region, after: np.ndarray, wish: W
             break
         region, shown, after, claims = _with_claims(view, region, shown, after, claims, vanishing)
         cells.update((id_, Cell("drawn", (corrected.core(id_),))) for id_ in vanishing)
-    return Patch(wish.name, Runs.of(region, claims), cells)
+    return Patch(wish.name, Runs.from_array(region, claims), cells)
 
 
 def check_ids(view: CellView, ids: int | Iterable[int], need: int = 1) -> list[int]:

@@ -196,7 +196,7 @@ class CorrectionsRecords:
         self._of: dict[Hashable, CorrectionsRecord] = {}
         self._waiting: dict[Content, CorrectionsRecord] = {}
 
-    def of(self, key: Hashable) -> CorrectionsRecord | None:
+    def get(self, key: Hashable) -> CorrectionsRecord | None:
         """Corrections of an image; None before it is segmented."""
         return self._of.get(key)
 

@@ -30,7 +30,7 @@ class Runs:
     lengths: np.ndarray
 
     @classmethod
-    def of(cls, region: Region, array: np.ndarray) -> Runs:
+    def from_array(cls, region: Region, array: np.ndarray) -> Runs:
         """Encode an array of the region's shape."""
         (values,), lengths = run_values(array)
         return cls(region, values.astype(np.int32), lengths)

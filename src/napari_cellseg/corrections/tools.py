@@ -205,7 +205,7 @@ def release(view: CellView, ids: int | Iterable[int]) -> Patch:
     region = union(*(corrections.box(id_) for id_ in released))
     claims = corrections.claims(region).copy()
     claims[np.isin(np.abs(claims), sorted(released))] = 0
-    return Patch("release", Runs.of(region, claims), dict.fromkeys(sorted(released)))
+    return Patch("release", Runs.from_array(region, claims), dict.fromkeys(sorted(released)))
 
 
 def mark_reviewed(view: CellView, region: Region | None, marks: np.ndarray | bool) -> Patch:
@@ -224,7 +224,7 @@ def mark_reviewed(view: CellView, region: Region | None, marks: np.ndarray | boo
     after = np.broadcast_to(wanted, before.shape).astype(np.uint8)
     if np.array_equal(before, after):
         raise EditError("This area is marked like that already.")
-    return Patch("mark as reviewed", None, {}, Runs.of(region, after))
+    return Patch("mark as reviewed", None, {}, Runs.from_array(region, after))
 
 
 def review_again(view: CellView, before: np.ndarray) -> Patch:

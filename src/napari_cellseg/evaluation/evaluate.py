@@ -247,7 +247,7 @@ def score(
         else:
             labels = segmented.labels(found, smallest)
         matched = match_reviewed(sample, labels)
-        pixels = PixelCounts.of(sample.labels, segmented.prediction.probability, labels, sample.reviewed)
+        pixels = PixelCounts.from_maps(sample.labels, segmented.prediction.probability, labels, sample.reviewed)
         scores.append(ImageScore(sample.name, sample.kind, matched, pixels))
     first = predicted[0]
     asked = first.recipe.smallest(first.model, None) if min_size is None else min_size

@@ -46,12 +46,12 @@ class BasinPixels:
         """Number of pixels of every basin, int64 (n_basins,)."""
         return np.diff(self._by_basin.indptr).astype(np.int64)
 
-    def of(self, basin: int) -> np.ndarray:
+    def of_basin(self, basin: int) -> np.ndarray:
         """Positions (N,) of the pixels of one basin."""
         start, stop = self._by_basin.indptr[basin - 1 : basin + 1]
         return self._by_basin.indices[start:stop]
 
-    def of_several(self, places: np.ndarray) -> np.ndarray:
+    def of_basins(self, places: np.ndarray) -> np.ndarray:
         """Positions (N,) of the pixels of these basins, given by their ids less one."""
         return self._by_basin[places].indices
 
@@ -104,7 +104,7 @@ class BasinPixels:
             labels *= kept[labels]
         if not len(turned):
             return crossed, labels
-        places = self.of_several(turned)
+        places = self.of_basins(turned)
         basins = self._basins[places]
         of_turned = basins * (kept[basins] & (self._levels[places] >= level))
         return np.concatenate([crossed, places]), np.concatenate([labels, of_turned])

@@ -21,7 +21,7 @@ def hull_areas(labels: np.ndarray, n_cells: int) -> np.ndarray:
         Whole numbers (Y, X), 0 = no cell, 1 to n.
     n_cells : int
     """
-    return _Corners.of(_ends(labels, labels > 0, n_cells)[1], n_cells).hull().areas()
+    return _Corners.from_ends(_ends(labels, labels > 0, n_cells)[1], n_cells).hull().areas()
 
 
 def hull_areas_by_level(levels: np.ndarray, basins: np.ndarray, n_basins: int) -> np.ndarray:
@@ -33,11 +33,11 @@ def hull_areas_by_level(levels: np.ndarray, basins: np.ndarray, n_basins: int) -
     order = np.argsort(at, kind="stable")
     start = np.searchsorted(at[order], np.arange(N_LEVELS + 1))
     found = np.zeros((N_LEVELS, n_basins), np.int64)
-    hulls, area = _Corners.of(ends[:, :0], n_basins), np.zeros(n_basins, np.int64)
+    hulls, area = _Corners.from_ends(ends[:, :0], n_basins), np.zeros(n_basins, np.int64)
     for level in range(N_LEVELS - 1, -1, -1):
         new = order[start[level] : start[level + 1]]
         if len(new):
-            added = _Corners.of(ends[:, new], n_basins)
+            added = _Corners.from_ends(ends[:, new], n_basins)
             changed = np.zeros((2, n_basins), bool)
             changed[:, added.chains % n_basins] = True
             mine = changed.ravel()[hulls.chains]
@@ -89,7 +89,7 @@ class _Corners:
     n_cells: int
 
     @classmethod
-    def of(cls, ends: np.ndarray, n_cells: int) -> _Corners:
+    def from_ends(cls, ends: np.ndarray, n_cells: int) -> _Corners:
         """Return the middles of the sides of these pixels, of those of one chain and height the outermost."""
         chains, y, x = ends[0], 2 * ends[1], 2 * ends[2]
         return cls(

@@ -90,7 +90,7 @@ class Linker:
             When `labels` is not a label image, or its shape differs from the plane before.
         """
         check_labels(labels)
-        plane = _Plane.of(labels)
+        plane = _Plane.from_labels(labels)
         before = self._before
         if before is not None and before.cells.shape != plane.cells.shape:
             raise ValueError(f"This plane is {plane.cells.shape}, and the one before {before.cells.shape}.")
@@ -235,7 +235,7 @@ class _Plane:
     linked: np.ndarray
 
     @classmethod
-    def of(cls, labels: np.ndarray) -> _Plane:
+    def from_labels(cls, labels: np.ndarray) -> _Plane:
         flat = labels.ravel()
         inside = np.flatnonzero(flat)
         held = flat[inside]

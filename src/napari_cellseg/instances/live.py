@@ -130,7 +130,7 @@ class Instances:
         if not 1 <= basin <= self.n_basins:
             nothing = np.zeros(0, dtype=np.intp)
             return nothing, nothing
-        rows, columns = np.divmod(self.pixels.of(basin).astype(np.intp), self.shape[1])
+        rows, columns = np.divmod(self.pixels.of_basin(basin).astype(np.intp), self.shape[1])
         return rows, columns
 
     def areas_at(self, level: int) -> np.ndarray:
@@ -276,7 +276,7 @@ class Instances:
         if len(dropped) == 0 or erase:
             fill(out, basins, levels, np.uint8(level))
             if len(dropped):
-                out.reshape(-1)[self.pixels.of_several(dropped)] = 0
+                out.reshape(-1)[self.pixels.of_basins(dropped)] = 0
         else:
             lookup = np.zeros(self.n_basins + 1, dtype=dtype)
             lookup[1:][keep] = np.flatnonzero(keep) + 1

@@ -34,7 +34,7 @@ class PixelCounts:
     confusion: np.ndarray
 
     @classmethod
-    def of(
+    def from_maps(
         cls,
         labels_true: np.ndarray,
         probability: np.ndarray,

@@ -49,7 +49,7 @@ class FolderSettings:
     resume: bool = False
 
     @classmethod
-    def of(
+    def from_recipe(
         cls,
         recipe: Recipe,
         out: Path,

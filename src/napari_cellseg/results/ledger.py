@@ -72,7 +72,7 @@ class Ledger:
         with self._lock:
             return tuple(self._rows.values())
 
-    def of(self, stem: str) -> list[BatchRow]:
+    def rows_of(self, stem: str) -> list[BatchRow]:
         """Return the rows of one image, by page."""
         with self._lock:
             return [self._rows[key] for key in sorted(self._keys.get(stem, ()))]

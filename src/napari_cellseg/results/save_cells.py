@@ -110,7 +110,7 @@ def results_of(
 
 def _is_taken(stem: str, source: str | None, hashes: Mapping[str, str], folder: Path, ledger: Ledger) -> bool:
     """Whether the files of a stem are those of another image, or files of unknown origin."""
-    rows = ledger.of(stem)
+    rows = ledger.rows_of(stem)
     if any(row.is_of_another_image(source, hashes.get(row.page, "")) for row in rows):
         return True
     noted = {row.page for row in rows if row.has_result and row.image_sha256}

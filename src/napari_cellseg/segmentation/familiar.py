@@ -56,7 +56,7 @@ class Familiar:
     n_images: int
 
     @classmethod
-    def of(cls, features: np.ndarray, n_images: int | None = None) -> Familiar:
+    def from_features(cls, features: np.ndarray, n_images: int | None = None) -> Familiar:
         """Learn what is familiar from features (n, n_features)."""
         features = np.atleast_2d(np.asarray(features, dtype=np.float64))
         scale = np.maximum(features.std(axis=0), _LEAST_SCALE)
@@ -133,7 +133,7 @@ def remember_images(folder: Path, planes: Iterable[np.ndarray], parent: ModelVer
         rows = [*known.vectors, *rows]
     if not rows:
         return None
-    familiar = Familiar.of(np.array(rows), n_images)
+    familiar = Familiar.from_features(np.array(rows), n_images)
     if known is not None:
         # The kept images lie further apart than all of them did: the parent's limit is the better one.
         familiar = Familiar(familiar.vectors, known.scale, known.limit, n_images)

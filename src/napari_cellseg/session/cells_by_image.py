@@ -218,7 +218,7 @@ class CellsByImage:
 
     def saved(self, key: Hashable) -> Saved | None:
         """How safe the corrections of an image are on the disk; None where there are none to save."""
-        record = self._records.of(key)
+        record = self._records.get(key)
         return None if record is None else record.saved()
 
     def journals(self) -> set[Path]:
@@ -227,7 +227,7 @@ class CellsByImage:
 
     def recoverable(self, key: Hashable) -> JournalInfo | None:
         """Newest journal of another session about this very image that was neither taken over nor declined."""
-        record = self._records.of(key)
+        record = self._records.get(key)
         return None if record is None else record.recoverable()
 
     def recover(self, key: Hashable, info: JournalInfo, replace: bool = False) -> tuple[str, ...]:
@@ -270,7 +270,7 @@ class CellsByImage:
         self._records.close()
 
     def _corrected(self, key: Hashable) -> tuple[Cells, CorrectionsRecord]:
-        cells, record = self.cells_of(key), self._records.of(key)
+        cells, record = self.cells_of(key), self._records.get(key)
         if cells is None or record is None:
             raise CellsegError("This image has no cells to correct yet. Press Segment first.")
         return cells, record
@@ -299,16 +299,16 @@ class CellsByImage:
 
     def _note(self, key: Hashable) -> None:
         """Let the journal of an image know how its cells are made and called."""
-        record, cells = self._records.of(key), self._cells[key]
+        record, cells = self._records.get(key), self._cells[key]
         if record is not None:
             recipe = replace(cells.segmented.recipe, positive=cells.positive, grow=cells.grow, classes=cells.classes)
             record.note_cells(recipe.to_dict(), cells.threshold, cells.min_size)
 
     def _remember(self, key: Hashable) -> None:
         """Note what an image shows while parts of it are marked as reviewed: another answer is compared with that."""
-        cells, record = self._cells.get(key), self._records.of(key)
+        cells, record = self._cells.get(key), self._records.get(key)
         if cells is not None and record is not None and record.corrections.has_marks:
-            record.shown = Runs.of(whole(record.corrections.shape), cells.view.labels())
+            record.shown = Runs.from_array(whole(record.corrections.shape), cells.view.labels())
 
     def _review_again(self, key: Hashable, record: CorrectionsRecord) -> bool:
         """Nobody vouched for what another answer changed in a reviewed area: take the marks off that, as an edit."""

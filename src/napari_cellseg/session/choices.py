@@ -89,7 +89,7 @@ class Choices:
         """What was chosen for all images."""
         return self._viewer
 
-    def of(self, key: Hashable | None) -> ImageChoices:
+    def for_image(self, key: Hashable | None) -> ImageChoices:
         """Return what was chosen for an image, or for the image layer of a plane."""
         return self._images.get(layer_id(key), ImageChoices())
 
@@ -102,15 +102,15 @@ class Choices:
 
     def choose_for(self, key: Hashable, **values: Any) -> None:
         """Choose fields of `ImageChoices` for an image."""
-        chosen = replace(self.of(key), **values)
-        if chosen != self.of(key):
+        chosen = replace(self.for_image(key), **values)
+        if chosen != self.for_image(key):
             self._images[layer_id(key)] = chosen
             self.changed.emit(layer_id(key))
 
     def copy(self, key: Hashable, to: Hashable) -> None:
         """Let what was chosen for one image be chosen for another."""
-        chosen = self.of(key)
-        if chosen != self.of(to):
+        chosen = self.for_image(key)
+        if chosen != self.for_image(to):
             self._images[layer_id(to)] = chosen
             self.changed.emit(layer_id(to))
 
@@ -124,7 +124,7 @@ class Choices:
             Whether the chosen model has not segmented this image yet: the sliders then start where a loaded recipe has
             them. Else, and without one, the recipe leaves them open.
         """
-        viewer, image = self._viewer, self.of(key)
+        viewer, image = self._viewer, self.for_image(key)
         recipe = Recipe(
             model=viewer.model,
             channel=image.channel,

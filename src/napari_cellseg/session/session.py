@@ -198,7 +198,7 @@ class Session(CellsByImage):
 
     def _take_in(self, key: Hashable, segmented: Segmented, sliders: tuple[float, int], said: str) -> None:
         image = segmented.image
-        aside = self._records.of(key)
+        aside = self._records.get(key)
         self._remember(key)
         content = (segmented.image_sha256, segmented.instances.shape, segmented.channels)
         record = self._records.take_up(key, content, image.name, image.source)

@@ -46,7 +46,7 @@ class HistoryTable:
     rate: np.ndarray
 
     @classmethod
-    def of(cls, history: Sequence[TrainProgress]) -> HistoryTable:
+    def from_progress(cls, history: Sequence[TrainProgress]) -> HistoryTable:
         """Take the columns from a run under way."""
         names = ("step", "seconds", "loss", "validation_loss", "iou", "dice", "rate")
         return cls(*(np.array([getattr(p, name) for p in history], float) for name in names))

@@ -111,12 +111,12 @@ def test_a_path_is_no_id() -> None:
 
 def test_settings_are_those_that_decide_labels(tiny: ModelVersion) -> None:
     recipe = Recipe(str(tiny.path))
-    one = Settings.of(recipe, tiny)
+    one = Settings.from_recipe(recipe, tiny)
     assert (one.threshold, one.min_size, one.model_sha256) == (tiny.threshold, tiny.min_size, tiny.sha256)
     for same in (replace(recipe, axes="YX"), replace(recipe, threshold=tiny.threshold)):
-        assert Settings.of(same, tiny) == one
+        assert Settings.from_recipe(same, tiny) == one
     for other in (replace(recipe, threshold=0.123), replace(recipe, channel=1), replace(recipe, accurate=True)):
-        assert Settings.of(other, tiny) != one
+        assert Settings.from_recipe(other, tiny) != one
 
 
 def test_how_cells_are_called_decides_the_counts_of_those_alone(tiny: ModelVersion) -> None:
@@ -125,10 +125,10 @@ def test_how_cells_are_called_decides_the_counts_of_those_alone(tiny: ModelVersi
     grown = replace(recipe, grow="4px")
     assert number_names(recipe)[:3] == ["GFP_pos", "RFP_pos", "GFP_pos_RFP_pos"]
     for cells, by_threshold, by_growth in (("", False, False), ("GFP_pos", True, False), ("RFP_pos", False, True)):
-        one, *others = (Settings.of(of, tiny, cells) for of in (recipe, moved, grown))
+        one, *others = (Settings.from_recipe(of, tiny, cells) for of in (recipe, moved, grown))
         assert [one.name != other.name for other in others] == [by_threshold, by_growth]
-    names = {Settings.of(recipe, tiny, cells).name for cells in ("", *number_names(recipe))}
-    assert len(names) == 7 and str(Settings.of(recipe, tiny, "GFP_pos_RFP_neg")).startswith("GFP+ RFP− of ")
+    names = {Settings.from_recipe(recipe, tiny, cells).name for cells in ("", *number_names(recipe))}
+    assert len(names) == 7 and str(Settings.from_recipe(recipe, tiny, "GFP_pos_RFP_neg")).startswith("GFP+ RFP− of ")
     assert PersonCount(image_id(hash_of(1), "DAPI", "t001", "GFP_pos"), "a", 3).id != image_id(
         hash_of(1), "DAPI", "t001"
     )
@@ -161,4 +161,4 @@ def test_rows_of_a_batch_that_can_be_compared(tmp_path: Path, tiny: ModelVersion
     assert [found.id_of(one) for one in found.counts] == [image_id(hash_of(1), 1), image_id(hash_of(1), 1, "t001")]
     assert [one.count for one in found.counts] == [7, 7] and found.counts[1].path == ""
     assert found.left_out == "Skipped: 1 corrected by you and 1 counted with other settings."
-    assert found.settings() == Settings.of(recipe, tiny)
+    assert found.settings() == Settings.from_recipe(recipe, tiny)

@@ -405,7 +405,7 @@ def test_an_image_unlike_those_of_the_training_is_told(
     from napari_cellseg.segmentation.notices import notices
 
     rng = np.random.default_rng(0)
-    known = familiar.Familiar.of(np.array([familiar.image_features(draw_discs(n)) for n in (9, 16, 25)]))
+    known = familiar.Familiar.from_features(np.array([familiar.image_features(draw_discs(n)) for n in (9, 16, 25)]))
     monkeypatch.setattr(familiar, "familiar_to", lambda version: known)
 
     def noticing(*asked: Any) -> Any:

@@ -346,7 +346,7 @@ def test_cells_of_a_removed_image_leave_memory(correct: Any, segmented: Any, vie
     id_, _ = cell_at(correct, 1, 1)
     correct.bench.part(Correcting).edit(correct.session.chosen, edits.delete, [id_])
     qtbot.waitUntil(lambda: len(layers_of(segmented).labels.features) == 15, timeout=10_000)
-    qtbot.waitUntil(lambda: correct.bench.part(Doubting).of(correct.session.chosen) is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: correct.bench.part(Doubting).doubt_of(correct.session.chosen) is not None, timeout=10_000)
     instances = weakref.ref(correct.session.cells.corrected.instances)
     viewer.layers.clear()
 

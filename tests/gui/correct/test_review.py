@@ -33,7 +33,7 @@ LEFT = Qt.MouseButton.LeftButton
 def walk(widget: Any, qtbot: Any) -> int:
     """Press Next, and return the cell that is looked at."""
     key = widget.session.chosen
-    qtbot.waitUntil(lambda: widget.bench.part(Doubting).of(key) is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: widget.bench.part(Doubting).doubt_of(key) is not None, timeout=10_000)
     qtbot.mouseClick(widget.review_section.next, LEFT)
     return widget.bench.part(Review).current(key)
 
@@ -41,7 +41,7 @@ def walk(widget: Any, qtbot: Any) -> int:
 def test_the_walk_goes_by_doubt_and_answers_by_one_key(correct: Any, segmented: Any, viewer: Any, qtbot: Any) -> None:  # noqa: F811
     key, labels = correct.session.chosen, layers_of(segmented).labels
     first = walk(correct, qtbot)
-    doubt = correct.bench.part(Doubting).of(key)
+    doubt = correct.bench.part(Doubting).doubt_of(key)
     assert first == doubt.order()[0]
     assert doubt.reason_of(first) in correct.review_section.why.text()
     box = correct.session.view_of(key).box(first)
@@ -122,7 +122,7 @@ def test_after_the_cells_come_places_where_one_was_missed(
     settled(segmented, qtbot)
     walk(correct, qtbot)
     key, review, count = correct.session.chosen, correct.bench.part(Review), correct.session.cells.count()
-    doubt = correct.bench.part(Doubting).of(key)
+    doubt = correct.bench.part(Doubting).doubt_of(key)
     faint = doubt.missed_ids[doubt.missed_score >= OFFERED].tolist()
     assert count < 16 and len(faint) >= 2
     for _ in range(count):
@@ -166,7 +166,7 @@ def test_what_is_saved_from_the_layer_right_after_an_edit_is_what_it_shows(
 def test_table_has_the_doubt_and_colours_follow_it(correct: Any, segmented: Any, viewer: Any, qtbot: Any) -> None:  # noqa: F811
     key, labels = correct.session.chosen, layers_of(segmented).labels
     qtbot.waitUntil(lambda: "doubt" in labels.features, timeout=10_000)
-    doubt = correct.bench.part(Doubting).of(key)
+    doubt = correct.bench.part(Doubting).doubt_of(key)
     assert np.allclose(labels.features["doubt"], doubt.column(np.asarray(labels.features["index"])))
     box = segmented.result_section.color_by
     box.setCurrentIndex(box.findData("doubt"))
@@ -401,7 +401,7 @@ def test_the_button_adds_what_the_overlay_shows_to_the_training_set(
     from napari_cellseg.training.data.training_set import TrainingSet
 
     monkeypatch.setenv("NAPARI_CELLSEG_HOME", str(tmp_path))
-    TrainJob.of(correct.bench).folder = tmp_path / "set"
+    TrainJob.for_bench(correct.bench).folder = tmp_path / "set"
     correct.bench.part(Correcting).edit(correct.session.chosen, edits.accept, [cell_at(correct, 3, 3)[0]])
     qtbot.mouseClick(correct.keep_section.add, LEFT)
     qtbot.waitUntil(lambda: "Added" in correct.tools_section.message.text(), timeout=10_000)

@@ -176,7 +176,7 @@ def test_tools_and_review_go_from_plane_to_plane(
         assert widget.session.cells.count() == n - 1, correct.tools_section.message.text()
         assert np.array_equal(labels.data, labels_now(widget))
     assert [widget.session.cells_of(key).n_erased for key in keys(stack)] == [1, 0, 1, 1, 0, 0]
-    qtbot.waitUntil(lambda: widget.bench.part(Doubting).of(widget.session.chosen) is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: widget.bench.part(Doubting).doubt_of(widget.session.chosen) is not None, timeout=10_000)
     widget.bench.part(Review).next()
     ring = viewer.layers["movie cells looked at"]
     assert ring.visible
@@ -505,7 +505,7 @@ def test_what_is_corrected_while_slices_are_linked_for_the_first_time_counts(
         key = PlaneKey(layer.unique_id, (("Z", plane),))
         if found := widget.session.view_of(key).ids().tolist():
             widget.session.edit(key, edits.delete, found)
-    assert widget.bench.part(PlaneLinks).of(layer.unique_id) is None
+    assert widget.bench.part(PlaneLinks).linked(layer.unique_id) is None
     go.set()
     qtbot.waitUntil(lambda: widget.planes_section.plot.total.endswith("0 3D cells"), timeout=10_000)
     assert not viewer.layers["balls cells linked"].data.any()
@@ -701,11 +701,11 @@ def test_the_command_line_gives_the_same_stack_and_the_same_links(
     window, batch = (read_metadata(tmp_path / name / "slices_labels.tif") for name in ("window", "stack"))
     assert window["recipe_sha256"] == batch["recipe_sha256"] and window["counts"] == batch["counts"]
     widget.bench.part(PlaneLinks).link(widget.bench.stack_of(widget.session.chosen))
-    qtbot.waitUntil(lambda: widget.bench.part(PlaneLinks).of(layer.unique_id) is not None, timeout=10_000)
+    qtbot.waitUntil(lambda: widget.bench.part(PlaneLinks).linked(layer.unique_id) is not None, timeout=10_000)
     words[words.index("--out") + 1] = str(tmp_path / "linked")
     assert main([*words, "--link", "z"]) == 0
     linked, _ = read_label_stack(tmp_path / "linked" / "slices_labels.tif")
-    here = widget.bench.part(PlaneLinks).of(layer.unique_id)
+    here = widget.bench.part(PlaneLinks).linked(layer.unique_id)
     assert here.count == len(np.unique(linked)) - 1
     assert np.array_equal(here.labels > 0, linked > 0)
     pairs = np.unique(np.stack([here.labels[linked > 0], linked[linked > 0]]), axis=1)

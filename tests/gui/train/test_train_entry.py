@@ -84,7 +84,7 @@ def test_what_is_written_is_what_is_shown(segmented: Any, told: Told, qtbot: Any
     session.edit(key, edits.delete, [erased])
     session.edit(key, edits.accept, [accepted])
     changed: list[Any] = []
-    TrainJob.of(segmented.bench).set_changed.connect(changed.append)
+    TrainJob.for_bench(segmented.bench).set_changed.connect(changed.append)
     add(segmented, told, qtbot)
     ((text, bad),) = told.said
     assert not bad and "Added" in text and changed == [default_training_set()]

@@ -39,7 +39,7 @@ def choose(widget: Any, qtbot: Any, where: str) -> None:
     qtbot.mouseClick(button, LEFT)
     qtbot.waitUntil(lambda: bool(shown), timeout=5000)
     qtbot.wait(50)
-    assert shown == [True] and widget.session.choices.of(widget.session.chosen).where == where
+    assert shown == [True] and widget.session.choices.for_image(widget.session.chosen).where == where
 
 
 def press(widget: Any, qtbot: Any) -> None:

@@ -68,7 +68,7 @@ class BatchCounts:
 
     def settings(self, cells: str = "") -> Settings:
         """Return the settings of the counts of some cells, or of all."""
-        return Settings.of(self.recipe, self.model, cells)
+        return Settings.from_recipe(self.recipe, self.model, cells)
 
     def id_of(self, one: BatchCount, cells: str = "") -> str:
         """Return the id of an image; see `store.image_id`."""

@@ -58,7 +58,7 @@ class Settings:
     cells: str = ""
 
     @classmethod
-    def of(cls, recipe: Recipe, model: ModelVersion, cells: str = "") -> Settings:
+    def from_recipe(cls, recipe: Recipe, model: ModelVersion, cells: str = "") -> Settings:
         """Return those of a recipe, whose model is loaded already, for the count of some cells or of all."""
         # Axes and planes decide which image is counted, and not how; how others are called decides no count of these.
         counted = calling_of(recipe.resolved(model), cells)

@@ -44,7 +44,7 @@ class BatchWidget(Dock):
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, "batch", parent)
-        self.job = BatchJob.of(self.bench)
+        self.job = BatchJob.for_bench(self.bench)
         self.opening = self.bench.part(BatchOpening)
         self.sheet: BatchSheet | None = None
         self.plates: BatchPlates | None = None

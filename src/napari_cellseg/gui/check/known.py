@@ -279,4 +279,4 @@ def _settings(cells: Cells, like: Cells, of: str = "") -> Settings:
     """Return the settings of an image's result, with the sliders of another's, and its calls."""
     recipe = cells.segmented.recipe.with_sliders_of(like.recipe)
     called = replace(recipe, positive=like.positive, grow=like.grow, classes=like.classes)
-    return Settings.of(called, cells.segmented.model, of)
+    return Settings.from_recipe(called, cells.segmented.model, of)

@@ -114,7 +114,7 @@ class Drafting:
         known = self._features
         features = known[1] if known is not None and known[0] == source else None
 
-        doubt = self._doubting.of(key)
+        doubt = self._doubting.doubt_of(key)
 
         def work() -> tuple[Features, Proposal]:
             return _propose(cells, features, doubt)

@@ -51,7 +51,7 @@ class Review:
 
     def missed(self, key: Any) -> tuple[int, int] | None:
         """Pixel (Y, X) where a cell may have been missed, while that is what is looked at."""
-        id_, view, doubt = self._current.get(key), self._bench.session.view_of(key), self._doubting.of(key)
+        id_, view, doubt = self._current.get(key), self._bench.session.view_of(key), self._doubting.doubt_of(key)
         if id_ is None or view is None or doubt is None or id_ in view.corrected.corrections:
             return None
         y, x = (np.rint(place).astype(int).tolist() for place in doubt.missed_yx[doubt.missed_ids == id_].T)
@@ -69,7 +69,7 @@ class Review:
 
     def reason(self, key: Any) -> str:
         """Why the cell that is looked at is doubtful."""
-        id_, doubt = self.current(key), self._doubting.of(key)
+        id_, doubt = self.current(key), self._doubting.doubt_of(key)
         if doubt is not None and self.missed(key) is not None:
             chance = float(doubt.missed_score[doubt.missed_ids == self._current[key]][0])
             return f"A cell may have been missed here, chance {chance:.2f}. Right (Y) adds it."
@@ -91,7 +91,7 @@ class Review:
         looked = self._looked.setdefault(key, set())
         if (before := self._current.pop(key, None)) is not None:
             looked.add(before)
-        doubt = self._doubting.of(key)
+        doubt = self._doubting.doubt_of(key)
         if doubt is None:
             self._doubting.want("review")
             self._correcting.said.emit("The doubt about each cell is being worked out. Try again at once.", True)

@@ -78,7 +78,7 @@ class ReviewSection(QWidget):
             self.why.setText(self._review.reason(chosen))
         elif cells is None:
             self.why.setText("")
-        elif self._doubting.of(chosen) is None:
+        elif self._doubting.doubt_of(chosen) is None:
             self.why.setText("Working out how doubtful each cell is …")
         else:
             self.why.setText("The likeliest errors come first.")

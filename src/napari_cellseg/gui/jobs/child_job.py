@@ -59,7 +59,7 @@ class ChildJob(ABC):
         self._timer.timeout.connect(self.poll)
 
     @classmethod
-    def of(cls, bench: Bench) -> Self:
+    def for_bench(cls, bench: Bench) -> Self:
         """Return the one job of this kind that a viewer has, which goes on when the widget's dock is closed."""
         return bench.part(cls, lambda _: cls())
 

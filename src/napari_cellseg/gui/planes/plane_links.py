@@ -57,13 +57,13 @@ class PlaneLinks:
         """Whether planes are being linked."""
         return self._working.busy
 
-    def of(self, layer: Any) -> Linked | None:
+    def linked(self, layer: Any) -> Linked | None:
         """Return the linked cells of an image layer; None before they were asked for."""
         return self._linked.get(layer)
 
     def words(self, layer: Any) -> str:
         """Describe how many there are; empty before they were asked for."""
-        linked = self.of(layer)
+        linked = self.linked(layer)
         if linked is None:
             return ""
         what = "3D cell" if linked.tracks is None else "track"

@@ -91,7 +91,7 @@ class ExpertSection(QWidget):
         usable = session.chosen is not None and shown.method != TYPE
         for control in (self.low, self.high):
             control.setEnabled(usable)
-        self.usual.setEnabled(usable and session.choices.of(session.chosen).normalizer is not None)
+        self.usual.setEnabled(usable and session.choices.for_image(session.chosen).normalizer is not None)
 
     def showEvent(self, event: QShowEvent) -> None:
         """Announce that it takes room."""

@@ -73,15 +73,15 @@ class ImagesRun:
 
     def _complete(self, key: Any) -> None:
         """Choose for an image what is chosen for the one in the panel, where nothing was chosen for it."""
-        choices, chosen = self._bench.session.choices, self._bench.session.choices.of(self._bench.session.chosen)
+        choices, chosen = self._bench.session.choices, self._bench.session.choices.for_image(self._bench.session.chosen)
         try:
             n_channels = self._bench.image_of(key).n_channels
         except CellsegError:
             return  # its own turn says why
-        own = choices.of(key)
+        own = choices.for_image(key)
         size = chosen.diameter if own.diameter is None else own.diameter
         choices.choose_for(key, diameter=size, normalizer=own.normalizer or chosen.normalizer)
-        if n_channels > 1 and choices.of(key).channel is None:
+        if n_channels > 1 and choices.for_image(key).channel is None:
             place = chosen.channel if isinstance(chosen.channel, int) and chosen.channel < n_channels else 0
             choices.choose_for(key, channel=place)
 

@@ -61,7 +61,7 @@ class InputSection(QWidget):
 
     @property
     def _choices(self) -> ImageChoices:
-        return self._bench.session.choices.of(self._bench.session.chosen)
+        return self._bench.session.choices.for_image(self._bench.session.chosen)
 
     def image(self) -> Image:
         """Return the chosen image, of one with several planes the one in view.

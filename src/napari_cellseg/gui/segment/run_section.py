@@ -113,7 +113,7 @@ class RunSection(QWidget):
     def _on_planes(self, _: Any = None) -> None:
         """Offer this plane or all of them where there are several; name what Segment does."""
         chosen, choices = self._bench.session.chosen, self._bench.session.choices
-        self.segment.setText(WORDS[choices.of(chosen).where])
+        self.segment.setText(WORDS[choices.for_image(chosen).where])
         stack = self._bench.stack_of(chosen) if isinstance(chosen, PlaneKey) else None
         self._several = stack is not None
         with QSignalBlocker(self.scope):

@@ -128,13 +128,13 @@ class SegmentWidget(Dock):
         if key is not None:
             self.bench.image_changed.emit(layer_id(key))
         note = f"{Path(path).name} is used from now on. Press Segment to find the cells with it."
-        if key is not None and recipe.channel is not None and self.session.choices.of(key).channel is None:
+        if key is not None and recipe.channel is not None and self.session.choices.for_image(key).channel is None:
             note += f" This image has one channel: the recipe's, {recipe.channel}, is not used."
         self.session.note(note)
 
     def segment(self) -> None:
         """Start to segment the chosen image, a part of it, or all planes; a second press while it runs does nothing."""
-        if self.session.choices.of(self.session.chosen).where == "whole":
+        if self.session.choices.for_image(self.session.chosen).where == "whole":
             self._planes.segment_chosen()
         elif not self._planes.busy:
             self._regions.cut(self._planes.segment_chosen)

@@ -47,7 +47,7 @@ class SizeCircle:
     def diameter(self) -> float | None:
         """Return the diameter in pixels that is typed, else the one that was estimated; None where neither is known."""
         session = self._bench.session
-        chosen, cells = session.choices.of(session.chosen).diameter, session.cells
+        chosen, cells = session.choices.for_image(session.chosen).diameter, session.cells
         if chosen is not None:
             return chosen or None
         made = None if cells is None else cells.segmented

@@ -63,7 +63,7 @@ class SizeControl(QWidget):
     def refresh(self, _: Any = None) -> None:
         """Show what was chosen for the chosen image, and what was estimated."""
         session = self._bench.session
-        chosen = session.choices.of(session.chosen).diameter
+        chosen = session.choices.for_image(session.chosen).diameter
         size = self._circle.diameter()
         # Networks of other packages may make use of it.
         used = self._model is not None and (self._model.diameter is not None or bool(self._model.network))

@@ -82,4 +82,4 @@ class WhereMenu(QPushButton):
     def _on_show(self) -> None:
         chosen = self._bench.session.chosen
         self.entries["whole"].setText(PART if self._regions.is_part(chosen) else ENTRIES["whole"])
-        self.entries[self._bench.session.choices.of(chosen).where].setChecked(True)
+        self.entries[self._bench.session.choices.for_image(chosen).where].setChecked(True)

@@ -112,7 +112,7 @@ class WholeRun:
         self._asked = _Asked(layer.unique_id, layer.name, recipe.accurate, () if stack is None else stack.shape)
         recipe = replace(
             recipe,
-            axes=bench.session.choices.of(layer.unique_id).axes,
+            axes=bench.session.choices.for_image(layer.unique_id).axes,
             pages="one" if stack is None else "each",
             accurate=False,
             link="none",

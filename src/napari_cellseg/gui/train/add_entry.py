@@ -60,7 +60,7 @@ def add_current(
         raise CellsegError("There is no image to add. Open one, segment it, and correct or review its cells.")
     if cells is None:
         raise CellsegError(f"'{layer.name}' was not segmented yet. Segment it, and correct or review its cells first.")
-    job, name = TrainJob.of(bench), bench.name_of(bench.session.chosen)
+    job, name = TrainJob.for_bench(bench), bench.name_of(bench.session.chosen)
     stack = bench.stack_of(bench.session.chosen)
     whole = "" if stack is None else stack.image.title
     path = Path(folder) if folder is not None else job.folder

@@ -169,7 +169,7 @@ class TrainJob(ChildJob):
 
     def _hear_earlier(self, event: Mapping[str, Any]) -> None:
         """Take in the curves that a resumed run has reached before."""
-        self.history = CurvePoints.of(event)
+        self.history = CurvePoints.from_event(event)
         self._done = min(max([0.0, *self.history.places[-1:]]), 1.0)
 
     def _hear_validation(self, event: Mapping[str, Any]) -> None:

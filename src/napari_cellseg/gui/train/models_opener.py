@@ -42,7 +42,7 @@ class ModelsOpener(QObject):
     def __init__(self, bench: Bench, job: TrainJob, corrections: TrainSetSection, parent: QWidget) -> None:
         super().__init__(parent)
         self._bench, self._job, self._corrections, self._parent = bench, job, corrections, parent
-        self.calibration: CalibrationJob = CalibrationJob.of(bench)
+        self.calibration: CalibrationJob = CalibrationJob.for_bench(bench)
         self.window: ModelsWindow | None = None
         self._bindings = Bindings(self)
         self._bindings.bind(job.set_changed, self._on_sources)
@@ -72,7 +72,7 @@ class ModelsOpener(QObject):
         return self._bench.session.choices.viewer.model
 
     def _at_work(self) -> bool:
-        return self._job.running or SearchJob.of(self._bench).running or self.calibration.running
+        return self._job.running or SearchJob.for_bench(self._bench).running or self.calibration.running
 
     def _on_renamed(self, old: str, new: str) -> None:
         if self._used() == old:

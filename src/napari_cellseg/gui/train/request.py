@@ -95,7 +95,7 @@ class CurvePoints:
     best: int | None = None
 
     @classmethod
-    def of(cls, event: Mapping[str, Any]) -> CurvePoints:
+    def from_event(cls, event: Mapping[str, Any]) -> CurvePoints:
         """Take the curves from the report of a resumed run on what it has reached before."""
         places, losses = columns(event, ("places", "losses"), 2)
         names = ("check_places", "check_losses", "check_f1", "check_iou", "check_dice")

@@ -52,7 +52,7 @@ class TrainWidget(Dock):
 
     def __init__(self, napari_viewer: Viewer, parent: QWidget | None = None) -> None:
         super().__init__(napari_viewer, "train", parent)
-        self.job = TrainJob.of(self.bench)
+        self.job = TrainJob.for_bench(self.bench)
         self.question = Question()
         self.start_section = TrainStartSection(self.job)
         self.set_section = TrainSetSection(self.bench, self.job, self.question.ask, self.start_section.report)
@@ -66,7 +66,7 @@ class TrainWidget(Dock):
         self.asking = TrainAsking(
             self.job, self.start_section, self.set_section, self.data_section, self.expert_section, self.data_expert
         )
-        self.search_job = SearchJob.of(self.bench)
+        self.search_job = SearchJob.for_bench(self.bench)
         self.search_section = SearchSection(self.search_job, self.job, self.asking.search)
         self._runs: RunsWindow | None = None
         self.kinds = KindsOpener(self.bench, self.job, self.data_section, self.data_expert.files, self)

@@ -250,7 +250,7 @@ class Bench(ChosenImage):
 
     def set_axes(self, layer: ImageLayer, axes: str | None) -> None:
         """Set the axes of an image layer (None: not known); what was found with others is forgotten."""
-        if axes == self.session.choices.of(layer.unique_id).axes:
+        if axes == self.session.choices.for_image(layer.unique_id).axes:
             return
         was = self.stack_of(layer.unique_id)
         self.session.choices.choose_for(layer.unique_id, axes=axes)

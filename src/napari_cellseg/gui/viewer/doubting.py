@@ -41,14 +41,14 @@ class Doubting:
         (self._wanted.add if wanted else self._wanted.discard)(who)
         self._on_cells()
 
-    def of(self, key: Any) -> Doubt | None:
+    def doubt_of(self, key: Any) -> Doubt | None:
         """Doubt about the cells of an image as they are shown; None while it is not known."""
         cells, known = self._bench.session.cells_of(key), self._known.get(key)
         return known[1] if cells is not None and known is not None and known[0] == _asked(cells) else None
 
     def column(self, key: Any, ids: np.ndarray) -> np.ndarray | None:
         """Doubt about some cells, 0 for those edited manually; None while it is not known."""
-        found, cells = self.of(key), self._bench.session.cells_of(key)
+        found, cells = self.doubt_of(key), self._bench.session.cells_of(key)
         if found is None or cells is None:
             return None
         return np.where(cells.corrected.is_owned(ids), 0.0, found.column(ids))
@@ -62,12 +62,12 @@ class Doubting:
         chosen = self._bench.session.chosen
         for gone in [known for known in self._known if self._bench.session.cells_of(known) is None]:
             del self._known[gone]
-        if self._wanted and self._bench.session.cells is not None and self.of(chosen) is None:
+        if self._wanted and self._bench.session.cells is not None and self.doubt_of(chosen) is None:
             self._debounced()
 
     def _ask(self) -> None:
         key, cells = self._bench.session.chosen, self._bench.session.cells
-        if cells is None or self.of(key) is not None or not self._wanted:
+        if cells is None or self.doubt_of(key) is not None or not self._wanted:
             return
         asked, segmented = _asked(cells), cells.segmented
 

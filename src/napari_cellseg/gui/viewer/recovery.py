@@ -42,7 +42,7 @@ class Recovery:
         bench.session.state_changed.connect(self._on_state)
         bench.image_changed.connect(self._on_image)
 
-    def of(self, key: Any) -> JournalInfo | None:
+    def recoverable(self, key: Any) -> JournalInfo | None:
         """What can be recovered for an image; None for nothing."""
         found = self._found.get(key)
         if found is None or str(found.path) in self._declined or not is_about(found, self._channels(key)):
@@ -77,7 +77,7 @@ class Recovery:
 
     def recover(self, key: Any) -> None:
         """Take the corrections over; an image without cells is segmented as it was then."""
-        info = self.of(key)
+        info = self.recoverable(key)
         if info is None:
             return
         if self._bench.session.cells_of(key) is not None:
@@ -92,7 +92,9 @@ class Recovery:
         # The same plane may have come from another file, whose axes were others.
         if layer is not None and len(recipe.axes or "") != layer.ndim + bool(layer.rgb):
             recipe = replace(recipe, axes=None)
-        recipe = replace(recipe, axes=self._bench.session.choices.of(key).axes or recipe.axes, pages="one", link="none")
+        recipe = replace(
+            recipe, axes=self._bench.session.choices.for_image(key).axes or recipe.axes, pages="one", link="none"
+        )
         # The panel shows what the cells are made with.
         self._bench.session.use_recipe(replace(recipe, axes=None), key=key)
         if self._bench.segment(layer, recipe) is not None:
@@ -100,7 +102,7 @@ class Recovery:
 
     def decline(self, key: Any, for_ever: bool = False) -> None:
         """Ask no more: in this session, or (`for_ever`) never about these; they stay on the disk."""
-        info = self.of(key)
+        info = self.recoverable(key)
         if info is None:
             return
         self._declined.add(str(info.path))

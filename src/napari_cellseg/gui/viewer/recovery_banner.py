@@ -54,7 +54,7 @@ class RecoveryBanner(QFrame):
         focus_canvas(self._bench.viewer)
 
     def _on_change(self, _: Any = None) -> None:
-        info = self._recovery.of(self._bench.session.chosen)
+        info = self._recovery.recoverable(self._bench.session.chosen)
         if info is not None:
             self.text.setText(question(info, datetime.now().astimezone()))
             self.text.setToolTip(str(info.path))

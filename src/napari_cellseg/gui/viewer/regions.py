@@ -60,13 +60,15 @@ class Regions:
     def cut(self, then: Callable[[], object]) -> None:
         """Cut the chosen part out of the chosen image, choose it in its place, then go on."""
         bench = self._bench
-        key, where = bench.session.chosen, bench.session.choices.of(bench.session.chosen).where
+        key, where = bench.session.chosen, bench.session.choices.for_image(bench.session.chosen).where
         if bench.session.running is not None or self.busy:
             return
         # What is visible of a part is meant of the image behind it: one goes on there, part by part.
         layer = self.image_of(key)
         try:
-            image = image_from_layer(layer, None if layer is None else bench.session.choices.of(layer.unique_id).axes)
+            image = image_from_layer(
+                layer, None if layer is None else bench.session.choices.for_image(layer.unique_id).axes
+            )
             assert layer is not None
             place = self._place(where, layer, image)
         except CellsegError as error:

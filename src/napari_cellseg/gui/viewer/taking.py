@@ -220,7 +220,7 @@ class Taking:
         if image is not None:
             bench.fit(layer)
         self._awaited[key] = saved
-        axes = session.choices.of(key).axes
+        axes = session.choices.for_image(key).axes
         if saved.recipe is not None:
             session.use_recipe(replace(saved.recipe, axes=None), key=key)
         if saved.recipe is None or saved.n_planes:

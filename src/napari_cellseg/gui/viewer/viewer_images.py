@@ -56,7 +56,7 @@ class ViewerImages:
     def stack_of(self, key: Any) -> Stack | None:
         """Return the planes of the image layer of a key; None where it has one plane."""
         id_ = layer_id(key)
-        layer, axes = self.layer_of(id_), self.session.choices.of(id_).axes
+        layer, axes = self.layer_of(id_), self.session.choices.for_image(id_).axes
         if layer is None or layer.ndim < 3:
             return None
         # It is asked for many times on the way from plane to plane.
@@ -87,7 +87,7 @@ class ViewerImages:
         stack = self.stack_of(key) if isinstance(key, PlaneKey) else None
         if stack is not None and stack.has(key):
             return stack.plane(key)
-        return image_from_layer(self.layer_of(key), self.session.choices.of(key).axes)
+        return image_from_layer(self.layer_of(key), self.session.choices.for_image(key).axes)
 
     def name_of(self, key: Any) -> str:
         """Name for result files of a key: that of its image layer, and of the plane where there are several."""
@@ -97,7 +97,7 @@ class ViewerImages:
 
     def show_channel(self, layer: ImageLayer, channel: Channel | None) -> None:
         """Let the canvas show the channel that is chosen, where napari has a slider for channels."""
-        axes, dims = self.session.choices.of(layer.unique_id).axes or layer_axes(layer), self.viewer.dims
+        axes, dims = self.session.choices.for_image(layer.unique_id).axes or layer_axes(layer), self.viewer.dims
         try:
             places = image_from_layer(layer, axes).channel_places(channel)
         except CellsegError:

@@ -51,7 +51,7 @@ class Entry:
     note: str = ""
 
     @classmethod
-    def of(cls, name: str, sample: Sample, provenance: Mapping[str, Any]) -> Entry:
+    def from_sample(cls, name: str, sample: Sample, provenance: Mapping[str, Any]) -> Entry:
         """Describe an entry that was read."""
         reviewed = np.ones(sample.labels.shape, bool) if sample.reviewed is None else sample.reviewed
         digest = provenance.get("image_sha256")

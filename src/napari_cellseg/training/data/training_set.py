@@ -286,7 +286,7 @@ class TrainingSet(EntryFiles):
             sample, provenance = self.read(name), self.provenance(name)
         except (DatasetError, OSError) as error:
             return Entry(name, problem=str(error))
-        entry = Entry.of(name, sample, provenance)
+        entry = Entry.from_sample(name, sample, provenance)
         self._seen[name] = (stamp, entry)
         return entry
 

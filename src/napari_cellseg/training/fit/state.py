@@ -212,7 +212,7 @@ class RunState:
         if self.is_whole:
             if self.history:
                 write_history(self.out / HISTORY_FILE, self.history)
-                write_curves(self.out / CURVES_FILE, {self.out.name: HistoryTable.of(self.history)})
+                write_curves(self.out / CURVES_FILE, {self.out.name: HistoryTable.from_progress(self.history)})
                 write_json(self.out / TRAINING_FILE, self.training_record())
         elif not learned or not (self.out / CHECKPOINT_FILE).exists():
             discard(self.out)
