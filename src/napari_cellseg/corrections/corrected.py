@@ -122,7 +122,7 @@ class CorrectedInstances:
         """
         with self.corrections.lock:
             keep = np.zeros(self.top_id, dtype=bool)
-            keep[: self.n_basins] = self._automatic(threshold, min_size)
+            keep[: self.n_basins] = self.keep_automatic(threshold, min_size)
             ids, areas = self.corrections.areas()
             keep[ids - 1] = areas > 0
             return keep
@@ -148,7 +148,7 @@ class CorrectedInstances:
     def count(self, threshold: float, min_size: int = 0) -> int:
         """Number of shown cells, equal to the number of ids in `labels`."""
         with self.corrections.lock:
-            return int(np.count_nonzero(self._automatic(threshold, min_size))) + self._n_owned()
+            return int(np.count_nonzero(self.keep_automatic(threshold, min_size))) + self._n_owned()
 
     def count_curve(self, min_size: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Count at every threshold that can differ; see `Instances.count_curve`."""
@@ -171,7 +171,7 @@ class CorrectedInstances:
         with self.corrections.lock:
             part = plain_region(region, self.shape)
             out = array_for_labels(shape_of(part), self.dtype, out)
-            keep = self._automatic(threshold, min_size)
+            keep = self.keep_automatic(threshold, min_size)
             self.instances.labels(threshold, min_size, None if region is None else part, out, keep)
             for tile in self.corrections.claimed_tiles(part):
                 claims, shown = self.corrections.claims(tile), out[within(tile, part)]
@@ -306,7 +306,8 @@ class CorrectedInstances:
         """Whether corrections hide an automatic cell at every threshold."""
         return self._touched.hides(basin)
 
-    def _automatic(self, threshold: float, min_size: int) -> np.ndarray:
+    def keep_automatic(self, threshold: float, min_size: int) -> np.ndarray:
+        """Which automatic cells are shown, bool (n_basins,)."""
         level = threshold_level(threshold)
         return self.instances.keep_of(level, self._touched.areas(level), min_size)
 

@@ -13,9 +13,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from scipy.sparse import coo_array, csr_array, vstack
 
 from ..imaging.regions import Region
+from .basin_pixels import BasinPixels
 from .filling import fill
 from .filters import NO_FILTERS, Filters
 from .levels import N_LEVELS, at_least, quantize, threshold_level
@@ -48,6 +48,8 @@ class Instances:
     ----------
     filters : Filters
         Which other cells are not kept; none at first, see `filtered`.
+    pixels : BasinPixels
+        The pixels of every basin.
 
     Raises
     ------
@@ -67,7 +69,7 @@ class Instances:
         self.basins = _frozen(np.ascontiguousarray(basins, dtype=self.dtype))
         self.levels = _frozen(quantize(probability))
         self._areas = _frozen(areas_by_level(self.levels, self.basins, self.n_basins))
-        self._pixels = _pixels_by_basin(self.basins, self.n_basins)
+        self.pixels = BasinPixels(self.levels, self.basins, self.n_basins)
         unchanged = np.flatnonzero((self._areas == self._areas[0]).all(axis=1))
         self._first_level = int(unchanged[-1]) if self.n_basins else 0
         self.filters = NO_FILTERS
@@ -114,8 +116,8 @@ class Instances:
     @cached_property
     def centroids(self) -> np.ndarray:
         """Centre (Y, X) of every basin in pixels, float64 (n_basins, 2); NaN where no basin has the id."""
-        rows, columns = np.divmod(self._pixels.indices, max(self.shape[1], 1))
-        basin = self.basins.reshape(-1)[self._pixels.indices]
+        rows, columns = np.divmod(self.pixels.all, max(self.shape[1], 1))
+        basin = self.basins.reshape(-1)[self.pixels.all]
         area = np.bincount(basin, minlength=self.n_basins + 1)[1:].astype(np.float64)
         area[area == 0] = np.nan
         sums = [np.bincount(basin, weights=place, minlength=self.n_basins + 1)[1:] for place in (rows, columns)]
@@ -126,8 +128,7 @@ class Instances:
         if not 1 <= basin <= self.n_basins:
             nothing = np.zeros(0, dtype=np.intp)
             return nothing, nothing
-        start, stop = self._pixels.indptr[basin - 1 : basin + 1]
-        rows, columns = np.divmod(self._pixels.indices[start:stop].astype(np.intp), self.shape[1])
+        rows, columns = np.divmod(self.pixels.of(basin).astype(np.intp), self.shape[1])
         return rows, columns
 
     def areas_at(self, level: int) -> np.ndarray:
@@ -170,8 +171,7 @@ class Instances:
         other.n_basins, other.dtype = n_basins, lookup.dtype
         other.basins, other.levels = _frozen(np.take(lookup, self.basins)), self.levels
         other._areas = _frozen(np.pad(self._areas, ((0, 0), (0, 1)))[:, source])
-        nothing = csr_array((1, self._pixels.shape[1]), dtype=np.bool_)
-        other._pixels = vstack([self._pixels, nothing], format="csr")[source]
+        other.pixels = self.pixels.renumbered(other.basins, source)
         other._first_level, other.filters = self._first_level, self.filters
         other.traits = self.traits.renumbered(other.basins, other._areas, source)
         if "centroids" in self.__dict__:
@@ -274,7 +274,7 @@ class Instances:
         if len(dropped) == 0 or erase:
             fill(out, basins, levels, np.uint8(level))
             if len(dropped):
-                out.reshape(-1)[self._pixels[dropped].indices] = 0
+                out.reshape(-1)[self.pixels.of_several(dropped)] = 0
         else:
             lookup = np.zeros(self.n_basins + 1, dtype=dtype)
             lookup[1:][keep] = np.flatnonzero(keep) + 1
@@ -300,11 +300,3 @@ def array_for_labels(shape: tuple[int, ...], dtype: np.dtype, out: np.ndarray | 
 def _frozen(array: np.ndarray) -> np.ndarray:
     array.flags.writeable = False
     return array
-
-
-def _pixels_by_basin(basins: np.ndarray, n_basins: int) -> csr_array:
-    """Row i holds as column indices the flat pixels of basin i + 1."""
-    flat = basins.ravel()
-    places = np.flatnonzero(flat).astype(np.int32 if flat.size < 2**31 else np.int64)
-    rows = flat[places].astype(places.dtype) - 1
-    return coo_array((np.ones(len(places), dtype=np.bool_), (rows, places)), shape=(n_basins, flat.size)).tocsr()

@@ -72,6 +72,30 @@ def test_dragging_with_the_mouse(segmented: Any, qtbot: Any) -> None:
     assert set(layers.points.features["index"]) == ids_on_screen(segmented)
 
 
+def test_while_a_large_image_is_dragged_the_picture_is_that_of_the_slider(
+    widget: Any, viewer: Any, network: Any, qtbot: Any
+) -> None:
+    """Only the pixels that change are written and handed to the screen, also where the image is turned."""
+    viewer.add_image(draw_discs(100, 1500), name="large")
+    press_segment(widget, qtbot)
+    labels, slider = layers_of(widget).labels, widget.cells_section.threshold.slider
+    y, start = slider.height() // 2, int(slider.width() * 0.5)
+    for order in ((0, 1), (1, 0)):
+        viewer.dims.order = order
+        QTest.mousePress(slider, LEFT, NO_KEY, QPoint(start, y))
+        for x in (start + 3, start + 6, start + 9, start - 6, start + 1):
+            QTest.mouseMove(slider, QPoint(x, y))
+            qtbot.wait(80)
+        cells = widget.session.cells
+        np.testing.assert_array_equal(labels.data, cells.corrected.labels(cells.threshold, cells.min_size))
+        assert layers_of(widget)._live.move(cells.threshold, cells.min_size) is not None, "it goes by pixels"
+        shown = viewer.screenshot(canvas_only=True, flash=False)
+        labels.refresh()
+        np.testing.assert_array_equal(shown, viewer.screenshot(canvas_only=True, flash=False))
+        QTest.mouseRelease(slider, LEFT, NO_KEY, QPoint(start, y))
+    settled(widget, qtbot)
+
+
 def test_cells_come_back_with_their_ids(segmented: Any, qtbot: Any) -> None:
     before = layers_of(segmented).labels.data.copy()
     segmented.cells_section.threshold.setValue(0.9)

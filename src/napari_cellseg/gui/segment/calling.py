@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from psygnal import Signal
 from scipy.sparse import coo_array, csr_array
-from superqt.utils import qdebounced
 
 from ...corrections.calling import call_cells
 from ...imaging.errors import CellsegError, ImageError, ParamsError
@@ -21,8 +20,8 @@ from ...session import Cells
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.correcting import Correcting
+from .awake import Awake
 
-REST_MS = 250
 DIGITS = 3
 Measure = tuple[str, str, float | None]
 
@@ -59,7 +58,7 @@ class Measured:
         return are_same(self.cells, cells)
 
 
-class Calling:
+class Calling(Awake):
     """Measures the markers of the chosen image while it is awake, and calls cells by hand.
 
     Signals
@@ -71,33 +70,17 @@ class Calling:
     woken(awake)
     """
 
-    changed = Signal()
     taken = Signal(int)
-    woken = Signal(bool)
 
     def __init__(self, bench: Bench) -> None:
-        self._bench = bench
-        self.awake = False
+        super().__init__(bench)
         self.measured: Measured | None = None
-        # Two, because of each only the last question counts.
-        self._latest, self._starting = Latest(bench.failed), Latest(bench.failed)
-        self._later = qdebounced(self._measure, timeout=REST_MS)
-        session = bench.session
-        for signal in (session.chosen_changed, session.cells_changed, session.sliders_changed, session.corrected):
-            signal.connect(self._on_cells)
-        session.counting_changed.connect(self._on_counting)
-
-    def wake(self, awake: bool) -> None:
-        """Measure from now on, or no more."""
-        self.awake = awake
-        self.woken.emit(awake)
-        if awake:
-            self._on_cells()
+        # Apart from `_latest`, because of each only the last question counts.
+        self._starting = Latest(bench.failed)
 
     def close(self) -> None:
         """Measure nothing any more."""
-        self._later.cancel()
-        self._latest.close()
+        super().close()
         self._starting.close()
 
     def fresh(self) -> Measured | None:
@@ -198,11 +181,6 @@ class Calling:
             self._bench.session.fail(None, error)
             self.changed.emit()
 
-    def _on_cells(self, *_: Any) -> None:
-        if self.awake:
-            self.changed.emit()
-            self._later()
-
     def _on_counting(self) -> None:
         if self.awake:
             self.changed.emit()
@@ -213,7 +191,7 @@ class Calling:
         if measured is None or any(one.measured not in measured.values for one in self._bench.session.positive):
             self._later()
 
-    def _measure(self) -> None:
+    def _work(self) -> None:
         cells, before = self._bench.session.cells, self.measured
         if self.awake and cells is not None:
             same = None if before is None or before.cells.revision != cells.revision else self.fresh()

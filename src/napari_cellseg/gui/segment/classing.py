@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from psygnal import Signal
-from superqt.utils import qdebounced
 
 from ...corrections.calling import call_cells
 from ...corrections.run_lengths import CLASS
@@ -18,12 +16,10 @@ from ...segmentation.classes import Classes, classes_of
 from ...segmentation.classing import Classified, classify, follow_calls, said_of
 from ...segmentation.counting import class_features, grown_nuclei
 from ...session import Cells
-from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.correcting import Correcting
+from .awake import Awake
 from .calling import are_same
-
-REST_MS = 250
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,45 +55,16 @@ class Looked:
         return are_same(self.cells, cells)
 
 
-class Classing:
-    """Calls the classes of the chosen image's cells while it is awake, and takes examples.
-
-    Signals
-    -------
-    changed()
-        Something else is known.
-    woken(awake)
-    """
-
-    changed = Signal()
-    woken = Signal(bool)
+class Classing(Awake):
+    """Calls the classes of the chosen image's cells while it is awake, and takes examples."""
 
     def __init__(self, bench: Bench) -> None:
-        self._bench = bench
-        self.awake = False
+        super().__init__(bench)
         self._looked: Looked | None = None
         # Of each image, by its hash, the cells that had a class when it was looked at last; and the classes since.
         self._said: dict[str, Collection[int]] = {}
         self._ours: Classes | None = None
         self._passed: set[int] = set()
-        self._latest = Latest(bench.failed)
-        self._later = qdebounced(self._look, timeout=REST_MS)
-        session = bench.session
-        for signal in (session.chosen_changed, session.cells_changed, session.sliders_changed, session.corrected):
-            signal.connect(self._on_cells)
-        session.counting_changed.connect(self._on_counting)
-
-    def wake(self, awake: bool) -> None:
-        """Look at the cells from now on, or no more."""
-        self.awake = awake
-        self.woken.emit(awake)
-        if awake:
-            self._on_cells()
-
-    def close(self) -> None:
-        """Look at nothing any more."""
-        self._later.cancel()
-        self._latest.close()
 
     def fresh(self) -> Looked | None:
         """Return what is known of the cells as they are now; None while that is nothing."""
@@ -159,11 +126,9 @@ class Classing:
             self._bench.part(Correcting).edit(self._bench.session.chosen, call_cells, ids, CLASS, name, done=done)
 
     def _on_cells(self, *_: Any) -> None:
-        if self.awake:
-            if self.fresh() is None:
-                self._passed.clear()
-            self.changed.emit()
-            self._later()
+        if self.awake and self.fresh() is None:
+            self._passed.clear()
+        super()._on_cells()
 
     def _on_counting(self) -> None:
         looked = self.fresh()
@@ -171,7 +136,7 @@ class Classing:
             self.changed.emit()
             self._later()
 
-    def _look(self) -> None:
+    def _work(self) -> None:
         cells = self._bench.session.cells
         if self.awake and cells is not None:
             # Examples of another recipe are no calls that the user took back.

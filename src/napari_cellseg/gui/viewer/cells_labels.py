@@ -110,8 +110,7 @@ class CellsLabels(Labels):
         if is_empty(region):
             return
         try:
-            drawn = self.visible and self._slicing_state.loaded and not self._slice.empty
-            if drawn and np.shares_memory(self._slice.image.raw, self.data):
+            if self._is_drawn_as_it_is():
                 if self.contour == 0:
                     view = self._slice.image.view
                     view[region] = self._raw_to_displayed(self._slice.image.raw, region)
@@ -121,6 +120,27 @@ class CellsLabels(Labels):
         except AttributeError:
             pass  # another napari, with other private names: it draws all
         self.refresh(thumbnail=False, highlight=False, extent=False)
+
+    def redraw_at(self, places: np.ndarray | None) -> None:
+        """Draw what was written into `data` at these flat positions (N,); None for all."""
+        try:
+            if places is not None and self.contour == 0 and self._is_drawn_as_it_is():
+                view = self._slice.image.view
+                if not np.shares_memory(view, self.data):
+                    view.reshape(-1)[places] = self.colormap._data_to_texture(self.data.reshape(-1)[places])
+                self._accumulate_updated_slice(plain_region(None, self.data.shape))
+                self._partial_labels_refresh()
+                return
+        except AttributeError:
+            pass
+        self.refresh(thumbnail=False, highlight=False, extent=False)
+
+    def _is_drawn_as_it_is(self) -> bool:
+        """Whether what napari draws is `data` itself, not turned and not a copy."""
+        if not self.visible or not self._slicing_state.loaded or self._slice.empty:
+            return False
+        raw = self._slice.image.raw
+        return raw.strides == self.data.strides and np.shares_memory(raw, self.data)
 
     def sketch(self, points: np.ndarray, value: int) -> Region:
         """Draw a line of 2 pixels through points (N, 2) into the picture alone; returns where, for `redraw`."""

@@ -39,6 +39,7 @@ class CountPoints(Points):
         self.dots = True
         super().__init__(data, **attributes)
         self._view_moved = qdebounced(self._on_view_moved, timeout=DEBOUNCE_MS)
+        self.events.visible.connect(self._on_visible)
 
     @classmethod
     def _basename(cls) -> str:
@@ -117,9 +118,16 @@ class CountPoints(Points):
         return y_x * np.abs(np.array(self.scale[-2:])) / max(self.scale_factor, 1e-9), inside
 
     def _update_draw(self, *args: Any, **kwargs: Any) -> None:
+        before = self.scale_factor, np.array(self.corner_pixels)
         super()._update_draw(*args, **kwargs)
-        if self.text.visible:
+        # napari calls this at every repaint.
+        moved = self.scale_factor != before[0] or not np.array_equal(self.corner_pixels, before[1])
+        if moved and self.text.visible:
             self._view_moved()
+
+    def _on_visible(self) -> None:
+        # Points may have come and gone meanwhile.
+        self._view_moved()
 
     def _on_view_moved(self) -> None:
         if not self.visible:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from napari.layers import Image as ImageLayer
 
+from ...corrections.live_labels import LiveLabels
 from ...imaging.regions import Region
 from ...session import Cells
 from .cells_labels import CellsLabels
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 # Outlines of more pixels than this take too long to be found while a slider moves.
 MAX_OUTLINE_PIXELS = 1_500_000
 MAX_LIVE_POINTS = 2_000
+# Where more pixels than this are in view, only those that change are written while a slider moves.
+MAX_FILLED_PIXELS = 2_000_000
 FILLED, OUTLINED = 0.5, 0.9
 # Cells of other settings than those that are chosen now are as much paler, and their layers say so.
 PALER = 0.4
@@ -64,6 +67,7 @@ class ResultLayers:
         self._asleep = False
         self._was_visible = (True, True)
         self._shown = _sliders(cells)
+        self._live: LiveLabels | None = None
         self.points.editable = False
         self.follow_with_points(cells)
         viewer.add_layer(self.labels)
@@ -140,14 +144,22 @@ class ResultLayers:
             return
         region = self._visible() if dragging else (slice(None), slice(None))
         target = self.labels.data[region]
+        by_pixels = dragging and target.size > MAX_FILLED_PIXELS
+        if not by_pixels:
+            self._live = None
+        elif self._live is None or self._live.cells is not cells.corrected or self._live.out is not self.labels.data:
+            self._live = LiveLabels(cells.corrected, self.labels.data)
         if self._outlines:
             # Setting contour again would draw twice; it is left where it is already as wanted.
             contour = 0 if dragging and target.size > MAX_OUTLINE_PIXELS else 2
             if self.labels.contour != contour:
                 with self.labels.events.contour.blocker():
                     self.labels.contour = contour
-        cells.corrected.labels(cells.threshold, cells.min_size, region=region, out=target)
-        self.labels.refresh(thumbnail=False, highlight=False, extent=False)
+        if by_pixels and self._live is not None:
+            self.labels.redraw_at(self._live.move(cells.threshold, cells.min_size))
+        else:
+            cells.corrected.labels(cells.threshold, cells.min_size, region=region, out=target)
+            self.labels.refresh(thumbnail=False, highlight=False, extent=False)
         self.follow_with_points(cells)
 
     def show_corrected(self, cells: Cells, region: Region) -> None:
