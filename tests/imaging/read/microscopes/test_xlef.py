@@ -60,6 +60,8 @@ def test_parts_of_a_project_are_no_images_of_their_own(project, tmp_path):
     before = source_stamp(project)
     os.utime(tmp_path / "exp" / "of lof.lof", ns=(1, 2_000_000_000_000_000_000))
     assert source_stamp(project) != before
+    missing = tmp_path / "none.xlef"
+    assert find_images(missing) == [(missing, "none.xlef")]
 
 
 def test_a_broken_image_of_a_project_costs_its_own_row(project, tmp_path):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
+import sys
+import zlib
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,15 +28,12 @@ class Nd2File:
 
     def __init__(self, path: Path) -> None:
         import nd2
-        from nd2._parse import _clx_lite
-        from nd2._readers._modern import modern_reader
 
-        # Both unpack what a file holds without a limit.
-        vars(_clx_lite)["zlib"] = vars(modern_reader)["zlib"] = _zlib
         self._path, self._size = path, path.stat().st_size
         self._file = nd2.ND2File(path)
         with contextlib.ExitStack() as failing:
             failing.callback(self._file.close)
+            _bound(type(self._file._rdr))
             self._describe()
             failing.pop_all()
 
@@ -142,6 +142,14 @@ class Nd2File:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+@functools.cache
+def _bound(reader: type) -> None:
+    """Bound what nd2 unpacks, which has no limit, once its modules for a kind of file are loaded."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("nd2.") and vars(module).get("zlib") is zlib:
+            vars(module)["zlib"] = _zlib
 
 
 def open_file(path: Path) -> Nd2File:

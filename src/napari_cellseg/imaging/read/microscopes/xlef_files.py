@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,7 +41,16 @@ def images_of(path: Path) -> Iterator[tuple[str, Path]]:
 
 
 def parts_of(path: Path) -> set[Path]:
-    """Return the other files of a project; of a damaged one those that are known."""
+    """Return the other files of a project; of a damaged one those that are known, of a missing one none."""
+    if not path.is_file():
+        return set()
+    about = path.stat()
+    return _parts_of(path, about.st_size, about.st_mtime_ns)
+
+
+# Each image of a project asks for them.
+@functools.lru_cache(maxsize=4)
+def _parts_of(path: Path, n_bytes: int, mtime_ns: int) -> set[Path]:
     found = set()
     with contextlib.suppress(*UNREADABLE):
         for _, image in images_of(path):
