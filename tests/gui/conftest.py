@@ -29,6 +29,7 @@ from napari_cellseg.network.versions import ModelVersion
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.segmented import Segmented
 from tests.gui.pointing import activate
+from tests.warm import Warm
 
 
 def draw_discs(n: int = 16, size: int = 160) -> np.ndarray:
@@ -101,6 +102,28 @@ def plugins_looked_for_once() -> Iterator[None]:
     found = list(PluginManifest.discover())
     with patch.object(PluginManifest, "discover", lambda *_, **__: iter(found)):
         yield
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[Warm]:
+    """A process with the imports done, from which children are forked."""
+    warm = Warm()
+    yield warm
+    warm.close()
+
+
+@pytest.fixture(autouse=True)
+def children_are_warm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start children with their imports done; those of a test marked `cold`, and off Linux, as a user's are."""
+    if sys.platform == "linux" and not request.node.get_closest_marker("cold"):
+        ready: list[Warm] = []
+
+        def program(*words: str) -> list[str]:
+            # Asked for here: most tests start no child.
+            ready[:] = ready or [request.getfixturevalue("warm")]
+            return ready[0].program(*words)
+
+        monkeypatch.setattr("napari_cellseg.gui.jobs.child_job.own_program", program)
 
 
 @pytest.fixture(autouse=True)

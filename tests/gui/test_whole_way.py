@@ -65,6 +65,7 @@ def inside(labels: np.ndarray, id_: int) -> tuple[int, int]:
     return int(place[0]), int(place[1])
 
 
+@pytest.mark.cold
 def test_the_whole_way(make_napari_viewer: Callable[..., Any], home: Path, qtbot: Any) -> None:
     viewer = make_napari_viewer(show=True)
     segment, correct, train = opened(viewer, qtbot)

@@ -161,6 +161,7 @@ def opened(batch: BatchWidget, title: str, qtbot: Any) -> Any:
     return next(layer for layer in batch.bench.image_layers() if layer.name == title)
 
 
+@pytest.mark.cold
 def test_window_batch_and_command_line_give_the_same_labels(
     batch: BatchWidget, widget: SegmentWidget, viewer: Any, folder: Path, tmp_path: Path, qtbot: Any
 ) -> None:

@@ -240,6 +240,7 @@ def test_a_killed_training_is_told_and_can_go_on(train: Any, tiny: Any, qtbot: A
     qtbot.waitUntil(lambda: train.job.kind == "running" and train.job.step > 0, timeout=PATIENCE)
 
 
+@pytest.mark.cold
 def test_closing_the_window_leaves_a_usable_version(
     make_napari_viewer: Callable[..., Any], tiny: ModelVersion, qtbot: Any
 ) -> None:

@@ -14,6 +14,7 @@ from napari._qt.widgets.qt_progress_bar import QtLabeledProgressBar
 from napari.utils import progress
 from qtpy.QtCore import Qt
 from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QLabel
 
 from napari_cellseg.gui.batch.batch_widget import BatchWidget
 from napari_cellseg.gui.check.check_widget import AgreementWidget
@@ -64,6 +65,9 @@ def test_progress_here_and_in_the_activity_dock(widget: SegmentWidget, viewer: A
     qtbot.waitUntil(lambda: "Looking at tiles" in message(widget), timeout=5000)
     assert not widget.run_section.segment.isEnabled() and widget.run_section.cancel.isEnabled()
     qtbot.waitUntil(lambda: bool(lines_of("discs")), timeout=5000)
+    # napari's sign of running work paints the whole window with every picture: few a second are enough.
+    [sign] = [label.movie() for label in viewer.window._qt_window.statusBar().findChildren(QLabel) if label.movie()]
+    qtbot.waitUntil(lambda: sign.nextFrameDelay() >= 400, timeout=5000)
     network.go.set()
     qtbot.waitUntil(lambda: widget.session.cells is not None, timeout=10_000)
     assert not lines_of("discs")
