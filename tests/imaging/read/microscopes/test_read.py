@@ -89,6 +89,22 @@ def test_packed_frames_and_metadata_of_an_nd2_file(tmp_path):
     np.testing.assert_array_equal(image.data, POSITIONS[0].transpose(0, 3, 1, 2))
 
 
+def test_what_was_read_does_not_change_with_its_file(tmp_path):
+    """Single planes, and channels, are copied out of a file that is mapped into memory."""
+    plane = np.ascontiguousarray(POSITIONS[0, 0].transpose(2, 0, 1))
+    paths = [
+        write_nd2(tmp_path / "a.nd2", POSITIONS[:1, :1]),
+        write_lif(tmp_path / "a.lif", [("one", "YX", STACK[0])]),
+        write_dv(tmp_path / "a.dv", plane[:1, None], [525]),
+    ]
+    for path in paths:
+        before = (image := read_image(path).data).copy()
+        with path.open("r+b") as file:
+            file.write(bytes(path.stat().st_size))
+        np.testing.assert_array_equal(image, before)
+        assert before.any()
+
+
 def test_slices_of_an_old_nd2_file(tmp_path):
     path = write_old_nd2(tmp_path / "a.nd2", STACK)
     image = read_image(path)

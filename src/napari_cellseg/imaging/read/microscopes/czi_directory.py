@@ -24,6 +24,7 @@ _AXIS = np.dtype([("name", "S4"), ("start", "<i4"), ("size", "<i4"), ("place", "
 _SIZES, _LEAST, _HEAD_BYTES = "<iiq", 256, 1 << 12
 _PLACES = "STZCRIHVB"
 _AXES = _PLACES + "XY"
+_COLUMNS = {axis.encode(): k for k, axis in enumerate(_AXES)}
 # Bytes of a pixel, by its kind; others are taken for the largest.
 _PIXEL_BYTES = {0: 1, 1: 2, 2: 4, 3: 3, 4: 6, 8: 12, 9: 4, 10: 8, 11: 24, 12: 4, 13: 8}
 _MOST_PIXEL_BYTES = 24
@@ -86,11 +87,15 @@ class CziDirectory:
         start = int(said["position"]) + _SEGMENT
         head = _read(file, start, _HEAD_BYTES)
         n_about, _, n_packed = struct.unpack_from(_SIZES, head)
-        (own,), (own_spans,) = _table(head[struct.calcsize(_SIZES) :], 1)
-        start += max(_LEAST, struct.calcsize(_SIZES) + _ENTRY.itemsize + own["n_axes"] * _AXIS.itemsize) + n_about
+        own = np.frombuffer(head, _ENTRY, 1, struct.calcsize(_SIZES))[0]
+        n_entry = struct.calcsize(_SIZES) + _ENTRY.itemsize
+        axes = np.frombuffer(head, _AXIS, own["n_axes"], n_entry)
+        start += max(_LEAST, n_entry + axes.nbytes) + n_about
+        sides = {axis["name"]: int(axis["stored"] or axis["size"]) for axis in axes}
         packed, reason = int(said["compression"]), ""
-        if (own_spans[-2:] != spans[-2:]).any() or own["kind"] != said["kind"] or own["compression"] != packed:
-            reason = f"is {own_spans[-2, 2]} x {own_spans[-1, 2]} pixels by its own header"
+        own_size = sides.get(b"X", 1), sides.get(b"Y", 1)
+        if own_size != (width, height) or own["kind"] != said["kind"] or own["compression"] != packed:
+            reason = f"is {own_size[0]} x {own_size[1]} pixels by its own header"
         elif packed == _PLAIN and n_packed < n_bytes:
             reason = f"has only {n_packed:,} bytes"
         elif packed in (_ZSTD, _ZSTD_SHUFFLED):
@@ -130,9 +135,10 @@ def _table(content: bytes, n: int) -> tuple[np.ndarray, np.ndarray]:
         rows = np.flatnonzero(entries["n_axes"] > k)
         place = np.array(starts, int)[rows] + _ENTRY.itemsize + k * _AXIS.itemsize
         axes = given[place[:, None] + np.arange(_AXIS.itemsize)].view(_AXIS)[:, 0]
-        for column, letter in enumerate(_AXES):
-            chosen = axes["name"] == letter.encode()
-            here = axes[chosen]
-            stored = np.where(here["stored"] > 0, here["stored"], here["size"])
-            spans[rows[chosen], column] = np.stack([here["start"], here["size"], stored], axis=-1)
+        for name in np.unique(axes["name"]):
+            if name in _COLUMNS:
+                chosen = axes["name"] == name
+                here = axes[chosen]
+                stored = np.where(here["stored"] > 0, here["stored"], here["size"])
+                spans[rows[chosen], _COLUMNS[name]] = np.stack([here["start"], here["size"], stored], axis=-1)
     return entries, spans

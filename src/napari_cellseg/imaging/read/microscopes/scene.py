@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import mmap
 import threading
 import uuid
 from collections.abc import Callable, Mapping
@@ -72,11 +73,19 @@ def values_of(scene: Scene, lock: threading.Lock) -> np.ndarray:
     with lock:
         if not scene.n_outer:
             found = np.asarray(scene.read((), None, None))
-            return found if found.flags.owndata else found.copy()
+            return found.copy() if _is_mapped(found) else found
         values = np.empty(scene.shape, scene.dtype)
         for place in np.ndindex(scene.shape[: scene.n_outer]):
             values[place] = scene.read(place, None, None)
     return values
+
+
+def _is_mapped(values: np.ndarray) -> bool:
+    """Whether an array is a view into a file."""
+    owner: Any = values
+    while isinstance(owner, (np.ndarray, memoryview)):
+        owner = owner.base if isinstance(owner, np.ndarray) else owner.obj
+    return isinstance(owner, mmap.mmap)
 
 
 def lazy_values(scene: Scene, lock: threading.Lock, owner: object = None) -> Any:
