@@ -50,8 +50,9 @@ class Settings(TypedDict, total=False):
         By which channels cells are called positive, such as ``["GFP>320"]``; see docs/measuring.md.
     filters : sequence of str
         Which cells count, such as ``["area<=900", "circularity>=0.6"]``; see docs/measuring.md.
-    edges : {'all', 'none', 'frame'}
-        Which cells at the edges count: all, none that touch one, or those of a counting frame.
+    edges : {'all', 'none', 'frame'} or str
+        Which cells at the edges count: all, none that touch one, or those of a counting frame; ``frame:40`` has it 40
+        pixels within the image.
     device : {'auto', 'cpu', 'cuda', 'mps'}
     pages : {'one', 'each', 'stack'}
         Of `segment_folder`: refuse a file of several planes, one result for each, or one for all.

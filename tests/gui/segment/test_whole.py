@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from pathlib import Path
@@ -12,8 +13,10 @@ import pytest
 import tifffile
 import zarr
 from qtpy.QtCore import QThreadPool, QTimer
+from scipy import ndimage as ndi
 
 from napari_cellseg.gui.segment.whole_run import results_folder
+from napari_cellseg.gui.viewer.drawn_regions import RECTANGLE, DrawnRegions
 from napari_cellseg.gui.viewer.layer_image import METADATA_KEY
 from napari_cellseg.gui.viewer.opening import add_opened, read_paths
 from napari_cellseg.gui.viewer.regions import Regions
@@ -83,6 +86,11 @@ def test_the_whole_is_done_with_the_sliders_of_a_part_and_shown(
     assert widget.bench.part(Regions).is_part(part.unique_id)
     widget.session.set_threshold(0.42)
     widget.session.set_min_size(33)
+    # Drawn on the part, it is a region of the whole.
+    drawn = widget.bench.part(DrawnRegions)
+    drawn.draw(RECTANGLE)
+    places = [part.data_to_world(corner) for corner in ((9.5, 4.5), (9.5, 44.5), (59.5, 44.5), (59.5, 4.5))]
+    drawn.shapes().add_rectangles(np.array([drawn.shapes().world_to_data(place) for place in places]))
     settled(widget, qtbot)
     start(widget, qtbot)
     # Meanwhile the window goes on.
@@ -100,6 +108,12 @@ def test_the_whole_is_done_with_the_sliders_of_a_part_and_shown(
     count = int(text.split()[0].replace(",", ""))
     assert labels.shape == (600, 600) and labels.max() == count == len(np.unique(labels)) - 1 and count > 20
     assert (out / "cells.csv").is_file() and not layer.editable
+    with (out / "regions.csv").open(newline="") as file:
+        (region,) = csv.DictReader(file)
+    corner = np.add(part.metadata[METADATA_KEY]["origin"]["offset_yx"], (10, 5))
+    centres = np.floor(np.array(ndi.center_of_mass(labels > 0, labels, range(1, count + 1))) + 0.5) - corner
+    inside = ((centres >= 0) & (centres < (50, 40))).all(axis=1)
+    assert (int(region["area_px"]), int(region["count"])) == (2000, inside.sum())
     for corner in ((0, 0), (599, 599)):
         np.testing.assert_allclose(layer.data_to_world(corner), slide.data_to_world(corner))
     assert viewer.layers.index(layer) == viewer.layers.index(slide) + 1

@@ -19,6 +19,7 @@ from ...session import layer_id
 from .bench import Bench
 from .field import REGIONS_KEY, in_image
 from .layer_image import layer_path, placement
+from .regions import Regions
 
 COLOR, FACE = "#ffe14d", "#ffe14d18"
 NAME = "region"
@@ -37,6 +38,8 @@ class DrawnRegions:
         self._bench = bench
         # Of each image layer its shapes.
         self._layers: dict[Any, Shapes] = {}
+        # Images whose layer of shapes the user took away.
+        self._taken_away: set[Any] = set()
         self._naming = False
         self._later = qthrottled(self._count, timeout=INTERVAL_MS, leading=False)
         bench.viewer.layers.events.removed.connect(self._on_removed)
@@ -124,14 +127,18 @@ class DrawnRegions:
         """
         self._count()
         folder, names = out / CARRIED, {os.path.abspath(path): name for path, name in files}
-        for layer in self._bench.image_layers():
-            name = names.get(os.path.abspath(layer_path(layer) or ""))
-            if name is None:
-                continue
-            shapes, path = self._layers.get(layer.unique_id), of_name(folder, name)
-            if shapes is not None and len(shapes.data):
-                write_outlines(path, self._outlines(shapes))
-            elif shapes is not None:
+        drawn: dict[str, list[tuple[str, Rings]]] = {}
+        for key in (*self._layers, *self._taken_away):
+            # What is drawn on a part of an image lies on the image.
+            image, shapes = self._bench.part(Regions).image_of(key), self._layers.get(key)
+            name = None if image is None else names.get(os.path.abspath(layer_path(image) or ""))
+            if name is not None:
+                drawn.setdefault(name, []).extend([] if shapes is None else self._outlines(shapes, image))
+        for name, outlines in drawn.items():
+            path = of_name(folder, name)
+            if outlines:
+                write_outlines(path, outlines)
+            else:
                 path.unlink(missing_ok=True)
         return str(folder) if next(folder.rglob(f"*{ENDINGS[0]}"), None) else ""
 
@@ -172,6 +179,7 @@ class DrawnRegions:
             **placement(image),
         )
         self._layers[layer_id(self._bench.session.chosen)] = shapes
+        self._taken_away.discard(layer_id(self._bench.session.chosen))
         active = self._bench.viewer.layers.selection.active
         self._bench.viewer.add_layer(shapes)
         self._bench.viewer.layers.selection.active = active
@@ -204,11 +212,10 @@ class DrawnRegions:
                 shape = cells.segmented.instances.shape
                 session.set_areas(key, areas_of(outlines, shape) if outlines else None)
 
-    def _outlines(self, shapes: Shapes) -> list[tuple[str, Rings]]:
-        """Return the shapes as outlines in pixels of the image, counted from corners."""
+    def _outlines(self, shapes: Shapes, image: Any = None) -> list[tuple[str, Rings]]:
+        """Return the shapes as outlines in pixels of their image, or of another, counted from corners."""
         key = next(key for key, known in self._layers.items() if known is shapes)
-        image, viewer = self._bench.layer_of(key), self._bench.viewer
-        assert image is not None
+        image, viewer = image or self._bench.layer_of(key), self._bench.viewer
         found: list[tuple[str, Rings]] = []
         for name, kind, corners in zip(shapes.features[NAME], shapes.shape_type, shapes.data, strict=True):
             ring = _ring(str(kind), np.asarray(corners, dtype=float)[:, -2:])
@@ -235,6 +242,7 @@ class DrawnRegions:
         for key, shapes in list(self._layers.items()):
             if shapes is event.value:
                 del self._layers[key]
+                self._taken_away.add(key)
                 self._bench.session.set_areas(key, None)
 
 
