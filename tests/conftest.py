@@ -6,11 +6,14 @@ import os
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.warm import CLI, Program, Warm, cold
 
 HERE = Path(__file__).parent
 _scratch = tempfile.TemporaryDirectory(prefix="napari-cellseg-tests-")
@@ -74,3 +77,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     """Fail a window test that has no display: Qt itself would end the whole run."""
     if item.get_closest_marker("window") and _needs_display():
         pytest.fail("no screen, and no Xvfb started: run `python .ci/system_packages.py --required`", False)
+
+
+@pytest.fixture(scope="session")
+def program() -> Iterator[Program]:
+    """What gives the words that start the command line, or another module, as a program whose imports are done."""
+    warm: list[Warm] = []
+
+    def program(*words: str, module: str = CLI) -> list[str]:
+        if not sys.platform.startswith("linux"):
+            return cold(*words, module=module)
+        # Begun when it is first asked for: most tests start no program.
+        warm[:] = warm or [Warm()]
+        return warm[0].program(*words, module=module)
+
+    yield program
+    for one in warm:
+        one.close()

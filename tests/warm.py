@@ -1,8 +1,8 @@
-"""The package's command line as a process of its own that begins with its imports done: forked from one that did them.
+"""Programs as processes of their own that begin with their imports done: forked from one that did them.
 
-Most of a short run of the command line is the import of torch, OpenVINO and scikit-learn. `python -m tests.warm SOCKET`
-imports them once, and forks for each ``python -SE client.py SOCKET words``: the copy has the standard streams, folder
-and environment of that client, ends with its exit status, and is killed with it. Linux only.
+Most of a short run of the command line is the import of torch and scikit-learn. `python -m tests.warm SOCKET` imports
+them once, and forks for each ``python -SE client.py SOCKET MODULE words``: the copy has the standard streams, folder
+and environment of that client, is asked to end as it is, ends with its exit status, and is killed with it. Linux only.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 PRELOADED = (
-    "napari_cellseg.cli",
+    "napari_cellseg.cli.training",
     "torch._dynamo",
-    "openvino",
     "sklearn.metrics",
     "sklearn.cluster",
     "zarr",
@@ -34,8 +34,19 @@ PRELOADED = (
     "napari_cellseg.training.fit.trainer",
     "napari_cellseg.evaluation.make_version",
     "napari_cellseg.blocks.segment_mosaic",
+    "distributed",
 )
+CLI = "napari_cellseg.cli"
+# Takes the words of the command line, or of another `module`, and returns those that start it as a program.
+Program = Callable[..., list[str]]
 AT_MOST = 1 << 20
+
+
+def cold(*words: str, module: str = CLI) -> list[str]:
+    """Return the words that start a module as a program with its imports to do."""
+    return [sys.executable, "-P", "-m", module, *words]
+
+
 # Without -S and -E the start of Python itself is most of what is left. The streams go as they are.
 CLIENT = """
 import marshal, os, signal, socket, sys
@@ -43,6 +54,9 @@ line = socket.socket(socket.AF_UNIX)
 line.connect(sys.argv[1])
 said = marshal.dumps((sys.argv[2:], os.getcwd(), dict(os.environ)))
 socket.send_fds(line, [len(said).to_bytes(4, "big") + said], [0, 1, 2])
+pid = int.from_bytes(line.recv(4), "big")
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda number, _: os.kill(pid, number))
 status = line.recv(1)
 if not status:
     os.kill(os.getpid(), signal.SIGKILL)
@@ -62,11 +76,11 @@ class Warm:
         folder = Path(__file__).parents[1]
         self._server = subprocess.Popen(command, stdin=subprocess.PIPE, cwd=folder)
 
-    def program(self, *words: str) -> list[str]:
-        """Return the words that start the package's command line: with all its imports, as long as none are done."""
+    def program(self, *words: str, module: str = CLI) -> list[str]:
+        """Return the words that start a module as a program: with its imports to do, as long as none are done here."""
         if not self._socket.exists():
-            return [sys.executable, "-P", "-m", "napari_cellseg.cli", *words]
-        return [sys.executable, "-S", "-E", str(self._client), str(self._socket), *words]
+            return cold(*words, module=module)
+        return [sys.executable, "-S", "-E", str(self._client), str(self._socket), module, *words]
 
     def close(self) -> None:
         """End the process, and with it its copies that still run."""
@@ -79,7 +93,9 @@ class Warm:
 def serve(path: str) -> None:
     """Fork for each client, until standard input ends."""
     for name in PRELOADED:
-        importlib.import_module(name)
+        with suppress(ModuleNotFoundError):
+            importlib.import_module(name)
+    assert threading.active_count() == 1, "threads are not forked"
     listening = socket.socket(socket.AF_UNIX)
     # There under its name only once it listens.
     listening.bind(f"{path}.new")
@@ -104,18 +120,19 @@ def run(line: socket.socket) -> None:
     """Be the command line of one client, in this process, and end."""
     status = 1
     try:
-        words, folder, environment = receive(line)
+        (module, *words), folder, environment = receive(line)
         os.setsid()
         os.nice(5)
         os.chdir(folder)
         os.environ.clear()
         os.environ.update(environment)
+        line.send(os.getpid().to_bytes(4, "big"))
         threading.Thread(target=end_with, args=(line,), daemon=True).start()
         sys.stdin, sys.stdout, sys.stderr = (
             os.fdopen(fd, mode, encoding="utf-8", errors="replace", buffering=1) for fd, mode in enumerate("rww")
         )
-        sys.argv = ["napari-cellseg", *words]
-        status = status_of("napari_cellseg.cli")
+        sys.argv = [module, *words]
+        status = status_of(module)
     finally:
         with suppress(OSError, ValueError):
             sys.stdout.flush()

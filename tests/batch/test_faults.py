@@ -23,6 +23,7 @@ from napari_cellseg.imaging.write.write import read_labels
 from napari_cellseg.results.ledger import Ledger
 from tests.blobs import blobs
 from tests.models import make_model
+from tests.warm import Program, cold
 
 N = 12
 TIMEOUT = 120
@@ -43,13 +44,13 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(images: Path, out: Path, model: Path, *options: str) -> list[str]:
     words = ["segment", str(images), "--out", str(out), "--model", str(model), "--device", "cpu", *options]
-    return [sys.executable, "-m", "napari_cellseg.cli", *words]
+    return cold(*words)
 
 
-def start(*words: Any) -> subprocess.Popen[str]:
+def start(program: Program, *words: Any) -> subprocess.Popen[str]:
     """Begin a batch that says what it does, and stops when its input is closed."""
     return subprocess.Popen(
-        command(*words, "--report", "jsonl", "--stop-on-eof"),
+        program(*command(*words)[4:], "--report", "jsonl", "--stop-on-eof"),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -61,7 +62,7 @@ def run(*words: Any) -> list[dict[str, Any]]:
     """Run a batch to its end, here: starting a program takes seconds. Return what it said."""
     said = io.StringIO()
     with contextlib.redirect_stdout(said):
-        status = main([*command(*words)[3:], "--report", "jsonl"])
+        status = main([*command(*words)[4:], "--report", "jsonl"])
     events = [json.loads(line) for line in said.getvalue().splitlines()]
     assert status == (events[-1]["event"] == "error" or events[-1]["n_failed"] > 0)
     return events
@@ -79,13 +80,15 @@ def results(out: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="kill -9")
-def test_killed_and_resumed_is_as_if_nothing_had_happened(images: Path, model: Path, tmp_path: Path) -> None:
+def test_killed_and_resumed_is_as_if_nothing_had_happened(
+    images: Path, model: Path, tmp_path: Path, program: Program
+) -> None:
     save = ("--save", "labels,cells,rle,overlay")
     whole = run(images, tmp_path / "whole", model, *save)
     assert whole[-1]["n_done"] == N and not whole[-1]["stopped"]
     n_rows = 0
     for after in (3, 2):
-        process = start(images, tmp_path / "out", model, *save, "--resume")
+        process = start(program, images, tmp_path / "out", model, *save, "--resume")
         assert process.stdout is not None
         for line in process.stdout:
             after -= json.loads(line).get("state") == "done"
@@ -101,8 +104,10 @@ def test_killed_and_resumed_is_as_if_nothing_had_happened(images: Path, model: P
     assert results(tmp_path / "out") == results(tmp_path / "whole")
 
 
-def test_closing_the_input_stops_it_and_keeps_what_is_done(images: Path, model: Path, tmp_path: Path) -> None:
-    process = start(images, tmp_path / "out", model)
+def test_closing_the_input_stops_it_and_keeps_what_is_done(
+    images: Path, model: Path, tmp_path: Path, program: Program
+) -> None:
+    process = start(program, images, tmp_path / "out", model)
     assert process.stdout is not None and process.stdin is not None
     said = []
     for line in process.stdout:
@@ -120,7 +125,8 @@ def test_closing_the_input_stops_it_and_keeps_what_is_done(images: Path, model: 
 
 
 def test_two_batches_never_write_into_one_folder(images: Path, model: Path, tmp_path: Path) -> None:
-    first = start(images, tmp_path / "out", model)
+    # As a user starts it: its number is in the message.
+    first = start(cold, images, tmp_path / "out", model)
     assert first.stdout is not None
     first.stdout.readline()
     said = run(images, tmp_path / "out", model)
@@ -146,7 +152,7 @@ from napari_cellseg.cli import main
 resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY))
 sys.exit(main(sys.argv[1:]))
 """
-    words = command(folder, tmp_path / "out", model)[3:]
+    words = command(folder, tmp_path / "out", model)[4:]
     done = subprocess.run([sys.executable, "-c", limited, *words], capture_output=True, text=True, timeout=TIMEOUT)
     assert done.returncode == 1 and "large.tif" in done.stderr and "disk is full" in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
@@ -210,7 +216,7 @@ def test_bad_files_are_named_and_never_stop_the_others(
         (folder / name).write_bytes(content)
     with zipfile.ZipFile(folder / "odd.npz", "w") as archive:
         archive.writestr("image.npy", b"no array")
-    assert main(command(folder, tmp_path / "out", model)[3:]) == 1
+    assert main(command(folder, tmp_path / "out", model)[4:]) == 1
     said = capsys.readouterr().err
     with (tmp_path / "out" / "counts.csv").open(newline="", encoding="utf-8") as file:
         lines = {line["image"]: line for line in csv.DictReader(file)}
@@ -261,7 +267,7 @@ def test_the_list_of_files_may_come_from_json(
 ) -> None:
     listed = tmp_path / "files.json"
     listed.write_text(json.dumps([str(images / "1.tif"), [str(images / "2.tif"), "plate/two.tif"]]))
-    words = [word for word in command(images, tmp_path / "out", model)[3:] if word != str(images)]
+    words = [word for word in command(images, tmp_path / "out", model)[4:] if word != str(images)]
     assert main([*words, "--files-from", str(listed)]) == 0
     assert {row.image for row in Ledger(tmp_path / "out").rows()} == {"1.tif", "plate/two.tif"}
     assert (tmp_path / "out" / "plate" / "two_labels.tif").is_file()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from napari_cellseg.results.origin import is_ours
 from tests.instances.maps import disc_maps
 from tests.models import make_model
 from tests.segmented import segmented, squares
+from tests.warm import Program
 
 
 def dusty(seed: int):
@@ -216,7 +216,7 @@ def test_the_command_stores_defaults_in_a_model_of_ones_own(tmp_path: Path, caps
     assert "split" in capsys.readouterr().err
 
 
-def test_the_command_says_how_far_it_is_and_stops_when_its_input_ends(tmp_path: Path) -> None:
+def test_the_command_says_how_far_it_is_and_stops_when_its_input_ends(tmp_path: Path, program: Program) -> None:
     sample = squares([(5, 5), (30, 25), (40, 60)], side=14, shape=(64, 96))
     for folder in ("images", "labels"):
         (tmp_path / "data" / folder).mkdir(parents=True)
@@ -224,8 +224,8 @@ def test_the_command_says_how_far_it_is_and_stops_when_its_input_ends(tmp_path: 
         write_labels(tmp_path / "data/images" / f"{i}.tif", sample.image)
         write_labels(tmp_path / "data/labels" / f"{i}.tif", sample.labels)
     own = make_model(tmp_path / "own")
-    words = [sys.executable, "-m", "napari_cellseg.cli", "calibrate", str(tmp_path / "data"), "--model", str(own.path)]
-    words += ["--device", "cpu", "--out", str(tmp_path / "out"), "--report", "jsonl", "--stop-on-eof"]
+    words = ["--device", "cpu", "--out", str(tmp_path / "out"), "--report", "jsonl", "--stop-on-eof"]
+    words = program("calibrate", str(tmp_path / "data"), "--model", str(own.path), *words)
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as whole:
         events = [json.loads(line) for line in whole.stdout or ()]
         assert whole.wait(120) == 0

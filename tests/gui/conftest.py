@@ -29,7 +29,7 @@ from napari_cellseg.network.versions import ModelVersion
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.segmented import Segmented
 from tests.gui.pointing import activate
-from tests.warm import Warm
+from tests.warm import Program
 
 
 def draw_discs(n: int = 16, size: int = 160) -> np.ndarray:
@@ -104,25 +104,10 @@ def plugins_looked_for_once() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(scope="session")
-def warm() -> Iterator[Warm]:
-    """A process with the imports done, from which children are forked."""
-    warm = Warm()
-    yield warm
-    warm.close()
-
-
 @pytest.fixture(autouse=True)
-def children_are_warm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start children with their imports done; those of a test marked `cold`, and off Linux, as a user's are."""
-    if sys.platform == "linux" and not request.node.get_closest_marker("cold"):
-        ready: list[Warm] = []
-
-        def program(*words: str) -> list[str]:
-            # Asked for here: most tests start no child.
-            ready[:] = ready or [request.getfixturevalue("warm")]
-            return ready[0].program(*words)
-
+def children_are_warm(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, program: Program) -> None:
+    """Children start with their imports done; those of a test marked `cold` as a user's do."""
+    if not request.node.get_closest_marker("cold"):
         monkeypatch.setattr("napari_cellseg.gui.jobs.child_job.own_program", program)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,18 +11,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_cellseg import list_models, load_model, segment
+from napari_cellseg import list_models, load_model, open_cells, segment
 from napari_cellseg.blocks.plan import Mosaic
 from napari_cellseg.cli import main
+from napari_cellseg.evaluation.agreement.agreement import Agreement
 from napari_cellseg.evaluation.doctor import SAMPLE
 from napari_cellseg.imaging.errors import ModelError
 from napari_cellseg.imaging.normalize import normalize
 from napari_cellseg.imaging.progress import drain
 from napari_cellseg.imaging.read.read import read_image
+from napari_cellseg.imaging.write.write import write_labels
 from napari_cellseg.instances import Instances, Prediction
 from napari_cellseg.network import plugged
 from napari_cellseg.network.ready import load_network
 from napari_cellseg.network.version_files import set_defaults
+from napari_cellseg.reports.agreement_report import AGREEMENT_FILE
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.segment import iter_predict_image
 
@@ -75,6 +79,47 @@ def test_a_batch_gives_what_one_image_does_and_its_recipe_repeats_it(tmp_path: P
     assert main([*words, "--recipe", str(tmp_path / "a" / "recipe.json")]) == 0
     names = [next((tmp_path / folder).glob("*_labels.tif")) for folder in "ab"]
     assert names[0].read_bytes() == names[1].read_bytes()
+
+
+@pytest.mark.parametrize("name", ["bright", "blobs", "masks"])
+def test_corrections_outlast_the_sliders_and_come_back_with_the_file(name: str, tmp_path: Path) -> None:
+    cells = segment(SAMPLE, model=f"network:{name}", min_size=30, device="cpu")
+    first, second = cells.table["index"][:2].tolist()
+    before, gone, kept = cells.count, cells.labels == first, cells.labels == second
+    painted = cells.delete(first).accept(second).labels.copy()
+    painted[200:207, :7] = 0
+    painted[201:206, 1:6] = 5000
+    cells.paint(painted)
+    assert cells.count == before
+    for threshold, min_size in ((0.2, 0), (0.95, 0), (0.95, 10_000)):
+        labels = cells.at(threshold, min_size).labels
+        assert not labels[gone & (painted == 0)].any() and labels[kept].all() and labels[201:206, 1:6].all()
+    assert cells.at(0.95, 10_000).count == 2, "only what a user vouched for"
+    files = cells.save(tmp_path)
+    again = open_cells(files[0]).labels
+    np.testing.assert_array_equal(again > 0, cells.labels > 0)
+    # The same cells; one that a user accepted may have another number.
+    assert len(np.unique(np.stack([again, cells.labels]).reshape(2, -1), axis=1).T) == len(np.unique(cells.labels))
+
+
+def test_counts_of_a_batch_are_checked_against_those_by_people(tmp_path: Path) -> None:
+    """Six crops; the interval is of this network's counts, and another network's are of another recipe."""
+    (tmp_path / "in").mkdir()
+    plane = read_image(SAMPLE).plane()
+    for i, size in enumerate(range(120, 180, 10)):
+        write_labels(tmp_path / "in" / f"{i}.tif", plane[:size, :size])
+    words = ["segment", str(tmp_path / "in"), "--device", "cpu", "--min-size", "20", "--out"]
+    for name in ("blobs", "bright"):
+        assert main([*words, str(tmp_path / name), "--model", f"network:{name}"]) == 0
+    rows = list(csv.DictReader((tmp_path / "blobs" / "counts.csv").open(encoding="utf-8")))
+    people = tmp_path / "people.csv"
+    people.write_text("image,people\n" + "".join(f"{row['image']},{int(row['count']) - 1}\n" for row in rows))
+    check = ["agreement", str(people), "--out", str(tmp_path / "check"), "--counts"]
+    assert main([*check, str(tmp_path / "blobs" / "counts.csv")]) == 0
+    found = Agreement.from_dict(json.loads((tmp_path / "check" / AGREEMENT_FILE).read_text()))
+    assert found.n == 6 and found.bias == 1 and found.interval(int(rows[3]["count"])) is not None
+    other = next(csv.DictReader((tmp_path / "bright" / "counts.csv").open(encoding="utf-8")))
+    assert other["recipe"] != rows[0]["recipe"] and {row["recipe"] for row in rows} == {rows[0]["recipe"]}
 
 
 @pytest.mark.parametrize(

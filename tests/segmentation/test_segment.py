@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +31,7 @@ from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.segment import iter_predict_image, open_image
 from tests.attacks.state import mutated_json
 from tests.models import make_model
+from tests.warm import Program
 
 SAMPLES = Path(napari_cellseg.__file__).parent / "samples"
 TRUTH = Path(__file__).parent.parent / "data"
@@ -275,7 +275,7 @@ def test_errors_on_the_command_line_are_one_line_and_status_1(
     assert err.startswith("napari-cellseg: ") and "Traceback" not in err and err.count("\n") == 1
 
 
-def test_models_and_evaluate_and_train_run_as_a_program(tmp_path: Path) -> None:
+def test_models_and_evaluate_and_train_run_as_a_program(tmp_path: Path, program: Program) -> None:
     """A real process each: train a little, evaluate on what was held out, list."""
     data = tmp_path / "data"
     for name in ("images", "labels"):
@@ -287,8 +287,7 @@ def test_models_and_evaluate_and_train_run_as_a_program(tmp_path: Path) -> None:
         tifffile.imwrite(data / f"labels/{i}.tif", tifffile.imread(TRUTH / "fluorescence_labels.tif")[window])
 
     def run(*arguments: str) -> str:
-        command = [sys.executable, "-m", "napari_cellseg.cli", *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+        done = subprocess.run(program(*arguments), capture_output=True, text=True, timeout=280)
         assert done.returncode == 0, done.stderr
         return done.stdout
 

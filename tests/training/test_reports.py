@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import subprocess
-import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from napari_cellseg.training.params import LOSSES, LossParams, TrainParams, firs
 from napari_cellseg.training.search import propose, tried_values, vary
 from tests.blobs import blobs
 from tests.models import make_model
+from tests.warm import Program
 
 TINY = TrainParams(
     steps=6,
@@ -148,13 +148,10 @@ def test_what_a_trial_tried_can_be_set_again() -> None:
     assert set(LOSSES) == {"bce+dice", "bce", "dice"}
 
 
-def search(*words: str) -> list[str]:
-    return [sys.executable, "-m", "napari_cellseg.cli", "search", *words, *WORDS]
-
-
-def test_a_search_tells_each_trial_with_its_rank(tmp_path: Path) -> None:
+def test_a_search_tells_each_trial_with_its_rank(tmp_path: Path, program: Program) -> None:
     words = [str(write_npz(tmp_path / "d.npz")), "--out", str(tmp_path / "s"), "--minutes", "0.06", "--trials", "2"]
-    done = subprocess.run(search(*words, "--report", "jsonl"), capture_output=True, text=True, check=True)
+    search = program("search", *words, *WORDS, "--report", "jsonl")
+    done = subprocess.run(search, capture_output=True, text=True, check=True)
     events = [json.loads(line) for line in done.stdout.splitlines()]
     trials = [event for event in events if event["event"] == "trial"]
     assert [trial["number"] for trial in trials] == [1, 2] and [t["n_done"] for t in trials] == [1, 2]
@@ -163,14 +160,14 @@ def test_a_search_tells_each_trial_with_its_rank(tmp_path: Path) -> None:
     assert parts == sorted(parts) and parts[-1] <= 1
     assert events[-1]["event"] == "done" and events[-1]["ranking"] == trials[-1]["ranking"]
     assert Path(events[-1]["best"]).is_dir() and not events[-1]["stopped_early"]
-    again = subprocess.run(search(*words, "--report", "jsonl"), capture_output=True, text=True)
+    again = subprocess.run(search, capture_output=True, text=True)
     assert again.returncode == 1 and "holds a search already" in json.loads(again.stdout.splitlines()[-1])["message"]
 
 
-def test_a_search_ends_with_its_input_and_keeps_the_ranking(tmp_path: Path) -> None:
+def test_a_search_ends_with_its_input_and_keeps_the_ranking(tmp_path: Path, program: Program) -> None:
     words = [str(write_npz(tmp_path / "d.npz")), "--out", str(tmp_path / "s"), "--minutes", "3", "--trials", "3"]
     child = subprocess.Popen(
-        search(*words, "--report", "jsonl", "--stop-on-eof"),
+        program("search", *words, *WORDS, "--report", "jsonl", "--stop-on-eof"),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     assert child.stdin is not None and child.stdout is not None

@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.warm import Program
+
 
 class Cluster:
     """A scheduler and workers, each a process of its own, started as a person starts them.
@@ -21,9 +23,12 @@ class Cluster:
         For the scheduler's file and what the processes say.
     settings : dict of str to str
         Environment variables of the processes.
+    program : Program
+        Starts them; those with settings of their own begin as a person starts them.
     """
 
-    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
+    def __init__(self, folder: Path, settings: dict[str, str], program: Program) -> None:
+        self._program = program
         self.settings = settings
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
@@ -32,7 +37,7 @@ class Cluster:
         self.scheduler = self._start(
             "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(self.file)
         )
-        self._wait(self.file.exists, "the scheduler")
+        self._wait(self._is_written, "the scheduler")
         self.address = str(json.loads(self.file.read_text())["address"])
 
     def add_workers(self, number: int) -> None:
@@ -53,9 +58,15 @@ class Cluster:
                 process.kill()
             process.wait()
 
+    def _is_written(self) -> bool:
+        # Its closing brace comes last.
+        return self.file.exists() and self.file.read_text().rstrip().endswith("}")
+
     def _start(self, *words: str) -> subprocess.Popen[bytes]:
         environment = {**os.environ, "OMP_NUM_THREADS": "1", **self.settings}
-        command = [sys.executable, "-m", f"distributed.cli.dask_{words[0]}", *words[1:]]
+        module = f"distributed.cli.dask_{words[0]}"
+        command = [sys.executable, "-m", module] if self.settings else self._program(module=module)
+        command += words[1:]
         with open(self._folder / "said.txt", "ab") as said:
             return subprocess.Popen(command, stdout=said, stderr=said, env=environment, cwd=self._folder)
 
@@ -67,9 +78,9 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster_of(folder: Path, n_workers: int, **settings: str) -> Iterator[Cluster]:
+def cluster_of(program: Program, folder: Path, n_workers: int, **settings: str) -> Iterator[Cluster]:
     """A cluster that ends with the block."""
-    cluster = Cluster(folder, settings)
+    cluster = Cluster(folder, settings, program)
     try:
         if n_workers:
             cluster.add_workers(n_workers)

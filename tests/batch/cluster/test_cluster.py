@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import subprocess
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -64,8 +63,8 @@ def local(images, recipe, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory):
-    with cluster_of(tmp_path_factory.mktemp("cluster"), 1) as cluster:
+def cluster(tmp_path_factory, program):
+    with cluster_of(program, tmp_path_factory.mktemp("cluster"), 1) as cluster:
         yield cluster
 
 
@@ -96,9 +95,9 @@ def listen(steps, hear=lambda event: None):
     return events
 
 
-def test_a_worker_is_killed_in_the_middle(images, recipe, local, tmp_path):
+def test_a_worker_is_killed_in_the_middle(images, recipe, local, tmp_path, program):
     """All results are there, each once, with the bytes of the local run."""
-    with cluster_of(tmp_path / "cluster", 2) as cluster:
+    with cluster_of(program, tmp_path / "cluster", 2) as cluster:
         begun = []
 
         def hear(event):
@@ -153,7 +152,7 @@ def test_closing_stops_the_workers(images, recipe, cluster, tmp_path):
     assert not list((tmp_path / ".cellseg").glob("alive*"))
 
 
-def test_what_a_cluster_cannot_do_is_told(images, recipe, cluster, tmp_path):
+def test_what_a_cluster_cannot_do_is_told(images, recipe, cluster, tmp_path, monkeypatch):
     lost = Item(tmp_path / "gone.tif", "gone.tif", "gone")
     events = listen(iter_remote([lost], recipe, tmp_path, cluster.address, OPTIONS))
     assert events[-1][0] == "rows" and "gone.tif does not exist" in events[-1][2][0].error
@@ -161,6 +160,7 @@ def test_what_a_cluster_cannot_do_is_told(images, recipe, cluster, tmp_path):
         listen(
             iter_remote(plan(images, ()), replace(recipe, model="no such model"), tmp_path, cluster.address, OPTIONS)
         )
+    monkeypatch.setattr("napari_cellseg.batch.cluster.run.CONNECT_SECONDS", 1)
     with pytest.raises(CellsegError, match=r"No Dask scheduler answers at tcp://127\.0\.0\.1:9"):
         listen(iter_remote(plan(images, ()), recipe, tmp_path, "tcp://127.0.0.1:9", OPTIONS))
     with pytest.raises(CellsegError, match="No Dask scheduler answers"):
@@ -168,8 +168,8 @@ def test_what_a_cluster_cannot_do_is_told(images, recipe, cluster, tmp_path):
     assert not appears(tmp_path / "not" / "there" / "alive")
 
 
-def test_an_image_that_kills_workers_is_given_up(images, recipe, tmp_path):
-    with cluster_of(tmp_path / "cluster", 2, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0") as cluster:
+def test_an_image_that_kills_workers_is_given_up(images, recipe, tmp_path, program):
+    with cluster_of(program, tmp_path / "cluster", 2, DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES="0") as cluster:
         n_done = 0
 
         def hear(event):
@@ -186,8 +186,8 @@ def test_an_image_that_kills_workers_is_given_up(images, recipe, tmp_path):
     assert sum(row.state == "done" for row in rows) == N_IMAGES - 1 - len(given_up)
 
 
-def test_the_scheduler_goes_away(images, recipe, tmp_path):
-    with cluster_of(tmp_path / "cluster", 1) as cluster:
+def test_the_scheduler_goes_away(images, recipe, tmp_path, program):
+    with cluster_of(program, tmp_path / "cluster", 1) as cluster:
         n_done = 0
 
         def hear(event):
@@ -201,9 +201,9 @@ def test_the_scheduler_goes_away(images, recipe, tmp_path):
         assert n_done < N_IMAGES
 
 
-def test_without_workers_it_says_so(images, recipe, tmp_path, monkeypatch):
+def test_without_workers_it_says_so(images, recipe, tmp_path, monkeypatch, program):
     monkeypatch.setattr("napari_cellseg.batch.cluster.run._SILENT_SECONDS", 0.5)
-    with cluster_of(tmp_path / "cluster", 0) as cluster:
+    with cluster_of(program, tmp_path / "cluster", 0) as cluster:
         steps = iter_remote(plan(images, ()), recipe, tmp_path / "out", cluster.address, OPTIONS)
         notes = (event for event in steps if event[0] == "note")
         assert "no workers" in next(notes)[1]
@@ -223,11 +223,11 @@ sys.meta_path.insert(0, Blocked())
 
 
 @pytest.mark.parametrize("who", ["scheduler", "worker", "late worker"])
-def test_where_the_package_is_missing_it_is_said_at_once(who, images, recipe, tmp_path):
+def test_where_the_package_is_missing_it_is_said_at_once(who, images, recipe, tmp_path, program):
     (tmp_path / "bare").mkdir()
     (tmp_path / "bare" / "sitecustomize.py").write_text(BLOCKED)
     bare = {"PYTHONPATH": str(tmp_path / "bare")}
-    with cluster_of(tmp_path / "cluster", 0, **(bare if who == "scheduler" else {})) as cluster:
+    with cluster_of(program, tmp_path / "cluster", 0, **(bare if who == "scheduler" else {})) as cluster:
         cluster.settings = bare
         if who != "late worker":
             cluster.add_workers(1)
@@ -263,9 +263,9 @@ def test_workers_read_the_addresses_that_were_typed_and_no_others(cluster, recip
     np.testing.assert_array_equal(*labels)
 
 
-def test_a_killed_worker_leaves_no_unfinished_file(images, recipe, tmp_path):
+def test_a_killed_worker_leaves_no_unfinished_file(images, recipe, tmp_path, program):
     out = tmp_path / "out"
-    with cluster_of(tmp_path / "cluster", 1) as cluster:
+    with cluster_of(program, tmp_path / "cluster", 1) as cluster:
         steps = iter_batch(images[1:3], out, recipe, OPTIONS, scheduler=cluster.address)
         next(steps)
         # What a worker that is killed now leaves, in a folder that this batch was the first to use.
@@ -277,12 +277,12 @@ def test_a_killed_worker_leaves_no_unfinished_file(images, recipe, tmp_path):
     assert summary.n_failed == 0 and not any(path.exists() for path in left)
 
 
-def test_a_dead_scheduler_is_one_sentence(images, recipe, tmp_path):
+def test_a_dead_scheduler_is_one_sentence(images, recipe, tmp_path, program):
     """A process of its own shows all that Dask and asyncio would log, also at its end."""
     out = tmp_path / "out"
-    with cluster_of(tmp_path / "cluster", 1) as cluster:
+    with cluster_of(program, tmp_path / "cluster", 1) as cluster:
         words = ["segment", str(images[0][0].parent), "--out", str(out), "--model", recipe.model, "--device", "cpu"]
-        command = [sys.executable, "-m", "napari_cellseg.cli", *words, "--scheduler", cluster.address]
+        command = program(*words, "--scheduler", cluster.address)
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         while not list(out.rglob("*_labels.tif")) and process.poll() is None:
             time.sleep(0.02)

@@ -25,7 +25,8 @@ from napari_cellseg.batch.run import iter_batch
 
 from .cluster import cluster_of
 
-SHAPE = (2600, 3100)
+# Two blocks.
+SHAPE = (1100, 2300)
 
 OPTIONS = RunOptions("cpu", ("labels", "cells"), blocks=True)
 
@@ -40,7 +41,7 @@ def recipe(tmp_path_factory):
 def images(tmp_path_factory):
     path = tmp_path_factory.mktemp("images") / "slide.tif"
     piece = blobs(0, size=700, n=120).image.astype(np.uint8)
-    tifffile.imwrite(path, np.tile(piece, (4, 5))[: SHAPE[0], : SHAPE[1]], tile=(256, 256))
+    tifffile.imwrite(path, np.tile(piece, (2, 4))[: SHAPE[0], : SHAPE[1]], tile=(256, 256))
     return find_images([path])
 
 
@@ -67,10 +68,10 @@ def run(images, recipe, out, cluster, hear=lambda kind: None):
     return rows
 
 
-def test_others_make_tiles_and_the_cells_are_the_same(images, recipe, local, tmp_path):
+def test_others_make_tiles_and_the_cells_are_the_same(images, recipe, local, tmp_path, program):
     from distributed import Client
 
-    with cluster_of(tmp_path / "cluster", 2) as cluster:
+    with cluster_of(program, tmp_path / "cluster", 2) as cluster:
         (row,) = run(images, recipe, tmp_path / "out", cluster)
         with Client(cluster.address, set_as_default=False) as client:
             counts = sorted(client.run(n_made_for_others).values())
@@ -82,9 +83,9 @@ def test_others_make_tiles_and_the_cells_are_the_same(images, recipe, local, tmp
     assert not list((tmp_path / "out").rglob("*.claim")) and not list((tmp_path / "out").rglob("*.work"))
 
 
-def test_a_helper_that_dies_is_done_without(images, recipe, local, tmp_path):
+def test_a_helper_that_dies_is_done_without(images, recipe, local, tmp_path, program):
     """The one that makes the cells goes on by itself; whichever of the two is killed, the image is done."""
-    with cluster_of(tmp_path / "cluster", 2) as cluster:
+    with cluster_of(program, tmp_path / "cluster", 2) as cluster:
 
         def hear(kind):
             if kind == "tick" and any((tmp_path / "out").rglob("*.claim")) and cluster.workers[1].poll() is None:

@@ -42,6 +42,7 @@ from napari_cellseg.training.fit.trainer import Trained, iter_finetune
 from napari_cellseg.training.runs import CHECKPOINT_FILE, discard, list_unfinished, next_version_dir, read_run
 from tests.blobs import blobs
 from tests.models import make_model
+from tests.warm import Program, cold
 
 QUICK = FineTuneParams(
     minutes=60, steps=6, batch_size=2, crop=64, validate_every=3, device="cpu", general=0, freeze="nothing", blend=1.0
@@ -366,9 +367,9 @@ def words_of(folder: Path, parent: ModelVersion, out: Path, *more: str) -> list[
     return ["finetune", str(folder), "--parent", str(parent.path), "--out", str(out), *settings, *more]
 
 
-def child(words: list[str]) -> subprocess.Popen[str]:
+def child(command: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "napari_cellseg.cli", *words],
+        command,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
@@ -429,10 +430,12 @@ def test_the_command_for_people(folder: Path, parent: ModelVersion, tmp_path: Pa
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are of POSIX")
-def test_a_killed_run_leaves_a_version_and_goes_on(folder: Path, parent: ModelVersion, tmp_path: Path) -> None:
+def test_a_killed_run_leaves_a_version_and_goes_on(
+    folder: Path, parent: ModelVersion, tmp_path: Path, program: Program
+) -> None:
     """Kill the real process while it learns; what it left is whole, and --resume takes it to its end."""
     out = tmp_path / "child"
-    process = child(words_of(folder, parent, out, "--report", "jsonl", "--steps", "40"))
+    process = child(cold(*words_of(folder, parent, out, "--report", "jsonl", "--steps", "40")))
     wait_for_step(process, 7)
     # While it runs, nobody else may go on with it.
     process.send_signal(signal.SIGSTOP)
@@ -445,7 +448,7 @@ def test_a_killed_run_leaves_a_version_and_goes_on(folder: Path, parent: ModelVe
     assert file_sha256(parent.weights) == parent.sha256
     (unfinished,) = list_unfinished(tmp_path)
     assert unfinished.step >= 6 and unfinished.training_set == str(folder)
-    resumed = child(["finetune", "--resume", "--out", str(out), "--report", "jsonl"])
+    resumed = child(program("finetune", "--resume", "--out", str(out), "--report", "jsonl"))
     said, errors = resumed.communicate()
     assert resumed.returncode == 0, errors
     events = [json.loads(line) for line in said.splitlines()]
@@ -464,12 +467,12 @@ def test_a_resumed_run_takes_no_other_settings(tmp_path: Path, capsys: pytest.Ca
 
 @pytest.mark.parametrize("how", ["end of input", "terminate"])
 def test_a_run_that_is_asked_to_stop_keeps_its_best(
-    how: str, folder: Path, parent: ModelVersion, tmp_path: Path
+    how: str, folder: Path, parent: ModelVersion, tmp_path: Path, program: Program
 ) -> None:
     if how == "terminate" and sys.platform == "win32":
         pytest.skip("Windows ends programs without asking")
     out = tmp_path / "child"
-    process = child(words_of(folder, parent, out, "--report", "jsonl", "--steps", "100000", "--stop-on-eof"))
+    process = child(program(*words_of(folder, parent, out, "--report", "jsonl", "--steps", "100000", "--stop-on-eof")))
     wait_for_step(process, 4)
     if how == "terminate":
         process.terminate()

@@ -33,6 +33,7 @@ from napari_cellseg.training.params import TrainParams
 from napari_cellseg.training.runs import CHECKPOINT_FILE, TRAIN_FILE, list_unfinished, parent_of, read_run
 from tests.attacks.state import mutated_bytes, mutated_json
 from tests.blobs import blobs
+from tests.warm import Program, cold
 
 TINY = TrainParams(
     steps=16, validate_every=4, batch_size=2, crop=32, device="cpu", checkpoint_seconds=0,
@@ -207,9 +208,9 @@ def npz(path: Path, n: int = 6) -> Path:
     return path
 
 
-def child(words: list[str]) -> subprocess.Popen[str]:
+def child(command: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", "napari_cellseg.cli", *words],
+        command,
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
@@ -230,11 +231,11 @@ def wait_for_step(process: subprocess.Popen[str], step: int) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are of POSIX")
-def test_a_killed_training_leaves_a_version_and_goes_on(tmp_path: Path) -> None:
+def test_a_killed_training_leaves_a_version_and_goes_on(tmp_path: Path, program: Program) -> None:
     """Kill the real process while it learns; --resume ends with the weights of a run that nobody killed."""
     data = npz(tmp_path / "set.npz")
     more = ("--steps", "40", "--checkpoint-seconds", "0", "--validation", "0.3")
-    process = child(words_of(data, tmp_path / "killed", *more))
+    process = child(cold(*words_of(data, tmp_path / "killed", *more)))
     wait_for_step(process, 12)
     process.send_signal(signal.SIGSTOP)
     with pytest.raises(CellsegError, match="is being trained right now"):
@@ -242,7 +243,7 @@ def test_a_killed_training_leaves_a_version_and_goes_on(tmp_path: Path) -> None:
     process.send_signal(signal.SIGKILL)
     process.communicate()
     load_network(load_model(tmp_path / "killed"))
-    resumed = child(["train", "--resume", "--out", str(tmp_path / "killed"), "--report", "jsonl"])
+    resumed = child(program("train", "--resume", "--out", str(tmp_path / "killed"), "--report", "jsonl"))
     said, errors = resumed.communicate()
     assert resumed.returncode == 0, errors
     events = [json.loads(line) for line in said.splitlines()]
@@ -253,15 +254,17 @@ def test_a_killed_training_leaves_a_version_and_goes_on(tmp_path: Path) -> None:
         "resumable": False,
     }  # fmt: skip
     # In a process of its own too: as many threads add up in the same order.
-    whole = child(words_of(data, tmp_path / "whole", *more, "--checkpoint-seconds", "1000"))
+    whole = child(program(*words_of(data, tmp_path / "whole", *more, "--checkpoint-seconds", "1000")))
     assert whole.communicate()[1] == "" and whole.returncode == 0
     assert same_weights(tmp_path / "whole", tmp_path / "killed")
     assert load_model(tmp_path / "killed").training["command"].startswith("napari-cellseg train ")
     assert load_model(tmp_path / "killed").metrics["all"]["n_images"] == 2
 
 
-def test_a_training_that_is_asked_to_stop_keeps_its_best_and_can_go_on(tmp_path: Path) -> None:
-    process = child(words_of(npz(tmp_path / "set.npz"), tmp_path / "run", "--steps", "100000", "--stop-on-eof"))
+def test_a_training_that_is_asked_to_stop_keeps_its_best_and_can_go_on(tmp_path: Path, program: Program) -> None:
+    process = child(
+        program(*words_of(npz(tmp_path / "set.npz"), tmp_path / "run", "--steps", "100000", "--stop-on-eof"))
+    )
     wait_for_step(process, 7)
     said, errors = process.communicate()
     assert process.returncode == 0, errors

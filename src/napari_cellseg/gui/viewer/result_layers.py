@@ -205,6 +205,9 @@ class ResultLayers:
             if len(places) != len(self.points.data) or not np.array_equal(places, self.points.data):
                 self.points.selected_data = set()
                 self.points.data = places
+                if not self.points.visible:
+                    # A hidden layer keeps the view of its former points, and napari draws those when colours change.
+                    self.points.set_view_slice()
             self.points.features = features
         self.points.show_yours(yours, YOURS, AUTOMATIC)
         self.points.refresh_text()

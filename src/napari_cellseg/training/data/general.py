@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from functools import lru_cache
 from pathlib import Path
 
 from ...imaging.errors import DatasetError
@@ -32,4 +33,10 @@ def general_samples(role: str, folder: Path = FOLDER) -> list[Sample]:
         raise DatasetError(
             f"The general samples in {folder} cannot be read ({error}). Install napari-cellseg again."
         ) from error
-    return [sample for sample in read_dataset(folder) if sample.name in names]
+    return [sample for sample in _all_of(folder) if sample.name in names]
+
+
+@lru_cache(maxsize=1)
+def _all_of(folder: Path) -> tuple[Sample, ...]:
+    # A fine-tuning asks three times: to see whether its images are unlike these, to learn from, and to compare.
+    return tuple(read_dataset(folder))
