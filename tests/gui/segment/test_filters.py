@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from napari_cellseg.gui.segment.ghosts import Ghosts
-from napari_cellseg.gui.shared.help import HelpButton, HelpWindow
 from napari_cellseg.instances.filters import AREA, AT_LEAST, AT_MOST, CIRCULARITY, FRAME, INTENSITY, Filters, filters_of
 
 from ..conftest import draw_discs, layers_of, press_segment, settled
@@ -83,9 +82,7 @@ def test_filters_are_live_seen_as_ghosts_and_saved(
     assert session.cells.count() == kept
 
 
-def test_a_slow_measurement_is_made_in_the_background_and_folds_have_help(
-    widget: Any, viewer: Any, network: Any, qtbot: Any
-) -> None:
+def test_a_slow_measurement_is_made_in_the_background(widget: Any, viewer: Any, network: Any, qtbot: Any) -> None:
     viewer.add_image(draw_discs(16), name="discs")
     press_segment(widget, qtbot)
     settled(widget, qtbot)
@@ -95,10 +92,3 @@ def test_a_slow_measurement_is_made_in_the_background_and_folds_have_help(
     cells = widget.session.cells
     assert widget.cells_section.count.text().startswith(f"{cells.count()} cell")
     qtbot.waitUntil(lambda: traits.knows(cells.filters), timeout=20_000)
-    for fold, topic in ((widget.filters_fold, "Filters"), (widget.regions_fold, "Regions")):
-        fold.unfold(True)
-        fold.findChild(HelpButton, f"help_{topic}").click()
-        pages = widget.window().findChildren(HelpWindow)
-        assert any(topic in page.browser.toPlainText() for page in pages)
-        for page in pages:
-            page.close()

@@ -51,7 +51,8 @@ def opened_by(button: QToolButton, qtbot: Any) -> tuple[str, str]:
 
 def test_each_mark_of_segment_opens_its_section(segmented: Any, qtbot: Any) -> None:
     topics = [button.objectName().removeprefix("help_") for button in marks(segmented)]
-    assert topics == ["Image", "Segment", "Count and sliders", "Positive cells", "Classes", "Results"]
+    counting = ["Positive cells", "Classes", "Filters", "Regions"]
+    assert topics == ["Image", "Segment", "Count and sliders", *counting, "Results"]
     fits(segmented.scroll, *marks(segmented))
     for button, topic in zip(marks(segmented), topics, strict=True):
         title, text = opened_by(button, qtbot)
