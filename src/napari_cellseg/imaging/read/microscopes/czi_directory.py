@@ -92,20 +92,21 @@ class CziDirectory:
         axes = np.frombuffer(head, _AXIS, own["n_axes"], n_entry)
         start += max(_LEAST, n_entry + axes.nbytes) + n_about
         sides = {axis["name"]: int(axis["stored"] or axis["size"]) for axis in axes}
-        packed, reason = int(said["compression"]), ""
-        own_size = sides.get(b"X", 1), sides.get(b"Y", 1)
-        if own_size != (width, height) or own["kind"] != said["kind"] or own["compression"] != packed:
+        # A piece's own header may differ from the directory, but may speak of no more.
+        own_size, reason = (sides.get(b"X", 1), sides.get(b"Y", 1)), ""
+        if own_size[0] * own_size[1] * _PIXEL_BYTES.get(int(own["kind"]), _MOST_PIXEL_BYTES) > n_bytes:
             reason = f"is {own_size[0]} x {own_size[1]} pixels by its own header"
-        elif packed == _PLAIN and n_packed < n_bytes:
-            reason = f"has only {n_packed:,} bytes"
-        elif packed in (_ZSTD, _ZSTD_SHUFFLED):
-            content = _read(file, start, 64)
-            holds = zstd_size(content[content[0] if packed == _ZSTD_SHUFFLED else 0 :])
-            reason = f"holds {holds:,} bytes" if holds is not None and holds > n_bytes else ""
-        elif packed in _PICTURES:
-            picture = size_of(_read(file, start, min(n_packed, 1 << 16)), _PICTURES[packed])
-            is_larger = picture[0] > height or picture[1] > width
-            reason = f"is a picture of {picture[1]} x {picture[0]} pixels" if is_larger else ""
+        for packed in {int(own["compression"]), int(said["compression"])}:
+            if packed == _PLAIN and n_packed < n_bytes:
+                reason = f"has only {n_packed:,} bytes"
+            elif packed in (_ZSTD, _ZSTD_SHUFFLED):
+                content = _read(file, start, 64)
+                holds = zstd_size(content[content[0] if packed == _ZSTD_SHUFFLED else 0 :])
+                reason = f"holds {holds:,} bytes" if holds is not None and holds > n_bytes else reason
+            elif packed in _PICTURES:
+                picture = size_of(_read(file, start, min(n_packed, 1 << 16)), _PICTURES[packed])
+                is_larger = picture[0] > height or picture[1] > width
+                reason = f"is a picture of {picture[1]} x {picture[0]} pixels" if is_larger else reason
         if reason:
             raise ImageError(
                 f"{self._path} cannot be read: a piece of it {reason}, and {width} x {height} pixels of "
