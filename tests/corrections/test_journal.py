@@ -410,6 +410,19 @@ def test_corrections_go_to_a_label_file_and_back(
         edits.import_labels(view, **read_corrections(path, SHAPE))
 
 
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7])
+def test_accepted_cells_keep_their_numbers_however_small_they_were(tmp_path: Path, threshold: float) -> None:
+    view = CellView(fresh_view(3).corrected, threshold, 1)
+    chosen = view.ids().tolist()
+    view.corrected.corrections.apply(edits.accept(view, chosen))
+    export_corrections(tmp_path / "labels.tif", view, {"by": "me"})
+    corrected = CorrectedInstances(fresh_view(3).corrected.instances, Corrections(SHAPE))
+    other = CellView(corrected, 0.1, 1)
+    corrected.corrections.apply(edits.import_labels(other, **read_corrections(tmp_path / "labels.tif", SHAPE)))
+    assert corrected.corrections.owned_ids.tolist() == chosen
+    assert np.array_equal(np.maximum(corrected.corrections.claims(), 0), view.labels())
+
+
 def test_foreign_label_files_and_wrong_sizes(tmp_path: Path) -> None:
     labels = np.zeros(SHAPE, np.uint16)
     labels[3:9, 4:12] = 4

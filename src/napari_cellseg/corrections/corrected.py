@@ -16,6 +16,7 @@ import scipy
 from ..imaging.regions import (
     Region,
     box_of_pixels,
+    common,
     grown,
     is_empty,
     mask_of_pixels,
@@ -262,7 +263,7 @@ class CorrectedInstances:
             area = self.corrections.marks(part) > 0
             pieces = []
             for tile in self.corrections.claimed_tiles(grown(part, margin, self.shape)):
-                near = _common(grown(tile, margin, self.shape), part)
+                near = common(grown(tile, margin, self.shape), part)
                 if is_empty(near):
                     continue
                 around = grown(near, margin, self.shape)
@@ -320,12 +321,3 @@ class CorrectedInstances:
         cores = [core.region for id_ in ids for core in self.corrections.cell(id_).cores]  # type: ignore[union-attr]
         around = union(*self.corrections.claimed_tiles(), *cores)
         return [] if is_empty(around) else [around]
-
-
-def _common(first: Region, second: Region) -> Region:
-    """Intersection of two regions."""
-    rows, columns = (
-        slice(max(a.start, b.start), max(a.start, b.start, min(a.stop, b.stop)))
-        for a, b in zip(first, second, strict=True)
-    )
-    return rows, columns

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from ..imaging.regions import whole
+from ..imaging.regions import common, whole, within
 from .claims import ERASED
 from .patching import LEAP, EditError, Wish, patch_from_labels, replaced
 from .run_lengths import Cell, Patch, Runs, distinct, pairs_of
@@ -133,17 +133,22 @@ def _fresh_ids(
     highest = view.corrected.top_id + len(ids) + LEAP
     fresh = max(view.corrected.fresh_id(), max((id_ for id_ in ids if id_ <= highest), default=0) + 1)
     for id_ in sorted(ids - as_here):
-        automatic = view.corrected.instances.has(id_) and not (id_ in cells and _replaces(view, theirs, id_))
+        automatic = view.corrected.instances.has(id_) and not (
+            id_ in cells and _replaces(view, theirs, id_, cells[id_])
+        )
         if automatic or id_ in taken or id_ > highest:
             given[id_] = fresh
             fresh += 1
     return given
 
 
-def _replaces(view: CellView, theirs: np.ndarray, id_: int) -> bool:
-    """Whether an exported cell lies on more than half of the core of the automatic cell of its number: it was made of
-    that one, and goes by its number again.
+def _replaces(view: CellView, theirs: np.ndarray, id_: int, cell: Cell) -> bool:
+    """Whether an exported cell was made of the automatic cell of its number, and goes by its number again: it lies on
+    more than half of the core of that one, or is stored with it.
     """
     core = view.corrected.core(id_)
-    there = core.array() > 0
-    return 2 * int(np.count_nonzero(np.abs(theirs[core.region][there]) == id_)) > int(np.count_nonzero(there))
+    there, covered = core.mask(), np.abs(theirs[core.region]) == id_
+    for stored in cell.cores:
+        both = common(core.region, stored.region)
+        covered[within(both, core.region)] |= stored.mask()[within(both, stored.region)]
+    return 2 * int(np.count_nonzero(covered & there)) > int(np.count_nonzero(there))

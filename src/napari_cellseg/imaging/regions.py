@@ -76,3 +76,12 @@ def mask_of_pixels(rows: np.ndarray, columns: np.ndarray) -> tuple[Region, np.nd
     mask = np.zeros(shape_of(region), dtype=bool)
     mask[rows - region[0].start, columns - region[1].start] = True
     return region, mask
+
+
+def common(first: Region, second: Region) -> Region:
+    """Return what two regions have in common; it may be empty."""
+    rows, columns = (
+        slice(max(a.start, b.start), max(a.start, b.start, min(a.stop, b.stop)))
+        for a, b in zip(first, second, strict=True)
+    )
+    return rows, columns
