@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox, QSpinBox, QWidget
+from qtpy.QtWidgets import QCheckBox, QWidget
 
 from ...instances.filters import (
     ALL,
@@ -30,6 +30,7 @@ from ..shared.help import HelpButton
 from ..shared.layout import chooser, in_column, in_row, label, one_line
 from ..shared.message import Message, errors_to
 from ..shared.number_slider import NAME_WIDTH, NumberSlider
+from ..shared.numbers import DecimalBox
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.following import Following
@@ -172,7 +173,8 @@ class FiltersSection(QWidget):
             slider.released.connect(following.release)
         words = [(text, rule) for rule, (text, _) in RULES.items()]
         self.edges = chooser("filter_edges", "Which cells at the edges of the image count.", words, self._on_edges)
-        self.guard = QSpinBox(objectName="frame_guard")
+        self.guard = DecimalBox(objectName="frame_guard")
+        self.guard.setDecimals(0)
         self.guard.setRange(0, MOST_GUARD)
         self.guard.setSuffix(" px")
         self.guard.setKeyboardTracking(False)
@@ -252,7 +254,7 @@ class FiltersSection(QWidget):
 
     def _on_edges(self, _: object = None) -> None:
         rule = self.edges.currentData()
-        edges = framed(self.guard.value()) if rule == FRAME else rule
+        edges = framed(int(self.guard.value())) if rule == FRAME else rule
         self._set(lambda: Filters(self._bench.session.filters.bounds, edges))
 
     def _set(self, asked: Any) -> None:
