@@ -196,7 +196,9 @@ class CellsSection(QWidget):
         # A style sheet's font size wins over the widget's own, so it is set there as well.
         faint = f"color: {self._colors.faint.name()};" if other and self._colors is not None else ""
         size = round(self.count.font().pointSizeF())
-        self.count.setStyleSheet(f"font-size: {size}pt; font-weight: bold; {faint}")
+        style = f"font-size: {size}pt; font-weight: bold; {faint}"
+        if style != self.count.styleSheet():
+            self.count.setStyleSheet(style)
 
     def _show_worth(self) -> None:
         """Show how far the count can be trusted, where the user counted some images."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from qtpy.QtCore import QEvent, QRect, Qt
-from qtpy.QtGui import QFontMetrics, QResizeEvent, QShowEvent
+from qtpy.QtGui import QEnterEvent, QFontMetrics, QResizeEvent, QShowEvent
 from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from ...imaging.errors import CellsegError
@@ -50,7 +50,6 @@ class Message(QLabel):
         self.full_text = ""
         self.setWordWrap(True)
         self.setAlignment(Qt.AlignmentFlag.AlignTop | Qt.AlignmentFlag.AlignLeft)
-        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         policy = QSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
         policy.setHeightForWidth(True)
         self.setSizePolicy(policy)
@@ -73,6 +72,17 @@ class Message(QLabel):
         self._colors = colors
         self._paint()
 
+    def enterEvent(self, event: QEnterEvent) -> None:
+        """Let the text be selected while the mouse is on it; Qt draws such a text again when others change."""
+        super().enterEvent(event)
+        self.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+
+    def leaveEvent(self, event: QEvent) -> None:
+        """Keep what is selected, to be copied."""
+        super().leaveEvent(event)
+        if not self.hasSelectedText():
+            self.setTextInteractionFlags(Qt.TextInteractionFlag.NoTextInteraction)
+
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Show what has room now."""
         super().resizeEvent(event)
@@ -88,7 +98,9 @@ class Message(QLabel):
     def _fit(self) -> None:
         metrics, width = self.fontMetrics(), self.contentsRect().width()
         shown = fitted(self.full_text, metrics, width, self._rows) if self.isVisible() else self.full_text
-        super().setText(shown)
+        # Qt lays an equal text out again.
+        if shown != super().text():
+            super().setText(shown)
         self.setToolTip(self.full_text if shown != self.full_text else "")
         if self._rows is not None:
             self.setFixedHeight(self._rows * metrics.lineSpacing() + 2)

@@ -128,8 +128,8 @@ class CellsLabels(Labels):
                 view = self._slice.image.view
                 if not np.shares_memory(view, self.data):
                     view.reshape(-1)[places] = self.colormap._data_to_texture(self.data.reshape(-1)[places])
-                self._accumulate_updated_slice(plain_region(None, self.data.shape))
-                self._partial_labels_refresh()
+                # What napari does of a part, without copying all of it.
+                self.events.labels_update(data=view, offset=[0, 0])
                 return
         except AttributeError:
             pass
