@@ -81,7 +81,7 @@ class Message(QLabel):
         """Keep what is selected, to be copied."""
         super().leaveEvent(event)
         if not self.hasSelectedText():
-            self.setTextInteractionFlags(Qt.TextInteractionFlag.NoTextInteraction)
+            self.setTextInteractionFlags(Qt.TextInteractionFlag.LinksAccessibleByMouse)
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         """Show what has room now."""
