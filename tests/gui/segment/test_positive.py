@@ -110,6 +110,7 @@ def test_the_whole_way_with_equal_numbers_and_bytes(
     qtbot.waitUntil(lambda: section.marker is not None and section.marker.place == "ring", timeout=20_000)
     wait_for(widget, qtbot, "RFP+")
     assert "GFP+ RFP− 6" in section.combined.text() and widget.session.grow == "3um"
+    qtbot.waitUntil(lambda: "marked cells grown" in viewer.layers, timeout=20_000)
     grown = viewer.layers["marked cells grown"].data
     assert (grown > 0).sum() > (layers_of(widget).labels.data > 0).sum()
     widget.result_section.save_to(tmp_path / "window")
