@@ -144,23 +144,24 @@ class ResultLayers:
             return
         region = self._visible() if dragging else (slice(None), slice(None))
         target = self.labels.data[region]
-        by_pixels = dragging and target.size > MAX_FILLED_PIXELS
-        if not by_pixels:
-            self._live = None
-        elif self._live is None or self._live.cells is not cells.corrected or self._live.out is not self.labels.data:
-            self._live = LiveLabels(cells.corrected, self.labels.data)
+        self._live = self._live_labels(cells) if dragging and target.size > MAX_FILLED_PIXELS else None
         if self._outlines:
             # Setting contour again would draw twice; it is left where it is already as wanted.
             contour = 0 if dragging and target.size > MAX_OUTLINE_PIXELS else 2
             if self.labels.contour != contour:
                 with self.labels.events.contour.blocker():
                     self.labels.contour = contour
-        if by_pixels and self._live is not None:
+        if self._live is not None:
             self.labels.redraw_at(self._live.move(cells.threshold, cells.min_size))
         else:
             cells.corrected.labels(cells.threshold, cells.min_size, region=region, out=target)
             self.labels.refresh(thumbnail=False, highlight=False, extent=False)
         self.follow_with_points(cells)
+
+    def _live_labels(self, cells: Cells) -> LiveLabels:
+        """Return what follows the slider in the layer: that of the step before, while cells and data are the same."""
+        live, corrected, data = self._live, cells.corrected, self.labels.data
+        return live if live and live.cells is corrected and live.out is data else LiveLabels(corrected, data)
 
     def show_corrected(self, cells: Cells, region: Region) -> None:
         """Draw again where a correction changed something; the layer may be saved before it was measured again."""

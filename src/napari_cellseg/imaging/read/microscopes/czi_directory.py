@@ -22,8 +22,7 @@ _ENTRY.names = ("mark", "kind", "position", "part", "compression", "pyramid", "n
 _AXIS = np.dtype([("name", "S4"), ("start", "<i4"), ("size", "<i4"), ("place", "<f4"), ("stored", "<i4")])
 # The sizes in front of a piece's own entry, and the least room of both.
 _SIZES, _LEAST, _HEAD_BYTES = "<iiq", 256, 1 << 12
-_PLACES = "STZCRIHVB"
-_AXES = _PLACES + "XY"
+_AXES = "STZCRIHVBXY"
 _COLUMNS = {axis.encode(): k for k, axis in enumerate(_AXES)}
 # Bytes of a pixel, by its kind; others are taken for the largest.
 _PIXEL_BYTES = {0: 1, 1: 2, 2: 4, 3: 3, 4: 6, 8: 12, 9: 4, 10: 8, 11: 24, 12: 4, 13: 8}
