@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_cellseg import segment
 from napari_cellseg.imaging.normalize import normalize
 from napari_cellseg.imaging.progress import drain
 from napari_cellseg.network.cell_size import CellSize, _Search, iter_estimate_diameter
@@ -46,6 +47,17 @@ def test_flat_discs_of_any_size(diameter: float, n_cells: int, bundled: ModelVer
     drawn = draw_discs(diameter, n_cells=n_cells)
     found = size_of(drawn.image, bundled)
     assert found.diameter is not None and abs(np.log(found.diameter / drawn.diameter)) < WITHIN
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_uneven_light_is_no_cell(seed: int, bundled: ModelVersion) -> None:
+    y, x = np.mgrid[:520, :696]
+    light = 145 + 16 * np.exp(-(((y - 260) / 200) ** 2) - ((x - 348) / 270) ** 2)
+    empty = (light + np.random.default_rng(seed).normal(0, 6, light.shape)).astype(np.uint16)
+    assert size_of(empty, bundled).diameter is None
+    assert segment(empty).count == 0
+    large = size_of(empty, replace(bundled, cell_diameter=400.0)).diameter
+    assert large is not None and large > 300, "a version of large cells sees them"
 
 
 def test_a_remembered_size_holds_where_nothing_clear_is_seen(bundled: ModelVersion) -> None:

@@ -33,6 +33,9 @@ AS_GOOD = 1.05
 AS_CLEAR = 0.05
 # From here on down the result is uncertain.
 VAGUE_PEAK = 0.55
+# Cells larger than this, in pixels of the image, are believed only where a version remembers such: from so far away
+# uneven light looks like a cell.
+LARGEST = 300.0
 # So many cells tell their diameter: other windows need not be looked at.
 ENOUGH_CELLS = 15
 # A given size is checked by a look from so many times further away, and is wrong where cells are so many times larger.
@@ -127,6 +130,7 @@ class _Search:
         assert model.diameter is not None
         self._image, self._model, self._device, self._most = normalized, model, device, most
         self._wanted = model.diameter
+        self._largest = max(LARGEST, 2 * (model.cell_diameter or 0))
         self._seen: dict[float, Sighting | None] = {}
         self._whole: dict[float, Prediction] = {}
 
@@ -146,8 +150,7 @@ class _Search:
         if best is not None:
             return CellSize(self._finest(best).diameter, best.peak >= VAGUE_PEAK, self._whole)
         # No two looks agreed: the clearest is better than nothing.
-        seen = [one for one in self._seen.values() if one is not None]
-        clearest = max(seen, key=lambda one: one.peak, default=None)
+        clearest = max(self._cells_seen(), key=lambda one: one.peak, default=None)
         return CellSize(None if clearest is None else clearest.diameter, False, self._whole)
 
     def _starts(self) -> Iterator[float]:
@@ -156,7 +159,7 @@ class _Search:
         if self._model.cell_diameter is not None:
             yield zoom_for(self._model.cell_diameter, self._wanted, (1, 1))
         for zoom in STARTS:
-            if zoom > 1 and any(self._seen.values()):
+            if zoom > 1 and self._cells_seen():
                 continue
             if zoom >= 1 or min(shape) * zoom >= 2 * self._wanted:
                 yield zoom
@@ -180,8 +183,11 @@ class _Search:
         """Of looks that are as clear as a vague one, the finest: it shows small cells, too."""
         if best.is_clear(self._wanted):
             return best
-        alike = [s for s in self._seen.values() if s is not None and s.peak >= best.peak - AS_CLEAR]
+        alike = [one for one in self._cells_seen() if one.peak >= best.peak - AS_CLEAR]
         return max(alike, key=lambda one: one.zoom)
+
+    def _cells_seen(self) -> list[Sighting]:
+        return [one for one in self._seen.values() if one is not None and one.outweighing <= self._largest]
 
     def _settle(self, zoom: float) -> Generator[Progress, None, Sighting | None]:
         """Look until the magnification and what it shows agree; None where they do not, or nothing is seen."""
@@ -191,7 +197,7 @@ class _Search:
                 return None
             implied = zoom_for(now.outweighing, self._wanted, (1, 1))
             if now.is_clear(self._wanted) or abs(math.log(implied / zoom)) <= math.log(AGREEMENT):
-                return now
+                return now if now.outweighing <= self._largest else None
             zoom = implied
         return None
 
