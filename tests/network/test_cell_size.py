@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage as ndi
 
 from napari_cellseg import segment
 from napari_cellseg.imaging.normalize import normalize
@@ -58,6 +59,14 @@ def test_uneven_light_is_no_cell(seed: int, bundled: ModelVersion) -> None:
     assert segment(empty).count == 0
     large = size_of(empty, replace(bundled, cell_diameter=400.0)).diameter
     assert large is not None and large > 300, "a version of large cells sees them"
+
+
+@pytest.mark.parametrize("blur", [0.7, 1.0, 1.5])
+def test_grain_is_no_crowd_of_cells(blur: float, bundled: ModelVersion) -> None:
+    noise = ndi.gaussian_filter(np.random.default_rng(0).normal(size=(512, 512)), blur)
+    found = size_of(noise, bundled)
+    assert found.diameter is None and not found.certain
+    assert segment((noise * 1000 + 9000).astype(np.uint16)).count < 5
 
 
 def test_a_remembered_size_holds_where_nothing_clear_is_seen(bundled: ModelVersion) -> None:

@@ -31,7 +31,7 @@ def test_no_count_of_zero_without_a_word() -> None:
     assert segment(np.full((60, 60), 7), device="cpu").metadata["notes"] == []
 
 
-@pytest.mark.parametrize("sigma", [1.0, 1.5, 2.0, 4.0])
+@pytest.mark.parametrize("sigma", [2.0, 4.0])
 def test_cells_found_in_noise_are_doubted(sigma: float) -> None:
     """Blurred noise holds hundreds of blobs that a network takes for cells."""
     values = ndi.gaussian_filter(np.random.default_rng(1).normal(size=(384, 384)), sigma)

@@ -36,6 +36,8 @@ VAGUE_PEAK = 0.55
 # Cells larger than this, in pixels of the image, are believed only where a version remembers such: from so far away
 # uneven light looks like a cell.
 LARGEST = 300.0
+# Vague cells that are smaller are grain: the image is taken as it is.
+SMALLEST = 7.0
 # So many cells tell their diameter: other windows need not be looked at.
 ENOUGH_CELLS = 15
 # A given size is checked by a look from so many times further away, and is wrong where cells are so many times larger.
@@ -148,10 +150,13 @@ class _Search:
         if remembered is not None and (best is None or not self._is_believed(best, remembered)):
             return CellSize(remembered, True, self._whole)
         if best is not None:
-            return CellSize(self._finest(best).diameter, best.peak >= VAGUE_PEAK, self._whole)
-        # No two looks agreed: the clearest is better than nothing.
-        clearest = max(self._cells_seen(), key=lambda one: one.peak, default=None)
-        return CellSize(None if clearest is None else clearest.diameter, False, self._whole)
+            best, certain = self._finest(best), best.peak >= VAGUE_PEAK
+        else:
+            # No two looks agreed: the clearest is better than nothing.
+            best, certain = max(self._cells_seen(), key=lambda one: one.peak, default=None), False
+        if best is None or (not certain and best.diameter < SMALLEST):
+            return CellSize(None, False, self._whole)
+        return CellSize(best.diameter, certain, self._whole)
 
     def _starts(self) -> Iterator[float]:
         """Magnifications to begin at; the finest where none of the others showed anything."""
