@@ -115,7 +115,7 @@ class Window:
                 widget.deleteLater()
         for child in set(_added_to(main)) - self._objects:
             child.deleteLater()
-        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete)
+        QCoreApplication.sendPostedEvents(None, QEvent.Type.DeferredDelete.value)
         main.restoreState(self._state)
         main.setUpdatesEnabled(True)
         QApplication.processEvents()
