@@ -167,7 +167,7 @@ def test_scenes_of_a_czi_file_are_its_images(tmp_path):
 
 
 def test_both_packages_for_czi_give_the_same(tmp_path, monkeypatch):
-    pytest.importorskip("czifile", minversion="2026", reason="czifile of 2026 needs Python 3.12")
+    pytest.importorskip("czifile", minversion="2026", reason="no czifile of 2026, which needs Python 3.12")
     from napari_cellseg.imaging.read.microscopes import czi_file, czi_packages
 
     paths = [
