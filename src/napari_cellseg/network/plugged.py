@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import os
+import sys
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -47,6 +49,13 @@ class Plugged:
 
 def plugged_networks() -> dict[str, Plugged]:
     """Return the networks of installed packages by name, without importing one."""
+    places = [(place, os.stat(place or ".").st_mtime_ns) for place in sys.path if os.path.exists(place or ".")]
+    return dict(_installed_networks(tuple(places)))
+
+
+@lru_cache(maxsize=1)
+def _installed_networks(places: tuple[tuple[str, int], ...]) -> dict[str, Plugged]:
+    """Look through what is installed: slow, so once for each state of the folders that Python imports from."""
     found = {}
     for name, place in _KNOWN.items():
         try:

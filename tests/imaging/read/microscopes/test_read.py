@@ -21,7 +21,7 @@ from napari_cellseg.imaging.read.microscopes.scene import Scene, lazy_values
 from napari_cellseg.imaging.read.read import source_stamp
 
 from ..samples import shared_data
-from .vendor_files import write_czi, write_dv, write_lif, write_nd2, write_oib, write_oif, write_old_nd2
+from .vendor_files import pylib_czi, write_czi, write_dv, write_lif, write_nd2, write_oib, write_oif, write_old_nd2
 
 RNG = np.random.default_rng(0)
 STACK = RNG.integers(0, 4096, (3, 20, 31)).astype(np.uint16)
@@ -152,8 +152,7 @@ def test_rows_that_do_not_lie_beside_columns_in_a_lif_file(tmp_path):
 
 
 def test_scenes_of_a_czi_file_are_its_images(tmp_path):
-    from pylibCZIrw import czi
-
+    czi = pylib_czi()
     scenes = {i: np.stack([STACK[0] + i, STACK[1] + i]) for i in range(3)}
     path = write_czi(tmp_path / "a.czi", scenes, ["DAPI", "GFP"])
     found = find_images(path)
@@ -168,7 +167,7 @@ def test_scenes_of_a_czi_file_are_its_images(tmp_path):
 
 
 def test_both_packages_for_czi_give_the_same(tmp_path, monkeypatch):
-    pytest.importorskip("czifile", minversion="2026", reason="czifile of 2026 needs Python 3.12")
+    pytest.importorskip("czifile", minversion="2026", reason="no czifile of 2026, which needs Python 3.12")
     from napari_cellseg.imaging.read.microscopes import czi_file, czi_packages
 
     paths = [
@@ -194,8 +193,7 @@ def test_colours_and_compression_of_czi(tmp_path):
 
 
 def test_tiles_of_a_czi_mosaic_that_overlap_are_one_image(tmp_path):
-    from pylibCZIrw import czi
-
+    czi = pylib_czi()
     path = tmp_path / "a.czi"
     with czi.create_czi(str(path)) as writer:
         for k, left in enumerate((0, 25)):
@@ -422,8 +420,7 @@ def test_an_unknown_compression_is_refused_in_words(tmp_path):
 
 
 def test_planes_that_are_missing_are_not_read_as_black(tmp_path):
-    from pylibCZIrw import czi
-
+    czi = pylib_czi()
     path = write_nd2(tmp_path / "a.nd2", POSITIONS, ["A", "B", "C"], absent=[3])
     np.testing.assert_array_equal(read_image(path / "A").data, POSITIONS[0].transpose(0, 3, 1, 2))
     with pytest.raises(ImageError, match=r"a\.nd2 cannot be read: plane 3 is not in the file"):
