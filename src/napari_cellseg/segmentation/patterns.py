@@ -25,11 +25,14 @@ def is_noise(plane: np.ndarray) -> bool:
     """
     step = max(1, int(np.sqrt(plane.shape[0] * plane.shape[1] / _PIXELS)))
     values = grey_of(plane[::step, ::step])
-    values = values[np.isfinite(values)]
-    spread = values.std() if values.size >= _FEWEST**2 else 0.0
+    values = values[np.isfinite(values)] if plane.dtype.kind == "f" else values.ravel()
+    if values.size < _FEWEST**2:
+        return False
+    centred = values - values.mean()
+    spread = np.sqrt(np.vdot(centred, centred) / values.size)
     if not spread > 0:
         return False
-    centred = (values - values.mean()) / spread
+    centred /= spread
     squared = centred * centred
     return abs(np.vdot(squared, centred)) < SKEWNESS * values.size and (
         abs(np.vdot(squared, squared) / values.size - 3) < KURTOSIS

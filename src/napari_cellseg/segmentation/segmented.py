@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -298,6 +298,11 @@ def cut_from(origin: Origin | None) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Return the versions that a result depends on, without importing torch."""
+    return dict(_versions())
+
+
+@cache
+def _versions() -> dict[str, str]:
     found = {}
     for name in ("napari-cellseg", "torch", "numpy", "scikit-image", "scikit-learn"):
         try:
