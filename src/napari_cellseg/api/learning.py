@@ -191,7 +191,7 @@ def finetune(
     Returns
     -------
     Made
-        With `version` and `comparison`, whose `verdict` says whether the new version should be used.
+        With `version` and `comparison`, whose `verdict` is whether the new version should be used.
 
     Raises
     ------

@@ -235,7 +235,7 @@ class Segmentation:
         """Call all cells by examples: ids of cells, by the name of their class; see docs/measuring.md.
 
         They are added to the examples that the recipe has already, and are corrections. `table` then has the columns
-        ``class`` and ``class_certainty``, `recipe` has the examples, and `result` says in its metadata how many of them
+        ``class`` and ``class_certainty``, `recipe` has the examples, and `result` has in its metadata how many of them
         are called right out-of-bag.
 
         Raises

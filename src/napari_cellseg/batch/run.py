@@ -142,7 +142,7 @@ def _iter_skip(items: Sequence[Item], settings: FolderSettings, book: Book) -> G
 def _iter_until(
     stop: Callable[[], bool] | None, steps: Generator[BatchEvent | None, None, None], book: Book
 ) -> Generator[BatchEvent, None, bool]:
-    """Yield the steps' events and the book's news; return whether they came to their end before `stop` said True."""
+    """Yield the steps' events and the book's news; return whether they ended before `stop` returned True."""
     ended = True
     with contextlib.closing(steps):
         for event in steps:

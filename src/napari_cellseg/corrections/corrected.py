@@ -119,7 +119,7 @@ class CorrectedInstances:
     def keep(self, threshold: float, min_size: int = 0) -> np.ndarray:
         """Which cells are shown, bool (top_id,); entry i is the cell of id i + 1.
 
-        Edited cells are always kept, whatever their size and whatever the filters say.
+        Edited cells are always kept, whatever their size and whatever the filters are.
         """
         with self.corrections.lock:
             keep = np.zeros(self.top_id, dtype=bool)

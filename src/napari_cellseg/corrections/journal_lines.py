@@ -1,4 +1,4 @@
-"""Read the lines of a corrections journal, and what its first line says."""
+"""Read the lines of a corrections journal, and its header, the first line."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def continued(path: Path | None) -> Path | None:
 def beside(path: Path, header: Mapping[str, Any]) -> Path | None:
     """Return the journal that the first line of another names as the one it continues; None where there is none."""
     name = str(header.get("continues"))
-    # It is read, and may be deleted: nothing but a journal is, whatever the header says.
+    # It is read, and may be deleted: nothing but a journal is, whatever is in the header.
     return path.with_name(name) if is_inside(name) and "/" not in name and name.endswith(SUFFIX) else None
 
 

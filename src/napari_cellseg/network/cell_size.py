@@ -33,7 +33,7 @@ AS_GOOD = 1.05
 AS_CLEAR = 0.05
 # From here on down the result is uncertain.
 VAGUE_PEAK = 0.55
-# So many cells tell their diameter: other windows need not be looked at.
+# So many cells are enough for the diameter: other windows need not be looked at.
 ENOUGH_CELLS = 15
 # A given size is checked by a look from so many times further away, and is wrong where cells are so many times larger.
 FURTHER, MUCH_LARGER = 3.0, 2.0
@@ -93,7 +93,7 @@ def iter_estimate_diameter(
 def iter_look_for_larger(
     normalized: np.ndarray, model: ModelVersion, device: str, diameter: float
 ) -> Generator[Progress, None, float | None]:
-    """Look from further away whether the cells are clearly much larger than they are said to be.
+    """Look from further away whether the cells are clearly much larger than the given size.
 
     Parameters
     ----------
@@ -131,15 +131,15 @@ class _Search:
         self._whole: dict[float, Prediction] = {}
 
     def run(self) -> Generator[Progress, None, CellSize]:
-        settled: list[Sighting] = []
+        agreed: list[Sighting] = []
         for start in self._starts():
-            found = yield from self._settle(start)
+            found = yield from self._converge(start)
             if found is None:
                 continue
-            settled.append(found)
+            agreed.append(found)
             if found.is_clear(self._wanted) and found.n_cells >= FEW_CELLS:
                 break
-        best = self._best(settled)
+        best = self._best(agreed)
         remembered = self._model.cell_diameter
         if remembered is not None and (best is None or not self._is_believed(best, remembered)):
             return CellSize(remembered, True, self._whole)
@@ -168,13 +168,13 @@ class _Search:
         home = self._seen.get(zoom_for(remembered, self._wanted, (1, 1)))
         return best.is_clear(self._wanted) and (home is None or best.peak >= home.peak + FAR_CLEARER)
 
-    def _best(self, settled: Sequence[Sighting]) -> Sighting | None:
-        few = any(one.n_cells < FEW_CELLS for one in settled)
+    def _best(self, agreed: Sequence[Sighting]) -> Sighting | None:
+        few = any(one.n_cells < FEW_CELLS for one in agreed)
 
         def clearness(one: Sighting) -> float:
             return one.peak * one.cover**0.1 if few else one.peak
 
-        return max(settled, key=clearness, default=None)
+        return max(agreed, key=clearness, default=None)
 
     def _finest(self, best: Sighting) -> Sighting:
         """Of looks that are as clear as a vague one, the finest: it shows small cells, too."""
@@ -183,7 +183,7 @@ class _Search:
         alike = [s for s in self._seen.values() if s is not None and s.peak >= best.peak - AS_CLEAR]
         return max(alike, key=lambda one: one.zoom)
 
-    def _settle(self, zoom: float) -> Generator[Progress, None, Sighting | None]:
+    def _converge(self, zoom: float) -> Generator[Progress, None, Sighting | None]:
         """Look until the magnification and what it shows agree; None where they do not, or nothing is seen."""
         for _ in range(MOST_LOOKS):
             now = yield from self.look(zoom)

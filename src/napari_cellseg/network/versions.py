@@ -51,7 +51,7 @@ class _Config:
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """What of ``training.json`` is used later; the rest of it is there to be read by people."""
+    """What of ``training.json`` is used later; the rest of it is for the reader of the file."""
 
     training_images: list[str] = field(default_factory=list)
     validation_images: list[str] = field(default_factory=list)
@@ -128,7 +128,7 @@ class ModelVersion:
 
     @property
     def title(self) -> str:
-        """Its name in lists to choose from, which says of a specialist that it is one; short for those of others."""
+        """Its name in lists to choose from, which marks a specialist as one; short for those of others."""
         return f"{self.name} (specialist)" if self.specialist else self.network or self.name
 
 

@@ -45,7 +45,7 @@ class Item:
 def plan(
     files: Sequence[tuple[Path, str]], known: Iterable[BatchRow] = (), stop: Callable[[], bool] | None = None
 ) -> list[Item]:
-    """Give every image a stem: its name without suffix, folders kept, equal ones told apart.
+    """Give every image a stem: its name without suffix, folders kept, equal ones numbered.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def plan(
         What the folder of results holds: an image keeps the stem that it had, also where it was moved, and takes none
         of an image that is not among `files` and still lies where it lay, or that had another size or other values.
     stop : callable, optional
-        Asked before a file is compared with rows of its name, for which it may have to be read; when it says True,
+        Asked before a file is compared with rows of its name, for which it may have to be read; when it returns True,
         the items end in front of that file.
 
     Raises

@@ -1,4 +1,4 @@
-"""Tell images of noise or stripes alone, in which a network finds cells that are none, from images of cells.
+"""Distinguish images of noise or stripes alone, in which a network finds cells that are none, from images of cells.
 
 Of 822 images of nuclei and of phase contrast (Data Science Bowl 2018, BBBC039, BU-BIL) none was taken for either: their
 values are skewed or have long tails, and their gradients point all ways (coherence at most 0.82).

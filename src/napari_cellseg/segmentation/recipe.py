@@ -181,7 +181,7 @@ class Recipe:
         outside = next((marker for marker in self.positive if marker.place != NUCLEUS), None)
         if outside is not None and self.grow is None:
             raise ParamsError(
-                f"{outside.name} is measured in the {outside.place}, but nuclei are not grown. Say how far (--grow "
+                f"{outside.name} is measured in the {outside.place}, but nuclei are not grown. Give a distance (--grow "
                 "3um), or measure it in the nucleus."
             )
         if self.link != "none" and self.calls:

@@ -30,7 +30,7 @@ _LEFT = frozenset((RUN_FILE, TRAIN_FILE, CHECKPOINT_FILE, "split.json", "history
 
 @dataclass(frozen=True)
 class _Data:
-    """What is said of the dataset of a training."""
+    """The dataset of a training."""
 
     dataset: str
     masks: str | None = None

@@ -99,7 +99,7 @@ def _collect(
     heard: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
     fit = Fitness(client)
     fit.check()
-    # A worker without this package would die of the first image; this task runs there, and tells.
+    # A worker without this package would die of the first image; this task runs there, and returns what is missing.
     probe = client.submit(check_of_package(), key=f"{job.topic}-probe", pure=False)
     probe.add_done_callback(lambda _: heard.put(("probed", None)))
     probed = False
@@ -189,13 +189,13 @@ def _outcome(client: Any, item: Item, future: Any) -> tuple[list[BatchRow], dict
     if isinstance(error, ImportError):
         raise unfit("A worker", str(error))
     if type(error).__name__ == "KilledWorker":
-        said = (
+        message = (
             "The workers that tried this image died one after the other: its memory may not suffice, or the cluster "
             "ended them. Give the workers more memory, and run again with --resume."
         )
     else:
-        said = f"The cluster could not do this image: {type(error).__name__}: {error}. Run again with --resume."
-    return [BatchRow(item.name, state="failed", stem=item.stem, error=said, source={"path": str(item.path)})], {}
+        message = f"The cluster could not do this image: {type(error).__name__}: {error}. Run again with --resume."
+    return [BatchRow(item.name, state="failed", stem=item.stem, error=message, source={"path": str(item.path)})], {}
 
 
 def _differences(theirs: dict[str, str]) -> Iterator[str]:
@@ -235,7 +235,7 @@ def _connected(scheduler: str) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Dask from logging what the errors raised here say in words, such as how a connection broke."""
+    """Keep Dask from logging what the errors raised here put into words, such as how a connection broke."""
     names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] in _LOGGERS]
     loggers = [logger for name in names if not (logger := logging.getLogger(name)).disabled]
     try:

@@ -167,7 +167,7 @@ def plan_finetune(
     DatasetError
         If nothing was reviewed.
     """
-    params = params.settled()
+    params = params.resolved()
     samples = tuple(s for s in samples if s.reviewed is None or s.reviewed.any())
     if not samples:
         raise DatasetError(

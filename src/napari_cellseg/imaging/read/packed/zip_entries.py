@@ -54,7 +54,7 @@ def check_repeats(archive: zipfile.ZipFile) -> None:
 
 
 def check_entry(archive: zipfile.ZipFile, name: str, most: int) -> zipfile.ZipInfo:
-    """Return what an archive says about an entry.
+    """Return an archive's header of an entry.
 
     Raises
     ------
