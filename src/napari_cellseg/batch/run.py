@@ -21,8 +21,8 @@ from ..results.origin import claim
 from ..results.outputs import OUTPUTS, Output
 from ..results.plan import Item, check_apart, plan
 from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
+from ..segmentation.provenance import versions
 from ..segmentation.recipe import RECIPE_FILE, Recipe
-from ..segmentation.segmented import versions
 from .book import Book
 from .events import BatchEvent, BatchSummary, Planned, Running, Step
 from .pipeline import iter_local

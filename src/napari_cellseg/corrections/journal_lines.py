@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -87,11 +86,3 @@ def revision_after(header: Mapping[str, Any], entries: Collection[Mapping[str, A
     before = header.get("revision")
     own = sum(entry["kind"] not in (CELLS, "snapshot") for entry in entries)
     return own + (before if isinstance(before, int) else 0)
-
-
-def time_of(entry: Mapping[str, Any], otherwise: datetime | None = None) -> datetime:
-    """Return the time of an entry; where it has none, the other one or the beginning of 1970."""
-    try:
-        return datetime.fromisoformat(entry["at"]).astimezone(UTC)
-    except (KeyError, TypeError, ValueError):
-        return otherwise or datetime.fromtimestamp(0, UTC)

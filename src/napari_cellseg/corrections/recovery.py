@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from .claims import Corrections
-from .journal import CELLS, SUFFIX, JournalError, folder_of
-from .journal_lines import DAMAGED, beside, continued, read_lines, revision_after, time_of
+from .journal import CELLS, SUFFIX, JournalError, folder_of, time_of
+from .journal_lines import DAMAGED, beside, continued, read_lines, revision_after
 from .run_lengths import Patch, known_of
 
 _DISMISSED = ".dismissed"

@@ -42,7 +42,7 @@ def calibrate(samples: Sequence[Sample], predicted: Sequence[Segmented]) -> tupl
     -------
     threshold : float
     min_size : int
-        The new default, counted as by :func:`napari_cellseg.network.versions.usual_min_size`.
+        The new default, counted as by :func:`napari_cellseg.network.smallest.usual_min_size`.
         Among equals the ones nearest to 0.5 and to the smallest size.
     """
     surfaces = _surfaces(samples, predicted, CALIBRATION_SIZES[-1])

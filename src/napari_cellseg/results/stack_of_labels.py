@@ -18,7 +18,8 @@ from ..imaging.memory import check_room
 from ..imaging.stack_planes import StackPlane, stack_axes, stack_shape
 from ..imaging.write.write import write_labels
 from ..segmentation.counting import NOTHING
-from ..segmentation.segmented import Segmented, SegmentResult, cut_from
+from ..segmentation.provenance import cut_from
+from ..segmentation.segmented import Segmented, SegmentResult
 from .outputs import output_path
 from .place import Place
 from .rows import BatchRow, failed

@@ -18,8 +18,8 @@ from ...imaging.write.write import make_folder
 from ...results.plan import Item
 from ...results.rows import BatchRow
 from ...segmentation.options import DEFAULT_OPTIONS, RunOptions
+from ...segmentation.provenance import versions
 from ...segmentation.recipe import Recipe
-from ...segmentation.segmented import versions
 from .fitness import Fitness, check_of_package, unfit
 from .worker import RemoteJob, work
 

@@ -19,7 +19,8 @@ from ...imaging.errors import CellsegError
 from ...imaging.home import user_home
 from ...imaging.read.values.json_file import read_values, values_if_any
 from ...imaging.write.write import write_json
-from ...network.versions import ModelVersion, smallest_in_words
+from ...network.smallest import smallest_in_words
+from ...network.versions import ModelVersion
 from ...segmentation.counting import calling_of, number_in_words
 from ...segmentation.recipe import Recipe
 from .agreement import Agreement

@@ -17,8 +17,9 @@ from ...instances.metrics import foreground_scores, match, summarize
 from ...instances.prediction import Prediction
 from ...network.config import DISTANCE, FOREGROUND, UNetConfig
 from ...network.sizing import at_own_size, zoom_for
+from ...network.smallest import usual_min_size
 from ...network.smoothing import smoothed
-from ...network.versions import ModelVersion, usual_min_size
+from ...network.versions import ModelVersion
 from ..data.hold_out import count_cells, keep_inside, reviewed_area
 from ..data.sample import Sample
 from ..data.sizes import magnified
