@@ -127,7 +127,7 @@ def with_classes(recipe: Recipe, path: Path) -> Recipe:
     for name, places in (("dim", order[:3]), ("bright", order[-3:])):
         for i in places.tolist():
             one = example_of(classes, columns, i, name, image.name, image.content_hash(), int(ids[i]))
-            classes = classes.with_example(one)
+            classes = replace(classes, examples=(*classes.examples, one))
     return replace(recipe, classes=classes)
 
 

@@ -107,11 +107,6 @@ class Classes:
             return "The examples are equal in every column, so that the classes cannot be distinguished. Give others."
         return ""
 
-    def with_example(self, example: Example) -> Classes:
-        """Return these with an example more, or in place of an older one of the same cell."""
-        others = [one for one in self.examples if one.key != example.key]
-        return Classes(self.names, self.columns, (*others, example))
-
     def to_dict(self) -> dict[str, Any]:
         """Return values that JSON can hold."""
         examples = [
