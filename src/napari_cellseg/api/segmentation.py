@@ -86,12 +86,12 @@ class Segmentation:
 
     @property
     def plane(self) -> np.ndarray:
-        """What was segmented, raw: (Y, X), or (Y, X, 3) of colours."""
+        """The segmented plane, raw: (Y, X), or (Y, X, 3) of colours."""
         return self._cells.segmented.plane
 
     @property
     def recipe(self) -> Recipe:
-        """What gives the automatic cells again: in the window, on the command line, in `segment_folder`."""
+        """The recipe that gives the automatic cells again: in the window, on the command line, in `segment_folder`."""
         return self._cells.recipe.resolved(self._cells.segmented.model)
 
     @property
@@ -132,7 +132,7 @@ class Segmentation:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What one should know about the result, such as that the image is unlike those that the model knows."""
+        """Notes on the result, such as that the image is unlike those that the model knows."""
         return tuple(self.metadata["notes"])
 
     def count_curve(self) -> tuple[np.ndarray, np.ndarray]:

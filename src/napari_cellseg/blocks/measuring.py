@@ -47,7 +47,7 @@ class BlockCells:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What is known of the cells of a block.
+    """Measurements of the cells of a block.
 
     Attributes
     ----------

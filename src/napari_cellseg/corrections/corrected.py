@@ -255,7 +255,7 @@ class CorrectedInstances:
         """Where the user confirmed what is shown, bool.
 
         The area consists of what was marked as reviewed, and of everything within `margin` pixels of an edited or
-        erased cell, without the pixels of automatic cells, which nobody confirmed.
+        erased cell, without the pixels of automatic cells, which are not confirmed.
         """
         part = plain_region(region, self.shape)
         return confirmed_area(self.corrections, lambda near: self.labels(threshold, min_size, near), part, margin)

@@ -16,7 +16,7 @@ DAMAGED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, 
 
 @dataclass(frozen=True)
 class _Header:
-    """What of a journal's first line is needed to read it."""
+    """The part of a journal's first line that is needed to read it."""
 
     shape: tuple[int, int]
     image: str = ""

@@ -25,7 +25,7 @@ class EditError(CellsegError):
 
 @dataclass(frozen=True)
 class Wish:
-    """What an edit requests besides the labels.
+    """Request of an edit, besides the labels.
 
     Attributes
     ----------

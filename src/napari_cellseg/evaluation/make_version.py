@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """What making a version left.
+    """Result of making a version.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def iter_train_version(
 
     params, out = params or TrainParams(), Path(out)
 
-    def hear(event: Event) -> Event:
+    def on_event(event: Event) -> Event:
         # Not before: where a training cannot begin it leaves no folder. One that goes on has it, and how it was made.
         if split is not None and not resume and isinstance(event, Started):
             write_split(out / SPLIT_FILE, split)
@@ -121,7 +121,7 @@ def iter_train_version(
     learning = iter_train_events(
         training, validation, out, params, parent, resume=resume, stop=stop, record=record, more=True
     )
-    return (yield from _iter_make(learning, parent, [measure] if validation else [], at_once, TRAIN_FILE, hear))
+    return (yield from _iter_make(learning, parent, [measure] if validation else [], at_once, TRAIN_FILE, on_event))
 
 
 def iter_finetune_version(
@@ -138,7 +138,7 @@ def iter_finetune_version(
 ) -> Generator[MakeEvent, None, Made]:
     """Fine-tune a version, choose its threshold and smallest size anew, and compare it with its parent.
 
-    How it learns fits how strange the images are to the parent, where the settings leave it open; see
+    How it learns fits how far the images are from those of the parent, where the settings leave it open; see
     :func:`napari_cellseg.evaluation.first_look.iter_first_look`. A version that gets better on these images at the
     cost of others becomes a specialist.
 
@@ -211,13 +211,13 @@ def _iter_make(
     steps: Sequence[Step],
     at_once: Callable[[], bool],
     file: str,
-    hear: Callable[[Event], Event] = lambda event: event,
+    on_event: Callable[[Event], Event] = lambda event: event,
 ) -> Generator[MakeEvent, None, Made]:
     """Learn, remember what the images look like, then go through the steps until one is to be the last.
 
     Until the last one is done, a run that was killed, or ended at once, can be resumed and repeats them.
     """
-    trained = yield from relay(learning, hear)
+    trained = yield from relay(learning, on_event)
     made = Made(trained, trained.version)
     if made.version is None:
         return made

@@ -66,7 +66,7 @@ class Well:
 
     @cached_property
     def measures(self) -> dict[str, float]:
-        """What the well counts for: cells per image, cells per mm², and per cent of positive cells.
+        """The numbers of a well: cells per image, cells per mm², and per cent of positive cells.
 
         Those that are not known are missing; so is the percentage of a well without cells.
         """

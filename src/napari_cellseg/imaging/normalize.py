@@ -21,7 +21,7 @@ _BLOCK_VALUES = 1 << 20
 
 @dataclass(frozen=True)
 class NormalizerParams:
-    """What becomes 0 and 1: two percentiles, or 0 and the greatest value of the type.
+    """The values that become 0 and 1: two percentiles, or 0 and the greatest value of the type.
 
     Raises
     ------

@@ -39,7 +39,7 @@ ENOUGH_CELLS = 15
 FURTHER, MUCH_LARGER = 3.0, 2.0
 # With fewer, a coarser look must not show larger cells: a speck may look like a cell from near.
 FEW_CELLS = 5
-# A size that differs from the remembered one by less than this factor is usual; another is believed where the peaks
+# A size that differs from the remembered one by less than this factor is usual; another is accepted where the peaks
 # are so much higher than at the remembered one.
 USUAL, FAR_CLEARER = 1.25, 0.3
 
@@ -141,7 +141,7 @@ class _Search:
                 break
         best = self._best(agreed)
         remembered = self._model.cell_diameter
-        if remembered is not None and (best is None or not self._is_believed(best, remembered)):
+        if remembered is not None and (best is None or not self._is_accepted(best, remembered)):
             return CellSize(remembered, True, self._whole)
         if best is not None:
             return CellSize(self._finest(best).diameter, best.peak >= VAGUE_PEAK, self._whole)
@@ -161,7 +161,7 @@ class _Search:
             if zoom >= 1 or min(shape) * zoom >= 2 * self._wanted:
                 yield zoom
 
-    def _is_believed(self, best: Sighting, remembered: float) -> bool:
+    def _is_accepted(self, best: Sighting, remembered: float) -> bool:
         """Whether a size is about the remembered one, or that of cells far clearer than what is seen at that."""
         if abs(math.log(best.diameter / remembered)) <= math.log(USUAL):
             return True

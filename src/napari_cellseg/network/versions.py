@@ -32,7 +32,7 @@ _PLUGGED_MIN_SIZE = 25
 
 @dataclass(frozen=True)
 class _Config:
-    """What ``config.json`` holds, beside what the classes of its settings check themselves."""
+    """Types of ``config.json``; the classes of its settings check the rest."""
 
     network: dict[str, Any]
     normalizer: dict[str, Any]
@@ -48,7 +48,7 @@ class _Config:
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """What of ``training.json`` is used later; the rest of it is for the reader of the file."""
+    """The part of ``training.json`` that is used later; the rest is for the reader of the file."""
 
     training_images: list[str] = field(default_factory=list)
     validation_images: list[str] = field(default_factory=list)

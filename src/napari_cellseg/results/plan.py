@@ -72,7 +72,7 @@ def plan(
         by_name.setdefault(row.image, {}).setdefault((path, stem), []).append(row)
     stems: list[str | None] = [before.get((name, str(whole_path(path)))) for path, name in files]
     given = {str(whole_path(path)) for path, _ in files}
-    spoken_for = set(stems)
+    in_use = set(stems)
     for i, (here, name) in enumerate(files):
         if stems[i] is None and name in by_name:
             if stop is not None and stop():
@@ -83,10 +83,10 @@ def plan(
             moved = (
                 stem
                 for (path, stem), rows in by_name[name].items()
-                if path not in given and stem not in spoken_for and not _is_another(rows, file)
+                if path not in given and stem not in in_use and not _is_another(rows, file)
             )
             stems[i] = next(moved, None)
-            spoken_for.add(stems[i])
+            in_use.add(stems[i])
     for stem in before.values():
         names.take(stem)
     return [

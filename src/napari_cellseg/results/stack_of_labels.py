@@ -28,7 +28,7 @@ from .save import save_result
 
 @dataclass(frozen=True, eq=False)
 class PlaneDone:
-    """What a stack keeps of a plane besides its labels; without a table and metadata where the plane failed."""
+    """A plane of a stack, without its labels; without a table and metadata where the plane failed."""
 
     plane: StackPlane
     row: BatchRow

@@ -18,7 +18,7 @@ _SHAPES = ("perimeter_px", "axis_major_px", "axis_minor_px", "eccentricity", "so
 
 @dataclass(frozen=True, eq=False)
 class Classified:
-    """What the cells of an image are.
+    """Classes of the cells of an image.
 
     Attributes
     ----------

@@ -27,7 +27,7 @@ _COLORS = ("red", "green", "blue")
 
 @dataclass(frozen=True, eq=False)
 class Counted:
-    """What is known of the cells of one image besides their outlines.
+    """Markers, classes and grown outlines of the cells of one image.
 
     Attributes
     ----------

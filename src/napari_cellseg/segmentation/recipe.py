@@ -147,8 +147,8 @@ class Recipe:
             if value is None and setting.default is None:
                 continue
             # Python takes True for a number.
-            strange = isinstance(value, bool) and kinds is not bool
-            if strange or not isinstance(value, kinds) or not allowed(value):
+            no_number = isinstance(value, bool) and kinds is not bool
+            if no_number or not isinstance(value, kinds) or not allowed(value):
                 raise ParamsError(f"The recipe's {setting.name} is {value!r}; it must be {meant}.")
         object.__setattr__(self, "edges", self.sieve.edges)
         if self.grow is not None:

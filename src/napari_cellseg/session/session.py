@@ -70,7 +70,7 @@ class Session(CellsByImage):
 
     @property
     def state(self) -> State:
-        """What is going on, in words."""
+        """State of the session, in words."""
         return self._state
 
     @property
@@ -177,7 +177,7 @@ class Session(CellsByImage):
         return True
 
     def take(self, key: Hashable, segmented: Segmented, sentence: str) -> None:
-        """Take in cells that nobody asked the network for: labels that are those of an image from now on.
+        """Take labels as the cells of an image, without running the network.
 
         Parameters
         ----------

@@ -42,7 +42,7 @@ class _Data:
 
 @dataclass(frozen=True)
 class _Run:
-    """What the file of a run holds."""
+    """Content of the file of a run."""
 
     parameters: dict[str, Any]
     command: str = ""

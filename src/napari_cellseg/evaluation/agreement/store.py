@@ -35,7 +35,7 @@ _PLAIN = re.compile(r"[0-9a-z_.-]{1,120}")
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides automatic counts: model, sliders and the rest of a recipe.
+    """The settings that decide automatic counts: model, sliders and the rest of a recipe.
 
     Parameters
     ----------

@@ -36,7 +36,7 @@ N_CROPS = 48
 
 @dataclass(frozen=True)
 class Figures:
-    """What a look measured: the loss, F1 of cells at IoU .5, IoU and Dice of the foreground; NaN where it did not."""
+    """Measurements of one look: the loss, F1 of cells at IoU .5, IoU and Dice of the foreground; NaN if missing."""
 
     loss: float = math.nan
     f1: float = math.nan
@@ -46,7 +46,7 @@ class Figures:
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """What is looked at of an image: network input and targets, magnified; true labels and reviewed area as they are.
+    """An image as a look needs it: network input and targets, magnified; true labels and reviewed area as they are.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ WIDE_SPREAD = 1.5
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What a training does; made by :func:`plan_training` or :func:`plan_finetune`.
+    """Plan of a training; made by :func:`plan_training` or :func:`plan_finetune`.
 
     Parameters
     ----------

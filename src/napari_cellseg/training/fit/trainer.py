@@ -25,7 +25,7 @@ from .state import RAN_AWAY
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What a training left.
+    """Result of a training.
 
     Parameters
     ----------

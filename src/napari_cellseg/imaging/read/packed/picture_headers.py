@@ -132,7 +132,7 @@ def _size_of_jpeg_xr(content: bytes) -> Size:
     for i in range(n_tags):
         tag, kind, _, value = struct.unpack_from("<HHII", content, start + 2 + 12 * i)
         tags[tag] = value & (0xFFFF if kind == 3 else 0xFFFFFFFF)
-    # The picture inside has its own header, and decoders may believe either.
+    # The picture inside has its own header, and decoders may go by either.
     inner = content.index(b"WMPHOTO\0") + 10
     height, width = struct.unpack_from(">2H" if content[inner] & 0x80 else ">2I", content, inner + 2)[::-1]
     return max(tags[0xBC81], height + 1), max(tags[0xBC80], width + 1)
