@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -24,15 +23,10 @@ from napari_cellseg.segmentation.cells import Cells
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.segment import iter_predict_image, open_image
 from tests.blobs import blobs
-from tests.models import make_model
+from tests.tables import rows_of
 
 FILTERS = ["area<=400", "circularity>=0.3", "intensity>=60", "solidity>=0.5"]
 WORDS = [word for one in FILTERS for word in ("--filters", one)] + ["--edges", "frame"]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(make_model(tmp_path_factory.mktemp("models") / "tiny").path)
 
 
 @pytest.fixture
@@ -43,16 +37,11 @@ def images(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
-def lines(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def test_a_folder_counts_what_passes_and_python_says_the_same(images: Path, model: str, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert main(["segment", str(images), "--out", str(out), "--model", model, "--cells", *WORDS]) == 0
-    cells = lines(out / "cells.csv")
-    for row in lines(out / COUNTS_FILE):
+    cells = rows_of(out / "cells.csv")
+    for row in rows_of(out / COUNTS_FILE):
         own = [cell for cell in cells if cell["image"] == row["image"]]
         alone = segment(images / row["image"], model=model, filters=FILTERS, edges="frame", device="cpu")
         every = segment(images / row["image"], model=model, device="cpu")
@@ -79,7 +68,7 @@ def test_window_and_command_line_write_equal_bytes(
     assert main(shlex.split(command_line(cells))[1:]) == 0
     window, batch = (tmp_path / folder / "0_labels.tif" for folder in ("window", "results"))
     assert window.read_bytes() == batch.read_bytes()
-    rows = [lines(tmp_path / folder / COUNTS_FILE)[0] | {"seconds": ""} for folder in ("window", "results")]
+    rows = [rows_of(tmp_path / folder / COUNTS_FILE)[0] | {"seconds": ""} for folder in ("window", "results")]
     assert rows[0] == rows[1] and int(rows[0]["count"]) == cells.count()
     # A recipe that filters is another one, and one that does not has the digest that it always had.
     plain = replace(cells, corrected=corrected, segmented=found)
@@ -93,7 +82,7 @@ def test_blocks_count_the_cells_of_the_whole(images: Path, model: str, tmp_path:
         == main([*words, "--out", str(tmp_path / "b"), "--blocks"])
         == 0
     )
-    whole, blocks = (lines(tmp_path / folder / COUNTS_FILE)[0] for folder in ("whole", "b"))
+    whole, blocks = (rows_of(tmp_path / folder / COUNTS_FILE)[0] for folder in ("whole", "b"))
     assert whole["count"] == blocks["count"] and blocks["mean_area_px"] == whole["mean_area_px"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -36,14 +35,9 @@ from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.segment import iter_predict_image, open_image
 from tests.blobs import blobs
-from tests.models import make_model
+from tests.tables import rows_of
 
 MARKERS = ["GFP>150", "RFP:ring>40"]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(make_model(tmp_path_factory.mktemp("models") / "tiny").path)
 
 
 @pytest.fixture
@@ -62,11 +56,6 @@ def run(*words: str) -> int:
     return main(["segment", *words, "--device", "cpu"])
 
 
-def lines(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def cells_in_window(path: Path, recipe: Recipe) -> Cells:
     """The cells as a session holds them."""
     found = drain(iter_predict_image(open_image(path), Recipe(recipe.model, channel=recipe.channel), "cpu"))
@@ -83,7 +72,7 @@ def test_a_folder_is_counted_and_a_channel_that_is_missing_costs_its_columns(
     for marker in MARKERS:
         words += ["--positive", marker]
     assert run(str(images), "--out", str(tmp_path / "out"), *words) == 0
-    table, cells = lines(tmp_path / "out" / COUNTS_FILE), lines(tmp_path / "out" / "cells.csv")
+    table, cells = rows_of(tmp_path / "out" / COUNTS_FILE), rows_of(tmp_path / "out" / "cells.csv")
     for row in table:
         own = [cell for cell in cells if cell["image"] == row["image"]]
         recipe = {"channel": 0, "device": "cpu", "grow": "1.5um", "positive": MARKERS}
@@ -124,7 +113,7 @@ def test_window_and_command_line_write_equal_bytes(
     assert main([*words[1:]]) == 0
     for name in ("0_labels.tif", "0_grown.tif"):
         assert (tmp_path / "window" / name).read_bytes() == (tmp_path / "results" / name).read_bytes()
-    (window,), (batch,) = lines(tmp_path / "window" / COUNTS_FILE), lines(tmp_path / "results" / COUNTS_FILE)
+    (window,), (batch,) = rows_of(tmp_path / "window" / COUNTS_FILE), rows_of(tmp_path / "results" / COUNTS_FILE)
     assert {**window, "seconds": ""} == {**batch, "seconds": ""} and window["n_GFP_pos"]
 
 
@@ -138,7 +127,7 @@ def with_classes(recipe: Recipe, path: Path) -> Recipe:
     for name, places in (("dim", order[:3]), ("bright", order[-3:])):
         for i in places.tolist():
             one = example_of(classes, columns, i, name, image.name, image.content_hash(), int(ids[i]))
-            classes = classes.with_example(one)
+            classes = replace(classes, examples=(*classes.examples, one))
     return replace(recipe, classes=classes)
 
 
@@ -153,7 +142,7 @@ def test_classes_are_the_same_in_python_window_command_line_and_batch(
     cells = cells_in_window(images / "0.tif", recipe)
     save_cells(cells, tmp_path / "window", "0", outputs=["cells"])
     assert main(shlex.split(command_line(cells))[1:]) == 0
-    table, own = lines(tmp_path / "batch" / COUNTS_FILE), lines(tmp_path / "batch" / "cells.csv")
+    table, own = rows_of(tmp_path / "batch" / COUNTS_FILE), rows_of(tmp_path / "batch" / "cells.csv")
     for row in table:
         mine = [cell for cell in own if cell["image"] == row["image"]]
         alone = segment(images / row["image"], recipe="0_recipe.json")
@@ -169,8 +158,8 @@ def test_classes_are_the_same_in_python_window_command_line_and_batch(
         np.testing.assert_array_equal(certainty, alone.table["class_certainty"])
     first = {**table[0], "seconds": ""}
     for folder in ("window", "results"):
-        assert {**lines(tmp_path / folder / COUNTS_FILE)[0], "seconds": ""} == first
-    window = lines(tmp_path / "window" / "cells.csv")
+        assert {**rows_of(tmp_path / folder / COUNTS_FILE)[0], "seconds": ""} == first
+    window = rows_of(tmp_path / "window" / "cells.csv")
     assert [(cell["class"], cell["class_certainty"]) for cell in window] == [
         (cell["class"], cell["class_certainty"]) for cell in own if cell["image"] == "0.tif"
     ]
@@ -201,10 +190,12 @@ def test_markers_classes_filters_and_regions_together_write_equal_bytes(
     for name in own:
         files = [(tmp_path / folder / name).read_bytes() for folder in ("window", "results", "recipe")]
         assert files[0] == files[1] == files[2], name
-    rows = [lines(tmp_path / folder / COUNTS_FILE)[0] | {"seconds": "", "files": ""} for folder in ("window", "recipe")]
-    assert rows[0] == rows[1] == lines(tmp_path / "results" / COUNTS_FILE)[0] | {"seconds": "", "files": ""}
+    rows = [
+        rows_of(tmp_path / folder / COUNTS_FILE)[0] | {"seconds": "", "files": ""} for folder in ("window", "recipe")
+    ]
+    assert rows[0] == rows[1] == rows_of(tmp_path / "results" / COUNTS_FILE)[0] | {"seconds": "", "files": ""}
     assert int(rows[0]["count"]) > 0 and all(rows[0][f"n_{name}"] for name in ("GFP_pos", "class_dim"))
-    window, batch = (lines(tmp_path / folder / "cells.csv") for folder in ("window", "recipe"))
+    window, batch = (rows_of(tmp_path / folder / "cells.csv") for folder in ("window", "recipe"))
     columns = [name for name in window[0] if name in batch[0]]
     assert {"GFP_pos", "RFP_value", "markers", "class", "region", "circularity"} <= set(columns)
     assert [[row[name] for name in columns] for row in window] == [[row[name] for name in columns] for row in batch]
@@ -218,9 +209,9 @@ def test_a_class_by_hand_is_saved_and_in_no_other_result(images: Path, model: st
     other = "dim" if was == "bright" else "bright"
     cells.corrected.corrections.apply(call_cells(cells.view, id_, CLASS, other))
     save_cells(cells, tmp_path / "window", "1")
-    (row,) = lines(tmp_path / "window" / COUNTS_FILE)
+    (row,) = rows_of(tmp_path / "window" / COUNTS_FILE)
     assert int(row[f"n_class_{other}"]) == plain.counted.numbers[f"class_{other}"] + 1
-    cell = lines(tmp_path / "window" / "1_cells.csv")[0]
+    cell = rows_of(tmp_path / "window" / "1_cells.csv")[0]
     assert (cell["class"], cell["class_certainty"], cell["yours"]) == (other, "1.0", "called")
 
 
@@ -238,11 +229,11 @@ def test_a_flip_is_saved_and_a_batch_leaves_it_alone(images: Path, model: str, t
     moved = Recipe.from_dict({**recipe.to_dict(), "positive": ["GFP>1e9"]})
     events = list(iter_batch(find_images(images), out, moved, options))
     (kept,) = [event.row for event in events if isinstance(event, RowDone) and event.row.state == "kept"]
-    first, second, _ = lines(out / COUNTS_FILE)
+    first, second, _ = rows_of(out / COUNTS_FILE)
     assert int(first["n_GFP_pos"]) == saved.positive["GFP_pos"] == kept.positive["GFP_pos"]
     assert "another recipe" in " ".join(kept.notes)
     assert second["n_GFP_pos"] == "0"
-    (cell,) = [cell for cell in lines(out / "cells.csv") if cell["image"] == "0.tif" and cell["index"] == str(id_)]
+    (cell,) = [cell for cell in rows_of(out / "cells.csv") if cell["image"] == "0.tif" and cell["index"] == str(id_)]
     assert cell["GFP_pos"] == str(not was) and cell["yours"] == "called"
 
 
@@ -251,10 +242,10 @@ def test_resuming_counts_anew_where_a_marker_moved(images: Path, model: str, tmp
         assert (
             run(str(images), "--out", str(tmp_path / "out"), "--model", model, "--channel", "0", "--resume", *more) == 0
         )
-        return [line["n_RFP_pos"] for line in lines(tmp_path / "out" / COUNTS_FILE)]
+        return [line["n_RFP_pos"] for line in rows_of(tmp_path / "out" / COUNTS_FILE)]
 
     few, all_ = states("--positive", "RFP>1e9"), states("--positive", "RFP>-1e9")
-    assert set(few) == {"0"} and all_ == [line["count"] for line in lines(tmp_path / "out" / COUNTS_FILE)]
+    assert set(few) == {"0"} and all_ == [line["count"] for line in rows_of(tmp_path / "out" / COUNTS_FILE)]
     assert states("--positive", "RFP>-1e9") == all_
 
 
@@ -270,7 +261,7 @@ def test_an_image_done_in_blocks_is_called_but_for_what_needs_all_of_it(
     words = ["--model", model, "--channel", "0", "--blocks", "--grow", "9px:RFP"]
     words += ["--positive", "GFP>150", "--positive", "RFP:ring>1"]
     assert run(str(images), "--out", str(tmp_path / "out"), *words) == 0
-    first, second, third = lines(tmp_path / "out" / COUNTS_FILE)
+    first, second, third = rows_of(tmp_path / "out" / COUNTS_FILE)
     alone = segment(images / "0.tif", model=model, channel=0, device="cpu", positive=["GFP>150"])
     assert int(first["n_GFP_pos"]) == alone.counted.numbers["GFP_pos"] and second["n_GFP_pos"]
     assert "up to the edge in RFP" in first["notes"] and "not called RFP" in first["notes"]
@@ -283,7 +274,7 @@ def test_every_plane_of_a_stack_is_counted(model: str, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "film.tif", planes, ome=True, metadata=about)
     words = ["--model", model, "--channel", "0", "--pages", "stack", "--positive", "GFP:cell>130", "--grow", "2px"]
     assert run(str(tmp_path / "film.tif"), "--out", str(tmp_path / "out"), *words) == 0
-    rows = lines(tmp_path / "out" / COUNTS_FILE)
+    rows = rows_of(tmp_path / "out" / COUNTS_FILE)
     assert len(rows) == 2 and all(int(row["n_GFP_pos"]) <= int(row["count"]) for row in rows)
     assert {path.name for path in (tmp_path / "out").glob("*_grown.tif")} == {
         f"film_t{i:03d}_grown.tif" for i in range(2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,15 +23,10 @@ from napari_cellseg.segmentation.cells import Cells
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.segment import iter_predict_image, open_image
 from tests.blobs import blobs
-from tests.models import make_model
+from tests.tables import rows_of
 
 LEFT = np.array([(0, 0), (0, 40), (900, 40), (900, 0)], float)
 FAR = np.add(LEFT, (5000, 0))
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return str(make_model(tmp_path_factory.mktemp("models") / "tiny").path)
 
 
 @pytest.fixture
@@ -49,11 +43,6 @@ def images(tmp_path: Path) -> Path:
     return tmp_path / "in"
 
 
-def lines(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
-
-
 def run(images: Path, out: Path, model: str, *words: str) -> int:
     return main(["segment", str(images), "--out", str(out), "--model", model, "--cells", "--device", "cpu", *words])
 
@@ -62,7 +51,7 @@ def test_regions_beside_images_are_counted(images: Path, model: str, tmp_path: P
     assert len(find_images(images)) == 3
     out = tmp_path / "out"
     assert run(images, out, model, "--regions", "beside", "--positive", "0>130") == 0
-    cells, rows, counts = (lines(out / name) for name in ("cells.csv", "regions.csv", COUNTS_FILE))
+    cells, rows, counts = (rows_of(out / name) for name in ("cells.csv", "regions.csv", COUNTS_FILE))
     assert [(row["image"], row["region"]) for row in rows] == [("0.tif", "left"), ("0.tif", "far"), ("1.tif", "4")]
     for row in rows:
         own = [one for one in cells if one["image"] == row["image"] and one["region"] == row["region"]]
@@ -88,7 +77,7 @@ def test_one_set_goes_for_all_and_resume_sees_other_regions(images: Path, model:
 
     def counts(*words: str) -> list[tuple[str, str]]:
         assert run(images, out, model, *words, "--resume") == 0
-        return [(row["region"], row["count"]) for row in lines(out / "regions.csv")]
+        return [(row["region"], row["count"]) for row in rows_of(out / "regions.csv")]
 
     write_outlines(path, [("left", [LEFT])])
     first = counts("--regions", str(path))
@@ -128,12 +117,12 @@ def test_blocks_count_in_regions_and_bad_regions_are_refused(images: Path, model
     for name, more in (("one", []), ("b", ["--blocks"])):
         assert run(images, tmp_path / name, model, "--regions", "beside", *more) == 0
     assert (tmp_path / "one" / "regions.csv").read_bytes() == (tmp_path / "b" / "regions.csv").read_bytes()
-    notes = [[row["notes"] for row in lines(tmp_path / name / COUNTS_FILE)] for name in ("one", "b")]
+    notes = [[row["notes"] for row in rows_of(tmp_path / name / COUNTS_FILE)] for name in ("one", "b")]
     assert notes[0] == notes[1] and "No regions" in notes[0][2]
     assert run(images, tmp_path / "no", model, "--regions", str(tmp_path / "none.zip")) == 1
     assert run(images, tmp_path / "no", model, "--regions", "beside", "--pages", "stack", "--link", "z") == 1
     assert not (tmp_path / "no").exists()
     (images / "0_regions.geojson").write_text("{}")
     run(images, tmp_path / "out", model, "--regions", "beside")
-    states = {row["image"]: row["error"] for row in lines(tmp_path / "out" / COUNTS_FILE)}
+    states = {row["image"]: row["error"] for row in rows_of(tmp_path / "out" / COUNTS_FILE)}
     assert "regions" in states["0.tif"] and not states["1.tif"]

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from napari_cellseg.corrections import Cell, CellView, CorrectedInstances, Corrections, Patch
-from napari_cellseg.corrections import corrected as corrected_module
+from napari_cellseg.corrections import Cell, CellView, CorrectedInstances, Corrections, Patch, confirmed
 from napari_cellseg.corrections import tools as edits
 from napari_cellseg.corrections.run_lengths import Runs
 from napari_cellseg.instances import Instances
@@ -292,7 +291,7 @@ def test_readers_in_other_threads_never_see_half_an_edit() -> None:
 
 def test_nobody_waits_for_the_distances_of_the_reviewed_area(monkeypatch: pytest.MonkeyPatch) -> None:
     view = fresh_view(3)
-    corrections, measure = view.corrected.corrections, corrected_module.scipy.ndimage.distance_transform_edt
+    corrections, measure = view.corrected.corrections, confirmed.scipy.ndimage.distance_transform_edt
     first, second = view.ids()[:2].tolist()
     corrections.apply(edits.accept(view, first))
     expected = view.corrected.reviewed_area(0.5)
@@ -303,7 +302,7 @@ def test_nobody_waits_for_the_distances_of_the_reviewed_area(monkeypatch: pytest
         monkeypatch.undo()
         return measure(*args)
 
-    monkeypatch.setattr(corrected_module.scipy.ndimage, "distance_transform_edt", measure_while_someone_edits)
+    monkeypatch.setattr(confirmed.scipy.ndimage, "distance_transform_edt", measure_while_someone_edits)
     assert np.array_equal(view.corrected.reviewed_area(0.5), expected)
     assert corrections.n_changed == 2 and view.corrected.reviewed_area(0.5).sum() > expected.sum()
 

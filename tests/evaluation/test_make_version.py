@@ -286,18 +286,18 @@ def test_images_that_the_parent_knows_are_learned_gently() -> None:
 
 
 def test_an_approach_sets_only_what_the_user_did_not() -> None:
-    settled = FineTuneParams(learning_rate=2e-3).settled(new_kind=True)
+    settled = FineTuneParams(learning_rate=2e-3).resolved(new_kind=True)
     assert (settled.approach, settled.learning_rate, settled.freeze) == ("thorough", 2e-3, "nothing")
     assert settled.chooses_blend and settled.blend_of_looks == 1
-    assert FineTuneParams.from_dict(settled.to_dict()).settled() == settled
-    gentle = FineTuneParams(blend=0.3).settled()
+    assert FineTuneParams.from_dict(settled.to_dict()).resolved() == settled
+    gentle = FineTuneParams(blend=0.3).resolved()
     assert (gentle.approach, gentle.freeze, gentle.blend_of_looks, gentle.chooses_blend) == (
         "gentle",
         "norms",
         0.3,
         False,
     )
-    assert not FineTuneParams(approach="thorough", blend=1.0).settled().chooses_blend
+    assert not FineTuneParams(approach="thorough", blend=1.0).resolved().chooses_blend
 
 
 def test_the_least_way_from_the_parent_that_does_as_well_is_kept(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from napari_cellseg.cli import main
 from napari_cellseg.evaluation.plates import plates_of, write_plates
 from napari_cellseg.imaging.errors import CellsegError, OutputError
 from napari_cellseg.results.rows import BatchRow
+from tests.tables import rows_of
 
 SAMPLE = Path(napari_cellseg.__file__).parent / "samples" / "fluorescence.png"
 
@@ -37,11 +37,6 @@ def table(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "conditions of mine.csv"
     path.write_text(text)
     return path
-
-
-def lines(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def test_wells_are_the_replicates(tmp_path: Path) -> None:
@@ -74,11 +69,11 @@ def test_wells_that_have_no_image_are_told_and_cost_nothing_else(tmp_path: Path)
 
 def test_tables_are_written(tmp_path: Path) -> None:
     wells, conditions = write_plates(plates_of(ROWS, table(tmp_path, TABLE)), tmp_path)
-    first, *_ = lines(wells)
+    first, *_ = rows_of(wells)
     assert (first["well"], first["dose"], first["n_images"], first["count"], first["area_mm2"]) == (
         "A01", "0", "2", "40", "0.5",
     )  # fmt: skip
-    assert lines(conditions)[1]["mean_count_per_image"] == "10.0" and lines(conditions)[1]["n_wells"] == "2"
+    assert rows_of(conditions)[1]["mean_count_per_image"] == "10.0" and rows_of(conditions)[1]["n_wells"] == "2"
     assert write_plates(plates_of(ROWS), tmp_path) == [wells]
     wells.write_text("mine\n")
     with pytest.raises(OutputError, match="not written by napari-cellseg"):
@@ -124,8 +119,8 @@ def test_the_command_line_counts_wells(tmp_path: Path, capsys: pytest.CaptureFix
     assert main([*command, "--conditions", str(tmp_path / "gone.csv")]) == 1
     assert not (tmp_path / "out").exists() and "gone.csv cannot be read" in capsys.readouterr().err
     assert main([*command, "--conditions", str(given), "--html"]) == 0
-    wells = lines(tmp_path / "out" / "wells.csv")
-    counts = lines(tmp_path / "out" / "counts.csv")
+    wells = rows_of(tmp_path / "out" / "wells.csv")
+    counts = rows_of(tmp_path / "out" / "counts.csv")
     assert int(wells[0]["count"]) == sum(int(line["count"]) for line in counts[:2]) > 0
     area = (160 * 160 + 80 * 160) * 0.5**2 * 1e-6
     assert float(wells[0]["area_mm2"]) == pytest.approx(area)

@@ -75,14 +75,14 @@ def test_a_remembered_size_holds_where_nothing_clear_is_seen(bundled: ModelVersi
     assert size_of(noise, replace(bundled, cell_diameter=50.0)).diameter == 50
 
 
-def test_an_unusual_size_is_believed_only_of_far_clearer_cells(bundled: ModelVersion) -> None:
+def test_an_unusual_size_is_accepted_only_of_far_clearer_cells(bundled: ModelVersion) -> None:
     search = _Search(np.zeros((90, 90), np.float32), replace(bundled, cell_diameter=80.0), "cpu", None)
     vague = Sighting(0.4, 70.0, 72.0, 0.6, 0.1, 20)
-    assert search._is_believed(vague, 80.0) and not search._is_believed(replace(vague, diameter=30.0), 80.0)
+    assert search._is_accepted(vague, 80.0) and not search._is_accepted(replace(vague, diameter=30.0), 80.0)
     clear = Sighting(1.0, 28.0, 30.0, 0.8, 0.1, 20)
-    assert search._is_believed(clear, 80.0), "nothing is known of the remembered size"
+    assert search._is_accepted(clear, 80.0), "nothing is known of the remembered size"
     search._seen[zoom_for(80.0, 30.0, (1, 1))] = vague
-    assert not search._is_believed(clear, 80.0) and search._is_believed(replace(clear, peak=0.95), 80.0)
+    assert not search._is_accepted(clear, 80.0) and search._is_accepted(replace(clear, peak=0.95), 80.0)
 
 
 def test_clear_cells_of_another_size_win_over_a_remembered_one(bundled: ModelVersion) -> None:

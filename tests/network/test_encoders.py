@@ -20,11 +20,11 @@ from napari_cellseg.network.encoders import IMAGENET_DEVIATION, IMAGENET_MEAN, E
 from napari_cellseg.network.features import features
 from napari_cellseg.network.predict import predict
 from napari_cellseg.network.versions import ModelVersion, read_version
-from napari_cellseg.training.fit.trainer import iter_train
 from napari_cellseg.training.params import TrainParams
 from tests.blobs import blobs
 from tests.models import make_model
 from tests.torchvision_stub import allow_torchvision
+from tests.training_steps import iter_train
 
 allow_torchvision()
 pytest.importorskip("segmentation_models_pytorch")

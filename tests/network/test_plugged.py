@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from napari_cellseg import list_models, load_model, open_cells, segment
-from napari_cellseg.blocks.plan import Mosaic
+from napari_cellseg.batch.item import segment_item
 from napari_cellseg.cli import main
 from napari_cellseg.evaluation.agreement.agreement import Agreement
 from napari_cellseg.evaluation.doctor import SAMPLE
@@ -26,6 +26,8 @@ from napari_cellseg.network import plugged
 from napari_cellseg.network.ready import load_network
 from napari_cellseg.network.version_files import set_defaults
 from napari_cellseg.reports.agreement_report import AGREEMENT_FILE
+from napari_cellseg.results.plan import Item
+from napari_cellseg.segmentation.options import RunOptions
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.segment import iter_predict_image
 
@@ -137,14 +139,18 @@ def test_what_is_no_answer_is_refused_in_words(name: str, said: str) -> None:
         segment(np.random.default_rng(0).random((40, 50), np.float32), model=f"network:{name}", device="cpu")
 
 
-def test_what_needs_weights_says_so(tmp_path: Path) -> None:
+def test_what_needs_weights_says_so() -> None:
     model = load_model("network:bright")
     with pytest.raises(ModelError, match="cannot be trained"):
         load_network(model)
     with pytest.raises(ModelError, match="not changed"):
         set_defaults(model, 0.4, 10)
-    with pytest.raises(ModelError, match="block by block"):
-        Mosaic.from_image(np.zeros((50, 50)), Recipe("network:bright"), tmp_path, "a")
+
+
+def test_an_image_in_blocks_fails_by_itself(tmp_path: Path) -> None:
+    item = Item(Path(SAMPLE), "nuclei.tif", "nuclei")
+    (row,) = drain(segment_item(item, Recipe("network:bright"), tmp_path, RunOptions(blocks=True)))
+    assert row.state == "failed" and "network of another package" in row.error and "block by block" in row.error
 
 
 def test_the_example_of_the_documentation_is_a_network() -> None:

@@ -27,8 +27,9 @@ from napari_cellseg.network.predict import predict
 from napari_cellseg.network.predict_sized import predict_sized
 from napari_cellseg.network.sighting import N_WINDOWS, WINDOW, informative_windows
 from napari_cellseg.network.sizing import resized, zoom_for, zoomed_shape
+from napari_cellseg.network.smallest import usual_min_size
 from napari_cellseg.network.version_files import write_config
-from napari_cellseg.network.versions import ModelVersion, load_model, read_version, usual_min_size
+from napari_cellseg.network.versions import ModelVersion, load_model, read_version
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.segment import iter_predict_image
 from tests.models import make_model

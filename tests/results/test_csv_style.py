@@ -71,7 +71,7 @@ def test_manual_counts_are_compared_with_such_a_table(tmp_path: Path) -> None:
         tmp_path / "people.csv", {"image": ["1.tif", "2.tif", "3.tif"], "people": [11.5, 20.0, 31.0]}, "semicolon"
     )
     found = read_agreement(tmp_path / "people.csv", tmp_path / "counts.csv")
-    assert (list(found.people), list(found.ours)) == ([11.5, 20.0, 31.0], [10.0, 20.0, 30.0])
+    assert (list(found.people), list(found.automatic)) == ([11.5, 20.0, 31.0], [10.0, 20.0, 30.0])
 
 
 def test_a_batch_writes_both_tables_so_and_equal_numbers(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from napari_cellseg.results.ledger import Ledger
 from tests.blobs import blobs
 from tests.imaging.read.ome_zarr.test_read import write_ome
 from tests.models import make_model
+from tests.tables import rows_of
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +42,6 @@ def container_of(path: Path) -> Any:
     from ngio import open_ome_zarr_container
 
     return open_ome_zarr_container(path)
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 @pytest.mark.parametrize("version", ["0.4", "0.5"])

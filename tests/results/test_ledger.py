@@ -17,7 +17,8 @@ import pytest
 from napari_cellseg.batch.ahead import Ahead, Budget
 from napari_cellseg.imaging.errors import OutputError, ParamsError
 from napari_cellseg.imaging.write.atomic import sweep
-from napari_cellseg.results.counts import OLD_COLUMNS, CountsWriter, open_ledger, put_rows, read_counts, write_counts
+from napari_cellseg.results.counts import OLD_COLUMNS, open_ledger, put_rows, read_counts, write_counts
+from napari_cellseg.results.counts_writer import CountsWriter
 from napari_cellseg.results.ledger import Ledger
 from napari_cellseg.results.locks import FolderLock
 from napari_cellseg.results.plan import plan

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +17,7 @@ from napari_cellseg.results.wells import well_of
 from tests.blobs import blobs
 from tests.imaging.read.ome_zarr.test_read import write_ome
 from tests.models import make_model
-
-
-def rows_of(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+from tests.tables import rows_of
 
 
 @pytest.mark.parametrize(

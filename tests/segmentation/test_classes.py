@@ -53,7 +53,7 @@ def taught(image: Image, labels: np.ndarray, truth: np.ndarray, n: int = 6, only
     for name in only:
         for place in np.flatnonzero(truth == name)[:n].tolist():
             one = example_of(classes, columns, place, name, image.name, "ab", int(ids[place]))
-            classes = classes.with_example(one)
+            classes = replace(classes, examples=(*classes.examples, one))
     return classes
 
 
@@ -139,7 +139,8 @@ def test_what_the_user_said_stands_and_examples_are_what_they_were_called(
     image, labels, truth = first
     ids = ids_of(labels)
     wrong = next(one for one in classes.examples if one.name == "round")
-    lying = classes.with_example(replace(wrong, name="long"))
+    others = [one for one in classes.examples if one is not wrong]
+    lying = replace(classes, examples=(*others, replace(wrong, name="long")))
     by_hand: dict[int, dict[str, bool | str]] = {
         int(ids[40]): {CLASS: "debris of a long name"},
         10**6: {CLASS: "round"},

@@ -29,12 +29,12 @@ from napari_cellseg.training.fit.looking import foreground_overlap
 from napari_cellseg.training.fit.losses import total_loss
 from napari_cellseg.training.fit.schedule import scheduled_rate
 from napari_cellseg.training.fit.targets import OFFSET_SCALE, gap_map
-from napari_cellseg.training.fit.trainer import iter_train
 from napari_cellseg.training.params import STILL, AugmentParams, LossParams, TrainParams
 from napari_cellseg.training.preview import preview
 from napari_cellseg.training.search import Trial, iter_search, propose, ranking, rounds_of, vary
 from napari_cellseg.training.settings import kind_of
 from tests.blobs import blobs
+from tests.training_steps import iter_train
 
 
 def two_discs(gap: int, size: int = 60) -> np.ndarray:

@@ -20,7 +20,7 @@ from ..segmentation.segment import open_image
 PathOf = str | Path
 RecipeOf = Recipe | PathOf | None
 ImageOf = Any
-Heard = Callable[[Progress], object]
+Callback = Callable[[Progress], object]
 
 
 class Settings(TypedDict, total=False):

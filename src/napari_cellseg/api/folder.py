@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class FolderResult:
-    """What `segment_folder` did.
+    """Result of `segment_folder`.
 
     Attributes
     ----------
@@ -106,12 +106,12 @@ def segment_folder(
     files = named_apart(find_images(given, pattern, subfolders))
     rows: list[BatchRow] = []
 
-    def hear(event: BatchEvent) -> None:
+    def on_event(event: BatchEvent) -> None:
         if isinstance(event, RowDone):
             rows.append(event.row)
         if callback is not None:
             callback(event)
 
     steps = iter_batch(files, Path(out), chosen, options, resume=resume, overwrite=overwrite, scheduler=scheduler)
-    summary = drain(steps, hear)
+    summary = drain(steps, on_event)
     return FolderResult(Path(out), tuple(in_order(rows)), summary)

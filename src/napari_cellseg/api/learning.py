@@ -31,11 +31,11 @@ from .segmentation import Segmentation
 
 # A dataset that `napari-cellseg train` reads, corrected images, or pairs of image and labels.
 Known = PathOf | Sequence[Segmentation | Sample | tuple[np.ndarray, np.ndarray]]
-Heard = Callable[[Any], object]
+Callback = Callable[[Any], object]
 
 
 def evaluate(
-    data: Known, recipe: RecipeOf = None, *, callback: Heard | None = None, **settings: Unpack[Settings]
+    data: Known, recipe: RecipeOf = None, *, callback: Callback | None = None, **settings: Unpack[Settings]
 ) -> Evaluation:
     """Score a model on images with known cells.
 
@@ -62,7 +62,7 @@ def evaluate(
     """
     chosen, options = chosen_recipe(recipe, settings)
     samples = _loaded(data, callback).samples
-    return score(samples, drain(iter_predict_samples(samples, chosen, options.device), _heard(callback)))
+    return score(samples, drain(iter_predict_samples(samples, chosen, options.device), _or_nothing(callback)))
 
 
 def calibrate(
@@ -71,7 +71,7 @@ def calibrate(
     *,
     goal: str = "count",
     set_defaults: bool = False,
-    callback: Heard | None = None,
+    callback: Callback | None = None,
     **settings: Unpack[Settings],
 ) -> CalibrationMap:
     """Find the threshold and smallest size that suit a model best.
@@ -105,7 +105,7 @@ def calibrate(
     if set_defaults:
         check_changeable(model)
     samples = _loaded(data, callback).samples
-    found, _ = drain(iter_calibrated(samples, chosen, goal, device=options.device), _heard(callback))
+    found, _ = drain(iter_calibrated(samples, chosen, goal, device=options.device), _or_nothing(callback))
     if set_defaults:
         store_calibration(found, model)
     return found
@@ -120,7 +120,7 @@ def train(
     size: int | None = None,
     fit: str = "crop",
     stop: Callable[[], bool] | None = None,
-    callback: Heard | None = None,
+    callback: Callback | None = None,
     **params: Any,
 ) -> Made:
     """Train a model version, choose its threshold and smallest size on what was held out, and measure it there.
@@ -162,7 +162,7 @@ def train(
     steps = iter_train_version(
         training, held_out, out, chosen, version, split=split, stop=stop or _never, record={"command": "train"}
     )
-    return drain(steps, _heard(callback))
+    return drain(steps, _or_nothing(callback))
 
 
 def finetune(
@@ -171,7 +171,7 @@ def finetune(
     *,
     parent: str | Path | ModelVersion = "cells",
     stop: Callable[[], bool] | None = None,
-    callback: Heard | None = None,
+    callback: Callback | None = None,
     **params: Any,
 ) -> Made:
     """Make a new version of a model from corrected images, and compare it with its parent.
@@ -191,7 +191,7 @@ def finetune(
     Returns
     -------
     Made
-        With `version` and `comparison`, whose `verdict` says whether the new version should be used.
+        With `version` and `comparison`, whose `verdict` is whether the new version should be used.
 
     Raises
     ------
@@ -201,21 +201,21 @@ def finetune(
     chosen = FineTuneParams(**params)
     version = _model(parent)
     if isinstance(data, (str, Path)):
-        samples = drain(iter_training_images(Path(data)), _heard(callback))
+        samples = drain(iter_training_images(Path(data)), _or_nothing(callback))
     else:
         samples = list(_loaded(data, callback).samples)
     folder = next_version_dir(version.name) if out is None else Path(out)
     steps = iter_finetune_version(samples, folder, version, chosen, stop=stop or _never, record={"command": "finetune"})
-    return drain(steps, _heard(callback))
+    return drain(steps, _or_nothing(callback))
 
 
 def _model(parent: str | Path | ModelVersion) -> ModelVersion:
     return parent if isinstance(parent, ModelVersion) else load_model(parent)
 
 
-def _loaded(data: Known, callback: Heard | None) -> Loaded:
+def _loaded(data: Known, callback: Callback | None) -> Loaded:
     if isinstance(data, (str, Path)):
-        return drain(iter_load(data), _heard(callback))
+        return drain(iter_load(data), _or_nothing(callback))
     samples = tuple(_sample(one, number) for number, one in enumerate(data, 1))
     if not samples:
         raise DatasetError("No images are given. Give a folder of images with masks, or pairs of image and labels.")
@@ -241,7 +241,7 @@ def _sample(one: Any, number: int) -> Sample:
     return Sample(name, image, labels.astype(np.int32), group=name)
 
 
-def _heard(callback: Heard | None) -> Heard:
+def _or_nothing(callback: Callback | None) -> Callback:
     return callback or (lambda _: None)
 
 

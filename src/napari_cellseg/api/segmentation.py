@@ -86,12 +86,12 @@ class Segmentation:
 
     @property
     def plane(self) -> np.ndarray:
-        """What was segmented, raw: (Y, X), or (Y, X, 3) of colours."""
+        """The segmented plane, raw: (Y, X), or (Y, X, 3) of colours."""
         return self._cells.segmented.plane
 
     @property
     def recipe(self) -> Recipe:
-        """What gives the automatic cells again: in the window, on the command line, in `segment_folder`."""
+        """The recipe that gives the automatic cells again: in the window, on the command line, in `segment_folder`."""
         return self._cells.recipe.resolved(self._cells.segmented.model)
 
     @property
@@ -132,7 +132,7 @@ class Segmentation:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What one should know about the result, such as that the image is unlike those that the model knows."""
+        """Notes on the result, such as that the image is unlike those that the model knows."""
         return tuple(self.metadata["notes"])
 
     def count_curve(self) -> tuple[np.ndarray, np.ndarray]:
@@ -235,7 +235,7 @@ class Segmentation:
         """Call all cells by examples: ids of cells, by the name of their class; see docs/measuring.md.
 
         They are added to the examples that the recipe has already, and are corrections. `table` then has the columns
-        ``class`` and ``class_certainty``, `recipe` has the examples, and `result` says in its metadata how many of them
+        ``class`` and ``class_certainty``, `recipe` has the examples, and `result` has in its metadata how many of them
         are called right out-of-bag.
 
         Raises

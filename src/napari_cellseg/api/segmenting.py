@@ -22,7 +22,7 @@ from ..results.reopening import saved_cells
 from ..segmentation.recipe import Recipe
 from ..segmentation.segment import iter_predict_image
 from ..segmentation.taking import take_labels
-from .asking import Heard, ImageOf, PathOf, RecipeOf, Settings, chosen_recipe, open_any
+from .asking import Callback, ImageOf, PathOf, RecipeOf, Settings, chosen_recipe, open_any
 from .segmentation import Segmentation
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def segment(
-    image: ImageOf, recipe: RecipeOf = None, *, callback: Heard | None = None, **settings: Unpack[Settings]
+    image: ImageOf, recipe: RecipeOf = None, *, callback: Callback | None = None, **settings: Unpack[Settings]
 ) -> Segmentation:
     """Segment the cells of one image.
 
@@ -74,7 +74,7 @@ def segment_stack(
     image: ImageOf,
     recipe: RecipeOf = None,
     *,
-    callback: Heard | None = None,
+    callback: Callback | None = None,
     **settings: Unpack[Settings],
 ) -> tuple[np.ndarray, list[Segmentation]]:
     """Segment every plane of a stack in memory; see `segment_folder` for files, tables and stacks beyond memory.
@@ -173,7 +173,7 @@ def open_cells(labels: np.ndarray | PathOf, image: ImageOf = None, recipe: Recip
 
 
 def _segment(
-    image: Image, recipe: Recipe, device: str, callback: Heard | None = None, areas: Areas | None = None
+    image: Image, recipe: Recipe, device: str, callback: Callback | None = None, areas: Areas | None = None
 ) -> Segmentation:
     found = drain(iter_predict_image(image, recipe, device), callback or (lambda _: None))
     return Segmentation(found.in_areas(areas))

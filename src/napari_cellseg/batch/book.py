@@ -11,7 +11,8 @@ from pathlib import Path
 from ..imaging.errors import OutputError
 from ..imaging.progress import Note
 from ..results.combine import write_combined
-from ..results.counts import COUNTS_FILE, CountsWriter, as_listed, forget_gone, open_ledger
+from ..results.counts import COUNTS_FILE, as_listed, forget_gone, open_ledger
+from ..results.counts_writer import CountsWriter
 from ..results.equal_values import equal_images_in_words
 from ..results.folder_settings import FolderSettings
 from ..results.ledger import Ledger

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TypeAlias
 
 from ..blocks.plan import TileHelpers
-from ..blocks.segment_mosaic import Mosaic, MosaicResult, in_blocks, iter_mosaic
+from ..blocks.segment_mosaic import Mosaic, in_blocks, iter_mosaic
 from ..imaging.errors import CellsegError, ImageError, OutputError
 from ..imaging.image import Image
 from ..imaging.progress import Progress
 from ..imaging.stack_planes import StackPlane, plane_image, planes_of, refuse_stack
-from ..instances.area_files import BESIDE
 from ..instances.prediction import Prediction
-from ..results.folder_settings import NO_REGIONS, FolderSettings
+from ..results.folder_settings import FolderSettings
 from ..results.kept import check_free, has_files, kept_now, kept_rows, result_stem
 from ..results.linked import LinkedStack
 from ..results.place import Place
@@ -29,8 +28,8 @@ from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
 from ..segmentation.recipe import Recipe
 from ..segmentation.segment import Prepared, iter_predict_prepared, open_image, prepare
 from ..segmentation.segmented import SegmentResult
+from .item_in_blocks import row_of_blocks
 
-GROWN_IN_BLOCKS = "Labels of grown nuclei are not written of an image that is done block by block."
 # Gives the helpers for a plane that is segmented block by block.
 Helpers: TypeAlias = Callable[[Item, StackPlane], TileHelpers]
 
@@ -183,7 +182,7 @@ def iter_predict_task(task: Task) -> Generator[Progress, None, Prediction | None
             finally:
                 if task.mosaic.helpers is not None:
                     task.mosaic.helpers.end()
-            task.rows = [_row_of_blocks(task.row, found, task.mosaic, task.seconds + time.monotonic() - began)]
+            task.rows = [row_of_blocks(task.row, found, task.mosaic, task.seconds + time.monotonic() - began)]
             return None
         assert task.prepared is not None
         return (yield from iter_predict_prepared(task.prepared))
@@ -274,28 +273,6 @@ def _fill(
         return
     check_free(task.row, settings, previous)
     task.prepared = prepare(part, settings.recipe, settings.model, settings.options.device)
-
-
-def _row_of_blocks(row: BatchRow, found: MosaicResult, mosaic: Mosaic, seconds: float) -> BatchRow:
-    notes = (*found.notes, GROWN_IN_BLOCKS) if mosaic.recipe.grow else found.notes
-    notes = (*notes, NO_REGIONS) if mosaic.options.regions == BESIDE and mosaic.regions is None else notes
-    row = replace(row, min_size=found.metadata["min_size"], notes=notes, files=found.files, seconds=seconds)
-    if not found.holes:
-        image = mosaic.image
-        row = replace(row, positive=found.positive)
-        return replace(
-            row, state="done", **numbers(found.areas, image.pixel_size, mosaic.recipe.sieve.field(image.shape_yx))
-        )
-    # The row has no count, which would be taken for that of the whole image.
-    (rows, columns), n_holes = found.holes[0], len(found.holes)
-    more = f" and {n_holes - 1} more" if n_holes > 1 else ""
-    return replace(
-        row,
-        state="failed",
-        error=f"{row.title}: a part cannot be read (rows {rows.start} to {rows.stop}, columns {columns.start} to "
-        f"{columns.stop}{more}): {found.reason} The {found.count} cells of the rest are in {found.files['labels']}. "
-        "Copy the image again, and run again.",
-    )
 
 
 def _set_rows(task: Task, row: BatchRow, result: SegmentResult | None = None) -> None:

@@ -21,8 +21,8 @@ from ..results.origin import claim
 from ..results.outputs import OUTPUTS, Output
 from ..results.plan import Item, check_apart, plan
 from ..segmentation.options import DEFAULT_OPTIONS, RunOptions
+from ..segmentation.provenance import versions
 from ..segmentation.recipe import RECIPE_FILE, Recipe
-from ..segmentation.segmented import versions
 from .book import Book
 from .events import BatchEvent, BatchSummary, Planned, Running, Step
 from .pipeline import iter_local
@@ -142,7 +142,7 @@ def _iter_skip(items: Sequence[Item], settings: FolderSettings, book: Book) -> G
 def _iter_until(
     stop: Callable[[], bool] | None, steps: Generator[BatchEvent | None, None, None], book: Book
 ) -> Generator[BatchEvent, None, bool]:
-    """Yield the steps' events and the book's news; return whether they came to their end before `stop` said True."""
+    """Yield the steps' events and the book's news; return whether they ended before `stop` returned True."""
     ended = True
     with contextlib.closing(steps):
         for event in steps:

@@ -47,7 +47,7 @@ class BlockCells:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What is known of the cells of a block.
+    """Measurements of the cells of a block.
 
     Attributes
     ----------
@@ -80,7 +80,7 @@ class Measured:
 
 
 def measured(mosaic: Mosaic, cells: BlockCells, seen: NormalizedPlane, prediction: Prediction) -> Measured:
-    """Measure the cells of a block, and call them as the recipe says; lengths are those of one piece."""
+    """Measure the cells of a block, and call them by the recipe; lengths are those of one piece."""
     labels, window, pixel_size = cells.labels, cells.window, mosaic.image.pixel_size
     raw, _ = seen.raw(window)
     part = _part(mosaic.image, window)

@@ -25,7 +25,7 @@ from ..results.inside import put_inside, source_of
 from ..results.outputs import CELL_TABLES
 from ..results.overlay import write_thumbnail
 from ..results.save import PARTS, THUMBNAIL, write_regions
-from ..segmentation.segmented import provenance
+from ..segmentation.provenance import provenance
 from .measuring import BlockCells, Measured, measured
 from .plan import BLOCK, Mosaic, MosaicResult
 from .work import MosaicWork

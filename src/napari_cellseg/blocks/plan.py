@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ..imaging.errors import ImageError, ModelError
-from ..imaging.from_array import as_image
+from ..imaging.errors import ImageError
 from ..imaging.image import Image
 from ..imaging.memory import has_room
 from ..imaging.progress import Progress
@@ -125,24 +124,6 @@ class Mosaic:
             return 0
         return 2 * math.ceil(growth.amount / (1.0 if growth.unit == "px" or size is None else min(size)) + 1)
 
-    @classmethod
-    def from_image(cls, image: Any, recipe: Recipe, out: Path, stem: str, **more: Any) -> Mosaic:
-        """Build the request for an image, or an array of any kind.
-
-        Raises
-        ------
-        CellsegError
-            The image, its axes or the model cannot be used.
-        """
-        model = recipe.load_model()
-        if model.network:
-            raise ModelError(
-                f"{model.name} is a network of another package, and those see an image as a whole; {stem} is to be "
-                "done block by block. Choose another model, or cut the image."
-            )
-        image = as_image(image, recipe.axes)
-        return cls(image, recipe.resolved(model), model, Path(out).absolute(), stem, recipe.digest(model), **more)
-
 
 @dataclass(frozen=True, eq=False)
 class MosaicResult:
@@ -194,11 +175,16 @@ def check_possible(mosaic: Mosaic) -> None:
     Raises
     ------
     ImageError
-        An output or setting is not possible block by block.
+        An output, a setting or the model is not possible block by block.
     OutputError
         There is a folder of that name that this package did not write, or the image cannot take labels.
     """
     title, recipe = mosaic.image.title, mosaic.recipe
+    if mosaic.model.network:
+        raise ImageError(
+            f"{title} is segmented block by block, but {mosaic.model.name} is a network of another package, and those "
+            "see an image as a whole. Choose another model, or cut the image."
+        )
     others = [name for name in mosaic.options.outputs if name not in OUTPUTS]
     if others:
         raise ImageError(

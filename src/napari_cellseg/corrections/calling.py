@@ -50,6 +50,6 @@ def call_cells(view: CellView, ids: int | Iterable[int], marker: str, called: bo
     for id_ in wanted:
         cell = cells[id_]
         assert cell is not None
-        calls = {name: said for name, said in {**cell.calls, marker: called}.items() if said is not None}
+        calls = {name: call for name, call in {**cell.calls, marker: called}.items() if call is not None}
         cells[id_] = replace(cell, calls=calls)
     return replace(patch, cells=cells)

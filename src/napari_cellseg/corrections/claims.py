@@ -17,9 +17,10 @@ import numpy as np
 from ..imaging.regions import Region, is_empty, plain_region, union, whole
 from .run_lengths import Cell, Patch, Runs
 from .tallies import Tallies
+from .tiles import Tiles
 
 ERASED = "erased"
-TILE = 256  # pixels: only tiles that ever held claims are searched
+_Step = tuple[Patch, Patch]  # (reverting patch, applied patch)
 
 
 class Watcher(Protocol):
@@ -61,14 +62,14 @@ class Corrections:
         self._claims = np.zeros(self.shape, dtype=np.int32)
         self._cores = np.zeros(self.shape, dtype=np.uint16)
         self._marks: np.ndarray | None = None
-        self._tiles = np.zeros((-(-self.shape[0] // TILE), -(-self.shape[1] // TILE)), dtype=bool)
+        self._tiles = Tiles(self.shape)
         self._cells: dict[int, Cell] = {}
         self._tallies = Tallies()
         self._areas: tuple[np.ndarray, np.ndarray] | None = None
         self._reserved: set[int] = set()
         self._top_id = 0
-        self._done: list[tuple[Patch, Patch]] = []  # (reverting patch, applied patch)
-        self._undone: list[tuple[Patch, Patch]] = []
+        self._done: list[_Step] = []
+        self._undone: list[_Step] = []
         self._watchers: WeakSet[Watcher] = WeakSet()
 
     @property
@@ -177,17 +178,7 @@ class Corrections:
 
     def claimed_tiles(self, region: Region | None = None) -> Iterable[Region]:
         """Parts of a region outside which nothing is claimed."""
-        rows, columns = plain_region(region, self.shape)
-        if rows.start == rows.stop or columns.start == columns.stop:
-            return
-        first_row, first_column = rows.start // TILE, columns.start // TILE
-        near = self._tiles[first_row : -(-rows.stop // TILE), first_column : -(-columns.stop // TILE)]
-        for row, column in np.argwhere(near).tolist():
-            top, left = (first_row + row) * TILE, (first_column + column) * TILE
-            yield (
-                slice(max(top, rows.start), min(top + TILE, rows.stop)),
-                slice(max(left, columns.start), min(left + TILE, columns.stop)),
-            )
+        return self._tiles.touched(plain_region(region, self.shape))
 
     def watch(self, watcher: Watcher) -> None:
         """Call a watcher at every change from now on, for as long as it exists."""
@@ -224,21 +215,19 @@ class Corrections:
 
     def undo(self) -> Region | None:
         """Revert the last step; return the region that it touched, or None if there is no step."""
-        with self.lock:
-            if not self._done:
-                return None
-            self._undone.append(self._done.pop())
-            self.renamed = {}
-            return self._set(self._undone[-1][0])
+        return self._step(self._done, self._undone, 0)
 
     def redo(self) -> Region | None:
         """Repeat the step that was reverted; return the region that it touched, or None if there is no step."""
+        return self._step(self._undone, self._done, 1)
+
+    def _step(self, source: list[_Step], target: list[_Step], place: int) -> Region | None:
         with self.lock:
-            if not self._undone:
+            if not source:
                 return None
-            self._done.append(self._undone.pop())
+            target.append(source.pop())
             self.renamed = {}
-            return self._set(self._done[-1][1])
+            return self._set(target[-1][place])
 
     def snapshot(self) -> Patch:
         """Return everything as one patch that turns an empty `Corrections` into this one, without history."""
@@ -308,4 +297,4 @@ class Corrections:
         self._tallies.count(target[rows, columns], rows + top, columns + left, -1)
         self._tallies.count(new[rows, columns], rows + top, columns + left, 1)
         target[rows, columns] = new[rows, columns]
-        self._tiles[(rows + top) // TILE, (columns + left) // TILE] = True
+        self._tiles.touch(rows + top, columns + left)

@@ -11,13 +11,10 @@ from __future__ import annotations
 import copy
 
 import numpy as np
-import scipy
 
 from ..imaging.regions import (
     Region,
     box_of_pixels,
-    common,
-    grown,
     is_empty,
     mask_of_pixels,
     plain_region,
@@ -25,10 +22,12 @@ from ..imaging.regions import (
     union,
     within,
 )
+from ..instances.filling import array_for_labels
 from ..instances.filters import Filters
 from ..instances.levels import N_LEVELS, threshold_level
-from ..instances.live import Instances, array_for_labels
+from ..instances.live import Instances
 from .claims import Corrections
+from .confirmed import confirmed_area
 from .run_lengths import Runs
 from .touched_basins import TouchedBasins
 
@@ -119,7 +118,7 @@ class CorrectedInstances:
     def keep(self, threshold: float, min_size: int = 0) -> np.ndarray:
         """Which cells are shown, bool (top_id,); entry i is the cell of id i + 1.
 
-        Edited cells are always kept, whatever their size and whatever the filters say.
+        Edited cells are always kept, whatever their size and whatever the filters are.
         """
         with self.corrections.lock:
             keep = np.zeros(self.top_id, dtype=bool)
@@ -256,28 +255,10 @@ class CorrectedInstances:
         """Where the user confirmed what is shown, bool.
 
         The area consists of what was marked as reviewed, and of everything within `margin` pixels of an edited or
-        erased cell, without the pixels of automatic cells, which nobody confirmed.
+        erased cell, without the pixels of automatic cells, which are not confirmed.
         """
-        with self.corrections.lock:
-            part = plain_region(region, self.shape)
-            area = self.corrections.marks(part) > 0
-            pieces = []
-            for tile in self.corrections.claimed_tiles(grown(part, margin, self.shape)):
-                near = common(grown(tile, margin, self.shape), part)
-                if is_empty(near):
-                    continue
-                around = grown(near, margin, self.shape)
-                free = self.corrections.claims(around) == 0
-                if free.all():
-                    continue
-                inside = within(near, around)
-                unconfirmed = (self.labels(threshold, min_size, near) > 0) & free[inside]
-                pieces.append((within(near, part), inside, free, unconfirmed))
-        # Distances take long on large images; outside the lock they do not delay the next edit.
-        for place, inside, free, unconfirmed in pieces:
-            close = scipy.ndimage.distance_transform_edt(free)[inside] <= margin
-            area[place] |= close & ~unconfirmed
-        return area
+        part = plain_region(region, self.shape)
+        return confirmed_area(self.corrections, lambda near: self.labels(threshold, min_size, near), part, margin)
 
     def on_claims(self, region: Region, claims: np.ndarray, footprint: np.ndarray) -> None:
         """Follow a change of the corrections; see `Watcher`."""
@@ -295,13 +276,10 @@ class CorrectedInstances:
             region, *(box_of_pixels(*self.instances.pixels_of(basin)) for basin in touched)
         )
 
-    def core_areas(self, basins: np.ndarray) -> np.ndarray:
-        """Number of pixels in the cores of these basins, int64."""
-        return self._touched.core_areas(basins)
-
-    def covered(self, basin: int) -> int:
-        """Number of pixels of a basin's core in the footprint of corrections."""
-        return self._touched.covered(basin)
+    def mostly_covered(self, basins: np.ndarray, more: np.ndarray) -> np.ndarray:
+        """Which basins, bool, would have most of their core covered if `more` pixels of each were covered, too."""
+        covered = np.array([self._touched.covered(basin) for basin in basins.tolist()]) + more
+        return 2 * covered > self._touched.core_areas(basins)
 
     def hides(self, basin: int) -> bool:
         """Whether corrections hide an automatic cell at every threshold."""

@@ -87,16 +87,16 @@ def _from_elsewhere(view: CellView, chosen: np.ndarray, gone: np.ndarray) -> tup
 
 
 def _exported(
-    view: CellView, theirs: np.ndarray, cells: Mapping[int, Cell]
+    view: CellView, exported: np.ndarray, cells: Mapping[int, Cell]
 ) -> tuple[np.ndarray, dict[int, Cell | None]]:
     """Claims and entries after laying exported claims over the present ones."""
     corrections = view.corrected.corrections
-    mine = corrections.claims().astype(np.int64)
-    given = _fresh_ids(view, theirs, mine, cells)
-    theirs = np.sign(theirs) * replaced(np.abs(theirs), given)
-    claims = np.where(theirs != 0, theirs, mine).astype(np.int32)
+    present_claims = corrections.claims().astype(np.int64)
+    given = _fresh_ids(view, exported, present_claims, cells)
+    exported = np.sign(exported) * replaced(np.abs(exported), given)
+    claims = np.where(exported != 0, exported, present_claims).astype(np.int32)
     entries: dict[int, Cell | None] = {}
-    present = set(distinct(np.abs(theirs)))
+    present = set(distinct(np.abs(exported)))
     for id_, cell in cells.items():
         new = given.get(id_, id_)
         here = corrections.cell(new)
@@ -109,7 +109,7 @@ def _exported(
     for id_ in [id_ for id_ in corrections.owned_ids.tolist() if id_ not in left and id_ not in entries]:
         lost = corrections.cell(id_)
         assert lost is not None
-        takers, counts = np.unique(np.abs(claims[mine == id_]), return_counts=True)
+        takers, counts = np.unique(np.abs(claims[present_claims == id_]), return_counts=True)
         taker = int(takers[np.argmax(counts)])
         heir = entries.get(taker) or corrections.cell(taker)
         assert heir is not None
@@ -119,12 +119,12 @@ def _exported(
 
 
 def _fresh_ids(
-    view: CellView, theirs: np.ndarray, mine: np.ndarray, cells: Mapping[int, Cell] | None = None
+    view: CellView, exported: np.ndarray, present_claims: np.ndarray, cells: Mapping[int, Cell] | None = None
 ) -> dict[int, int]:
     """New ids for imported cells whose ids are in use by different cells."""
     corrections, cells = view.corrected.corrections, cells or {}
-    ids = {*cells, *distinct(np.abs(theirs))}
-    pairs = pairs_of(theirs, mine)[0]
+    ids = {*cells, *distinct(np.abs(exported))}
+    pairs = pairs_of(exported, present_claims)[0]
     changed = set(distinct(np.abs(pairs[:, pairs[0] != pairs[1]])))
     # An erased cell may have no pixel left to recognize it by.
     known = {id_ for id_, cell in cells.items() if (here := corrections.cell(id_)) and here.to_dict() == cell.to_dict()}
@@ -134,7 +134,7 @@ def _fresh_ids(
     fresh = max(view.corrected.fresh_id(), max((id_ for id_ in ids if id_ <= highest), default=0) + 1)
     for id_ in sorted(ids - as_here):
         automatic = view.corrected.instances.has(id_) and not (
-            id_ in cells and _replaces(view, theirs, id_, cells[id_])
+            id_ in cells and _replaces(view, exported, id_, cells[id_])
         )
         if automatic or id_ in taken or id_ > highest:
             given[id_] = fresh
@@ -142,12 +142,12 @@ def _fresh_ids(
     return given
 
 
-def _replaces(view: CellView, theirs: np.ndarray, id_: int, cell: Cell) -> bool:
+def _replaces(view: CellView, exported: np.ndarray, id_: int, cell: Cell) -> bool:
     """Whether an exported cell was made of the automatic cell of its number, and goes by its number again: it lies on
     more than half of the core of that one, or is stored with it.
     """
     core = view.corrected.core(id_)
-    there, covered = core.mask(), np.abs(theirs[core.region]) == id_
+    there, covered = core.mask(), np.abs(exported[core.region]) == id_
     for stored in cell.cores:
         both = common(core.region, stored.region)
         covered[within(both, core.region)] |= stored.mask()[within(both, stored.region)]

@@ -29,6 +29,7 @@ SUFFIX = ".jsonl"
 FLUSH_SECONDS = 0.4
 RETRY_SECONDS = 1.0
 _TIME = "%Y%m%dT%H%M%SZ"
+EPOCH = datetime.fromtimestamp(0, UTC)
 
 
 class Journal:
@@ -248,15 +249,24 @@ def decode(line: bytes) -> dict[str, Any]:
     return entry
 
 
+def time_of(entry: Mapping[str, Any], otherwise: datetime = EPOCH) -> datetime:
+    """Return the time of an entry; where it has none, the other one."""
+    try:
+        return datetime.fromisoformat(entry["at"]).astimezone(UTC)
+    except (KeyError, TypeError, ValueError):
+        return otherwise
+
+
 def _latest(folder: Path) -> datetime:
-    """Return the time of the last entry of all journals in a folder; the beginning of 1970 where there is none."""
-    latest = datetime.fromtimestamp(0, UTC)
+    """Return the time of the last entry of all journals in a folder; `EPOCH` where there is none."""
+    latest = EPOCH
     for path in folder.glob(f"*{SUFFIX}") if folder.is_dir() else ():
         with contextlib.suppress(OSError):
             for line in reversed(path.read_bytes().splitlines()):
-                with contextlib.suppress(ValueError, KeyError, TypeError):
-                    latest = max(latest, datetime.fromisoformat(decode(line)["at"]).astimezone(UTC))
-                    break
+                with contextlib.suppress(ValueError):
+                    if (time := time_of(decode(line))) != EPOCH:
+                        latest = max(latest, time)
+                        break
     return latest
 
 

@@ -1,11 +1,10 @@
-"""Read the lines of a corrections journal, and what its first line says."""
+"""Read the lines of a corrections journal, and its header, the first line."""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ DAMAGED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, 
 
 @dataclass(frozen=True)
 class _Header:
-    """What of a journal's first line is needed to read it."""
+    """The part of a journal's first line that is needed to read it."""
 
     shape: tuple[int, int]
     image: str = ""
@@ -34,7 +33,7 @@ def continued(path: Path | None) -> Path | None:
 def beside(path: Path, header: Mapping[str, Any]) -> Path | None:
     """Return the journal that the first line of another names as the one it continues; None where there is none."""
     name = str(header.get("continues"))
-    # It is read, and may be deleted: nothing but a journal is, whatever the header says.
+    # It is read, and may be deleted: nothing but a journal is, whatever is in the header.
     return path.with_name(name) if is_inside(name) and "/" not in name and name.endswith(SUFFIX) else None
 
 
@@ -87,11 +86,3 @@ def revision_after(header: Mapping[str, Any], entries: Collection[Mapping[str, A
     before = header.get("revision")
     own = sum(entry["kind"] not in (CELLS, "snapshot") for entry in entries)
     return own + (before if isinstance(before, int) else 0)
-
-
-def time_of(entry: Mapping[str, Any], otherwise: datetime | None = None) -> datetime:
-    """Return the time of an entry; where it has none, the other one or the beginning of 1970."""
-    try:
-        return datetime.fromisoformat(entry["at"]).astimezone(UTC)
-    except (KeyError, TypeError, ValueError):
-        return otherwise or datetime.fromtimestamp(0, UTC)

@@ -9,7 +9,7 @@ from .corrected import CorrectedInstances
 
 
 class LiveLabels:
-    """Labels in an array that nobody else changes meanwhile.
+    """Labels in an array that nothing else changes meanwhile.
 
     A step of a slider changes about a hundredth of the pixels; writing those alone takes a fifth of the time of
     filling all.

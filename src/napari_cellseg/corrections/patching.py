@@ -25,7 +25,7 @@ class EditError(CellsegError):
 
 @dataclass(frozen=True)
 class Wish:
-    """What an edit requests besides the labels.
+    """Request of an edit, besides the labels.
 
     Attributes
     ----------
@@ -210,8 +210,7 @@ def _vanishing(view: CellView, region: Region, claims: np.ndarray, cells: Mappin
         return []
     core = levels[new] >= corrected.instances.core_levels[found - 1][place]
     more = np.bincount(place[core], minlength=len(found))
-    covered = np.array([corrected.covered(basin) for basin in found.tolist()]) + more
-    hidden = found[2 * covered > corrected.core_areas(found)].tolist()
+    hidden = found[corrected.mostly_covered(found, more)].tolist()
     return [
         id_
         for id_, is_shown in zip(hidden, view.is_shown(hidden), strict=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from .claims import Corrections
-from .journal import CELLS, SUFFIX, JournalError, folder_of
-from .journal_lines import DAMAGED, beside, continued, read_lines, revision_after, time_of
+from .journal import CELLS, SUFFIX, JournalError, folder_of, time_of
+from .journal_lines import DAMAGED, beside, continued, read_lines, revision_after
 from .run_lengths import Patch, known_of
 
 _DISMISSED = ".dismissed"
@@ -232,7 +232,7 @@ def _holds_all(later: Mapping[str, Any], earlier: Recovered) -> bool:
     """Whether a journal that continues another, by its first line, was begun with all that the other holds by now."""
     author = earlier.header.get("author")
     if not isinstance(author, str):
-        # Those of earlier versions do not say.
+        # Those of earlier versions do not name it.
         return True
     return known_of(later.get("known")).get(author, -1) >= earlier.corrections.known[author]
 

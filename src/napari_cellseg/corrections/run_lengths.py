@@ -84,7 +84,7 @@ CLASS = ":class"
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """What is stored about an edited cell besides its pixels.
+    """Record of an edited cell, besides its pixels.
 
     Attributes
     ----------

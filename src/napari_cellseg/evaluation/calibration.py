@@ -42,7 +42,7 @@ def calibrate(samples: Sequence[Sample], predicted: Sequence[Segmented]) -> tupl
     -------
     threshold : float
     min_size : int
-        The default to be: it counts as :func:`napari_cellseg.network.versions.usual_min_size` says.
+        The new default, counted as by :func:`napari_cellseg.network.smallest.usual_min_size`.
         Among equals the ones nearest to 0.5 and to the smallest size.
     """
     surfaces = _surfaces(samples, predicted, CALIBRATION_SIZES[-1])
@@ -159,7 +159,7 @@ def _best(start: tuple[float, int], worth: np.ndarray, lost: np.ndarray) -> tupl
 
 
 def _nearest_as_good(start: tuple[float, int], each: np.ndarray) -> tuple[float, int]:
-    """Of the settings that images do not tell from the best, the nearest to the given one."""
+    """Of the settings that images cannot distinguish from the best, the nearest to the given one."""
     thresholds, sizes = sorted({*WIDE_THRESHOLDS, start[0]}), sorted({*WIDE_SIZES, start[1]})
     costs = [-one[np.ix_([threshold_level(t) for t in thresholds], sizes)] for one in each]
     good = as_good_as_the_best(np.mean(costs, axis=0), costs, 0.0)

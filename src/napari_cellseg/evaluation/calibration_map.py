@@ -180,9 +180,9 @@ def iter_calibration_map(
     CalibrationMap
         Sizes run up to the median area of the true cells, as a larger one would drop half of them, or to the default
         if that is larger still. Chosen is the middle of the settings that are as good as the best, or that these
-        images cannot tell from it: within 1 % of the count's error or 0.2 % of AP, or (of up to some thousand images)
-        within one standard error (after the rule of Breiman et al., Classification and Regression Trees, 1984). What
-        suits a few images just so suits others less.
+        images cannot distinguish from it: within 1 % of the count's error or 0.2 % of AP, or (of up to some thousand
+        images) within one standard error (after the rule of Breiman et al., Classification and Regression Trees, 1984).
+        What suits a few images just so suits others less.
 
     Raises
     ------

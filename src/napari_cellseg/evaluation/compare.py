@@ -83,7 +83,7 @@ class Comparison:
         In words: what is worse, or what is to be kept in mind.
     changed : list of CellChange
     pictures : list of ChangePicture
-        Of the most telling changes; not part of :meth:`to_dict`.
+        Of the largest changes; not part of :meth:`to_dict`.
     """
 
     old: str

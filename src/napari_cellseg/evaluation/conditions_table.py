@@ -1,4 +1,4 @@
-"""What users say of the wells of a plate: condition, dose, replicate."""
+"""A table that describes the wells of a plate: condition, dose, replicate."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from ..imaging.read.values.user_table import read_user_table
 
 # Columns of a table of conditions that name a well or count it, and so divide no conditions.
 NAMING = ("plate", "well", "replicate")
-# What a table says of a well, by plate (empty where the table names none) and well.
-Said = dict[tuple[str, str], dict[str, str]]
+# The columns that describe a well, by plate (empty where the table names none) and well.
+Conditions = dict[tuple[str, str], dict[str, str]]
 _WELL = re.compile(r"([A-Za-z]{1,2})\s*-?\s*0*(\d{1,2})")
 
 
-def read_conditions(path: Path) -> Said:
-    """Read what a table says of each well, by plate and well; see `plates_of`."""
+def read_conditions(path: Path) -> Conditions:
+    """Read the description of each well from a table, by plate and well; see `plates_of`."""
     return conditions_in(read_user_table(path)[0], str(path))
 
 
-def conditions_in(rows: Sequence[Mapping[str, str]], path: str) -> Said:
-    """Return what the rows of a table say of each well; `path` is what messages call the table.
+def conditions_in(rows: Sequence[Mapping[str, str]], path: str) -> Conditions:
+    """Return the description of each well in the rows of a table; `path` is what messages call the table.
 
     Of a ``wells.csv`` that was written here the columns of the wells' numbers are left out.
     """
     if not rows or "well" not in rows[0] or not set(rows[0]) - set(NAMING):
         columns = ", ".join(rows[0]) if rows else "no row"
         raise CellsegError(
-            f"The table {path} has {columns}; it needs a column well, and one or more that say the condition, such as "
+            f"The table {path} has {columns}; it needs a column well, and one or more that name the condition, such as "
             "condition and dose."
         )
     names = list(rows[0])
     numbers = names[names.index("n_images") :] if "n_images" in names else []
-    found: Said = {}
+    found: Conditions = {}
     for number, row in enumerate(rows, 2):
         key = (row.get("plate", ""), _plain_well(row["well"], path, number))
         if key in found:

@@ -50,7 +50,7 @@ class Finding:
 
     def __str__(self) -> str:
         text = f"{'PROBLEM: ' if self.wrong else ''}{self.text}"
-        # It is pasted into reports: the name of the user is nobody's business.
+        # It is pasted into reports, where the name of the user has no place.
         return f"{self.topic:10} {text.replace(str(Path.home()), '~')}"
 
 

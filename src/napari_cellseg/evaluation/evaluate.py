@@ -17,7 +17,7 @@ from ..imaging.progress import Progress, drain
 from ..instances.components import component_labels
 from ..instances.metrics import MatchResult, match, summarize
 from ..instances.pixels import CLASSES, PixelCounts, thinned
-from ..network.versions import smallest_in_words
+from ..network.smallest import smallest_in_words
 from ..segmentation.recipe import Recipe
 from ..segmentation.segment import iter_predict_image
 from ..segmentation.segmented import Segmented
@@ -75,7 +75,7 @@ class Evaluation:
     min_size : int
     counting : {'cells', 'components'}
     fitted : bool
-        Whether min_size was less where cells are small: :func:`napari_cellseg.network.versions.usual_min_size`.
+        Whether min_size was less where cells are small: :func:`napari_cellseg.network.smallest.usual_min_size`.
     """
 
     scores: tuple[ImageScore, ...]

@@ -14,7 +14,7 @@ from ..training.data.hold_out import count_cells
 from ..training.data.sample import Sample
 from .evaluate import match_reviewed, predict_sample
 
-# Below this F1 at IoU .5 the images are of a new kind; so many cells are needed to say so.
+# Below this F1 at IoU .5 the images are of a new kind; so many cells are needed for that verdict.
 KNOWN_F1, FEWEST_CELLS = 0.5, 4
 MOST_IMAGES, MOST_PIXELS = 8, 4_000_000
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Made:
-    """What making a version left.
+    """Result of making a version.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def iter_train_version(
 
     params, out = params or TrainParams(), Path(out)
 
-    def hear(event: Event) -> Event:
+    def on_event(event: Event) -> Event:
         # Not before: where a training cannot begin it leaves no folder. One that goes on has it, and how it was made.
         if split is not None and not resume and isinstance(event, Started):
             write_split(out / SPLIT_FILE, split)
@@ -121,7 +121,7 @@ def iter_train_version(
     learning = iter_train_events(
         training, validation, out, params, parent, resume=resume, stop=stop, record=record, more=True
     )
-    return (yield from _iter_make(learning, parent, [measure] if validation else [], at_once, TRAIN_FILE, hear))
+    return (yield from _iter_make(learning, parent, [measure] if validation else [], at_once, TRAIN_FILE, on_event))
 
 
 def iter_finetune_version(
@@ -138,7 +138,7 @@ def iter_finetune_version(
 ) -> Generator[MakeEvent, None, Made]:
     """Fine-tune a version, choose its threshold and smallest size anew, and compare it with its parent.
 
-    How it learns fits how strange the images are to the parent, where the settings do not say; see
+    How it learns fits how far the images are from those of the parent, where the settings leave it open; see
     :func:`napari_cellseg.evaluation.first_look.iter_first_look`. A version that gets better on these images at the
     cost of others becomes a specialist.
 
@@ -160,7 +160,7 @@ def iter_finetune_version(
     from ..training.fit.trainer import iter_finetune
 
     out = Path(out)
-    params, notes = yield from _iter_settle(samples, parent, params or FineTuneParams(), resume)
+    params, notes = yield from _iter_resolve(samples, parent, params or FineTuneParams(), resume)
 
     def choose(made: Made, version: ModelVersion) -> Generator[MakeEvent, None, Made]:
         parts = made.trained.parts
@@ -194,15 +194,15 @@ def iter_finetune_version(
     return (yield from _iter_make(learning, parent, [choose, compare], at_once, RUN_FILE))
 
 
-def _iter_settle(
+def _iter_resolve(
     samples: Sequence[Sample], parent: ModelVersion, params: FineTuneParams, resume: bool
 ) -> Generator[MakeEvent, None, tuple[FineTuneParams, list[str]]]:
     """Choose the approach by a first look where the user did not; a run that goes on has chosen before."""
     if params.approach != AUTO or resume or not samples:
-        return params.settled(), []
+        return params.resolved(), []
     steps = _as_phases("looking at the images", iter_first_look(samples, parent, params.device))
     look: FirstLook = yield from steps
-    return params.settled(look.new_kind), [look.in_words()]
+    return params.resolved(look.new_kind), [look.in_words()]
 
 
 def _iter_make(
@@ -211,13 +211,13 @@ def _iter_make(
     steps: Sequence[Step],
     at_once: Callable[[], bool],
     file: str,
-    hear: Callable[[Event], Event] = lambda event: event,
+    on_event: Callable[[Event], Event] = lambda event: event,
 ) -> Generator[MakeEvent, None, Made]:
     """Learn, remember what the images look like, then go through the steps until one is to be the last.
 
     Until the last one is done, a run that was killed, or ended at once, can be resumed and repeats them.
     """
-    trained = yield from relay(learning, hear)
+    trained = yield from relay(learning, on_event)
     made = Made(trained, trained.version)
     if made.version is None:
         return made

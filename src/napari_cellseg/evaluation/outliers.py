@@ -78,12 +78,12 @@ def _by_count(rows: Sequence[BatchRow]) -> list[tuple[int, float, str]]:
     # Counts that differ by chance alone have this standard deviation of 1 (Anscombe 1948).
     by_chance = 2 * np.abs(np.sqrt(counts + 3 / 8) - math.sqrt(median + 3 / 8))
 
-    def say(i: int) -> str:
+    def reason_of(i: int) -> str:
         if not counts[i]:
             return f"no cells, where the median is {median:g}"
         return f"count {counts[i]:g}, where the median is 0" if not median else f"count {_times(counts[i], median)}"
 
-    return _beyond(np.minimum(scores, by_chance), say)
+    return _beyond(np.minimum(scores, by_chance), reason_of)
 
 
 def _by_size(rows: Sequence[BatchRow]) -> list[tuple[int, float, str]]:
@@ -123,8 +123,8 @@ def _distances(values: np.ndarray, least: float | np.ndarray) -> np.ndarray:
     return scores
 
 
-def _beyond(scores: np.ndarray, say: Callable[[int], str]) -> list[tuple[int, float, str]]:
-    return [(i, float(scores[i]), say(i)) for i in np.flatnonzero(scores > CUT).tolist()]
+def _beyond(scores: np.ndarray, reason_of: Callable[[int], str]) -> list[tuple[int, float, str]]:
+    return [(i, float(scores[i]), reason_of(i)) for i in np.flatnonzero(scores > CUT).tolist()]
 
 
 def _times(value: float, median: float) -> str:

@@ -17,7 +17,7 @@ from ..imaging.write.write import write_table
 from ..results.counts import in_order
 from ..results.origin import check_origin
 from ..results.rows import BatchRow
-from .conditions_table import NAMING, Said, read_conditions
+from .conditions_table import NAMING, Conditions, read_conditions
 
 WELLS_FILE, CONDITIONS_FILE = "wells.csv", "conditions.csv"
 _IN_PLATE = re.compile(r"/?[A-Za-z]{1,2}/\d{1,2}/\w+$")
@@ -35,7 +35,7 @@ class Well:
         Such as ``A01``.
     rows : tuple of BatchRow
     about : mapping of str to str
-        What the table of conditions says of it.
+        Its columns in the table of conditions.
     """
 
     plate: str
@@ -61,12 +61,12 @@ class Well:
 
     @property
     def condition(self) -> str:
-        """Its condition in words: all that the table of conditions says but plate, well and replicate."""
+        """Its condition in words: all columns of the table of conditions but plate, well and replicate."""
         return ", ".join(f"{text}" for name, text in self.about.items() if name not in NAMING and text)
 
     @cached_property
     def measures(self) -> dict[str, float]:
-        """What the well counts for: cells per image, cells per mm², and per cent of positive cells.
+        """The numbers of a well: cells per image, cells per mm², and per cent of positive cells.
 
         Those that are not known are missing; so is the percentage of a well without cells.
         """
@@ -149,7 +149,7 @@ def measure_in_words(name: str) -> str:
     return known.get(name, f"% {called}")
 
 
-def plates_of(rows: Iterable[BatchRow], conditions: str | Path | Said | None = None) -> Plates:
+def plates_of(rows: Iterable[BatchRow], conditions: str | Path | Conditions | None = None) -> Plates:
     """Collect the wells of a batch, and their conditions.
 
     Parameters
@@ -177,10 +177,10 @@ def plates_of(rows: Iterable[BatchRow], conditions: str | Path | Said | None = N
     several = {plate for plate, _ in about} != {""}
     wells, missing = [], []
     for plate, well in sorted(found, key=lambda key: (key[0], _place(key[1]))):
-        said = about.get((plate if several else "", well), {})
-        if about and not said:
+        known = about.get((plate if several else "", well), {})
+        if about and not known:
             missing.append(f"{plate}/{well}".lstrip("/"))
-        wells.append(Well(plate, well, tuple(found[plate, well]), said))
+        wells.append(Well(plate, well, tuple(found[plate, well]), known))
     if not about:
         return Plates(tuple(wells), (), tuple(_notes(wells)))
     there = {(one.plate if several else "", one.name) for one in wells}
@@ -199,7 +199,7 @@ def plates_of(rows: Iterable[BatchRow], conditions: str | Path | Said | None = N
     for one in wells:
         if one.about:
             groups.setdefault(one.condition, []).append(one)
-    order = list(dict.fromkeys(Well("", "", (), said).condition for said in about.values()))
+    order = list(dict.fromkeys(Well("", "", (), known).condition for known in about.values()))
     made = sorted((Condition(name, tuple(group)) for name, group in groups.items()), key=lambda c: order.index(c.name))
     if alone := [condition.name for condition in made if len(condition.wells) < 2]:
         notes.append(f"Of one well only, so that nothing is known of how wells differ: {_few(alone)}.")
@@ -235,11 +235,11 @@ def write_plates(plates: Plates, out: Path, style: str | None = None, overwrite:
 
 
 def _wells_table(plates: Plates) -> dict[str, list[Any]]:
-    wells, said = plates.wells, dict.fromkeys(name for well in plates.wells for name in well.about)
+    wells, known = plates.wells, dict.fromkeys(name for well in plates.wells for name in well.about)
     return {
         "plate": [well.plate for well in wells],
         "well": [well.name for well in wells],
-        **{name: [well.about.get(name, "") for well in wells] for name in said if name not in ("plate", "well")},
+        **{name: [well.about.get(name, "") for well in wells] for name in known if name not in ("plate", "well")},
         "n_images": [len(well.counted) for well in wells],
         "n_failed": [len(well.rows) - len(well.counted) for well in wells],
         "count": [well.count for well in wells],

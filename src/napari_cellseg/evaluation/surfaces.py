@@ -10,7 +10,7 @@ import numpy as np
 
 from ..instances.components import component_counts
 from ..instances.surface import count_surface, overlaps, precision_surface
-from ..network.versions import usual_min_size
+from ..network.smallest import usual_min_size
 from ..segmentation.segmented import Segmented
 from ..training.data.datasets import Sample
 from ..training.data.hold_out import keep_inside, reviewed_area

@@ -38,7 +38,7 @@ DAMAGE: tuple[type[Exception], ...] = (
     zipfile.BadZipFile,
     zlib.error,
 )
-# What decoders say of a piece that is larger than the room for it.
+# Messages of decoders about a piece that is larger than the room for it.
 _TOO_LARGE = ("INSUFFICIENT_SPACE", "buffer is too small")
 # ... and what readers make of them.
 UNREADABLE: tuple[type[Exception], ...] = (CellsegError, *DAMAGE)

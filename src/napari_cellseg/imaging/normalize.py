@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from .errors import ImageError, ParamsError
+from .percentiles import finite_percentiles
 
 MAX_SAMPLE_PIXELS = 4_000_000
 CLIP = (-1.0, 3.0)
@@ -20,7 +21,7 @@ _BLOCK_VALUES = 1 << 20
 
 @dataclass(frozen=True)
 class NormalizerParams:
-    """What becomes 0 and 1: two percentiles, or 0 and the greatest value of the type.
+    """The values that become 0 and 1: two percentiles, or 0 and the greatest value of the type.
 
     Raises
     ------
@@ -215,7 +216,7 @@ class ScaleSurvey:
         sample = np.concatenate(self._sample)
         if sample.ndim == 2 and self.is_grey:
             sample = sample[:, 0]
-        limits = _percentiles(_as_float(sample, base, factor), self._params)
+        limits = _percentiles(sample, self._params, base, factor)
         if limits is None:
             least, greatest = _as_float(ends, base, factor)
             limits = float(least), float(greatest)
@@ -256,7 +257,7 @@ def _as_float(values: np.ndarray, base: int, factor: float) -> np.ndarray:
 
 def _limits(plane: np.ndarray, params: NormalizerParams, base: int, factor: float) -> tuple[float, float]:
     stride = _stride(plane.shape)
-    limits = _percentiles(_as_float(plane[::stride, ::stride], base, factor), params)
+    limits = _percentiles(plane[::stride, ::stride], params, base, factor)
     if limits is not None:
         return limits
     least, greatest = math.inf, -math.inf
@@ -272,13 +273,10 @@ def _stride(shape: tuple[int, ...]) -> int:
     return max(1, math.ceil(math.sqrt(shape[0] * shape[1] / MAX_SAMPLE_PIXELS)))
 
 
-def _percentiles(sample: np.ndarray, params: NormalizerParams) -> tuple[float, float] | None:
-    sample = sample[np.isfinite(sample)]
-    if sample.size:
-        low, high = np.percentile(sample, [params.low, params.high], overwrite_input=True)
-        if high > low:
-            return float(low), float(high)
-    return None
+def _percentiles(sample: np.ndarray, params: NormalizerParams, base: int, factor: float) -> tuple[float, float] | None:
+    values = sample if (base, factor) == (0, 1.0) else _as_float(sample, base, factor)
+    found = finite_percentiles(values, (params.low, params.high))
+    return (float(found[0]), float(found[1])) if found is not None and found[1] > found[0] else None
 
 
 def _full_scale(plane: np.ndarray) -> float:

@@ -40,11 +40,11 @@ class Note:
     text: str
 
 
-def drain(steps: Generator[Any, None, Result], hear: Callable[[Any], object] = lambda step: None) -> Result:
+def drain(steps: Generator[Any, None, Result], callback: Callable[[Any], object] = lambda step: None) -> Result:
     """Run a generator to its end and return its result; `hear` is called with every value that it yields."""
     kept: list[Result] = []
     for step in _keeping(steps, kept):
-        hear(step)
+        callback(step)
     return kept[0]
 
 

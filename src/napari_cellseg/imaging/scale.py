@@ -1,4 +1,4 @@
-"""Which sizes of a pixel and which intervals between frames are believed."""
+"""Which sizes of a pixel and which intervals between frames are plausible."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SHORTEST, _LONGEST = 1e-9, 3.2e8
 
 
 def is_pixel_size(micrometres: float) -> bool:
-    """Whether a pixel can be so large: what is smaller than an atom or larger than a kilometre is nobody's meaning."""
+    """Whether a size of a pixel is plausible: not smaller than an atom, nor larger than a kilometre."""
     return _SMALLEST <= micrometres <= _LARGEST
 
 

@@ -168,7 +168,7 @@ def areas_within(named: Iterable[tuple[str, Rings]], window: Region) -> Areas:
 def outline_notes(
     named: Sequence[tuple[str, Rings]], shape: tuple[int, int], filled: Sequence[bool]
 ) -> tuple[str, ...]:
-    """Return sentences on what is wrong with outlines; `filled` says which of them enclose a pixel of the image."""
+    """Return sentences on what is wrong with outlines; `filled` is which of them enclose a pixel of the image."""
     notes: list[str] = []
     for name, (_, rings), some in zip(outline_names(named), named, filled, strict=True):
         corners = np.concatenate(rings)

@@ -114,7 +114,7 @@ class _Order:
     """Pixels in the order of their levels.
 
     Sorting takes .25 s for 8 million pixels, so it is done when it is first asked for, and in a background thread
-    where nobody wants to wait.
+    where the user would wait.
     """
 
     def __init__(self, levels: np.ndarray, places: np.ndarray) -> None:

@@ -160,7 +160,7 @@ def compartment(labels: np.ndarray, grown: np.ndarray | None, place: str) -> np.
     if place == NUCLEUS:
         return labels
     if grown is None:
-        raise ParamsError(f"There is no {place} while nuclei are not grown. Say how far, such as --grow 3um.")
+        raise ParamsError(f"There is no {place} while nuclei are not grown. Give a distance, such as --grow 3um.")
     return grown if place == CELL else np.where(labels > 0, 0, grown)
 
 

@@ -36,6 +36,21 @@ def fill(
         future.result()
 
 
+def array_for_labels(shape: tuple[int, ...], dtype: np.dtype, out: np.ndarray | None) -> np.ndarray:
+    """Return `out`, or a new array where there is none.
+
+    Raises
+    ------
+    ValueError
+        When `out` has another shape or type.
+    """
+    if out is None:
+        return np.empty(shape, dtype=dtype)
+    if out.shape != shape or out.dtype != dtype:
+        raise ValueError(f"out is {out.dtype} {out.shape} but the labels are {dtype} {shape}; give a matching array.")
+    return out
+
+
 @cache
 def _threads(process: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(max(1, _N_THREADS - 1), thread_name_prefix=f"cellseg-labels-{process}")

@@ -128,11 +128,11 @@ class Linker:
         taken: set[int] = set()
         mothers = {mother for mother, _ in daughters}
         young = {daughter for _, daughter in daughters}
-        for mine, theirs in zip(one[order].tolist(), other[order].tolist(), strict=True):
-            if mine in taken or mine in mothers or theirs in young or plane.linked[theirs]:
+        for earlier, later in zip(one[order].tolist(), other[order].tolist(), strict=True):
+            if earlier in taken or earlier in mothers or later in young or plane.linked[later]:
                 continue
-            taken.add(mine)
-            plane.linked[theirs] = before.linked[mine]
+            taken.add(earlier)
+            plane.linked[later] = before.linked[earlier]
 
     def _divide(
         self, before: _Plane, plane: _Plane, one: np.ndarray, other: np.ndarray, both: np.ndarray

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..imaging.regions import Region
 from .basin_pixels import BasinPixels
-from .filling import fill
+from .filling import array_for_labels, fill
 from .filters import NO_FILTERS, Filters
 from .levels import N_LEVELS, at_least, quantize, threshold_level
 from .params import SplitParams
@@ -282,21 +282,6 @@ class Instances:
             lookup[1:][keep] = np.flatnonzero(keep) + 1
             fill(out, basins, levels, np.uint8(level), lookup)
         return out
-
-
-def array_for_labels(shape: tuple[int, ...], dtype: np.dtype, out: np.ndarray | None) -> np.ndarray:
-    """Return `out`, or a new array where there is none.
-
-    Raises
-    ------
-    ValueError
-        When `out` has another shape or type.
-    """
-    if out is None:
-        return np.empty(shape, dtype=dtype)
-    if out.shape != shape or out.dtype != dtype:
-        raise ValueError(f"out is {out.dtype} {out.shape} but the labels are {dtype} {shape}; give a matching array.")
-    return out
 
 
 def _frozen(array: np.ndarray) -> np.ndarray:

@@ -120,9 +120,9 @@ def shape_columns(labels: np.ndarray, pixel_size: tuple[float, float] | None = N
     n_cells = len(ids)
     corner = boxes(numbered, n_cells)
     area = np.bincount(places, minlength=n_cells)
-    major, minor, _ = ellipses(numbered, n_cells)
+    major, minor, _ = in_pixels = ellipses(numbered, n_cells)
     # As they lie under the microscope: pixels that are not square turn and stretch the ellipses.
-    shape_major, shape_minor, orientation = ellipses(numbered, n_cells, pixel_size or (1.0, 1.0))
+    shape_major, shape_minor, orientation = in_pixels if pixel_size is None else ellipses(numbered, n_cells, pixel_size)
     table = dict(zip(("bbox_top", "bbox_left", "bbox_bottom", "bbox_right"), corner.T, strict=True))
     table["perimeter_px"] = perimeters(numbered, n_cells)
     table["axis_major_px"], table["axis_minor_px"] = major, minor

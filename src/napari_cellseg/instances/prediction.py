@@ -33,7 +33,7 @@ class Prediction:
     zoom : float
         Magnification of the image for the network; the maps have the size of the image.
     basins : numpy.ndarray or None
-        Cells that the network itself told apart, whole numbers (Y, X), 0 = none; None where they are split here.
+        Cells that the network itself separated, whole numbers (Y, X), 0 = none; None where they are split here.
 
     Raises
     ------

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import scipy
 
-from ..imaging.regions import Region
-from .split import DIAGONAL, STRAIGHT, neighbours
+from .split import DIAGONAL, STRAIGHT
 
 # Length that a border pixel stands for, by the border pixels around it (10 each diagonal one, 2 each direct one, 1 for
 # itself), as in scikit-image's `perimeter`: Benkrid and Crookes, Design and FPGA implementation of a perimeter
@@ -53,16 +52,19 @@ def perimeters(labels: np.ndarray, n_cells: int) -> np.ndarray:
 
 def circularities(labels: np.ndarray, area: np.ndarray) -> np.ndarray:
     """Circularity of cells numbered 1 to n without gaps, of these areas in pixels; see `crofton_circularity`."""
+    # Rows are parted by a zero, so that no pixel is the neighbour of one at the other side of the image.
+    padded = np.pad(labels, ((0, 1), (1, 1))).ravel()
+    inside = np.flatnonzero(padded)
+    ids, width = padded[inside], labels.shape[1] + 2
     straight, diagonal = (
-        sum(_pairs(labels, here, there, len(area)) for here, there in (neighbours(*step) for step in steps))
-        for steps in (STRAIGHT, DIAGONAL)
+        sum(_pairs(ids, padded[inside + y * width + x], len(area)) for y, x in steps) for steps in (STRAIGHT, DIAGONAL)
     )
     return np.asarray(crofton_circularity(area, straight, diagonal))
 
 
-def _pairs(labels: np.ndarray, here: Region, there: Region, n_cells: int) -> np.ndarray:
+def _pairs(ids: np.ndarray, beside: np.ndarray, n_cells: int) -> np.ndarray:
     """Number of pixels of each cell whose neighbour belongs to it too."""
-    return np.bincount(labels[here][labels[here] == labels[there]], minlength=n_cells + 1)[1:]
+    return np.bincount(ids[ids == beside], minlength=n_cells + 1)[1:]
 
 
 def crofton_circularity(area: Any, straight: Any, diagonal: Any) -> Any:

@@ -28,7 +28,7 @@ def areas_by_level(levels: np.ndarray, basins: np.ndarray, n_basins: int) -> np.
 
 
 class Traits:
-    """What filters compare, at any level; each table is made when it is first asked for.
+    """The measures that filters compare, at any level; each table is made when it is first asked for.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ class Traits:
             rows, columns = (y == top) | (y == bottom - 1), (x == left) | (x == right - 1)
             beyond = rows[:, None] | columns
         else:
-            # Without a guard, nobody knows what lies beyond the last row and column: who touches them goes on there.
+            # Without a guard, nothing is known beyond the last row and column: a cell that touches them goes on there.
             low, far = (end - max(filters.guard, 1) for end in (bottom, right))
             beyond = (x >= far) | ((y >= low)[:, None] & (x >= left + filters.guard))
         inside = np.full(self._areas.shape[1], N_LEVELS, dtype=np.int16)

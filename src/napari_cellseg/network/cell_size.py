@@ -38,13 +38,13 @@ VAGUE_PEAK = 0.55
 LARGEST = 300.0
 # Vague cells that are smaller are grain: the image is taken as it is.
 SMALLEST = 7.0
-# So many cells tell their diameter: other windows need not be looked at.
+# So many cells are enough for the diameter: other windows need not be looked at.
 ENOUGH_CELLS = 15
 # A given size is checked by a look from so many times further away, and is wrong where cells are so many times larger.
 FURTHER, MUCH_LARGER = 3.0, 2.0
 # With fewer, a coarser look must not show larger cells: a speck may look like a cell from near.
 FEW_CELLS = 5
-# A size that differs from the remembered one by less than this factor is usual; another is believed where the peaks
+# A size that differs from the remembered one by less than this factor is usual; another is accepted where the peaks
 # are so much higher than at the remembered one.
 USUAL, FAR_CLEARER = 1.25, 0.3
 
@@ -98,7 +98,7 @@ def iter_estimate_diameter(
 def iter_look_for_larger(
     normalized: np.ndarray, model: ModelVersion, device: str, diameter: float
 ) -> Generator[Progress, None, float | None]:
-    """Look from further away whether the cells are clearly much larger than they are said to be.
+    """Look from further away whether the cells are clearly much larger than the given size.
 
     Parameters
     ----------
@@ -137,17 +137,17 @@ class _Search:
         self._whole: dict[float, Prediction] = {}
 
     def run(self) -> Generator[Progress, None, CellSize]:
-        settled: list[Sighting] = []
+        agreed: list[Sighting] = []
         for start in self._starts():
-            found = yield from self._settle(start)
+            found = yield from self._converge(start)
             if found is None:
                 continue
-            settled.append(found)
+            agreed.append(found)
             if found.is_clear(self._wanted) and found.n_cells >= FEW_CELLS:
                 break
-        best = self._best(settled)
+        best = self._best(agreed)
         remembered = self._model.cell_diameter
-        if remembered is not None and (best is None or not self._is_believed(best, remembered)):
+        if remembered is not None and (best is None or not self._is_accepted(best, remembered)):
             return CellSize(remembered, True, self._whole)
         if best is not None:
             best, certain = self._finest(best), best.peak >= VAGUE_PEAK
@@ -169,20 +169,20 @@ class _Search:
             if zoom >= 1 or min(shape) * zoom >= 2 * self._wanted:
                 yield zoom
 
-    def _is_believed(self, best: Sighting, remembered: float) -> bool:
+    def _is_accepted(self, best: Sighting, remembered: float) -> bool:
         """Whether a size is about the remembered one, or that of cells far clearer than what is seen at that."""
         if abs(math.log(best.diameter / remembered)) <= math.log(USUAL):
             return True
         home = self._seen.get(zoom_for(remembered, self._wanted, (1, 1)))
         return best.is_clear(self._wanted) and (home is None or best.peak >= home.peak + FAR_CLEARER)
 
-    def _best(self, settled: Sequence[Sighting]) -> Sighting | None:
-        few = any(one.n_cells < FEW_CELLS for one in settled)
+    def _best(self, agreed: Sequence[Sighting]) -> Sighting | None:
+        few = any(one.n_cells < FEW_CELLS for one in agreed)
 
         def clearness(one: Sighting) -> float:
             return one.peak * one.cover**0.1 if few else one.peak
 
-        return max(settled, key=clearness, default=None)
+        return max(agreed, key=clearness, default=None)
 
     def _finest(self, best: Sighting) -> Sighting:
         """Of looks that are as clear as a vague one, the finest: it shows small cells, too."""
@@ -194,7 +194,7 @@ class _Search:
     def _cells_seen(self) -> list[Sighting]:
         return [one for one in self._seen.values() if one is not None and one.outweighing <= self._largest]
 
-    def _settle(self, zoom: float) -> Generator[Progress, None, Sighting | None]:
+    def _converge(self, zoom: float) -> Generator[Progress, None, Sighting | None]:
         """Look until the magnification and what it shows agree; None where they do not, or nothing is seen."""
         for _ in range(MOST_LOOKS):
             now = yield from self.look(zoom)

@@ -27,7 +27,7 @@ class DeviceChoice:
 
     @property
     def label(self) -> str:
-        """What the window shows, such as ``CPU (bfloat16)``."""
+        """The text in the window, such as ``CPU (bfloat16)``."""
         return f"{ {'cpu': 'CPU', 'cuda': 'GPU (CUDA)', 'mps': 'GPU (Apple)'}[self.device] } ({self.dtype})".replace(
             ") (", ", "
         )

@@ -104,7 +104,7 @@ def iter_features(
     normalized, model, device, tile
         As :func:`napari_cellseg.network.predict.iter_predict`; `Features.prediction` is what that returns.
     zoom : float
-        How far the image is magnified for the network; features and prediction still speak of the image's own pixels.
+        How far the image is magnified for the network; features and prediction are still in the image's own pixels.
 
     Yields
     ------

@@ -1,4 +1,4 @@
-"""Rename and delete the user's own models, and say what depends on one."""
+"""Rename and delete the user's own models, and list what depends on one."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def stardist_answer(model: Any, image: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _channels_of(model: Any) -> dict[str, Any]:
-    """Return what version 3 has to be told, and version 4 no longer takes: the plane is grey."""
+    """Return the argument for a grey plane, which version 3 needs and version 4 no longer takes."""
     return {"channels": [0, 0]} if hasattr(model, "nchan") else {}
 
 

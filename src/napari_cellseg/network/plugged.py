@@ -88,7 +88,7 @@ def iter_predict_plugged(
     diameter : float, optional
         Typical diameter of the cells in pixels, for networks that ask for it.
     accurate : bool
-        Such a network looks once all the same; the notes say so.
+        Such a network looks once all the same; a note mentions it.
 
     Yields
     ------

@@ -30,7 +30,7 @@ def iter_predict(
 ) -> Generator[Progress, None, Prediction]:
     """Run a model over an image, tile by tile.
 
-    The halo of a tile is as wide as our U-Net can see, so that a tiled prediction equals one in a single piece
+    The halo of a tile is as wide as the U-Net sees, so that a tiled prediction equals one in a single piece
     up to rounding; with a deep encoder the seams differ a little (`UNetConfig.context`). When memory runs out, the
     batch of tiles is halved down to one, then the tile down to 256 pixels, then the CPU takes over; what was done is
     in the result's `notes`.

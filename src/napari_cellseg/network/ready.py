@@ -118,7 +118,7 @@ def _gives_numbers(network: Network) -> bool:
 
 
 def runs_on(network: Network | CompiledNetwork, choice: DeviceChoice) -> str:
-    """Say what a network runs on, such as ``CPU (bfloat16, OpenVINO)``."""
+    """Return what a network runs on, such as ``CPU (bfloat16, OpenVINO)``."""
     return f"{choice.label[:-1]}, OpenVINO)" if isinstance(network, CompiledNetwork) else choice.label
 
 

@@ -17,7 +17,7 @@ SMALL_IMAGE = 450_000
 WINDOW, N_WINDOWS = 384, 3
 # The most of an image that a window takes in, in pixels to a side.
 WIDEST_WINDOW = 3072
-# A look is believed at once where the centres are so clear and the cells, as the network sees them, within these limits
+# A look is accepted at once where the centres are so clear and the cells, as the network sees them, within these limits
 # relative to the diameter that the model draws best.
 # In an image that is shrunk, groups of cells may look like a cell, so that centres must be clearer.
 CLEAR_PEAK, CLEAR_PEAK_SHRUNK, CLEAR_SIZES = 0.65, 0.72, (0.55, 1.6)
@@ -26,7 +26,7 @@ _SMALLEST_CELL = 10
 
 @dataclass(frozen=True)
 class Sighting:
-    """What was seen at one magnification.
+    """Cells as they look at one magnification.
 
     Parameters
     ----------

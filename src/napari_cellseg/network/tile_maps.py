@@ -203,7 +203,7 @@ class TileMaps:
         return self.folder / f"{self._tile}_{index:07d}.npy"
 
     def _seen(self, region: Region) -> Region:
-        """What a region of the plane needs of the magnified one."""
+        """Return the region of the magnified plane that a region of the plane needs."""
         if self.zoomed == self.shape:
             return region
         rows, columns = (self._along(n, m, p) for n, m, p in zip(self.shape, self.zoomed, region, strict=True))

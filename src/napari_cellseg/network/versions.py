@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -28,14 +27,12 @@ FAMILIAR_FILE = "images.json"
 FORMAT = 1
 # Pixels; cells of a version are at least 1 and at most so many across.
 LARGEST_DIAMETER = 1000
-# What is smaller than this part of a typical cell is hidden at first, but never more than this many pixels.
-_PART, _FEWEST_PIXELS = 0.2, 4
 _PLUGGED_MIN_SIZE = 25
 
 
 @dataclass(frozen=True)
 class _Config:
-    """What ``config.json`` holds, beside what the classes of its settings check themselves."""
+    """Types of ``config.json``; the classes of its settings check the rest."""
 
     network: dict[str, Any]
     normalizer: dict[str, Any]
@@ -51,7 +48,7 @@ class _Config:
 
 @dataclass(frozen=True)
 class TrainingRecord:
-    """What of ``training.json`` is used later; the rest of it is there to be read by people."""
+    """The part of ``training.json`` that is used later; the rest is for the reader of the file."""
 
     training_images: list[str] = field(default_factory=list)
     validation_images: list[str] = field(default_factory=list)
@@ -78,7 +75,8 @@ class ModelVersion:
     threshold : float
         Default threshold on the foreground probability, 0 to 1.
     min_size : int
-        Default smallest area in pixels; where cells are small, less: see :func:`usual_min_size`.
+        Default smallest area in pixels; where cells are small, less: see
+        :func:`napari_cellseg.network.smallest.usual_min_size`.
     sha256 : str
         Of the weights file, so that a result can name exactly the model that made it.
     parent : str, optional
@@ -128,30 +126,8 @@ class ModelVersion:
 
     @property
     def title(self) -> str:
-        """Its name in lists to choose from, which says of a specialist that it is one; short for those of others."""
+        """Its name in lists to choose from, which marks a specialist as one; short for those of others."""
         return f"{self.name} (specialist)" if self.specialist else self.network or self.name
-
-
-def usual_min_size(min_size: int, diameter: float | None) -> int:
-    """Smallest area that suits an image: a default, or a fifth of its typical cell's area where that is less.
-
-    Without it the default, made for cells of common sizes, would drop most cells of an image at low magnification.
-
-    Parameters
-    ----------
-    min_size : int
-        The default, in pixels.
-    diameter : float or None
-        Of the image's typical cell in pixels; None where it is not known, which leaves the default.
-    """
-    if diameter is None:
-        return min_size
-    return min(min_size, max(int(_PART * math.pi / 4 * diameter**2), _FEWEST_PIXELS))
-
-
-def smallest_in_words(min_size: int, fitted: bool) -> str:
-    """Return a smallest size in words: pixels, and whether it is less in some images."""
-    return f"{min_size} px{' (or a fifth of a typical cell, if less)' if fitted else ''}"
 
 
 def bundled_models_dir() -> Path:

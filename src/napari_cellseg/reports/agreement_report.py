@@ -74,14 +74,16 @@ def agreement_frame(agreement: Agreement, size: tuple[int, int] = (WIDTH, HEIGHT
 
 def _drawn(agreement: Agreement) -> tuple[Points, list[Curve]]:
     means, low, middle, high = band(agreement)
-    points = {"": ((agreement.people + agreement.ours) / 2, agreement.differences)}
+    points = {"": ((agreement.people + agreement.automatic) / 2, agreement.differences)}
     return points, [(means, low, "lower limit"), (means, middle, "bias"), (means, high, "upper limit")]
 
 
 def _examples(agreement: Agreement) -> list[Html]:
     if agreement.too_few:
         return [paragraph(agreement.too_few)]
-    typical = sorted({round(float(q)) for q in (agreement.ours.min(), *_quartiles(agreement), agreement.ours.max())})
+    typical = sorted(
+        {round(float(q)) for q in (agreement.automatic.min(), *_quartiles(agreement), agreement.automatic.max())}
+    )
     found = [agreement.interval(count) for count in typical]
     rows = [(i.count, f"{i.low} to {i.high}", f"{i.best:.1f}") for i in found if i is not None]
     return [
@@ -91,11 +93,11 @@ def _examples(agreement: Agreement) -> list[Html]:
 
 
 def _quartiles(agreement: Agreement) -> list[float]:
-    return [float(q) for q in np.percentile(agreement.ours, [25, 50, 75])]
+    return [float(q) for q in np.percentile(agreement.automatic, [25, 50, 75])]
 
 
 def _images(agreement: Agreement) -> Html:
     order = np.argsort(-np.abs(agreement.differences), kind="stable")
-    columns = (agreement.people, agreement.ours, agreement.differences)
+    columns = (agreement.people, agreement.automatic, agreement.differences)
     rows = [(agreement.images[i], *(float(column[i]) for column in columns)) for i in order]
     return table(("image", "manual", "automatic", "difference"), rows)

@@ -160,15 +160,15 @@ def _chosen(done: Sequence[BatchRow], flagged: Collection[tuple[str, str]]) -> l
 
 
 def _figure(row: BatchRow, out: Path, reason: str) -> Html:
-    said: list[object] = [tag("b", row.title), Html("<br>"), _n(row.count or 0, "cell")]
+    caption: list[object] = [tag("b", row.title), Html("<br>"), _n(row.count or 0, "cell")]
     if row.corrected:
-        said.append(", corrected manually")
+        caption.append(", corrected manually")
     if reason:
-        said += [Html("<br>"), tag("span", reason, class_="alarm")]
+        caption += [Html("<br>"), tag("span", reason, class_="alarm")]
     overlay = row.files.get("overlay")
     href = None if overlay is None else quote(overlay.encode("utf-8", "surrogateescape"))
     name = f"{row.title} with the outlines of {_n(row.count or 0, 'cell')}"
-    return figure(_picture(row, out), *said, alt=name, href=href, flagged=bool(reason))
+    return figure(_picture(row, out), *caption, alt=name, href=href, flagged=bool(reason))
 
 
 def _picture(row: BatchRow, out: Path) -> bytes | None:

@@ -28,10 +28,10 @@ def write_kinds_page(
     OutputError
         There is a file that this package did not write (unless `overwrite`), or the system refused to write.
     """
-    said = []
+    known = []
     if agreement is not None:
         found = sorted({name for row in agreement.crossed.values() for name in row})
-        said = [
+        known = [
             paragraph(
                 f"Against the given kinds of {agreement.n_images} images: adjusted Rand index "
                 f"{agreement.adjusted_rand:.3f}, {agreement.accuracy:.1%} in the right kind."
@@ -44,7 +44,7 @@ def write_kinds_page(
         shown = [figure(thumbnails[name], name, alt=name) for name in names if name in thumbnails]
         more = [paragraph(f"and {n - len(shown)} more", quiet=True)] if n > len(shown) else []
         parts.append(section(f"{kind}: {n} images", gallery(shown), *more))
-    return write_page(path, "Kinds of images", *said, *parts, overwrite=overwrite)
+    return write_page(path, "Kinds of images", *known, *parts, overwrite=overwrite)
 
 
 def small_picture(plane: np.ndarray, side: int = _THUMBNAIL) -> np.ndarray:

@@ -175,8 +175,10 @@ def _worst(
     for i, s in enumerate(scores):
         sample, segmented = pairs[s.name]
         picture = as_jpeg(outlined(sample, labels_of(segmented, evaluation)))
-        said = f"{s.match.n_pred} found of {s.match.n_true} ({s.count_error:+d}); AP {s.match.ap.mean():.2f}"
-        shown.append(tag("div", figure(picture, tag("b", s.name), tag("br"), f"{s.kind} {said}", alt=said), id=f"i{i}"))
+        caption = f"{s.match.n_pred} found of {s.match.n_true} ({s.count_error:+d}); AP {s.match.ap.mean():.2f}"
+        shown.append(
+            tag("div", figure(picture, tag("b", s.name), tag("br"), f"{s.kind} {caption}", alt=caption), id=f"i{i}")
+        )
     key = " ".join(
         f"{tag('b', text, style=f'color: rgb{color}; background: #444; padding: 0 .4em')}"
         for text, color in (

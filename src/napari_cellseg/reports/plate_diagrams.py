@@ -57,7 +57,7 @@ def plate_svg(
     label : str
         What the values are.
     titles : mapping of str to str
-        What is said of a well when the pointer rests on it.
+        Tooltip of a well.
     size : tuple of int, optional
         Width and height of the picture in pixels; by default what the plate needs.
     """

@@ -244,7 +244,7 @@ def _check_axes(image: Image, link: str) -> None:
         raise AxesError(
             f"{image.title} has no {words} to link: its axes are {image.axes} of lengths {tuple(image.data.shape)}. "
             f"Name them if they are wrong, a letter per dimension with one {letter} (on the command line --axes "
-            f"{letter}YX, say), or link nothing (--link none)."
+            f"{letter}YX, for example), or link nothing (--link none)."
         )
     if link == "t" and "Z" in axes:
         raise AxesError(

@@ -139,7 +139,7 @@ class FolderLock:
             return pid != os.getpid() and is_alive(pid, began)
         if not isinstance(pid, int):
             return False
-        # Clocks of two machines differ: only a change tells.
+        # Clocks of two machines differ: only a change counts.
         before, until = os.fstat(self._handle).st_mtime_ns, time.monotonic() + SILENT_SECONDS
         while time.monotonic() < until:
             time.sleep(min(1.0, BEAT_SECONDS))

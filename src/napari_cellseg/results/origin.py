@@ -43,7 +43,7 @@ _VALUES = {
     "calibration.json": {"goal", "grid", "min_size"},
     "agreement.json": {"people", "ours", "limits_of_agreement"},
 }
-# Kaggle's forms are everybody's: a mark in the folder of the ledger tells whose they are.
+# Kaggle's forms are everybody's: a mark in the folder of the ledger shows which are this package's.
 MARKED = ("rle.csv", "submission.csv")
 
 

@@ -45,7 +45,7 @@ class Item:
 def plan(
     files: Sequence[tuple[Path, str]], known: Iterable[BatchRow] = (), stop: Callable[[], bool] | None = None
 ) -> list[Item]:
-    """Give every image a stem: its name without suffix, folders kept, equal ones told apart.
+    """Give every image a stem: its name without suffix, folders kept, equal ones numbered.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def plan(
         What the folder of results holds: an image keeps the stem that it had, also where it was moved, and takes none
         of an image that is not among `files` and still lies where it lay, or that had another size or other values.
     stop : callable, optional
-        Asked before a file is compared with rows of its name, for which it may have to be read; when it says True,
+        Asked before a file is compared with rows of its name, for which it may have to be read; when it returns True,
         the items end in front of that file.
 
     Raises
@@ -72,7 +72,7 @@ def plan(
         by_name.setdefault(row.image, {}).setdefault((path, stem), []).append(row)
     stems: list[str | None] = [before.get((name, str(whole_path(path)))) for path, name in files]
     given = {str(whole_path(path)) for path, _ in files}
-    spoken_for = set(stems)
+    in_use = set(stems)
     for i, (here, name) in enumerate(files):
         if stems[i] is None and name in by_name:
             if stop is not None and stop():
@@ -83,10 +83,10 @@ def plan(
             moved = (
                 stem
                 for (path, stem), rows in by_name[name].items()
-                if path not in given and stem not in spoken_for and not _is_another(rows, file)
+                if path not in given and stem not in in_use and not _is_another(rows, file)
             )
             stems[i] = next(moved, None)
-            spoken_for.add(stems[i])
+            in_use.add(stems[i])
     for stem in before.values():
         names.take(stem)
     return [

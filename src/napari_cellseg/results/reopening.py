@@ -58,7 +58,7 @@ class SavedCells:
         return Path(image.name).stem == Path(self.image).stem
 
     def find_image(self) -> Path | None:
-        """Return the image's file, where the results say or beside them; None where it is not found."""
+        """Return the image's file, at the path in the results or beside them; None where it is not found."""
         for path in dict.fromkeys(self._candidates()):
             try:
                 if file_of(path).is_file() and self.is_of(read_image(path)):
@@ -82,7 +82,7 @@ class SavedCells:
 
 
 def saved_cells(path: str | Path) -> SavedCells | None:
-    """Return what a label TIFF of this package says about its cells; None for any other file."""
+    """Return the metadata of the cells in a label TIFF of this package; None for any other file."""
     path = Path(path)
     if path.suffix.lower() not in (".tif", ".tiff") or not path.is_file():
         return None

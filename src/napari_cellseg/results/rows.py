@@ -214,7 +214,7 @@ class BatchRow:
 
 
 def _check_ranges(given: Mapping[str, Any]) -> None:
-    """Check that numbers can be what they are said to be, and that files lie in the folder of results."""
+    """Check that numbers are possible, and that files lie in the folder of results."""
     paths = [given["stem"]] if given.get("stem") else []
     for path in (*paths, *given.get("files", {}).values()):
         if not is_inside(path):

@@ -18,7 +18,8 @@ from ..imaging.memory import check_room
 from ..imaging.stack_planes import StackPlane, stack_axes, stack_shape
 from ..imaging.write.write import write_labels
 from ..segmentation.counting import NOTHING
-from ..segmentation.segmented import Segmented, SegmentResult, cut_from
+from ..segmentation.provenance import cut_from
+from ..segmentation.segmented import Segmented, SegmentResult
 from .outputs import output_path
 from .place import Place
 from .rows import BatchRow, failed
@@ -27,7 +28,7 @@ from .save import save_result
 
 @dataclass(frozen=True, eq=False)
 class PlaneDone:
-    """What a stack keeps of a plane besides its labels; without a table and metadata where the plane failed."""
+    """A plane of a stack, without its labels; without a table and metadata where the plane failed."""
 
     plane: StackPlane
     row: BatchRow

@@ -39,7 +39,7 @@ def well_of(image: str, source: str = "") -> tuple[str, str]:
     -------
     well, field : str
         The well as row and column, such as ``A01``, or ``W0001`` where wells are only counted; the field without
-        zeros in front. Empty where the name does not say it.
+        zeros in front. Empty where the name does not contain it.
     """
     inner = _IN_PLATE.search(image) or _IN_ZARR.search(source.replace("\\", "/"))
     if inner is not None:

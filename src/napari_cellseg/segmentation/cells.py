@@ -56,7 +56,7 @@ class Cells:
 
     @property
     def view(self) -> CellView:
-        """What a tool acts on."""
+        """The cells that a tool acts on."""
         return CellView(self.corrected, self.threshold, self.min_size)
 
     @property

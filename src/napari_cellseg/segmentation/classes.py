@@ -23,7 +23,7 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class Example:
-    """A cell of which the user said what it is.
+    """A cell that the user put into a class.
 
     Parameters
     ----------
@@ -99,18 +99,13 @@ class Classes:
         """A sentence on what is missing before other cells can be called; empty where nothing is."""
         few = next((name for name, n in self.numbers.items() if n < LEAST), None)
         if len(self.names) < 2:
-            return "Cells are told apart from the second class on. Add a class, and give examples of it."
+            return "There is one class only, so that every cell is in it. Add a second class, and give examples of it."
         if few is not None:
             n = self.numbers[few]
             return f"The class '{few}' has {n} example{'' if n == 1 else 's'}. Give {LEAST} or more of every class."
         if len({one.values for one in self.examples}) == 1:
-            return "The examples are equal in every column, so nothing tells the classes apart. Give others."
+            return "The examples are equal in every column, so that the classes cannot be distinguished. Give others."
         return ""
-
-    def with_example(self, example: Example) -> Classes:
-        """Return these with an example more, or in place of an older one of the same cell."""
-        others = [one for one in self.examples if one.key != example.key]
-        return Classes(self.names, self.columns, (*others, example))
 
     def to_dict(self) -> dict[str, Any]:
         """Return values that JSON can hold."""
@@ -200,7 +195,7 @@ class Forest:
 
         names = np.array([one.name for one in classes.examples])
         rows = _as_float32(np.array([one.values for one in classes.examples], dtype=np.float64))
-        # A column that is the same in all examples tells nothing, and has no value to split at where it is empty.
+        # A column that is the same in all examples distinguishes nothing, and where it is empty cannot be split.
         self._used = np.array([len({str(value) for value in column}) > 1 for column in rows.T])
         self._forest = RandomForestClassifier(
             N_TREES, random_state=0, class_weight="balanced", oob_score=True, n_jobs=1
@@ -215,7 +210,7 @@ class Forest:
     def call(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the class of every row, str (n,), and how sure that is: the share of the trees' votes, float64 (n,).
 
-        What equals an example in every column is what the user said of that, for sure.
+        What equals an example in every column gets the class that the user gave that, with certainty 1.
         """
         rows = _as_float32(rows)
         if not len(rows):
@@ -235,7 +230,7 @@ class Forest:
         return None if min(n for _, n in self.held_out.values()) < LEAST_HELD_OUT else right / n
 
     def sentence(self) -> str:
-        """Say how well it does on examples that it has not seen."""
+        """Return the accuracy on held-out examples, in words."""
         if self.accuracy is None:
             return f"held-out accuracy: too few examples ({LEAST_HELD_OUT} of every class)"
         right, n = (sum(pair[i] for pair in self.held_out.values()) for i in range(2))

@@ -1,4 +1,4 @@
-"""Call the cells of one image by examples: what is measured of them, and what the forest says."""
+"""Call the cells of one image by examples: what is measured of them, and how the forest votes."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from ..imaging.errors import ParamsError
 from ..instances.measure import intensity_columns, measure, shape_columns
 from .classes import Classes, Example, as_kept, forest_of
 
-# Where a cell lies says nothing of what it is.
+# The position of a cell does not depend on its class.
 _SHAPES = ("perimeter_px", "axis_major_px", "axis_minor_px", "eccentricity", "solidity", "extent")
 
 
 @dataclass(frozen=True, eq=False)
 class Classified:
-    """What the cells of an image are.
+    """Classes of the cells of an image.
 
     Attributes
     ----------
     names : ndarray of str
         Class of every cell.
     certainty : ndarray
-        float64, 0 to 1: share of the trees' votes; 1 where the user said so.
+        float64, 0 to 1: share of the trees' votes; 1 where the user gave the class.
     """
 
     names: np.ndarray
@@ -43,7 +43,7 @@ def features(
     pixel_size: tuple[float, float] | None = None,
     compartments: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Measure what tells classes apart: columns of ``cells.csv`` on size, shape and brightness, none on position.
+    """Measure what distinguishes classes: columns of ``cells.csv`` on size, shape and brightness, none on position.
 
     Parameters
     ----------
@@ -111,21 +111,22 @@ def follow_calls(
     ParamsError
         The image lacks a column that the examples of other images have, or there are too many classes.
     """
-    said, had = said_of(ids, by_hand), classes or Classes()
+    given, had = given_classes(ids, by_hand), classes or Classes()
     others = [one for one in had.examples if one.sha256 != sha256]
-    own = [one for one in had.examples if one.sha256 == sha256 and one.cell not in {*before, *said}]
-    names = tuple(dict.fromkeys((*had.names, *said.values())))
+    own = [one for one in had.examples if one.sha256 == sha256 and one.cell not in {*before, *given}]
+    names = tuple(dict.fromkeys((*had.names, *given.values())))
     if not (others or own):
         had = Classes(names, tuple(columns))
-    elif not said:
+    elif not given:
         return Classes(names, had.columns, (*others, *own))
     mine = [
-        example_of(had, columns, int(np.searchsorted(ids, id_)), name, image, sha256, id_) for id_, name in said.items()
+        example_of(had, columns, int(np.searchsorted(ids, id_)), name, image, sha256, id_)
+        for id_, name in given.items()
     ]
     return Classes(names, had.columns, (*others, *own, *mine))
 
 
-def said_of(ids: np.ndarray, by_hand: Mapping[int, Mapping[str, bool | str]]) -> dict[int, str]:
+def given_classes(ids: np.ndarray, by_hand: Mapping[int, Mapping[str, bool | str]]) -> dict[int, str]:
     """Return the classes that the user gave to cells, by the ids of those that are there."""
     there = set(ids.tolist()) if by_hand else ()
     return {id_: str(calls[CLASS]) for id_, calls in by_hand.items() if CLASS in calls and id_ in there}
@@ -147,22 +148,22 @@ def classify(
     ids : ndarray
         Of the cells, ascending.
     by_hand : mapping of int to mapping of str to bool or str
-        What the user said of cells, under `CLASS`; it stands.
+        Classes that the user gave to cells, under `CLASS`; they are kept.
 
     Raises
     ------
     ParamsError
-        There are too few examples, or the image lacks a column of theirs.
+        There are too few examples, or the image lacks a column that they have.
     """
     if classes.lacks:
         raise ParamsError(classes.lacks)
     known = _known(classes, columns)
     rows = np.stack([np.asarray(columns[name], dtype=np.float64) for name in known], axis=1)
     names, sure = forest_of(classes).call(rows)
-    if said := said_of(ids, by_hand):
-        places = np.searchsorted(ids, list(said))
-        names = names.astype(np.dtype(("U", max(map(len, (*said.values(), *classes.names))))))
-        names[places], sure[places] = list(said.values()), 1.0
+    if given := given_classes(ids, by_hand):
+        places = np.searchsorted(ids, list(given))
+        names = names.astype(np.dtype(("U", max(map(len, (*given.values(), *classes.names))))))
+        names[places], sure[places] = list(given.values()), 1.0
     return Classified(names, sure)
 
 

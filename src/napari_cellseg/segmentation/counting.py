@@ -27,7 +27,7 @@ _COLORS = ("red", "green", "blue")
 
 @dataclass(frozen=True, eq=False)
 class Counted:
-    """What is known of the cells of one image besides their outlines.
+    """Markers, classes and grown outlines of the cells of one image.
 
     Attributes
     ----------
@@ -64,7 +64,7 @@ def count_markers(
     by_hand: Mapping[int, Mapping[str, bool | str]] | None = None,
     around: np.ndarray | None = None,
 ) -> Counted:
-    """Grow, measure and call the cells of an image as its recipe says.
+    """Grow, measure and call the cells of an image by its recipe.
 
     Parameters
     ----------
@@ -118,7 +118,7 @@ def count_markers(
 
 
 def grown_nuclei(image: Image, labels: np.ndarray, grow_by: str, around: np.ndarray | None = None) -> np.ndarray:
-    """Grow nuclei as a recipe says, where it names a channel up to the edge of the cells there.
+    """Grow nuclei by a recipe, where it names a channel up to the edge of the cells there.
 
     `around` is that of `count_markers`.
 
@@ -231,7 +231,7 @@ def compartment_columns(image: Image, labels: np.ndarray, grown: np.ndarray, ids
 def class_features(
     image: Image, labels: np.ndarray, grown: np.ndarray | None, ids: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """Measure what tells classes apart, of rings and whole cells too where nuclei are grown; see `features`."""
+    """Measure what distinguishes classes, of rings and whole cells too where nuclei are grown; see `features`."""
     compartments = None if grown is None else compartment_columns(image, labels, grown, ids)
     return features(labels, channel_planes(image), image.pixel_size, compartments)
 

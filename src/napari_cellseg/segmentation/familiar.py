@@ -75,12 +75,12 @@ class Familiar:
         """Return up to two differences to the most similar image, in words, the greatest first."""
         place, _ = _nearest(self.vectors / self.scale, features / self.scale)
         off = (features - self.vectors[place]) / self.scale
-        said = dict.fromkeys(
+        words = dict.fromkeys(
             _WORDS[FEATURES[i]][int(off[i] > 0)]
             for i in np.argsort(-np.abs(off))
             if abs(off[i]) >= 0.5 * np.abs(off).max() > 0
         )
-        return list(said)[:2]
+        return list(words)[:2]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything, JSON-able."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..imaging.errors import ImageError
+from ..imaging.percentiles import finite_percentiles
 
 FEATURES = (
     "bright ground", "colour", "dark cells", "background", "spread", "saturation", "red to green", "green to blue",
@@ -42,22 +43,26 @@ def image_features(plane: np.ndarray) -> np.ndarray:
     if plane.ndim not in (2, 3) or (plane.ndim == 3 and plane.shape[2] != 3) or plane.dtype.kind not in "buif":
         raise ImageError(f"Only a plane (Y, X) or (Y, X, 3) of numbers has a kind, but this one is {plane.shape}.")
     step = max(1, int(np.ceil(np.sqrt(plane.shape[0] * plane.shape[1] / _PIXELS))))
-    sample = plane[::step, ::step].astype(np.float64)
-    finite = sample[np.isfinite(sample)]
-    if not finite.size:
+    sample = plane[::step, ::step]
+    limits = finite_percentiles(sample, [0.5, 99.5])
+    if limits is None:
         raise ImageError("The image holds no number, so it has no kind.")
-    low, high = np.percentile(finite, [0.5, 99.5])
-    scaled = np.clip(np.nan_to_num((sample - low) / (high - low if high > low else 1.0), posinf=1.0), 0, 1)
-    red, green, blue = (scaled[..., i] for i in range(3)) if scaled.ndim == 3 else (scaled,) * 3
-    grey = (red + green + blue) / 3
-    saturation = float((np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)).mean())
+    low, high = limits
+    scaled = (sample.astype(np.float64) - low) / (high - low if high > low else 1.0)
+    scaled = np.clip(np.nan_to_num(scaled, posinf=1.0) if plane.dtype.kind == "f" else scaled, 0, 1)
+    grey, saturation, red_green, green_blue = scaled, 0.0, 0.0, 0.0
+    if scaled.ndim == 3:
+        red, green, blue = (scaled[..., i] for i in range(3))
+        grey = (red + green + blue) / 3
+        saturation = float((np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)).mean())
+        red_green, green_blue = float((red - green).mean()), float((green - blue).mean())
     background, spread = float(np.median(grey)), float(grey.std())
     centred = grey - grey.mean()
     skew = float((centred * centred * centred).mean() / max(spread, 1e-6) ** 3)
     detail, noise = _texture(plane)
     return np.array([
         (1 + np.tanh((background - 0.5) / 0.15)) / 2, np.tanh(saturation / 0.1), (1 - np.tanh(skew)) / 2, background,
-        spread, saturation, float((red - green).mean()), float((green - blue).mean()), detail, noise,
+        spread, saturation, red_green, green_blue, detail, noise,
     ])  # fmt: skip
 
 
@@ -66,7 +71,8 @@ def _texture(plane: np.ndarray) -> tuple[float, float]:
     side = 1024
     top, left = (max(0, (n - side) // 2) for n in plane.shape[:2])
     part = plane[top : top + side, left : left + side].astype(np.float64)
-    grey = np.nan_to_num(part if part.ndim == 2 else part.mean(axis=2), posinf=0.0, neginf=0.0)
+    grey = part if part.ndim == 2 else part.mean(axis=2)
+    grey = np.nan_to_num(grey, posinf=0.0, neginf=0.0) if plane.dtype.kind == "f" else grey
     # The mean square of a block's differences from its mean is that of its values less that of its mean.
     grey -= grey.mean()
     contrast: list[float] = []

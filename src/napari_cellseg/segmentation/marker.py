@@ -64,7 +64,7 @@ class Marker:
 
     @property
     def measured(self) -> tuple[str, str, float | None]:
-        """What is measured, whatever the threshold."""
+        """Channel, place and measure, without the threshold."""
         return self.channel, self.place, self.level
 
     @classmethod

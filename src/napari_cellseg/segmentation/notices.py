@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..imaging.normalize import PERCENTILES, NormalizerParams
+from ..imaging.percentiles import finite_percentiles
 from ..instances.prediction import Prediction
 from ..network.versions import ModelVersion
 from .familiar import unlike
@@ -108,11 +109,13 @@ def far_above(plane: np.ndarray, normalizer: NormalizerParams) -> float | None:
     if normalizer.method != PERCENTILES:
         return None
     step = max(1, int(max(plane.shape[:2]) / _SAMPLE))
-    values = grey_of(plane[::step, ::step])
-    values = values[np.isfinite(values)]
-    if not values.size:
+    sample = plane[::step, ::step]
+    found = finite_percentiles(
+        sample if sample.ndim == 2 else grey_of(sample), [normalizer.low, 50, _REST, normalizer.high]
+    )
+    if found is None:
         return None
-    low, middle, rest, high = np.percentile(values, [normalizer.low, 50, _REST, normalizer.high])
+    low, middle, rest, high = found
     if rest <= low or high - low <= _TIMES * (rest - low) or rest - middle <= _STANDS_OUT * _noise(plane):
         return None
     return float((high - low) / (rest - low))

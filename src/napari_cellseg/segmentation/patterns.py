@@ -1,4 +1,4 @@
-"""Tell images of noise or stripes alone, in which a network finds cells that are none, from images of cells.
+"""Distinguish images of noise or stripes alone, in which a network finds cells that are none, from images of cells.
 
 Of 822 images of nuclei and of phase contrast (Data Science Bowl 2018, BBBC039, BU-BIL) none was taken for either: their
 values are skewed or have long tails, and their gradients point all ways (coherence at most 0.82).
@@ -24,16 +24,28 @@ def is_noise(plane: np.ndarray) -> bool:
         ``(Y, X)`` or ``(Y, X, 3)``, raw.
     """
     step = max(1, int(np.sqrt(plane.shape[0] * plane.shape[1] / _PIXELS)))
-    values = grey_of(plane[::step, ::step])
-    values = values[np.isfinite(values)]
-    spread = values.std() if values.size >= _FEWEST**2 else 0.0
+    values, counts = _distribution(plane[::step, ::step])
+    n = counts.sum() if isinstance(counts, np.ndarray) else values.size
+    if n < _FEWEST**2:
+        return False
+    centred = values - (values * counts).sum() / n
+    spread = np.sqrt((centred * centred * counts).sum() / n)
     if not spread > 0:
         return False
-    centred = (values - values.mean()) / spread
+    centred /= spread
     squared = centred * centred
-    return abs(np.vdot(squared, centred)) < SKEWNESS * values.size and (
-        abs(np.vdot(squared, squared) / values.size - 3) < KURTOSIS
-    )
+    weighed = squared * counts
+    return abs(np.vdot(weighed, centred)) < SKEWNESS * n and abs(np.vdot(weighed, squared) / n - 3) < KURTOSIS
+
+
+def _distribution(sample: np.ndarray) -> tuple[np.ndarray, np.ndarray | int]:
+    """Return finite grey values, and how often each occurs: counted where they are few, as in 8 and 16-bit images."""
+    if sample.ndim == 2 and sample.dtype.kind == "u" and sample.dtype.itemsize <= 2 and sample.size:
+        counts = np.bincount(sample.ravel())
+        values = np.flatnonzero(counts)
+        return values.astype(np.float64), counts[values]
+    grey = grey_of(sample)
+    return grey[np.isfinite(grey)], 1
 
 
 def is_striped(plane: np.ndarray) -> bool:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -14,13 +12,14 @@ from ..imaging.errors import ModelError, ParamsError
 from ..imaging.normalize import NormalizerParams
 from ..imaging.stack_planes import PAGES
 from ..imaging.write.write import write_json
-from ..instances.compartments import NUCLEUS, Growth
+from ..instances.compartments import Growth
 from ..instances.filters import ALL, Filter, Filters, filters_of
 from ..instances.linking import MIN_IOU
 from .classes import Classes, classes_of
+from .digest import digest_of
 from .marker import Marker, markers_of
 from .options import DEFAULT_OPTIONS, OPTIONS, RunOptions, read_settings
-from .recipe_rules import LINKS, RULES
+from .recipe_rules import LINKS, RULES, check_together
 
 if TYPE_CHECKING:
     from ..network.versions import ModelVersion
@@ -148,16 +147,13 @@ class Recipe:
             if value is None and setting.default is None:
                 continue
             # Python takes True for a number.
-            strange = isinstance(value, bool) and kinds is not bool
-            if strange or not isinstance(value, kinds) or not allowed(value):
+            no_number = isinstance(value, bool) and kinds is not bool
+            if no_number or not isinstance(value, kinds) or not allowed(value):
                 raise ParamsError(f"The recipe's {setting.name} is {value!r}; it must be {meant}.")
-        if self.link != "none" and self.pages != "stack":
-            raise ParamsError(
-                f"Cells are linked over {self.link.upper()} in stacks, but pages are {self.pages!r}. Choose a stack of "
-                "labels (--pages stack), or no linking (--link none)."
-            )
-
-        self._check_counting()
+        object.__setattr__(self, "edges", self.sieve.edges)
+        if self.grow is not None:
+            object.__setattr__(self, "grow", str(Growth.parse(self.grow)))
+        check_together(self.pages, self.link, self.sieve, self.positive, self.grow, bool(self.classes))
 
     @property
     def sieve(self) -> Filters:
@@ -168,27 +164,6 @@ class Recipe:
     def calls(self) -> bool:
         """Whether more is asked for than cells: markers, classes or grown nuclei."""
         return bool(self.positive or self.classes or self.grow)
-
-    def _check_counting(self) -> None:
-        object.__setattr__(self, "edges", self.sieve.edges)
-        if self.sieve and self.link != "none":
-            raise ParamsError(
-                f"Cells are filtered in single planes, but this recipe links them over {self.link.upper()}. Link "
-                "nothing (--link none), or leave --filters and --edges out."
-            )
-        if self.grow is not None:
-            object.__setattr__(self, "grow", str(Growth.parse(self.grow)))
-        outside = next((marker for marker in self.positive if marker.place != NUCLEUS), None)
-        if outside is not None and self.grow is None:
-            raise ParamsError(
-                f"{outside.name} is measured in the {outside.place}, but nuclei are not grown. Say how far (--grow "
-                "3um), or measure it in the nucleus."
-            )
-        if self.link != "none" and self.calls:
-            raise ParamsError(
-                f"Cells are called and grown in single planes, but this recipe links them over {self.link.upper()}. "
-                "Link nothing (--link none), or leave --positive, --grow and classes out."
-            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as JSON-able values."""
@@ -231,7 +206,7 @@ class Recipe:
         diameter : float or None
             Of the image's typical cell, as far as it is known.
         """
-        from ..network.versions import usual_min_size
+        from ..network.smallest import usual_min_size
 
         chosen = self.resolved(model)
         min_size = int(chosen.min_size or 0)
@@ -271,33 +246,9 @@ class Recipe:
             See :meth:`resolved`.
         """
         model = self.load_model() if model is None else model
-        decisive = replace(self.resolved(model), normalizer=self.normalizer or model.normalizer).to_dict()
-        del decisive["model"]
-        decisive["threshold"], decisive["min_size"] = float(decisive["threshold"]), int(decisive["min_size"])
-        # Recipes with one size for all images keep the digest that they had before there were others.
-        if not decisive["fit_min_size"]:
-            del decisive["fit_min_size"]
-        # Weights are known by their hash; these stand beside them.
-        decisive["split"], decisive["model_diameter"] = model.split.to_dict(), model.diameter
-        if model.cell_diameter is not None:
-            decisive["model_cell_diameter"] = model.cell_diameter
-        if model.config.smooth:
-            decisive["model_smooth"] = model.config.smooth
-        decisive["diameter"] = None if self.diameter is None else float(self.diameter)
-        decisive["axes"] = None if self.axes is None else self.axes.strip().upper()
-        # Recipes of single planes keep the digest that they had before there was any linking.
-        decisive["link_iou"] = float(decisive["link_iou"])
-        if self.link == "none":
-            del decisive["link"], decisive["link_iou"]
-        # So do those that count nothing but cells, and all of them.
-        decisive["classes"] = None if self.classes is None else self.classes.decisive()
-        for name in ("grow", "positive", "classes", "filters"):
-            if not decisive[name]:
-                del decisive[name]
-        if self.edges == ALL:
-            del decisive["edges"]
-        text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        chosen = replace(self.resolved(model), normalizer=self.normalizer or model.normalizer).to_dict()
+        classes = None if self.classes is None else self.classes.decisive()
+        return digest_of({**chosen, "classes": classes}, model)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Recipe:

@@ -1,17 +1,20 @@
-"""Which values the settings of a recipe may have, and these in words."""
+"""Which values the settings of a recipe may have, alone and together, and these in words."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from numbers import Real
 from typing import Any
 
 from ..imaging.channels import Channel
+from ..imaging.errors import ParamsError
 from ..imaging.normalize import NormalizerParams
 from ..imaging.stack_planes import PAGES
-from ..instances.filters import EDGES_SYNTAX, is_edges
+from ..instances.compartments import NUCLEUS
+from ..instances.filters import EDGES_SYNTAX, Filters, is_edges
 from .classes import Classes
+from .marker import Marker
 
 # "z": slices become 3D cells; "t": time points become tracks.
 LINKS = ("none", "z", "t")
@@ -61,3 +64,31 @@ RULES: dict[str, tuple[type | tuple[type, ...], Callable[[Any], bool], str]] = {
     "edges": (str, is_edges, EDGES_SYNTAX),
     "classes": (Classes, _anything, "names, columns and examples"),
 }
+
+
+def check_together(
+    pages: str, link: str, sieve: Filters, positive: Sequence[Marker], grow: str | None, classes: bool
+) -> None:
+    """Raise ParamsError where settings of a recipe, each of them allowed, exclude each other."""
+    linked = link != "none"
+    if linked and pages != "stack":
+        raise ParamsError(
+            f"Cells are linked over {link.upper()} in stacks, but pages are {pages!r}. Choose a stack of "
+            "labels (--pages stack), or no linking (--link none)."
+        )
+    if linked and sieve:
+        raise ParamsError(
+            f"Cells are filtered in single planes, but this recipe links them over {link.upper()}. Link "
+            "nothing (--link none), or leave --filters and --edges out."
+        )
+    outside = next((marker for marker in positive if marker.place != NUCLEUS), None)
+    if outside is not None and grow is None:
+        raise ParamsError(
+            f"{outside.name} is measured in the {outside.place}, but nuclei are not grown. Give a distance (--grow "
+            "3um), or measure it in the nucleus."
+        )
+    if linked and (positive or classes or grow):
+        raise ParamsError(
+            f"Cells are called and grown in single planes, but this recipe links them over {link.upper()}. "
+            "Link nothing (--link none), or leave --positive, --grow and classes out."
+        )

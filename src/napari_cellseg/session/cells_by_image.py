@@ -75,7 +75,7 @@ class CellsByImage(CountedCells):
         return self.edit(key, mark_reviewed, region, marks)
 
     def view_of(self, key: Hashable | None) -> CellView | None:
-        """What a tool would act on now; None before the image was segmented."""
+        """The cells that a tool acts on now; None before the image was segmented."""
         cells = self.cells_of(key)
         return None if cells is None else cells.view
 

@@ -18,7 +18,7 @@ Where = Literal["whole", "visible", "drawn"]
 
 @dataclass(frozen=True)
 class ImageChoices:
-    """What was chosen for one image layer, all its planes included.
+    """The user's choices for one image layer, all its planes included.
 
     Attributes
     ----------
@@ -43,7 +43,7 @@ class ImageChoices:
 
 @dataclass(frozen=True)
 class ViewerChoices:
-    """What was chosen for all images of a viewer.
+    """The user's choices for all images of a viewer.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class Choices:
 
     @property
     def viewer(self) -> ViewerChoices:
-        """What was chosen for all images."""
+        """The user's choices for all images."""
         return self._viewer
 
     def for_image(self, key: Hashable | None) -> ImageChoices:

@@ -70,7 +70,7 @@ class Session(CellsByImage):
 
     @property
     def state(self) -> State:
-        """What is going on, in words."""
+        """State of the session, in words."""
         return self._state
 
     @property
@@ -176,16 +176,16 @@ class Session(CellsByImage):
         self._take_in(request.key, segmented, self._sliders_for(request, segmented), DRAG)
         return True
 
-    def take(self, key: Hashable, segmented: Segmented, said: str) -> None:
-        """Take in cells that nobody asked the network for: labels that are those of an image from now on.
+    def take(self, key: Hashable, segmented: Segmented, sentence: str) -> None:
+        """Take labels as the cells of an image, without running the network.
 
         Parameters
         ----------
         key : hashable
         segmented : Segmented
             Of `segmentation.taking.take_labels`.
-        said : str
-            What to tell the user.
+        sentence : str
+            Sentence that the user sees next.
 
         Raises
         ------
@@ -194,9 +194,9 @@ class Session(CellsByImage):
         """
         if self._running is not None:
             raise CellsegError("Something is being segmented. Wait for it, then take the labels.")
-        self._take_in(key, segmented, (segmented.threshold, segmented.min_size), said)
+        self._take_in(key, segmented, (segmented.threshold, segmented.min_size), sentence)
 
-    def _take_in(self, key: Hashable, segmented: Segmented, sliders: tuple[float, int], said: str) -> None:
+    def _take_in(self, key: Hashable, segmented: Segmented, sliders: tuple[float, int], sentence: str) -> None:
         image = segmented.image
         aside = self._records.get(key)
         self._remember(key)
@@ -205,10 +205,10 @@ class Session(CellsByImage):
         self._show(key, segmented, *sliders, record)
         self.cells_changed.emit(key)
         if self._review_again(key, record):
-            said = REVIEW_AGAIN
+            sentence = REVIEW_AGAIN
         elif aside is not None and aside.is_of_another_channel(content):
-            said = OF_ANOTHER_CHANNEL
-        self.rest(said)
+            sentence = OF_ANOTHER_CHANNEL
+        self.rest(sentence)
 
     def fail(self, request: Request | None, error: BaseException | str) -> bool:
         """Show why something failed; what was there before stays. With None it was not about a request."""
@@ -268,17 +268,17 @@ class Session(CellsByImage):
     def _is_current(self, request: Request) -> bool:
         return self._running is not None and self._running.number == request.number
 
-    def rest(self, said: str = DRAG) -> None:
-        """Show what can be done next (`said`, where there are cells), unless something is running."""
+    def rest(self, sentence: str = DRAG) -> None:
+        """Show what can be done next (`sentence`, where there are cells), unless something is running."""
         if self._running is not None:
             return
         if self._chosen is None:
-            sentence = OPEN_AN_IMAGE
+            shown = OPEN_AN_IMAGE
         elif self.cells is None:
-            sentence = PRESS_SEGMENT
+            shown = PRESS_SEGMENT
         else:
-            sentence = PRESS_AGAIN if said == DRAG and self.differences(self._chosen) else said
-        self._set_state("idle", sentence)
+            shown = PRESS_AGAIN if sentence == DRAG and self.differences(self._chosen) else sentence
+        self._set_state("idle", shown)
 
     def _set_state(self, kind: Literal["idle", "running", "failed"], sentence: str) -> None:
         state = State(kind, sentence)

@@ -14,7 +14,7 @@ CANCELLED = "Cancelled, nothing was changed. Press Segment to run again."
 
 @dataclass(frozen=True)
 class State:
-    """What the session is doing, and one plain sentence on what to do next."""
+    """State of the session, and one plain sentence on what to do next."""
 
     kind: Literal["idle", "running", "failed"]
     sentence: str

@@ -31,7 +31,7 @@ FIGURES = (
 
 @dataclass(frozen=True, eq=False)
 class RunSummary:
-    """What a training run left.
+    """Result of a training run.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ EARLIER_POINTS = 600
 
 @dataclass(frozen=True)
 class Started:
-    """What is going to be learned, from what."""
+    """Learning begins: settings and numbers of images."""
 
     version: Path
     parent: str
@@ -68,7 +68,7 @@ class Looked:
 
 @dataclass(frozen=True)
 class Phase:
-    """What the run does besides learning."""
+    """A step of the run besides learning."""
 
     text: str
     done: int = 0
@@ -77,7 +77,7 @@ class Phase:
 
 @dataclass(frozen=True)
 class Earlier:
-    """What a run had reached before it was stopped, for its curves: places are the part of the run that was done.
+    """Curves of a run before it was stopped: places are the part of the run that was done.
 
     `places` and `losses` are means of neighbouring steps; the others have an entry for each look, NaN where something
     was not measured. `best`: which look's weights were kept.

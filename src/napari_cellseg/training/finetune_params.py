@@ -100,7 +100,7 @@ class FineTuneParams:
         """Return the settings as JSON-able values."""
         return asdict(self)
 
-    def settled(self, new_kind: bool = False) -> FineTuneParams:
+    def resolved(self, new_kind: bool = False) -> FineTuneParams:
         """Return the settings with the approach chosen, and with its values where the user gave none, but for `blend`.
 
         Parameters
@@ -115,7 +115,7 @@ class FineTuneParams:
     @property
     def blend_of_looks(self) -> float:
         """The way from the parent while it learns."""
-        return float(APPROACHES[self.settled().approach]["blend"]) if self.blend is None else self.blend
+        return float(APPROACHES[self.resolved().approach]["blend"]) if self.blend is None else self.blend
 
     @property
     def chooses_blend(self) -> bool:

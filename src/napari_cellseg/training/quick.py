@@ -84,7 +84,7 @@ class Draft:
 
 @dataclass(frozen=True, eq=False)
 class Changes:
-    """What is different between two label images.
+    """Differences between two label images.
 
     Attributes
     ----------

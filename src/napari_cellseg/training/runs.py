@@ -30,7 +30,7 @@ _LEFT = frozenset((RUN_FILE, TRAIN_FILE, CHECKPOINT_FILE, "split.json", "history
 
 @dataclass(frozen=True)
 class _Data:
-    """What is said of the dataset of a training."""
+    """The dataset of a training."""
 
     dataset: str
     masks: str | None = None
@@ -42,7 +42,7 @@ class _Data:
 
 @dataclass(frozen=True)
 class _Run:
-    """What the file of a run holds."""
+    """Content of the file of a run."""
 
     parameters: dict[str, Any]
     command: str = ""

@@ -61,7 +61,7 @@ def _like(name: str) -> Any:
 
 @dataclass(frozen=True)
 class LossSettings:
-    """What errors are measured by; the name of a loss stands for the weights of its two terms on the foreground."""
+    """Measures of the error; the name of a loss stands for the weights of its two terms on the foreground."""
 
     loss: str = setting("bce+dice", "Loss", "cross-entropy, Dice or both, on the foreground", choices=tuple(LOSSES))
     distance: float = _like("distance")

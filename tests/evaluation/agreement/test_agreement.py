@@ -43,10 +43,10 @@ def test_the_interval_holds_as_often_as_it_says(n: int, factor: float) -> None:
     for seed in range(60):
         agreement = counted(n, seed, factor)
         new = counted(40, 10_000 + seed, factor)
-        for people, ours in zip(new.people, new.ours, strict=True):
+        for people, ours in zip(new.people, new.automatic, strict=True):
             found = agreement.interval(int(ours))
             if found is None:
-                assert not agreement.ours.min() <= ours <= agreement.ours.max()
+                assert not agreement.automatic.min() <= ours <= agreement.automatic.max()
                 continue
             hits[people > 40].append(found.low <= people <= found.high)
     for many in (True, False):
@@ -115,7 +115,7 @@ def test_what_is_no_agreement(people: list, ours: list, match: str) -> None:
 def test_limits_that_are_drawn_hold_most_points() -> None:
     agreement = counted(300, 2)
     means, low, middle, high = band(agreement)
-    at = (agreement.people + agreement.ours) / 2
+    at = (agreement.people + agreement.automatic) / 2
     inside = (agreement.differences >= np.interp(at, means, low)) & (
         agreement.differences <= np.interp(at, means, high)
     )
@@ -125,7 +125,8 @@ def test_limits_that_are_drawn_hold_most_points() -> None:
 def test_the_command_reads_tables_of_spreadsheets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     agreement = counted(8, 3)
     lines = [
-        f"{i};{int(p)};{int(o)}" for i, p, o in zip(agreement.images, agreement.people, agreement.ours, strict=True)
+        f"{i};{int(p)};{int(o)}"
+        for i, p, o in zip(agreement.images, agreement.people, agreement.automatic, strict=True)
     ]
     table = tmp_path / "people.csv"
     table.write_text("image;people;ours\n" + "\n".join(lines), encoding="utf-8-sig")
@@ -141,7 +142,7 @@ def test_the_command_reads_tables_of_spreadsheets(tmp_path: Path, capsys: pytest
 
     counts = tmp_path / "counts.csv"
     counts.write_text(
-        "image,count\n" + "\n".join(f"{i},{int(o)}" for i, o in zip(agreement.images, agreement.ours, strict=True))
+        "image,count\n" + "\n".join(f"{i},{int(o)}" for i, o in zip(agreement.images, agreement.automatic, strict=True))
     )
     (tmp_path / "only.csv").write_text(
         "image,people\n" + "\n".join(f"{i},{int(p)}" for i, p in zip(agreement.images, agreement.people, strict=True))
@@ -168,7 +169,7 @@ def test_a_batch_of_pages_is_compared_page_by_page_or_not_at_all(tmp_path: Path)
         read_agreement(*tables)
     tables[0].write_text("image,page,people\na,z1,11\nb,z0,2\nb,z1,13\n")
     agreement = read_agreement(*tables)
-    assert agreement.images == ("a z1", "b z0", "b z1") and agreement.ours.tolist() == [11, 1, 11]
+    assert agreement.images == ("a z1", "b z0", "b z1") and agreement.automatic.tolist() == [11, 1, 11]
     assert read_agreement(*people_and_batch(tmp_path, "image,people\na,1\nb,2\n", "a,z0,1,,,\nb,z0,2,,,\n")).n == 2
 
 
@@ -198,9 +199,9 @@ def test_positive_cells_and_classes_are_compared_by_their_own_columns(
     people = tmp_path / "people.csv"
     people.write_text("image,people,n_GFP_pos\n" + "".join(f"{x},{90 - i},{9 * i}\n" for i, x in enumerate("abcdef")))
     found = read_agreement(people, tmp_path / "counts.csv", "GFP_pos")
-    assert found.ours.tolist() == [0, 10, 20, 30, 40, 50] and found.people.tolist() == [0, 9, 18, 27, 36, 45]
+    assert found.automatic.tolist() == [0, 10, 20, 30, 40, 50] and found.people.tolist() == [0, 9, 18, 27, 36, 45]
     rounds = read_agreement(people, tmp_path / "counts.csv", "class_round")
-    assert rounds.bias == 0 and rounds.ours.tolist() == [90 - i for i in range(6)]
+    assert rounds.bias == 0 and rounds.automatic.tolist() == [90 - i for i in range(6)]
     people.write_text(people.read_text() + "no_gfp,90,5\n")
     words = ["agreement", str(people), "--counts", str(tmp_path / "counts.csv")]
     assert main([*words, "--of", "GFP_pos", "--count", "30"]) == 0
@@ -223,9 +224,9 @@ def test_regions_are_compared_by_their_own_rows(tmp_path: Path, capsys: pytest.C
     for path in (counts, tmp_path / "regions.csv", tmp_path):
         found = read_agreement(people, path)
         assert found.images == ("a t", "a s", "b t", "b s", "c t", "c s") and found.bias == 0
-        assert found.ours.tolist() == [0, 1, 10, 11, 20, 21]
+        assert found.automatic.tolist() == [0, 1, 10, 11, 20, 21]
         assert found.left_out == "Skipped: 2 corrected manually and 1 that failed."
-    assert read_agreement(people, counts, "GFP_pos").ours.tolist() == [0, 1, 1, 2, 2, 3]
+    assert read_agreement(people, counts, "GFP_pos").automatic.tolist() == [0, 1, 1, 2, 2, 3]
     assert main(["agreement", str(people), "--counts", str(counts), "--of", "GFP_pos", "--count", "2"]) == 0
     assert "2 (" in capsys.readouterr().out
     people.write_text("image,region,people\na,t,1\nf,t,4\n")

@@ -45,21 +45,21 @@ def test_what_was_put_is_there_another_day(store: AgreementStore) -> None:
     points = ((1.5, 2.25), (3.0, 4.0))
     store.put(PersonCount(hash_of(1), "a", 2, points))
     store.put(PersonCount(hash_of(2), "b", None, points[:1]))
-    store.put_ours(SETTINGS, {hash_of(1): 3})
-    store.put_ours(SETTINGS, {hash_of(2): 4})
+    store.put_automatic(SETTINGS, {hash_of(1): 3})
+    store.put_automatic(SETTINGS, {hash_of(2): 4})
     again = AgreementStore(store.folder)
     assert again.people() == {
         hash_of(1): PersonCount(hash_of(1), "a", 2, points),
         hash_of(2): PersonCount(hash_of(2), "b", None, points[:1]),
     }
-    assert again.ours(SETTINGS) == {hash_of(1): 3, hash_of(2): 4}
+    assert again.automatic(SETTINGS) == {hash_of(1): 3, hash_of(2): 4}
     again.forget(hash_of(1))
     assert list(AgreementStore(store.folder).people()) == [hash_of(2)]
 
 
 def test_only_finished_and_used_counts_agree(store: AgreementStore) -> None:
     counted(store, 6)
-    store.put_ours(SETTINGS, {hash_of(i): 10 * i + 1 for i in range(6)})
+    store.put_automatic(SETTINGS, {hash_of(i): 10 * i + 1 for i in range(6)})
     assert store.agreement(SETTINGS).n == 6 and store.agreement(SETTINGS).bias == 1
     store.put(replace(store.people()[hash_of(0)], used=False))
     store.put(PersonCount(hash_of(1), "b", None, ((1.0, 1.0),)))
@@ -70,7 +70,7 @@ def test_only_finished_and_used_counts_agree(store: AgreementStore) -> None:
 
 def test_other_settings_need_counts_of_their_own(store: AgreementStore) -> None:
     counted(store, 6)
-    store.put_ours(SETTINGS, {hash_of(i): 10 * i for i in range(6)})
+    store.put_automatic(SETTINGS, {hash_of(i): 10 * i for i in range(6)})
     for other in (replace(SETTINGS, model_sha256="c" * 64), replace(SETTINGS, recipe_sha256="c" * 64)):
         assert store.agreement(other) is None
         # Also where the beginnings of the hashes, which name the file, are alike.
@@ -81,21 +81,21 @@ def test_other_settings_need_counts_of_their_own(store: AgreementStore) -> None:
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"format": 1}', '{"format": 9, "people": 3}', "\x00\xff"])
 def test_a_damaged_file_costs_no_other(store: AgreementStore, damage: str) -> None:
     counted(store, 6)
-    store.put_ours(SETTINGS, {hash_of(i): 10 * i for i in range(6)})
+    store.put_automatic(SETTINGS, {hash_of(i): 10 * i for i in range(6)})
     (store.folder / PEOPLE / f"{hash_of(2)}.json").write_text(damage, encoding="latin-1")
     again = AgreementStore(store.folder)
     assert again.agreement(SETTINGS).n == 5
     assert [path.stem for path in again.unread] == [hash_of(2)]
     (store.folder / OURS / SETTINGS.name).write_text(damage, encoding="latin-1")
-    assert AgreementStore(store.folder).ours(SETTINGS) == {}
+    assert AgreementStore(store.folder).automatic(SETTINGS) == {}
 
 
 def test_counts_of_ours_do_not_pile_up(store: AgreementStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agreement_store, "MOST_SETTINGS", 4)
     for i in range(7):
-        store.put_ours(replace(SETTINGS, recipe_sha256=hash_of(i)[::-1]), {hash_of(1): i})
+        store.put_automatic(replace(SETTINGS, recipe_sha256=hash_of(i)[::-1]), {hash_of(1): i})
     assert len(list((store.folder / OURS).iterdir())) == 4
-    assert AgreementStore(store.folder).ours(replace(SETTINGS, recipe_sha256=hash_of(6)[::-1])) == {hash_of(1): 6}
+    assert AgreementStore(store.folder).automatic(replace(SETTINGS, recipe_sha256=hash_of(6)[::-1])) == {hash_of(1): 6}
 
 
 @pytest.mark.parametrize("people", [-1, 10**9])

@@ -18,9 +18,9 @@ from napari_cellseg.network.versions import load_model
 from napari_cellseg.training.data.sample import Sample
 from napari_cellseg.training.data.sizes import common_diameter, magnified, zoom_to
 from napari_cellseg.training.fit.augment import prepare
-from napari_cellseg.training.fit.trainer import iter_train
 from napari_cellseg.training.params import TrainParams
 from tests.blobs import blobs
+from tests.training_steps import iter_train
 
 
 def disc(radius: float, n: int = 160) -> Sample:

@@ -28,11 +28,12 @@ from napari_cellseg.network.versions import TRAINING_FILE, load_model
 from napari_cellseg.training.comparing import run_table, summarize_run
 from napari_cellseg.training.curves import HistoryTable
 from napari_cellseg.training.events import Looked, Started
-from napari_cellseg.training.fit.trainer import iter_train, iter_train_events
+from napari_cellseg.training.fit.trainer import iter_train_events
 from napari_cellseg.training.params import TrainParams
 from napari_cellseg.training.runs import CHECKPOINT_FILE, TRAIN_FILE, list_unfinished, parent_of, read_run
 from tests.attacks.state import mutated_bytes, mutated_json
 from tests.blobs import blobs
+from tests.training_steps import iter_train
 from tests.warm import Program, cold
 
 TINY = TrainParams(

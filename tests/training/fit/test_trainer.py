@@ -33,10 +33,11 @@ from napari_cellseg.training.fit.drawing import draw_weights
 from napari_cellseg.training.fit.learner import Learner
 from napari_cellseg.training.fit.losses import LossParams, dice_loss, total_loss
 from napari_cellseg.training.fit.schedule import RunningAverage, learning_rate_at
-from napari_cellseg.training.fit.trainer import iter_finetune, iter_train, iter_train_events
+from napari_cellseg.training.fit.trainer import iter_finetune, iter_train_events
 from napari_cellseg.training.params import AugmentParams, TrainParams
 from tests.blobs import blobs
 from tests.models import make_model
+from tests.training_steps import iter_train
 
 
 def maps_of(n: int, size: int) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:

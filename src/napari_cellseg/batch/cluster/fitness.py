@@ -38,14 +38,14 @@ class Fitness:
             if not self._known and self._next < 0 and (reason := self._client.run_on_scheduler(check_of_package())):
                 raise unfit("The scheduler", str(reason))
             new = set(self._client.nthreads()) - self._known
-            said = self._client.run(check_of_package(), workers=list(new), on_error="return") if new else {}
+            reasons = self._client.run(check_of_package(), workers=list(new), on_error="return") if new else {}
         except (OSError, TimeoutError, RuntimeError, ValueError):
             # A worker went away, or the scheduler did: that is noticed elsewhere.
             return
         finally:
             self._next = time.monotonic() + _CHECK_SECONDS
-        self._known |= said.keys()
-        for address, reason in said.items():
+        self._known |= reasons.keys()
+        for address, reason in reasons.items():
             # An error of another kind is one of the connection: the worker's tasks go to others.
             if isinstance(reason, str) and reason:
                 raise unfit(f"The worker {address}", reason)
@@ -67,7 +67,7 @@ class Fitness:
 
 
 def check_of_package() -> Callable[[], str]:
-    """Return a function that tells what is missing where it runs; it can be sent to where this package is not."""
+    """Return a function that returns what is missing where it runs; it can be sent to where this package is not."""
 
     # One inside of another goes by value: only then it need not be found there.
     def missing() -> str:

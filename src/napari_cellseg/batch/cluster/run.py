@@ -18,8 +18,8 @@ from ...imaging.write.write import make_folder
 from ...results.plan import Item
 from ...results.rows import BatchRow
 from ...segmentation.options import DEFAULT_OPTIONS, RunOptions
+from ...segmentation.provenance import versions
 from ...segmentation.recipe import Recipe
-from ...segmentation.segmented import versions
 from .fitness import Fitness, check_of_package, unfit
 from .worker import RemoteJob, work
 
@@ -96,23 +96,23 @@ def iter_remote(
 def _collect(
     client: Any, items: Sequence[Item], job: RemoteJob, previous: Callable[[str], Sequence[BatchRow]]
 ) -> Generator[RemoteEvent, None, None]:
-    heard: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+    messages: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
     fit = Fitness(client)
     fit.check()
-    # A worker without this package would die of the first image; this task runs there, and tells.
+    # A worker without this package would die of the first image; this task runs there, and returns what is missing.
     probe = client.submit(check_of_package(), key=f"{job.topic}-probe", pure=False)
-    probe.add_done_callback(lambda _: heard.put(("probed", None)))
+    probe.add_done_callback(lambda _: messages.put(("probed", None)))
     probed = False
-    client.subscribe_topic(job.topic, lambda event: heard.put(("begun", event[1])))
+    client.subscribe_topic(job.topic, lambda event: messages.put(("begun", event[1])))
     futures: dict[int, Any] = {}
-    strange: set[str] = set()
+    differences: set[str] = set()
     following = iter(range(len(items)))
     n_left, last_word, warned = len(items), time.monotonic(), False
     try:
         while n_left:
             while probed and len(futures) < MOST_WAITING and (place := next(following, None)) is not None:
-                futures[place] = _submit(client, items[place], previous(items[place].stem), job, place, heard)
-            kind, value = _next(heard)
+                futures[place] = _submit(client, items[place], previous(items[place].stem), job, place, messages)
+            kind, value = _next(messages)
             if kind == "tick":
                 yield ("tick", None)
                 if client.status not in ("running", "connecting"):
@@ -133,11 +133,11 @@ def _collect(
                     yield ("running", items[value])
                 continue
             future = futures.pop(value)
-            rows, theirs = _outcome(client, items[value], future)
+            rows, remote = _outcome(client, items[value], future)
             n_left -= 1
-            for note in _differences(theirs):
-                if note not in strange:
-                    strange.add(note)
+            for note in _differences(remote):
+                if note not in differences:
+                    differences.add(note)
                     yield ("note", note)
             yield ("rows", items[value], rows)
     finally:
@@ -147,9 +147,9 @@ def _collect(
                 client.cancel(list(futures.values()), force=True)
 
 
-def _next(heard: queue.SimpleQueue[tuple[str, Any]]) -> tuple[str, Any]:
+def _next(messages: queue.SimpleQueue[tuple[str, Any]]) -> tuple[str, Any]:
     try:
-        return heard.get(timeout=TICK_SECONDS)
+        return messages.get(timeout=TICK_SECONDS)
     except queue.Empty:
         return ("tick", None)
 
@@ -160,11 +160,11 @@ def _submit(
     rows: Sequence[BatchRow],
     job: RemoteJob,
     place: int,
-    heard: queue.SimpleQueue[tuple[str, Any]],
+    messages: queue.SimpleQueue[tuple[str, Any]],
 ) -> Any:
     key = f"{job.topic}-{place}"
     future = client.submit(work, item, list(rows), job, place, key=key, retries=job.retries, pure=False)
-    future.add_done_callback(lambda _: heard.put(("done", place)))
+    future.add_done_callback(lambda _: messages.put(("done", place)))
     return future
 
 
@@ -189,18 +189,18 @@ def _outcome(client: Any, item: Item, future: Any) -> tuple[list[BatchRow], dict
     if isinstance(error, ImportError):
         raise unfit("A worker", str(error))
     if type(error).__name__ == "KilledWorker":
-        said = (
+        message = (
             "The workers that tried this image died one after the other: its memory may not suffice, or the cluster "
             "ended them. Give the workers more memory, and run again with --resume."
         )
     else:
-        said = f"The cluster could not do this image: {type(error).__name__}: {error}. Run again with --resume."
-    return [BatchRow(item.name, state="failed", stem=item.stem, error=said, source={"path": str(item.path)})], {}
+        message = f"The cluster could not do this image: {type(error).__name__}: {error}. Run again with --resume."
+    return [BatchRow(item.name, state="failed", stem=item.stem, error=message, source={"path": str(item.path)})], {}
 
 
-def _differences(theirs: dict[str, str]) -> Iterator[str]:
+def _differences(remote: dict[str, str]) -> Iterator[str]:
     own = versions()
-    for name, version in theirs.items():
+    for name, version in remote.items():
         if own.get(name, version) != version:
             yield (
                 f"The cluster has {name} {version}, and this machine {own[name]}: labels may differ from those made "
@@ -235,7 +235,7 @@ def _connected(scheduler: str) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep Dask from logging what the errors raised here say in words, such as how a connection broke."""
+    """Keep Dask from logging what the errors raised here put into words, such as how a connection broke."""
     names = [name for name in logging.root.manager.loggerDict if name.split(".")[0] in _LOGGERS]
     loggers = [logger for name in names if not (logger := logging.getLogger(name)).disabled]
     try:

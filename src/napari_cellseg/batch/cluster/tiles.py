@@ -24,9 +24,9 @@ from ...imaging.progress import Progress
 from ...imaging.read.ome_zarr.places import allow_only, typed
 from ...imaging.regions import Region
 from ...imaging.stack_planes import StackPlane, plane_image
+from ...segmentation.provenance import versions
 from ...segmentation.recipe import Recipe
 from ...segmentation.segment import open_image
-from ...segmentation.segmented import versions
 
 if TYPE_CHECKING:
     from ...network.tile_maps import TileMaps

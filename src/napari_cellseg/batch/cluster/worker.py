@@ -13,8 +13,8 @@ from ...imaging.stack_planes import StackPlane
 from ...results.plan import Item
 from ...results.rows import BatchRow
 from ...segmentation.options import RunOptions
+from ...segmentation.provenance import versions
 from ...segmentation.recipe import Recipe
-from ...segmentation.segmented import versions
 from ..item import segment_item
 from .tiles import ONE_AT_A_TIME, ClusterHelpers
 

@@ -58,7 +58,7 @@ class Agreement:
     Parameters
     ----------
     images : tuple of str
-    people, ours : ndarray
+    people, automatic : ndarray
         float64 (n,); where several people counted an image, their mean.
     between_people : float, optional
         Mean standard deviation between observers on one image, in cells; None where no image was counted twice.
@@ -73,22 +73,22 @@ class Agreement:
 
     images: tuple[str, ...]
     people: np.ndarray
-    ours: np.ndarray
+    automatic: np.ndarray
     between_people: float | None = None
     left_out: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("people", "ours"):
+        for name in ("people", "automatic"):
             object.__setattr__(self, name, np.array(getattr(self, name), dtype=np.float64).ravel())
         n = len(self.images)
-        if not n == len(self.people) == len(self.ours):
+        if not n == len(self.people) == len(self.automatic):
             raise CellsegError(
-                f"There are {n} images but {len(self.people)} manual counts and {len(self.ours)} automatic ones. "
+                f"There are {n} images but {len(self.people)} manual counts and {len(self.automatic)} automatic ones. "
                 "Give both counts for every image."
             )
         if n < 2:
             raise CellsegError(f"{n} image(s) were counted manually; agreement needs 2 or more, better 10.")
-        both = np.concatenate([self.people, self.ours])
+        both = np.concatenate([self.people, self.automatic])
         if not np.isfinite(both).all() or both.min() < 0:
             raise CellsegError("A count is missing, negative or no number. Correct it, or remove the image.")
 
@@ -110,7 +110,7 @@ class Agreement:
     @cached_property
     def differences(self) -> np.ndarray:
         """Automatic minus manual counts, in cells."""
-        return self.ours - self.people
+        return self.automatic - self.people
 
     @cached_property
     def bias(self) -> float:
@@ -140,7 +140,7 @@ class Agreement:
 
         A slope of 1 is no bias: what is missed or seen twice is a share of the cells.
         """
-        x, y = _root(self.ours), _root(self.people)
+        x, y = _root(self.automatic), _root(self.people)
         slope = float(x @ y / (x @ x))
         # Whole numbers that all agree may still be off by half a cell.
         least = 0.5 / math.sqrt(12) / float(y.mean())
@@ -168,13 +168,13 @@ class Agreement:
         slope, spread = self.roots
         root = float(_root(np.array([count]))[0])
         middle = slope * root
-        half = _t(self.n) * spread * math.sqrt(1 + root**2 / float((_root(self.ours) ** 2).sum()))
+        half = _t(self.n) * spread * math.sqrt(1 + root**2 / float((_root(self.automatic) ** 2).sum()))
         low, best, high = (_square(value) for value in (middle - half, middle, middle + half))
         return CountInterval(int(count), math.floor(low + 1e-9), math.ceil(high - 1e-9), best)
 
     def unchecked(self, count: int) -> str:
         """A sentence that a count is less or more than all that were checked by hand; empty where it is not."""
-        least, most = self.ours.min(), self.ours.max()
+        least, most = self.automatic.min(), self.automatic.max()
         if least <= count <= most:
             return ""
         return (
@@ -187,11 +187,13 @@ class Agreement:
         share = self.differences.sum() / max(self.people.sum(), 1)
         side = "higher" if self.bias > 0 else "lower"
         if low <= 0 <= high:
-            said = f"no bias is significant (mean difference {self.bias:+.1f} cells, 95 %: {low:+.1f} to {high:+.1f})"
+            verdict = (
+                f"no bias is significant (mean difference {self.bias:+.1f} cells, 95 %: {low:+.1f} to {high:+.1f})"
+            )
         else:
-            said = f"automatic counts are {side} by {abs(self.bias):.1f} cells on average ({abs(share):.1%})"
+            verdict = f"automatic counts are {side} by {abs(self.bias):.1f} cells on average ({abs(share):.1%})"
         limits = f"95 % of the differences lie between {self.limits[0]:+.1f} and {self.limits[1]:+.1f} cells"
-        return f"On {self.n} images {said}; {limits}."
+        return f"On {self.n} images {verdict}; {limits}."
 
     def to_dict(self) -> dict[str, Any]:
         """Return counts and figures, JSON-able; `from_dict` needs the counts only."""
@@ -199,7 +201,7 @@ class Agreement:
         return {
             "images": list(self.images),
             "people": self.people.tolist(),
-            "ours": self.ours.tolist(),
+            "ours": self.automatic.tolist(),
             "between_people": self.between_people,
             "bias": self.bias,
             "bias_95": list(self.bias_interval),
@@ -226,15 +228,17 @@ def agreement_of(rows: Sequence[tuple[str, float, float]]) -> Agreement:
         As `Agreement`, or one image has two different automatic counts.
     """
     people: dict[str, list[float]] = {}
-    ours: dict[str, float] = {}
-    for image, person, our in rows:
-        if ours.setdefault(image, our) != our:
-            raise CellsegError(f"{image} has two automatic counts, {ours[image]:g} and {our:g}. Keep one of them.")
+    automatic: dict[str, float] = {}
+    for image, person, count in rows:
+        if automatic.setdefault(image, count) != count:
+            raise CellsegError(
+                f"{image} has two automatic counts, {automatic[image]:g} and {count:g}. Keep one of them."
+            )
         people.setdefault(image, []).append(person)
     twice = [np.std(counts, ddof=1) for counts in people.values() if len(counts) > 1]
     between = float(np.mean(twice)) if twice else None
     means = [float(np.mean(counts)) for counts in people.values()]
-    return Agreement(tuple(people), np.array(means), np.array([ours[image] for image in people]), between)
+    return Agreement(tuple(people), np.array(means), np.array([automatic[image] for image in people]), between)
 
 
 def band(agreement: Agreement, n: int = 60) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -243,7 +247,7 @@ def band(agreement: Agreement, n: int = 60) -> tuple[np.ndarray, np.ndarray, np.
     From the square roots; to be drawn into the plot of differences over means.
     """
     slope, spread = agreement.roots
-    means = np.linspace(0, float(np.max((agreement.people + agreement.ours) / 2)), n)
+    means = np.linspace(0, float(np.max((agreement.people + agreement.automatic) / 2)), n)
     # With roots r + d/2 and r - d/2 the difference of the squares is 2 r d.
     roots = np.sqrt(means + _SHIFT)
     bias = 2 * roots * (1 - slope) / (1 + slope)

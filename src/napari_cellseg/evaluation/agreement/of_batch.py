@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,7 +10,6 @@ from ...imaging.errors import CellsegError
 from ...network.versions import ModelVersion
 from ...results.counts import COUNTS_FILE, in_order, read_counts
 from ...results.ledger import Ledger
-from ...results.rows import BatchRow
 from ...segmentation.recipe import RECIPE_FILE, Recipe
 from .store import Settings, image_id
 
@@ -86,12 +85,6 @@ def left_out_in_words(numbers: Mapping[str, int]) -> str:
     return f"Skipped: {' and '.join(parts)}." if parts else ""
 
 
-def counted_rows(rows: Iterable[BatchRow]) -> tuple[list[BatchRow], list[BatchRow]]:
-    """Return the rows with an automatic count, and those whose labels were manually corrected."""
-    counted = [row for row in rows if row.has_result and row.count is not None]
-    return [row for row in counted if not row.corrected], [row for row in counted if row.corrected]
-
-
 def read_batch(path: str | Path) -> BatchCounts:
     """Read the counts of a batch.
 
@@ -117,11 +110,12 @@ def read_batch(path: str | Path) -> BatchCounts:
     model = recipe.load_model()
     recipe = recipe.resolved(model)
     digest = recipe.digest(model)
-    by_us, corrected = counted_rows(in_order(rows))
-    same = [row for row in by_us if row.recipe == digest and row.image_sha256]
+    counted = [row for row in in_order(rows) if row.has_result and row.count is not None]
+    by_model = [row for row in counted if not row.corrected]
+    same = [row for row in by_model if row.recipe == digest and row.image_sha256]
     if not same:
         raise CellsegError(
-            f"None of the {len(by_us) + len(corrected)} results in {folder} is a count by {model.name} with its last "
+            f"None of the {len(counted)} results in {folder} is a count by {model.name} with its last "
             "settings that was not corrected. Run the batch again, or choose another folder."
         )
     found = [
@@ -137,4 +131,4 @@ def read_batch(path: str | Path) -> BatchCounts:
     ]
     # Two files of the same content are one image.
     once = tuple({(one.sha256, one.page): one for one in found}.values())
-    return BatchCounts(folder, model, recipe, once, len(corrected), len(by_us) - len(same))
+    return BatchCounts(folder, model, recipe, once, len(counted) - len(by_model), len(by_model) - len(same))

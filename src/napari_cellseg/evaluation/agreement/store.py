@@ -19,7 +19,8 @@ from ...imaging.errors import CellsegError
 from ...imaging.home import user_home
 from ...imaging.read.values.json_file import read_values, values_if_any
 from ...imaging.write.write import write_json
-from ...network.versions import ModelVersion, smallest_in_words
+from ...network.smallest import smallest_in_words
+from ...network.versions import ModelVersion
 from ...segmentation.counting import calling_of, number_in_words
 from ...segmentation.recipe import Recipe
 from .agreement import Agreement
@@ -34,7 +35,7 @@ _PLAIN = re.compile(r"[0-9a-z_.-]{1,120}")
 
 @dataclass(frozen=True)
 class Settings:
-    """What decides automatic counts: model, sliders and the rest of a recipe.
+    """The settings that decide automatic counts: model, sliders and the rest of a recipe.
 
     Parameters
     ----------
@@ -165,7 +166,7 @@ class AgreementStore:
         self.folder = user_home() / FOLDER if folder is None else folder
         self.unread: list[Path] = []
         self._people: dict[str, PersonCount] | None = None
-        self._ours: dict[str, dict[str, int]] = {}
+        self._automatic: dict[str, dict[str, int]] = {}
 
     def people(self) -> dict[str, PersonCount]:
         """All manual counts by the image's id; files that cannot be read are in `unread`."""
@@ -207,13 +208,13 @@ class AgreementStore:
             raise CellsegError(f"The count could not be removed ({error}).") from error
         self.people().pop(id_, None)
 
-    def ours(self, settings: Settings) -> dict[str, int]:
+    def automatic(self, settings: Settings) -> dict[str, int]:
         """Return the saved automatic counts with these settings, by the image's id."""
-        if settings.name not in self._ours:
-            self._ours[settings.name] = self._read_ours(settings)
-        return self._ours[settings.name]
+        if settings.name not in self._automatic:
+            self._automatic[settings.name] = self._read_automatic(settings)
+        return self._automatic[settings.name]
 
-    def put_ours(self, settings: Settings, counts: Mapping[str, int]) -> None:
+    def put_automatic(self, settings: Settings, counts: Mapping[str, int]) -> None:
         """Save automatic counts, in addition to earlier ones.
 
         Raises
@@ -221,7 +222,7 @@ class AgreementStore:
         OutputError
             The system refused to write.
         """
-        known = self.ours(settings)
+        known = self.automatic(settings)
         together = {**known, **{id_: int(count) for id_, count in counts.items()}}
         if together == known:
             return
@@ -234,16 +235,16 @@ class AgreementStore:
             "min_size": settings.min_size,
         }
         write_json(self.folder / OURS / settings.name, {**about, "counts": together})
-        self._ours[settings.name] = together
+        self._automatic[settings.name] = together
         self._prune()
 
-    def agreement(self, settings: Settings, ours: Mapping[str, int] | None = None) -> Agreement | None:
+    def agreement(self, settings: Settings, automatic: Mapping[str, int] | None = None) -> Agreement | None:
         """Compare manual counts with automatic ones.
 
         Parameters
         ----------
         settings : Settings
-        ours : dict of str to int, optional
+        automatic : dict of str to int, optional
             What we count in images that are at hand; goes before what was kept.
 
         Returns
@@ -254,14 +255,14 @@ class AgreementStore:
         people = [one for one in self.people().values() if one.people is not None and one.used]
         if len(people) < 2:
             return None
-        known = {**self.ours(settings), **(ours or {})}
+        known = {**self.automatic(settings), **(automatic or {})}
         both = [one for one in people if one.id in known]
         if len(both) < 2:
             return None
         counted = [float(one.people or 0) for one in both]
         return Agreement(tuple(one.image for one in both), counted, [float(known[one.id]) for one in both])  # type: ignore[arg-type]
 
-    def _read_ours(self, settings: Settings) -> dict[str, int]:
+    def _read_automatic(self, settings: Settings) -> dict[str, int]:
         try:
             values = values_if_any(self.folder / OURS / settings.name)
             whole = (values["model_sha256"], values["recipe_sha256"], values["format"])

@@ -13,13 +13,13 @@ from ...results.combine import REGIONS_FILE
 from ...results.counts import COUNTS_FILE
 from ...results.rows import BatchRow
 from .agreement import Agreement, agreement_of
-from .of_batch import counted_rows, left_out_in_words
+from .of_batch import left_out_in_words
 
 _PEOPLE = ("people", "person_count", "manual", "true", "count_true")
-_OURS = ("ours", "count")
+_AUTOMATIC = ("ours", "count")
 _THOUSANDS = r"[1-9]\d{0,2}([.,])\d{3}(\1\d{3})*"
 _Key = tuple[str, str, str]  # image, page and region
-# What a row of counts.csv says about all regions of its image.
+# Columns of counts.csv that hold for all regions of an image.
 _OF_IMAGE = ("error", "recipe", "corrected")
 
 
@@ -32,7 +32,7 @@ def read_agreement(path: str | Path, counts: str | Path | None = None, of: str =
         CSV with the columns ``image``, ``people`` and ``ours``; one row per image, or one per image and person. With
         a column ``page`` each page of an image counts by itself, and with a column ``region`` each region. A dot or a
         comma is a decimal sign, but before three digits a comma parts thousands where commas part the columns; where
-        they do not, the other numbers of the column tell (``1.200`` is 1200 beside ``1,5``, and 1.2 beside ``1.5``).
+        they do not, the other numbers of the column decide (``1.200`` is 1200 beside ``1,5``, and 1.2 beside ``1.5``).
     counts : path, optional
         The ``counts.csv`` of a batch: automatic counts are taken from there, by the image's name, and its page where
         `path` has a column for it; those of regions from the ``regions.csv`` beside it. Images that were corrected
@@ -51,14 +51,14 @@ def read_agreement(path: str | Path, counts: str | Path | None = None, of: str =
     own = (f"n_{of}",) if of else ()
     people = given.column((*own, *_PEOPLE))
     if counts is None:
-        ours = given.column(_OURS)
+        automatic = given.column(_AUTOMATIC)
         rows = ((_title(given.key(row)), row) for row in given.rows)
-        return agreement_of([(title, given.number(row, people), given.number(row, ours)) for title, row in rows])
-    found, said = _counts_of(_regions_of(Path(counts), given) if given.by_region else _read(counts), given, own)
+        return agreement_of([(title, given.number(row, people), given.number(row, automatic)) for title, row in rows])
+    found, skipped = _counts_of(_regions_of(Path(counts), given) if given.by_region else _read(counts), given, own)
     pairs = [(given.key(row), given.number(row, people)) for row in given.rows if given.key(row) in found]
-    if len(found) < 2 and said:
-        raise CellsegError(f"{counts} leaves {len(found)} image(s) of {path} to compare. {said} Take other images.")
-    return replace(agreement_of([(_title(key), n, found[key]) for key, n in pairs]), left_out=said)
+    if len(found) < 2 and skipped:
+        raise CellsegError(f"{counts} leaves {len(found)} image(s) of {path} to compare. {skipped} Take other images.")
+    return replace(agreement_of([(_title(key), n, found[key]) for key, n in pairs]), left_out=skipped)
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _read(path: str | Path) -> _Table:
 
 
 def _regions_of(counts: Path, people: _Table) -> _Table:
-    """Return the rows of the regions beside a table of counts, with what that says about their images."""
+    """Return the rows of the regions beside a table of counts, with its columns about their images."""
     folder = counts.parent if counts.suffix else counts
     regions, images = _read(folder / REGIONS_FILE), _read(folder / COUNTS_FILE)
     about = {(row["image"], row.get("page", "")): row for row in images.rows}
@@ -142,38 +142,44 @@ def _title(key: _Key) -> str:
     return " ".join(part for part in key if part)
 
 
-def _counts_of(ours: _Table, people: _Table, own: tuple[str, ...]) -> tuple[dict[_Key, float], str]:
+def _counts_of(automatic: _Table, people: _Table, own: tuple[str, ...]) -> tuple[dict[_Key, float], str]:
     """Return the automatic counts of manually counted images, and a sentence on the skipped ones."""
-    column = ours.column(own or _OURS)
+    column = automatic.column(own or _AUTOMATIC)
     rows: dict[_Key, list[BatchRow]] = {people.key(row): [] for row in people.rows}
-    for line in ours.rows:
+    for line in automatic.rows:
         key = people.key(line)
         if key in rows:
-            rows[key].append(_batch_row(ours, line, column))
+            rows[key].append(_batch_row(automatic, line, column))
     for key, found in rows.items():
         if len(found) > 1:
-            raise _several(ours, people, key, found)
-    by_us, corrected = counted_rows(row for found in rows.values() for row in found)
-    key_of = {id(row): key for key, found in rows.items() for row in found}
-    n_failed = sum(bool(row.error) for found in rows.values() for row in found)
+            raise _several(automatic, people, key, found)
+    only = {key: found[0] for key, found in rows.items() if found}
     # Cells of an image that lacks a marker's channel are counted, and not called.
-    uncalled = {key for key, found in rows.items() if own and any(not row.error and row.count is None for row in found)}
-    known = {key for key, found in rows.items() if any(row.error or row.count is not None for row in found)} | uncalled
-    absent = sorted(_title(key) for key in rows.keys() - known)
+    uncalled = [row for row in only.values() if own and not row.error and row.count is None]
+    absent = sorted(
+        _title(key) for key in rows if key not in only or not (own or only[key].error or only[key].count is not None)
+    )
     if absent:
         raise CellsegError(
-            f"{ours.path} has no count for {len(absent)} image(s) of {people.path}, such as {absent[0]}. "
+            f"{automatic.path} has no count for {len(absent)} image(s) of {people.path}, such as {absent[0]}. "
             "Segment them too, or name them alike."
         )
-    recipes = {row.recipe for row in by_us}
+    counted = {key: row for key, row in only.items() if row.has_result and row.count is not None}
+    by_model = {key: row for key, row in counted.items() if not row.corrected}
+    recipes = {row.recipe for row in by_model.values()}
     if len(recipes) > 1:
         raise CellsegError(
-            f"{ours.path} has counts of {len(recipes)} recipes (models or settings) for these images, and each agrees "
-            "with people in its own way. Segment all of them again with one recipe, or remove the others."
+            f"{automatic.path} has counts of {len(recipes)} recipes (models or settings) for these images, and each "
+            "agrees with people in its own way. Segment all of them again with one recipe, or remove the others."
         )
-    why = {"corrected manually": len(corrected), "that failed": n_failed, "whose cells were not called": len(uncalled)}
-    said = left_out_in_words(why)
-    return {key_of[id(row)]: float(row.count or 0) for row in by_us}, said
+    skipped = left_out_in_words(
+        {
+            "corrected manually": len(counted) - len(by_model),
+            "that failed": sum(bool(row.error) for row in only.values()),
+            "whose cells were not called": len(uncalled),
+        }
+    )
+    return {key: float(row.count or 0) for key, row in by_model.items()}, skipped
 
 
 def _batch_row(table: _Table, line: Mapping[str, str], column: str) -> BatchRow:
@@ -193,14 +199,14 @@ def _batch_row(table: _Table, line: Mapping[str, str], column: str) -> BatchRow:
     )
 
 
-def _several(ours: _Table, people: _Table, key: _Key, found: list[BatchRow]) -> CellsegError:
+def _several(automatic: _Table, people: _Table, key: _Key, found: list[BatchRow]) -> CellsegError:
     pages = [row.page for row in found]
     if not people.by_page and len(set(pages)) > 1:
         return CellsegError(
-            f"{ours.path} has {len(found)} counts of {key[0]}, one for each page (such as {pages[0]}). Give "
+            f"{automatic.path} has {len(found)} counts of {key[0]}, one for each page (such as {pages[0]}). Give "
             f"{people.path} a column page, and a row for each page that was counted."
         )
     return CellsegError(
-        f"{ours.path} has {len(found)} counts of {_title(key)}, and it is unknown which of them is meant. Keep one of "
-        "these rows, or segment images of one name into folders of their own."
+        f"{automatic.path} has {len(found)} counts of {_title(key)}, and it is unknown which of them is meant. Keep "
+        "one of these rows, or segment images of one name into folders of their own."
     )

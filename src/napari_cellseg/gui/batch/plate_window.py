@@ -20,7 +20,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from ...evaluation.conditions_table import Said, conditions_in, read_conditions
+from ...evaluation.conditions_table import Conditions, conditions_in, read_conditions
 from ...evaluation.plates import (
     WELLS_FILE,
     Plates,
@@ -116,7 +116,7 @@ class ConditionSheet(QTableWidget):
         self._filling = False
         self.itemChanged.connect(lambda _: None if self._filling else self.edited.emit())
 
-    def fill(self, wells: Iterable[tuple[str, str]], said: Said) -> None:
+    def fill(self, wells: Iterable[tuple[str, str]], said: Conditions) -> None:
         """List wells by plate and name, with what is said of them."""
         wells = list(wells)
         plates = ["plate"] if any(plate for plate, _ in wells) else []
@@ -183,7 +183,7 @@ class BatchPlates(QDialog):
 
     def fill(self, _: Any = None) -> None:
         """Show the wells of the present results, with the conditions that were given before."""
-        said: Said = {}
+        said: Conditions = {}
         path = None if self._job.out is None else self._job.out / WELLS_FILE
         if self._job.out != self._of and path is not None and path.is_file() and is_ours(path):
             try:
@@ -240,7 +240,7 @@ class BatchPlates(QDialog):
         for part in (self.map, self.dots, self.message):
             part.set_colors(colors)
 
-    def _typed(self) -> Said:
+    def _typed(self) -> Conditions:
         rows = self.sheet.rows
         return conditions_in(rows, "The sheet") if rows else {}
 

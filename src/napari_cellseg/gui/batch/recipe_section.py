@@ -10,7 +10,7 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from ...imaging.errors import CellsegError
-from ...network.versions import smallest_in_words
+from ...network.smallest import smallest_in_words
 from ...segmentation.differences import settings_in_words
 from ...segmentation.options import RunOptions
 from ...segmentation.recipe import Recipe

@@ -240,7 +240,7 @@ class AgreementWidget(Dock):
         chosen = next((entry for entry in self.table.entries if entry.key == self.session.chosen), None)
         cells = self.session.cells if self.known.batch is None else None
         count = cells.count() if cells is not None and not self.known.cells else None if chosen is None else chosen.ours
-        count = round(float(agreement.ours.mean())) if count is None else count
+        count = round(float(agreement.automatic.mean())) if count is None else count
         found = agreement.interval(count)
         if found is None:
             return "" if agreement.too_few else agreement.unchecked(count)

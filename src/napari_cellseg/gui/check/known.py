@@ -134,7 +134,7 @@ class Agreements:
                 for id_, one in zip(ids, batch.counts, strict=True)
             ]
         found = self._at_hand(settings, self._bench.session.cells)
-        known = self.store.ours(settings)
+        known = self.store.automatic(settings)
         earlier = [
             Entry(one.id, one.image, known[one.id])
             for one in self.store.people().values()
@@ -227,7 +227,7 @@ class Agreements:
             return
         ours = {entry.id: entry.ours for entry in self.entries() if entry.id in people and entry.ours is not None}
         if ours:
-            self.store.put_ours(settings, ours)
+            self.store.put_automatic(settings, ours)
 
     def close(self) -> None:
         """Put what was clicked on the disk; called when the window goes."""

@@ -47,7 +47,7 @@ class AgreementPlot(Diagram):
         found = self.agreement
         if found is None:
             return []
-        frame, means = agreement_frame(found, self.shape), (found.people + found.ours) / 2
+        frame, means = agreement_frame(found, self.shape), (found.people + found.automatic) / 2
         return [QPointF(frame.x(a), frame.y(b)) for a, b in zip(means, found.differences, strict=True)]
 
     def event(self, event: QEvent) -> bool:
@@ -57,7 +57,7 @@ class AgreementPlot(Diagram):
             place = self._near(QPointF(event.pos()))
             text = ABOUT
             if place is not None:
-                text = f"{found.images[place]}: manual {found.people[place]:g}, automatic {found.ours[place]:g}"
+                text = f"{found.images[place]}: manual {found.people[place]:g}, automatic {found.automatic[place]:g}"
             QToolTip.showText(event.globalPos(), text, self)
             return True
         return bool(super().event(event))

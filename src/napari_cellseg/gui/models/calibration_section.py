@@ -10,7 +10,8 @@ from qtpy.QtWidgets import QWidget
 from ...evaluation.calibration_map import CalibrationMap, read_calibration, store_calibration
 from ...imaging.errors import CellsegError
 from ...network.exchange.import_model import import_model
-from ...network.versions import ModelVersion, list_models, smallest_in_words
+from ...network.smallest import smallest_in_words
+from ...network.versions import ModelVersion, list_models
 from ..jobs.job_parts import CancelButton, JobBar
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors, accent_button

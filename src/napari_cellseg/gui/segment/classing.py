@@ -13,7 +13,7 @@ from ...corrections.run_lengths import CLASS
 from ...imaging.errors import ImageError, ParamsError
 from ...instances.measure import number_ids
 from ...segmentation.classes import Classes, classes_of
-from ...segmentation.classing import Classified, classify, follow_calls, said_of
+from ...segmentation.classing import Classified, classify, follow_calls, given_classes
 from ...segmentation.counting import class_features, grown_nuclei
 from ...session import Cells
 from ..viewer.bench import Bench
@@ -87,7 +87,7 @@ class Classing(Awake):
         session, looked = self._bench.session, self.fresh()
         had, cells = session.classes or Classes(), session.cells
         if looked is not None and cells is not None:
-            said = said_of(looked.ids, cells.by_hand)
+            said = given_classes(looked.ids, cells.by_hand)
             self._call([id_ for id_, known in said.items() if known == name], None, f"{name} is no class any more.")
         names = tuple(known for known in had.names if known != name)
         examples = tuple(one for one in had.examples if one.name != name)
@@ -108,7 +108,7 @@ class Classing(Awake):
         looked, cells = self.fresh(), self._bench.session.cells
         if looked is None or looked.found is None or cells is None:
             return None
-        done = {*self._passed, *said_of(looked.ids, cells.by_hand)}
+        done = {*self._passed, *given_classes(looked.ids, cells.by_hand)}
         order = np.argsort(looked.found.certainty, kind="stable").tolist()
         place = next((i for i in order if int(looked.ids[i]) not in done), None)
         if place is None:
@@ -154,7 +154,7 @@ class Classing(Awake):
             self._later()
             return
         self._looked = looked
-        self._said[cells.segmented.image_sha256] = frozenset(said_of(looked.ids, looked.cells.by_hand))
+        self._said[cells.segmented.image_sha256] = frozenset(given_classes(looked.ids, looked.cells.by_hand))
         self._set(classes_of(looked.classes))
         self.changed.emit()
 

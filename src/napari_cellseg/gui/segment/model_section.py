@@ -8,7 +8,8 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QToolButton, QWidget
 
 from ...imaging.errors import CellsegError
-from ...network.versions import ModelVersion, list_models, load_model, smallest_in_words
+from ...network.smallest import smallest_in_words
+from ...network.versions import ModelVersion, list_models, load_model
 from ..shared.bindings import Bindings
 from ..shared.layout import RECIPE_FILTER, Chooser
 from ..viewer.bench import Bench

@@ -140,7 +140,7 @@ def _without_parts(found: Sequence[tuple[Path, str]], report: Callable[[str], ob
 
 
 def _in_words(others: Counter[str]) -> str:
-    """Say how many files of a folder are no images, by suffix."""
+    """Return how many files of a folder are no images, in words, by suffix."""
     ordered = sorted(others.items(), key=lambda item: (-item[1], item[0]))
     most = ", ".join(f"{suffix or 'no suffix'} {n:,}" for suffix, n in ordered[:_MOST_NAMED])
     more = ", …" if len(others) > _MOST_NAMED else ""

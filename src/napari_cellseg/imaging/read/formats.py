@@ -26,9 +26,9 @@ class Format:
     suffixes : tuple of str
         In lower case, with the dot.
     package : str
-        The package that reads it, as registries call it; empty for a format that is only told how to convert.
+        The package that reads it, as registries call it; empty for a format that has to be converted.
     licence, lazy, scenes, tested : str
-        What the table says.
+        What stands in the table.
     oldest : str
         Oldest version of the package that will do; empty for one that is always installed.
     reader : str

@@ -50,8 +50,8 @@ def read_with_plugin(path: Path, axes: str | None) -> Image:
     Raises
     ------
     ImageError
-        No plugin reads such files (it says what to install or convert where that is known), the plugin fails, ends its
-        process or takes too long, or its result is not one image.
+        No plugin reads such files (the message names what to install or convert where that is known), the plugin
+        fails, ends its process or takes too long, or its result is not one image.
     AxesError
         The axes are not known.
     """
@@ -79,7 +79,7 @@ def _layers_by_child(path: Path) -> tuple[list[tuple[Any, Mapping[str, Any]]], s
     try:
         answer = _answer_of_child(path, folder, SECONDS)
         if answer.get("unread"):
-            # A process for each file of a folder would only say the same.
+            # A process for each file of a folder would only give the same error.
             _unread.add(path.suffix.lower())
             raise ImageError(needs(path) or answer["error"])
         if "error" in answer:

@@ -149,7 +149,7 @@ def _read(path: Path, axes: str | None, in_parts: bool) -> Image:
         read = read_dicom
     elif known is None or known.reader or known.remedy or (suffix in TIFF_SUFFIXES and not is_tiff):
         if needs(path):
-            # It says what is missing, whichever image was asked for.
+            # The message names what is missing, whichever image was asked for.
             return read_with_plugin(path, axes)
         read = read_with_plugin
     elif is_tiff and suffix not in (".npz", ".npy"):

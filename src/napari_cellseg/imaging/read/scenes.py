@@ -57,7 +57,7 @@ def is_same_image(one: str | os.PathLike[str], other: str | os.PathLike[str]) ->
 def scene_keys(names: Sequence[str]) -> list[str]:
     """Return the last parts of the addresses of scenes: their names with ``_`` for what file names cannot hold.
 
-    A scene without a name has its number; equal names are told apart by numbers, also where only the case differs.
+    A scene without a name has its number; equal names are numbered, also where only the case differs.
     """
     return list(_keys(tuple(names)))
 
@@ -116,7 +116,7 @@ def names_in(path: Path, every: bool = False) -> list[str]:
     ----------
     path : Path
     every : bool
-        Also look into TIFF files whose names do not say that they are OME-TIFF, which rarely hold several.
+        Also look into TIFF files whose names are not those of OME-TIFF, which rarely hold several.
 
     Raises
     ------

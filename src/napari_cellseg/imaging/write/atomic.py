@@ -85,7 +85,7 @@ def sweep(out: Path, wait: bool = False) -> int:
     ----------
     out : Path
     wait : bool
-        Whether to wait until files that are too young to be told from those of a running program are old enough.
+        Whether to wait until files are old enough to be distinguished from those of a running program.
     """
     n_removed, n_young = 0, 0
     before = time.time() - YOUNG_SECONDS

@@ -66,13 +66,13 @@ def restyled(values: Iterable[str], style: str) -> list[str]:
 
 
 def _cell(value: Any, style: str) -> str:
-    is_float = isinstance(value, (float, np.floating))
-    if value is None or (is_float and math.isnan(value)):
+    if isinstance(value, (float, np.floating)):
+        text = "" if math.isnan(value) else str(value)
+        return text.replace(".", ",") if style == SEMICOLON else text
+    if value is None:
         return ""
     text = str(value)
-    if is_float and style == SEMICOLON:
-        text = text.replace(".", ",")
-    if not is_float and _is_formula(text) and not _ANY_NUMBER.fullmatch(text):
+    if _is_formula(text) and not _ANY_NUMBER.fullmatch(text):
         text = _GUARD + text
     # Not the csv module: it leaves a lone carriage return, which file names may hold, without quotes.
     signs = f'"\r\n{delimiter_of(style)}'

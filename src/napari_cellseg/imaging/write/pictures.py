@@ -15,7 +15,7 @@ SOFTWARE, NAME = "Software", "napari-cellseg"
 
 
 def write_picture(path: str | os.PathLike[str], picture: PillowImage.Image, form: str, **options: Any) -> None:
-    """Encode a picture and write it; a PNG says that this package wrote it.
+    """Encode a picture and write it; a PNG names this package as its writer.
 
     Parameters
     ----------

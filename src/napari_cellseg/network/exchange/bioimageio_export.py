@@ -46,7 +46,7 @@ OWN_FILES = (CONFIG_FILE, WEIGHTS_FILE, TRAINING_FILE, METRICS_FILE, CALIBRATION
 
 @dataclass(frozen=True)
 class PackageParams:
-    """What bioimage.io requires of a shared model and a model version does not hold.
+    """Details that bioimage.io requires of a shared model and a model version does not hold.
 
     Parameters
     ----------

@@ -72,9 +72,9 @@ def write_test_tensors(model: ModelVersion, network: Network, folder: Path) -> t
     """Write the test input and the output that the model must give for it; return both."""
     raw = raw_input(model)
     np.save(folder / "test_input.npy", raw, allow_pickle=False)
-    said = ExportedNetwork(network)(normalized_input(raw, model))
+    drawn = ExportedNetwork(network)(normalized_input(raw, model))
     outputs = []
-    for name, values in zip(output_names(model.config), said, strict=True):
+    for name, values in zip(output_names(model.config), drawn, strict=True):
         values = values.sigmoid() if name == FOREGROUND else values.clamp(0, 1)
         outputs.append(values.numpy())
         np.save(folder / f"test_{name}.npy", outputs[-1], allow_pickle=False)
@@ -84,7 +84,7 @@ def write_test_tensors(model: ModelVersion, network: Network, folder: Path) -> t
 def write_torchscript(network: Network, example: Tensor, path: Path) -> None:
     """Write a network in the form that runs without its source."""
     with warnings.catch_warnings(), torch.no_grad():
-        # It is said to be on its way out, but no other form runs in as many programs; padding is not part of it.
+        # It is deprecated, but no other form runs in as many programs; padding is not part of it.
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(ExportedNetwork(network).eval(), example)
         torch.jit.save(traced, path)

@@ -20,7 +20,7 @@ MOSTLY = 0.95
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """What a dataset holds.
+    """Content of a dataset.
 
     Parameters
     ----------

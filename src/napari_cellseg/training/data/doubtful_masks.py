@@ -34,7 +34,7 @@ def doubtful_ids(labels: np.ndarray) -> list[str]:
     if n_ids <= _FEW_IDS and len(owners) >= _MANY_PIECES * n_ids + 2:
         found.append(
             f"its {n_ids} ids lie in {len(owners)} separate pieces: {CLASSES_OR_CELLS} If every piece "
-            "is a cell, say so (Pieces are cells in the window, --classes on the command line)"
+            "is a cell, choose that (Pieces are cells in the window, --classes on the command line)"
         )
     elif apart := _far_apart(owners, areas, centres):
         found.append(

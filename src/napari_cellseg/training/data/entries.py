@@ -82,7 +82,7 @@ class EntryFiles:
 
     @property
     def name(self) -> str:
-        """What to call it: the folder's name."""
+        """The folder's name."""
         return self.path.name
 
     def names(self) -> list[str]:

@@ -182,7 +182,7 @@ def is_mask(file: Path) -> bool:
 
 
 def masks_by_stem(folder: Path) -> dict[str, Path]:
-    """Return the files of cells in a folder, by the names of their images as far as their own names tell."""
+    """Return the files of cells in a folder, by the names of their images as far as their own names show them."""
     files = [p for p in sorted(folder.iterdir()) if p.name[0] != "."] if folder.is_dir() else []
     found: dict[str, Path] = {}
     for end in MASK_ENDS:

@@ -15,7 +15,7 @@ WHITE = (255, 65535)
 
 @dataclass(frozen=True, eq=False)
 class Mask:
-    """What a mask file holds.
+    """Content of a mask file.
 
     Parameters
     ----------

@@ -17,7 +17,7 @@ SHOWN_KINDS = 4
 
 @dataclass(frozen=True)
 class FileChoice:
-    """What was chosen for a dataset; None and empty: nothing was.
+    """The user's choices for a dataset; None and empty where nothing was chosen.
 
     Attributes
     ----------

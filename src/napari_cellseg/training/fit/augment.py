@@ -207,7 +207,7 @@ def _random_crop(
     high = np.minimum(np.ceil(centre + reach), shape).astype(int)
     window = (slice(None), slice(low[0], high[0]), slice(low[1], high[1]))
     n = high - low
-    # affine_grid speaks (x, y) in -1..1 over the window; pixel centres as for align_corners=False.
+    # affine_grid takes (x, y) in -1..1 over the window; pixel centres as for align_corners=False.
     to_window = np.array([[matrix[1, 1], matrix[1, 0]], [matrix[0, 1], matrix[0, 0]]]) * size / n[::-1, None]
     shift = (2 * (centre - low) / n - 1)[::-1]
     theta = torch.tensor(np.column_stack([to_window, shift]), dtype=torch.float32)[None]

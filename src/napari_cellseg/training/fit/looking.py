@@ -17,8 +17,9 @@ from ...instances.metrics import foreground_scores, match, summarize
 from ...instances.prediction import Prediction
 from ...network.config import DISTANCE, FOREGROUND, UNetConfig
 from ...network.sizing import at_own_size, zoom_for
+from ...network.smallest import usual_min_size
 from ...network.smoothing import smoothed
-from ...network.versions import ModelVersion, usual_min_size
+from ...network.versions import ModelVersion
 from ..data.hold_out import count_cells, keep_inside, reviewed_area
 from ..data.sample import Sample
 from ..data.sizes import magnified
@@ -35,7 +36,7 @@ N_CROPS = 48
 
 @dataclass(frozen=True)
 class Figures:
-    """What a look measured: the loss, F1 of cells at IoU .5, IoU and Dice of the foreground; NaN where it did not."""
+    """Measurements of one look: the loss, F1 of cells at IoU .5, IoU and Dice of the foreground; NaN if missing."""
 
     loss: float = math.nan
     f1: float = math.nan
@@ -45,7 +46,7 @@ class Figures:
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """What is looked at of an image: network input and targets, magnified; true labels and reviewed area as they are.
+    """An image as a look needs it: network input and targets, magnified; true labels and reviewed area as they are.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ WIDE_SPREAD = 1.5
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What a training does; made by :func:`plan_training` or :func:`plan_finetune`.
+    """Plan of a training; made by :func:`plan_training` or :func:`plan_finetune`.
 
     Parameters
     ----------
@@ -167,7 +167,7 @@ def plan_finetune(
     DatasetError
         If nothing was reviewed.
     """
-    params = params.settled()
+    params = params.resolved()
     samples = tuple(s for s in samples if s.reviewed is None or s.reviewed.any())
     if not samples:
         raise DatasetError(

@@ -90,7 +90,7 @@ class TrainRun(RunState):
         self.measure = partial(look_at_crops, batches=still_crops(shown, plan.config, params))
 
     def _cell_diameter(self) -> float | None:
-        """The size that prediction is going to start from, where that says enough about each image."""
+        """The size that prediction is going to start from, where that determines it for each image."""
         diameter, spread = self.plan.cell_size
         return diameter if spread <= COMMON_SPREAD else None
 

@@ -12,7 +12,7 @@ from ...imaging.write.atomic import make_folder
 from ...network.versions import WEIGHTS_FILE, ModelVersion, read_version
 from ..data.hold_out import HeldOut
 from ..data.sample import Sample
-from ..events import Event, TrainProgress, earlier
+from ..events import Event, earlier
 from ..finetune_params import FineTuneParams
 from ..params import TrainParams
 from ..runs import CHECKPOINT_FILE, check_own_folder, read_run
@@ -25,7 +25,7 @@ from .state import RAN_AWAY
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What a training left.
+    """Result of a training.
 
     Parameters
     ----------
@@ -47,40 +47,6 @@ class Trained:
     def stopped_early(self) -> bool:
         """Whether it was asked to stop, so that it can go on, or ran away."""
         return self.stopped_by in ("request", RAN_AWAY)
-
-
-def iter_train(
-    training: Sequence[Sample],
-    validation: Sequence[Sample],
-    out: str | Path,
-    params: TrainParams | None = None,
-    parent: ModelVersion | None = None,
-    command: str = "",
-    *,
-    resume: bool = False,
-) -> Generator[TrainProgress, None, ModelVersion]:
-    """Train a network step by step and leave a model version in `out`; see :func:`iter_train_events`.
-
-    Yields
-    ------
-    TrainProgress
-        After every step.
-
-    Returns
-    -------
-    ModelVersion
-    """
-    steps = iter_train_events(training, validation, out, params, parent, resume=resume, record={"command": command})
-    try:
-        while True:
-            event = next(steps)
-            if isinstance(event, TrainProgress):
-                yield event
-    except StopIteration as stop:
-        version: ModelVersion = stop.value.version
-        return version
-    finally:
-        steps.close()
 
 
 def iter_train_events(

@@ -1,4 +1,4 @@
-"""Compound files (MS-CFB), in which a table says of every sector which one follows."""
+"""Compound files (MS-CFB), in which a table names the sector that follows each."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def check_compound_file(path: Path) -> None:
         head = file.read(512)
         shift = struct.unpack_from("<H", head, 30)[0] if len(head) == 512 else 0
         if not head.startswith(_MARK) or shift not in _SHIFTS:
-            # Of another kind, as the reader says.
+            # Of another kind; the reader's error names it.
             return
         size, sector = file.seek(0, 2), 1 << shift
         n_table, at_directory, _, limit, at_mini, _, at_more, n_more = struct.unpack_from("<8I", head, 44)
         places = list(struct.unpack_from(f"<{_IN_HEADER}I", head, 76))
         per_sector = sector // 4
         if n_table > size // sector or (per_sector - 1) * (n_more - 1) > n_table - _IN_HEADER:
-            raise ImageError(f"{path} is damaged: it says that it is larger than it is. Copy it again.")
+            raise ImageError(f"{path} is damaged: its header announces more than it holds. Copy it again.")
         for _ in range(n_more):
             row = _read(file, [at_more], sector)
             places += row[:-1].tolist()

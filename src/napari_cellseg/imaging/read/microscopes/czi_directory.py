@@ -1,4 +1,4 @@
-"""The pieces of a CZI file by its own directory: which there are, and whether each holds no more than it says."""
+"""The pieces of a CZI file by its own directory: which there are, and whether each holds no more than it announces."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ class CziDirectory:
     def check(self, scene: int, at: Mapping[str, int], box: Box) -> bool:
         """Check the pieces in a part of a plane; return whether there is any piece of that plane.
 
-        Decoders take the memory that a piece speaks of, whatever its file says.
+        Decoders take the memory that a piece announces, whatever the directory announces.
 
         Raises
         ------
         ImageError
-            A piece is larger than the directory says, or than the memory.
+            A piece is larger than the directory announces, or than the memory.
         """
         wanted = {"S": scene, **at}
         columns = [_AXES.index(axis) for axis in wanted]
@@ -80,10 +80,10 @@ class CziDirectory:
             self._checked |= todo
         return bool(of_plane.any())
 
-    def _check(self, file: BinaryIO, said: Any, spans: np.ndarray) -> None:
+    def _check(self, file: BinaryIO, listed: Any, spans: np.ndarray) -> None:
         width, height = (int(n) for n in spans[-2:, 2])
-        n_bytes = width * height * _PIXEL_BYTES.get(int(said["kind"]), _MOST_PIXEL_BYTES)
-        start = int(said["position"]) + _SEGMENT
+        n_bytes = width * height * _PIXEL_BYTES.get(int(listed["kind"]), _MOST_PIXEL_BYTES)
+        start = int(listed["position"]) + _SEGMENT
         head = _read(file, start, _HEAD_BYTES)
         n_about, _, n_packed = struct.unpack_from(_SIZES, head)
         own = np.frombuffer(head, _ENTRY, 1, struct.calcsize(_SIZES))[0]
@@ -91,11 +91,11 @@ class CziDirectory:
         axes = np.frombuffer(head, _AXIS, own["n_axes"], n_entry)
         start += max(_LEAST, n_entry + axes.nbytes) + n_about
         sides = {axis["name"]: int(axis["stored"] or axis["size"]) for axis in axes}
-        # A piece's own header may differ from the directory, but may speak of no more.
+        # A piece's own header may differ from the directory, but may announce no more.
         own_size, reason = (sides.get(b"X", 1), sides.get(b"Y", 1)), ""
         if own_size[0] * own_size[1] * _PIXEL_BYTES.get(int(own["kind"]), _MOST_PIXEL_BYTES) > n_bytes:
             reason = f"is {own_size[0]} x {own_size[1]} pixels by its own header"
-        for packed in {int(own["compression"]), int(said["compression"])}:
+        for packed in {int(own["compression"]), int(listed["compression"])}:
             if packed == _PLAIN and n_packed < n_bytes:
                 reason = f"has only {n_packed:,} bytes"
             elif packed in (_ZSTD, _ZSTD_SHUFFLED):

@@ -35,7 +35,7 @@ class LifFile:
             for at in places_along(_others(image)):
                 self._places.append((image, at))
                 self.names.append("_".join([name, *(f"{axis}{k}" for axis, k in at.items())]))
-        # Most files have one folder, which says nothing.
+        # Most files have one folder, whose name adds nothing.
         folders = {name.rpartition("/")[0] for name in self.names}
         if len(folders) == 1:
             self.names = [name.rpartition("/")[2] for name in self.names]

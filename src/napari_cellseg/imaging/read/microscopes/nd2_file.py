@@ -87,7 +87,7 @@ class Nd2File:
         return math.prod(self._frame.values()) * self._file.dtype.itemsize
 
     def _channels(self) -> list[Any]:
-        """What the file says of its channels; nothing where nd2 fails at it: the values can be read all the same."""
+        """The file's description of its channels; empty where nd2 fails at it, as the values can be read."""
         try:
             return list(self._file.metadata.channels or ())
         except MemoryError:

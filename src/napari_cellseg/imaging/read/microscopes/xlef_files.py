@@ -112,7 +112,7 @@ def bound(image: Any, path: Path, home: Path) -> None:
     Raises
     ------
     ImageError
-        A file leads out of the folder, is missing, or is a TIFF that holds more than it says.
+        A file leads out of the folder, is missing, or is a TIFF that holds more than its header announces.
     """
     block = image.memory_block
     for frame in block.frames:

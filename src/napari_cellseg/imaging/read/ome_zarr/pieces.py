@@ -132,7 +132,7 @@ class _Numcodec:
         if self.codec_id == "zstd":
             return imagecodecs.zstd_decode(content, out=self._most)
         if self.codec_id in ("blosc", "lz4"):
-            # Their decoders unpack exactly what the header says.
+            # Their decoders unpack exactly what the header announces.
             start = 4 if self.codec_id == "blosc" else 0
             if int.from_bytes(content[start : start + 4], "little") > self._most:
                 raise self._too_much()
@@ -160,7 +160,7 @@ class _Bounded(BytesBytesCodec):
     is_fixed_size = False
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the name that tells it apart."""
+        """Return the name that identifies it."""
         return {"name": self.codec.codec_id}
 
     def compute_encoded_size(self, _input_byte_length: int, _chunk_spec: Any) -> int:

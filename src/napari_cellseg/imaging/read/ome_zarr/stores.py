@@ -188,7 +188,7 @@ class RemoteStore(CheckedStore):
         except FileNotFoundError:
             return None
         except PermissionError:
-            # So some servers say that something is missing; a piece that is not given must not be taken for empty.
+            # Some servers answer so where something is missing; a piece that is not given must not be taken for empty.
             if _is_metadata(key):
                 return None
             raise
@@ -261,7 +261,7 @@ def metadata_of(path: Path) -> dict[str, Any]:
 
 
 def remote_stamp(address: str) -> dict[str, int]:
-    """Return what tells that an image on a server changed: size and hash of its metadata, as a time is not known."""
+    """Return what changes with an image on a server: size and hash of its metadata, as a time is not known."""
     store = RemoteStore(address)
     content = b"".join(store.read(name) or b"" for name in _METADATA_FILES[:-1])
     return {"size": len(content), "mtime_ns": int.from_bytes(hashlib.sha256(content).digest()[:6])}

@@ -53,7 +53,7 @@ def inflate(content: bytes, codec: str, most: int, **raw: Any) -> bytes | None:
 
 
 class BoundedZlib:
-    """What a package has in place of the module `zlib`, where it unpacks what a file holds without any limit.
+    """Replaces the module `zlib` in a package, where it unpacks what a file holds without any limit.
 
     Attributes
     ----------

@@ -1,7 +1,7 @@
 """The size of a picture by its own header: JPEG, JPEG 2000, JPEG XL, JPEG XR, WebP, PNG and LERC.
 
 They are the pieces of some TIFF files, and a decoder takes the memory that the header announces, whatever the TIFF
-says.
+announces.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def size_of(content: bytes, compression: int) -> Size:
 
 
 def zstd_size(content: bytes) -> int | None:
-    """Return how many bytes a frame of Zstandard says that it holds; None where it does not say it."""
+    """Return how many bytes a frame of Zstandard announces; None where it announces none."""
     if content[:4] != b"\x28\xb5\x2f\xfd":
         raise ValueError("it is no Zstandard")
     about = content[4]
@@ -132,7 +132,7 @@ def _size_of_jpeg_xr(content: bytes) -> Size:
     for i in range(n_tags):
         tag, kind, _, value = struct.unpack_from("<HHII", content, start + 2 + 12 * i)
         tags[tag] = value & (0xFFFF if kind == 3 else 0xFFFFFFFF)
-    # The picture inside says it again, and decoders may believe either.
+    # The picture inside has its own header, and decoders may go by either.
     inner = content.index(b"WMPHOTO\0") + 10
     height, width = struct.unpack_from(">2H" if content[inner] & 0x80 else ">2I", content, inner + 2)[::-1]
     return max(tags[0xBC81], height + 1), max(tags[0xBC80], width + 1)

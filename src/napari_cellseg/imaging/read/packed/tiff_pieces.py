@@ -47,7 +47,7 @@ def check_pieces(
 
 
 def plane_of(file: str | BinaryIO, path: Path) -> np.ndarray:
-    """Read the image of a TIFF that is a part of another file; what is wrong is said of `path`."""
+    """Read the image of a TIFF that is a part of another file; errors name `path`."""
     with tifffile.TiffFile(file) as tiff:
         series = tiff.series[0]
         check_pieces(tiff, series, path, _LARGE, series.nbytes)

@@ -47,14 +47,14 @@ def check_list(file: IO[bytes]) -> None:
 
 
 def check_repeats(archive: zipfile.ZipFile) -> None:
-    """Raise ValueError for an archive with several files of one name: which of them is read, nobody sees."""
+    """Raise ValueError for an archive with several files of one name: it is not clear which of them is read."""
     for name, n in Counter(archive.namelist()).items():
         if n > 1 and not name.endswith("/"):
             raise ValueError(f"it holds {n} entries named {name!r}, of which only one would be read")
 
 
 def check_entry(archive: zipfile.ZipFile, name: str, most: int) -> zipfile.ZipInfo:
-    """Return what an archive says about an entry.
+    """Return an archive's header of an entry.
 
     Raises
     ------

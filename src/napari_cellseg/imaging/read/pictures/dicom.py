@@ -27,7 +27,7 @@ _COLOURS = ("RGB", "YBR_FULL", "YBR_FULL_422")
 
 
 def has_mark(head: bytes) -> bool:
-    """Whether the first `HEAD_BYTES` of a file say that it is DICOM; the bytes before that may be those of a TIFF."""
+    """Whether the first `HEAD_BYTES` of a file are those of DICOM; the bytes before that may be those of a TIFF."""
     return head[HEAD_BYTES - len(_MARK) : HEAD_BYTES] == _MARK
 
 

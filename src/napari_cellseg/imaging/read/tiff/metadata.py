@@ -18,7 +18,7 @@ _COARSEST_BELIEVED = 25400.0 / 1200
 
 
 class TiffMetadata:
-    """What the metadata of a file say of one of its images. OME-XML and private tags are looked at once.
+    """The metadata of one of the images of a file. OME-XML and private tags are looked at once.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class TiffMetadata:
 
 
 def _ome_pixels(tiff: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> ElementTree.Element | None:
-    """What the OME-XML says of the pixels of an image: that of its name, or of its place among all."""
+    """The OME-XML of the pixels of an image: that of its name, or of its place among all."""
     try:
         root = ElementTree.fromstring(tiff.ome_metadata or "")
     except ElementTree.ParseError:

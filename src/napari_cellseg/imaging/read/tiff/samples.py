@@ -1,4 +1,4 @@
-"""The samples of a TIFF's pixels: which are data, which are alpha, and what only says how to display them."""
+"""The samples of a TIFF's pixels: which are data, which are alpha, and what only describes how to display them."""
 
 from __future__ import annotations
 
