@@ -70,7 +70,7 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
         parent = load_model(args.parent or "cells")
         out = Path(args.out) if args.out else next_version_dir(parent.name)
     if not training_set:
-        raise DatasetError(f"{out} does not say from which images it learned. Name them: --resume TRAINING_SET.")
+        raise DatasetError(f"{out} does not name the images that it learned from. Name them: --resume TRAINING_SET.")
     record = {"command": args.command, "training_set": str(training_set)}
     record |= ({"masks": masks} if masks else {}) | ({"classes": True} if classes else {})
     images = iter_training_images(Path(training_set), Path(masks) if masks else None, classes)

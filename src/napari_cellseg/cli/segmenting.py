@@ -109,7 +109,7 @@ def _add_run_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--conditions",
         metavar="CSV",
-        help="table with a column well, and others that say its condition: also write wells.csv and conditions.csv",
+        help="table with a column well, and others with its condition: also write wells.csv and conditions.csv",
     )
     sub.add_argument("--html", action="store_true", help="also write report.html: pictures, counts, what stands out")
     sub.add_argument("--report", choices=("text", "jsonl"), default="text", help="jsonl: one JSON object per line")

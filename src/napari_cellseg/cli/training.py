@@ -120,7 +120,7 @@ def _as_begun(args: argparse.Namespace) -> tuple[TrainParams, ModelVersion | Non
     moved = {name: value for name, value in dataset_values(args).items() if value}
     data = {"size": None, "fit": "crop", **asked.get("data", {}), **moved}
     if not data.get("dataset"):
-        raise DatasetError(f"{args.out} does not say from which images it learned. Name them: --resume DATASET.")
+        raise DatasetError(f"{args.out} does not name the images that it learned from. Name them: --resume DATASET.")
     return params, parent, data, asked.get("command", args.command)
 
 

@@ -274,8 +274,8 @@ def test_planes_of_a_film_are_counted_each_for_itself(
     settled(agree, qtbot)
     assert texts(agree, IMAGE) == [f"film, T {i}" for i in range(5)]
     ids = [entry.id for entry in agree.table.entries]
-    assert len(set(ids)) == 5 and [entry.ours for entry in agree.table.entries] == sorted(
-        entry.ours or 0 for entry in agree.table.entries
+    assert len(set(ids)) == 5 and [entry.automatic for entry in agree.table.entries] == sorted(
+        entry.automatic or 0 for entry in agree.table.entries
     )
     agree.table.choose(ids[3])
     press(agree.by_clicking, qtbot)

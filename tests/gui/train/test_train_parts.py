@@ -259,5 +259,5 @@ def test_one_bar_shows_all_of_a_training_and_time_runs_by_the_clock() -> None:
         places.append(job.part)
         if event.get("step") == 1:
             assert job.in_words().startswith("90 s left") or job.in_words().startswith("89 s left")
-            assert job.time_left(job._told_at + 60) == 30.0 and job.time_left(job._told_at + 100) == 0.0
+            assert job.time_left(job._reported_at + 60) == 30.0 and job.time_left(job._reported_at + 100) == 0.0
     assert places == sorted(places) and places[-1] == 1.0 and places[events.index(events[4])] < 0.5

@@ -75,7 +75,7 @@ class BatchWidget(Dock):
         for signal in (self.session.sliders_changed, self.session.counting_changed, self.session.filters_changed):
             self._bindings.bind_at_rest(signal, self._on_sliders)
         self._bindings.bind(self.job.ended, self._on_ended)
-        self._bindings.bind(self.opening.said, self.run_section.report)
+        self._bindings.bind(self.opening.reported, self.run_section.report)
         self._bindings.bind(self.opening.changed, self._on_opened)
         self._bindings.bind(self.opening.saved, self._on_saved)
         self._take_up()

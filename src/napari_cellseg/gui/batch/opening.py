@@ -33,14 +33,14 @@ class BatchOpening:
 
     Signals
     -------
-    said(sentence, warning)
+    reported(sentence, warning)
     changed()
         An image was opened, corrected or saved.
     saved(BatchRow)
         The results of an image were replaced by corrected ones.
     """
 
-    said = Signal(str, bool)
+    reported = Signal(str, bool)
     changed = Signal()
     saved = Signal(object)
 
@@ -48,7 +48,7 @@ class BatchOpening:
         self._bench = bench
         self._rows: dict[Any, OpenedRow] = {}
         self._next: Any = None
-        self._failed = bench.failure_to(self.said.emit)
+        self._failed = bench.failure_to(self.reported.emit)
         self._reading = Latest(self._failed)
         self._jobs: list[Latest] = []
         session = bench.session
@@ -74,7 +74,7 @@ class BatchOpening:
         if key is not None:
             self._show(key)
             return
-        self.said.emit(f"Opening {row.title} …", False)
+        self.reported.emit(f"Opening {row.title} …", False)
         self._reading.ask(
             lambda: read_row(out, row, Path(path), recipe),
             lambda found: self._on_read(OpenedRow(out, row, found[1]), *found),
@@ -110,7 +110,7 @@ class BatchOpening:
         def stored(row: BatchRow) -> None:
             opened.row, opened.stored = row, now
             self.saved.emit(row)
-            self.said.emit(f"{row.title}: {row.count:,} cells are in the results, marked as corrected.", False)
+            self.reported.emit(f"{row.title}: {row.count:,} cells are in the results, marked as corrected.", False)
             self.changed.emit()
 
         self._start(lambda: save_into_batch(cells, opened.out, opened.row, opened.made), stored)
@@ -122,19 +122,21 @@ class BatchOpening:
         try:
             layer = add_image(viewer, image, levels)
         except (CellsegError, ValueError, TypeError) as error:
-            self.said.emit(str(error), True)
+            self.reported.emit(str(error), True)
             return
         layer.name = opened.row.title
         if volume is not None:
             # Cells that go through several slices are looked at; corrected are planes.
             viewer.add_labels(volume, name=f"{layer.name} cells", scale=layer.scale, units=layer.units)
-            self.said.emit(" ".join([f"{opened.row.title} is open with its cells, which are linked.", *notes]), False)
+            self.reported.emit(
+                " ".join([f"{opened.row.title} is open with its cells, which are linked.", *notes]), False
+            )
             return
         key = layer.unique_id
         self._rows[key] = opened
         self._bench.session.choices.choose_for(key, channel=made.channel)
         viewer.layers.selection.active = layer
-        self.said.emit(" ".join([f"Finding the cells of {opened.row.title} …", *notes]), bool(notes))
+        self.reported.emit(" ".join([f"Finding the cells of {opened.row.title} …", *notes]), bool(notes))
         self._show(key)
         self._bench.fit(layer)
 
@@ -175,7 +177,7 @@ class BatchOpening:
         return None
 
     def _on_cells(self, key: Any) -> None:
-        """Cells arrived for the first time: those of the results are taken over where a person corrected them."""
+        """Cells arrived for the first time: those of the results are taken over where the user corrected them."""
         cells, opened = self._bench.session.cells_of(key), self._rows.get(key)
         if opened is None or cells is None or opened.stored is not None or opened.importing:
             self.changed.emit()
@@ -186,7 +188,7 @@ class BatchOpening:
         if earlier or not opened.row.corrected or not labels:
             opened.stored = (UNKNOWN, *stand_of(cells)[1:]) if earlier else stand_of(cells)
             then = "Correct it, then press Save corrected."
-            self.said.emit(f"{opened.row.title} is open. {then if opened.row.has_result else NOT_YET}", False)
+            self.reported.emit(f"{opened.row.title} is open. {then if opened.row.has_result else NOT_YET}", False)
             self.changed.emit()
             return
         opened.importing = True
@@ -205,7 +207,7 @@ class BatchOpening:
         def ready(sentence: str, warning: bool) -> None:
             now = self._bench.session.cells_of(key)
             opened.importing, opened.stored = False, None if now is None else stand_of(now)
-            self.said.emit(sentence, warning)
+            self.reported.emit(sentence, warning)
             self.changed.emit()
 
         plane = opened.row.page if in_stack(opened.row) else ""

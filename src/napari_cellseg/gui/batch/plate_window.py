@@ -76,11 +76,11 @@ class PlateMap(Diagram):
         return plate_svg(self.values, self._label, self._titles, self.shape)
 
     def event(self, event: QEvent) -> bool:
-        """Tell what the well under the pointer is."""
+        """Show the value and the condition of the well under the pointer."""
         if event.type() == QEvent.Type.ToolTip:
             well = well_at(self.values, self.shape, event.pos().x(), event.pos().y())
-            said = self._titles.get(well, "")
-            self.setToolTip(f"{well}: {self.values[well]:,.4g} {self._label}\n{said}".strip() if well else "")
+            condition = self._titles.get(well, "")
+            self.setToolTip(f"{well}: {self.values[well]:,.4g} {self._label}\n{condition}".strip() if well else "")
         return bool(super().event(event))
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
@@ -116,25 +116,25 @@ class ConditionSheet(QTableWidget):
         self._filling = False
         self.itemChanged.connect(lambda _: None if self._filling else self.edited.emit())
 
-    def fill(self, wells: Iterable[tuple[str, str]], said: Said) -> None:
-        """List wells by plate and name, with what is said of them."""
+    def fill(self, wells: Iterable[tuple[str, str]], conditions: Said) -> None:
+        """List wells by plate and name, with their conditions."""
         wells = list(wells)
         plates = ["plate"] if any(plate for plate, _ in wells) else []
-        more = [name for about in said.values() for name in about]
+        more = [name for about in conditions.values() for name in about]
         names = [*plates, *dict.fromkeys([*COLUMNS[:1], *(more or COLUMNS[1:])])]
         self._filling = True
         self.setColumnCount(len(names))
         self.setHorizontalHeaderLabels(names)
         self.setRowCount(len(wells))
         for i, (plate, well) in enumerate(wells):
-            about = {"plate": plate, "well": well, **said.get((plate, well), said.get(("", well), {}))}
+            about = {"plate": plate, "well": well, **conditions.get((plate, well), conditions.get(("", well), {}))}
             for j, name in enumerate(names):
                 self.setItem(i, j, QTableWidgetItem(about.get(name, "")))
         self._filling = False
 
     @property
     def rows(self) -> list[dict[str, str]]:
-        """What is typed, by columns; wells of which nothing is said are left out."""
+        """What is typed, by columns; wells without a condition are omitted."""
         names = [self.horizontalHeaderItem(j).text() for j in range(self.columnCount())]
         rows = [{name: self._text(i, j) for j, name in enumerate(names)} for i in range(self.rowCount())]
         return [row for row in rows if any(text for name, text in row.items() if name not in ("plate", "well"))]
@@ -183,18 +183,18 @@ class BatchPlates(QDialog):
 
     def fill(self, _: Any = None) -> None:
         """Show the wells of the present results, with the conditions that were given before."""
-        said: Said = {}
+        conditions: Said = {}
         path = None if self._job.out is None else self._job.out / WELLS_FILE
         if self._job.out != self._of and path is not None and path.is_file() and is_ours(path):
             try:
-                said = read_conditions(path)
+                conditions = read_conditions(path)
             except CellsegError:
-                said = {}
+                conditions = {}
         elif self.sheet.rows:
-            said = self._typed()
+            conditions = self._typed()
         self._of = self._job.out
         self.plates = plates_of(self._job.rows.in_order())
-        self.sheet.fill([(well.plate, well.name) for well in self.plates.wells], said)
+        self.sheet.fill([(well.plate, well.name) for well in self.plates.wells], conditions)
         self._choose_again()
         self.follow()
 
@@ -214,13 +214,13 @@ class BatchPlates(QDialog):
         if not path:
             return
         try:
-            said = read_conditions(Path(path))
+            conditions = read_conditions(Path(path))
             # One that fits no well is refused before it takes the place of what was typed.
-            self.plates = plates_of(self._job.rows.in_order(), said)
+            self.plates = plates_of(self._job.rows.in_order(), conditions)
         except CellsegError as error:
             self.message.report(str(error), True)
             return
-        self.sheet.fill([(well.plate, well.name) for well in self.plates.wells], said)
+        self.sheet.fill([(well.plate, well.name) for well in self.plates.wells], conditions)
         self.follow()
 
     def save(self) -> None:

@@ -1,4 +1,4 @@
-"""How the images are segmented: as in the Segment widget now, or as a recipe in a file says."""
+"""How the images are segmented: as in the Segment widget now, or by the recipe in a file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ..viewer.bench import Bench
 NOW = "as in Segment now"
 FROM_FILE = "From a file …"
 PLANES = {
-    "one": ("only files of one plane", "A file of several planes is refused, with a sentence that says so."),
+    "one": ("only files of one plane", "A file of several planes is refused, with a sentence on the reason."),
     "each": ("each by itself", "Every plane (slice or time point) gets a row, a count and files of its own."),
     "stack": ("as a stack", "Every plane is counted by itself, and the labels of a file are one stack."),
     "z": (
@@ -37,7 +37,7 @@ LINKED = ("z", "t")
 
 
 class BatchRecipeSection(QWidget):
-    """Chooser of the recipe, what it says in words, and what to do with files of several planes.
+    """Chooser of the recipe, its description, and what to do with files of several planes.
 
     Signals
     -------
@@ -80,13 +80,13 @@ class BatchRecipeSection(QWidget):
         return replace(recipe, **links).resolved()
 
     def options(self) -> RunOptions:
-        """Return where the recipe runs: as its file says, or else as the Segment widget does."""
+        """Return where the recipe runs: as in its file, or else as in the Segment widget."""
         return self._options.get(self.source.currentData() or "") or RunOptions(
             self._bench.session.choices.viewer.device
         )
 
     def read(self, path: str | Path) -> bool:
-        """Use the recipe in a file; what is wrong with it is said."""
+        """Use the recipe in a file; an error is shown."""
         try:
             recipe, options = Recipe.read(path), RunOptions.read(path)
         except CellsegError as error:
@@ -104,7 +104,7 @@ class BatchRecipeSection(QWidget):
         return True
 
     def refresh(self, _: Any = None) -> None:
-        """Say again what the recipe is."""
+        """Describe the recipe again."""
         try:
             recipe = self.recipe()
         except CellsegError as error:
@@ -126,7 +126,7 @@ class BatchRecipeSection(QWidget):
     def _build(self) -> None:
         self._present = ""
         tip = (
-            "The recipe: model, threshold, smallest cell, channel. Settle it on one image in the Segment widget, then\n"
+            "The recipe: model, threshold, smallest cell, channel. Choose it on one image in the Segment widget, then\n"
             "run it on all. The same recipe gives the same labels in the window, here and on the command line."
         )
         self.source = chooser("batch_recipe", tip, ((NOW, ""), (FROM_FILE, FROM_FILE)), self._on_source)

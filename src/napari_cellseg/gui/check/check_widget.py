@@ -172,9 +172,7 @@ class AgreementWidget(Dock):
         self.table.ticked.connect(self._on_ticked)
         self.table.refused.connect(lambda sentence: self.message.report(sentence, True))
         self.table.currentCellChanged.connect(lambda *_: self._show_buttons())
-        tip = (
-            "Click each cell of the selected image once. Our cells are hidden meanwhile, so that they do not sway you."
-        )
+        tip = "Click each cell of the selected image once. The cells of the model are hidden meanwhile: they would sway you."
         self.by_clicking = small_button("count_by_clicking", "Count by clicking", tip, slot=self.click)
         tip = "Write these figures and the plot as a page that any browser shows."
         self.report = small_button("agreement_report", "Report …", tip, slot=self._ask_report)
@@ -239,7 +237,8 @@ class AgreementWidget(Dock):
     def _example(self, agreement: Agreement) -> str:
         chosen = next((entry for entry in self.table.entries if entry.key == self.session.chosen), None)
         cells = self.session.cells if self.known.batch is None else None
-        count = cells.count() if cells is not None and not self.known.cells else None if chosen is None else chosen.ours
+        count = None if chosen is None else chosen.automatic
+        count = cells.count() if cells is not None and not self.known.cells else count
         count = round(float(agreement.ours.mean())) if count is None else count
         found = agreement.interval(count)
         if found is None:
@@ -272,7 +271,7 @@ class AgreementWidget(Dock):
 
     def _keep(self) -> None:
         with errors_to(self.message.report):
-            self.known.keep_ours()
+            self.known.keep_automatic()
 
     def _on_source(self, index: int) -> None:
         if index == 0 and self.known.batch is not None:

@@ -28,7 +28,7 @@ class Entry:
     id : str
         See `agreement_store.image_id`.
     image : str
-    ours : int or None
+    automatic : int or None
         None where it was not counted with these settings.
     key : object
         Of its layer, or of the plane of a stack, where it is open.
@@ -38,7 +38,7 @@ class Entry:
 
     id: str
     image: str
-    ours: int | None
+    automatic: int | None
     key: Any = None
     path: str = ""
 
@@ -176,17 +176,17 @@ class Agreements:
         settings = self.settings()
         if settings is None or not self.store.people():
             return None
-        ours = {entry.id: entry.ours for entry in self.entries() if entry.ours is not None}
-        return self.store.agreement(settings, ours)
+        counts = {entry.id: entry.automatic for entry in self.entries() if entry.automatic is not None}
+        return self.store.agreement(settings, counts)
 
     def worth(self, cells: Cells) -> Worth | None:
-        """Say what the count of an image is worth with its sliders; None where nobody counted by hand."""
+        """Return what the count of an image is worth with its sliders; None where nobody counted by hand."""
         people = self.store.people()
         if not people or cells.segmented.taken_from:
             return None
         settings = _settings(cells, cells)
         at_hand = self._at_hand(settings, cells)
-        agreement = self.store.agreement(settings, {id_: entry.ours or 0 for id_, entry in at_hand.items()})
+        agreement = self.store.agreement(settings, {id_: entry.automatic or 0 for id_, entry in at_hand.items()})
         key = next((key for key, known in self._segmented() if known.segmented is cells.segmented), None)
         mine = people.get(self._id_of(key, cells))
         interval, unchecked = None, ""
@@ -206,7 +206,7 @@ class Agreements:
         """
         self.store.put(count)
         if count.people is not None:
-            self.keep_ours()
+            self.keep_automatic()
         self.changed.emit()
 
     def forget(self, id_: str) -> None:
@@ -214,7 +214,7 @@ class Agreements:
         self.store.forget(id_)
         self.changed.emit()
 
-    def keep_ours(self) -> None:
+    def keep_automatic(self) -> None:
         """Keep the model's present counts of the images that the user counted, for when they are closed.
 
         Raises
@@ -225,9 +225,11 @@ class Agreements:
         settings, people = self.settings(), self.store.people()
         if settings is None:
             return
-        ours = {entry.id: entry.ours for entry in self.entries() if entry.id in people and entry.ours is not None}
-        if ours:
-            self.store.put_ours(settings, ours)
+        counts = {
+            entry.id: entry.automatic for entry in self.entries() if entry.id in people and entry.automatic is not None
+        }
+        if counts:
+            self.store.put_ours(settings, counts)
 
     def close(self) -> None:
         """Put what was clicked on the disk; called when the window goes."""

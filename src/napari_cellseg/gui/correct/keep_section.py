@@ -58,7 +58,7 @@ class KeepSection(QWidget):
         size = segmented.image.pixel_size
 
         def exported(_: object) -> None:
-            self._correcting.said.emit(f"Exported to {Path(path).name}.", False)
+            self._correcting.reported.emit(f"Exported to {Path(path).name}.", False)
 
         self._start(lambda: exchange.export_corrections(Path(path), view, metadata, size), exported)
 
@@ -127,7 +127,7 @@ class KeepSection(QWidget):
         saved = self._bench.session.saved(self._bench.session.chosen)
         if saved is not None:
             show_file(Path(saved.path).parent)
-            self._correcting.said.emit(f"The corrections are in {saved.path}", False)
+            self._correcting.reported.emit(f"The corrections are in {saved.path}", False)
 
     def _on_export(self) -> None:
         layer = self._bench.layer_of(self._bench.session.chosen)

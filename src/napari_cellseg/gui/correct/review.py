@@ -86,7 +86,7 @@ class Review:
         """
         key, view = self._bench.session.chosen, self._bench.session.view_of(self._bench.session.chosen)
         if view is None:
-            self._correcting.said.emit(NO_CELLS, True)
+            self._correcting.reported.emit(NO_CELLS, True)
             return
         looked = self._looked.setdefault(key, set())
         if (before := self._current.pop(key, None)) is not None:
@@ -94,7 +94,7 @@ class Review:
         doubt = self._doubting.doubt_of(key)
         if doubt is None:
             self._doubting.want("review")
-            self._correcting.said.emit("The doubt about each cell is being worked out. Try again at once.", True)
+            self._correcting.reported.emit("The doubt about each cell is being worked out. Try again at once.", True)
         else:
             # Cells that were given back since come last.
             order = np.concatenate([doubt.order(), np.setdiff1d(view.ids(), doubt.ids)])
@@ -107,7 +107,7 @@ class Review:
                     break
             else:
                 self._current.pop(key, None)
-                self._correcting.said.emit("Every cell was looked at.", False)
+                self._correcting.reported.emit("Every cell was looked at.", False)
         self._draw(key)
         self.changed.emit(key)
 
@@ -136,10 +136,10 @@ class Review:
         layers.labels.mode = "paint"
         if id_ is None:
             self._correcting.choose_fresh(key, layers.labels)
-            self._correcting.said.emit("Paint the cell that was missed, then go on to the next.", False)
+            self._correcting.reported.emit("Paint the cell that was missed, then go on to the next.", False)
             return
         layers.labels.choose_label(id_)
-        self._correcting.said.emit(f"Paint or erase (1) no. {id_}, then go on to the next.", False)
+        self._correcting.reported.emit(f"Paint or erase (1) no. {id_}, then go on to the next.", False)
 
     def _judge(self, edit: Any, done: str) -> None:
         key = self._bench.session.chosen

@@ -31,7 +31,7 @@ class CorrectToolsSection(QWidget):
         self._bindings = Bindings(self)
         self._bindings.bind_each(self._on_cells, session.chosen_changed, session.cells_changed, session.corrected)
         self._bindings.bind(self._tools.in_hand_changed, self._on_in_hand)
-        self._bindings.bind(self._correcting.said, self.message.report)
+        self._bindings.bind(self._correcting.reported, self.message.report)
         self._on_cells()
         self._on_in_hand(self._tools.in_hand)
 

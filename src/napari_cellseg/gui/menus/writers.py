@@ -21,7 +21,7 @@ def write_labels_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[
     ----------
     path : str
     data : array-like of int
-        ``(Y, X)``, or a stack of planes whose axis labels say which they are: ``T``, ``Z``.
+        ``(Y, X)``, or a stack of planes whose axis labels name their axes: ``T``, ``Z``.
     attributes : dict
         The layer's attributes, as napari gives them to writers.
 

@@ -1,4 +1,4 @@
-"""Rename and delete the user's own models; what depends on one is told first."""
+"""Rename and delete the user's own models; what depends on one is shown first."""
 
 from __future__ import annotations
 

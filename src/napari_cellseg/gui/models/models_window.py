@@ -196,9 +196,9 @@ class ModelsWindow(QDialog):
         self._enable()
 
     def _on_stored(self, version: ModelVersion) -> None:
-        said = self.hint.text()
+        shown = self.hint.text()
         self.refresh(str(version.path))
-        self.hint.report(said)
+        self.hint.report(shown)
         self.changed.emit(version.name)
 
     def _on_renamed(self, old: str, new: str) -> None:

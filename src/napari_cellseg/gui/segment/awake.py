@@ -16,7 +16,7 @@ REST_MS = 250
 class Awake:
     """Works once the cells have rested for a moment, while it is awake.
 
-    What is worked on is said by `_work`, which asks `_latest`.
+    A subclass defines the work in `_work`, which asks `_latest`.
 
     Signals
     -------

@@ -28,9 +28,9 @@ class CellPick:
     button : QPushButton
         While it is down, clicks pick.
     pick : callable
-        Takes the id of a cell, and says whether it could be taken.
+        Takes the id of a cell, and returns whether it could be taken.
     point_at : str
-        Said where the key picks no cell.
+        Note that is shown where the key picks no cell.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class CellPick:
             labels.mouse_drag_callbacks.append(self._on_click)
 
     def _on_click(self, labels: Any, event: Any) -> Iterator[None]:
-        """Pick the cell that is clicked; with a tool or brush in hand a click is none of ours."""
+        """Pick the cell that is clicked; with a tool or brush in hand a click picks nothing."""
         if not (self._awake and self._button.isChecked()) or str(labels.mode) != "pan_zoom":
             return
         start = np.asarray(event.pos)

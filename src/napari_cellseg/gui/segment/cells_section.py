@@ -162,10 +162,10 @@ class CellsSection(QWidget):
         edited = before is not None and before.revision != cells.revision
         if before is None or edited or (before.min_size, before.filters) != (cells.min_size, cells.filters):
             self._show_curve(cells)
-        # Of a few cells, or of cells of a wrong size, a flat curve says nothing.
+        # Of a few cells, or of cells of a wrong size, a flat curve means nothing.
         taken = cells.segmented.taken_from
-        told = count >= FEW and cells.segmented.prediction.certain and not taken
-        self.curve.stretch = self._stretch if told else (math.nan, math.nan)
+        meaningful = count >= FEW and cells.segmented.prediction.certain and not taken
+        self.curve.stretch = self._stretch if meaningful else (math.nan, math.nan)
         self.threshold.setEnabled(not taken)
         self.threshold.set_hint(*(("no probability", NO_PROBABILITY) if taken else _flat_in_words(self.curve.stretch)))
         self.curve.set_point(cells.threshold, count)

@@ -120,5 +120,5 @@ class ChannelBox(Chooser):
 
 def mix_in_words(names: list[str], places: tuple[int, ...]) -> str:
     """Describe what is mixed: names without their numbers, where they have names."""
-    said = [name.partition(" ")[2] or name for name in names]
-    return " + ".join(said[i] for i in places)
+    short = [name.partition(" ")[2] or name for name in names]
+    return " + ".join(short[i] for i in places)

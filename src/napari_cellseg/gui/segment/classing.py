@@ -62,8 +62,8 @@ class Classing(Awake):
         super().__init__(bench)
         self._looked: Looked | None = None
         # Of each image, by its hash, the cells that had a class when it was looked at last; and the classes since.
-        self._said: dict[str, Collection[int]] = {}
-        self._ours: Classes | None = None
+        self._seen: dict[str, Collection[int]] = {}
+        self._own: Classes | None = None
         self._passed: set[int] = set()
 
     def fresh(self) -> Looked | None:
@@ -87,8 +87,8 @@ class Classing(Awake):
         session, looked = self._bench.session, self.fresh()
         had, cells = session.classes or Classes(), session.cells
         if looked is not None and cells is not None:
-            said = said_of(looked.ids, cells.by_hand)
-            self._call([id_ for id_, known in said.items() if known == name], None, f"{name} is no class any more.")
+            called = said_of(looked.ids, cells.by_hand)
+            self._call([id_ for id_, known in called.items() if known == name], None, f"{name} is no class any more.")
         names = tuple(known for known in had.names if known != name)
         examples = tuple(one for one in had.examples if one.name != name)
         self._set(classes_of(Classes(names, had.columns, examples)))
@@ -118,7 +118,7 @@ class Classing(Awake):
         return int(looked.ids[place]), str(looked.found.names[place]), float(looked.found.certainty[place])
 
     def _set(self, classes: Classes | None) -> None:
-        self._ours = classes
+        self._own = classes
         self._bench.session.set_classes(classes)
 
     def _call(self, ids: list[int], name: str | None, done: str) -> None:
@@ -140,8 +140,8 @@ class Classing(Awake):
         cells = self._bench.session.cells
         if self.awake and cells is not None:
             # Examples of another recipe are no calls that the user took back.
-            said = self._said if cells.classes == self._ours else {}
-            known, before = self.fresh(), said.get(cells.segmented.image_sha256, ())
+            seen = self._seen if cells.classes == self._own else {}
+            known, before = self.fresh(), seen.get(cells.segmented.image_sha256, ())
             self._latest.ask(lambda: _looked(cells, known, before), self._take_in)
 
     def _take_in(self, looked: Looked) -> None:
@@ -154,7 +154,7 @@ class Classing(Awake):
             self._later()
             return
         self._looked = looked
-        self._said[cells.segmented.image_sha256] = frozenset(said_of(looked.ids, looked.cells.by_hand))
+        self._seen[cells.segmented.image_sha256] = frozenset(said_of(looked.ids, looked.cells.by_hand))
         self._set(classes_of(looked.classes))
         self.changed.emit()
 

@@ -149,7 +149,7 @@ class ImageSection(QWidget):
             self.open_address(text.strip())
 
     def open_address(self, text: str) -> None:
-        """Open an image at an address that the user typed; what is wrong with it is said."""
+        """Open an image at an address that the user typed; an error is shown."""
         try:
             if not allow(text):
                 raise ImageError(f"'{text}' is no address: it begins with https://, http:// or s3://. Type another.")

@@ -77,7 +77,7 @@ class ImagesRun:
         try:
             n_channels = self._bench.image_of(key).n_channels
         except CellsegError:
-            return  # its own turn says why
+            return  # its own turn reports the reason
         own = choices.for_image(key)
         size = chosen.diameter if own.diameter is None else own.diameter
         choices.choose_for(key, diameter=size, normalizer=own.normalizer or chosen.normalizer)

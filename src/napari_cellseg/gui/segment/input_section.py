@@ -83,7 +83,7 @@ class InputSection(QWidget):
         self.channel = ChannelBox()
         self.channel.chosen.connect(self._on_channel)
         self.axes_box = Chooser(objectName="axes")
-        self.axes_box.setToolTip("This image does not say what its first axes are. It is never guessed: choose.")
+        self.axes_box.setToolTip("The first axes of this image have no names. They are never guessed: choose.")
         self.axes_box.activated.connect(self._on_axes)
         self._channel_label, self._axes_label = label("Channel"), label("Axes")
         self.preview = QLabel(objectName="preview")
@@ -197,7 +197,7 @@ class InputSection(QWidget):
             layer = self._bench.layer_of(self._bench.session.chosen)
             if layer is not None and isinstance(error, AxesError) and self.axes_box.isVisibleTo(self):
                 size = " × ".join(f"{n:,}" for n in _shape(layer))
-                self.facts.setText(f"{size} values, and nothing says what the first axes are: choose above.")
+                self.facts.setText(f"{size} values, and the first axes have no names: choose above.")
             else:
                 self.facts.setText(str(error))
 

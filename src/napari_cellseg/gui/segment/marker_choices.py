@@ -24,7 +24,7 @@ _MARK = " ●"
 
 
 class MarkerChoices(QWidget):
-    """Controls for one of the markers; they keep nothing, and show what they are told.
+    """Controls for one of the markers; they hold no state, and show what `show_markers` is given.
 
     Parameters
     ----------

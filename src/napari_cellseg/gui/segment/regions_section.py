@@ -151,7 +151,7 @@ class RegionsSection(QWidget):
             self.open_file(Path(path))
 
     def open_file(self, path: Path) -> None:
-        """Add the regions in a file; what is wrong with it is said."""
+        """Add the regions in a file; an error is shown."""
         with errors_to(self._refuse):
             self.drawn.open_file(path)
 

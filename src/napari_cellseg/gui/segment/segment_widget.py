@@ -104,7 +104,7 @@ class SegmentWidget(Dock):
         self.run_section.asked.connect(self.segment)
         # What a key corrected, or why it could not, is seen in this panel too.
         self.bindings = Bindings(self)
-        self.bindings.bind(self.bench.part(Correcting).said, self.run_section.message.report)
+        self.bindings.bind(self.bench.part(Correcting).reported, self.run_section.message.report)
         self.run_section.where.behind_asked.connect(self.whole_run.start)
         self.bindings.bind(self.session.chosen_changed, self._on_chosen)
         self._on_chosen(self.session.chosen)

@@ -104,7 +104,7 @@ class WholeRun:
         try:
             path = _file_of(layer)
         except CellsegError as error:
-            self._tell(str(error), True)
+            self._report(str(error), True)
             return
         assert layer is not None
         shape = tuple(full_data(layer).shape)
@@ -122,7 +122,7 @@ class WholeRun:
         try:
             regions = bench.part(DrawnRegions).keep_for([(str(path), name_of(path))], out)
         except CellsegError as error:
-            self._tell(str(error), True)
+            self._report(str(error), True)
             return
         options = replace(options, regions=regions)
         self._preparing.ask(lambda: _request(path, shape, recipe, options, out), self._launch)
@@ -139,7 +139,7 @@ class WholeRun:
     def dismiss(self) -> None:
         """Put the message away, as the user has read it."""
         self.folder = None
-        self._tell("", False)
+        self._report("", False)
 
     def close(self) -> None:
         """End with the window."""
@@ -160,10 +160,10 @@ class WholeRun:
         done = [row for row in rows if row.state in ("done", "skipped", "kept") and row.files.get("labels")]
         failed = next((row for row in rows if row.state == "failed"), None)
         if outcome.stopped:
-            self._tell("Stopped. Finished blocks are kept: start it again and it goes on with them.", False)
+            self._report("Stopped. Finished blocks are kept: start it again and it goes on with them.", False)
             return
         if not done or asked is None:
-            self._tell(failed.error if failed is not None and failed.error else outcome.sentence, True)
+            self._report(failed.error if failed is not None and failed.error else outcome.sentence, True)
             return
         out, count = outcome.request.out, sum(row.count or 0 for row in done)
         notes = [] if any(row.state == "done" for row in done) else ["They were there already."]
@@ -172,7 +172,7 @@ class WholeRun:
         planes = f" in {len(done):,} planes" if asked.shape else ""
         if failed is not None:
             notes.insert(0, f"{len(rows) - len(done):,} planes failed; the first, {failed.page}: {failed.error}")
-        self._tell(" ".join([f"{count:,} cells{planes}, saved in '{out.name}'.", *notes]), failed is not None)
+        self._report(" ".join([f"{count:,} cells{planes}, saved in '{out.name}'.", *notes]), failed is not None)
         self.folder = out
         paths = {position_in_stack(row.page) if asked.shape else (): out / row.files["labels"] for row in done}
         self._preparing.ask(lambda: _pyramid(paths, asked.shape), lambda levels: self._show(levels, out, count))
@@ -217,9 +217,9 @@ class WholeRun:
     def _on_failed(self, error: BaseException) -> None:
         if not isinstance(error, (CellsegError, OSError)):
             self._bench.failed(error)
-        self._tell(str(error) or type(error).__name__, True)
+        self._report(str(error) or type(error).__name__, True)
 
-    def _tell(self, sentence: str, failed: bool) -> None:
+    def _report(self, sentence: str, failed: bool) -> None:
         self.sentence, self.failed = sentence, failed
         self.changed.emit()
 

@@ -15,7 +15,7 @@ from ...imaging.errors import CellsegError
 from .colors import Colors
 
 WRAPPED = Qt.TextFlag.TextWordWrap
-# The share of a row that one word may take: what is said of a file matters as much as its name.
+# The share of a row that one word may take: the words about a file matter as much as its name.
 LONGEST_WORD = 0.6
 
 

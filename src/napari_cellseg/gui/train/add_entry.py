@@ -41,7 +41,7 @@ def add_current(
         Called with a question, the words for yes and no, and what to do on yes, when the same image is there
         already; by default a dialog asks.
     report : callable, optional
-        Called with a sentence and whether it is bad news; by default `Correcting.said` of the viewer is emitted.
+        Called with a sentence and whether it is bad news; by default `Correcting.reported` of the viewer is emitted.
     replace : bool
         Replace the entry of the same image without asking.
 
@@ -64,7 +64,7 @@ def add_current(
     stack = bench.stack_of(bench.session.chosen)
     whole = "" if stack is None else stack.image.title
     path = Path(folder) if folder is not None else job.folder
-    show = report or bench.part(Correcting).said.emit
+    show = report or bench.part(Correcting).reported.emit
     question = ask or dialog
 
     def added(entry: Entry) -> None:

@@ -145,7 +145,7 @@ class TrainGuardSection(QWidget):
             cell.setToolTip("")
         kind = {"images": "images", "crops": "parts of images"}.get(comparison.hold_out)
         held_out = comparison.held_out
-        # The panel is narrow: the tooltip says of what.
+        # The panel is narrow: the tooltip names the images.
         title = "learned from!" if kind is None else f"{held_out.n_images} held out"
         for column, text, figures, tip in (
             (1, title, held_out, f"Reviewed {kind}, not learned." if kind else "Too little to hold any of it out."),

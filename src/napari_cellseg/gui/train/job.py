@@ -56,7 +56,7 @@ class TrainJob(ChildJob):
         self.seconds_left: float | None = None
         self._comparison: Comparison | None = None
         self._phase: Progress | None = None
-        self._reached, self._told_at = 0.0, 0.0
+        self._reached, self._reported_at = 0.0, 0.0
 
     @property
     def trains(self) -> bool:
@@ -81,7 +81,7 @@ class TrainJob(ChildJob):
         """Return the seconds of learning that are left now by the clock; None until that is known."""
         if self.seconds_left is None or not math.isfinite(self.seconds_left):
             return None
-        return max(self.seconds_left - ((time.monotonic() if now is None else now) - self._told_at), 0.0)
+        return max(self.seconds_left - ((time.monotonic() if now is None else now) - self._reported_at), 0.0)
 
     @property
     def _learning(self) -> bool:
@@ -162,7 +162,7 @@ class TrainJob(ChildJob):
         self.step = self.step if step is None else int(step)
         self._phase = None
         self.seconds, self.seconds_left = number(event.get("seconds")), number(event.get("seconds_left"))
-        self._told_at = time.monotonic()
+        self._reported_at = time.monotonic()
         if loss is not None:
             self.history.places.append(self.done)
             self.history.losses.append(loss)

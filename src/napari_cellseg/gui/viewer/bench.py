@@ -182,11 +182,11 @@ class Bench(ChosenImage):
         self.answered.emit(key)
         self._show_answer(key, image, answer)
 
-    def take_labels(self, key: Any, answer: Answer, said: str) -> None:
+    def take_labels(self, key: Any, answer: Answer, sentence: str) -> None:
         """Show labels that were taken as the cells of an image; errors are those of `Session.take`."""
         image = self.layer_of(key)
         if image is not None:
-            self.session.take(key, answer.segmented, said)
+            self.session.take(key, answer.segmented, sentence)
             self._show_answer(key, image, answer)
 
     def _show_answer(self, key: Any, image: ImageLayer, answer: Answer) -> None:

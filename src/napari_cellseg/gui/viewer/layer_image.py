@@ -125,7 +125,7 @@ def pixel_size(layer: Layer) -> tuple[float, float] | None:
     """Micrometres per pixel along (Y, X).
 
     A scale other than 1 without a unit is taken as micrometres, as is the custom in napari; a scale of 1 without a
-    unit says nothing, and gives None.
+    unit means nothing, and gives None.
     """
     height, width = _micrometres(layer, -2), _micrometres(layer, -1)
     return None if height is None or width is None else (height, width)

@@ -120,15 +120,15 @@ class Recovery:
             notes = self._bench.session.recover(key, info)
         except (CellsegError, OSError) as error:
             self._bench.session.fail(None, error)
-            self._correcting.said.emit(str(error), True)
+            self._correcting.reported.emit(str(error), True)
             return
         self._found.pop(key, None)
         # Another window may have left corrections of its own.
         self._asked.pop(key, None)
         self.look(key)
-        said = " ".join([f"Recovered {_what(info)}.", *notes])
-        self._bench.session.note(said)
-        self._correcting.said.emit(said, bool(notes))
+        sentence = " ".join([f"Recovered {_what(info)}.", *notes])
+        self._bench.session.note(sentence)
+        self._correcting.reported.emit(sentence, bool(notes))
         self.changed.emit(key)
 
     def _set(self, key: Any, info: JournalInfo | None) -> None:

@@ -25,7 +25,7 @@ MAX_LIVE_POINTS = 2_000
 # Where more pixels than this are in view, only those that change are written while a slider moves.
 MAX_FILLED_PIXELS = 2_000_000
 FILLED, OUTLINED = 0.5, 0.9
-# Cells of other settings than those that are chosen now are as much paler, and their layers say so.
+# Cells of other settings than those that are chosen now are as much paler, and the names of their layers state it.
 PALER = 0.4
 OF_OTHERS = " (of other settings)"
 # Pixels of the screen: a point hides no cell, however far one zooms in.

@@ -39,12 +39,12 @@ def threshold_slider(name: str, plot: Plot | None = None) -> NumberSlider:
 
 
 def min_size_slider(name: str, largest: Callable[[], float], plot: Plot | None = None) -> NumberSlider:
-    """Return the slider of the smallest cell; `largest` tells the area, in pixels, at its right end."""
+    """Return the slider of the smallest cell; `largest` returns the area, in pixels, at its right end."""
     return NumberSlider(
         name,
         "Smallest cell",
         "px",
-        "Cells with a smaller area, in pixels, are left out. It starts where the model says,\n"
+        "Cells with a smaller area, in pixels, are left out. It starts at the value of the model,\n"
         "or at a fifth of the area of a typical cell of this image where that is less.",
         decimals=0,
         maximum=LARGEST_TYPED,
@@ -62,7 +62,7 @@ def span_of(cells: Cells) -> int:
 
 
 def connect_sliders(bench: Bench, threshold: NumberSlider, min_size: NumberSlider) -> None:
-    """Let two sliders set what the session says."""
+    """Let two sliders set the threshold and the smallest size of the session."""
     threshold.valueChanged.connect(bench.session.set_threshold)
     min_size.valueChanged.connect(bench.session.set_min_size)
     following = bench.part(Following)

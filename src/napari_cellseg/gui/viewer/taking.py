@@ -122,10 +122,10 @@ class Taking:
 
         def show(answers: list[Answer]) -> None:
             n = sum(answer.result.count for answer in answers)
-            told = f"{n:,} cells are those of {name} now: correct, review, measure, save. {NO_THRESHOLD}"
+            done = f"{n:,} cells are those of {name} now: correct, review, measure, save. {NO_THRESHOLD}"
             try:
                 for one, answer in zip(keys, answers, strict=True):
-                    self._bench.take_labels(one, answer, told)
+                    self._bench.take_labels(one, answer, done)
                     cells = session.cells_of(one)
                     if cells is not None:
                         cells.corrected.corrections.known |= known or {}
@@ -136,7 +136,7 @@ class Taking:
             if layer is not None:
                 self._bench.choose(layer)
                 self._bench.show_image(layer)
-            session.note(told)
+            session.note(done)
             if image_key is not None:
                 self._on_answered(image_key)
 
