@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from napari.layers import Image, Layer
 from qtpy.QtWidgets import QWidget
@@ -32,11 +33,15 @@ from .opening import BatchOpening
 from .output_section import BatchOutputSection
 from .plate_window import BatchPlates
 from .recipe_section import BatchRecipeSection
+from .results_window import ResultsWindow
 from .run_section import READY, BatchRunSection
 from .sheet import BatchSheet
 
 if TYPE_CHECKING:
     from napari import Viewer
+
+
+Window = TypeVar("Window", bound=ResultsWindow)
 
 
 class BatchWidget(Dock):
@@ -157,25 +162,24 @@ class BatchWidget(Dock):
 
     def show_sheet(self) -> BatchSheet:
         """Show the contact sheet in a window of its own."""
-        if self.sheet is None:
-            self.sheet = BatchSheet(self.job, self)
-            self.sheet.opened.connect(self.open)
-            self.follow_theme()
-        self.sheet.fill()
-        self.sheet.show()
-        self.sheet.raise_()
+        self.sheet = self._show_window(self.sheet, BatchSheet)
         return self.sheet
 
     def show_plates(self) -> BatchPlates:
         """Show the wells in a window of their own."""
-        if self.plates is None:
-            self.plates = BatchPlates(self.job, self)
-            self.plates.opened.connect(self.open)
-            self.follow_theme()
-        self.plates.fill()
-        self.plates.show()
-        self.plates.raise_()
+        self.plates = self._show_window(self.plates, BatchPlates)
         return self.plates
+
+    def _show_window(self, present: Window | None, make: Callable[[BatchJob, QWidget], Window]) -> Window:
+        """Bring a window with the results to the front, a new one where there is none yet."""
+        window = present or make(self.job, self)
+        if present is None:
+            window.opened.connect(self.open)
+            self.follow_theme()
+        window.fill()
+        window.show()
+        window.raise_()
+        return window
 
     def make_report(self) -> None:
         """Write the report in a background thread, then show it in the browser."""

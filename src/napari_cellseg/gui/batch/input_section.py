@@ -7,7 +7,6 @@ from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import (
-    QCheckBox,
     QFileDialog,
     QLineEdit,
     QMenu,
@@ -22,7 +21,7 @@ from ...imaging.read.ome_zarr.places import address_of, allow, is_zarr, whole_pa
 from ...imaging.read.scenes import file_of
 from ..shared.bindings import Bindings
 from ..shared.help import HelpButton
-from ..shared.layout import NARROWEST, button, chooser, in_column, in_row, label
+from ..shared.layout import NARROWEST, button, chooser, in_column, in_row, label, tick
 from ..shared.message import Message
 from ..shared.workers import Latest
 
@@ -109,10 +108,8 @@ class BatchInputSection(QWidget):
         self.pattern = chooser("batch_pattern", tip, [(pattern, None) for pattern in PATTERNS])
         self.pattern.setEditable(True)
         self.pattern.editTextChanged.connect(lambda _: self._look())
-        self.subfolders = QCheckBox("subfolders", objectName="batch_subfolders")
-        self.subfolders.setChecked(True)
-        self.subfolders.setToolTip("Also images in the folders inside this folder. The results keep these folders.")
-        self.subfolders.toggled.connect(lambda _: self.look())
+        tip = "Also images in the folders inside this folder. The results keep these folders."
+        self.subfolders = tick("batch_subfolders", "subfolders", tip, lambda _: self.look(), on=True)
         self.facts = Message(NOTHING, "batch_found")
         images = in_row(label("Images"), (self.place, 1), self.browse, HelpButton("Images of a folder"), spacing=5)
         only = in_row(label("Only"), (self.pattern, 1), self.subfolders, spacing=5)

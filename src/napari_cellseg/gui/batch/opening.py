@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,7 +50,6 @@ class BatchOpening:
         self._next: Any = None
         self._failed = bench.failure_to(self.reported.emit)
         self._reading = Latest(self._failed)
-        self._jobs: list[Latest] = []
         session = bench.session
         session.cells_changed.connect(self._on_cells)
         for signal in (session.sliders_changed, session.corrected):
@@ -101,8 +100,7 @@ class BatchOpening:
 
     def close(self) -> None:
         """Take no more answers."""
-        for job in (self._reading, *self._jobs):
-            job.close()
+        self._reading.close()
 
     def _save(self, key: Any, cells: Cells, opened: OpenedRow) -> None:
         now = stand_of(cells)
@@ -113,7 +111,8 @@ class BatchOpening:
             self.reported.emit(f"{row.title}: {row.count:,} cells are in the results, marked as corrected.", False)
             self.changed.emit()
 
-        self._start(lambda: save_into_batch(cells, opened.out, opened.row, opened.made), stored)
+        work = lambda: save_into_batch(cells, opened.out, opened.row, opened.made)  # noqa: E731
+        self._bench.in_background(work, stored, failed=self._failed)
 
     def _on_read(
         self, opened: OpenedRow, image: Image, made: Recipe, levels: Any, notes: list[str], volume: Any = None
@@ -211,7 +210,8 @@ class BatchOpening:
             self.changed.emit()
 
         plane = opened.row.page if in_stack(opened.row) else ""
-        self._start(lambda: exchange.read_corrections(opened.out / labels, shape, plane), imported, failed)
+        work = lambda: exchange.read_corrections(opened.out / labels, shape, plane)  # noqa: E731
+        self._bench.in_background(work, imported, failed=failed)
 
     def _on_corrected(self, key: Any) -> None:
         if key in self._rows:
@@ -227,14 +227,3 @@ class BatchOpening:
         # What was opened before the batch came to it has no place in the results yet.
         placed = opened.row.has_result and bool(opened.row.stem)
         return placed and cells is not None and opened.stored is not None and opened.stored != stand_of(cells)
-
-    def _start(
-        self,
-        work: Callable[[], Any],
-        then: Callable[[Any], object],
-        failed: Callable[[BaseException], object] | None = None,
-    ) -> None:
-        self._jobs = [job for job in self._jobs if job.busy]
-        job = Latest(failed or self._failed)
-        job.ask(work, then)
-        self._jobs.append(job)

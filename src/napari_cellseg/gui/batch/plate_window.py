@@ -10,7 +10,6 @@ from typing import Any
 from qtpy.QtCore import QEvent, Signal
 from qtpy.QtGui import QGuiApplication, QKeySequence, QMouseEvent
 from qtpy.QtWidgets import (
-    QDialog,
     QFileDialog,
     QHeaderView,
     QLabel,
@@ -36,12 +35,13 @@ from ...results.counts import COUNTS_FILE
 from ...results.origin import is_ours
 from ...results.rows import BatchRow
 from ..jobs.batch_job import BatchJob
-from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.diagram import Diagram
 from ..shared.layout import chooser, in_column, in_row, small_button
-from ..shared.message import Message
+from ..shared.message import Message, errors_to
+from .results_window import ResultsWindow
 
+SIZE = (1000, 640)
 COLUMNS = ("well", "condition", "dose", "replicate")
 HINT = "Type or paste the condition of each well, or open a CSV. A click on a well opens its first image."
 
@@ -158,27 +158,14 @@ class ConditionSheet(QTableWidget):
         self.edited.emit()
 
 
-class BatchPlates(QDialog):
-    """Window with the wells of a batch; it stays open beside napari.
-
-    Signals
-    -------
-    opened(BatchRow)
-        A well was clicked: its first image.
-    """
-
-    opened = Signal(object)
+class BatchPlates(ResultsWindow):
+    """The wells of a batch; a click on one opens its first image."""
 
     def __init__(self, job: BatchJob, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("batch_plates")
-        self.setWindowTitle("Wells and conditions")
-        self.resize(1000, 640)
-        self._job, self._of = job, None  # type: tuple[BatchJob, Path | None]
+        super().__init__(job, "batch_plates", "Wells and conditions", SIZE, parent)
+        self._of: Path | None = None
         self.plates = Plates(())
         self._build()
-        self._bindings = Bindings(self)
-        self._bindings.bind_each(self.fill, job.ended, job.rows.reset)
         self.fill()
 
     def fill(self, _: Any = None) -> None:
@@ -200,40 +187,30 @@ class BatchPlates(QDialog):
 
     def follow(self) -> None:
         """Show the wells with the conditions of the sheet."""
-        try:
+        with errors_to(self.message.report):
             self.plates = plates_of(self._job.rows.in_order(), self._typed())
             self.message.report(" ".join(self.plates.notes) or HINT)
-        except CellsegError as error:
-            self.message.report(str(error), True)
         self._draw()
 
     def open_table(self, path: str | Path = "") -> None:
         """Take the conditions of a CSV, which is asked for where no path is given."""
         if not path:
             path, _ = QFileDialog.getOpenFileName(self, "Open a table of conditions", "", "Tables (*.csv *.txt *.tsv)")
-        if not path:
-            return
-        try:
-            conditions = read_conditions(Path(path))
-            # One that fits no well is refused before it takes the place of what was typed.
-            self.plates = plates_of(self._job.rows.in_order(), conditions)
-        except CellsegError as error:
-            self.message.report(str(error), True)
-            return
-        self.sheet.fill([(well.plate, well.name) for well in self.plates.wells], conditions)
-        self.follow()
+        if path:
+            with errors_to(self.message.report):
+                conditions = read_conditions(Path(path))
+                # One that fits no well is refused before it takes the place of what was typed.
+                self.plates = plates_of(self._job.rows.in_order(), conditions)
+                self.sheet.fill([(well.plate, well.name) for well in self.plates.wells], conditions)
+                self.follow()
 
     def save(self) -> None:
         """Write wells.csv and conditions.csv into the results."""
         out = self._job.out
-        if out is None:
-            return
-        try:
-            written = write_plates(self.plates, out, style_of(out / COUNTS_FILE))
-        except CellsegError as error:
-            self.message.report(str(error), True)
-            return
-        self.message.report(f"Saved: {', '.join(path.name for path in written)} in {out}.")
+        if out is not None:
+            with errors_to(self.message.report):
+                written = write_plates(self.plates, out, style_of(out / COUNTS_FILE))
+                self.message.report(f"Saved: {', '.join(path.name for path in written)} in {out}.")
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""

@@ -172,7 +172,7 @@ class AgreementWidget(Dock):
         self.table.ticked.connect(self._on_ticked)
         self.table.refused.connect(lambda sentence: self.message.report(sentence, True))
         self.table.currentCellChanged.connect(lambda *_: self._show_buttons())
-        tip = "Click each cell of the selected image once. The cells of the model are hidden meanwhile: they would sway you."
+        tip = "Click each cell of the selected image once. The model's cells are hidden meanwhile: they would sway you."
         self.by_clicking = small_button("count_by_clicking", "Count by clicking", tip, slot=self.click)
         tip = "Write these figures and the plot as a page that any browser shows."
         self.report = small_button("agreement_report", "Report …", tip, slot=self._ask_report)

@@ -22,7 +22,7 @@ from ..viewer.bench import Bench
 from ..viewer.correcting import NO_CELLS, Correcting
 from ..viewer.doubting import Doubting
 from ..viewer.layer_image import placement
-from ..viewer.layer_watch import LayerWatch
+from ..viewer.layer_watch import LayerWatch, add_unselected
 
 if TYPE_CHECKING:
     from ...network.features import Features
@@ -184,9 +184,7 @@ class Drafting:
         self._layer.editable = False
         self._behind = layers.labels
         self._behind.opacity *= PALER
-        active = viewer.layers.selection.active
-        viewer.layers.insert(viewer.layers.index(layers.labels) + 1, self._layer)
-        viewer.layers.selection.active = active
+        add_unselected(viewer, self._layer, viewer.layers.index(layers.labels) + 1)
         self._correcting.reported.emit(proposal.sentence, False)
         self.changed.emit()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,6 @@ from ..shared.bindings import Bindings
 from ..shared.help import titled
 from ..shared.layout import CELL_FILES, in_column, in_row, show_file, small_button
 from ..shared.message import Message
-from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.correcting import Correcting
 from ..viewer.layer_image import layer_folder
@@ -35,7 +33,6 @@ class KeepSection(QWidget):
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._bench, self._correcting, self._drafting = bench, bench.part(Correcting), bench.part(Drafting)
-        self._jobs: list[Latest] = []
         self._build()
         session = bench.session
         self._bindings = Bindings(self)
@@ -60,7 +57,7 @@ class KeepSection(QWidget):
         def exported(_: object) -> None:
             self._correcting.reported.emit(f"Exported to {Path(path).name}.", False)
 
-        self._start(lambda: exchange.export_corrections(Path(path), view, metadata, size), exported)
+        self._bench.in_background(lambda: exchange.export_corrections(Path(path), view, metadata, size), exported)
 
     def import_from(self, path: str | Path) -> None:
         """Take over corrections, or the cells of any label image of this size, as one undo step."""
@@ -72,7 +69,9 @@ class KeepSection(QWidget):
         def imported(found: dict[str, Any]) -> None:
             self._correcting.edit(key, edits.import_labels, done=f"Imported {Path(path).name}.", **found)
 
-        self._start(lambda: exchange.read_corrections(Path(path), shape, image=image.source or image.name), imported)
+        self._bench.in_background(
+            lambda: exchange.read_corrections(Path(path), shape, image=image.source or image.name), imported
+        )
 
     def _build(self) -> None:
         drafting = self._drafting
@@ -147,10 +146,6 @@ class KeepSection(QWidget):
         name, _ = QFileDialog.getOpenFileName(self, "Import corrections", layer_folder(layer), CELL_FILES)
         if name:
             self.import_from(name)
-
-    def _start(self, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
-        self._jobs = [job for job in self._jobs if job.busy]
-        self._jobs.append(self._bench.in_background(work, then))
 
 
 def _saved_in_words(saved: Any, now: datetime) -> str:

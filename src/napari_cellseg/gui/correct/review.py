@@ -18,7 +18,7 @@ from ..viewer.camera import look_at
 from ..viewer.correcting import NO_CELLS, Correcting
 from ..viewer.doubting import Doubting
 from ..viewer.layer_image import placement
-from ..viewer.layer_watch import LayerWatch
+from ..viewer.layer_watch import LayerWatch, add_unselected
 
 RING_COLOR = "#ff3d7f"
 
@@ -202,7 +202,6 @@ class Review:
         middle = [(part.start + part.stop - 1) / 2 for part in box]
         size = 1.5 * max(part.stop - part.start for part in box) + 4
         if ring is None:
-            active = viewer.layers.selection.active
             ring = Points(
                 [middle],
                 name=f"{layers.labels.name} looked at",
@@ -214,8 +213,7 @@ class Review:
             )
             ring.editable = False
             self._rings[key] = ring
-            viewer.layers.append(ring)
-            viewer.layers.selection.active = active
+            add_unselected(viewer, ring)
             return
         ring.data = [middle]
         ring.size = size

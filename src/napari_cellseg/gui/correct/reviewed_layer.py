@@ -20,7 +20,7 @@ from ..viewer.bench import Bench
 from ..viewer.cells_labels import CellsLabels
 from ..viewer.correcting import Correcting
 from ..viewer.layer_image import placement
-from ..viewer.layer_watch import LayerWatch
+from ..viewer.layer_watch import LayerWatch, add_unselected
 from ..viewer.planes_in_view import PlanesInView
 
 MARKED, NEAR = 1, 2
@@ -169,9 +169,7 @@ class ReviewedLayers:
         layer.mouse_drag_callbacks.append(self._on_drag)
         layer.events.mode.connect(self._on_mode)
         self._layers[key] = layer
-        active = viewer.layers.selection.active
-        viewer.layers.insert(viewer.layers.index(layers.labels), layer)
-        viewer.layers.selection.active = active
+        add_unselected(viewer, layer, viewer.layers.index(layers.labels))
         self._debounced()
 
     def _on_drag(self, layer: CellsLabels, event: Any) -> Iterator[None]:

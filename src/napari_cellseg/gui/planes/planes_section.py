@@ -10,7 +10,6 @@ from superqt.utils import qthrottled
 from ...session import PlaneKey, layer_id
 from ..shared.bindings import Bindings
 from ..shared.layout import SMALL, button, in_row
-from ..shared.number_slider import HANDLE_MARGIN
 from ..shared.plots import PlaneCounts
 from ..viewer.bench import Bench
 from ..viewer.planes import Stack
@@ -43,12 +42,11 @@ class PlanesSection(QWidget):
         self._on_change()
 
     def _build(self) -> None:
-        self.plot = PlaneCounts(HANDLE_MARGIN)
-        self.plot.setObjectName("plane_counts")
-        self.plot.setToolTip(
+        tip = (
             "How many cells there are in all planes that were segmented, and in each; planes without a bar were not\n"
             "segmented yet. Click or drag to go to a plane."
         )
+        self.plot = PlaneCounts("plane_counts", tip)
         self.plot.picked.connect(self._on_picked)
         self.link = button("link_planes", "Link\nplanes", LINK_TIP, self._on_link)
         self.link.setFixedHeight(self.plot.height())

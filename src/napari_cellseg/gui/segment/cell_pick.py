@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QPushButton, QShortcut, QWidget
 
 from ..correct.strokes import world_under_mouse
 from ..shared.bindings import Bindings
 from ..viewer.bench import Bench
-from .cell_rows import CLICK_PIXELS
+from .cell_rows import clicked_cell
 
 KEY = "Q"
 
@@ -77,10 +76,6 @@ class CellPick:
         """Pick the cell that is clicked; with a tool or brush in hand a click picks nothing."""
         if not (self._awake and self._button.isChecked()) or str(labels.mode) != "pan_zoom":
             return
-        start = np.asarray(event.pos)
-        yield
-        while event.type == "mouse_move":
-            yield
-        id_ = labels.get_value(event.position, world=True)
-        if id_ and np.abs(np.asarray(event.pos) - start).max() <= CLICK_PIXELS:
-            self._pick(int(id_))
+        id_ = yield from clicked_cell(labels, event)
+        if id_:
+            self._pick(id_)

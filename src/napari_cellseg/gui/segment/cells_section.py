@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 from superqt.utils import qdebounced
 
 from ...network.versions import ModelVersion
@@ -16,8 +16,8 @@ from ..check.words import interval_in_words, worth_in_words
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.help import HelpButton
+from ..shared.layout import in_column, in_row
 from ..shared.message import Message
-from ..shared.number_slider import HANDLE_MARGIN
 from ..shared.plots import AreaHistogram, CountCurve
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
@@ -51,8 +51,7 @@ class CellsSection(QWidget):
         self._bindings.bind(session.chosen_changed, self._on_cells)
         self._bindings.bind(session.cells_changed, self._on_cells)
         self._bindings.bind(session.choices.changed, self._show_note)
-        for signal in (session.sliders_changed, session.corrected):
-            self._bindings.bind(signal, self._on_sliders)
+        self._bindings.bind_each(self._on_sliders, session.sliders_changed, session.corrected)
         self._bindings.bind(self._agreements.changed, self._show_worth)
         connect_sliders(bench, self.threshold, self.min_size)
         self._on_cells()
@@ -87,32 +86,17 @@ class CellsSection(QWidget):
         self.details.setToolTip(DETAILS_TIP)
         self.details.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.details.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.curve = CountCurve(HANDLE_MARGIN)
-        self.curve.setObjectName("count_curve")
-        self.curve.setToolTip(
+        tip = (
             "How many cells each threshold would give. Where it is flat (shaded) the count hardly depends on it.\n"
             "Click or drag to set the threshold."
         )
-        self.histogram = AreaHistogram(HANDLE_MARGIN)
-        self.histogram.setObjectName("area_histogram")
-        self.histogram.setToolTip(
-            "How many cells are how large, small ones on the left. Grey ones fall out.\nClick or drag to cut."
-        )
+        self.curve = CountCurve("count_curve", tip)
+        tip = "How many cells are how large, small ones on the left. Grey ones fall out.\nClick or drag to cut."
+        self.histogram = AreaHistogram("area_histogram", tip)
         self.threshold = threshold_slider("threshold", self.curve)
         self.min_size = min_size_slider("min_size", lambda: self.histogram.largest, self.histogram)
-        top = QHBoxLayout()
-        top.setSpacing(2)
-        top.addWidget(self.count)
-        top.addWidget(self.interval)
-        top.addWidget(self.details, 1)
-        top.addWidget(HelpButton("Count and sliders"))
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(6)
-        column.addLayout(top)
-        column.addWidget(self.note)
-        column.addWidget(self.threshold)
-        column.addWidget(self.min_size)
+        top = in_row(self.count, self.interval, (self.details, 1), HelpButton("Count and sliders"), spacing=2)
+        in_column(top, self.note, self.threshold, self.min_size, into=self, spacing=6)
 
     def make_room(self, needed: bool) -> None:
         """Be lower while something else needs the room."""

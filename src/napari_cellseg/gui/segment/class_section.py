@@ -144,7 +144,7 @@ class ClassSection(QWidget):
 
     def _on_more(self) -> None:
         name = self.name.text().strip()
-        with errors_to(lambda text, failed: self._bench.session.fail(None, text)):
+        with errors_to(self._bench.report):
             self._classing.add(name)
             self.name.clear()
             self.chosen.setCurrentIndex(self.chosen.findData(name))

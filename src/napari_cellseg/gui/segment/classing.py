@@ -10,29 +10,23 @@ import numpy as np
 
 from ...corrections.calling import call_cells
 from ...corrections.run_lengths import CLASS
-from ...imaging.errors import ImageError, ParamsError
+from ...imaging.errors import ParamsError
 from ...instances.measure import number_ids
 from ...segmentation.classes import Classes, classes_of
 from ...segmentation.classing import Classified, classify, follow_calls, said_of
-from ...segmentation.counting import class_features, grown_nuclei
+from ...segmentation.counting import class_features
 from ...session import Cells
 from ..viewer.bench import Bench
 from ..viewer.correcting import Correcting
-from .awake import Awake
-from .calling import are_same
+from .awake import Awake, OfCells, grown_of
 
 
 @dataclass(frozen=True, eq=False)
-class Looked:
-    """What is known of the cells of one image, at one place of the sliders.
+class Looked(OfCells):
+    """What is known of the classes of the cells of one image.
 
     Attributes
     ----------
-    cells : Cells
-    labels : ndarray
-        (Y, X).
-    ids : ndarray
-        Of the cells, ascending.
     columns : dict of str to ndarray
         What was measured of them.
     classes : Classes
@@ -42,34 +36,21 @@ class Looked:
         Why nothing was found.
     """
 
-    cells: Cells
-    labels: np.ndarray
-    ids: np.ndarray
     columns: dict[str, np.ndarray]
     classes: Classes
     found: Classified | None = None
     note: str = ""
 
-    def is_of(self, cells: Cells) -> bool:
-        """Whether these are the cells as they are now, whatever was called by hand since."""
-        return are_same(self.cells, cells)
 
-
-class Classing(Awake):
+class Classing(Awake[Looked]):
     """Calls the classes of the chosen image's cells while it is awake, and takes examples."""
 
     def __init__(self, bench: Bench) -> None:
         super().__init__(bench)
-        self._looked: Looked | None = None
         # Of each image, by its hash, the cells that had a class when it was looked at last; and the classes since.
         self._seen: dict[str, Collection[int]] = {}
         self._own: Classes | None = None
         self._passed: set[int] = set()
-
-    def fresh(self) -> Looked | None:
-        """Return what is known of the cells as they are now; None while that is nothing."""
-        cells, looked = self._bench.session.cells, self._looked
-        return looked if cells is not None and looked is not None and looked.is_of(cells) else None
 
     def add(self, name: str) -> None:
         """Add a class.
@@ -153,7 +134,7 @@ class Classing(Awake):
             # Another class came meanwhile.
             self._later()
             return
-        self._looked = looked
+        self.known = looked
         self._seen[cells.segmented.image_sha256] = frozenset(said_of(looked.ids, looked.cells.by_hand))
         self._set(classes_of(looked.classes))
         self.changed.emit()
@@ -167,11 +148,7 @@ def _looked(cells: Cells, known: Looked | None, before: Collection[int]) -> Look
         labels, ids, columns = known.labels, known.ids, known.columns
     else:
         ids, _ = number_ids(labels[labels > 0])
-        try:
-            grown = None if cells.grow is None else grown_nuclei(image, labels, cells.grow)
-        except (ImageError, ParamsError):
-            grown = None
-        columns = class_features(image, labels, grown, ids)
+        columns = class_features(image, labels, grown_of(cells, labels)[0], ids)
     classes = cells.classes or Classes()
     try:
         classes = follow_calls(cells.classes, columns, ids, by_hand, image.title, segmented.image_sha256, before)

@@ -65,8 +65,7 @@ class ExpertSection(QWidget):
         grid.addLayout(in_row((self.low, 2), QLabel("to"), (self.high, 2), self.usual), 1, 1)
         self.device.currentIndexChanged.connect(self._on_device)
         self._bindings = Bindings(self)
-        for signal in (bench.session.choices.changed, bench.session.chosen_changed):
-            self._bindings.bind(signal, self.refresh)
+        self._bindings.bind_each(self.refresh, bench.session.choices.changed, bench.session.chosen_changed)
         self.refresh()
 
     def set_model(self, model: ModelVersion | None) -> None:

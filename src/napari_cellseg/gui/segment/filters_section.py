@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...instances.filters import (
     ALL,
@@ -27,7 +27,7 @@ from ...instances.levels import threshold_level
 from ...session import Cells
 from ..shared.bindings import Bindings
 from ..shared.help import HelpButton
-from ..shared.layout import chooser, in_column, in_row, label, one_line
+from ..shared.layout import chooser, in_column, in_row, label, one_line, tick
 from ..shared.message import Message, errors_to
 from ..shared.number_slider import NAME_WIDTH, NumberSlider
 from ..shared.numbers import DecimalBox
@@ -132,8 +132,7 @@ class FiltersSection(QWidget):
             session.cells_changed,
             session.filters_changed,
         )
-        for signal in (session.sliders_changed, session.corrected):
-            self._bindings.bind(signal, self._on_sliders)
+        self._bindings.bind_each(self._on_sliders, session.sliders_changed, session.corrected)
         self._bindings.bind(self._ghosts.unwanted, lambda: self.ghosts.setChecked(False))
         self._on_cells()
 
@@ -186,11 +185,9 @@ class FiltersSection(QWidget):
         )
         self.guard.valueChanged.connect(lambda _: self._on_edges())
         self.about_edges = Message(objectName="about_edges", rows=2)
-        self.ghosts = QCheckBox("show dropped", objectName="show_ghosts")
-        self.ghosts.setToolTip(
-            "Outline the cells that do not count: those that a filter drops, and those that are too small."
-        )
-        self.ghosts.toggled.connect(lambda shown: self._ghosts.wake(shown and self._awake))
+        tip = "Outline the cells that do not count: those that a filter drops, and those that are too small."
+        wake = lambda shown: self._ghosts.wake(shown and self._awake)  # noqa: E731
+        self.ghosts = tick("show_ghosts", "show dropped", tip, wake)
         self.count = one_line("filtered_count")
         name = label("Edges")
         name.setFixedWidth(NAME_WIDTH)

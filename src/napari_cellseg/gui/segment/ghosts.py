@@ -11,7 +11,7 @@ from superqt.utils import qthrottled
 
 from ..viewer.bench import Bench
 from ..viewer.layer_image import placement
-from ..viewer.layer_watch import LayerWatch
+from ..viewer.layer_watch import LayerWatch, add_unselected
 
 COLOR = "#ffb347"
 OPACITY = 0.8
@@ -66,13 +66,11 @@ class Ghosts:
         dropped = cells.dropped()
         if self._layer is None or self._layer.data.shape != dropped.shape:
             self._take_out()
-            viewer, active = self._bench.viewer, self._bench.viewer.layers.selection.active
             colors = DirectLabelColormap(color_dict={None: COLOR, 0: "transparent"})
             name = f"{labels.name} dropped"
             self._layer = Labels(dropped, name=name, opacity=OPACITY, colormap=colors, **placement(labels))
             self._layer.contour, self._layer.editable, self._of = 1, False, labels
-            viewer.layers.insert(viewer.layers.index(labels), self._layer)
-            viewer.layers.selection.active = active
+            add_unselected(self._bench.viewer, self._layer, self._bench.viewer.layers.index(labels))
         else:
             self._layer.data = dropped
 

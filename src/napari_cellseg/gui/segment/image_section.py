@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, QTimer
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QInputDialog, QMenu, QPushButton, QWidget
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QMenu, QWidget
 
 from ...imaging.errors import CellsegError, ImageError
 from ...imaging.read.formats import dialog_filter
 from ...imaging.read.ome_zarr.places import allow
 from ...session import layer_id
 from ..shared.bindings import Bindings
-from ..shared.layout import CELL_FILES, Chooser, label
+from ..shared.layout import CELL_FILES, button, chooser, in_row, label
+from ..shared.message import errors_to
 from ..viewer.bench import Bench
 from ..viewer.layer_image import title_of
 from ..viewer.opening import Opened, add_opened, read_paths, several_in
@@ -34,7 +35,6 @@ class ImageSection(QWidget):
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._bench, self._taking = bench, bench.part(Taking)
-        self._jobs: list[Any] = []
         self._bindings = Bindings(self)
         self._build()
         layers = bench.viewer.layers
@@ -50,21 +50,17 @@ class ImageSection(QWidget):
         paths = list(paths)
         if paths:
             self._bench.session.note(f"Opening {Path(paths[0]).name}{' and more' if len(paths) > 1 else ''} …")
-            self._in_background(lambda: _listed_or_read(paths), self._on_listed)
-
-    def _in_background(self, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
-        self._jobs = [job for job in self._jobs if job.busy]
-        self._jobs.append(self._bench.in_background(work, then))
+            # Of files of several images these are listed, to choose from.
+            self._bench.in_background(lambda: several_in(paths) or read_paths(paths), self._on_listed)
 
     def _build(self) -> None:
-        self.image_layer = Chooser(objectName="image_layer")
-        self.image_layer.setToolTip("The image layer in which cells are counted. Every image keeps its own result.")
-        self.image_layer.activated.connect(self._on_picked)
-        self.open_images = QPushButton("Open …", objectName="open_images")
-        self.open_images.setToolTip(
+        tip = "The image layer in which cells are counted. Every image keeps its own result."
+        self.image_layer = chooser("image_layer", tip, slot=self._on_picked)
+        tip = (
             "Open image files or a folder of images: TIFF, OME-TIFF, PNG, JPEG, ND2, LIF, CZI and others (see ?), and\n"
             "whatever else napari reads. Files can also be dropped on this panel. Large ones are read piece by piece."
         )
+        self.open_images = button("open_images", "Open …", tip)
         menu = QMenu(self.open_images)
         menu.addAction("Files …", self._open_files)
         menu.addAction("Folder …", self._open_folder)
@@ -74,11 +70,7 @@ class ImageSection(QWidget):
         self.take.setToolTipsVisible(True)
         menu.aboutToShow.connect(self._list_labels)
         self.open_images.setMenu(menu)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(label("Image"))
-        row.addWidget(self.image_layer, 1)
-        row.addWidget(self.open_images)
+        self.setLayout(in_row(label("Image"), (self.image_layer, 1), self.open_images, spacing=6))
 
     def _on_layers(self, event: Any = None) -> None:
         layers = self._bench.image_layers()
@@ -150,13 +142,10 @@ class ImageSection(QWidget):
 
     def open_address(self, text: str) -> None:
         """Open an image at an address that the user typed; an error is shown."""
-        try:
+        with errors_to(self._bench.report):
             if not allow(text):
                 raise ImageError(f"'{text}' is no address: it begins with https://, http:// or s3://. Type another.")
-        except CellsegError as error:
-            self._bench.session.fail(None, str(error))
-            return
-        self.open_paths([text])
+            self.open_paths([text])
 
     def _list_labels(self) -> None:
         """Offer every labels layer that shows no cells yet, and files."""
@@ -172,7 +161,7 @@ class ImageSection(QWidget):
             self._taking.take_file(path)
 
     def _read(self, paths: Sequence[Path]) -> None:
-        self._in_background(lambda: read_paths(paths), self._on_read)
+        self._bench.in_background(lambda: read_paths(paths), self._on_read)
 
     def _on_listed(self, found: Opened | list[tuple[Path, str]]) -> None:
         if isinstance(found, Opened):
@@ -195,8 +184,3 @@ class ImageSection(QWidget):
             self._bench.session.fail(None, problems[0] + more)
         elif not opened.cells:
             self._bench.session.rest()
-
-
-def _listed_or_read(paths: Sequence[str | Path]) -> Opened | list[tuple[Path, str]]:
-    """List the images to choose from where a file holds several; else read them all."""
-    return several_in(paths) or read_paths(paths)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QToolButton, QWidget
+from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QWidget
 
 from ...imaging.errors import CellsegError
 from ...network.versions import ModelVersion, list_models, load_model, smallest_in_words
 from ..shared.bindings import Bindings
+from ..shared.fold import FoldTitle
 from ..shared.layout import RECIPE_FILTER, Chooser
+from ..shared.message import errors_to
 from ..viewer.bench import Bench
 from ..viewer.dock import open_dock
 from .expert_section import ExpertSection
@@ -46,13 +48,10 @@ class ModelSection(QWidget):
         self.model.activated.connect(self._on_activated)
         self.expert = ExpertSection(bench)
         self.model_changed.connect(self.expert.set_model)
-        self.unfold = QToolButton(objectName="unfold_expert")
-        self.unfold.setText("Expert")
-        self.unfold.setToolTip("Where the network runs, and by which percentiles the image is scaled for it.")
-        self.unfold.setCheckable(True)
-        self.unfold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.unfold.setStyleSheet("QToolButton { border: 0; background: transparent; padding: 2px; }")
-        self.unfold.toggled.connect(self._on_unfolded)
+        tip = "Where the network runs, and by which percentiles the image is scaled for it."
+        self.unfold = FoldTitle("unfold_expert", "Expert", tip)
+        self.unfold.toggled.connect(self.expert.setVisible)
+        self.expert.hide()
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)
@@ -61,7 +60,6 @@ class ModelSection(QWidget):
         for column, widget in enumerate((QLabel("Model"), self.model, accurate, self.unfold)):
             grid.addWidget(widget, 0, column)
         grid.addWidget(self.expert, 1, 0, 1, 4)
-        self._on_unfolded(False)
         self._bindings = Bindings(self)
         self._bindings.bind(bench.session.choices.changed, self._on_choices)
         self._bindings.bind(bench.session.models_changed, self.refresh)
@@ -106,10 +104,6 @@ class ModelSection(QWidget):
         if id_ is None and self._shown != self.model_name:
             self.refresh()
 
-    def _on_unfolded(self, unfolded: bool) -> None:
-        self.unfold.setArrowType(Qt.ArrowType.DownArrow if unfolded else Qt.ArrowType.RightArrow)
-        self.expert.setVisible(unfolded)
-
     def _on_activated(self, index: int) -> None:
         if self.model.itemData(index) == FROM_FOLDER:
             folder = QFileDialog.getExistingDirectory(self, "Choose a model folder (it holds config.json)")
@@ -128,11 +122,9 @@ class ModelSection(QWidget):
     def choose_folder(self, folder: str) -> None:
         """Use the model in a folder; an empty text leaves the present one."""
         self.refresh()
-        try:
+        with errors_to(self._bench.report):
             if folder:
                 self._bench.session.choose_model(str(load_model(folder).path))
-        except CellsegError as error:
-            self._bench.session.fail(None, error)
 
     def _announce(self) -> None:
         model = self.version()

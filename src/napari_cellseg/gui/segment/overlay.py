@@ -10,7 +10,7 @@ from superqt.utils import qthrottled
 
 from ..viewer.bench import Bench
 from ..viewer.layer_image import placement
-from ..viewer.layer_watch import LayerWatch
+from ..viewer.layer_watch import LayerWatch, add_unselected
 
 OPACITY = 0.6
 # The cells' own colours stand back meanwhile.
@@ -71,9 +71,7 @@ class Overlay:
         more = {} if colormap is None else {"colormap": colormap}
         layer = Labels(data, name=f"{behind.name} {kind}", opacity=OPACITY, **more, **placement(behind))
         layer.editable = False
-        active = viewer.layers.selection.active
-        viewer.layers.insert(viewer.layers.index(behind) + 1, layer)
-        viewer.layers.selection.active = active
+        add_unselected(viewer, layer, viewer.layers.index(behind) + 1)
         self._layers[kind] = layer
         return layer
 

@@ -14,7 +14,7 @@ from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.layout import SMALL, button, chooser, in_column, in_row, one_line
 from ..shared.message import Message, errors_to
-from ..shared.number_slider import HANDLE_MARGIN, NumberSlider
+from ..shared.number_slider import NumberSlider
 from ..shared.plots import ValueHistogram
 from ..viewer.bench import Bench
 from .called_layers import CalledLayers
@@ -88,9 +88,8 @@ class PositiveSection(QWidget):
         self.choices.further.connect(self._on_further)
         self.choices.dropped.connect(lambda: self._calling.drop(self._place))
         self.choices.grow_asked.connect(self._on_growth)
-        self.histogram = ValueHistogram(HANDLE_MARGIN)
-        self.histogram.setObjectName("value_histogram")
-        self.histogram.setToolTip("How many cells have which value. Grey ones are negative.\nClick or drag to cut.")
+        tip = "How many cells have which value. Grey ones are negative.\nClick or drag to cut."
+        self.histogram = ValueHistogram("value_histogram", tip)
         self.threshold = NumberSlider(
             "marker_threshold",
             "Positive above",
@@ -164,7 +163,7 @@ class PositiveSection(QWidget):
         names = [one.name for one in self._bench.session.positive if f"{one.name}_pos" in numbers]
         alone = {f"{name}_pos" for name in names}
         both = "; ".join(f"{in_signs(key, names)} {k:,}" for key, k in numbers.items() if key not in alone)
-        note = self._calling.measured.note if self._calling.measured is not None else ""
+        note = self._calling.known.note if self._calling.known is not None else ""
         self.combined.report(note or both, bool(note))
 
     def _on_shown(self, place: int) -> None:

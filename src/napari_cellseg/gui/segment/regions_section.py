@@ -35,8 +35,7 @@ class RegionsSection(QWidget):
         self._build()
         session, self._bindings = bench.session, Bindings(self)
         self._bindings.bind_each(self._on_cells, session.chosen_changed, session.cells_changed, session.areas_changed)
-        for signal in (session.sliders_changed, session.corrected):
-            self._bindings.bind(signal, self._on_sliders)
+        self._bindings.bind_each(self._on_sliders, session.sliders_changed, session.corrected)
 
     def wake(self, awake: bool) -> None:
         """Count from now on, or no more."""
@@ -139,7 +138,7 @@ class RegionsSection(QWidget):
 
     def _drawing(self, mode: str) -> Any:
         def draw() -> None:
-            with errors_to(self._refuse):
+            with errors_to(self._bench.report):
                 self.drawn.draw(mode)
 
         return draw
@@ -152,7 +151,7 @@ class RegionsSection(QWidget):
 
     def open_file(self, path: Path) -> None:
         """Add the regions in a file; an error is shown."""
-        with errors_to(self._refuse):
+        with errors_to(self._bench.report):
             self.drawn.open_file(path)
 
     def _on_save(self) -> None:
@@ -165,9 +164,6 @@ class RegionsSection(QWidget):
 
     def save_to(self, path: Path) -> None:
         """Save the regions as GeoJSON."""
-        with errors_to(self._refuse):
+        with errors_to(self._bench.report):
             self.drawn.save(path)
             self._bench.session.note(f"The regions are in {path.name}.")
-
-    def _refuse(self, sentence: str, failed: bool) -> None:
-        self._bench.session.fail(None, sentence)

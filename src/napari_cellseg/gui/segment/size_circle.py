@@ -11,7 +11,7 @@ from psygnal import Signal
 
 from ..viewer.bench import Bench
 from ..viewer.layer_image import placement
-from ..viewer.layer_watch import LayerWatch
+from ..viewer.layer_watch import LayerWatch, add_unselected
 
 COLOR = "#ffb000"
 
@@ -60,8 +60,6 @@ class SizeCircle:
             layer, self._layer = self._layer, None
             self._bench.part(LayerWatch).take_out(layer)
         if shown and image is not None and diameter is not None:
-            layers = self._bench.viewer.layers
-            active = layers.selection.active
             self._layer = Points(
                 [_middle(image)],
                 name=f"cell size {diameter:.0f} px",
@@ -72,8 +70,7 @@ class SizeCircle:
                 **placement(image),
             )
             self._layer.editable = False
-            self._bench.viewer.add_layer(self._layer)
-            layers.selection.active = active
+            add_unselected(self._bench.viewer, self._layer)
         self.changed.emit()
 
     def _follow(self, _: Any) -> None:

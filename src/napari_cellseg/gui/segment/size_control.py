@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox, QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from ...network.versions import ModelVersion
 from ..shared.bindings import Bindings
-from ..shared.layout import SMALL, button, in_row
+from ..shared.layout import SMALL, button, in_row, tick
 from ..shared.numbers import DecimalBox
 from ..viewer.bench import Bench
 from .size_circle import SizeCircle
@@ -40,19 +40,17 @@ class SizeControl(QWidget):
         self.mark = button("mark_size", "mark", tip, self._circle.show)
         self.mark.setCheckable(True)
         self.mark.setStyleSheet(SMALL)
-        self.accurate = QCheckBox("accurate", objectName="accurate")
-        self.accurate.setToolTip(
+        tip = (
             "Let the network look three times, turned and at three magnifications, and take the mean:\n"
             "somewhat better, about three times slower."
         )
+        self.accurate = tick("accurate", "accurate", tip, lambda on: bench.session.choices.choose(accurate=on))
         self.setLayout(in_row(QLabel("Cell size"), (self.diameter, 1), self.mark, spacing=3))
         self.diameter.valueChanged.connect(self._on_diameter)
-        self.accurate.toggled.connect(self._on_accurate)
         self._bindings = Bindings(self)
         session = bench.session
-        for signal in (session.chosen_changed, session.cells_changed, session.choices.changed, bench.image_changed):
-            self._bindings.bind(signal, self.refresh)
-        self._bindings.bind(self._circle.changed, self.refresh)
+        self._bindings.bind_each(self.refresh, session.chosen_changed, session.cells_changed, session.choices.changed)
+        self._bindings.bind_each(self.refresh, bench.image_changed, self._circle.changed)
         self.refresh()
 
     def set_model(self, model: ModelVersion | None) -> None:
@@ -89,6 +87,3 @@ class SizeControl(QWidget):
             self.refresh()
         else:
             session.choices.choose_for(session.chosen, diameter=value or None)
-
-    def _on_accurate(self, accurate: bool) -> None:
-        self._bench.session.choices.choose(accurate=accurate)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image as ImageLayer
+from napari.layers import Labels
 from psygnal import Signal
 
 from ...imaging.errors import CellsegError, ImageError
@@ -25,6 +26,7 @@ from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.drawn_regions import DrawnRegions
 from ..viewer.layer_image import METADATA_KEY, full_data, layer_path, placement
+from ..viewer.layer_watch import add_unselected
 from ..viewer.regions import Regions
 
 OUTPUTS = ("labels", "cells")
@@ -200,8 +202,7 @@ class WholeRun:
                 known.visible, about["count"] = True, count
                 self.changed.emit()
                 return
-        active = viewer.layers.selection.active
-        added = viewer.add_labels(
+        added = Labels(
             levels if several else levels[0],
             multiscale=several,
             name=f"{layer.name}: all cells",
@@ -209,9 +210,8 @@ class WholeRun:
             **where,
         )
         added.editable = False
-        # Below the cells of parts, which may be worked on; and what the user selected stays selected.
-        viewer.layers.move(viewer.layers.index(added), viewer.layers.index(layer) + 1)
-        viewer.layers.selection.active = active
+        # Below the cells of parts, which may be worked on.
+        add_unselected(viewer, added, viewer.layers.index(layer) + 1)
         self.changed.emit()
 
     def _on_failed(self, error: BaseException) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
 
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
-from ..shared.layout import SMALL
+from ..shared.layout import SMALL, button
 from ..shared.message import Message
 from ..shared.progress_bar import ProgressBar
 from .whole_run import WholeRun
@@ -24,9 +24,8 @@ class WholeSection(QFrame):
         self.progress = ProgressBar(objectName="whole_progress")
         self.progress.setFixedHeight(8)
         self.progress.setTextVisible(False)
-        self.button = QPushButton("Cancel", objectName="whole_cancel")
+        self.button = button("whole_cancel", "Cancel", "", self._on_button)
         self.button.setStyleSheet(SMALL)
-        self.button.clicked.connect(self._on_button)
         row = QHBoxLayout()
         row.addWidget(self.text, 1)
         row.addWidget(self.button, 0, Qt.AlignmentFlag.AlignTop)

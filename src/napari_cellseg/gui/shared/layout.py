@@ -10,6 +10,7 @@ from qtpy.QtGui import QDesktopServices, QPaintEvent, QWheelEvent
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QAbstractSpinBox,
+    QCheckBox,
     QComboBox,
     QFrame,
     QHBoxLayout,
@@ -196,6 +197,16 @@ def button(name: str, text: str, tooltip: str, slot: Callable[..., object] | Non
     made.setAutoDefault(False)
     if slot is not None:
         made.clicked.connect(slot)
+    return made
+
+
+def tick(name: str, text: str, tooltip: str, slot: Callable[..., object] | None = None, on: bool = False) -> QCheckBox:
+    """Return a box to tick; `slot` is called with its state when that changes, not for the first one."""
+    made = QCheckBox(text, objectName=name)
+    made.setToolTip(tooltip)
+    made.setChecked(on)
+    if slot is not None:
+        made.toggled.connect(slot)
     return made
 
 

@@ -7,21 +7,18 @@ from collections.abc import Callable
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QMouseEvent
 from qtpy.QtWidgets import (
-    QHBoxLayout,
     QLabel,
     QSlider,
     QStyle,
     QStyleOptionSlider,
-    QVBoxLayout,
     QWidget,
 )
 
-from .layout import leave_wheel, one_line
+from .layout import in_column, in_row, leave_wheel, one_line
 from .numbers import DecimalBox
 from .plots import Plot
 
 STEPS = 1000
-HANDLE_MARGIN = 9
 NAME_WIDTH = 82
 # So many digits after the point a number of a slider has at most.
 MOST_DIGITS = 9
@@ -151,14 +148,6 @@ class NumberSlider(QWidget):
         """Set the value, as if it had been typed."""
         self.number.setValue(value)
 
-    def minimum(self) -> float:
-        """Smallest value."""
-        return self.number.minimum()
-
-    def maximum(self) -> float:
-        """Largest value that can be typed."""
-        return self.number.maximum()
-
     def show_value(self, value: float) -> None:
         """Show a value that came from the session, without announcing it."""
         self.number.blockSignals(True)
@@ -183,22 +172,10 @@ class NumberSlider(QWidget):
             self.hint.hide()
             name = QLabel(label)
             name.setMinimumWidth(NAME_WIDTH)
-            row = QHBoxLayout(self)
-            row.setContentsMargins(0, 0, 0, 0)
-            for part, share in ((name, 0), (self.slider, 1), (self.number, 0)):
-                row.addWidget(part, share)
-            return
-        top = QHBoxLayout()
-        top.setContentsMargins(0, 0, 0, 0)
-        top.addWidget(QLabel(label))
-        top.addWidget(self.hint, 1)
-        top.addWidget(self.number)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addLayout(top)
-        column.addWidget(self.plot)
-        column.addWidget(self.slider)
+            self.setLayout(in_row(name, (self.slider, 1), self.number, spacing=6))
+        else:
+            top = in_row(QLabel(label), (self.hint, 1), self.number, spacing=6)
+            in_column(top, self.plot, self.slider, into=self, spacing=2)
 
     def _bind(self) -> None:
         self.number.valueChanged.connect(self._on_number)

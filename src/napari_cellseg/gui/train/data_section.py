@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...imaging.errors import CellsegError
 from ...imaging.progress import Progress
@@ -22,7 +22,7 @@ from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.fold import Fold
 from ..shared.help import HelpButton
-from ..shared.layout import in_column, in_row, small_button
+from ..shared.layout import in_column, in_row, small_button, tick
 from ..shared.message import Message, errors_to
 from ..shared.rows import Rows
 from ..shared.workers import Latest, start_run
@@ -132,9 +132,8 @@ class TrainDataSection(QWidget):
         self.list.itemSelectionChanged.connect(self._on_selected)
         self.list.itemDoubleClicked.connect(lambda *_: self.look())
         self.hint = Message(objectName="data_hint", hides=True)
-        self.classes = QCheckBox("Pieces are cells: the masks hold classes", objectName="data_classes")
-        self.classes.setToolTip("Take each connected piece of one value of a mask for one cell.")
-        self.classes.toggled.connect(self._on_classes)
+        tip = "Take each connected piece of one value of a mask for one cell."
+        self.classes = tick("data_classes", "Pieces are cells: the masks hold classes", tip, self._on_classes)
         tip = "Show the selected image with its masks. Then select others in the list."
         self.view = small_button("data_look", "Look at the pairs", tip, slot=self.look)
         tip = "Show images as the network will see them: cut, turned, brighter or darker."

@@ -160,7 +160,7 @@ class TrainWidget(Dock):
 
     def compare(self, path: Path | None = None) -> None:
         """Open a window with the trainings of all versions side by side."""
-        self._reading_runs = self.bench.in_background(find_runs, lambda runs: self._show_runs(runs, path))
+        self.bench.in_background(find_runs, lambda runs: self._show_runs(runs, path))
 
     def _show_runs(self, runs: list[FinishedTraining], path: Path | None) -> None:
         if self._runs is not None:

@@ -84,6 +84,7 @@ class Bench(ChosenImage):
         self.completions: list[Callable[[Any, Recipe], Recipe]] = []
         self._parts: dict[type, Any] = {}
         self._run: SegmentRun | None = None
+        self._jobs: list[Latest] = []
 
     def part(self, kind: type[P], make: Callable[[Bench], P] | None = None) -> P:
         """Return the one part of a kind that this viewer has, made now if it is not there yet.
@@ -102,6 +103,8 @@ class Bench(ChosenImage):
     def close(self) -> None:
         """Stop all work; called when the window closes."""
         self.cancel()
+        for job in self._jobs:
+            job.close()
         for part in reversed(list(self._parts.values())):
             if hasattr(part, "close"):
                 part.close()
@@ -242,11 +245,37 @@ class Bench(ChosenImage):
         question: Callable[[], Any],
         then: Callable[[Any], object],
         ended: Callable[[], object] | None = None,
+        failed: Callable[[BaseException], object] | None = None,
     ) -> Latest:
-        """Do something small in a background thread; errors come as the session's sentence."""
-        job = Latest(self.failed, ended)
+        """Do something small in a background thread, beside whatever else runs; errors come as the session's sentence.
+
+        Parameters
+        ----------
+        question : callable
+            Called in the thread.
+        then : callable
+            Called with its answer in the main thread, unless the window closes before.
+        ended : callable, optional
+            Called after that, also where there was an error.
+        failed : callable, optional
+            Called with an error in the place of `failed`.
+        """
+        job = Latest(failed or self.failed, ended)
         job.ask(question, then)
+        self._jobs = [*(other for other in self._jobs if other.busy), job]
         return job
+
+    @property
+    def busy(self) -> bool:
+        """Whether something small is being done in the background."""
+        return any(job.busy for job in self._jobs)
+
+    def report(self, sentence: str, bad: bool = False) -> None:
+        """Show a sentence as the session's, as an error where it is bad news."""
+        if bad:
+            self.session.fail(None, sentence)
+        else:
+            self.session.note(sentence)
 
     def set_axes(self, layer: ImageLayer, axes: str | None) -> None:
         """Set the axes of an image layer (None: not known); what was found with others is forgotten."""

@@ -98,10 +98,6 @@ class Dock(QWidget):
         column.setSpacing(spacing)
         for part in parts:
             column.addLayout(part) if isinstance(part, QLayout) else column.addWidget(part)
-        self.lay_out(column, below)
-
-    def lay_out(self, column: QVBoxLayout, below: Sequence[QWidget] = ()) -> None:
-        """Fill the widget with a column, as `fill` does."""
         self.scroll = scrolled(self, column, below)
         self._filled = True
         self.follow_theme()

@@ -19,6 +19,7 @@ from ...session import layer_id
 from .bench import Bench
 from .field import REGIONS_KEY, in_image
 from .layer_image import layer_path, placement
+from .layer_watch import add_unselected
 from .regions import Regions
 
 COLOR, FACE = "#ffe14d", "#ffe14d18"
@@ -180,9 +181,7 @@ class DrawnRegions:
         )
         self._layers[layer_id(self._bench.session.chosen)] = shapes
         self._taken_away.discard(layer_id(self._bench.session.chosen))
-        active = self._bench.viewer.layers.selection.active
-        self._bench.viewer.add_layer(shapes)
-        self._bench.viewer.layers.selection.active = active
+        add_unselected(self._bench.viewer, shapes)
         shapes.events.data.connect(self._on_shapes_changed)
         shapes.events.features.connect(self._on_shapes_changed)
         return shapes

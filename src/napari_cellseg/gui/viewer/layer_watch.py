@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image as ImageLayer
 from napari.layers import Layer
@@ -16,6 +16,19 @@ from .channels import channel_layers
 from .count_points import CountPoints
 from .focus import draw_in_canvas
 from .layer_image import PLACEMENT
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+
+def add_unselected(viewer: Viewer, layer: Layer, place: int | None = None) -> None:
+    """Add a layer at a place in the layer list, by default on top, while the selected layer stays selected."""
+    active = viewer.layers.selection.active
+    if place is None:
+        viewer.add_layer(layer)
+    else:
+        viewer.layers.insert(place, layer)
+    viewer.layers.selection.active = active
 
 
 class LayerWatch:
