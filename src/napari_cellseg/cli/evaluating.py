@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..imaging.errors import CellsegError
 from ..imaging.progress import Progress, drain
-from .common import add_overwrite_option, add_recipe_options, bar_of, check_places, drain_with_bar, recipe_of
+from .common import add_overwrite_option, add_recipe_options, check_places, drain_with_bar, recipe_of
 from .dataset_options import add_dataset_options, dataset_values, load, read_samples
-from .reporting import Report, StopWish, add_report_options, run_reported
+from .reporting import BarReport, Report, StopWish, add_report_options, run_reported
 
 if TYPE_CHECKING:
     from ..evaluation.evaluate import Evaluation
@@ -165,16 +165,8 @@ def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
         store_calibration(found, model)
         lines.append(f"these are now the defaults of {model.name}; labels that it made before stay as they are")
     lines.append(f"heat map in {page}")
-    report.send(
-        {
-            "event": "done",
-            "file": str(path),
-            "report": str(page),
-            "held_out": only_held_out,
-            "learned_from": flatters,
-            "lines": lines,
-        }
-    )
+    done = {"event": "done", "file": str(path), "report": str(page), "lines": lines}
+    report.send({**done, "held_out": only_held_out, "learned_from": flatters})
     return 0
 
 
@@ -190,30 +182,16 @@ def _drain(steps: Generator[Progress, None, Result], report: Report, wish: StopW
     return drain(steps, hear)
 
 
-class CalibrationText(Report):
-    """Lines of text and progress bars."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-        self._verb = ""
+class CalibrationText(BarReport):
+    """A calibration in text."""
 
     def send(self, event: dict[str, Any]) -> None:
         """Report one event."""
         if event["event"] == "progress":
-            if event["message"] != self._verb:
-                self._close()
-                self._verb, self._bar = event["message"], bar_of(event["total"], "image")
-                self._bar.set_description(self._verb)
-            self._bar.total = event["total"]
-            self._bar.update(event["done"] - self._bar.n)
-            return
-        self._close()
-        print("\n".join(event["lines"]) if event["event"] == "done" else event["text"], flush=True)
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-        self._bar, self._verb = None, ""
+            self.advance(event["done"], event["total"], "image", event["message"])
+        else:
+            self.close()
+            self.write(*(event["lines"] if event["event"] == "done" else [event["text"]]))
 
 
 def _check_settable(args: argparse.Namespace, model: ModelVersion) -> None:
@@ -249,15 +227,8 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
     metrics = evaluation.to_dict()
     for kind in evaluation.groups:
         m = metrics[kind]
-        figures = (
-            m["ap_mean"]["0.50"],
-            m["ap_mean"]["0.75"],
-            m["ap_mean_50_90"],
-            m["ap_mean_all"],
-            m["f1_mean"],
-            m["iou"],
-            m["dice"],
-        )
+        at_one = (m["ap_mean"][overlap] for overlap in ("0.50", "0.75"))
+        figures = (*at_one, *(m[name] for name in ("ap_mean_50_90", "ap_mean_all", "f1_mean", "iou", "dice")))
         pixels = m["pixels"]
         auc = "" if pixels["auc"] is None else f"{pixels['auc']:.4f}"
         lines.append(

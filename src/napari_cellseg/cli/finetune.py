@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..imaging.errors import DatasetError
 from .common import check_resumed
 from .dataset_options import add_classes_option
-from .reporting import Report, StopWish, TextReport, add_report_options, run_reported, send_all
+from .reporting import Report, StopWish, TextReport, add_report_options, run_reported, send_all, send_made
 from .train_options import add_setting, given_settings
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     from ..network.versions import load_model
     from ..training.data.reading import iter_training_images
     from ..training.finetune_params import FineTuneParams
-    from ..training.runs import CHECKPOINT_FILE, next_version_dir, parent_of, read_run
+    from ..training.runs import next_version_dir, parent_of, read_run
 
     if args.resume:
         check_resumed(args, ("training_set", "masks"))
@@ -79,12 +79,5 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
         samples, out, parent, params, resume=args.resume, stop=wish.given, at_once=wish.at_once, record=record
     )
     made: Made = send_all(steps, report, wish)
-    report.send(
-        {
-            "event": "done",
-            "version": str(out) if made.version is not None else None,
-            "stopped_early": made.trained.stopped_early,
-            "resumable": (out / CHECKPOINT_FILE).is_file(),
-        }
-    )
+    send_made(report, out, made)
     return 0

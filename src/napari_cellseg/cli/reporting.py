@@ -12,11 +12,15 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from ..imaging.errors import CellsegError
 from ..imaging.progress import drain
 from ..imaging.write.jsonable import jsonable
+
+if TYPE_CHECKING:
+    from ..evaluation.make_version import Made
 
 STEPS_PER_SECOND = 5
 TITLES = {"f1": "F1 .5", "ap50": "AP .5", "ap": "AP .5-.9", "count_mape": "count error"}
@@ -147,6 +151,16 @@ def send_all(
     return drain(steps, hear)
 
 
+def send_made(report: Report, out: Path, made: Made, **more: Any) -> None:
+    """Report the end of a training: the version that it made, and whether it can go on."""
+    from ..training.runs import CHECKPOINT_FILE
+
+    version = str(out) if made.version is not None else None
+    resumable = (out / CHECKPOINT_FILE).is_file()
+    early = made.trained.stopped_early
+    report.send({"event": "done", "version": version, "stopped_early": early, "resumable": resumable, **more})
+
+
 def send_event(report: Report, event: Any) -> None:
     """Report an event of a training, or a comparison."""
     from ..evaluation.compare import Comparison
@@ -180,30 +194,52 @@ class JsonReport(Report):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class TextReport(Report):
-    """Lines of text and a progress bar."""
+class BarReport(Report):
+    """Lines of text, and a progress bar on the terminal."""
 
     def __init__(self) -> None:
+        self._bar: Any = None
+        self._shown = ("", "")
+
+    def advance(self, done: int, total: int, unit: str, verb: str = "") -> None:
+        """Move the bar; another unit or verb begins another bar."""
         from .common import bar_of
 
-        self._bar = bar_of(1000, "per mille")
+        if self._bar is None or self._shown != (unit, verb):
+            self.close()
+            self._bar, self._shown = bar_of(total, unit), (unit, verb)
+            self._bar.set_description(verb)
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)
+
+    def write(self, *lines: str) -> None:
+        """Print lines of text above the bar."""
+        for line in lines:
+            print(line, flush=True) if self._bar is None else self._bar.write(line)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = None
+
+
+class TextReport(BarReport):
+    """A fine-tune in text."""
 
     def send(self, event: dict[str, Any]) -> None:
+        """Report one event."""
         kind = event["event"]
-        if kind == "step":
-            self._bar.update(round(1000 * event["done"]) - self._bar.n)
-            return
         lines = {"start": _start_lines, "validation": _look_lines, "comparison": _comparison_lines}
-        if kind in lines:
-            text = lines[kind](event)
+        if kind == "step":
+            self.advance(round(1000 * event["done"]), 1000, "per mille")
+        elif kind in lines:
+            self.write(lines[kind](event))
         elif kind == "note":
-            text = event["text"]
+            self.write(event["text"])
         elif kind == "done":
-            text = f"model version in {event['version']}" if event["version"] else "nothing was learned"
-            self._bar.close()
-        else:
-            return
-        self._bar.write(text)
+            self.close()
+            self.write(f"model version in {event['version']}" if event["version"] else "nothing was learned")
 
 
 def _start_lines(event: dict[str, Any]) -> str:

@@ -6,13 +6,16 @@ import argparse
 import functools
 import sys
 from collections.abc import Callable
+from contextlib import closing
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..imaging.errors import CellsegError
+from ..imaging.progress import drain
 from .common import add_recipe_options, bar_of, recipe_of
 from .plates import write_what_was_found
-from .reporting import JsonReport, StopWish
+from .reporting import JsonReport, StopWish, add_report_options
 
 if TYPE_CHECKING:
     from ..batch.events import BatchEvent, BatchSummary
@@ -22,35 +25,26 @@ if TYPE_CHECKING:
 
 
 def add_segment(commands: Any) -> None:
+    from ..segmentation.options import RunOptions
+    from ..segmentation.recipe import Recipe
+
     sub = commands.add_parser("segment", help="segment images or folders of images")
     sub.add_argument("input", nargs="*", metavar="INPUT", help="image file, folder, or address of a Zarr image")
     sub.add_argument("--out", required=True, metavar="DIR", help="folder for labels, counts.csv and recipe.json")
     sub.add_argument("--recipe", metavar="FILE", help="recipe.json of an earlier run; the options below override it")
     add_recipe_options(sub)
+    helps = {entry.name: entry.metadata["help"] for entry in (*fields(Recipe), *fields(RunOptions))}
     sub.add_argument(
         "--percentiles",
         nargs=2,
         type=float,
         metavar=("LOW", "HIGH"),
-        help="percentiles of an image that become 0 and 1; default: the model's",
+        help=f"{helps['normalizer']}; default: the model's",
     )
-    sub.add_argument(
-        "--pages",
-        choices=("one", "each", "stack"),
-        help="files of several time points or slices: refuse them (one), a result for each, or one stack; default: one",
-    )
-    sub.add_argument(
-        "--link",
-        choices=("none", "z", "t"),
-        help="give a cell one id on all planes of its stack: slices become 3D cells (z), time points tracks (t); "
-        "means --pages stack; default: none",
-    )
-    sub.add_argument(
-        "--link-iou",
-        type=float,
-        metavar="IOU",
-        help="overlap (intersection over union) from which cells of neighbouring planes are one; default: 0.25",
-    )
+    sub.add_argument("--pages", choices=("one", "each", "stack"), help=f"{helps['pages']}; default: one")
+    linked = f"{helps['link']}; means --pages stack; default: none"
+    sub.add_argument("--link", choices=("none", "z", "t"), help=linked)
+    sub.add_argument("--link-iou", type=float, metavar="IOU", help=f"{helps['link_iou']}; default: {Recipe.link_iou:g}")
     sub.add_argument(
         "--save",
         metavar="NAMES",
@@ -58,31 +52,10 @@ def add_segment(commands: Any) -> None:
         "parquet, anndata, inside, submission; default: labels",
     )
     sub.add_argument("--cells", action="store_true", help="also write cells.csv, one row per cell")
-    sub.add_argument(
-        "--blocks",
-        action="store_true",
-        default=None,
-        help="block by block, in little memory, into an OME-Zarr folder of labels; an image that is too large is done "
-        "so by itself",
-    )
-    sub.add_argument(
-        "--regions",
-        metavar="FILE",
-        help="also count in regions, into regions.csv: a zip of ImageJ ROIs, GeoJSON or a label image for all images, "
-        "'beside' for IMAGE_regions.geojson, .zip or .tif beside each image, or a folder with such files",
-    )
-    sub.add_argument(
-        "--csv",
-        choices=("comma", "semicolon"),
-        help="counts.csv and cells.csv: commas between columns (default), or for Excel where the decimal sign is a "
-        "comma: semicolons, decimal commas and a byte-order mark",
-    )
-    sub.add_argument(
-        "--ome-zarr",
-        choices=("0.5", "0.4"),
-        help="version of OME-Zarr in which labels are written: 0.5 (Zarr 3; default), or 0.4 for programs that read "
-        "Zarr 2 only",
-    )
+    sub.add_argument("--blocks", action="store_true", default=None, help=helps["blocks"])
+    sub.add_argument("--regions", metavar="FILE", help=helps["regions"])
+    sub.add_argument("--csv", choices=("comma", "semicolon"), help=f"{helps['csv']}; default: comma")
+    sub.add_argument("--ome-zarr", choices=("0.5", "0.4"), help=f"{helps['ome_zarr']}; default: 0.5")
     _add_run_options(sub)
     sub.set_defaults(run=run_segment)
 
@@ -112,8 +85,7 @@ def _add_run_options(sub: argparse.ArgumentParser) -> None:
         help="table with a column well, and others with its condition: also write wells.csv and conditions.csv",
     )
     sub.add_argument("--html", action="store_true", help="also write report.html: pictures, counts, what stands out")
-    sub.add_argument("--report", choices=("text", "jsonl"), default="text", help="jsonl: one JSON object per line")
-    sub.add_argument("--stop-on-eof", action="store_true", help="stop, and keep what is done, when the input ends")
+    add_report_options(sub, "stop, and keep what is done,")
 
 
 def run_segment(args: argparse.Namespace) -> int:
@@ -157,15 +129,8 @@ def _run(args: argparse.Namespace, send: Callable[[Any], None], stop: Callable[[
     steps = iter_batch(
         files, out, recipe, options, resume=args.resume, overwrite=args.overwrite, scheduler=args.scheduler, stop=stop
     )
-    try:
-        while True:
-            try:
-                send(next(steps))
-            except StopIteration as end:
-                summary: BatchSummary = end.value
-                break
-    finally:
-        steps.close()
+    with closing(steps):
+        summary: BatchSummary = drain(steps, send)
     if args.html or args.conditions:
         write_what_was_found(args, out, tables=bool(args.conditions))
     send(summary)

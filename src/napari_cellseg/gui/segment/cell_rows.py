@@ -22,7 +22,7 @@ CLICK_PIXELS = 3
 
 
 def clicked_cell(labels: CellsLabels, event: Any) -> Generator[None, None, int]:
-    """Wait for the end of a click in a drag callback; return the id of the cell under it, 0 after a drag or beside one."""
+    """Wait for the end of a click in a drag callback; return the id of the cell under it, 0 for none."""
     start = np.asarray(event.pos)
     yield
     while event.type == "mouse_move":

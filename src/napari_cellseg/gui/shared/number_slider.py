@@ -174,7 +174,7 @@ class NumberSlider(QWidget):
             name.setMinimumWidth(NAME_WIDTH)
             self.setLayout(in_row(name, (self.slider, 1), self.number, spacing=6))
         else:
-            top = in_row(QLabel(label), (self.hint, 1), self.number, spacing=6)
+            top = in_row(QLabel(label), (self.hint, 1), self.number, spacing=2)
             in_column(top, self.plot, self.slider, into=self, spacing=2)
 
     def _bind(self) -> None:
