@@ -164,7 +164,7 @@ class AgreementWidget(Dock):
             "Which cells are counted: all, those that are positive, or those of a class (Segment widget). Your counts\n"
             "of each are kept apart."
         )
-        self.cells = chooser("agreement_cells", tip, slot=self._on_cells)
+        self.cells = chooser("agreement_cells", tip, slot=lambda i: self.known.choose_cells(self.cells.itemData(i)))
         self._cells_row = in_column(in_row(label("Cells"), (self.cells, 1)))
         self.settings = Message(objectName="agreement_settings")
         self.table = AgreementTable()
@@ -276,9 +276,6 @@ class AgreementWidget(Dock):
     def _on_source(self, index: int) -> None:
         if index == 0 and self.known.batch is not None:
             self.known.look_at(None)
-
-    def _on_cells(self, index: int) -> None:
-        self.known.choose_cells(self.cells.itemData(index))
 
     def _ask_batch(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Folder of a batch's results")

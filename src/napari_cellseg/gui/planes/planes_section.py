@@ -38,7 +38,7 @@ class PlanesSection(QWidget):
         signals = (bench.session.chosen_changed, bench.image_changed, bench.part(PlaneRun).changed)
         self._bindings.bind_each(self._on_change, *signals)
         self._bindings.bind_each(self._on_stack, self._planes.changed, self._links.changed)
-        self._bindings.bind(bench.session.corrected, self._on_corrected)
+        self._bindings.bind(bench.session.corrected, lambda key, _: self._on_stack(layer_id(key)))
         self._on_change()
 
     def _build(self) -> None:
@@ -77,9 +77,6 @@ class PlanesSection(QWidget):
     def _on_stack(self, layer: Any) -> None:
         if layer == layer_id(self._bench.session.chosen):
             self._on_change()
-
-    def _on_corrected(self, key: Any, region: object) -> None:
-        self._on_stack(layer_id(key))
 
     def _show(self) -> None:
         stack, chosen = self._stack, self._bench.session.chosen

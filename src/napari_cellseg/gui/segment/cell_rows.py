@@ -35,10 +35,6 @@ class CellRows:
     """Clicking a row selects its cell and brings it into view; clicking a cell selects its row.
 
     napari takes the position of a row for the label of its cell, which holds only for labels without gaps.
-
-    Parameters
-    ----------
-    bench : Bench
     """
 
     def __init__(self, bench: Bench) -> None:

@@ -64,7 +64,7 @@ class ClassSection(QWidget):
             "less_classes",
             "−",
             "Take the chosen class away, with its examples; Ctrl+Z brings those of this image back.",
-            self._on_less,
+            lambda: self._classing.drop(self.chosen.currentData()),
         )
         for small in (self.more, self.less):
             small.setStyleSheet(SMALL)
@@ -148,9 +148,6 @@ class ClassSection(QWidget):
             self._classing.add(name)
             self.name.clear()
             self.chosen.setCurrentIndex(self.chosen.findData(name))
-
-    def _on_less(self) -> None:
-        self._classing.drop(self.chosen.currentData())
 
     def _on_next(self) -> None:
         session = self._bench.session

@@ -62,7 +62,9 @@ class MarkerChoices(QWidget):
             [(place, place) for place in PLACES],
             self._on_measure,
         )
-        self.more = button("marker_more", "+", "Call cells by a further channel, too.", slot=self._on_more)
+        self.more = button(
+            "marker_more", "+", "Call cells by a further channel, too.", slot=lambda: self.further.emit(self._free()[0])
+        )
         self.less = button("marker_less", "−", "Call cells by this channel no more.", slot=self.dropped.emit)
         self.measure = chooser(
             "marker_measure",
@@ -126,9 +128,6 @@ class MarkerChoices(QWidget):
     def _free(self) -> list[str]:
         used = {marker.channel for marker in self._markers}
         return [name for i in range(self.channel.count()) if (name := self.channel.itemData(i)) not in used]
-
-    def _on_more(self) -> None:
-        self.further.emit(self._free()[0])
 
     def _on_channel(self, _: int) -> None:
         """Show the marker of a channel; where it has none yet, measure it in the place of the one that is shown."""

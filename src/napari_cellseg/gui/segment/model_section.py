@@ -115,7 +115,7 @@ class ModelSection(QWidget):
                 self.recipe_asked.emit(path)
         elif self.model.itemData(index) == MODELS:
             self.refresh()
-            open_dock(self._bench.viewer, "train", raised=False).models.open(self.model_name)
+            open_dock(self._bench.viewer, "train", raised=False).windows.open_models(self.model_name)
         else:
             self._bench.session.choose_model(str(self.model.itemData(index) or self.model_name))
 

@@ -23,10 +23,6 @@ class SizeCircle:
     -------
     changed()
         The circle came, or went.
-
-    Parameters
-    ----------
-    bench : Bench
     """
 
     changed = Signal()

@@ -55,10 +55,6 @@ class WholeRun:
     -------
     changed()
         The progress or the message changed.
-
-    Parameters
-    ----------
-    bench : Bench
     """
 
     changed = Signal()

@@ -179,20 +179,14 @@ class NumberSlider(QWidget):
 
     def _bind(self) -> None:
         self.number.valueChanged.connect(self._on_number)
-        self.slider.valueChanged.connect(self._on_slider)
+        self.slider.valueChanged.connect(lambda position: self.setValue(self._from_place(position / STEPS)))
         self.slider.sliderPressed.connect(self.pressed)
         self.slider.sliderReleased.connect(self.released)
         if self.plot is not None:
-            self.plot.picked.connect(self._on_picked)
+            self.plot.picked.connect(lambda place: self.setValue(self._from_place(place)))
             self.plot.pressed.connect(self.pressed)
             self.plot.released.connect(self.released)
 
     def _on_number(self, value: float) -> None:
         self.follow()
         self.valueChanged.emit(value)
-
-    def _on_picked(self, place: float) -> None:
-        self.setValue(self._from_place(place))
-
-    def _on_slider(self, position: int) -> None:
-        self.setValue(self._from_place(position / STEPS))

@@ -24,12 +24,7 @@ from .taking import Taking
 
 
 class Arrivals:
-    """Shows a file that napari opened as the chosen image: saved cells with their image, channels in their colours.
-
-    Parameters
-    ----------
-    bench : Bench
-    """
+    """Shows a file that napari opened as the chosen image: saved cells with their image, channels in their colours."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench

@@ -8,12 +8,7 @@ from .bench import Bench
 
 
 class Outdated:
-    """Marks the result layers of a viewer, and takes the mark off, as choices and cells change.
-
-    Parameters
-    ----------
-    bench : Bench
-    """
+    """Marks the result layers of a viewer, and takes the mark off, as choices and cells change."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench

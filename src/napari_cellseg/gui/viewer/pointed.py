@@ -12,12 +12,7 @@ INTERVAL_MS = 80
 
 
 class Pointed:
-    """Tells the numbered points of the chosen image which cell the mouse is on.
-
-    Parameters
-    ----------
-    bench : Bench
-    """
+    """Tells the numbered points of the chosen image which cell the mouse is on."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench

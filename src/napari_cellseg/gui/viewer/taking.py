@@ -35,12 +35,7 @@ NO_THRESHOLD = "No model found them, so there is no threshold to drag."
 
 
 class Taking:
-    """Takes labels of files and layers as cells; files that were saved here come with their image.
-
-    Parameters
-    ----------
-    bench : Bench
-    """
+    """Takes labels of files and layers as cells; files that were saved here come with their image."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench, self._correcting = bench, bench.part(Correcting)
