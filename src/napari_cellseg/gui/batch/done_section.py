@@ -9,9 +9,10 @@ from ...results.rows import BatchRow
 from ..jobs.batch_job import BatchJob
 from ..jobs.batch_rows import BatchRows
 from ..shared.bindings import Bindings
+from ..shared.choosers import chooser
 from ..shared.colors import Colors
 from ..shared.help import HelpButton
-from ..shared.layout import chooser, in_column, in_row, small_button
+from ..shared.layout import in_column, in_row, small_button
 from ..shared.message import Message
 from .rows_model import ALL, CORRECTED, FAILED, FLAGGED, BatchModel
 from .table import BatchTable

@@ -20,8 +20,9 @@ from ...imaging.read.formats import dialog_filter
 from ...imaging.read.ome_zarr.places import address_of, allow, is_zarr, whole_path
 from ...imaging.read.scenes import file_of
 from ..shared.bindings import Bindings
+from ..shared.choosers import NARROWEST, chooser
 from ..shared.help import HelpButton
-from ..shared.layout import NARROWEST, button, chooser, in_column, in_row, label, tick
+from ..shared.layout import button, in_column, in_row, label, tick
 from ..shared.message import Message
 from ..shared.workers import Latest
 

@@ -14,10 +14,11 @@ from ...imaging.write.ome_metadata import OME_ZARR
 from ...results.outputs import OUTPUTS, Output
 from ...training.settings import setting
 from ..shared import preferences
+from ..shared.choosers import NARROWEST
 from ..shared.fold import Fold
 from ..shared.form import Form
 from ..shared.help import HelpButton
-from ..shared.layout import NARROWEST, button, in_column, in_row, label
+from ..shared.layout import button, in_column, in_row, label
 
 FOLDER = "cellseg"
 

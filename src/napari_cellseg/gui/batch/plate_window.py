@@ -35,9 +35,10 @@ from ...results.counts import COUNTS_FILE
 from ...results.origin import is_ours
 from ...results.rows import BatchRow
 from ..jobs.batch_job import BatchJob
+from ..shared.choosers import chooser, fill
 from ..shared.colors import Colors
 from ..shared.diagram import Diagram
-from ..shared.layout import chooser, in_column, in_row, small_button
+from ..shared.layout import in_column, in_row, small_button
 from ..shared.message import Message, errors_to
 from .results_window import ResultsWindow
 
@@ -226,11 +227,8 @@ class BatchPlates(ResultsWindow):
             (self.measure, [(measure_in_words(name), name) for name in self.plates.measures]),
             (self.plate, [(name or "one plate", name) for name in dict.fromkeys(w.plate for w in self.plates.wells)]),
         ):
-            before = box.currentData()
-            box.clear()
-            for text, value in entries:
-                box.addItem(text, value)
-            box.setCurrentIndex(max(box.findData(before), 0))
+            known = [value for _, value in entries]
+            fill(box, entries, box.currentData() if box.currentData() in known else next(iter(known), None))
         self.plate.setVisible(self.plate.count() > 1)
 
     def _draw(self, _: Any = None) -> None:

@@ -15,8 +15,9 @@ from ...segmentation.differences import settings_in_words
 from ...segmentation.options import RunOptions
 from ...segmentation.recipe import Recipe
 from ..shared.bindings import Bindings
+from ..shared.choosers import chooser
 from ..shared.help import HelpButton
-from ..shared.layout import RECIPE_FILTER, button, chooser, in_column, in_row, label
+from ..shared.layout import RECIPE_FILTER, button, in_column, in_row, label
 from ..shared.message import Message, errors_to
 from ..viewer.bench import Bench
 

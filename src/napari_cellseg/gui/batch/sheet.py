@@ -13,8 +13,9 @@ from qtpy.QtWidgets import QAbstractItemView, QLabel, QVBoxLayout, QWidget
 from ...results.rows import BatchRow
 from ..jobs.batch_job import BatchJob
 from ..jobs.batch_rows import BatchRows
+from ..shared.choosers import chooser
 from ..shared.colors import Colors
-from ..shared.layout import chooser, in_column, in_row, sentence
+from ..shared.layout import in_column, in_row, sentence
 from ..shared.pictures import picture_list
 from ..shared.plots import Plot
 from .results_window import ResultsWindow

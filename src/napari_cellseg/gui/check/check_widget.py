@@ -20,8 +20,9 @@ from ...reports.agreement_report import write_agreement
 from ...segmentation.counting import number_in_words
 from ...session import PlaneKey
 from ..shared.bindings import Bindings
+from ..shared.choosers import chooser
 from ..shared.help import titled
-from ..shared.layout import chooser, in_column, in_row, label, sentence, small_button
+from ..shared.layout import in_column, in_row, label, sentence, small_button
 from ..shared.message import Message, errors_to
 from ..shared.workers import Latest
 from ..viewer.dock import Dock

@@ -22,6 +22,7 @@ from ..viewer.correcting import Correcting
 from ..viewer.layer_image import placement
 from ..viewer.layer_watch import LayerWatch, add_unselected
 from ..viewer.planes_in_view import PlanesInView
+from .strokes import rectangle
 
 MARKED, NEAR = 1, 2
 MARGIN = 8
@@ -185,7 +186,7 @@ class ReviewedLayers:
         while event.type == "mouse_move":
             if drawn is not None:
                 self._draw(key, drawn)
-            drawn = _rectangle(start, np.asarray(layer.world_to_data(event.position)), layer.data.shape)
+            drawn = rectangle(start, np.asarray(layer.world_to_data(event.position)), layer.data.shape)
             layer.redraw(drawn, np.array(value, dtype=np.uint8))
             yield
         self._dragging = False
@@ -296,9 +297,3 @@ def _learned_from(cells: Any, region: Region | None) -> np.ndarray:
     area = corrected.reviewed_area(cells.threshold, cells.min_size, region, MARGIN)
     marked = corrected.corrections.marks(region) > 0
     return np.where(area, np.where(marked, np.uint8(MARKED), np.uint8(NEAR)), np.uint8(0))
-
-
-def _rectangle(start: np.ndarray, end: np.ndarray, shape: tuple[int, ...]) -> Region:
-    low = np.clip(np.round(np.minimum(start, end)), 0, shape).astype(int)
-    high = np.clip(np.round(np.maximum(start, end)) + 1, 0, shape).astype(int)
-    return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))

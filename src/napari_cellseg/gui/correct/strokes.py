@@ -10,6 +10,7 @@ from qtpy.QtGui import QCursor
 from skimage.draw import line
 
 from ...corrections.tools import CellView
+from ...imaging.regions import Region
 
 if TYPE_CHECKING:
     from napari import Viewer
@@ -53,3 +54,10 @@ def crossed(view: CellView, points: np.ndarray) -> list[int]:
     labels = view.labels((slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))))
     found = labels[tuple((pixels - low).T)]
     return list(dict.fromkeys(int(id_) for id_ in found if id_))
+
+
+def rectangle(start: np.ndarray, end: np.ndarray, shape: tuple[int, ...]) -> Region:
+    """Region inside the image between two corners, both of which are in it."""
+    low = np.clip(np.round(np.minimum(start, end)), 0, shape).astype(int)
+    high = np.clip(np.round(np.maximum(start, end)) + 1, 0, shape).astype(int)
+    return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))

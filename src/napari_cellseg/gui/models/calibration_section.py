@@ -13,8 +13,9 @@ from ...network.exchange.import_model import import_model
 from ...network.versions import ModelVersion, list_models, smallest_in_words
 from ..jobs.job_parts import CancelButton, JobBar
 from ..shared.bindings import Bindings
+from ..shared.choosers import chooser
 from ..shared.colors import Colors, accent_button
-from ..shared.layout import button, chooser, heading, in_column, in_row, label, sentence
+from ..shared.layout import button, heading, in_column, in_row, label, sentence
 from ..shared.message import Message, errors_to
 from .calibration_job import CalibrationJob, CalibrationRequest, CalibrationSource
 from .heat_map import HeatMap, figure_text

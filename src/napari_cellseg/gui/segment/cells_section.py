@@ -69,8 +69,6 @@ class CellsSection(QWidget):
         small = f"color: {colors.faint.name()};"
         self.details.setStyleSheet(small)
         self.interval.setStyleSheet(small)
-        for slider in (self.threshold, self.min_size):
-            slider.hint.setStyleSheet(small + "font-size: 8pt;")
 
     def _build(self) -> None:
         self.count = QLabel("–", objectName="count")

@@ -9,7 +9,7 @@ from ...imaging.channels import Channel, mix_name
 from ...imaging.errors import ImageError
 from ...imaging.image import Image
 from ...segmentation.differences import channel_names
-from ..shared.layout import Chooser
+from ..shared.choosers import Chooser
 
 COLORS = ("all colours", "red", "green", "blue")
 MIX = "a mix of several …"

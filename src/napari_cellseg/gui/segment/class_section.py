@@ -9,15 +9,16 @@ from qtpy.QtWidgets import QLineEdit, QWidget
 
 from ...segmentation.classes import forest_of
 from ..shared.bindings import Bindings
+from ..shared.choosers import chooser, fill
 from ..shared.help import HelpButton
-from ..shared.layout import SMALL, button, chooser, in_column, in_row, one_line, sentence, small_button
+from ..shared.layout import SMALL, button, in_column, in_row, one_line, sentence, small_button
 from ..shared.message import Message, errors_to
 from ..viewer.bench import Bench
 from ..viewer.camera import look_at
 from .cell_pick import KEY, CellPick
 from .class_layer import COLORS, ClassLayer
 from .classing import Classing, Looked
-from .marker_choices import WIDTH, fill
+from .marker_choices import WIDTH
 
 FIRST = "Segment the image first."
 ASK = "Add two classes, then click some cells of each."

@@ -13,7 +13,8 @@ from ...imaging.errors import ParamsError
 from ...imaging.normalize import TYPE, NormalizerParams
 from ...network.versions import ModelVersion
 from ..shared.bindings import Bindings
-from ..shared.layout import SMALL, button, chooser, in_row, label
+from ..shared.choosers import chooser
+from ..shared.layout import SMALL, button, in_row, label
 from ..shared.numbers import NumberBox
 from ..viewer.bench import Bench
 

@@ -26,8 +26,9 @@ from ...instances.filters import (
 from ...instances.levels import threshold_level
 from ...session import Cells
 from ..shared.bindings import Bindings
+from ..shared.choosers import chooser
 from ..shared.help import HelpButton
-from ..shared.layout import chooser, in_column, in_row, label, one_line, tick
+from ..shared.layout import in_column, in_row, label, one_line, tick
 from ..shared.message import Message, errors_to
 from ..shared.number_slider import NAME_WIDTH, NumberSlider
 from ..shared.numbers import DecimalBox

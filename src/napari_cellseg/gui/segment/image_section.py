@@ -14,7 +14,8 @@ from ...imaging.read.formats import dialog_filter
 from ...imaging.read.ome_zarr.places import allow
 from ...session import layer_id
 from ..shared.bindings import Bindings
-from ..shared.layout import CELL_FILES, button, chooser, in_row, label
+from ..shared.choosers import chooser
+from ..shared.layout import CELL_FILES, button, in_row, label
 from ..shared.message import errors_to
 from ..viewer.bench import Bench
 from ..viewer.layer_image import title_of

@@ -19,8 +19,9 @@ from ...network.versions import ModelVersion
 from ...segmentation.differences import channel_in_words
 from ...session import ImageChoices, PlaneKey, layer_id
 from ..shared.bindings import Bindings
+from ..shared.choosers import Chooser
 from ..shared.help import HelpButton
-from ..shared.layout import Chooser, in_row, label
+from ..shared.layout import in_row, label
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.planes import WORDS

@@ -12,8 +12,9 @@ from ...imaging.image import Image
 from ...instances.compartments import NUCLEUS, PLACES, Growth
 from ...segmentation.differences import channel_names
 from ...segmentation.marker import MEAN, SHARE, Marker
+from ..shared.choosers import chooser, fill, leave_wheel
 from ..shared.help import HelpButton
-from ..shared.layout import SMALL, button, chooser, in_column, in_row, leave_wheel
+from ..shared.layout import SMALL, button, in_column, in_row
 from ..shared.numbers import NumberBox
 
 LARGEST = 1e12
@@ -167,18 +168,6 @@ def names_of(image: Image) -> list[str]:
         name if name and names.count(name) == 1 and not set(name) & {*":>+\n\r"} and not name.isdecimal() else str(i)
         for i, name in enumerate(names)
     ]
-
-
-def fill(box: Any, entries: list[tuple[str, Any]], chosen: Any) -> None:
-    """List entries where they are not listed already, and choose one by its data; None chooses none."""
-    with QSignalBlocker(box):
-        if entries != [(box.itemText(i), box.itemData(i)) for i in range(box.count())]:
-            box.clear()
-            for text, data in entries:
-                box.addItem(text, data)
-        index = next((i for i, (_, data) in enumerate(entries) if data == chosen), -1)
-        if box.currentIndex() != index:
-            box.setCurrentIndex(index)
 
 
 def _number(name: str, least: float, tooltip: str) -> NumberBox:

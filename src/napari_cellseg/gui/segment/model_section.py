@@ -10,8 +10,9 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QWidget
 from ...imaging.errors import CellsegError
 from ...network.versions import ModelVersion, list_models, load_model, smallest_in_words
 from ..shared.bindings import Bindings
+from ..shared.choosers import Chooser
 from ..shared.fold import FoldTitle
-from ..shared.layout import RECIPE_FILTER, Chooser
+from ..shared.layout import RECIPE_FILTER
 from ..shared.message import errors_to
 from ..viewer.bench import Bench
 from ..viewer.dock import open_dock

@@ -11,8 +11,8 @@ from qtpy.QtWidgets import QWidget
 from ...instances.compartments import NUCLEUS
 from ...segmentation.marker import Marker
 from ..shared.bindings import Bindings
-from ..shared.colors import Colors
-from ..shared.layout import SMALL, button, chooser, in_column, in_row, one_line
+from ..shared.choosers import chooser, fill
+from ..shared.layout import SMALL, button, in_column, in_row, one_line
 from ..shared.message import Message, errors_to
 from ..shared.number_slider import NumberSlider
 from ..shared.plots import ValueHistogram
@@ -20,7 +20,7 @@ from ..viewer.bench import Bench
 from .called_layers import CalledLayers
 from .calling import Calling, short
 from .cell_pick import KEY, CellPick
-from .marker_choices import LARGEST, MarkerChoices, fill
+from .marker_choices import LARGEST, MarkerChoices
 
 OTSU = "Otsu"
 ASK = "Choose a channel: the values of all cells appear here."
@@ -49,10 +49,6 @@ class PositiveSection(QWidget):
         """Measure from now on, or no more."""
         self._picks.wake(awake)
         self._calling.wake(awake)
-
-    def set_colors(self, colors: Colors) -> None:
-        """Follow the theme."""
-        self.threshold.hint.setStyleSheet(f"color: {colors.faint.name()}; font-size: 8pt;")
 
     @property
     def marker(self) -> Marker | None:

@@ -12,8 +12,9 @@ from ...segmentation.options import RunOptions
 from ..correct.drafting import Drafting
 from ..shared import preferences
 from ..shared.bindings import Bindings
+from ..shared.choosers import chooser
 from ..shared.help import HelpButton
-from ..shared.layout import RECIPE_FILTER, button, chooser, in_row, tick
+from ..shared.layout import RECIPE_FILTER, button, in_row, tick
 from ..shared.message import errors_to
 from ..shared.table import open_table
 from ..viewer.bench import Bench

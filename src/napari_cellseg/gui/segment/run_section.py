@@ -11,9 +11,10 @@ from ...imaging.progress import Progress
 from ...session import PlaneKey, State
 from ..planes.plane_run import PlaneRun
 from ..shared.bindings import Bindings
+from ..shared.choosers import NARROWEST, chooser
 from ..shared.colors import Colors, accent_button
 from ..shared.help import HelpButton
-from ..shared.layout import NARROWEST, button, chooser, in_row
+from ..shared.layout import button, in_row
 from ..shared.message import Message
 from ..shared.progress_bar import Pace, ProgressBar, in_words
 from ..viewer.bench import Bench

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QWidget
 
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
-from ..shared.layout import SMALL, button
+from ..shared.layout import SMALL, button, in_column, in_row
 from ..shared.message import Message
 from ..shared.progress_bar import ProgressBar
 from .whole_run import WholeRun
@@ -26,14 +26,9 @@ class WholeSection(QFrame):
         self.progress.setTextVisible(False)
         self.button = button("whole_cancel", "Cancel", "", self._on_button)
         self.button.setStyleSheet(SMALL)
-        row = QHBoxLayout()
-        row.addWidget(self.text, 1)
-        row.addWidget(self.button, 0, Qt.AlignmentFlag.AlignTop)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(6, 1, 6, 2)
-        column.setSpacing(2)
-        column.addLayout(row)
-        column.addWidget(self.progress)
+        row = in_row((self.text, 1), self.button, spacing=2)
+        row.setAlignment(self.button, Qt.AlignmentFlag.AlignTop)
+        in_column(row, self.progress, into=self, spacing=2, margins=(6, 1, 6, 2))
         self._bindings = Bindings(self)
         self._bindings.bind(run.changed, self._on_changed)
         self._on_changed()

@@ -12,8 +12,9 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QWidget
 
 from ...imaging.errors import CellsegError
+from .choosers import shrinkable
 from .colors import Colors
-from .layout import sentence, shrinkable
+from .layout import sentence
 from .numbers import NOT_SET, Number, NumberBox, Suggested
 
 # Two of them share the width of one.

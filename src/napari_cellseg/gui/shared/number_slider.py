@@ -14,7 +14,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from .layout import in_column, in_row, leave_wheel, one_line
+from .choosers import leave_wheel
+from .colors import Colors
+from .layout import in_column, in_row, one_line
 from .numbers import DecimalBox
 from .plots import Plot
 
@@ -154,6 +156,10 @@ class NumberSlider(QWidget):
         self.number.setValue(value)
         self.number.blockSignals(False)
         self.follow()
+
+    def set_colors(self, colors: Colors) -> None:
+        """Follow the theme."""
+        self.hint.setStyleSheet(f"color: {colors.faint.name()};font-size: 8pt;")
 
     def set_hint(self, text: str, tip: str = "") -> None:
         """Show something about the value beside it; a longer explanation is in the tooltip."""

@@ -10,7 +10,7 @@ from magicgui.widgets.bases import ValueWidget
 from qtpy.QtCore import QLocale
 from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QWidget
 
-from .layout import leave_wheel
+from .choosers import leave_wheel
 
 DECIMALS = 7
 NOT_SET = "not set"

@@ -208,8 +208,7 @@ class TrainDataSection(QWidget):
         self._fill()
 
     def _fill(self) -> None:
-        with QSignalBlocker(self.list):
-            self._fill_list()
+        self._fill_list()
         self.stop.setVisible(self.busy)
         asked = self.loaded is not None and any(CLASSES_OR_CELLS in why for _, why in self.loaded.report.suspicious)
         with QSignalBlocker(self.classes):
@@ -224,14 +223,13 @@ class TrainDataSection(QWidget):
         self.read.emit()
 
     def _fill_list(self) -> None:
-        selected = self._row()
+        warning = None if self._colors is None else self._colors.warning
         self.rows = [] if self.loaded is None else data_rows(self.loaded)
-        self.list.clear()
+        rows = []
         for found in self.rows:
             texts = (found.name, "–" if found.n_cells is None else f"{found.n_cells:,}", found.size, found.state)
-            color = self._colors.warning if found.state != READY and self._colors is not None else None
-            item = self.list.add(texts, f"{found.name}\n{found.why}".strip(), color, right=(1,))
-            item.setSelected(selected is not None and found.name == selected.name)
+            rows.append((texts, f"{found.name}\n{found.why}".strip(), warning if found.state != READY else None))
+        self.list.fill(rows, right=(1,))
 
     def _row(self) -> DataRow | None:
         """Return the selected row."""

@@ -136,15 +136,10 @@ class TrainJob(ChildJob):
             self._become("running")
         elif kind == "comparison":
             self._comparison = _comparison(event)
-        elif kind == "step":
-            self._hear_step(event)
-        elif kind == "validation":
-            self._hear_validation(event)
-        elif kind == "earlier":
-            self._hear_earlier(event)
-        elif kind == "phase":
-            self._hear_phase(event)
-        return kind in ("step", "validation", "earlier", "phase")
+        elif kind in ("step", "validation", "earlier", "phase"):
+            getattr(self, f"_hear_{kind}")(event)
+            return True
+        return False
 
     def _hear_phase(self, event: Mapping[str, Any]) -> None:
         done, total = number(event.get("done")) or 0, number(event.get("total")) or 0

@@ -8,7 +8,7 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem
 
 from ...evaluation.kinds_table import KindTable
-from ..shared.layout import leave_wheel
+from ..shared.choosers import leave_wheel
 from ..shared.numbers import DecimalBox
 
 COLUMNS = ("Kind", "Images", "Share")

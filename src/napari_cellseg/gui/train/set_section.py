@@ -18,14 +18,16 @@ from ..shared.fold import Fold
 from ..shared.help import HelpButton
 from ..shared.layout import in_column, in_row, small_button
 from ..shared.message import Message, errors_to
+from ..shared.rows import Rows
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from .add_entry import Ask, add_current
 from .entry_layers import EntryLayers
-from .entry_list import EntryList
+from .entry_list import COLUMNS, about, texts_of
 from .job import TrainJob
 from .source import TrainSource
 
+LIST_HEIGHT = 112
 EMPTY = "Nothing here yet. Correct and review an image, then add it."
 
 
@@ -107,7 +109,8 @@ class TrainSetSection(QWidget):
 
     def _build(self) -> None:
         self.source = TrainSource(self._job)
-        self.list = EntryList()
+        tip = "Images that can be learned from. Double-click one to look at it."
+        self.list = Rows("training_entries", COLUMNS, tip, LIST_HEIGHT)
         self.list.itemSelectionChanged.connect(self._on_selected)
         self.list.itemDoubleClicked.connect(lambda *_: self.view_selected())
         self.hint = Message(EMPTY, "training_hint", hides=True)
@@ -132,7 +135,11 @@ class TrainSetSection(QWidget):
             self.listed.emit()
 
     def _fill(self) -> None:
-        self.list.show_entries(self.entries, self._colors)
+        warning = None if self._colors is None else self._colors.warning
+        self.list.fill(
+            [(texts_of(entry), about(entry), warning if entry.problem else None) for entry in self.entries],
+            right=(1, 2),
+        )
         self.fold.title.setText(self.summary())
         self.hint.report(self.problem or ("" if self.entries else EMPTY), bool(self.problem))
         self._on_selected()

@@ -11,7 +11,8 @@ from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QWidget
 from ...imaging.errors import CellsegError
 from ...training.data.choice import DataChoice
 from ...training.data.training_set import TrainingSet, default_training_set
-from ..shared.layout import SMALL, chooser, in_row, small_button
+from ..shared.choosers import chooser
+from ..shared.layout import SMALL, in_row, small_button
 from .job import TrainJob
 
 

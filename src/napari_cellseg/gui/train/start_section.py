@@ -13,11 +13,12 @@ from ...training.finetune_params import FineTuneParams
 from ..jobs.job_parts import CancelButton, JobBar
 from ..shared import preferences
 from ..shared.bindings import Bindings
+from ..shared.choosers import chooser
 from ..shared.colors import Colors, accent_button
 from ..shared.fold import Fold
 from ..shared.form import control_of
 from ..shared.help import HelpButton
-from ..shared.layout import SMALL, button, chooser, in_column, in_row
+from ..shared.layout import SMALL, button, in_column, in_row
 from ..shared.message import Message
 from ..shared.numbers import NumberBox
 from .curves import HEIGHT, LOSS_TIP, OVERLAP_HEIGHT, OVERLAP_TIP, TrainCurves, losses, overlaps

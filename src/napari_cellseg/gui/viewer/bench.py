@@ -19,8 +19,7 @@ from ...segmentation.recipe import Recipe
 from ...session import Cells, PlaneKey, Request, Session, ViewerChoices, layer_id
 from ..shared import preferences
 from ..shared.activity import Activity
-from ..shared.workers import Latest
-from .chosen_image import ChosenImage
+from .background import Background
 from .layer_image import image_from_layer, layer_axes
 from .result_layers import ResultLayers
 from .segment_run import SegmentRun
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 P = TypeVar("P")
 
 
-class Bench(ChosenImage):
+class Bench(Background):
     """Binds a viewer's session to its layers, and keeps the parts that its widgets share.
 
     A part is made by `part` at the first call; it listens to the session and to the signals below. The bench calls no
@@ -84,7 +83,6 @@ class Bench(ChosenImage):
         self.completions: list[Callable[[Any, Recipe], Recipe]] = []
         self._parts: dict[type, Any] = {}
         self._run: SegmentRun | None = None
-        self._jobs: list[Latest] = []
 
     def part(self, kind: type[P], make: Callable[[Bench], P] | None = None) -> P:
         """Return the one part of a kind that this viewer has, made now if it is not there yet.
@@ -103,8 +101,7 @@ class Bench(ChosenImage):
     def close(self) -> None:
         """Stop all work; called when the window closes."""
         self.cancel()
-        for job in self._jobs:
-            job.close()
+        self.end_background()
         for part in reversed(list(self._parts.values())):
             if hasattr(part, "close"):
                 part.close()
@@ -223,59 +220,6 @@ class Bench(ChosenImage):
         if not isinstance(error, (CellsegError, OSError)):
             # Nobody foresaw it: napari shows it with its traceback.
             notification_manager.receive_error(type(error), error, error.__traceback__)
-
-    def failure_to(self, report: Callable[[str, bool], object]) -> Callable[[BaseException], None]:
-        """Return a function that reports the error of background work in words; one that nobody foresaw goes to napari.
-
-        Parameters
-        ----------
-        report : callable
-            Shows a sentence; its second argument is whether it is bad news.
-        """
-
-        def failed(error: BaseException) -> None:
-            if not isinstance(error, (CellsegError, OSError)):
-                self.failed(error)
-            report(str(error) or type(error).__name__, True)
-
-        return failed
-
-    def in_background(
-        self,
-        question: Callable[[], Any],
-        then: Callable[[Any], object],
-        ended: Callable[[], object] | None = None,
-        failed: Callable[[BaseException], object] | None = None,
-    ) -> Latest:
-        """Do something small in a background thread, beside whatever else runs; errors come as the session's sentence.
-
-        Parameters
-        ----------
-        question : callable
-            Called in the thread.
-        then : callable
-            Called with its answer in the main thread, unless the window closes before.
-        ended : callable, optional
-            Called after that, also where there was an error.
-        failed : callable, optional
-            Called with an error in the place of `failed`.
-        """
-        job = Latest(failed or self.failed, ended)
-        job.ask(question, then)
-        self._jobs = [*(other for other in self._jobs if other.busy), job]
-        return job
-
-    @property
-    def busy(self) -> bool:
-        """Whether something small is being done in the background."""
-        return any(job.busy for job in self._jobs)
-
-    def report(self, sentence: str, bad: bool = False) -> None:
-        """Show a sentence as the session's, as an error where it is bad news."""
-        if bad:
-            self.session.fail(None, sentence)
-        else:
-            self.session.note(sentence)
 
     def set_axes(self, layer: ImageLayer, axes: str | None) -> None:
         """Set the axes of an image layer (None: not known); what was found with others is forgotten."""

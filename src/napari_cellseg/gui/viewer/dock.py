@@ -10,8 +10,9 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 from qtpy.QtWidgets import QDockWidget, QLabel, QLayout, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
+from ..shared.choosers import guard_wheel
 from ..shared.colors import theme_colors
-from ..shared.layout import guard_wheel, scrolled, show_file
+from ..shared.layout import scrolled, show_file
 from ..shared.workers import Latest
 from .benches import bench_of
 
