@@ -11,7 +11,7 @@ from ..imaging.errors import CellsegError
 from ..imaging.progress import Progress, drain
 from .common import add_overwrite_option, add_recipe_options, check_places, drain_with_bar, recipe_of
 from .dataset_options import add_dataset_options, dataset_values, load, read_samples
-from .reporting import BarReport, Report, StopWish, add_report_options, run_reported
+from .reporting import BarReport, Report, StopRequest, add_report_options, run_reported
 
 if TYPE_CHECKING:
     from ..evaluation.evaluate import Evaluation
@@ -127,7 +127,7 @@ def run_calibrate(args: argparse.Namespace) -> int:
     return run_reported(args, CalibrationText, _calibrate)
 
 
-def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
+def _calibrate(args: argparse.Namespace, report: Report, stop_request: StopRequest) -> int:
     from ..evaluation.calibration_map import CALIBRATION_FILE, store_calibration
     from ..evaluation.held_out import held_out_names, learned_from
     from ..evaluation.measured import iter_calibrated
@@ -150,7 +150,9 @@ def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
         text = "Some of these images were learned from: the figures flatter. --only validation skips them."
         report.send({"event": "note", "text": text, "learned_from": True})
     samples = _chosen(samples, args, only_held_out, recipe, model)
-    found, measured = _drain(iter_calibrated(samples, recipe, args.goal, args.counting, options.device), report, wish)
+    found, measured = _drain(
+        iter_calibrated(samples, recipe, args.goal, args.counting, options.device), report, stop_request
+    )
     path = found.write(out)
     page = write_report(
         out, measured.evaluation, samples, measured.predicted, calibration=found, overwrite=args.overwrite
@@ -170,16 +172,16 @@ def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     return 0
 
 
-def _drain(steps: Generator[Progress, None, Result], report: Report, wish: StopWish) -> Result:
+def _drain(steps: Generator[Progress, None, Result], report: Report, stop_request: StopRequest) -> Result:
     """Drain a generator; report how far it is, and stop where that is wished for."""
 
-    def hear(progress: Progress) -> None:
+    def on_event(progress: Progress) -> None:
         report.send({"event": "progress", "done": progress.done, "total": progress.total, "message": progress.message})
-        if wish.given() or report.unheard:
+        if stop_request.given() or report.unread:
             steps.close()
             raise CellsegError("Calibration was stopped. Nothing was changed.")
 
-    return drain(steps, hear)
+    return drain(steps, on_event)
 
 
 class CalibrationText(BarReport):

@@ -13,7 +13,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ..imaging.errors import CellsegError
 from ..imaging.progress import drain
@@ -26,7 +26,7 @@ STEPS_PER_SECOND = 5
 TITLES = {"f1": "F1 .5", "ap50": "AP .5", "ap": "AP .5-.9", "count_mape": "count error"}
 
 
-class StopWish:
+class StopRequest:
     """Whether the run should end: its input ended, or the system sent a signal.
 
     Parameters
@@ -89,7 +89,7 @@ def add_report_options(sub: argparse.ArgumentParser, on_eof: str) -> None:
 class Report(ABC):
     """Where events go."""
 
-    unheard = False
+    unread = False
 
     @abstractmethod
     def send(self, event: dict[str, Any]) -> None:
@@ -97,9 +97,7 @@ class Report(ABC):
 
 
 def run_reported(
-    args: argparse.Namespace,
-    text: Callable[[], Report],
-    run: Callable[[argparse.Namespace, Report, StopWish], int],
+    args: argparse.Namespace, text: Callable[[], Report], run: Callable[[argparse.Namespace, Report, StopRequest], int]
 ) -> int:
     """Run a long command with the report that was asked for, errors included; return its exit status.
 
@@ -113,22 +111,22 @@ def run_reported(
         The command itself.
     """
     report = JsonReport() if args.report == "jsonl" else text()
-    wish = StopWish(args.stop_on_eof)
+    stop_request = StopRequest(args.stop_on_eof)
     try:
-        return run(args, report, wish)
+        return run(args, report, stop_request)
     except CellsegError as error:
         if args.report != "jsonl":
             raise
         report.send({"event": "error", "message": str(error)})
         return 1
     finally:
-        wish.forget()
+        stop_request.forget()
 
 
 def send_all(
     steps: Generator[Any, None, Any],
     report: Report,
-    wish: StopWish,
+    stop_request: StopRequest,
     send: Callable[[Report, Any], None] | None = None,
 ) -> Any:
     """Drain a generator of events, report them, and return its result.
@@ -137,18 +135,18 @@ def send_all(
     ----------
     steps : generator
     report : Report
-    wish : StopWish
+    stop_request : StopRequest
         Given when the report is not read any more.
     send : callable, optional
         Reports one event; see :func:`send_event`.
     """
 
-    def hear(event: Any) -> None:
+    def on_event(event: Any) -> None:
         (send or send_event)(report, event)
-        if report.unheard:
-            wish.give()
+        if report.unread:
+            stop_request.give()
 
-    return drain(steps, hear)
+    return drain(steps, on_event)
 
 
 def send_made(report: Report, out: Path, made: Made, **more: Any) -> None:
@@ -184,13 +182,13 @@ class JsonReport(Report):
             if time.monotonic() - self._last_step < 1 / STEPS_PER_SECOND and event["done"] < whole:
                 return
             self._last_step = time.monotonic()
-        if self.unheard:
+        if self.unread:
             return
         try:
             print(json.dumps(jsonable(event), allow_nan=False), flush=True)
         except BrokenPipeError:
             # The reader is gone: what was learned is kept all the same.
-            self.unheard = True
+            self.unread = True
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -212,10 +210,15 @@ class BarReport(Report):
         self._bar.total = total
         self._bar.update(done - self._bar.n)
 
-    def write(self, *lines: str) -> None:
+    def describe(self, text: str) -> None:
+        """Show behind the bar what is being done."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(text)
+
+    def write(self, *lines: str, file: TextIO | None = None) -> None:
         """Print lines of text above the bar."""
         for line in lines:
-            print(line, flush=True) if self._bar is None else self._bar.write(line)
+            print(line, file=file, flush=True) if self._bar is None else self._bar.write(line, file=file)
 
     def close(self) -> None:
         """Remove the bar."""

@@ -12,7 +12,7 @@ from ..imaging.errors import CellsegError
 from ..imaging.progress import drain
 from .common import add_overwrite_option, check_places
 from .dataset_options import add_dataset_options, dataset_values
-from .reporting import Report, StopWish, add_report_options, run_reported
+from .reporting import Report, StopRequest, add_report_options, run_reported
 from .train_options import add_train_options, train_params
 from .training import TrainText, add_data_choices, parent_model, read_parts
 
@@ -39,7 +39,7 @@ def run_search(args: argparse.Namespace) -> int:
     return run_reported(args, SearchText, _run)
 
 
-def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
+def _run(args: argparse.Namespace, report: Report, stop_request: StopRequest) -> int:
     from ..training.search import SEARCH_FILE, iter_search
 
     params = train_params(args)
@@ -49,23 +49,32 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     if not args.trials > 0:
         raise CellsegError(f"{args.trials} trials were asked for; it must be at least 1.")
     steps = iter_search(
-        training, validation, args.out, params, parent, minutes=args.minutes, n_trials=args.trials, stop=wish.given
+        training,
+        validation,
+        args.out,
+        params,
+        parent,
+        minutes=args.minutes,
+        n_trials=args.trials,
+        stop=stop_request.given,
     )
-    ranked = drain(steps, _reporter(params, args.trials, report, wish))
+    ranked = drain(steps, _reporter(params, args.trials, report, stop_request))
     report.send(
         {
             "event": "done",
             "ranking": [trial.number for trial in ranked],
             "best": str(Path(args.out) / ranked[0].folder) if ranked else None,
             "file": str(Path(args.out) / SEARCH_FILE),
-            "stopped_early": wish.given(),
+            "stopped_early": stop_request.given(),
             "lines": [trial_line(trial) for trial in ranked],
         }
     )
     return 0
 
 
-def _reporter(params: TrainParams, n_trials: int, report: Report, wish: StopWish) -> Callable[[Event | Trial], None]:
+def _reporter(
+    params: TrainParams, n_trials: int, report: Report, stop_request: StopRequest
+) -> Callable[[Event | Trial], None]:
     """Return a function that reports an event of a search."""
     from ..imaging.progress import Note
     from ..training.events import TrainProgress
@@ -76,7 +85,7 @@ def _reporter(params: TrainParams, n_trials: int, report: Report, wish: StopWish
     n_total = sum(rounds_of(n_trials))
     report.send({"event": "search", "trials": n_trials, "trainings": n_total})
 
-    def hear(event: Event | Trial) -> None:
+    def on_event(event: Event | Trial) -> None:
         if isinstance(event, TrainProgress):
             part = round(1000 * (len(done) + event.done))
             report.send({"event": "progress", "done": part, "total": 1000 * n_total})
@@ -87,10 +96,10 @@ def _reporter(params: TrainParams, n_trials: int, report: Report, wish: StopWish
             numbers = {"n_done": len(done), "n_total": n_total, "ranking": [trial.number for trial in ranking(done)]}
             values = {"changes": changes(event), "values": tried_values(vary(params, event.settings))}
             report.send({"event": "trial", **asdict(event), **numbers, **values})
-        if report.unheard:
-            wish.give()
+        if report.unread:
+            stop_request.give()
 
-    return hear
+    return on_event
 
 
 class SearchText(TrainText):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
-from collections.abc import Callable
 from contextlib import closing
 from dataclasses import fields
 from pathlib import Path
@@ -13,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..imaging.errors import CellsegError
 from ..imaging.progress import drain
-from .common import add_recipe_options, bar_of, recipe_of
+from .common import add_recipe_options, recipe_of
 from .plates import write_what_was_found
-from .reporting import JsonReport, StopWish, add_report_options
+from .reporting import BarReport, Report, StopRequest, add_report_options, run_reported
 
 if TYPE_CHECKING:
     from ..batch.events import BatchEvent, BatchSummary
@@ -90,29 +89,13 @@ def _add_run_options(sub: argparse.ArgumentParser) -> None:
 
 def run_segment(args: argparse.Namespace) -> int:
     """``napari-cellseg segment``: 1 if any image failed, after doing the others; 0 also when it was stopped."""
-    if args.report == "text" and not args.stop_on_eof:
-        with _Words(args.out) as words:
-            return _run(args, words.send, None)
-    report, wish = JsonReport(), StopWish(args.stop_on_eof)
-
-    def stop() -> bool:
-        return wish.given() or report.unheard
-
-    try:
-        if args.report == "text":
-            with _Words(args.out) as words:
-                return _run(args, words.send, stop)
-        return _run(args, lambda event: report.send(_as_dict(event, args.out)), stop)
-    except CellsegError as error:
-        if args.report == "text":
-            raise
-        report.send({"event": "error", "message": str(error)})
-        return 1
-    finally:
-        wish.forget()
+    with closing(SegmentText(args.out)) as text:
+        if args.report == "text" and not args.stop_on_eof:
+            return _run(args, text, None)
+        return run_reported(args, lambda: text, _run)
 
 
-def _run(args: argparse.Namespace, send: Callable[[Any], None], stop: Callable[[], bool] | None) -> int:
+def _run(args: argparse.Namespace, report: Report, stop_request: StopRequest | None) -> int:
     from ..batch.run import iter_batch
     from ..evaluation.conditions_table import read_conditions
     from ..evaluation.plates import CONDITIONS_FILE, WELLS_FILE
@@ -126,6 +109,11 @@ def _run(args: argparse.Namespace, send: Callable[[Any], None], stop: Callable[[
         written += [out / WELLS_FILE, out / CONDITIONS_FILE]
     for path in () if args.overwrite else written:
         check_origin(path)
+
+    def send(event: Any) -> None:
+        report.send(event if isinstance(report, SegmentText) else _as_dict(event, args.out))
+
+    stop = None if stop_request is None else lambda: stop_request.given() or report.unread
     steps = iter_batch(
         files, out, recipe, options, resume=args.resume, overwrite=args.overwrite, scheduler=args.scheduler, stop=stop
     )
@@ -208,50 +196,43 @@ def _as_dict(event: BatchEvent | BatchSummary, out: str) -> dict[str, Any]:
     return {**values, "out": str(Path(out).absolute())} if isinstance(event, BatchSummary) else values
 
 
-class _Words:
-    """Lines of text and a progress bar."""
+class SegmentText(BarReport):
+    """A batch in text; it takes the events themselves."""
 
     def __init__(self, out: str) -> None:
+        super().__init__()
         self._out = out
-
-    def __enter__(self) -> _Words:
-        self._bar = bar_of(0, "image")
         self._n_left: dict[str, int] = {}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
+        self._n_done = self._n_images = 0
 
     def send(self, event: Any) -> None:
         """Report one event."""
         from ..batch import events
         from ..imaging.progress import Note
 
-        bar = self._bar
         if isinstance(event, events.Planned):
-            bar.total = len(event.images)
+            self._n_images = len(event.images)
+            self.advance(0, self._n_images, "image")
         elif isinstance(event, events.Step):
-            bar.set_postfix_str(f"{event.message} {event.done / event.total:.0%}" if event.total else event.message)
+            self.describe(f"{event.message} {event.done / event.total:.0%}" if event.total else event.message)
         elif isinstance(event, events.RowDone):
             self._row(event.row)
         elif isinstance(event, Note):
-            bar.write(event.text, file=sys.stderr)
+            self.write(event.text, file=sys.stderr)
         elif isinstance(event, events.BatchSummary):
-            bar.close()
+            self.close()
             self._end(event)
 
     def _row(self, row: BatchRow) -> None:
         left = self._n_left.get(row.stem, row.n_pages) - 1
         self._n_left[row.stem] = left
         if left <= 0:
-            self._bar.update()
-        for note in row.notes:
-            self._bar.write(f"{row.title}: {note}", file=sys.stderr)
-        if row.error:
-            self._bar.write(f"{row.title}: {row.error}", file=sys.stderr)
-        else:
+            self._n_done += 1
+            self.advance(self._n_done, self._n_images, "image")
+        self.write(*(f"{row.title}: {note}" for note in (*row.notes, row.error) if note), file=sys.stderr)
+        if not row.error:
             how = {"skipped": " (done before)", "kept": " (edited manually, left as it is)"}.get(row.state, "")
-            self._bar.write(f"{row.title}: {row.count} cells{how}")
+            self.write(f"{row.title}: {row.count} cells{how}")
 
     def _end(self, summary: BatchSummary) -> None:
         n_good = summary.n_done + summary.n_skipped + summary.n_kept

@@ -16,7 +16,7 @@ from .reporting import (
     BarReport,
     JsonReport,
     Report,
-    StopWish,
+    StopRequest,
     add_report_options,
     run_reported,
     send_all,
@@ -69,7 +69,7 @@ def run_train(args: argparse.Namespace) -> int:
     return run_reported(args, TrainText, _run)
 
 
-def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
+def _run(args: argparse.Namespace, report: Report, stop_request: StopRequest) -> int:
     from ..evaluation.make_version import iter_train_version
 
     preview = Path(args.preview).with_suffix(".png") if args.preview else None
@@ -89,10 +89,10 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
         raise CellsegError("No folder is named for the model version. Give a new one with --out.")
     out = Path(args.out)
     steps = iter_train_version(
-        training, validation, out, params, parent, split=split, resume=args.resume, stop=wish.given,
-        at_once=wish.at_once, record={"command": command, "data": data},
+        training, validation, out, params, parent, split=split, resume=args.resume, stop=stop_request.given,
+        at_once=stop_request.at_once, record={"command": command, "data": data},
     )  # fmt: skip
-    made: Made = send_all(steps, report, wish, partial(_send, out))
+    made: Made = send_all(steps, report, stop_request, partial(_send, out))
     send_made(report, out, made, stopped_by=made.trained.stopped_by)
     return 0
 

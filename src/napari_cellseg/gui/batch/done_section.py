@@ -91,12 +91,10 @@ class BatchDoneSection(QWidget):
             "They are marked as corrected, and no batch replaces them unless you ask for it."
         )
         self.save = small_button("batch_save_corrected", "Save corrected", tip)
-        tip = "Show all images with the outlines of their cells."
-        self.sheet = small_button("batch_sheet", "Contact sheet", tip)
+        self.sheet = small_button("batch_sheet", "Contact sheet", "Show all images with the outlines of their cells.")
         tip = "Show the wells of the plates: a map, conditions to type or paste, a dot per well."
         self.plates = small_button("batch_plates_open", "Wells", tip)
-        tip = "Write report.html into the results, and show it."
-        self.report = small_button("batch_report", "Report", tip)
+        self.report = small_button("batch_report", "Report", "Write report.html into the results, and show it.")
         self._above = in_column(in_row((self.tally, 1), self.show_, HelpButton("List of images")))
         first, second = in_row(self.open, self.save), in_row(self.sheet, self.plates, self.report)
         column = in_column(self._above, self.table, self.about, first, second, into=self).layout()

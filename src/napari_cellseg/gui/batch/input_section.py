@@ -6,12 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QLineEdit,
-    QMenu,
-    QWidget,
-)
+from qtpy.QtWidgets import QFileDialog, QLineEdit, QMenu, QWidget
 
 from ...imaging.errors import CellsegError
 from ...imaging.home import user_home
@@ -92,9 +87,7 @@ class BatchInputSection(QWidget):
         self._finding.ask(lambda: images_in(paths, wanted, recursive), lambda found: self._show(*found))
 
     def _build(self) -> None:
-        self.place = QLineEdit(objectName="batch_folder")
-        self.place.setPlaceholderText("folder of images")
-        self.place.setMinimumWidth(NARROWEST)
+        self.place = QLineEdit(objectName="batch_folder", placeholderText="folder of images", minimumWidth=NARROWEST)
         self.place.editingFinished.connect(self._on_place)
         tip = (
             "Choose a folder of images, or single files. They can also be dropped on this panel. The address of an\n"

@@ -125,13 +125,11 @@ class BatchOutputSection(QWidget):
         self.saved_seldom: Form[Any] = Form(SavedSeldom, "batch_save")
         self.more = Form(Seldom, "batch")
         self.more.set_values({"csv": preferences.csv_style()})
-        self.place = QLineEdit(objectName="batch_out")
-        self.place.setPlaceholderText("folder for the results")
+        tip = "The results are written into this folder, which is made where it is missing."
+        self.place = QLineEdit(objectName="batch_out", placeholderText="folder for the results", toolTip=tip)
         self.place.setMinimumWidth(NARROWEST)
-        self.place.setToolTip("The results are written into this folder, which is made where it is missing.")
         self.place.editingFinished.connect(self._on_place)
-        tip = "Choose another folder for the results."
-        self.browse = button("batch_choose_out", "Choose …", tip, self._on_browse)
+        self.browse = button("batch_choose_out", "Choose …", "Choose another folder for the results.", self._on_browse)
         tip = "Settings that are rarely needed."
         more = in_column(self.saved_seldom, self.more)
         self.fold = Fold("batch_more", "More files, cluster, tables, corrected results", tip, more, False)

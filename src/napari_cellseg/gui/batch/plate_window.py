@@ -9,25 +9,10 @@ from typing import Any
 
 from qtpy.QtCore import QEvent, Signal
 from qtpy.QtGui import QGuiApplication, QKeySequence, QMouseEvent
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QHeaderView,
-    QLabel,
-    QTableWidget,
-    QTableWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFileDialog, QHeaderView, QLabel, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
 from ...evaluation.conditions_table import Said, conditions_in, read_conditions
-from ...evaluation.plates import (
-    WELLS_FILE,
-    Plates,
-    Well,
-    measure_in_words,
-    plates_of,
-    write_plates,
-)
+from ...evaluation.plates import WELLS_FILE, Plates, Well, measure_in_words, plates_of, write_plates
 from ...imaging.errors import CellsegError
 from ...imaging.write.csv_style import style_of
 from ...reports.plate_diagrams import REPLICATES, conditions_svg, plate_svg, well_at

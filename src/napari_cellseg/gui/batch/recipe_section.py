@@ -14,12 +14,12 @@ from ...network.versions import smallest_in_words
 from ...segmentation.differences import settings_in_words
 from ...segmentation.options import RunOptions
 from ...segmentation.recipe import Recipe
-from ..shared.bindings import Bindings
 from ..shared.choosers import chooser
 from ..shared.help import HelpButton
 from ..shared.layout import RECIPE_FILTER, button, in_column, in_row, label
 from ..shared.message import Message, errors_to
 from ..viewer.bench import Bench
+from ..viewer.section import Section
 
 NOW = "as in Segment now"
 FROM_FILE = "From a file …"
@@ -37,7 +37,7 @@ PLANES = {
 LINKED = ("z", "t")
 
 
-class BatchRecipeSection(QWidget):
+class BatchRecipeSection(Section):
     """Chooser of the recipe, its description, and what to do with files of several planes.
 
     Signals
@@ -52,8 +52,7 @@ class BatchRecipeSection(QWidget):
     options_read = Signal(object)
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench = bench
+        super().__init__(bench)
         # Recipes by the file that they were read from; None: that of the Segment widget.
         self._read: dict[str, Recipe] = {}
         self._options: dict[str, RunOptions] = {}
@@ -61,7 +60,6 @@ class BatchRecipeSection(QWidget):
         self.problem = ""
         self._build()
         session = bench.session
-        self._bindings = Bindings(self)
         self._bindings.bind_each(self.refresh, session.chosen_changed, session.cells_changed, session.models_changed)
         self._bindings.bind(session.choices.changed, self.refresh)
         self.refresh()

@@ -29,7 +29,7 @@ class BatchModel(QAbstractTableModel):
     ----------
     rows : BatchRows
     owner : QWidget
-        When Qt destroys it the model hears of the rows no more.
+        When Qt destroys it the model follows the rows no more.
     """
 
     def __init__(self, rows: BatchRows, owner: QWidget) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSignalBlocker, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QHideEvent
 from qtpy.QtWidgets import QFileDialog, QWidget
 
@@ -20,9 +20,8 @@ from ...reports.agreement_report import write_agreement
 from ...segmentation.counting import number_in_words
 from ...session import PlaneKey
 from ..shared.bindings import Bindings
-from ..shared.choosers import chooser
 from ..shared.help import titled
-from ..shared.layout import in_column, in_row, label, sentence, small_button
+from ..shared.layout import in_column, in_row, sentence, small_button
 from ..shared.message import Message, errors_to
 from ..shared.workers import Latest
 from ..viewer.dock import Dock
@@ -30,6 +29,7 @@ from ..viewer.opening import add_image
 from .counting import CountingSection
 from .known import Agreements, Entry
 from .plot import AgreementPlot
+from .source_section import SourceSection
 from .table import AgreementTable
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class AgreementWidget(Dock):
         entries, settings = self.known.entries(), self.known.settings()
         self.settings.report(EMPTY if settings is None else f"Auto: {settings}")
         self.table.fill(entries, self.known.store.people())
-        self._show_source()
+        self.source_section.refresh()
         work = self.known.to_count()
         if work is not None:
             self._calling.ask(work, self._on_called)
@@ -157,16 +157,8 @@ class AgreementWidget(Dock):
 
     def _build(self) -> None:
         self.intro = Message(INTRO, "agreement_intro")
-        tip = "Which images: those that were segmented in this window, or those of a batch."
-        self.source = chooser("agreement_source", tip, slot=self._on_source)
-        tip = "Choose the folder of a batch's results (with counts.csv in it)."
-        self.open_batch = small_button("agreement_batch", "Batch …", tip, slot=self._ask_batch)
-        tip = (
-            "Which cells are counted: all, those that are positive, or those of a class (Segment widget). Your counts\n"
-            "of each are kept apart."
-        )
-        self.cells = chooser("agreement_cells", tip, slot=lambda i: self.known.choose_cells(self.cells.itemData(i)))
-        self._cells_row = in_column(in_row(label("Cells"), (self.cells, 1)))
+        self.source_section = SourceSection(self.known)
+        self.source_section.batch_chosen.connect(self.choose_batch)
         self.settings = Message(objectName="agreement_settings")
         self.table = AgreementTable()
         self.table.typed.connect(self._on_typed)
@@ -183,17 +175,9 @@ class AgreementWidget(Dock):
         self.worth = Message(objectName="agreement_worth")
         self.plot = AgreementPlot()
         self.plot.chosen.connect(self._on_dot)
-        images = in_row(label("Images"), (self.source, 3), (self.open_batch, 1))
-        parts = (
-            titled("Manual and automatic counts", "Check"),
-            self.intro,
-            images,
-            self._cells_row,
-            self.settings,
-            self.table,
-            self._idle,
-        )
-        self.fill(*parts, self.counting, self.verdict, self.plot, self.worth, spacing=6, below=(self.message,))
+        title = titled("Manual and automatic counts", "Check")
+        above = (title, self.intro, self.source_section, self.settings, self.table, self._idle)
+        self.fill(*above, self.counting, self.verdict, self.plot, self.worth, spacing=6, below=(self.message,))
 
     def _on_changed(self, _: object = None) -> None:
         if self.in_view:
@@ -203,31 +187,13 @@ class AgreementWidget(Dock):
     def _on_clicking(self) -> None:
         clicking = self.known.clicking
         self._idle.setVisible(not clicking.running)
-        for control in (self.table, self.source, self.open_batch, self.cells):
+        for control in (self.table, self.source_section):
             control.setEnabled(not clicking.running)
         if not clicking.running:
             return
         outside = f" {clicking.n_outside} beside the image do not count." if clicking.n_outside else ""
         which = number_in_words(self.known.cells)
         self.message.report(f"Click each {which + ' ' if which else ''}cell of {clicking.image} once.{outside}")
-
-    def _show_source(self) -> None:
-        batch = self.known.batch
-        names = ["in this window"]
-        if batch is not None:
-            names.append(f"batch {batch.folder.parent.name}/{batch.folder.name}")
-        of = ["", *self.known.names()]
-        self._cells_row.setVisible(len(of) > 1)
-        if [self.cells.itemData(i) for i in range(self.cells.count())] != of:
-            self.cells.clear()
-            for one in of:
-                self.cells.addItem(number_in_words(one) or "all cells", one)
-        self.cells.setCurrentIndex(self.cells.findData(self.known.cells))
-        with QSignalBlocker(self.source):
-            if [self.source.itemText(i) for i in range(self.source.count())] != names:
-                self.source.clear()
-                self.source.addItems(names)
-            self.source.setCurrentIndex(len(names) - 1)
 
     def _enable_report(self) -> None:
         self.report.setEnabled(self._agreement is not None and not self.reporting)
@@ -273,15 +239,6 @@ class AgreementWidget(Dock):
     def _keep(self) -> None:
         with errors_to(self.message.report):
             self.known.keep_automatic()
-
-    def _on_source(self, index: int) -> None:
-        if index == 0 and self.known.batch is not None:
-            self.known.look_at(None)
-
-    def _ask_batch(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Folder of a batch's results")
-        if folder:
-            self.choose_batch(folder)
 
     def _ask_report(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Folder for the report")

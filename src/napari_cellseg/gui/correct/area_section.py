@@ -7,21 +7,20 @@ from typing import Any
 from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QWidget
 
-from ..shared.bindings import Bindings
 from ..shared.help import titled
 from ..shared.layout import in_column, in_row, small_button, tick
 from ..viewer.bench import Bench
+from ..viewer.section import Section
 from .reviewed_layer import ReviewedLayers
 
 
-class AreaSection(QWidget):
+class AreaSection(Section):
     """Mark the whole image, rectangles, or with a brush; show exactly what would be learned from."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench, self._reviewed = bench, bench.part(ReviewedLayers)
+        super().__init__(bench)
+        self._reviewed = bench.part(ReviewedLayers)
         self._build()
-        self._bindings = Bindings(self)
         session = bench.session
         self._bindings.bind_each(self._on_change, session.chosen_changed, session.cells_changed, session.corrected)
         self._bindings.bind(self._reviewed.changed, self._on_change)

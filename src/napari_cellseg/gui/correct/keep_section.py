@@ -11,13 +11,13 @@ from qtpy.QtWidgets import QFileDialog, QLabel, QSizePolicy, QWidget
 
 from ...corrections import exchange
 from ...corrections import tools as edits
-from ..shared.bindings import Bindings
 from ..shared.help import titled
 from ..shared.layout import CELL_FILES, in_column, in_row, show_file, small_button
 from ..shared.message import Message
 from ..viewer.bench import Bench
 from ..viewer.correcting import Correcting
 from ..viewer.layer_image import layer_folder
+from ..viewer.section import Section
 from .drafting import CAME_COLOR, WENT_COLOR, Drafting
 
 EVERY_MS = 1000
@@ -27,15 +27,14 @@ DRAFT_KEY = (
 )
 
 
-class KeepSection(QWidget):
+class KeepSection(Section):
     """The line that shows what is safe on disk, and the buttons that hand corrections on; the widget connects `add`."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench, self._correcting, self._drafting = bench, bench.part(Correcting), bench.part(Drafting)
+        super().__init__(bench)
+        self._correcting, self._drafting = bench.part(Correcting), bench.part(Drafting)
         self._build()
         session = bench.session
-        self._bindings = Bindings(self)
         self._bindings.bind_each(self._on_cells, session.chosen_changed, session.cells_changed, session.corrected)
         self._bindings.bind(self._drafting.changed, self._on_cells)
         # The journal is written in a background thread, and time passes.

@@ -53,7 +53,7 @@ class ChildJob(ABC):
         self._child: ChildProcess | None = None
         self._activity: Activity | None = None
         self._last: dict[str, Any] = {}
-        self._heard_at = 0.0
+        self._received_at = 0.0
         self._timer = QTimer()
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self.poll)
@@ -116,7 +116,7 @@ class ChildJob(ABC):
         self._last = {}
         self._child = ChildProcess(words or own_program(*own, "--report", "jsonl", "--stop-on-eof"))
         self._activity = Activity(self._title(), self.cancel, ACTIVITY_AFTER_MS)
-        self._heard_at = time.monotonic()
+        self._received_at = time.monotonic()
         self._child.start()
         self._timer.start()
         self._become("starting")
@@ -129,7 +129,7 @@ class ChildJob(ABC):
         if self.kind == "stopping":
             self._child.kill()
             return
-        self._heard_at = time.monotonic()
+        self._received_at = time.monotonic()
         self._child.stop()
         self._become("stopping")
 
@@ -151,20 +151,20 @@ class ChildJob(ABC):
         ended = child.ended
         events = child.take(self.at_once)
         if events:
-            self._heard_at = time.monotonic()
-            moved = self._hear(events)
+            self._received_at = time.monotonic()
+            moved = self._receive(events)
             if self._child is not child:
                 # A slot closed the job.
                 return
             if moved:
                 self.progressed.emit()
                 self._show_activity()
-        if self.kind == "stopping" and time.monotonic() - self._heard_at > GRACE_S:
+        if self.kind == "stopping" and time.monotonic() - self._received_at > GRACE_S:
             child.kill()
         if ended and not events:
             self._end(child)
 
-    def _hear(self, events: list[dict[str, Any]]) -> bool:
+    def _receive(self, events: list[dict[str, Any]]) -> bool:
         """Take in some reports, oldest first; return whether the work has moved on."""
         moved = False
         for event in events:
@@ -172,12 +172,12 @@ class ChildJob(ABC):
             if kind in ("done", "error"):
                 self._last = event
             elif kind == "note":
-                self._hear_note(event)
+                self._receive_note(event)
             else:
-                moved |= self._hear_one(event)
+                moved |= self._receive_one(event)
         return moved
 
-    def _hear_note(self, event: dict[str, Any]) -> None:
+    def _receive_note(self, event: dict[str, Any]) -> None:
         self.notes.append(str(event.get("text", "")))
         self.changed.emit()
 
@@ -186,7 +186,7 @@ class ChildJob(ABC):
         """Forget what was known of other work, and return the command line that does this."""
 
     @abstractmethod
-    def _hear_one(self, event: dict[str, Any]) -> bool:
+    def _receive_one(self, event: dict[str, Any]) -> bool:
         """Take in one report; return whether the work has moved on."""
 
     @abstractmethod

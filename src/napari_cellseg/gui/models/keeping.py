@@ -41,11 +41,7 @@ class Keeping(QObject):
     deleted = Signal(str)
 
     def __init__(
-        self,
-        report: Callable[[str, bool], object],
-        used: Callable[[], str],
-        busy: Callable[[], bool],
-        parent: QWidget,
+        self, report: Callable[[str, bool], object], used: Callable[[], str], busy: Callable[[], bool], parent: QWidget
     ) -> None:
         super().__init__(parent)
         self._report, self._used, self._busy = report, used, busy

@@ -8,12 +8,12 @@ from qtpy.QtWidgets import QWidget
 from superqt.utils import qthrottled
 
 from ...session import PlaneKey, layer_id
-from ..shared.bindings import Bindings
 from ..shared.layout import SMALL, button, in_row
 from ..shared.plots import PlaneCounts
 from ..viewer.bench import Bench
 from ..viewer.planes import Stack
 from ..viewer.planes_in_view import PlanesInView
+from ..viewer.section import Section
 from .plane_links import PlaneLinks
 from .plane_run import PlaneRun
 
@@ -24,17 +24,15 @@ LINK_TIP = (
 )
 
 
-class PlanesSection(QWidget):
+class PlanesSection(Section):
     """Count of every plane as a plot that leads there, the sum, and the linking of planes."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench = bench
+        super().__init__(bench)
         self._planes, self._links = bench.part(PlanesInView), bench.part(PlaneLinks)
         self._build()
         self._later = qthrottled(self._show, timeout=INTERVAL_MS)
         self.destroyed.connect(self._later.cancel)
-        self._bindings = Bindings(self)
         signals = (bench.session.chosen_changed, bench.image_changed, bench.part(PlaneRun).changed)
         self._bindings.bind_each(self._on_change, *signals)
         self._bindings.bind_each(self._on_stack, self._planes.changed, self._links.changed)

@@ -13,7 +13,6 @@ from ...segmentation.notices import still_true
 from ...session import PRESS_AGAIN, Cells, PlaneKey
 from ..check.known import Agreements
 from ..check.words import interval_in_words, worth_in_words
-from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.help import HelpButton
 from ..shared.layout import in_column, in_row
@@ -21,6 +20,7 @@ from ..shared.message import Message
 from ..shared.plots import AreaHistogram, CountCurve
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
+from ..viewer.section import Section
 from ..viewer.sliders import connect_sliders, min_size_slider, span_of, threshold_slider
 
 FEW = 20
@@ -32,12 +32,12 @@ NO_PROBABILITY = (
 )
 
 
-class CellsSection(QWidget):
+class CellsSection(Section):
     """Count, threshold and smallest cell of the chosen image; asleep until it was segmented."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench, self._agreements = bench, bench.part(Agreements)
+        super().__init__(bench)
+        self._agreements = bench.part(Agreements)
         self._room_needed = False
         self._colors: Colors | None = None
         self._shown: Cells | None = None
@@ -47,7 +47,6 @@ class CellsSection(QWidget):
         self._build()
         session = bench.session
         self.destroyed.connect(self._worth_later.cancel)
-        self._bindings = Bindings(self)
         self._bindings.bind(session.chosen_changed, self._on_cells)
         self._bindings.bind(session.cells_changed, self._on_cells)
         self._bindings.bind(session.choices.changed, self._show_note)

@@ -8,13 +8,13 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLineEdit, QWidget
 
 from ...segmentation.classes import forest_of
-from ..shared.bindings import Bindings
 from ..shared.choosers import chooser, fill
 from ..shared.help import HelpButton
 from ..shared.layout import SMALL, button, in_column, in_row, one_line, sentence, small_button
 from ..shared.message import Message, errors_to
 from ..viewer.bench import Bench
 from ..viewer.camera import look_at
+from ..viewer.section import Section
 from .cell_pick import KEY, CellPick
 from .class_layer import COLORS, ClassLayer
 from .classing import Classing, Looked
@@ -27,16 +27,15 @@ ALL_SEEN = "That was the last one; the next press begins with the least sure one
 POINT_AT = f"Choose a class, point at a cell in the image, then press {KEY}."
 
 
-class ClassSection(QWidget):
+class ClassSection(Section):
     """What stands in the fold; it sleeps, and costs nothing, while the fold is closed."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench, self._classing = bench, bench.part(Classing)
+        super().__init__(bench)
+        self._classing = bench.part(Classing)
         bench.part(ClassLayer)
         self._build()
         self._picks = CellPick(bench, self, self.click, self._give, POINT_AT)
-        self._bindings = Bindings(self)
         self._bindings.bind(self._classing.changed, self._on_changed)
         self._bindings.bind(bench.session.counting_changed, self._on_changed)
         self._on_changed()
@@ -56,9 +55,8 @@ class ClassSection(QWidget):
     def _build(self) -> None:
         self.chosen = chooser("class", "The class that a click gives to a cell, and how many examples it has.")
         self.chosen.setPlaceholderText("class …")
-        self.name = QLineEdit(objectName="class_name")
-        self.name.setPlaceholderText("new class …")
-        self.name.setToolTip("Name of a further class; Enter or + adds it.")
+        tip = "Name of a further class; Enter or + adds it."
+        self.name = QLineEdit(objectName="class_name", placeholderText="new class …", toolTip=tip)
         self.name.returnPressed.connect(self._on_more)
         self.more = button("more_classes", "+", "Add a class of this name.", self._on_more)
         self.less = button(

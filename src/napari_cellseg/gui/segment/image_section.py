@@ -13,7 +13,6 @@ from ...imaging.errors import CellsegError, ImageError
 from ...imaging.read.formats import dialog_filter
 from ...imaging.read.ome_zarr.places import allow
 from ...session import layer_id
-from ..shared.bindings import Bindings
 from ..shared.choosers import chooser
 from ..shared.layout import CELL_FILES, button, in_row, label
 from ..shared.message import errors_to
@@ -21,6 +20,7 @@ from ..viewer.bench import Bench
 from ..viewer.layer_image import title_of
 from ..viewer.opening import Opened, add_opened, read_paths, several_in
 from ..viewer.regions import Regions
+from ..viewer.section import Section
 from ..viewer.taking import Taking
 from .scenes_dialog import ScenesDialog
 
@@ -30,13 +30,12 @@ TAKE_TIP = (
 )
 
 
-class ImageSection(QWidget):
+class ImageSection(Section):
     """Chooser of the image layer; it follows napari's layer list, and the session follows it."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench, self._taking = bench, bench.part(Taking)
-        self._bindings = Bindings(self)
+        super().__init__(bench)
+        self._taking = bench.part(Taking)
         self._build()
         layers = bench.viewer.layers
         for event in (layers.events.inserted, layers.events.removed, layers.events.reordered):

@@ -18,13 +18,13 @@ from ...imaging.image import Image
 from ...network.versions import ModelVersion
 from ...segmentation.differences import channel_in_words
 from ...session import ImageChoices, PlaneKey, layer_id
-from ..shared.bindings import Bindings
 from ..shared.choosers import Chooser
 from ..shared.help import HelpButton
 from ..shared.layout import in_row, label
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.planes import WORDS
+from ..viewer.section import Section
 from .channel_box import ChannelBox
 from .preview import thumbnail
 from .size_control import SizeControl
@@ -34,7 +34,7 @@ DIRECT_VALUES = 1 << 23
 AXES = {"C": "channels", **{axis: f"{word}s" for axis, word in WORDS.items()}}
 
 
-class InputSection(QWidget):
+class InputSection(Section):
     """Axes and channel of the chosen image where they have to be chosen, and a preview.
 
     Signals
@@ -46,15 +46,13 @@ class InputSection(QWidget):
     shown = Signal()
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench = bench
+        super().__init__(bench)
         self._model: ModelVersion | None = None
         self._previews = Latest(bench.failed)
         self.destroyed.connect(self._previews.close)
         # Whether both axes and channel are asked for, which takes the room of two rows.
         self.full = False
         self._build()
-        self._bindings = Bindings(self)
         self._bindings.bind(bench.session.chosen_changed, self._on_chosen)
         self._bindings.bind(bench.session.choices.changed, self._on_choices)
         self._bindings.bind(bench.image_changed, self._on_chosen)

@@ -12,7 +12,7 @@ from ...imaging.image import Image
 from ...instances.compartments import NUCLEUS, PLACES, Growth
 from ...segmentation.differences import channel_names
 from ...segmentation.marker import MEAN, SHARE, Marker
-from ..shared.choosers import chooser, fill, leave_wheel
+from ..shared.choosers import chooser, fill
 from ..shared.help import HelpButton
 from ..shared.layout import SMALL, button, in_column, in_row
 from ..shared.numbers import NumberBox
@@ -171,10 +171,6 @@ def names_of(image: Image) -> list[str]:
 
 
 def _number(name: str, least: float, tooltip: str) -> NumberBox:
-    box = NumberBox()
-    box.setObjectName(name)
+    box = NumberBox(objectName=name, toolTip=tooltip, keyboardTracking=False)
     box.setRange(least, LARGEST if least else 1000)
-    box.setToolTip(tooltip)
-    box.setKeyboardTracking(False)
-    leave_wheel(box)
     return box

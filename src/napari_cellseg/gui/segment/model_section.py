@@ -9,20 +9,20 @@ from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QWidget
 
 from ...imaging.errors import CellsegError
 from ...network.versions import ModelVersion, list_models, load_model, smallest_in_words
-from ..shared.bindings import Bindings
 from ..shared.choosers import Chooser
 from ..shared.fold import FoldTitle
 from ..shared.layout import RECIPE_FILTER
 from ..shared.message import errors_to
 from ..viewer.bench import Bench
 from ..viewer.dock import open_dock
+from ..viewer.section import Section
 from .expert_section import ExpertSection
 
 FROM_FOLDER, FROM_RECIPE = "From a folder …", "From a recipe …"
 MODELS = "Rename, delete, import …"
 
 
-class ModelSection(QWidget):
+class ModelSection(Section):
     """Chooser of the model, and the fold of the expert settings.
 
     Parameters
@@ -41,9 +41,8 @@ class ModelSection(QWidget):
     model_changed = Signal(object)
     recipe_asked = Signal(str)
 
-    def __init__(self, bench: Bench, accurate: QWidget, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench = bench
+    def __init__(self, bench: Bench, accurate: QWidget) -> None:
+        super().__init__(bench)
         self._shown = ""
         self.model = Chooser(objectName="model")
         self.model.activated.connect(self._on_activated)
@@ -61,7 +60,6 @@ class ModelSection(QWidget):
         for column, widget in enumerate((QLabel("Model"), self.model, accurate, self.unfold)):
             grid.addWidget(widget, 0, column)
         grid.addWidget(self.expert, 1, 0, 1, 4)
-        self._bindings = Bindings(self)
         self._bindings.bind(bench.session.choices.changed, self._on_choices)
         self._bindings.bind(bench.session.models_changed, self.refresh)
         self.refresh()

@@ -10,13 +10,13 @@ from qtpy.QtWidgets import QWidget
 
 from ...instances.compartments import NUCLEUS
 from ...segmentation.marker import Marker
-from ..shared.bindings import Bindings
 from ..shared.choosers import chooser, fill
 from ..shared.layout import SMALL, button, in_column, in_row, one_line
 from ..shared.message import Message, errors_to
 from ..shared.number_slider import NumberSlider
 from ..shared.plots import ValueHistogram
 from ..viewer.bench import Bench
+from ..viewer.section import Section
 from .called_layers import CalledLayers
 from .calling import Calling, short
 from .cell_pick import KEY, CellPick
@@ -29,18 +29,17 @@ FIRST = "Segment the image first."
 POINT_AT = f"Point at a cell in the image, then press {KEY}."
 
 
-class PositiveSection(QWidget):
+class PositiveSection(Section):
     """What stands in the fold; it sleeps, and costs nothing, while the fold is closed."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench, self._calling, self._layers = bench, bench.part(Calling), bench.part(CalledLayers)
+        super().__init__(bench)
+        self._calling, self._layers = bench.part(Calling), bench.part(CalledLayers)
         self._place = 0
         self._values: Any = None
         self._choices: Any = None
         self._build()
         self._picks = CellPick(bench, self, self.click, self._flip, POINT_AT)
-        self._bindings = Bindings(self)
         self._bindings.bind(self._calling.changed, self._on_changed)
         self._bindings.bind(self._calling.taken, self._on_shown)
         self._on_changed()

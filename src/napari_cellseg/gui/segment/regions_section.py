@@ -9,7 +9,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from ...instances.area_files import ENDINGS
-from ..shared.bindings import Bindings
 from ..shared.help import HelpButton
 from ..shared.layout import in_column, in_row, one_line, small_button
 from ..shared.message import Message, errors_to
@@ -17,6 +16,7 @@ from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.drawn_regions import FREEHAND, POLYGON, RECTANGLE, DrawnRegions
 from ..viewer.layer_image import layer_folder, layer_path
+from ..viewer.section import Section
 
 FILES = "Regions (*.geojson *.json *.zip *.roi *.tif *.tiff);;All files (*)"
 RULE = "A cell belongs where its centroid lies."
@@ -24,16 +24,16 @@ NONE = "Draw a region, or import some. Then its cells are counted here."
 N_ROWS = 3
 
 
-class RegionsSection(QWidget):
+class RegionsSection(Section):
     """What stands in the fold; it counts nothing while the fold is closed."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench, self.drawn = bench, bench.part(DrawnRegions)
+        super().__init__(bench)
+        self.drawn = bench.part(DrawnRegions)
         self._awake = False
         self._working = Latest(bench.failed, owner=self)
         self._build()
-        session, self._bindings = bench.session, Bindings(self)
+        session = bench.session
         self._bindings.bind_each(self._on_cells, session.chosen_changed, session.cells_changed, session.areas_changed)
         self._bindings.bind_each(self._on_sliders, session.sliders_changed, session.corrected)
 

@@ -11,7 +11,6 @@ from ...results.save_stack import save_stack
 from ...segmentation.options import RunOptions
 from ..correct.drafting import Drafting
 from ..shared import preferences
-from ..shared.bindings import Bindings
 from ..shared.choosers import chooser
 from ..shared.help import HelpButton
 from ..shared.layout import RECIPE_FILTER, button, in_row, tick
@@ -22,19 +21,18 @@ from ..viewer.cell_colors import AREA, DOUBT, ID, Coloring, key_to_colors
 from ..viewer.dock import open_dock
 from ..viewer.layer_image import layer_folder, layer_stem
 from ..viewer.planes_in_view import PlanesInView
+from ..viewer.section import Section
 from .cell_rows import CellRows
 
 
-class ResultSection(QWidget):
+class ResultSection(Section):
     """Toggles and buttons below the sliders; asleep until there is a result."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench = bench
+        super().__init__(bench)
         self._planes, self._coloring = bench.part(PlanesInView), bench.part(Coloring)
         self._rows = bench.part(CellRows)
         self._build()
-        self._bindings = Bindings(self)
         session = bench.session
         self._bindings.bind_each(self._on_cells, session.chosen_changed, session.cells_changed)
         self._on_cells()

@@ -10,7 +10,6 @@ from qtpy.QtWidgets import QGridLayout, QSizePolicy, QWidget
 from ...imaging.progress import Progress
 from ...session import PlaneKey, State
 from ..planes.plane_run import PlaneRun
-from ..shared.bindings import Bindings
 from ..shared.choosers import NARROWEST, chooser
 from ..shared.colors import Colors, accent_button
 from ..shared.help import HelpButton
@@ -20,6 +19,7 @@ from ..shared.progress_bar import Pace, ProgressBar, in_words
 from ..viewer.bench import Bench
 from ..viewer.focus import focus_canvas
 from ..viewer.regions import Regions
+from ..viewer.section import Section
 from .images_run import ImagesRun
 from .where_menu import WORDS, WhereMenu
 
@@ -31,7 +31,7 @@ RAN_WITH = {
 }
 
 
-class RunSection(QWidget):
+class RunSection(Section):
     """Buttons, progress and the message line.
 
     Signals
@@ -43,8 +43,8 @@ class RunSection(QWidget):
     asked = Signal()
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench, self._planes, self._regions = bench, bench.part(PlaneRun), bench.part(Regions)
+        super().__init__(bench)
+        self._planes, self._regions = bench.part(PlaneRun), bench.part(Regions)
         self._images = bench.part(ImagesRun)
         self._pace = Pace()
         self._colors: Colors | None = None
@@ -77,7 +77,6 @@ class RunSection(QWidget):
         grid.addWidget(self.progress, 0, 1)
         grid.addWidget(self.cancel, 0, 2)
         grid.addWidget(HelpButton("Segment"), 0, 3)
-        self._bindings = Bindings(self)
         session = bench.session
         self._bindings.bind(session.state_changed, self._on_state)
         self._bindings.bind(session.progress_changed, self._on_progress)

@@ -48,11 +48,7 @@ class Form(QWidget, Generic[Params]):
     changed = Signal()
 
     def __init__(
-        self,
-        params: type[Params],
-        prefix: str,
-        leave_out: Collection[str] = (),
-        own: Mapping[str, Any] | None = None,
+        self, params: type[Params], prefix: str, leave_out: Collection[str] = (), own: Mapping[str, Any] | None = None
     ) -> None:
         super().__init__()
         self._params = params

@@ -6,13 +6,7 @@ from collections.abc import Callable
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QMouseEvent
-from qtpy.QtWidgets import (
-    QLabel,
-    QSlider,
-    QStyle,
-    QStyleOptionSlider,
-    QWidget,
-)
+from qtpy.QtWidgets import QLabel, QSlider, QStyle, QStyleOptionSlider, QWidget
 
 from .choosers import leave_wheel
 from .colors import Colors

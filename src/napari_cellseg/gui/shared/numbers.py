@@ -35,8 +35,8 @@ class NumberBox(DecimalBox):
     A number `unset` below `least` means that nothing is set, and steps go from it to the least number.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, parent: QWidget | None = None, **properties: Any) -> None:
+        super().__init__(parent, **properties)
         self.least = 0.0
         self.unset: float | None = None
         leave_wheel(self)

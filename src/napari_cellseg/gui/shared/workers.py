@@ -94,10 +94,10 @@ class Latest:
         _start(worker)
 
     def _on_finished(self) -> None:
-        heard = self._asked is not None and self._asked.then is not None
+        wanted = self._asked is not None and self._asked.then is not None
         self._asked = None
         self._start()
-        if heard and self._asked is None and self._ended is not None:
+        if wanted and self._asked is None and self._ended is not None:
             _call(self._ended)
 
 

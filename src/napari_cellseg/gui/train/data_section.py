@@ -140,8 +140,7 @@ class TrainDataSection(QWidget):
         self.varied = small_button("data_preview", "Preview", tip, slot=self.preview)
         tip = "Sort the images into kinds, and choose how often each is learned from."
         self.kinds = small_button("data_kinds", "Kinds …", tip)
-        tip = "Do not read these images any further."
-        self.stop = small_button("data_stop", "Stop reading", tip, slot=self.cancel)
+        self.stop = small_button("data_stop", "Stop reading", "Do not read these images any further.", slot=self.cancel)
         inside = in_column(
             self.list,
             self.hint,

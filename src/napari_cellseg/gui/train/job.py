@@ -124,11 +124,11 @@ class TrainJob(ChildJob):
         assert self.request is not None
         return f"Training {self.request.out.name}"
 
-    def _hear_note(self, event: dict[str, Any]) -> None:
+    def _receive_note(self, event: dict[str, Any]) -> None:
         if event.get("text"):
-            super()._hear_note({"text": self._short(str(event["text"]))})
+            super()._receive_note({"text": self._short(str(event["text"]))})
 
-    def _hear_one(self, event: Mapping[str, Any]) -> bool:
+    def _receive_one(self, event: Mapping[str, Any]) -> bool:
         kind = event.get("event")
         if kind == "start":
             # Its notes come again as reasons of the verdict, where they are read.
@@ -137,11 +137,11 @@ class TrainJob(ChildJob):
         elif kind == "comparison":
             self._comparison = _comparison(event)
         elif kind in ("step", "validation", "earlier", "phase"):
-            getattr(self, f"_hear_{kind}")(event)
+            getattr(self, f"_receive_{kind}")(event)
             return True
         return False
 
-    def _hear_phase(self, event: Mapping[str, Any]) -> None:
+    def _receive_phase(self, event: Mapping[str, Any]) -> None:
         done, total = number(event.get("done")) or 0, number(event.get("total")) or 0
         self._phase = Progress(int(done), int(total), str(event.get("text", "")))
         if self._phase.message == "comparing":
@@ -149,7 +149,7 @@ class TrainJob(ChildJob):
         elif self._phase.message == "measuring" and self.kind != "measuring":
             self._become("measuring")
 
-    def _hear_step(self, event: Mapping[str, Any]) -> None:
+    def _receive_step(self, event: Mapping[str, Any]) -> None:
         done, loss, step = (number(event.get(name)) for name in ("done", "loss", "step"))
         if done is None:
             return
@@ -162,12 +162,12 @@ class TrainJob(ChildJob):
             self.history.places.append(self.done)
             self.history.losses.append(loss)
 
-    def _hear_earlier(self, event: Mapping[str, Any]) -> None:
+    def _receive_earlier(self, event: Mapping[str, Any]) -> None:
         """Take in the curves that a resumed run has reached before."""
         self.history = CurvePoints.from_event(event)
         self._done = min(max([0.0, *self.history.places[-1:]]), 1.0)
 
-    def _hear_validation(self, event: Mapping[str, Any]) -> None:
+    def _receive_validation(self, event: Mapping[str, Any]) -> None:
         loss, f1 = number(event.get("validation_loss")), number(event.get("f1"))
         if loss is None:
             return

@@ -7,12 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QWidget
 
 from ...imaging.errors import CellsegError
 from ...training.data.datasets import Sample
 from ...training.data.training_set import Entry, Stamp, TrainingSet
-from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.fold import Fold
 from ..shared.help import HelpButton
@@ -21,6 +19,7 @@ from ..shared.message import Message, errors_to
 from ..shared.rows import Rows
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
+from ..viewer.section import Section
 from .add_entry import Ask, add_current
 from .entry_layers import EntryLayers
 from .entry_list import COLUMNS, about, texts_of
@@ -31,7 +30,7 @@ LIST_HEIGHT = 112
 EMPTY = "Nothing here yet. Correct and review an image, then add it."
 
 
-class TrainSetSection(QWidget):
+class TrainSetSection(Section):
     """The data to learn from, with the list of its entries if it is a training set.
 
     Parameters
@@ -53,8 +52,8 @@ class TrainSetSection(QWidget):
     listed = Signal()
 
     def __init__(self, bench: Bench, job: TrainJob, ask: Ask, report: Callable[[str, bool], object]) -> None:
-        super().__init__()
-        self._bench, self._job, self._ask, self._report = bench, job, ask, report
+        super().__init__(bench)
+        self._job, self._ask, self._report = job, ask, report
         self.entries: list[Entry] = []
         self.problem = ""
         self._colors: Colors | None = None
@@ -65,7 +64,6 @@ class TrainSetSection(QWidget):
         self._writing: list[Latest] = []
         self._layers = EntryLayers(bench)
         self._build()
-        self._bindings = Bindings(self)
         self._bindings.bind(job.set_changed, self._on_set_changed)
         self._bindings.bind_each(self._on_cells, bench.session.chosen_changed, bench.session.cells_changed)
         self._on_cells()

@@ -232,8 +232,7 @@ class TrainWidget(Dock):
         self.search_fold = Fold("search_fold", "Search for good settings", tip, self.search_section, False)
         search = in_column(self.search_fold, left=10)
         inside = in_column(self.expert_section, self.data_expert, search, spacing=6)
-        tip = "Settings that rarely need to be changed."
-        self.expert = Fold("train_expert", "Expert settings", tip, inside, False)
+        self.expert = Fold("train_expert", "Expert settings", "Settings that rarely need to be changed.", inside, False)
         self.expert.add_beside(HelpButton("Expert settings"))
         self.search_fold.add_beside(HelpButton("Search for settings"))
         parts = (self.set_section, self.data_section, separator(), self.start_section, self.unfinished)

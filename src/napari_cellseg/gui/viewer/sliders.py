@@ -6,15 +6,14 @@ import math
 from collections.abc import Callable
 
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QWidget
 
 from ...session import Cells
-from ..shared.bindings import Bindings
 from ..shared.layout import in_column
 from ..shared.number_slider import NumberSlider
 from ..shared.plots import Plot
 from .bench import Bench
 from .following import Following
+from .section import Section
 
 LARGEST_TYPED = 10_000_000
 # The slider of the smallest cell ends a little beyond the largest cell.
@@ -71,18 +70,17 @@ def connect_sliders(bench: Bench, threshold: NumberSlider, min_size: NumberSlide
         slider.released.connect(following.release)
 
 
-class SliderPair(QWidget):
+class SliderPair(Section):
     """Both sliders in two rows, without plots; asleep until the chosen image was segmented."""
 
-    def __init__(self, bench: Bench, prefix: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench, self._largest = bench, LEAST
+    def __init__(self, bench: Bench, prefix: str) -> None:
+        super().__init__(bench)
+        self._largest = LEAST
         self.threshold = threshold_slider(f"{prefix}_threshold")
         self.min_size = min_size_slider(f"{prefix}_min_size", lambda: self._largest)
         in_column(self.threshold, self.min_size, into=self, spacing=2)
         connect_sliders(bench, self.threshold, self.min_size)
         session = bench.session
-        self._bindings = Bindings(self)
         self._bindings.bind_each(self._on_cells, session.chosen_changed, session.cells_changed)
         self._bindings.bind(session.sliders_changed, self._on_sliders)
         self._on_cells()
