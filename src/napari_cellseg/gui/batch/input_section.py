@@ -129,13 +129,11 @@ class BatchInputSection(QWidget):
         self.place.setModified(False)
 
     def _on_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Choose a folder of images", str(self.folder or ""))
-        if folder:
+        if folder := QFileDialog.getExistingDirectory(self, "Choose a folder of images", str(self.folder or "")):
             self.choose([folder])
 
     def _on_files(self) -> None:
-        paths, _ = QFileDialog.getOpenFileNames(self, "Choose images", str(self.folder or ""), dialog_filter())
-        if paths:
+        if paths := QFileDialog.getOpenFileNames(self, "Choose images", str(self.folder or ""), dialog_filter())[0]:
             self.choose(paths)
 
 

@@ -152,6 +152,5 @@ class BatchOutputSection(QWidget):
 
     def _on_browse(self) -> None:
         start = self._out if self._out is not None and self._out.exists() else (self._out or Path()).parent
-        folder = QFileDialog.getExistingDirectory(self, "Choose a folder for the results", str(start))
-        if folder:
+        if folder := QFileDialog.getExistingDirectory(self, "Choose a folder for the results", str(start)):
             self.choose(folder)

@@ -153,15 +153,13 @@ class BatchRecipeSection(Section):
         if data != FROM_FILE:
             self._choose(data)
             return
-        path, _ = QFileDialog.getOpenFileName(self, "Choose a recipe", "", RECIPE_FILTER)
-        if path:
+        if path := QFileDialog.getOpenFileName(self, "Choose a recipe", "", RECIPE_FILTER)[0]:
             self.read(path)
         else:
             self._choose(self._present)
 
     def _on_save(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Save the recipe", "recipe.json", RECIPE_FILTER)
-        if path:
+        if path := QFileDialog.getSaveFileName(self, "Save the recipe", "recipe.json", RECIPE_FILTER)[0]:
             self.save_to(path if Path(path).suffix else f"{path}.json")
 
 

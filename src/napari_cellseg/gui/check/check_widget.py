@@ -241,8 +241,7 @@ class AgreementWidget(Dock):
             self.known.keep_automatic()
 
     def _ask_report(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Folder for the report")
-        if folder:
+        if folder := QFileDialog.getExistingDirectory(self, "Folder for the report"):
             self.save_report(folder)
 
     def _on_called(self, counted: Any) -> None:

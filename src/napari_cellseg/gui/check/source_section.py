@@ -53,6 +53,5 @@ class SourceSection(QWidget):
             self._known.look_at(None)
 
     def _ask_batch(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Folder of a batch's results")
-        if folder:
+        if folder := QFileDialog.getExistingDirectory(self, "Folder of a batch's results"):
             self.batch_chosen.emit(folder)

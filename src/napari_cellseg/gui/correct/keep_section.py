@@ -142,8 +142,7 @@ class KeepSection(Section):
 
     def _on_import(self) -> None:
         layer = self._bench.layer_of(self._bench.session.chosen)
-        name, _ = QFileDialog.getOpenFileName(self, "Import corrections", layer_folder(layer), CELL_FILES)
-        if name:
+        if name := QFileDialog.getOpenFileName(self, "Import corrections", layer_folder(layer), CELL_FILES)[0]:
             self.import_from(name)
 
 

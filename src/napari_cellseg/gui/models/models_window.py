@@ -211,8 +211,7 @@ class ModelsWindow(QDialog):
         self.changed.emit(name)
 
     def _on_import(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Import a model", "", FILTER)
-        if path:
+        if path := QFileDialog.getOpenFileName(self, "Import a model", "", FILTER)[0]:
             source = source_of(path)
             dialog = import_dialog(source, self)
             if dialog.exec():
@@ -225,8 +224,7 @@ class ModelsWindow(QDialog):
         dialog = export_dialog(model, self)
         if not dialog.exec():
             return
-        path, _ = QFileDialog.getSaveFileName(self, "Export as", f"{model.name}.zip", "Packages (*.zip)")
-        if path:
+        if path := QFileDialog.getSaveFileName(self, "Export as", f"{model.name}.zip", "Packages (*.zip)")[0]:
             out = Path(path if path.endswith(".zip") else f"{path}.zip")
             if str(out) != path and out.exists():
                 # The dialog asked about another name.

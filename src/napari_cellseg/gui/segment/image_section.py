@@ -156,8 +156,7 @@ class ImageSection(Section):
         self.take.addAction("File …", self._take_file).setToolTip(TAKE_TIP)
 
     def _take_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Take the labels of a file as cells", "", CELL_FILES)
-        if path:
+        if path := QFileDialog.getOpenFileName(self, "Take the labels of a file as cells", "", CELL_FILES)[0]:
             self._taking.take_file(path)
 
     def _read(self, paths: Sequence[Path]) -> None:

@@ -145,8 +145,7 @@ class RegionsSection(Section):
 
     def _on_import(self) -> None:
         folder = layer_folder(self._bench.layer_of(self._bench.session.chosen))
-        path, _ = QFileDialog.getOpenFileName(self, "Import regions", folder, FILES)
-        if path:
+        if path := QFileDialog.getOpenFileName(self, "Import regions", folder, FILES)[0]:
             self.open_file(Path(path))
 
     def open_file(self, path: Path) -> None:
@@ -158,8 +157,7 @@ class RegionsSection(Section):
         layer = self._bench.layer_of(self._bench.session.chosen)
         source = None if layer is None else layer_path(layer)
         place = f"regions{ENDINGS[0]}" if source is None else str(Path(source).with_suffix("")) + ENDINGS[0]
-        path, _ = QFileDialog.getSaveFileName(self, "Save the regions", place, "GeoJSON (*.geojson)")
-        if path:
+        if path := QFileDialog.getSaveFileName(self, "Save the regions", place, "GeoJSON (*.geojson)")[0]:
             self.save_to(Path(path))
 
     def save_to(self, path: Path) -> None:

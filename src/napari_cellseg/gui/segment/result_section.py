@@ -123,8 +123,7 @@ class ResultSection(Section):
     def _on_save(self) -> None:
         layer = self._bench.layer_of(self._bench.session.chosen)
         start = layer_folder(layer)
-        folder = QFileDialog.getExistingDirectory(self, "Save labels, table and count into this folder", start)
-        if folder:
+        if folder := QFileDialog.getExistingDirectory(self, "Save labels, table and count into this folder", start):
             self.save_to(folder)
 
     def save_recipe_to(self, path: str | Path) -> None:
@@ -135,8 +134,7 @@ class ResultSection(Section):
             self._bench.session.note(f"Saved in {Path(path).parent}: {Path(path).name}")
 
     def _on_save_recipe(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Save the recipe", "recipe.json", RECIPE_FILTER)
-        if path:
+        if path := QFileDialog.getSaveFileName(self, "Save the recipe", "recipe.json", RECIPE_FILTER)[0]:
             self.save_recipe_to(path if Path(path).suffix else f"{path}.json")
 
     def _on_run_folder(self) -> None:

@@ -97,8 +97,7 @@ class TrainSource(QWidget):
     def _on_folder(self) -> None:
         start = self._job.folder if self._job.folder.exists() else self._job.folder.parent.parent
         title = "Choose a training set, or a folder of images with masks"
-        folder = QFileDialog.getExistingDirectory(self, title, str(start))
-        if folder:
+        if folder := QFileDialog.getExistingDirectory(self, title, str(start)):
             self.choose_folder(folder)
 
     def _on_file(self) -> None:
