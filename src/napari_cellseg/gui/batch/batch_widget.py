@@ -200,8 +200,7 @@ class BatchWidget(Dock):
 
     def _take_up(self) -> None:
         """Show the batch of this viewer, which may have gone on while the widget was closed."""
-        request = self.job.request
-        if request is not None:
+        if (request := self.job.request) is not None:
             self.input_section.files, self.input_section.problem = request.files, ""
             self.output_section.choose(request.out)
             self.output_section.tick(request.options.outputs)

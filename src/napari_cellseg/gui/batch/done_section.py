@@ -132,6 +132,5 @@ class BatchDoneSection(QWidget):
         return f"{len(flags):,} {verb} out: {', '.join(named)}{more}. Have a look.", True
 
     def _on_open(self) -> None:
-        selected = self.table.selected()
-        if selected is not None:
+        if (selected := self.table.selected()) is not None:
             self.opened.emit(selected)

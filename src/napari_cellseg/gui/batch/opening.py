@@ -69,8 +69,7 @@ class BatchOpening:
         recipe : Recipe, optional
             Where the results name none.
         """
-        key = self._layer_of(out, row)
-        if key is not None:
+        if (key := self._layer_of(out, row)) is not None:
             self._show(key)
             return
         self.reported.emit(f"Opening {row.title} …", False)

@@ -71,8 +71,7 @@ class PlateMap(Diagram):
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Open a well."""
-        well = well_at(self.values, self.shape, event.position().x(), event.position().y())
-        if well:
+        if well := well_at(self.values, self.shape, event.position().x(), event.position().y()):
             self.clicked.emit(well)
 
 
@@ -192,8 +191,7 @@ class BatchPlates(ResultsWindow):
 
     def save(self) -> None:
         """Write wells.csv and conditions.csv into the results."""
-        out = self._job.out
-        if out is not None:
+        if (out := self._job.out) is not None:
             with errors_to(self.message.report):
                 written = write_plates(self.plates, out, style_of(out / COUNTS_FILE))
                 self.message.report(f"Saved: {', '.join(path.name for path in written)} in {out}.")

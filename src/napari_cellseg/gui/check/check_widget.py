@@ -65,8 +65,7 @@ class AgreementWidget(Dock):
         self._bindings.bind(self.known.clicking.changed, self._on_clicking)
         self.refresh()
         self._on_clicking()
-        unread = self.known.store.unread
-        if unread:
+        if unread := self.known.store.unread:
             self.message.report(
                 f"{len(unread)} counts by you can't be read, such as {unread[0]}. Count those images again.", True
             )
@@ -82,8 +81,7 @@ class AgreementWidget(Dock):
         self.settings.report(EMPTY if settings is None else f"Auto: {settings}")
         self.table.fill(entries, self.known.store.people())
         self.source_section.refresh()
-        work = self.known.to_count()
-        if work is not None:
+        if (work := self.known.to_count()) is not None:
             self._calling.ask(work, self._on_called)
         agreement = self.known.agreement() if settings is not None else None
         self.plot.show_agreement(agreement)
@@ -134,14 +132,12 @@ class AgreementWidget(Dock):
     def finish(self) -> None:
         """Take what was clicked as the count."""
         with errors_to(self.message.report):
-            count = self.known.clicking.finish()
-            if count is not None:
+            if (count := self.known.clicking.finish()) is not None:
                 self.message.report(f"{count.image}: you counted {count.people:,}.")
 
     def save_report(self, folder: str | Path) -> None:
         """Write the report into a folder in a background thread, then show it in the browser."""
-        agreement = self.known.agreement()
-        if agreement is not None:
+        if (agreement := self.known.agreement()) is not None:
             write = lambda: write_agreement(Path(folder), agreement)  # noqa: E731
             self.write_page(write, self.message.report, self._enable_report)
 

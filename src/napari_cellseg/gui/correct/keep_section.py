@@ -122,8 +122,7 @@ class KeepSection(Section):
             button.setEnabled(session.cells is not None)
 
     def _on_folder(self) -> None:
-        saved = self._bench.session.saved(self._bench.session.chosen)
-        if saved is not None:
+        if (saved := self._bench.session.saved(self._bench.session.chosen)) is not None:
             show_file(Path(saved.path).parent)
             self._correcting.reported.emit(f"The corrections are in {saved.path}", False)
 

@@ -73,8 +73,7 @@ class ReviewedLayers:
         """Show or hide the overlay."""
         self._shown = shown
         key = self._bench.session.chosen
-        layer = self._layers.get(key)
-        if layer is not None:
+        if (layer := self._layers.get(key)) is not None:
             layer.visible = shown
         if shown:
             self._make(key)
@@ -196,8 +195,7 @@ class ReviewedLayers:
     def _on_painted(self, layer: CellsLabels, region: Region, after: np.ndarray) -> None:
         """Mark what a stroke changed: what the overlay shows besides may be older than the marks."""
         key, drawn = self._key_of(layer), self._pictures[layer][region]
-        cells = self._bench.session.cells_of(key)
-        if cells is not None:
+        if (cells := self._bench.session.cells_of(key)) is not None:
             marks = cells.corrected.corrections.marks(region)
             self._mark(key, region, np.where(after != drawn, after == MARKED, marks))
 

@@ -252,8 +252,7 @@ def _imported(model: ModelVersion) -> bool:
 
 def _about(model: ModelVersion) -> str:
     parts = [model.description] if model.description else []
-    learned = model.training.get("training_images")
-    if learned:
+    if learned := model.training.get("training_images"):
         parts.append(f"Learned from {len(learned):,} images.")
     if model.diameter:
         parts.append(f"Sees cells at about {model.diameter:g} px.")

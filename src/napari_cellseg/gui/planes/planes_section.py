@@ -57,13 +57,11 @@ class PlanesSection(Section):
         return self._bench.stack_of(chosen) if isinstance(chosen, PlaneKey) else None
 
     def _on_picked(self, place: float) -> None:
-        stack = self._stack
-        if stack is not None:
+        if (stack := self._stack) is not None:
             self._planes.go_to(stack.key_at(self.plot.number_at(place)))
 
     def _on_link(self) -> None:
-        stack = self._stack
-        if stack is not None:
+        if (stack := self._stack) is not None:
             self._links.link(stack)
 
     def _on_change(self, _: Any = None) -> None:

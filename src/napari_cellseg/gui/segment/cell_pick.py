@@ -76,6 +76,5 @@ class CellPick:
         """Pick the cell that is clicked; with a tool or brush in hand a click picks nothing."""
         if not (self._awake and self._button.isChecked()) or str(labels.mode) != "pan_zoom":
             return
-        id_ = yield from clicked_cell(labels, event)
-        if id_:
+        if id_ := (yield from clicked_cell(labels, event)):
             self._pick(id_)

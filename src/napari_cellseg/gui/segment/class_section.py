@@ -156,7 +156,6 @@ class ClassSection(Section):
             session.note(ALL_SEEN)
             return
         id_, name, certainty = cell
-        box = cells.view.box(id_)
-        if box is not None:
+        if (box := cells.view.box(id_)) is not None:
             look_at(self._bench.viewer, self._bench.layers[session.chosen].labels, box)
         self.seen.setText(f"No. {id_}: {name}, {100 * certainty:.0f} %")

@@ -47,8 +47,7 @@ class ImageSection(Section):
 
     def open_paths(self, paths: Sequence[str | Path]) -> None:
         """Read files and folders in a background thread, then add them as layers; of several images in one, ask."""
-        paths = list(paths)
-        if paths:
+        if paths := list(paths):
             self._bench.session.note(f"Opening {Path(paths[0]).name}{' and more' if len(paths) > 1 else ''} …")
             # Of files of several images these are listed, to choose from.
             self._bench.in_background(lambda: several_in(paths) or read_paths(paths), self._on_listed)
@@ -91,8 +90,7 @@ class ImageSection(Section):
         self._on_chosen(self._bench.session.chosen)
 
     def _show_chosen(self) -> None:
-        layer = self._bench.layer_of(self._bench.session.chosen)
-        if layer is not None:
+        if (layer := self._bench.layer_of(self._bench.session.chosen)) is not None:
             self._bench.show_image(layer)
 
     def _on_active(self, event: Any = None) -> None:
@@ -116,8 +114,7 @@ class ImageSection(Section):
             self._bench.show_image(layer, select=False)
 
     def _on_picked(self, index: int) -> None:
-        layer = self._bench.layer_of(self.image_layer.itemData(index))
-        if layer is not None:
+        if (layer := self._bench.layer_of(self.image_layer.itemData(index))) is not None:
             self._bench.choose(layer)
             self._bench.show_image(layer)
 

@@ -163,8 +163,7 @@ class InputSection(Section):
     def _on_channel(self, channel: Channel | None) -> None:
         chosen = self._bench.session.chosen
         self._bench.session.choices.choose_for(chosen, channel=channel)
-        layer = self._bench.layer_of(chosen)
-        if layer is not None:
+        if (layer := self._bench.layer_of(chosen)) is not None:
             self._bench.show_channel(layer, channel)
 
     def _on_axes(self, index: int) -> None:

@@ -83,8 +83,7 @@ class Overlay:
             behind.opacity = min(behind.opacity / PALER, 1.0)
 
     def _take_out(self, kind: str) -> None:
-        layer = self._layers.pop(kind, None)
-        if layer is not None:
+        if (layer := self._layers.pop(kind, None)) is not None:
             self._bench.part(LayerWatch).take_out(layer)
 
     def _on_woken(self, awake: bool) -> None:

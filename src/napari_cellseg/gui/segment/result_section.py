@@ -142,8 +142,7 @@ class ResultSection(Section):
         open_dock(viewer, "batch").offer(viewer.layers.selection.active)
 
     def _on_table(self) -> None:
-        layers = self._bench.layers.get(self._bench.session.chosen)
-        if layers is not None:
+        if (layers := self._bench.layers.get(self._bench.session.chosen)) is not None:
             with errors_to(self._bench.report):
                 self._rows.follow(open_table(self._bench.viewer, layers.labels))
 

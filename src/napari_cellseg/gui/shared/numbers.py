@@ -54,8 +54,7 @@ class NumberBox(DecimalBox):
 
     def _keep_to_least(self) -> None:
         # A number below the least is replaced once the control is left.
-        asked = self.asked()
-        if asked is not None:
+        if (asked := self.asked()) is not None:
             self.setValue(asked)
 
     def asked(self) -> float | None:

@@ -131,8 +131,7 @@ class _Asked:
 
     def finish(self) -> None:
         """Let go of everything; the next question may start."""
-        latest = self._latest()
-        if latest is not None:
+        if (latest := self._latest()) is not None:
             latest._on_finished()
         self.question = self.then = None
         self._latest = lambda: None

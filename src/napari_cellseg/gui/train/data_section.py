@@ -95,8 +95,7 @@ class TrainDataSection(QWidget):
 
     def look(self) -> None:
         """Show the selected image with its masks; from then on the layers follow the selection."""
-        sample = self.selected()
-        if sample is not None:
+        if (sample := self.selected()) is not None:
             self._layers.show(sample)
 
     def preview(self) -> None:

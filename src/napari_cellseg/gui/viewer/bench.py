@@ -184,8 +184,7 @@ class Bench(Background):
 
     def take_labels(self, key: Any, answer: Answer, sentence: str) -> None:
         """Show labels that were taken as the cells of an image; errors are those of `Session.take`."""
-        image = self.layer_of(key)
-        if image is not None:
+        if (image := self.layer_of(key)) is not None:
             self.session.take(key, answer.segmented, sentence)
             self._show_answer(key, image, answer)
 
@@ -240,8 +239,7 @@ class Bench(Background):
 
     def let_go(self, image: ImageLayer) -> None:
         """Forget an image's result; its layers stay in the viewer as the user's own."""
-        layers = self.layers.of_image(image.unique_id)
-        if layers is not None:
+        if (layers := self.layers.of_image(image.unique_id)) is not None:
             layers.labels.let_go()
         self.forget(image.unique_id)
 

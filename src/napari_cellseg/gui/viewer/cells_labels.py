@@ -193,8 +193,7 @@ class CellsLabels(Labels):
 
     def _forget_history(self) -> None:
         for name in ("_undo_history", "_redo_history"):
-            history = getattr(self, name, None)
-            if history is not None:
+            if (history := getattr(self, name, None)) is not None:
                 history.clear()
 
 

@@ -50,8 +50,7 @@ class ChosenImage(ViewerImages):
 
     def choose_active(self) -> None:
         """Choose the image that is selected in the layer list, or that the selected result was made from."""
-        image = self._active_image()
-        if image is not None:
+        if (image := self._active_image()) is not None:
             self.choose(image)
 
     def is_selected(self, layer: ImageLayer) -> bool:

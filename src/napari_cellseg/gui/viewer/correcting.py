@@ -66,8 +66,7 @@ class Correcting:
 
     def choose_fresh(self, key: Any, labels: CellsLabels) -> None:
         """Choose an id that no cell has, so that the next stroke draws a new cell."""
-        cells = self._bench.session.cells_of(key)
-        if cells is not None:
+        if (cells := self._bench.session.cells_of(key)) is not None:
             labels.choose_label(cells.corrected.fresh_id())
 
     def _step(self, key: Any, direction: str, word: str, back: str, nothing: str) -> None:

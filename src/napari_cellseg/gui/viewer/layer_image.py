@@ -84,8 +84,7 @@ def all_channels(layer: Layer) -> dict[str, Any] | None:
 
 def full_data(layer: ImageLayer) -> Any:
     """Return the values of the image of a layer at full resolution, those of all channels."""
-    known = all_channels(layer)
-    if known is not None:
+    if (known := all_channels(layer)) is not None:
         return known["values"]
     return layer.data[0] if layer.multiscale else layer.data
 

@@ -90,8 +90,7 @@ class LayerWatch:
         """Let the cells lie where their image lies in the world."""
         for channel in channel_layers(self._bench.viewer, event.source):
             setattr(channel, event.type, getattr(event.source, event.type))
-        layers = self._bench.layers.of_image(event.source.unique_id)
-        if layers is not None:
+        if (layers := self._bench.layers.of_image(event.source.unique_id)) is not None:
             layers.place(event.source, event.type)
 
     def _on_removing(self, event: Any) -> None:

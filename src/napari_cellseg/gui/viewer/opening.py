@@ -96,8 +96,7 @@ def read_paths(paths: Iterable[str | Path]) -> Opened:
             others.append(path)
             reasons.update({path: words} if words else {})
             continue
-        saved = saved_cells(path)
-        if saved is not None:
+        if (saved := saved_cells(path)) is not None:
             cells.append(saved)
             continue
         try:

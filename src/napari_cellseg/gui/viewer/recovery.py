@@ -152,8 +152,7 @@ class Recovery:
     def _on_cells(self, key: Any) -> None:
         if self._bench.session.cells_of(key) is None:
             return
-        info = self._to_recover.pop(key, None)
-        if info is not None:
+        if (info := self._to_recover.pop(key, None)) is not None:
             self._take(key, info)
             return
         if key == self._bench.session.chosen:

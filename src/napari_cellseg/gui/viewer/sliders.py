@@ -105,7 +105,6 @@ class SliderPair(Section):
             self._show()
 
     def _show(self, _: object = None) -> None:
-        cells = self._bench.session.cells
-        if cells is not None:
+        if (cells := self._bench.session.cells) is not None:
             self.threshold.show_value(cells.threshold)
             self.min_size.show_value(cells.min_size)

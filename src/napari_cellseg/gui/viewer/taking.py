@@ -121,14 +121,12 @@ class Taking:
             try:
                 for one, answer in zip(keys, answers, strict=True):
                     self._bench.take_labels(one, answer, done)
-                    cells = session.cells_of(one)
-                    if cells is not None:
+                    if (cells := session.cells_of(one)) is not None:
                         cells.corrected.corrections.known |= known or {}
             except CellsegError as error:
                 session.fail(None, error)
                 return
-            layer = self._bench.layer_of(keys[0])
-            if layer is not None:
+            if (layer := self._bench.layer_of(keys[0])) is not None:
                 self._bench.choose(layer)
                 self._bench.show_image(layer)
             session.note(done)
@@ -144,8 +142,7 @@ class Taking:
         bench = self._bench
         layers = [bench.layer_of(key), *reversed(bench.image_layers())]
         for layer in dict.fromkeys(layer for layer in layers if layer is not None):
-            keys = self._keys_of(layer, shape)
-            if keys:
+            if keys := self._keys_of(layer, shape):
                 return keys, [bench.image_of(one) for one in keys]
         size = "" if shape is None else f" of {' x '.join(f'{n:,}' for n in shape)} pixels"
         raise ImageError(f"There is no image{size} for the labels of {name}. Open their image first.")
