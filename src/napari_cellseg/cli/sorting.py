@@ -90,7 +90,7 @@ class _Source:
 
 
 def _images(source: Path) -> list[_Source]:
-    """Images of a dataset with masks, or of a plain folder."""
+    """Return the images of a dataset with masks, or of a plain folder."""
     from ..imaging.read.read import find_images
 
     if source.is_file() or any(source.glob("*/images")) or (source / "images").is_dir():

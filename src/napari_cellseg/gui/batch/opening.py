@@ -175,7 +175,7 @@ class BatchOpening:
         return None
 
     def _on_cells(self, key: Any) -> None:
-        """Cells arrived for the first time: those of the results are taken over where the user corrected them."""
+        """Take over the cells of the results, where the user corrected them, when cells arrive for the first time."""
         cells, opened = self._bench.session.cells_of(key), self._rows.get(key)
         if opened is None or cells is None or opened.stored is not None or opened.importing:
             self.changed.emit()

@@ -206,7 +206,7 @@ class AgreementWidget(Dock):
         found = agreement.interval(count)
         if found is None:
             return "" if agreement.too_few else agreement.unchecked(count)
-        return f"{found} cells by manual count (95\u00a0%). Holds for images like these."
+        return f"{found} cells by manual count (95\u00a0%). It holds for images like these."
 
     def _on_typed(self, id_: str, people: int | None) -> None:
         entry = next(entry for entry in self.table.entries if entry.id == id_)

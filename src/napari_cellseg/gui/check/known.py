@@ -108,21 +108,21 @@ class Agreements:
         self.changed.emit()
 
     def names(self) -> list[str]:
-        """Which cells are called, besides all."""
+        """Return which cells are called, besides all."""
         if self.batch is not None:
             return list(dict.fromkeys(name for one in self.batch.counts for name in one.positive))
         cells = self._bench.session.cells
         return [] if cells is None else number_names(cells.recipe)
 
     def settings(self) -> Settings | None:
-        """Settings of the model's counts; None where nothing was counted yet."""
+        """Return the settings of the model's counts; None where nothing was counted yet."""
         if self.batch is not None:
             return self.batch.settings(self.cells)
         cells = self._bench.session.cells
         return None if cells is None else _settings(cells, cells, self.cells)
 
     def entries(self) -> list[Entry]:
-        """Images whose counts can be compared, those that are at hand first."""
+        """Return the images whose counts can be compared, those that are at hand first."""
         settings = self.settings()
         if settings is None:
             return []
@@ -172,7 +172,7 @@ class Agreements:
         self.changed.emit()
 
     def agreement(self) -> Agreement | None:
-        """How well both counts agree; None with fewer than two images."""
+        """Return how well both counts agree; None with fewer than two images."""
         settings = self.settings()
         if settings is None or not self.store.people():
             return None
@@ -236,7 +236,7 @@ class Agreements:
         self.clicking.keep()
 
     def _at_hand(self, settings: Settings, like: Cells | None) -> dict[str, Entry]:
-        """Images of the viewer that were segmented with these settings, counted as the sliders of `like` stand."""
+        """Return the images that were segmented with these settings, counted as the sliders of `like` stand."""
         found: dict[str, Entry] = {}
         called = self._called[1] if self._called[0] == settings.name else {}
         for key, cells in self._segmented() if like is not None else ():
@@ -255,7 +255,7 @@ class Agreements:
         return made.recipe.with_sliders_of(like.recipe).smallest(made.model, made.prediction.diameter)
 
     def _segmented(self) -> Iterator[tuple[Any, Cells]]:
-        """Images of the viewer that have cells, and planes of stacks."""
+        """Yield the images of the viewer that have cells, and the planes of stacks."""
         for layer in self._bench.image_layers():
             planes = sorted(self._planes.done(layer.unique_id), key=lambda plane: plane.position)
             for key in (layer.unique_id, *planes):
@@ -271,7 +271,7 @@ class Agreements:
         return next((key for key, cells in self._segmented() if self._id_of(key, cells, of) == id_), None)
 
     def _id_of(self, key: Any, cells: Cells, of: str = "") -> str:
-        """What an image or plane is known by; a plane as the row of a batch that it is."""
+        """Return what an image or plane is known by; a plane as the row of a batch that it is."""
         stack = self._bench.stack_of(key) if isinstance(key, PlaneKey) else None
         page = stack.page(key).name if stack is not None and stack.has(key) else ""
         return image_id(cells.segmented.image_sha256, cells.segmented.recipe.channel, page, of)

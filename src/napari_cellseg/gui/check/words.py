@@ -24,7 +24,7 @@ def worth_in_words(worth: Worth | None, corrected: bool) -> list[str]:
             f"{found} by your counts of {worth.n} images: you would count so many here with a chance of 95\u00a0%, "
             f"most likely {found.best:,.0f}."
         )
-        sentences.append("Holds for images like those, with this model and these sliders.")
+        sentences.append("It holds for images like those, with this model and these sliders.")
     elif corrected:
         sentences.append("You corrected this image: the interval is one for counts without corrections.")
     elif worth.unchecked:

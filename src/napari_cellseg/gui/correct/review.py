@@ -45,12 +45,12 @@ class Review:
         bench.session.chosen_changed.connect(self._on_chosen)
 
     def current(self, key: Any) -> int | None:
-        """Id of the cell that is looked at now, while it is shown."""
+        """Return the id of the cell that is looked at now, while it is shown."""
         id_, view = self._current.get(key), self._bench.session.view_of(key)
         return id_ if id_ is not None and view is not None and view.is_shown([id_])[0] else None
 
     def missed(self, key: Any) -> tuple[int, int] | None:
-        """Pixel (Y, X) where a cell may have been missed, while that is what is looked at."""
+        """Return the pixel (Y, X) where a cell may have been missed, while that is what is looked at."""
         id_, view, doubt = self._current.get(key), self._bench.session.view_of(key), self._doubting.doubt_of(key)
         if id_ is None or view is None or doubt is None or id_ in view.corrected.corrections:
             return None
@@ -59,7 +59,7 @@ class Review:
         return (y[0], x[0]) if y and hidden and not view.at(y[0], x[0]) else None
 
     def progress(self, key: Any) -> tuple[int, int]:
-        """Number of cells that were looked at or edited, and of all that are counted."""
+        """Return the number of cells that were looked at or edited, and of all that are counted."""
         cells, view = self._bench.session.cells_of(key), self._bench.session.view_of(key)
         if cells is None or view is None:
             return 0, 0
@@ -68,7 +68,7 @@ class Review:
         return int(np.count_nonzero(looked)), len(ids)
 
     def reason(self, key: Any) -> str:
-        """Why the cell that is looked at is doubtful."""
+        """Return why the cell that is looked at is doubtful."""
         id_, doubt = self.current(key), self._doubting.doubt_of(key)
         if doubt is not None and self.missed(key) is not None:
             chance = float(doubt.missed_score[doubt.missed_ids == self._current[key]][0])
@@ -112,7 +112,7 @@ class Review:
         self.changed.emit(key)
 
     def accept(self) -> None:
-        """The cell that is looked at is right, or is one where it may have been missed; go on."""
+        """Accept the cell that is looked at, or add the one that may have been missed there; go on."""
         key, cells = self._bench.session.chosen, self._bench.session.cells
         if (place := self.missed(key)) is not None and cells is not None:
             prediction = cells.segmented.prediction
@@ -122,7 +122,7 @@ class Review:
         self._judge(edits.accept, "No. {} is right.")
 
     def delete(self) -> None:
-        """The cell that is looked at is none; go on."""
+        """Delete what is looked at, because it is no cell; go on."""
         self._judge(edits.delete, "Erased no. {}.")
 
     def correct(self) -> None:
@@ -172,7 +172,7 @@ class Review:
         self.changed.emit(key)
 
     def _box(self, key: Any) -> Region | None:
-        """Region of what is looked at; None for nothing."""
+        """Return the region of what is looked at; None for nothing."""
         id_, view = self._current.get(key), self._bench.session.view_of(key)
         if id_ is None or view is None:
             return None

@@ -290,7 +290,7 @@ def _asked(cells: Any) -> tuple[object, ...]:
 
 
 def _learned_from(cells: Any, region: Region | None) -> np.ndarray:
-    """Values of the overlay: exactly the area that is learned from, and in it what was marked."""
+    """Return the values of the overlay: exactly the area that is learned from, and in it what was marked."""
     corrected = cells.corrected
     area = corrected.reviewed_area(cells.threshold, cells.min_size, region, MARGIN)
     marked = corrected.corrections.marks(region) > 0

@@ -127,7 +127,7 @@ class Tools:
         self._correcting.reported.emit("Paint the cell. [ and ] change the size of the brush.", False)
 
     def pointer(self, labels: CellsLabels) -> np.ndarray | None:
-        """Place (Y, X) of the mouse pointer in pixels; None when it is not on the image."""
+        """Return the place (Y, X) of the mouse pointer in pixels; None when it is not on the image."""
         world = world_under_mouse(self._bench.viewer)
         if world is None:
             return None
@@ -181,7 +181,7 @@ class Tools:
             self._correcting.choose_fresh(key, labels)
 
     def _pair(self, key: Any, labels: CellsLabels, ids: list[int]) -> list[int]:
-        """Cells to merge: all that were crossed, or the one clicked and the one that was clicked before."""
+        """Return the cells to merge: all that were crossed, or the one clicked and the one that was clicked before."""
         first, self._first = self._first, None
         if len(ids) == 1 and first is not None and first[0] == key and first[1] != ids[0]:
             return [first[1], ids[0]]
@@ -200,7 +200,7 @@ class Tools:
         return sorted(-claim for claim in found if claim < 0)
 
     def _on_drag(self, labels: CellsLabels, event: Any) -> Iterator[None]:
-        """One click or stroke with the tool in hand."""
+        """Apply the tool in hand to one click or stroke."""
         tool = self.in_hand
         key = self._bench.layers.key_of(labels)
         view = self._bench.session.view_of(key)

@@ -85,7 +85,7 @@ def _provenance(attributes: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _pixel_size(attributes: dict[str, Any]) -> tuple[float, float] | None:
-    """Micrometres per pixel (Y, X), by the same rule as for images."""
+    """Return the micrometres per pixel (Y, X), by the same rule as for images."""
     sizes = []
     for scale, unit in zip(attributes.get("scale", ())[-2:], attributes.get("units", ())[-2:], strict=False):
         length = 1 * unit if hasattr(unit, "dimensionality") else None

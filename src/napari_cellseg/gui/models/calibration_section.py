@@ -201,7 +201,7 @@ class CalibrationSection(QWidget):
 
 
 def copy_name(model: ModelVersion) -> str:
-    """A name for a copy of a model that is not taken yet: ``cells calibrated``, then ``cells calibrated 2``."""
+    """Return a free name for a copy of a model: ``cells calibrated``, then ``cells calibrated 2``."""
     taken = {other.name for other in list_models()}
     name, i = f"{model.name} calibrated", 1
     while name in taken:

@@ -56,7 +56,7 @@ class CellPick:
             self._button.setChecked(False)
 
     def _end(self) -> None:
-        """The layers outlive the section: their clicks pick nothing any more."""
+        """Pick nothing any more: the layers, with their callbacks, outlive the section."""
         self._awake = False
 
     def _on_key(self) -> None:

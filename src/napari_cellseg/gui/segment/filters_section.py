@@ -81,7 +81,7 @@ class BoundSlider(NumberSlider):
         self.number.setSpecialValueText("any")
 
     def asked(self) -> float | None:
-        """Value that is asked for; None where all cells count."""
+        """Return the value that is asked for; None where all cells count."""
         value = self.value()
         if value <= ANY:
             return None

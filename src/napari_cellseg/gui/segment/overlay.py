@@ -91,7 +91,7 @@ class Overlay:
         self._later()
 
     def _on_removed(self, event: Any) -> None:
-        """What the user took away stays away until the fold is opened again."""
+        """Hide the layers that the user removed until the fold is opened again."""
         for kind, layer in list(self._layers.items()):
             if event.value is layer:
                 del self._layers[kind]

@@ -80,7 +80,7 @@ class SizeCircle:
 
 
 def _middle(image: ImageLayer) -> np.ndarray:
-    """Row and column in the middle of what is visible of an image."""
+    """Return the row and column in the middle of what is visible of an image."""
     corners = (
         np.asarray(image.corner_pixels, dtype=float)[:, -2:]
         * np.asarray(image.downsample_factors[image.data_level])[-2:]

@@ -221,7 +221,7 @@ class WholeRun:
 
 
 def results_folder(path: Path) -> Path:
-    """Folder for the results of a file: beside it, or in the user's home where nothing may be written there."""
+    """Return the folder for a file's results: beside it, or in the user's home where that cannot be written to."""
     name = f"{name_of(path).partition('.')[0]} cells"
     try:
         folder = file_of(path).parent / name

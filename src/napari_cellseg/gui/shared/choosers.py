@@ -130,7 +130,7 @@ def guard_wheel(panel: QWidget) -> None:
 
 
 def _next_entry(box: QComboBox, up: bool) -> str:
-    """Text of the entry that a turn of the wheel would choose; an entry that opens something ends with "…"."""
+    """Return the text of the entry that a turn of the wheel would choose; one that opens something ends with "…"."""
     step, index = (-1 if up else 1), box.currentIndex()
     while 0 <= (index := index + step) < box.count():
         if box.model().flags(box.model().index(index, box.modelColumn())) & Qt.ItemFlag.ItemIsEnabled:

@@ -136,7 +136,7 @@ class NumberSlider(QWidget):
         self._bind()
 
     def value(self) -> float | int:
-        """Present value; a whole number where there are no decimals."""
+        """Return the present value; a whole number where there are no decimals."""
         value = self.number.value()
         return round(value, self.number.decimals()) if self.number.decimals() else round(value)
 

@@ -79,7 +79,7 @@ class Arrivals:
 
 
 def _about(layer: Layer) -> dict[str, Any]:
-    """What is known of a layer's image."""
+    """Return what is known of a layer's image."""
     return dict(layer.metadata.get(METADATA_KEY, {}))
 
 

@@ -177,7 +177,7 @@ class CellsLabels(Labels):
             self._hand_on()
 
     def _on_data(self, event: Any) -> None:
-        """Somebody put other labels here, a script or another plugin: that is a correction like a stroke."""
+        """Report labels that a script or another plugin has set, which are a correction like a stroke."""
         if self._taking or self._on_its_own:
             return
         self._forget_history()
@@ -198,7 +198,7 @@ class CellsLabels(Labels):
 
 
 def region_of(atoms: Iterable[Any], shape: tuple[int, ...]) -> Region:
-    """Box around what a stroke changed, from the parts that napari reports; the whole image for parts unknown to us.
+    """Return the box around what a stroke changed, from the parts that napari reports; all of it for unknown parts.
 
     A part is a tuple that starts with a box (napari 0.9) or with the indices of the changed pixels (before).
     """

@@ -74,12 +74,12 @@ def colors(names: list[str]) -> list[str]:
 
 
 def channel_layers(viewer: Viewer, layer: Layer) -> list[ImageLayer]:
-    """Layers of the other channels of an image, which its own layer stands for."""
+    """Return the layers of the other channels of an image, which its own layer stands for."""
     return [other for other in viewer.layers if _owner(other) == layer.unique_id]
 
 
 def image_of_channel(viewer: Viewer, layer: Layer | None) -> ImageLayer | None:
-    """Layer that stands for the image that a layer is a channel of; None for any other, and where it is gone."""
+    """Return the layer of the image that a layer is a channel of; None for any other, and where it is gone."""
     owner = _owner(layer)
     return None if owner is None else next((one for one in viewer.layers if one.unique_id == owner), None)
 

@@ -40,7 +40,7 @@ class ChosenImage(ViewerImages):
         self.layers = Results()
 
     def image_of_result(self, layer: Layer | None) -> ImageLayer | None:
-        """Image layer that a result layer was made from; None for other layers."""
+        """Return the image layer that a result layer was made from; None for other layers."""
         key = self.layers.key_of(layer)
         return self.layer_of(self.layers.owner_asleep(layer) if key is None else key)
 
@@ -65,7 +65,7 @@ class ChosenImage(ViewerImages):
         return image
 
     def layer_to_segment(self) -> Layer | None:
-        """The chosen image; without one the selected layer, so that the message can name what is wrong with it."""
+        """Return the chosen image; without one the selected layer, so that a message can name what is wrong with it."""
         return self.layer_of(self.session.chosen) or self.viewer.layers.selection.active
 
     def show_image(self, layer: ImageLayer, select: bool = True) -> None:

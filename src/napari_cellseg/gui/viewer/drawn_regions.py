@@ -51,7 +51,7 @@ class DrawnRegions:
         self._later.cancel()
 
     def shapes(self) -> Shapes | None:
-        """Layer of shapes of the chosen image; None where there is none."""
+        """Return the layer of shapes of the chosen image; None where there is none."""
         return self._layers.get(layer_id(self._bench.session.chosen))
 
     def draw(self, mode: str) -> None:
@@ -144,7 +144,7 @@ class DrawnRegions:
         return str(folder) if next(folder.rglob(f"*{ENDINGS[0]}"), None) else ""
 
     def names(self) -> list[str]:
-        """Names of all shapes of the chosen image, in their order."""
+        """Return the names of all shapes of the chosen image, in their order."""
         shapes = self.shapes()
         return [] if shapes is None or not len(shapes.data) else [str(name) for name in shapes.features[NAME]]
 

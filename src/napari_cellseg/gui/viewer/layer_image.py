@@ -96,13 +96,13 @@ def title_of(layer: Layer) -> str:
 
 
 def layer_origin(layer: Layer) -> Origin | None:
-    """What the layer of a part was cut out of."""
+    """Return what the layer of a part was cut out of."""
     origin = layer.metadata.get(METADATA_KEY, {}).get("origin")
     return None if origin is None else Origin(str(origin["path"] or origin["name"]), tuple(origin["offset_yx"]))
 
 
 def _slice_spacing(layer: ImageLayer, axes: str | None) -> float | None:
-    """Micrometres from slice to slice, by the same rule as `pixel_size`."""
+    """Return the micrometres from slice to slice, by the same rule as `pixel_size`."""
     place = (axes or "").find("Z")
     if place < 0 or pixel_size(layer) is None:
         return None
@@ -110,7 +110,7 @@ def _slice_spacing(layer: ImageLayer, axes: str | None) -> float | None:
 
 
 def layer_axes(layer: ImageLayer) -> str | None:
-    """Axes that the layer itself names; None where its labels are napari's numbers."""
+    """Return the axes that the layer itself names; None where its labels are napari's numbers."""
     if (channels := all_channels(layer)) is not None:
         return str(channels["axes"])
     letters = "".join(str(label).strip().upper()[:2] for label in layer.axis_labels)
@@ -121,7 +121,7 @@ def layer_axes(layer: ImageLayer) -> str | None:
 
 
 def pixel_size(layer: Layer) -> tuple[float, float] | None:
-    """Micrometres per pixel along (Y, X).
+    """Return the micrometres per pixel along (Y, X).
 
     A scale other than 1 without a unit is taken as micrometres, as is the custom in napari; a scale of 1 without a
     unit means nothing, and gives None.
@@ -140,13 +140,13 @@ def _micrometres(layer: Layer, place: int) -> float | None:
 
 
 def layer_path(layer: Layer) -> str | None:
-    """File that a layer came from."""
+    """Return the file that a layer came from."""
     path = layer.metadata.get(METADATA_KEY, {}).get("path") or layer.source.path
     return None if path is None else str(path)
 
 
 def layer_folder(layer: Layer | None) -> str:
-    """Folder of the file that a layer came from; empty where it came from none."""
+    """Return the folder of the file that a layer came from; empty where it came from none."""
     path = None if layer is None else layer_path(layer)
     return "" if path is None else str(file_of(path).parent)
 
@@ -176,7 +176,7 @@ PLACEMENT = (*_TRANSFORMS, "units")
 
 
 def placement(layer: Layer) -> dict[str, Any]:
-    """Where a layer lies in the world, for (Y, X) layers made from it: transforms, units, axis labels."""
+    """Return where a layer lies in the world, for (Y, X) layers made from it: transforms, units, axis labels."""
     values: dict[str, Any] = {"units": tuple(layer.units[-2:]), "axis_labels": tuple(layer.axis_labels[-2:])}
     if layer.ndim == 2:
         return {**values, **{name: getattr(layer, name) for name in _TRANSFORMS}}

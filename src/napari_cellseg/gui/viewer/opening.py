@@ -195,7 +195,7 @@ def _attributes(image: Image, labels: str) -> dict[str, Any]:
 
 
 def _contrast(data: Any) -> tuple[float, float] | None:
-    """Brightness range that shows a dim image too; None leaves it to napari."""
+    """Return the brightness range that shows a dim image too; None leaves it to napari."""
     if not isinstance(data, np.ndarray):
         return None
     step = max(1, int((data.size / _SAMPLE) ** 0.5))

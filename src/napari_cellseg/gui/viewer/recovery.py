@@ -43,7 +43,7 @@ class Recovery:
         bench.image_changed.connect(self._on_image)
 
     def recoverable(self, key: Any) -> JournalInfo | None:
-        """What can be recovered for an image; None for nothing."""
+        """Return what can be recovered for an image; None for nothing."""
         found = self._found.get(key)
         if found is None or str(found.path) in self._declined or not is_about(found, self._channels(key)):
             return None
@@ -165,7 +165,7 @@ class Recovery:
             self._to_recover.clear()
 
     def _channels(self, key: Any) -> tuple[int, ...] | None:
-        """Channels that an image's cells are of; None where it has no cells."""
+        """Return the channels that an image's cells are of; None where it has no cells."""
         cells = self._bench.session.cells_of(key)
         return None if cells is None else cells.segmented.channels
 

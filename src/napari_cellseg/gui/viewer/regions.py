@@ -90,7 +90,7 @@ class Regions:
         self._reading.close()
 
     def image_of(self, key: Any) -> ImageLayer | None:
-        """Layer of an image, or of the image that a part is of."""
+        """Return the layer of an image, or of the image that a part is of."""
         source = self._made.get(layer_id(key), (None, None))[0]
         return self._bench.layer_of(source) or self._bench.layer_of(key)
 
@@ -171,7 +171,7 @@ class Regions:
             self._bench.session.note(CANCELLED)
 
     def _on_data(self, event: Any) -> None:
-        """The parts of an image that was given other data are no parts of it any more."""
+        """Mark the parts of an image that was given other data as outdated."""
         self._outdated |= {id_ for id_, (source, _) in self._made.items() if source == event.source.unique_id}
 
 

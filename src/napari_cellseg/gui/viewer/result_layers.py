@@ -220,7 +220,7 @@ class ResultLayers:
         self.labels.visible, self.points.visible = cells, numbers
 
     def _visible(self) -> tuple[slice, slice]:
-        """Rows and columns in view; everything where that is not known yet."""
+        """Return the rows and columns in view; everything where that is not known yet."""
         (top, left), (bottom, right) = np.asarray(self.labels.corner_pixels)[:, -2:]
         height, width = self.labels.data.shape
         if bottom <= top or right <= left:

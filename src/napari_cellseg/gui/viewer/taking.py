@@ -56,7 +56,7 @@ class Taking:
         self._reopening.close()
 
     def offered(self) -> list[Labels]:
-        """Labels layers that can be taken as cells: all but those that show cells already."""
+        """Return the labels layers that can be taken as cells: all but those that show cells already."""
         layers = [layer for layer in self._bench.viewer.layers if isinstance(layer, Labels)]
         return [layer for layer in layers if self._bench.image_of_result(layer) is None and not layer.multiscale]
 
@@ -163,7 +163,7 @@ class Taking:
         self._bench.failed(error)
 
     def _on_given_up(self, *_: Any) -> None:
-        """What was to follow an answer follows none."""
+        """Forget what was to follow an answer."""
         self._awaited.clear()
 
     def _go_on_later(self, _: Any = None) -> None:
