@@ -136,10 +136,15 @@ class TrainJob(ChildJob):
             self._become("running")
         elif kind == "comparison":
             self._comparison = _comparison(event)
-        elif kind in ("step", "validation", "earlier", "phase"):
-            getattr(self, f"_receive_{kind}")(event)
-            return True
-        return False
+        receive = {
+            "step": self._receive_step,
+            "validation": self._receive_validation,
+            "earlier": self._receive_earlier,
+            "phase": self._receive_phase,
+        }.get(str(kind))
+        if receive is not None:
+            receive(event)
+        return receive is not None
 
     def _receive_phase(self, event: Mapping[str, Any]) -> None:
         done, total = number(event.get("done")) or 0, number(event.get("total")) or 0
