@@ -19,8 +19,8 @@ from ...segmentation.cells import Cells
 from ...segmentation.recipe import Recipe
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
+from ..viewer.canvas import focus_canvas
 from ..viewer.correcting import Correcting
-from ..viewer.focus import focus_canvas
 from ..viewer.opening import add_image, show_only
 from .opened_row import OpenedRow, read_row, stand_of
 

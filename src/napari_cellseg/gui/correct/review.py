@@ -14,7 +14,7 @@ from ...evaluation.doubt_order import OFFERED
 from ...imaging.regions import Region, box_of_pixels
 from ...session import PlaneKey, layer_id
 from ..viewer.bench import Bench
-from ..viewer.camera import look_at
+from ..viewer.canvas import look_at
 from ..viewer.correcting import NO_CELLS, Correcting
 from ..viewer.doubting import Doubting
 from ..viewer.layer_image import placement

@@ -11,7 +11,7 @@ from qtpy.QtCore import QModelIndex, QSignalBlocker, Qt
 from qtpy.QtWidgets import QTableView
 
 from ..viewer.bench import Bench
-from ..viewer.camera import camera_of
+from ..viewer.canvas import camera_of
 from ..viewer.cells_labels import CellsLabels
 
 # Qt's own name of a row of the table behind the one that is sorted.

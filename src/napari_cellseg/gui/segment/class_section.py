@@ -13,7 +13,7 @@ from ..shared.help import HelpButton
 from ..shared.layout import SMALL, button, in_column, in_row, one_line, sentence, small_button
 from ..shared.message import Message, errors_to
 from ..viewer.bench import Bench
-from ..viewer.camera import look_at
+from ..viewer.canvas import look_at
 from ..viewer.section import Section
 from .cell_pick import KEY, CellPick
 from .class_layer import COLORS, ClassLayer

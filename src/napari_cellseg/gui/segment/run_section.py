@@ -17,7 +17,7 @@ from ..shared.layout import button, in_row
 from ..shared.message import Message
 from ..shared.progress_bar import Pace, ProgressBar, in_words
 from ..viewer.bench import Bench
-from ..viewer.focus import focus_canvas
+from ..viewer.canvas import focus_canvas
 from ..viewer.regions import Regions
 from ..viewer.section import Section
 from .images_run import ImagesRun

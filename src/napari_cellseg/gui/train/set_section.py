@@ -20,9 +20,8 @@ from ..shared.rows import Rows
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.section import Section
-from .add_entry import Ask, add_current
+from .add_entry import COLUMNS, Ask, about, add_current, texts_of
 from .entry_layers import EntryLayers
-from .entry_list import COLUMNS, about, texts_of
 from .job import TrainJob
 from .source import TrainSource
 

@@ -11,10 +11,10 @@ from qtpy.QtCore import QTimer
 from ...imaging.errors import CellsegError
 from ...session import layer_id
 from .bench import Bench
+from .canvas import draw_in_canvas
 from .cells_labels import CellsLabels
 from .channels import channel_layers
 from .count_points import CountPoints
-from .focus import draw_in_canvas
 from .layer_image import PLACEMENT
 
 if TYPE_CHECKING:

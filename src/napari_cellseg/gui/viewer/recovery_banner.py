@@ -11,7 +11,7 @@ from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.layout import button, in_column, in_row, one_line
 from .bench import Bench
-from .focus import focus_canvas
+from .canvas import focus_canvas
 from .recovery import Recovery, question
 
 
