@@ -46,9 +46,8 @@ class PlanesSection(Section):
         )
         self.plot = PlaneCounts("plane_counts", tip)
         self.plot.picked.connect(self._on_picked)
-        self.link = button("link_planes", "Link\nplanes", LINK_TIP, self._on_link)
+        self.link = button("link_planes", "Link\nplanes", LINK_TIP, self._on_link, style=SMALL)
         self.link.setFixedHeight(self.plot.height())
-        self.link.setStyleSheet(SMALL)
         self.setLayout(in_row((self.plot, 1), self.link, spacing=5))
 
     @property

@@ -68,19 +68,13 @@ class ClassSection(Section):
         for small in (self.more, self.less):
             small.setStyleSheet(SMALL)
             small.setFixedWidth(WIDTH)
-        self.click = button(
-            "class_by_click",
-            "Give class",
+        tip = (
             "While it is down, a click on a cell makes it an example of the chosen class; a second takes that back. "
             f"Key {KEY} does so with the one under the mouse pointer.\nThat is a correction: no slider and no forest "
-            "changes it, and Ctrl+Z takes it back.",
+            "changes it, and Ctrl+Z takes it back."
         )
-        self.click.setCheckable(True)
-        self.click.setStyleSheet(SMALL)
-        self.count = one_line("class_count")
-        font = self.count.font()
-        font.setBold(True)
-        self.count.setFont(font)
+        self.click = button("class_by_click", "Give class", tip, checkable=True, style=SMALL)
+        self.count = one_line("class_count", bold=True)
         self.legend = sentence("class_legend")
         self.legend.setAlignment(Qt.AlignmentFlag.AlignTop)
         # What is pressed often must not move when classes come.

@@ -7,13 +7,13 @@ from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
 from ...imaging.errors import ParamsError
 from ...imaging.normalize import TYPE, NormalizerParams
 from ...network.versions import ModelVersion
 from ..shared.choosers import chooser
-from ..shared.layout import SMALL, button, in_row, label
+from ..shared.layout import SMALL, button, in_grid, in_row, label
 from ..shared.numbers import NumberBox
 from ..viewer.bench import Bench
 from ..viewer.section import Section
@@ -54,12 +54,9 @@ class ExpertSection(Section):
             box.setStyleSheet("min-width: 40px;")
             box.setKeyboardTracking(False)
             box.valueChanged.connect(self._on_percentiles)
-        self.usual = button("percentiles_usual", "reset", "Take the percentiles of the model again.", self._on_usual)
-        self.usual.setStyleSheet(SMALL)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(5)
-        grid.setColumnStretch(1, 1)
+        tip = "Take the percentiles of the model again."
+        self.usual = button("percentiles_usual", "reset", tip, self._on_usual, style=SMALL)
+        grid = in_grid(self, spacing=5)
         grid.addWidget(label("Device"), 0, 0)
         grid.addWidget(self.device, 0, 1)
         grid.addWidget(label("Percentiles"), 1, 0)

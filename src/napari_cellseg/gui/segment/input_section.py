@@ -10,7 +10,7 @@ import numpy as np
 from napari.layers import Image as ImageLayer
 from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from ...imaging.channels import Channel
 from ...imaging.errors import AxesError, CellsegError
@@ -20,7 +20,7 @@ from ...segmentation.differences import channel_in_words
 from ...session import ImageChoices, PlaneKey, layer_id
 from ..shared.choosers import Chooser
 from ..shared.help import HelpButton
-from ..shared.layout import in_row, label
+from ..shared.layout import in_grid, in_row, label
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.planes import WORDS
@@ -95,9 +95,7 @@ class InputSection(Section):
         self.facts = QLabel(objectName="facts")
         self.facts.setWordWrap(True)
         self.facts.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setColumnStretch(1, 1)
+        grid = in_grid(self)
         grid.addWidget(self._axes_label, 0, 0)
         grid.addWidget(self.axes_box, 0, 1)
         grid.addWidget(self._channel_label, 1, 0)

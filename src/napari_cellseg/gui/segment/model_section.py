@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QWidget
+from qtpy.QtWidgets import QFileDialog, QLabel, QWidget
 
 from ...imaging.errors import CellsegError
 from ...network.versions import ModelVersion, list_models, load_model, smallest_in_words
 from ..shared.choosers import Chooser
 from ..shared.fold import FoldTitle
-from ..shared.layout import RECIPE_FILTER
+from ..shared.layout import RECIPE_FILTER, in_grid
 from ..shared.message import errors_to
 from ..viewer.bench import Bench
 from ..viewer.dock import open_dock
@@ -52,10 +52,7 @@ class ModelSection(Section):
         self.unfold = FoldTitle("unfold_expert", "Expert", tip)
         self.unfold.toggled.connect(self.expert.setVisible)
         self.expert.hide()
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(4)
-        grid.setColumnStretch(1, 1)
+        grid = in_grid(self, spacing=4)
         # Not as wide as the labels above: the name of a model needs the room.
         for column, widget in enumerate((QLabel("Model"), self.model, accurate, self.unfold)):
             grid.addWidget(widget, 0, column)

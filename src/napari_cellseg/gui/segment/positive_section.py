@@ -69,14 +69,11 @@ class PositiveSection(Section):
             (),
             self._on_start,
         )
-        self.click = button(
-            "flip_by_click",
-            "Flip cells",
+        tip = (
             f"While it is down, a click on a cell makes it negative or positive by hand. Key {KEY} flips the one under "
-            "the mouse pointer.\nThat is a correction: the threshold never changes it, and Ctrl+Z takes it back.",
+            "the mouse pointer.\nThat is a correction: the threshold never changes it, and Ctrl+Z takes it back."
         )
-        self.click.setCheckable(True)
-        self.click.setStyleSheet(SMALL)
+        self.click = button("flip_by_click", "Flip cells", tip, checkable=True, style=SMALL)
         self.choices = MarkerChoices(self.start)
         self.choices.asked.connect(self._on_asked)
         self.choices.shown.connect(self._on_shown)
@@ -99,11 +96,8 @@ class PositiveSection(Section):
         )
         self.threshold.number.setMinimum(-LARGEST)
         self.threshold.valueChanged.connect(self._on_threshold)
-        self.count = one_line("positive_count")
+        self.count = one_line("positive_count", bold=True)
         self.combined = Message(objectName="positive_combined", hides=True)
-        font = self.count.font()
-        font.setBold(True)
-        self.count.setFont(font)
         in_column(
             self.choices, in_row((self.count, 1), self.click), self.combined, self.threshold, into=self, spacing=3
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QGridLayout, QSizePolicy, QWidget
+from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from ...imaging.progress import Progress
 from ...session import PlaneKey, State
@@ -13,7 +13,7 @@ from ..planes.plane_run import PlaneRun
 from ..shared.choosers import NARROWEST, chooser
 from ..shared.colors import Colors, accent_button
 from ..shared.help import HelpButton
-from ..shared.layout import button, in_row
+from ..shared.layout import button, in_grid, in_row
 from ..shared.message import Message
 from ..shared.progress_bar import Pace, ProgressBar, in_words
 from ..viewer.bench import Bench
@@ -67,10 +67,7 @@ class RunSection(Section):
         self.progress.setMinimumWidth(NARROWEST)
         self.progress.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.message = Message(objectName="message", rows=2)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(5)
-        grid.setColumnStretch(1, 1)
+        grid = in_grid(self, spacing=5)
         grid.addLayout(in_row(self.segment, self.where, spacing=1), 0, 0)
         # In one place: while planes are segmented nobody chooses which, and before there is no progress to show.
         grid.addWidget(self.scope, 0, 1)

@@ -34,9 +34,7 @@ class SizeControl(Section):
         self.diameter.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self._circle = bench.part(SizeCircle)
         tip = "Mark this size as a circle in the middle of the image."
-        self.mark = button("mark_size", "mark", tip, self._circle.show)
-        self.mark.setCheckable(True)
-        self.mark.setStyleSheet(SMALL)
+        self.mark = button("mark_size", "mark", tip, self._circle.show, checkable=True, style=SMALL)
         tip = (
             "Let the network look three times, turned and at three magnifications, and take the mean:\n"
             "somewhat better, about three times slower."

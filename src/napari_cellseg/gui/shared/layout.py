@@ -11,6 +11,7 @@ from qtpy.QtWidgets import (
     QAbstractItemView,
     QCheckBox,
     QFrame,
+    QGridLayout,
     QHBoxLayout,
     QLabel,
     QLayout,
@@ -61,9 +62,13 @@ def sentence(name: str, text: str = "", selectable: bool = False) -> QLabel:
     return made
 
 
-def one_line(name: str) -> QElidingLabel:
+def one_line(name: str, bold: bool = False) -> QElidingLabel:
     """Return a text that never widens the panel: where it has no room its middle is left out."""
     made = QElidingLabel(objectName=name)
+    if bold:
+        font = made.font()
+        font.setBold(True)
+        made.setFont(font)
     made.setElideMode(Qt.TextElideMode.ElideMiddle)
     made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     return made
@@ -76,10 +81,17 @@ def heading(text: str) -> QLabel:
     return widget
 
 
-def button(name: str, text: str, tooltip: str, slot: Callable[..., object] | None = None) -> QPushButton:
+def button(
+    name: str,
+    text: str,
+    tooltip: str,
+    slot: Callable[..., object] | None = None,
+    *,
+    checkable: bool = False,
+    style: str = "",
+) -> QPushButton:
     """Return a button; `slot` is called when it is clicked. Enter in a text beside it does not press it."""
-    made = QPushButton(text, objectName=name)
-    made.setToolTip(tooltip)
+    made = QPushButton(text, objectName=name, toolTip=tooltip, checkable=checkable, styleSheet=style)
     made.setAutoDefault(False)
     if slot is not None:
         made.clicked.connect(slot)
@@ -100,9 +112,7 @@ def small_button(
     name: str, text: str, tooltip: str, checkable: bool = False, slot: Callable[..., object] | None = None
 ) -> QPushButton:
     """Return a button that shares a row with others and never widens the panel."""
-    made = button(name, text, tooltip, slot)
-    made.setCheckable(checkable)
-    made.setStyleSheet(SMALL)
+    made = button(name, text, tooltip, slot, checkable=checkable, style=SMALL)
     made.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
     return made
 
@@ -141,6 +151,18 @@ def in_column(
         else:
             made.addWidget(part)
     return inside
+
+
+def in_grid(into: QWidget, *, spacing: int | None = None, vertical: int | None = None) -> QGridLayout:
+    """Return an empty grid that fills a widget; its second column takes the room that the others leave."""
+    made = QGridLayout(into)
+    made.setContentsMargins(0, 0, 0, 0)
+    if spacing is not None:
+        made.setSpacing(spacing)
+    if vertical is not None:
+        made.setVerticalSpacing(vertical)
+    made.setColumnStretch(1, 1)
+    return made
 
 
 def show_file(path: Path) -> bool:

@@ -14,6 +14,7 @@ from ...imaging.errors import CellsegError
 from ...training.data.choice import DataChoice
 from ...training.data.loading import Loaded
 from ...training.data.split_files import FileChoice, describe_groups, describe_split, describe_weights
+from ..shared.layout import in_grid
 from ..shared.message import Message
 
 SPLITS, TABLES = "Splits (*.json)", "Tables (*.csv)"
@@ -59,10 +60,7 @@ class TrainFilesSection(QWidget):
         self._data: DataChoice | None = None
         self._loaded: Loaded | None = None
         self._choices: dict[DataChoice, FileChoice] = {}
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setVerticalSpacing(2)
-        grid.setColumnStretch(1, 1)
+        grid = in_grid(self, vertical=2)
         self.split = FileRow(
             grid, 0, "split", "Split file", "none: a new split",
             "A split.json or training.json that another training has left: the same images are held out again.",

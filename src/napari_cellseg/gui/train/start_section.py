@@ -121,13 +121,11 @@ class TrainStartSection(QWidget):
             "Let the Segment widget use this version, and segment the current image again.\n"
             "To undo it, use the older one again."
         )
-        self.use = button("train_use_parent", "Use it", tip)
+        self.use = button("train_use_parent", "Use it", tip, style=SMALL)
         tip = "How good this version was when it was made: its figures, and what it changed."
-        self.figures = button("train_figures", "Figures", tip)
+        self.figures = button("train_figures", "Figures", tip, style=SMALL)
         tip = "All models: import, export, and calibrate their threshold and smallest cell."
-        self.models = button("train_models", "Models …", tip)
-        for control in (self.use, self.figures, self.models):
-            control.setStyleSheet(SMALL)
+        self.models = button("train_models", "Models …", tip, style=SMALL)
         tip = "Teach a copy of this model what you corrected. Nothing is overwritten."
         self.start = button("train_start", "Start", tip)
         tip = "Stop, and keep the best so far. Pressed a second time it stops at once."
