@@ -86,7 +86,8 @@ class BatchOutputSection(QWidget):
         super().__init__(parent)
         # Whether the user chose the folder, which then no longer follows the folder of the images.
         self._chosen = False
-        self._out: Path | None = None
+        # Folder of the results; None before the images were chosen.
+        self.out: Path | None = None
         self._build()
 
     @property
@@ -94,11 +95,6 @@ class BatchOutputSection(QWidget):
         """Names of what is saved."""
         ticked = {**self.saved.values(), **self.saved_seldom.values()}
         return tuple(name for name in OUTPUTS if ticked[name])
-
-    @property
-    def out(self) -> Path | None:
-        """Folder of the results; None before the images were chosen."""
-        return self._out
 
     def follow(self, folder: Path | None) -> None:
         """Put the results beside the images, unless the user chose another folder."""
@@ -141,16 +137,16 @@ class BatchOutputSection(QWidget):
     def _set(self, out: Path | None) -> None:
         with QSignalBlocker(self.place):
             self.place.setText("" if out is None else str(out))
-        if out != self._out:
-            self._out = out
+        if out != self.out:
+            self.out = out
             self.out_changed.emit()
 
     def _on_place(self) -> None:
         text = self.place.text().strip()
-        if text and text != str(self._out):
+        if text and text != str(self.out):
             self.choose(text)
 
     def _on_browse(self) -> None:
-        start = self._out if self._out is not None and self._out.exists() else (self._out or Path()).parent
+        start = self.out if self.out is not None and self.out.exists() else (self.out or Path()).parent
         if folder := QFileDialog.getExistingDirectory(self, "Choose a folder for the results", str(start)):
             self.choose(folder)

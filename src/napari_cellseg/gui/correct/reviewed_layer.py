@@ -52,7 +52,7 @@ class ReviewedLayers:
         self._pictures: WeakKeyDictionary[CellsLabels, np.ndarray] = WeakKeyDictionary()
         # Overlays of planes that were not segmented yet, by the id of their image layer: hidden until they are needed.
         self._asleep: dict[Any, CellsLabels] = {}
-        self._shown = False
+        self.shown = False
         self._dragging = False
         self.way = ""
         self._working = Latest(bench.failed)
@@ -64,14 +64,9 @@ class ReviewedLayers:
         bench.session.chosen_changed.connect(self._on_chosen)
         bench.viewer.layers.events.removed.connect(self._on_removed)
 
-    @property
-    def shown(self) -> bool:
-        """Whether the overlay of the chosen image is shown."""
-        return self._shown
-
     def show(self, shown: bool) -> None:
         """Show or hide the overlay."""
-        self._shown = shown
+        self.shown = shown
         key = self._bench.session.chosen
         if (layer := self._layers.get(key)) is not None:
             layer.visible = shown
@@ -85,7 +80,7 @@ class ReviewedLayers:
     def mark_by(self, way: str) -> None:
         """Mark with the mouse from now on: "rectangle", "brush", or not any more ("")."""
         if way:
-            self._shown = True
+            self.shown = True
             self._make(self._bench.session.chosen)
             self._catch_up()
         layer = self._layers.get(self._bench.session.chosen)
@@ -129,7 +124,7 @@ class ReviewedLayers:
         self._layers[key] = layer
         # What was marked elsewhere must not be seen here, not even for a moment.
         layer.data[:] = 0
-        layer.visible = self._shown
+        layer.visible = self.shown
         self._note_drawn(layer)
         layer.refresh(thumbnail=False, highlight=False, extent=False)
 
@@ -147,7 +142,7 @@ class ReviewedLayers:
             return
         if (asleep := self._asleep.pop(layer_id(key), None)) is not None:
             self._layers[key] = asleep
-            asleep.visible = self._shown
+            asleep.visible = self.shown
             self._debounced()
             return
         viewer = self._bench.viewer
@@ -220,13 +215,13 @@ class ReviewedLayers:
                 self._drawn.pop(key, None)
                 layer.let_go()
                 if key == self._bench.session.chosen:
-                    self._shown, self.way = False, ""
+                    self.shown, self.way = False, ""
                     self.changed.emit()
 
     def _on_chosen(self, chosen: Any) -> None:
         """Hide the overlays of the other images: they would lie over the one that is seen."""
         for key, layer in self._layers.items():
-            layer.visible = self._shown and layer_id(key) == layer_id(chosen)
+            layer.visible = self.shown and layer_id(key) == layer_id(chosen)
 
     def _on_cells(self, key: Any = None) -> None:
         for known in [known for known in self._layers if self._bench.session.cells_of(known) is None]:
@@ -236,12 +231,12 @@ class ReviewedLayers:
     def _catch_up(self) -> None:
         """Draw the overlay of the chosen image anew, unless it is up to date; corrections are drawn where they are."""
         cells = self._bench.session.cells
-        if self._shown and cells is not None and self._drawn.get(self._bench.session.chosen) != _asked(cells):
+        if self.shown and cells is not None and self._drawn.get(self._bench.session.chosen) != _asked(cells):
             self._debounced()
 
     def _on_corrected(self, key: Any, region: Region) -> None:
         layer = self._layers.get(key)
-        if layer is None or not self._shown:
+        if layer is None or not self.shown:
             # It is drawn anew when it is shown again.
             self._drawn.pop(key, None)
             return
@@ -261,7 +256,7 @@ class ReviewedLayers:
     def _draw_all(self) -> None:
         """Draw the overlay of the chosen image anew; sliders change which automatic cells the margin leaves out."""
         key, cells = self._bench.session.chosen, self._bench.session.cells
-        if cells is None or not self._shown:
+        if cells is None or not self.shown:
             return
         self._make(key)
         layer = self._layers.get(key)

@@ -27,12 +27,6 @@ class ChosenImage(ViewerImages):
     ----------
     layers : Results
         Result layers by the key of the image that they show.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        The viewer itself, not a proxy of it.
-    session : Session
     """
 
     def __init__(self, viewer: Viewer, session: Session) -> None:

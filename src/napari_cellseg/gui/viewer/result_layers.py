@@ -62,7 +62,7 @@ class ResultLayers:
             text={"string": "{index}", "size": 8, "color": _ink(image), "anchor": "upper_left"},
             **placement(image),
         )
-        self._outlines = False
+        self.outlines = False
         self._outdated = False
         self._asleep = False
         self._was_visible = (True, True)
@@ -75,14 +75,9 @@ class ResultLayers:
         # The status bar then shows id and size of the cell under the mouse.
         viewer.layers.selection.active = self.labels
 
-    @property
-    def outlines(self) -> bool:
-        """Whether cells are drawn as outlines."""
-        return self._outlines
-
     def set_outlines(self, outlines: bool) -> None:
         """Draw cells as outlines, or filled."""
-        self._outlines = outlines
+        self.outlines = outlines
         self.labels.contour = 2 if outlines else 0
         self.points.set_dots(not outlines)
         self.labels.opacity = (OUTLINED if outlines else FILLED) * (PALER if self._outdated else 1)
@@ -145,7 +140,7 @@ class ResultLayers:
         region = self._visible() if dragging else (slice(None), slice(None))
         target = self.labels.data[region]
         self._live = self._live_labels(cells) if dragging and target.size > MAX_FILLED_PIXELS else None
-        if self._outlines:
+        if self.outlines:
             # Setting contour again would draw twice; it is left where it is already as wanted.
             contour = 0 if dragging and target.size > MAX_OUTLINE_PIXELS else 2
             if self.labels.contour != contour:
@@ -175,7 +170,7 @@ class ResultLayers:
 
     def show_measured(self, result: SegmentResult, doubt: np.ndarray | None = None) -> None:
         """Show what was measured of the cells that are shown: points, features, provenance."""
-        if self._outlines and self.labels.contour != 2:
+        if self.outlines and self.labels.contour != 2:
             self.labels.contour = 2
         yours = np.asarray(result.table.get("yours", np.full(result.count, "")))
         features = {"index": result.table["index"], **result.table, "yours": yours}
