@@ -106,7 +106,7 @@ def _slice_spacing(layer: ImageLayer, axes: str | None) -> float | None:
     place = (axes or "").find("Z")
     if place < 0 or pixel_size(layer) is None:
         return None
-    return _micrometres(layer, place)
+    return micrometres(layer.scale[place], layer.units[place])
 
 
 def layer_axes(layer: ImageLayer) -> str | None:
@@ -126,13 +126,14 @@ def pixel_size(layer: Layer) -> tuple[float, float] | None:
     A scale other than 1 without a unit is taken as micrometres, as is the custom in napari; a scale of 1 without a
     unit means nothing, and gives None.
     """
-    height, width = _micrometres(layer, -2), _micrometres(layer, -1)
+    height, width = (micrometres(layer.scale[place], layer.units[place]) for place in (-2, -1))
     return None if height is None or width is None else (height, width)
 
 
-def _micrometres(layer: Layer, place: int) -> float | None:
-    scale, length = layer.scale[place], 1 * layer.units[place]
-    if length.check("[length]"):
+def micrometres(scale: float, unit: Any) -> float | None:
+    """Return the scale of an axis in micrometres, by the rule of `pixel_size`."""
+    length = 1 * unit if hasattr(unit, "dimensionality") else None
+    if length is not None and length.check("[length]"):
         scale = scale * length.to("micrometer").magnitude
     elif scale == 1:
         return None
