@@ -181,7 +181,7 @@ class BatchOpening:
             self.changed.emit()
             return
         labels = opened.row.files.get("labels")
-        # Corrections of an earlier hour of this session came along: nobody knows whether the results have them all.
+        # Corrections of an earlier hour of this session came along: it is unknown whether the results have them all.
         earlier = bool(cells.n_changed or cells.n_erased)
         if earlier or not opened.row.corrected or not labels:
             opened.stored = (UNKNOWN, *stand_of(cells)[1:]) if earlier else stand_of(cells)

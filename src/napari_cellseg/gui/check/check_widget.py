@@ -146,7 +146,7 @@ class AgreementWidget(Dock):
         self.refresh()
 
     def hideEvent(self, event: QHideEvent) -> None:
-        """Do nothing more for sliders that move while nobody looks."""
+        """Do nothing more for sliders that move while the dock is hidden."""
         super().hideEvent(event)
         self._refresh_later.cancel()
         self._keep_later.cancel()

@@ -180,7 +180,7 @@ class Agreements:
         return self.store.agreement(settings, counts)
 
     def worth(self, cells: Cells) -> Worth | None:
-        """Return what the count of an image is worth with its sliders; None where nobody counted by hand."""
+        """Return what the count of an image is worth with its sliders; None where no count by hand is known."""
         people = self.store.people()
         if not people or cells.segmented.taken_from:
             return None

@@ -84,7 +84,7 @@ class CorrectWidget(Dock):
         self._show_count()
 
     def hideEvent(self, event: QHideEvent) -> None:
-        """Put the tool down: a click must not correct anything that nobody sees the tool of."""
+        """Put the tool down: a click must not correct anything while its tool is hidden."""
         super().hideEvent(event)
         self._tools.put_down()
 

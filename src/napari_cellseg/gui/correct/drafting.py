@@ -215,7 +215,7 @@ class Drafting:
 
 def _propose(cells: Cells, features: Features | None, doubt: Doubt | None) -> tuple[Features, Proposal]:
     """Look at the image unless that was done before, learn, and compare with what is shown."""
-    # Imported late: torch takes seconds, and here nobody waits for it.
+    # Imported late: torch takes seconds, and here the user does not wait for it.
     from ...network.features import features as look
     from ...training.quick import advice, learn, what_changes
 

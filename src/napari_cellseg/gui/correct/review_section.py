@@ -34,7 +34,7 @@ class ReviewSection(Section):
         self.why.setStyleSheet(f"color: {colors.faint.name()};")
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Have the doubt worked out as long as somebody may ask for the next cell."""
+        """Have the doubt worked out as long as the user may ask for the next cell."""
         super().showEvent(event)
         self._doubting.want("review")
 

@@ -96,7 +96,7 @@ class Tools:
             self._put(None)
             labels.mode = PAN_ZOOM
         else:
-            # Picking is napari's mode without pan and paint; whatever other mode is chosen puts the tool down.
+            # Picking is napari's mode without pan and paint; any other mode puts the tool down.
             labels.mode = PICK
             self._put(tool)
 

@@ -103,7 +103,7 @@ class PlaneLinks:
                 first = stack.layer not in self._linked
                 self._linked[stack.layer], self._sliders[stack.layer] = linked, asked
                 self._show(stack, layer, linked, planes[0][1])
-                # Before the first time nobody noted what changed while planes were linked.
+                # Before the first time there is no note of what changed while planes were linked.
                 self._debounced()
                 if first:
                     session.note(f"{self.words(stack.layer)} over {stack.in_words()}, in a layer of their own.")

@@ -1,4 +1,4 @@
-"""Work on the cells of the chosen image, in the background and only while somebody looks at it."""
+"""Work on the cells of the chosen image, in the background and only while the user looks at it."""
 
 from __future__ import annotations
 

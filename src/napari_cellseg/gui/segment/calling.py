@@ -1,4 +1,4 @@
-"""Values of the markers in the chosen image, measured in the background while somebody looks at them."""
+"""Values of the markers in the chosen image, measured in the background while the user looks at them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Classes of the cells of the chosen image, called in the background while somebody looks at them."""
+"""Classes of the cells of the chosen image, called in the background while the user looks at them."""
 
 from __future__ import annotations
 

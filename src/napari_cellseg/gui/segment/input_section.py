@@ -234,7 +234,7 @@ def _shape(layer: ImageLayer) -> tuple[int, ...]:
 
 
 def _first_axes(layer: ImageLayer | None) -> list[str]:
-    """Return what the axes of a layer may be whose axes nobody named; rows and columns come last."""
+    """Return what the axes of a layer without named axes may be; rows and columns come last."""
     if layer is None:
         return []
     letters = [axis for axis in AXES if not (layer.rgb and axis == "C")]

@@ -1,4 +1,4 @@
-"""Layers over the cells of the chosen image that show what cells are called, while somebody looks at them."""
+"""Layers over the cells of the chosen image that show what cells are called, while the user looks at them."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ class RunSection(Section):
         self.message = Message(objectName="message", rows=2)
         grid = in_grid(self, spacing=5)
         grid.addLayout(in_row(self.segment, self.where, spacing=1), 0, 0)
-        # In one place: while planes are segmented nobody chooses which, and before there is no progress to show.
+        # In one place: while planes are segmented there is no choice of them, and before there is no progress to show.
         grid.addWidget(self.scope, 0, 1)
         grid.addWidget(self.progress, 0, 1)
         grid.addWidget(self.cancel, 0, 2)

@@ -180,7 +180,7 @@ def separator() -> QFrame:
 def scrolled(widget: QWidget, column: QVBoxLayout, below: Sequence[QWidget] = ()) -> QScrollArea:
     """Fill a dock widget with a column of parts, which can be scrolled up and down where the window is too low.
 
-    What stands `below` is always in sight, and whatever comes or goes there moves nothing in the column.
+    What stands `below` is always in sight, and what comes or goes there moves nothing in the column.
     """
     column.setContentsMargins(8, 6, 8, 6)
     column.addStretch(1)

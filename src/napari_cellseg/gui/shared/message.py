@@ -28,7 +28,7 @@ class Message(QLabel):
         Good news.
     objectName : str
     rows : int, optional
-        It takes so many rows, whatever its text, so that it moves nothing; the end of a longer text is only in the
+        It takes so many rows with any text, so that it moves nothing; the end of a longer text is only in the
         tooltip.
     hides : bool
         Whether there is no line at all while there is no text.

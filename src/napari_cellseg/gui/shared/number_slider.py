@@ -88,7 +88,7 @@ class NumberSlider(QWidget):
     Signals
     -------
     valueChanged(float)
-        By whatever means the value changed.
+        The value changed, by the user or by a program.
     pressed(), released()
         The mouse went down on, or up from, the slider or the plot.
     """

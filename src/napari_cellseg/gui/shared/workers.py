@@ -114,7 +114,7 @@ class _Asked:
         self._latest: Callable[[], Latest | None] = lambda: latest
 
     def drop(self) -> None:
-        """Call nobody with the answer, and hold nothing that only the answer needs."""
+        """Drop the answer when it comes, and hold nothing that only the answer needs."""
         latest = self._latest()
         self.then = None
         if latest is not None:

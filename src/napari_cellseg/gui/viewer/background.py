@@ -26,7 +26,7 @@ class Background(ChosenImage):
         raise NotImplementedError
 
     def failure_to(self, report: Callable[[str, bool], object]) -> Callable[[BaseException], None]:
-        """Return a function that reports the error of background work in words; one that nobody foresaw goes to napari.
+        """Return a function that reports the error of background work in words; an unexpected one goes to napari.
 
         Parameters
         ----------

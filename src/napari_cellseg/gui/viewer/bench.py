@@ -59,7 +59,7 @@ class Bench(Background):
     request_failed(key, error)
         A request ended with an error.
     cancelled()
-        The user cancelled whatever is running.
+        The user cancelled what is running.
     forgotten(id)
         An image layer was removed or given other data; the session still has its cells.
 

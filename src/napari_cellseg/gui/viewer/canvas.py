@@ -36,7 +36,7 @@ def look_at(viewer: Any, labels: Labels, box: Region) -> None:
 
 
 def focus_canvas(viewer: Viewer) -> None:
-    """Let the next key act in the image: after a button whose work goes on there, nobody types into the panel."""
+    """Let the next key act in the image: after a button whose work goes on there, keys are not for the panel."""
     viewer.window._qt_viewer.canvas.native.setFocus()
 
 

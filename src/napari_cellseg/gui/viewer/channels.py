@@ -54,7 +54,7 @@ def add_channels(viewer: Viewer, image: Image, name: str, contrast: Any, **attri
         )
         if first is None:
             first = layer
-            # Before it is added: whoever is notified of the layer asks for its image.
+            # Before it is added: those that are notified of the layer ask for its image.
             known = {"values": image.data, "shown": layer.data, "axes": image.axes, "title": name, "name": layer.name}
             layer.metadata[METADATA_KEY][CHANNELS] = known
         viewer.add_layer(layer)

@@ -90,5 +90,5 @@ class ChosenImage(ViewerImages):
         self.viewer.layers.selection.active = layer if results is None or asleep else results.labels
 
     def fit(self, layer: ImageLayer) -> None:
-        """Fit an image into the view, whatever else is open."""
+        """Fit an image into the view; other open images do not count."""
         self.viewer.reset_view(layers=[layer])

@@ -89,7 +89,7 @@ class Correcting:
             labels.let_go()
             return
         shown = view.labels()
-        # A copy: what is drawn later must not be written into the array of whoever set it.
+        # A copy: what is drawn later must not be written into the array of the caller.
         labels.take(shown)
         if after.shape != view.shape:
             size, wanted = (" x ".join(map(str, shape)) for shape in (after.shape, view.shape))

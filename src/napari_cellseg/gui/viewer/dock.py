@@ -159,7 +159,7 @@ class Dock(QWidget):
 
     @property
     def in_view(self) -> bool:
-        """Whether somebody sees the dock: Qt calls one visible, too, that is behind others of its tabs."""
+        """Whether the user sees the dock: Qt calls one visible, too, that is behind others of its tabs."""
         return self.isVisible() and not self.visibleRegion().isEmpty()
 
     def came_into_view(self) -> None:

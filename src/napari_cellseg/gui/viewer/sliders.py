@@ -100,7 +100,7 @@ class SliderPair(Section):
         self._show()
 
     def _on_sliders(self, _: object) -> None:
-        # While nobody sees it a drag costs nothing here.
+        # While it is hidden a drag costs nothing here.
         if self.isVisible():
             self._show()
 
