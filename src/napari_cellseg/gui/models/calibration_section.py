@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
 from ...evaluation.calibration_map import CalibrationMap, read_calibration, store_calibration
@@ -13,7 +13,7 @@ from ...network.exchange.import_model import import_model
 from ...network.versions import ModelVersion, list_models, smallest_in_words
 from ..jobs.job_parts import CancelButton, JobBar
 from ..shared.bindings import Bindings
-from ..shared.choosers import chooser
+from ..shared.choosers import chooser, fill
 from ..shared.colors import Colors, accent_button
 from ..shared.layout import button, heading, in_column, in_row, label, sentence
 from ..shared.message import Message, errors_to
@@ -79,10 +79,7 @@ class CalibrationSection(QWidget):
         self.model, found, problem = model, None, ""
         self._sources = self._find_sources(model) if model is not None else ()
         present = self.source.currentText()
-        with QSignalBlocker(self.source):
-            self.source.clear()
-            self.source.addItems([source.title for source in self._sources])
-            self.source.setCurrentIndex(max(self.source.findText(present), 0))
+        fill(self.source, [(source.title, source.title) for source in self._sources], present, 0)
         if model is not None:
             try:
                 found = self._job.unkept.get(_asked(model)) or read_calibration(model.path)

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QMenu, QWidget
 
 from ...imaging.errors import CellsegError, ImageError
 from ...imaging.read.formats import dialog_filter
 from ...imaging.read.ome_zarr.places import allow
 from ...session import layer_id
-from ..shared.choosers import chooser
+from ..shared.choosers import chooser, fill
 from ..shared.layout import CELL_FILES, button, in_row, label
 from ..shared.message import errors_to
 from ..viewer.bench import Bench
@@ -73,15 +73,12 @@ class ImageSection(Section):
 
     def _on_layers(self, event: Any = None) -> None:
         layers = self._bench.image_layers()
-        with QSignalBlocker(self.image_layer):
-            self.image_layer.clear()
-            for layer in reversed(layers):
-                self._bindings.bind(layer.events.name, self._on_layers)
-                self.image_layer.addItem(title_of(layer), layer.unique_id)
-            if not layers:
-                self.image_layer.addItem("no image yet", None)
-        self.image_layer.setEnabled(bool(layers))
+        for layer in layers:
+            self._bindings.bind(layer.events.name, self._on_layers)
+        entries = [(title_of(layer), layer.unique_id) for layer in reversed(layers)]
         chosen = self._bench.session.chosen
+        fill(self.image_layer, entries or [("no image yet", None)], layer_id(chosen), 0)
+        self.image_layer.setEnabled(bool(layers))
         if self._bench.layer_of(chosen) is None:
             self._bench.choose(layers[-1] if layers else None)
             if layers and event is not None and event.type == "removed":

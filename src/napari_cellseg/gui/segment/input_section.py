@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image as ImageLayer
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QImage, QPixmap
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
@@ -18,7 +18,7 @@ from ...imaging.image import Image
 from ...network.versions import ModelVersion
 from ...segmentation.differences import channel_in_words
 from ...session import ImageChoices, PlaneKey, layer_id
-from ..shared.choosers import Chooser
+from ..shared.choosers import Chooser, fill
 from ..shared.help import HelpButton
 from ..shared.layout import in_grid, in_row, label
 from ..shared.workers import Latest
@@ -141,14 +141,11 @@ class InputSection(Section):
                 # It was chosen while its axes were thought to be others, or comes from a recipe.
                 choices.choose_for(key, channel=None)
         self.channel.set_image(image, self._choices.channel)
-        with QSignalBlocker(self.axes_box):
-            self.axes_box.clear()
-            self.axes_box.addItem("choose what it is …", None)
-            for axes in _first_axes(layer) if layer is not None and ask_axes else ():
-                first = axes[: axes.index("Y")]
-                named = zip(_shape(layer), first, strict=False)
-                self.axes_box.addItem(" × ".join(f"{n} {AXES[axis]}" for n, axis in named), axes)
-            self.axes_box.setCurrentIndex(max(self.axes_box.findData(self._choices.axes), 0))
+        entries: list[tuple[str, object]] = [("choose what it is …", None)]
+        for axes in _first_axes(layer) if layer is not None and ask_axes else ():
+            named = zip(_shape(layer), axes[: axes.index("Y")], strict=False)
+            entries.append((" × ".join(f"{n} {AXES[axis]}" for n, axis in named), axes))
+        fill(self.axes_box, entries, self._choices.axes, 0)
         for widgets, visible in (
             ((self.channel, self._channel_label), self.channel.count() > 1),
             ((self.axes_box, self._axes_label), ask_axes),

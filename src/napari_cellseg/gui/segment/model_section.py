@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QLabel, QWidget
 
 from ...imaging.errors import CellsegError
 from ...network.versions import ModelVersion, list_models, load_model, smallest_in_words
-from ..shared.choosers import Chooser
+from ..shared.choosers import Chooser, fill
 from ..shared.fold import FoldTitle
 from ..shared.layout import RECIPE_FILTER, in_grid
 from ..shared.message import errors_to
@@ -76,19 +76,12 @@ class ModelSection(Section):
     def refresh(self) -> None:
         """List the models again, and show which one is chosen."""
         wanted, models = self.model_name, list_models()
-        with QSignalBlocker(self.model):
-            self.model.clear()
-            for model in models:
-                self.model.addItem(model.title, model.name)
-            if self.model.findData(wanted) < 0 and Path(wanted).is_dir():
-                self.model.addItem(Path(wanted).name, wanted)
-            if not models:
-                self.model.addItem("no model installed", None)
-            self.model.insertSeparator(self.model.count())
-            self.model.addItem(FROM_FOLDER, FROM_FOLDER)
-            self.model.addItem(FROM_RECIPE, FROM_RECIPE)
-            self.model.addItem(MODELS, MODELS)
-            self.model.setCurrentIndex(max(self.model.findData(wanted), 0))
+        entries: list[tuple[str, object]] = [(model.title, model.name) for model in models]
+        if wanted not in [name for _, name in entries] and Path(wanted).is_dir():
+            entries.append((Path(wanted).name, wanted))
+        entries += [] if models else [("no model installed", None)]
+        fill(self.model, [*entries, *((other, other) for other in (FROM_FOLDER, FROM_RECIPE, MODELS))], wanted, 0)
+        self.model.insertSeparator(len(entries))
         if models and self.model.currentData() != wanted:
             # It is there no more. What is shown must be what is used.
             self._bench.session.choose_model(str(self.model.currentData()))

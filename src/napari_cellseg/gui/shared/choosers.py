@@ -78,14 +78,14 @@ def chooser(
     return made
 
 
-def fill(box: QComboBox, entries: Sequence[tuple[str, object]], chosen: object) -> None:
-    """List entries where they are not listed already, and choose one by its data; any other data choose none."""
+def fill(box: QComboBox, entries: Sequence[tuple[str, object]], chosen: object, otherwise: int = -1) -> None:
+    """List entries where they are not listed already, and choose one by its data, or by its place for other data."""
     with QSignalBlocker(box):
         if list(entries) != [(box.itemText(i), box.itemData(i)) for i in range(box.count())]:
             box.clear()
             for text, data in entries:
                 box.addItem(text, data)
-        index = next((i for i, (_, data) in enumerate(entries) if data == chosen), -1)
+        index = next((i for i, (_, data) in enumerate(entries) if data == chosen), otherwise)
         if box.currentIndex() != index:
             box.setCurrentIndex(index)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QSizePolicy, QToolButton, QWidget
 from superqt import QElidingLabel
 
@@ -13,7 +13,7 @@ from ...training.finetune_params import FineTuneParams
 from ..jobs.job_parts import CancelButton, JobBar
 from ..shared import preferences
 from ..shared.bindings import Bindings
-from ..shared.choosers import chooser
+from ..shared.choosers import chooser, fill
 from ..shared.colors import Colors, accent_button
 from ..shared.fold import Fold
 from ..shared.form import control_of
@@ -66,17 +66,11 @@ class TrainStartSection(QWidget):
         # Networks of other packages are not trained here.
         self._models = [model for model in list_models() if not model.network]
         self.compare.setVisible(sum(bool(model.training) for model in self._models) > 1)
-        with QSignalBlocker(self.parent_model):
-            self.parent_model.clear()
-            for model in self._models:
-                self.parent_model.addItem(model.title, model.name)
-            self.parent_model.addItem("scratch", SCRATCH)
-            if self.parent_model.findData(wanted) < 0 and Path(wanted).is_dir():
-                self._models.append(load_model(wanted))
-                self.parent_model.addItem(Path(wanted).name, wanted)
-            if not self._models:
-                self.parent_model.insertItem(0, "no model installed", None)
-            self.parent_model.setCurrentIndex(max(self.parent_model.findData(wanted), 0))
+        entries = [*((model.title, model.name) for model in self._models), ("scratch", SCRATCH)]
+        if wanted not in [name for _, name in entries] and Path(wanted).is_dir():
+            self._models.append(load_model(wanted))
+            entries.append((Path(wanted).name, wanted))
+        fill(self.parent_model, entries if self._models else [("no model installed", None), *entries], wanted, 0)
         self._show_lineage()
 
     def set_problem(self, problem: str, warning: bool = True) -> None:
