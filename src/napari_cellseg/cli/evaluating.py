@@ -173,7 +173,7 @@ def _calibrate(args: argparse.Namespace, report: Report, stop_request: StopReque
 
 
 def _drain(steps: Generator[Progress, None, Result], report: Report, stop_request: StopRequest) -> Result:
-    """Drain a generator; report how far it is, and stop where that is wished for."""
+    """Drain a generator; report how far it is, and stop when that is asked for."""
 
     def on_event(progress: Progress) -> None:
         report.send({"event": "progress", "done": progress.done, "total": progress.total, "message": progress.message})
