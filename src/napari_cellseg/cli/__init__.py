@@ -15,7 +15,6 @@ from typing import Any, TextIO
 
 from .. import __version__
 from ..imaging.errors import CellsegError
-from .doctor import add_doctor
 from .evaluating import add_calibrate, add_evaluate
 from .exchanging import add_export, add_models
 from .finetune import add_finetune
@@ -25,7 +24,7 @@ from .searching import add_compare_runs, add_search
 from .segmenting import add_segment
 from .sorting import add_agreement, add_kinds
 from .training import add_train
-from .using import add_demo
+from .using import add_demo, add_doctor
 
 
 def main(argv: Sequence[str] | None = None) -> int:

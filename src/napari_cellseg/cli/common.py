@@ -45,7 +45,7 @@ def add_recipe_options(sub: argparse.ArgumentParser, image: bool = True) -> None
 def add_overwrite_option(sub: argparse.ArgumentParser) -> None:
     """Add that files of others may be replaced; see `check_places`."""
     tip = "also replace files that napari-cellseg did not write"
-    # Not given is None, so that a resumed run can tell.
+    # Not given is None, so that a resumed run can distinguish it.
     sub.add_argument("--overwrite", action="store_true", default=None, help=tip)
 
 

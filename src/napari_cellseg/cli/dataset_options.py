@@ -37,7 +37,7 @@ def add_dataset_options(sub: argparse.ArgumentParser, out: bool = True, optional
 def add_classes_option(sub: argparse.ArgumentParser) -> None:
     """Add that masks hold classes."""
     tip = "masks hold classes, such as 1 and 2, not one id per cell: each connected piece of one value is a cell"
-    # Not given is None, so that a resumed run can tell.
+    # Not given is None, so that a resumed run can distinguish it.
     sub.add_argument("--classes", action="store_true", default=None, help=tip)
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..imaging.errors import CellsegError
 from ..imaging.progress import Progress, drain
-from .common import add_overwrite_option, add_recipe_options, bar_of, check_places, drain_with_bar, recipe_of
+from .common import add_overwrite_option, add_recipe_options, check_places, drain_with_bar, recipe_of
 from .dataset_options import add_dataset_options, dataset_values, load, read_samples
-from .reporting import Report, StopWish, add_report_options, run_reported
+from .reporting import BarReport, Report, StopRequest, add_report_options, run_reported
 
 if TYPE_CHECKING:
     from ..evaluation.evaluate import Evaluation
@@ -127,7 +127,7 @@ def run_calibrate(args: argparse.Namespace) -> int:
     return run_reported(args, CalibrationText, _calibrate)
 
 
-def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
+def _calibrate(args: argparse.Namespace, report: Report, stop_request: StopRequest) -> int:
     from ..evaluation.calibration_map import CALIBRATION_FILE, store_calibration
     from ..evaluation.held_out import held_out_names, learned_from
     from ..evaluation.measured import iter_calibrated
@@ -150,7 +150,9 @@ def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
         text = "Some of these images were learned from: the figures flatter. --only validation skips them."
         report.send({"event": "note", "text": text, "learned_from": True})
     samples = _chosen(samples, args, only_held_out, recipe, model)
-    found, measured = _drain(iter_calibrated(samples, recipe, args.goal, args.counting, options.device), report, wish)
+    found, measured = _drain(
+        iter_calibrated(samples, recipe, args.goal, args.counting, options.device), report, stop_request
+    )
     path = found.write(out)
     page = write_report(
         out, measured.evaluation, samples, measured.predicted, calibration=found, overwrite=args.overwrite
@@ -165,55 +167,33 @@ def _calibrate(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
         store_calibration(found, model)
         lines.append(f"these are now the defaults of {model.name}; labels that it made before stay as they are")
     lines.append(f"heat map in {page}")
-    report.send(
-        {
-            "event": "done",
-            "file": str(path),
-            "report": str(page),
-            "held_out": only_held_out,
-            "learned_from": flatters,
-            "lines": lines,
-        }
-    )
+    done = {"event": "done", "file": str(path), "report": str(page), "lines": lines}
+    report.send({**done, "held_out": only_held_out, "learned_from": flatters})
     return 0
 
 
-def _drain(steps: Generator[Progress, None, Result], report: Report, wish: StopWish) -> Result:
-    """Drain a generator; report how far it is, and stop where that is wished for."""
+def _drain(steps: Generator[Progress, None, Result], report: Report, stop_request: StopRequest) -> Result:
+    """Drain a generator; report how far it is, and stop when that is asked for."""
 
-    def hear(progress: Progress) -> None:
+    def on_event(progress: Progress) -> None:
         report.send({"event": "progress", "done": progress.done, "total": progress.total, "message": progress.message})
-        if wish.given() or report.unheard:
+        if stop_request.given() or report.unread:
             steps.close()
             raise CellsegError("Calibration was stopped. Nothing was changed.")
 
-    return drain(steps, hear)
+    return drain(steps, on_event)
 
 
-class CalibrationText(Report):
-    """Lines of text and progress bars."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-        self._verb = ""
+class CalibrationText(BarReport):
+    """A calibration in text."""
 
     def send(self, event: dict[str, Any]) -> None:
         """Report one event."""
         if event["event"] == "progress":
-            if event["message"] != self._verb:
-                self._close()
-                self._verb, self._bar = event["message"], bar_of(event["total"], "image")
-                self._bar.set_description(self._verb)
-            self._bar.total = event["total"]
-            self._bar.update(event["done"] - self._bar.n)
-            return
-        self._close()
-        print("\n".join(event["lines"]) if event["event"] == "done" else event["text"], flush=True)
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-        self._bar, self._verb = None, ""
+            self.advance(event["done"], event["total"], "image", event["message"])
+        else:
+            self.close()
+            self.write(*(event["lines"] if event["event"] == "done" else [event["text"]]))
 
 
 def _check_settable(args: argparse.Namespace, model: ModelVersion) -> None:
@@ -249,15 +229,8 @@ def evaluation_lines(evaluation: Evaluation) -> list[str]:
     metrics = evaluation.to_dict()
     for kind in evaluation.groups:
         m = metrics[kind]
-        figures = (
-            m["ap_mean"]["0.50"],
-            m["ap_mean"]["0.75"],
-            m["ap_mean_50_90"],
-            m["ap_mean_all"],
-            m["f1_mean"],
-            m["iou"],
-            m["dice"],
-        )
+        at_one = (m["ap_mean"][overlap] for overlap in ("0.50", "0.75"))
+        figures = (*at_one, *(m[name] for name in ("ap_mean_50_90", "ap_mean_all", "f1_mean", "iou", "dice")))
         pixels = m["pixels"]
         auc = "" if pixels["auc"] is None else f"{pixels['auc']:.4f}"
         lines.append(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ..imaging.errors import DatasetError
 from .common import check_resumed
 from .dataset_options import add_classes_option
-from .reporting import Report, StopWish, TextReport, add_report_options, run_reported, send_all
+from .reporting import Report, StopRequest, TextReport, add_report_options, run_reported, send_all, send_made
 from .train_options import add_setting, given_settings
 
 if TYPE_CHECKING:
@@ -45,12 +45,12 @@ def run_finetune(args: argparse.Namespace) -> int:
     return run_reported(args, TextReport, _run)
 
 
-def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
+def _run(args: argparse.Namespace, report: Report, stop_request: StopRequest) -> int:
     from ..evaluation.make_version import iter_finetune_version
     from ..network.versions import load_model
     from ..training.data.reading import iter_training_images
     from ..training.finetune_params import FineTuneParams
-    from ..training.runs import CHECKPOINT_FILE, next_version_dir, parent_of, read_run
+    from ..training.runs import next_version_dir, parent_of, read_run
 
     if args.resume:
         check_resumed(args, ("training_set", "masks"))
@@ -70,21 +70,21 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
         parent = load_model(args.parent or "cells")
         out = Path(args.out) if args.out else next_version_dir(parent.name)
     if not training_set:
-        raise DatasetError(f"{out} does not say from which images it learned. Name them: --resume TRAINING_SET.")
+        raise DatasetError(f"{out} does not name the images that it learned from. Name them: --resume TRAINING_SET.")
     record = {"command": args.command, "training_set": str(training_set)}
     record |= ({"masks": masks} if masks else {}) | ({"classes": True} if classes else {})
     images = iter_training_images(Path(training_set), Path(masks) if masks else None, classes)
-    samples = send_all(images, report, wish)
+    samples = send_all(images, report, stop_request)
     steps = iter_finetune_version(
-        samples, out, parent, params, resume=args.resume, stop=wish.given, at_once=wish.at_once, record=record
+        samples,
+        out,
+        parent,
+        params,
+        resume=args.resume,
+        stop=stop_request.given,
+        at_once=stop_request.at_once,
+        record=record,
     )
-    made: Made = send_all(steps, report, wish)
-    report.send(
-        {
-            "event": "done",
-            "version": str(out) if made.version is not None else None,
-            "stopped_early": made.trained.stopped_early,
-            "resumable": (out / CHECKPOINT_FILE).is_file(),
-        }
-    )
+    made: Made = send_all(steps, report, stop_request)
+    send_made(report, out, made)
     return 0

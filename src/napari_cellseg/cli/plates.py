@@ -17,7 +17,7 @@ def add_wells(commands: Any) -> None:
     sub.add_argument(
         "--conditions",
         metavar="CSV",
-        help="table with a column well, perhaps plate and replicate, and others that say the condition of a well",
+        help="table with a column well, perhaps plate and replicate, and others with the condition of a well",
     )
     sub.add_argument(
         "--html", action="store_true", help="also write report.html, with maps of plates and dots per well"

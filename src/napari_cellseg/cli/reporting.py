@@ -12,17 +12,21 @@ import threading
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 from ..imaging.errors import CellsegError
 from ..imaging.progress import drain
 from ..imaging.write.jsonable import jsonable
 
+if TYPE_CHECKING:
+    from ..evaluation.make_version import Made
+
 STEPS_PER_SECOND = 5
 TITLES = {"f1": "F1 .5", "ap50": "AP .5", "ap": "AP .5-.9", "count_mape": "count error"}
 
 
-class StopWish:
+class StopRequest:
     """Whether the run should end: its input ended, or the system sent a signal.
 
     Parameters
@@ -85,7 +89,7 @@ def add_report_options(sub: argparse.ArgumentParser, on_eof: str) -> None:
 class Report(ABC):
     """Where events go."""
 
-    unheard = False
+    unread = False
 
     @abstractmethod
     def send(self, event: dict[str, Any]) -> None:
@@ -93,9 +97,7 @@ class Report(ABC):
 
 
 def run_reported(
-    args: argparse.Namespace,
-    text: Callable[[], Report],
-    run: Callable[[argparse.Namespace, Report, StopWish], int],
+    args: argparse.Namespace, text: Callable[[], Report], run: Callable[[argparse.Namespace, Report, StopRequest], int]
 ) -> int:
     """Run a long command with the report that was asked for, errors included; return its exit status.
 
@@ -109,22 +111,22 @@ def run_reported(
         The command itself.
     """
     report = JsonReport() if args.report == "jsonl" else text()
-    wish = StopWish(args.stop_on_eof)
+    stop_request = StopRequest(args.stop_on_eof)
     try:
-        return run(args, report, wish)
+        return run(args, report, stop_request)
     except CellsegError as error:
         if args.report != "jsonl":
             raise
         report.send({"event": "error", "message": str(error)})
         return 1
     finally:
-        wish.forget()
+        stop_request.forget()
 
 
 def send_all(
     steps: Generator[Any, None, Any],
     report: Report,
-    wish: StopWish,
+    stop_request: StopRequest,
     send: Callable[[Report, Any], None] | None = None,
 ) -> Any:
     """Drain a generator of events, report them, and return its result.
@@ -133,18 +135,28 @@ def send_all(
     ----------
     steps : generator
     report : Report
-    wish : StopWish
+    stop_request : StopRequest
         Given when the report is not read any more.
     send : callable, optional
         Reports one event; see :func:`send_event`.
     """
 
-    def hear(event: Any) -> None:
+    def on_event(event: Any) -> None:
         (send or send_event)(report, event)
-        if report.unheard:
-            wish.give()
+        if report.unread:
+            stop_request.give()
 
-    return drain(steps, hear)
+    return drain(steps, on_event)
+
+
+def send_made(report: Report, out: Path, made: Made, **more: Any) -> None:
+    """Report the end of a training: the version that it made, and whether it can go on."""
+    from ..training.runs import CHECKPOINT_FILE
+
+    version = str(out) if made.version is not None else None
+    resumable = (out / CHECKPOINT_FILE).is_file()
+    early = made.trained.stopped_early
+    report.send({"event": "done", "version": version, "stopped_early": early, "resumable": resumable, **more})
 
 
 def send_event(report: Report, event: Any) -> None:
@@ -170,40 +182,67 @@ class JsonReport(Report):
             if time.monotonic() - self._last_step < 1 / STEPS_PER_SECOND and event["done"] < whole:
                 return
             self._last_step = time.monotonic()
-        if self.unheard:
+        if self.unread:
             return
         try:
             print(json.dumps(jsonable(event), allow_nan=False), flush=True)
         except BrokenPipeError:
             # The reader is gone: what was learned is kept all the same.
-            self.unheard = True
+            self.unread = True
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-class TextReport(Report):
-    """Lines of text and a progress bar."""
+class BarReport(Report):
+    """Lines of text, and a progress bar on the terminal."""
 
     def __init__(self) -> None:
+        self._bar: Any = None
+        self._shown = ("", "")
+
+    def advance(self, done: int, total: int, unit: str, verb: str = "") -> None:
+        """Move the bar; another unit or verb begins another bar."""
         from .common import bar_of
 
-        self._bar = bar_of(1000, "per mille")
+        if self._bar is None or self._shown != (unit, verb):
+            self.close()
+            self._bar, self._shown = bar_of(total, unit), (unit, verb)
+            self._bar.set_description(verb)
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)
+
+    def describe(self, text: str) -> None:
+        """Show behind the bar what is being done."""
+        if self._bar is not None:
+            self._bar.set_postfix_str(text)
+
+    def write(self, *lines: str, file: TextIO | None = None) -> None:
+        """Print lines of text above the bar."""
+        for line in lines:
+            print(line, file=file, flush=True) if self._bar is None else self._bar.write(line, file=file)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+        self._bar = None
+
+
+class TextReport(BarReport):
+    """A fine-tune in text."""
 
     def send(self, event: dict[str, Any]) -> None:
+        """Report one event."""
         kind = event["event"]
-        if kind == "step":
-            self._bar.update(round(1000 * event["done"]) - self._bar.n)
-            return
         lines = {"start": _start_lines, "validation": _look_lines, "comparison": _comparison_lines}
-        if kind in lines:
-            text = lines[kind](event)
+        if kind == "step":
+            self.advance(round(1000 * event["done"]), 1000, "per mille")
+        elif kind in lines:
+            self.write(lines[kind](event))
         elif kind == "note":
-            text = event["text"]
+            self.write(event["text"])
         elif kind == "done":
-            text = f"model version in {event['version']}" if event["version"] else "nothing was learned"
-            self._bar.close()
-        else:
-            return
-        self._bar.write(text)
+            self.close()
+            self.write(f"model version in {event['version']}" if event["version"] else "nothing was learned")
 
 
 def _start_lines(event: dict[str, Any]) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..imaging.errors import CellsegError
-from .common import add_overwrite_option, bar_of, check_places
+from ..imaging.progress import drain
+from .common import add_overwrite_option, check_places
 from .dataset_options import add_dataset_options, dataset_values
-from .reporting import Report, StopWish, add_report_options, run_reported
+from .reporting import Report, StopRequest, add_report_options, run_reported
 from .train_options import add_train_options, train_params
 from .training import TrainText, add_data_choices, parent_model, read_parts
 
@@ -38,7 +39,7 @@ def run_search(args: argparse.Namespace) -> int:
     return run_reported(args, SearchText, _run)
 
 
-def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
+def _run(args: argparse.Namespace, report: Report, stop_request: StopRequest) -> int:
     from ..training.search import SEARCH_FILE, iter_search
 
     params = train_params(args)
@@ -48,27 +49,33 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
     if not args.trials > 0:
         raise CellsegError(f"{args.trials} trials were asked for; it must be at least 1.")
     steps = iter_search(
-        training, validation, args.out, params, parent, minutes=args.minutes, n_trials=args.trials, stop=wish.given
+        training,
+        validation,
+        args.out,
+        params,
+        parent,
+        minutes=args.minutes,
+        n_trials=args.trials,
+        stop=stop_request.given,
     )
-    ranked = _drain(steps, params, args.trials, report, wish)
+    ranked = drain(steps, _reporter(params, args.trials, report, stop_request))
     report.send(
         {
             "event": "done",
             "ranking": [trial.number for trial in ranked],
             "best": str(Path(args.out) / ranked[0].folder) if ranked else None,
             "file": str(Path(args.out) / SEARCH_FILE),
-            "stopped_early": wish.given(),
+            "stopped_early": stop_request.given(),
             "lines": [trial_line(trial) for trial in ranked],
         }
     )
     return 0
 
 
-def _drain(
-    steps: Generator[Event | Trial, None, list[Trial]], params: TrainParams, n_trials: int, report: Report,
-    wish: StopWish,
-) -> list[Trial]:  # fmt: skip
-    """Report the events of a search; return its ranking."""
+def _reporter(
+    params: TrainParams, n_trials: int, report: Report, stop_request: StopRequest
+) -> Callable[[Event | Trial], None]:
+    """Return a function that reports an event of a search."""
     from ..imaging.progress import Note
     from ..training.events import TrainProgress
     from ..training.params import rounds_of
@@ -77,12 +84,8 @@ def _drain(
     done: list[Trial] = []
     n_total = sum(rounds_of(n_trials))
     report.send({"event": "search", "trials": n_trials, "trainings": n_total})
-    while True:
-        try:
-            event = next(steps)
-        except StopIteration as stop:
-            ranked: list[Trial] = stop.value
-            return ranked
+
+    def on_event(event: Event | Trial) -> None:
         if isinstance(event, TrainProgress):
             part = round(1000 * (len(done) + event.done))
             report.send({"event": "progress", "done": part, "total": 1000 * n_total})
@@ -90,19 +93,13 @@ def _drain(
             report.send({"event": "note", "text": event.text})
         elif isinstance(event, Trial):
             done.append(event)
-            report.send(
-                {
-                    "event": "trial",
-                    **asdict(event),
-                    "n_done": len(done),
-                    "n_total": n_total,
-                    "changes": changes(event),
-                    "values": tried_values(vary(params, event.settings)),
-                    "ranking": [trial.number for trial in ranking(done)],
-                }
-            )
-        if report.unheard:
-            wish.give()
+            numbers = {"n_done": len(done), "n_total": n_total, "ranking": [trial.number for trial in ranking(done)]}
+            values = {"changes": changes(event), "values": tried_values(vary(params, event.settings))}
+            report.send({"event": "trial", **asdict(event), **numbers, **values})
+        if report.unread:
+            stop_request.give()
+
+    return on_event
 
 
 class SearchText(TrainText):
@@ -112,16 +109,15 @@ class SearchText(TrainText):
         """Report one event."""
         kind = event["event"]
         if kind == "search":
-            self._bar = bar_of(1000 * event["trainings"], "per mille")
+            self.advance(0, 1000 * event["trainings"], "per mille")
         elif kind == "progress":
-            self._bar.update(event["done"] - self._bar.n)
+            self.advance(event["done"], event["total"], "per mille")
         elif kind == "trial":
-            self._bar.write(f"{event['n_done']} of {event['n_total']}: {_line(event)}")
+            self.write(f"{event['n_done']} of {event['n_total']}: {_line(event)}")
         elif kind == "done":
-            self._bar.close()
-            print("\n".join(["", "best first:", *event["lines"]]))
-            print(f"ranking in {event['file']}; the best version in {event['best']}"
-                  if event["best"] else "no trial came to its end")  # fmt: skip
+            self.close()
+            best = f"ranking in {event['file']}; the best version in {event['best']}"
+            self.write("", "best first:", *event["lines"], best if event["best"] else "no trial came to its end")
         else:
             super().send(event)
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
-from collections.abc import Callable
+from contextlib import closing
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..imaging.errors import CellsegError
-from .common import add_recipe_options, bar_of, recipe_of
+from ..imaging.progress import drain
+from .common import add_recipe_options, recipe_of
 from .plates import write_what_was_found
-from .reporting import JsonReport, StopWish
+from .reporting import BarReport, Report, StopRequest, add_report_options, run_reported
 
 if TYPE_CHECKING:
     from ..batch.events import BatchEvent, BatchSummary
@@ -22,35 +24,26 @@ if TYPE_CHECKING:
 
 
 def add_segment(commands: Any) -> None:
+    from ..segmentation.options import RunOptions
+    from ..segmentation.recipe import Recipe
+
     sub = commands.add_parser("segment", help="segment images or folders of images")
     sub.add_argument("input", nargs="*", metavar="INPUT", help="image file, folder, or address of a Zarr image")
     sub.add_argument("--out", required=True, metavar="DIR", help="folder for labels, counts.csv and recipe.json")
     sub.add_argument("--recipe", metavar="FILE", help="recipe.json of an earlier run; the options below override it")
     add_recipe_options(sub)
+    helps = {entry.name: entry.metadata["help"] for entry in (*fields(Recipe), *fields(RunOptions))}
     sub.add_argument(
         "--percentiles",
         nargs=2,
         type=float,
         metavar=("LOW", "HIGH"),
-        help="percentiles of an image that become 0 and 1; default: the model's",
+        help=f"{helps['normalizer']}; default: the model's",
     )
-    sub.add_argument(
-        "--pages",
-        choices=("one", "each", "stack"),
-        help="files of several time points or slices: refuse them (one), a result for each, or one stack; default: one",
-    )
-    sub.add_argument(
-        "--link",
-        choices=("none", "z", "t"),
-        help="give a cell one id on all planes of its stack: slices become 3D cells (z), time points tracks (t); "
-        "means --pages stack; default: none",
-    )
-    sub.add_argument(
-        "--link-iou",
-        type=float,
-        metavar="IOU",
-        help="overlap (intersection over union) from which cells of neighbouring planes are one; default: 0.25",
-    )
+    sub.add_argument("--pages", choices=("one", "each", "stack"), help=f"{helps['pages']}; default: one")
+    linked = f"{helps['link']}; means --pages stack; default: none"
+    sub.add_argument("--link", choices=("none", "z", "t"), help=linked)
+    sub.add_argument("--link-iou", type=float, metavar="IOU", help=f"{helps['link_iou']}; default: {Recipe.link_iou:g}")
     sub.add_argument(
         "--save",
         metavar="NAMES",
@@ -58,31 +51,10 @@ def add_segment(commands: Any) -> None:
         "parquet, anndata, inside, submission; default: labels",
     )
     sub.add_argument("--cells", action="store_true", help="also write cells.csv, one row per cell")
-    sub.add_argument(
-        "--blocks",
-        action="store_true",
-        default=None,
-        help="block by block, in little memory, into an OME-Zarr folder of labels; an image that is too large is done "
-        "so by itself",
-    )
-    sub.add_argument(
-        "--regions",
-        metavar="FILE",
-        help="also count in regions, into regions.csv: a zip of ImageJ ROIs, GeoJSON or a label image for all images, "
-        "'beside' for IMAGE_regions.geojson, .zip or .tif beside each image, or a folder with such files",
-    )
-    sub.add_argument(
-        "--csv",
-        choices=("comma", "semicolon"),
-        help="counts.csv and cells.csv: commas between columns (default), or for Excel where the decimal sign is a "
-        "comma: semicolons, decimal commas and a byte-order mark",
-    )
-    sub.add_argument(
-        "--ome-zarr",
-        choices=("0.5", "0.4"),
-        help="version of OME-Zarr in which labels are written: 0.5 (Zarr 3; default), or 0.4 for programs that read "
-        "Zarr 2 only",
-    )
+    sub.add_argument("--blocks", action="store_true", default=None, help=helps["blocks"])
+    sub.add_argument("--regions", metavar="FILE", help=helps["regions"])
+    sub.add_argument("--csv", choices=("comma", "semicolon"), help=f"{helps['csv']}; default: comma")
+    sub.add_argument("--ome-zarr", choices=("0.5", "0.4"), help=f"{helps['ome_zarr']}; default: 0.5")
     _add_run_options(sub)
     sub.set_defaults(run=run_segment)
 
@@ -109,38 +81,21 @@ def _add_run_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--conditions",
         metavar="CSV",
-        help="table with a column well, and others that say its condition: also write wells.csv and conditions.csv",
+        help="table with a column well, and others with its condition: also write wells.csv and conditions.csv",
     )
     sub.add_argument("--html", action="store_true", help="also write report.html: pictures, counts, what stands out")
-    sub.add_argument("--report", choices=("text", "jsonl"), default="text", help="jsonl: one JSON object per line")
-    sub.add_argument("--stop-on-eof", action="store_true", help="stop, and keep what is done, when the input ends")
+    add_report_options(sub, "stop, and keep what is done,")
 
 
 def run_segment(args: argparse.Namespace) -> int:
     """``napari-cellseg segment``: 1 if any image failed, after doing the others; 0 also when it was stopped."""
-    if args.report == "text" and not args.stop_on_eof:
-        with _Words(args.out) as words:
-            return _run(args, words.send, None)
-    report, wish = JsonReport(), StopWish(args.stop_on_eof)
-
-    def stop() -> bool:
-        return wish.given() or report.unheard
-
-    try:
-        if args.report == "text":
-            with _Words(args.out) as words:
-                return _run(args, words.send, stop)
-        return _run(args, lambda event: report.send(_as_dict(event, args.out)), stop)
-    except CellsegError as error:
-        if args.report == "text":
-            raise
-        report.send({"event": "error", "message": str(error)})
-        return 1
-    finally:
-        wish.forget()
+    with closing(SegmentText(args.out)) as text:
+        if args.report == "text" and not args.stop_on_eof:
+            return _run(args, text, None)
+        return run_reported(args, lambda: text, _run)
 
 
-def _run(args: argparse.Namespace, send: Callable[[Any], None], stop: Callable[[], bool] | None) -> int:
+def _run(args: argparse.Namespace, report: Report, stop_request: StopRequest | None) -> int:
     from ..batch.run import iter_batch
     from ..evaluation.conditions_table import read_conditions
     from ..evaluation.plates import CONDITIONS_FILE, WELLS_FILE
@@ -154,18 +109,16 @@ def _run(args: argparse.Namespace, send: Callable[[Any], None], stop: Callable[[
         written += [out / WELLS_FILE, out / CONDITIONS_FILE]
     for path in () if args.overwrite else written:
         check_origin(path)
+
+    def send(event: Any) -> None:
+        report.send(event if isinstance(report, SegmentText) else _as_dict(event, args.out))
+
+    stop = None if stop_request is None else lambda: stop_request.given() or report.unread
     steps = iter_batch(
         files, out, recipe, options, resume=args.resume, overwrite=args.overwrite, scheduler=args.scheduler, stop=stop
     )
-    try:
-        while True:
-            try:
-                send(next(steps))
-            except StopIteration as end:
-                summary: BatchSummary = end.value
-                break
-    finally:
-        steps.close()
+    with closing(steps):
+        summary: BatchSummary = drain(steps, send)
     if args.html or args.conditions:
         write_what_was_found(args, out, tables=bool(args.conditions))
     send(summary)
@@ -243,50 +196,43 @@ def _as_dict(event: BatchEvent | BatchSummary, out: str) -> dict[str, Any]:
     return {**values, "out": str(Path(out).absolute())} if isinstance(event, BatchSummary) else values
 
 
-class _Words:
-    """Lines of text and a progress bar."""
+class SegmentText(BarReport):
+    """A batch in text; it takes the events themselves."""
 
     def __init__(self, out: str) -> None:
+        super().__init__()
         self._out = out
-
-    def __enter__(self) -> _Words:
-        self._bar = bar_of(0, "image")
         self._n_left: dict[str, int] = {}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.close()
+        self._n_done = self._n_images = 0
 
     def send(self, event: Any) -> None:
         """Report one event."""
         from ..batch import events
         from ..imaging.progress import Note
 
-        bar = self._bar
         if isinstance(event, events.Planned):
-            bar.total = len(event.images)
+            self._n_images = len(event.images)
+            self.advance(0, self._n_images, "image")
         elif isinstance(event, events.Step):
-            bar.set_postfix_str(f"{event.message} {event.done / event.total:.0%}" if event.total else event.message)
+            self.describe(f"{event.message} {event.done / event.total:.0%}" if event.total else event.message)
         elif isinstance(event, events.RowDone):
             self._row(event.row)
         elif isinstance(event, Note):
-            bar.write(event.text, file=sys.stderr)
+            self.write(event.text, file=sys.stderr)
         elif isinstance(event, events.BatchSummary):
-            bar.close()
+            self.close()
             self._end(event)
 
     def _row(self, row: BatchRow) -> None:
         left = self._n_left.get(row.stem, row.n_pages) - 1
         self._n_left[row.stem] = left
         if left <= 0:
-            self._bar.update()
-        for note in row.notes:
-            self._bar.write(f"{row.title}: {note}", file=sys.stderr)
-        if row.error:
-            self._bar.write(f"{row.title}: {row.error}", file=sys.stderr)
-        else:
+            self._n_done += 1
+            self.advance(self._n_done, self._n_images, "image")
+        self.write(*(f"{row.title}: {note}" for note in (*row.notes, row.error) if note), file=sys.stderr)
+        if not row.error:
             how = {"skipped": " (done before)", "kept": " (edited manually, left as it is)"}.get(row.state, "")
-            self._bar.write(f"{row.title}: {row.count} cells{how}")
+            self.write(f"{row.title}: {row.count} cells{how}")
 
     def _end(self, summary: BatchSummary) -> None:
         n_good = summary.n_done + summary.n_skipped + summary.n_kept

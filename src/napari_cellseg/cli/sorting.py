@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +47,8 @@ def run_kinds(args: argparse.Namespace) -> int:
     check_places(args, *([args.html] if args.html else []))
     source = Path(args.dataset)
     images = _images(source)
-    kinds: Kinds = drain_with_bar("looking", iter_kinds(_planes(images), len(images), args.k, args.seed))
+    planes = ((image.name, image.plane(), image.group) for image in images)
+    kinds: Kinds = drain_with_bar("looking", iter_kinds(planes, len(images), args.k, args.seed))
     for kind, n in kinds.counts().items():
         print(f"{kind:24}{n:7} images")
     beside = [path for path in (source / "groups.csv", source.parent / "groups.csv") if path.is_file()]
@@ -90,16 +90,12 @@ class _Source:
 
 
 def _images(source: Path) -> list[_Source]:
-    """Images of a dataset with masks, or of a plain folder."""
+    """Return the images of a dataset with masks, or of a plain folder."""
     from ..imaging.read.read import find_images
 
     if source.is_file() or any(source.glob("*/images")) or (source / "images").is_dir():
         return [_Source(s.name, s.group, s.image) for s in load({"dataset": str(source)}).samples]
     return [_Source(name, path=path) for path, name in find_images([source], recursive=True)]
-
-
-def _planes(images: list[_Source]) -> Iterator[tuple[str, np.ndarray, str]]:
-    return ((image.name, image.plane(), image.group) for image in images)
 
 
 def _remember(model: str, images: list[_Source]) -> None:

@@ -17,10 +17,7 @@ from .common import option_of
 NETWORK = {
     "base_channels": (int, "width of the first level; default: 32, or 16 with an encoder"),
     "levels": (int, "number of poolings; default: 4, or 5 with an encoder"),
-    "fold": (
-        int,
-        "work on blocks of 1, 2 or 4 pixels to a side; 2: a quarter of the work at one width; default: 1",
-    ),
+    "fold": (int, "work on blocks of 1, 2 or 4 pixels to a side; 2: a quarter of the work at one width; default: 1"),
     "head_kernel": (
         int,
         "side of the convolution that draws each map, 1 or 3; also with a parent, whose answers stay; default: 1",

@@ -9,10 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..imaging.errors import CellsegError, DatasetError
-from .common import add_overwrite_option, bar_of, check_places, check_resumed, option_of
+from .common import add_overwrite_option, check_places, check_resumed, option_of
 from .dataset_options import add_dataset_options, dataset_values, load
 from .evaluating import evaluation_lines
-from .reporting import JsonReport, Report, StopWish, add_report_options, run_reported, send_all, send_event
+from .reporting import (
+    BarReport,
+    JsonReport,
+    Report,
+    StopRequest,
+    add_report_options,
+    run_reported,
+    send_all,
+    send_event,
+    send_made,
+)
 from .train_options import add_train_options, ignored_with_parent, train_params
 
 if TYPE_CHECKING:
@@ -59,9 +69,8 @@ def run_train(args: argparse.Namespace) -> int:
     return run_reported(args, TrainText, _run)
 
 
-def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
+def _run(args: argparse.Namespace, report: Report, stop_request: StopRequest) -> int:
     from ..evaluation.make_version import iter_train_version
-    from ..training.runs import CHECKPOINT_FILE
 
     preview = Path(args.preview).with_suffix(".png") if args.preview else None
     check_places(args, *([preview] if preview else []))
@@ -80,19 +89,11 @@ def _run(args: argparse.Namespace, report: Report, wish: StopWish) -> int:
         raise CellsegError("No folder is named for the model version. Give a new one with --out.")
     out = Path(args.out)
     steps = iter_train_version(
-        training, validation, out, params, parent, split=split, resume=args.resume, stop=wish.given,
-        at_once=wish.at_once, record={"command": command, "data": data},
+        training, validation, out, params, parent, split=split, resume=args.resume, stop=stop_request.given,
+        at_once=stop_request.at_once, record={"command": command, "data": data},
     )  # fmt: skip
-    made: Made = send_all(steps, report, wish, partial(_send, out))
-    report.send(
-        {
-            "event": "done",
-            "version": str(out) if made.version is not None else None,
-            "stopped_early": made.trained.stopped_early,
-            "stopped_by": made.trained.stopped_by,
-            "resumable": (out / CHECKPOINT_FILE).is_file(),
-        }
-    )
+    made: Made = send_all(steps, report, stop_request, partial(_send, out))
+    send_made(report, out, made, stopped_by=made.trained.stopped_by)
     return 0
 
 
@@ -120,7 +121,7 @@ def _as_begun(args: argparse.Namespace) -> tuple[TrainParams, ModelVersion | Non
     moved = {name: value for name, value in dataset_values(args).items() if value}
     data = {"size": None, "fit": "crop", **asked.get("data", {}), **moved}
     if not data.get("dataset"):
-        raise DatasetError(f"{args.out} does not say from which images it learned. Name them: --resume DATASET.")
+        raise DatasetError(f"{args.out} does not name the images that it learned from. Name them: --resume DATASET.")
     return params, parent, data, asked.get("command", args.command)
 
 
@@ -182,39 +183,27 @@ def _send(out: Path, report: Report, event: Any) -> None:
         report.send({"event": "note", "text": "\n".join(evaluation_lines(event.evaluation))})
 
 
-class TrainText(Report):
-    """Lines of text and a progress bar."""
+class TrainText(BarReport):
+    """A training in text."""
 
     def __init__(self) -> None:
-        self._bar: Any = None
-        self._unit = ""
+        super().__init__()
         self._step: dict[str, Any] = {}
 
     def send(self, event: dict[str, Any]) -> None:
         """Report one event."""
         kind = event["event"]
         if kind == "step":
-            self._advance(round(1000 * event["done"]), 1000, "per mille")
+            self.advance(round(1000 * event["done"]), 1000, "per mille")
             self._step = event
-            return
-        if kind == "phase" and event["text"] == "measuring":
-            self._advance(event["done"], event["total"], "image")
-            return
-        text = {"dataset": _dataset, "start": _start, "validation": self._look, "note": _note, "done": self._done}
-        if kind in text:
-            for line in text[kind](event):
-                print(line, flush=True) if self._bar is None else self._bar.write(line)
-
-    def _advance(self, done: int, total: int, unit: str) -> None:
-        if self._bar is None or self._unit != unit:
-            self._close()
-            self._bar, self._unit = bar_of(total, unit), unit
-        self._bar.update(done - self._bar.n)
-
-    def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-        self._bar = None
+        elif kind == "phase" and event["text"] == "measuring":
+            self.advance(event["done"], event["total"], "image")
+        elif kind == "dataset":
+            self.write(*event["lines"])
+        elif kind == "note":
+            self.write(event["text"])
+        elif kind in ("start", "validation", "done"):
+            self.write(*{"start": _start, "validation": self._look, "done": self._done}[kind](event))
 
     def _look(self, event: dict[str, Any]) -> list[str]:
         loss = event["validation_loss"]
@@ -224,20 +213,11 @@ class TrainText(Report):
         return [f"step {event['step']}: loss {self._step['loss']:.4f}{seen}{kept}, {left:.0f} min left"]
 
     def _done(self, event: dict[str, Any]) -> list[str]:
-        self._close()
+        self.close()
         if not event["version"]:
             return ["nothing was learned"]
         more = [f"stopped; to go on: napari-cellseg train --resume --out {event['version']}"]
         return [f"model version in {event['version']}", *(more if event["resumable"] else [])]
-
-
-def _dataset(event: dict[str, Any]) -> list[str]:
-    lines: list[str] = event["lines"]
-    return lines
-
-
-def _note(event: dict[str, Any]) -> list[str]:
-    return [event["text"]]
 
 
 def _start(event: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The command ``demo``."""
+"""The commands ``demo`` and ``doctor``."""
 
 from __future__ import annotations
 
@@ -41,3 +41,22 @@ def _open_demo(out: Path, show: bool, overwrite: bool) -> int:
         return 0
     print(f"screenshot  {demo.screenshot}\nlabels      {demo.labels}\ncounts      {demo.counts}\n{demo.count} cells")
     return 0
+
+
+def add_doctor(commands: Any) -> None:
+    sub = commands.add_parser(
+        "doctor", help="look whether this installation works: versions, devices, readers, models, a test segmentation"
+    )
+    sub.set_defaults(run=run_doctor)
+
+
+def run_doctor(args: argparse.Namespace) -> int:
+    """``napari-cellseg doctor``: 1 if anything is wrong."""
+    from ..evaluation.doctor import examine
+
+    n_wrong = 0
+    for finding in examine():
+        print(finding, flush=True)
+        n_wrong += finding.wrong
+    print("\nAll is well." if not n_wrong else f"\n{n_wrong} problem(s), see above.")
+    return 1 if n_wrong else 0

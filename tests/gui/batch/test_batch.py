@@ -439,7 +439,7 @@ def test_corrections_that_cannot_be_read_do_not_lock_the_image(
     # Another session, as above.
     batch.session._records = type(batch.session._records)()
     said: list[tuple[str, bool]] = []
-    batch.opening.said.connect(lambda text, bad: said.append((text, bad)))
+    batch.opening.reported.connect(lambda text, bad: said.append((text, bad)))
     key = double_click(batch, "a2.tif", qtbot).unique_id
     assert said[-1][1] and "a2.tif is open without them" in said[-1][0] and "a2_labels.tif" in said[-1][0]
     assert not batch.opening.unsaved()

@@ -149,7 +149,7 @@ def test_positive_cells_are_checked_by_themselves(
 ) -> None:
     settled(agree, qtbot)
     type_count(agree, 0, str(five[0]), qtbot)
-    assert not agree.cells.isVisible()
+    assert not agree.source_section.cells.isVisible()
     session, first = widget.session, widget.bench.image_layers()[0]
     session.choose(first.unique_id)
     session.set_threshold(0.5)
@@ -164,9 +164,12 @@ def test_positive_cells_are_checked_by_themselves(
     settled(agree, qtbot)
     # The check of all cells is what it was.
     assert texts(agree, 2) == [str(n) for n in five] and texts(agree, PERSON)[0] == str(five[0])
-    assert [agree.cells.itemText(i) for i in range(agree.cells.count())] == ["all cells", "0+"]
-    agree.cells.setCurrentIndex(1)
-    agree.cells.activated.emit(1)
+    assert [agree.source_section.cells.itemText(i) for i in range(agree.source_section.cells.count())] == [
+        "all cells",
+        "0+",
+    ]
+    agree.source_section.cells.setCurrentIndex(1)
+    agree.source_section.cells.activated.emit(1)
     settled(agree, qtbot)
     expected = [positive_of(layer, marker) for layer in widget.bench.image_layers()]
     assert texts(agree, 2) == [str(n) for n in expected] and texts(agree, PERSON) == [""] * 5
@@ -188,7 +191,7 @@ def test_positive_cells_are_checked_by_themselves(
     # Back to all cells, also where the marker is taken away.
     session.set_counting([], None)
     settled(agree, qtbot)
-    assert texts(agree, 2) == [str(n) for n in five] and not agree.cells.isVisible()
+    assert texts(agree, 2) == [str(n) for n in five] and not agree.source_section.cells.isVisible()
 
 
 def test_a_count_that_was_never_checked_has_no_interval(
@@ -274,8 +277,8 @@ def test_planes_of_a_film_are_counted_each_for_itself(
     settled(agree, qtbot)
     assert texts(agree, IMAGE) == [f"film, T {i}" for i in range(5)]
     ids = [entry.id for entry in agree.table.entries]
-    assert len(set(ids)) == 5 and [entry.ours for entry in agree.table.entries] == sorted(
-        entry.ours or 0 for entry in agree.table.entries
+    assert len(set(ids)) == 5 and [entry.automatic for entry in agree.table.entries] == sorted(
+        entry.automatic or 0 for entry in agree.table.entries
     )
     agree.table.choose(ids[3])
     press(agree.by_clicking, qtbot)

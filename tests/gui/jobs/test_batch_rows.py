@@ -129,7 +129,7 @@ def test_states_are_words(rows: BatchRows, model: BatchModel) -> None:
         "corrected",
     ]
     assert [model.index(i, CELLS).data() for i in range(3)] == ["", "1,234", "4"]
-    assert "Manually corrected" in model.about(model.row(2))
+    assert "manually corrected" in model.about(model.row(2))
 
 
 @pytest.mark.parametrize("state", ["kept", "done"])

@@ -47,18 +47,18 @@ def train(widget: SegmentWidget, tiny: ModelVersion, viewer: Any, qtbot: Any) ->
     viewer.window.add_dock_widget(train, name="Train on corrected cells")
     choose_parent(train, "tiny")
     yield train
-    job = train.models.calibration
+    job = train.windows.calibration
     if job.child is not None:
         job.child.kill()
         qtbot.waitUntil(lambda: not job.running, timeout=PATIENCE)
-    if train.models.window is not None:
-        train.models.window.close()
+    if train.windows.models is not None:
+        train.windows.models.close()
     qtbot.waitUntil(lambda: not train.set_section.busy and not train.data_section.busy, timeout=60_000)
 
 
 def open_models(train: TrainWidget, qtbot: Any) -> ModelsWindow:
     press(train.start_section.models, qtbot)
-    window = train.models.window
+    window = train.windows.models
     assert window is not None
     qtbot.waitUntil(window.isVisible, timeout=20_000)
     return window
@@ -157,7 +157,7 @@ def test_calibration_can_be_cancelled(train: Any, tmp_path: Path, qtbot: Any) ->
     window = open_models(train, qtbot)
     press(window.calibration.start_button, qtbot)
     press(window.calibration.cancel, qtbot)
-    qtbot.waitUntil(lambda: not train.models.calibration.running, timeout=PATIENCE)
+    qtbot.waitUntil(lambda: not train.windows.calibration.running, timeout=PATIENCE)
     assert "Nothing was changed" in window.hint.text() and window.calibration.found is None
     assert window.calibration.start_button.isEnabled()
 
@@ -174,8 +174,8 @@ def test_images_that_are_gone_are_told(train: Any, tmp_path: Path, qtbot: Any) -
     window = open_models(train, qtbot)
     path.unlink()
     press(window.calibration.start_button, qtbot)
-    qtbot.waitUntil(lambda: not train.models.calibration.running, timeout=PATIENCE)
-    assert "plate.npz" in window.hint.text() and train.models.calibration.outcome.failed
+    qtbot.waitUntil(lambda: not train.windows.calibration.running, timeout=PATIENCE)
+    assert "plate.npz" in window.hint.text() and train.windows.calibration.outcome.failed
 
 
 def test_everything_is_in_view_on_a_small_screen(train: Any, tmp_path: Path, qtbot: Any) -> None:
@@ -355,7 +355,7 @@ def test_a_model_is_renamed_and_deleted_and_segment_follows(train: Any, widget: 
     place = box.findData(MODELS)
     box.setCurrentIndex(place)
     box.activated.emit(place)
-    window = train.models.window
+    window = train.windows.models
     assert window.isVisible() and window.model.name == "tiny" and box.currentText() == "tiny"
     answer(QInputDialog, lambda dialog: (dialog.setTextValue("nuclei of plate 3"), dialog.accept()))
     press(window.keeping.rename, qtbot)

@@ -51,8 +51,8 @@ def test_filters_are_live_seen_as_ghosts_and_saved(
     qtbot.waitUntil(lambda: np.array_equal(labels.data, session.cells.view.labels()), timeout=5000)
     section.ghosts.setChecked(True)
     ghosts = widget.bench.part(Ghosts)
-    qtbot.waitUntil(lambda: ghosts._layer is not None, timeout=5000)
-    np.testing.assert_array_equal(ghosts._layer.data, session.cells.dropped())
+    qtbot.waitUntil(lambda: ghosts.shown("dropped") is not None, timeout=5000)
+    np.testing.assert_array_equal(ghosts.shown("dropped").data, session.cells.dropped())
     assert viewer.layers.selection.active is labels
     # At the open end nothing is compared, and an arrow key leads back from there.
     roundness.slider.setValue(0)
@@ -71,7 +71,7 @@ def test_filters_are_live_seen_as_ghosts_and_saved(
     assert session.filters.edges == "frame:50" and session.cells.count() < kept and section.guard.isVisible()
     section.guard.setValue(0)
     assert 0 < kept < n and session.cells.count() == kept and session.recipe_shown().sieve == session.filters
-    qtbot.waitUntil(lambda: np.array_equal(ghosts._layer.data, session.cells.dropped()), timeout=5000)
+    qtbot.waitUntil(lambda: np.array_equal(ghosts.shown("dropped").data, session.cells.dropped()), timeout=5000)
     widget.result_section.save_to(tmp_path / "saved")
     qtbot.waitUntil(lambda: (tmp_path / "saved" / "counts.csv").exists(), timeout=20_000)
     with (tmp_path / "saved" / "counts.csv").open(newline="") as file:

@@ -88,7 +88,7 @@ def test_the_whole_way_with_equal_numbers_and_bytes(
     widget.cells_section.threshold.setValue(0.6)
     settled(widget, qtbot)
     n_layers, calling = len(viewer.layers), widget.bench.part(Calling)
-    assert calling.measured is None and not section.isVisible()
+    assert calling.known is None and not section.isVisible()
     widget.positive_fold.unfold(True)
     assert len(viewer.layers) == n_layers
     choose(section.choices.channel, "GFP")
@@ -156,7 +156,7 @@ def test_a_cell_is_flipped_by_click_and_key_and_no_slider_takes_it_back(marked: 
     assert widget.session.cells.by_hand == {last: {"GFP": True}, first: {"GFP": False}}
     for threshold in (1e4, -1, 150):
         section.threshold.setValue(threshold)
-        calls = dict(zip(section._calling.measured.ids.tolist(), section._calling.calls(section.marker), strict=True))
+        calls = dict(zip(section._calling.known.ids.tolist(), section._calling.calls(section.marker), strict=True))
         assert calls[last] and not calls[first]
     shown = {last: POSITIVE, first: NEGATIVE}
     qtbot.waitUntil(lambda: shown.items() <= states_on_screen(widget).items(), timeout=20_000)

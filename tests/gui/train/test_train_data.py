@@ -254,9 +254,12 @@ def test_from_scratch_to_the_worst_image(train: Any, viewer: Any, tmp_path: Path
     press(train.start_section.figures, qtbot)
     assert result.isVisible() and result.version.path == outcome.version.path
     press(result.compare, qtbot)
-    qtbot.waitUntil(lambda: train._runs is not None, timeout=20_000)
-    assert "discs v1" in [run.name for run in train._runs.chosen] and not train._runs.curves.pixmap().isNull()
-    train._runs.close()
+    qtbot.waitUntil(lambda: train.windows.runs is not None, timeout=20_000)
+    assert (
+        "discs v1" in [run.name for run in train.windows.runs.chosen]
+        and not train.windows.runs.curves.pixmap().isNull()
+    )
+    train.windows.runs.close()
 
 
 def test_cancel_keeps_the_best_and_resume_goes_on(train: Any, tmp_path: Path, qtbot: Any) -> None:

@@ -146,7 +146,7 @@ def test_the_same_image_again_asks_and_replaces(segmented: Any, told: Told, qtbo
 
 def test_without_a_panel_a_dialog_asks(segmented: Any, qtbot: Any) -> None:
     said: list[tuple[str, bool]] = []
-    segmented.bench.part(Correcting).said.connect(lambda text, bad: said.append((text, bad)))
+    segmented.bench.part(Correcting).reported.connect(lambda text, bad: said.append((text, bad)))
     segmented.session.edit(segmented.session.chosen, edits.accept, ids(segmented)[:1])
     for answer in (None, "Leave it", "Replace it"):
         n_said = len(said)

@@ -178,7 +178,7 @@ def test_figures_that_are_not_there_are_dashes(guard: Any, tmp_path: Path) -> No
 
 
 def job_with(qtbot: Any, tmp_path: Path, *events: Any, status: int = 0) -> TrainJob:
-    """Let a job hear these lines from a program in the place of the training."""
+    """Let a job on_event these lines from a program in the place of the training."""
     lines = "\n".join(event if isinstance(event, str) else json.dumps(event) for event in events)
     job = TrainJob()
     program = f"import sys; sys.stdout.write({lines + chr(10)!r}); sys.exit({status})"
@@ -255,9 +255,9 @@ def test_one_bar_shows_all_of_a_training_and_time_runs_by_the_clock() -> None:
     events += [{"event": "phase", "text": "comparing", "done": i, "total": 5} for i in range(6)]
     job.kind = "running"
     for event in events:
-        job._hear([event])
+        job._receive([event])
         places.append(job.part)
         if event.get("step") == 1:
             assert job.in_words().startswith("90 s left") or job.in_words().startswith("89 s left")
-            assert job.time_left(job._told_at + 60) == 30.0 and job.time_left(job._told_at + 100) == 0.0
+            assert job.time_left(job._reported_at + 60) == 30.0 and job.time_left(job._reported_at + 100) == 0.0
     assert places == sorted(places) and places[-1] == 1.0 and places[events.index(events[4])] < 0.5

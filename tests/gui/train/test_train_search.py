@@ -58,7 +58,7 @@ def train(widget: SegmentWidget, viewer: Any, qtbot: Any) -> Any:
         if job.child is not None:
             job.child.kill()
             qtbot.waitUntil(lambda job=job: not job.running, timeout=PATIENCE)
-    for window in (train.kinds.window, train._runs):
+    for window in (train.windows.kinds, train.windows.runs):
         if window is not None:
             window.close()
     qtbot.waitUntil(lambda: not train.set_section.busy and not train.data_section.busy, timeout=60_000)
@@ -101,7 +101,7 @@ def unfold(train: TrainWidget, qtbot: Any, *folds: Any) -> None:
 
 def open_kinds(train: TrainWidget, qtbot: Any) -> KindsWindow:
     press(train.data_section.kinds, qtbot)
-    window = train.kinds.window
+    window = train.windows.kinds
     assert window is not None
     qtbot.waitUntil(lambda: window.isVisible() and not window.busy, timeout=60_000)
     return window
@@ -160,7 +160,7 @@ def test_kinds_are_found_renamed_moved_weighted_and_learned_from(train: Any, tmp
     qtbot.keyClick(box, Qt.Key.Key_Return)
     assert "150 %" in window.hint.text() and window.isVisible()
     press(window.use_button, qtbot)
-    qtbot.waitUntil(lambda: train.kinds.window is None, timeout=5_000)
+    qtbot.waitUntil(lambda: train.windows.kinds is None, timeout=5_000)
     files = train.data_expert.files
     assert not files.problem and "2 odd = ones" in files.groups.about.text() and "50 % odd = ones" in message(train)
     rows = read_rows(files.choice.groups)
@@ -400,8 +400,8 @@ def test_runs_are_compared_without_a_result_page(train: Any, qtbot: Any) -> None
         (user_models_dir() / name / "training.json").write_text(json.dumps(record))
     start.refresh()
     press(start.compare, qtbot)
-    qtbot.waitUntil(lambda: train._runs is not None, timeout=20_000)
-    names = [train._runs.table.item(i, 0).text() for i in range(train._runs.table.rowCount())]
+    qtbot.waitUntil(lambda: train.windows.runs is not None, timeout=20_000)
+    names = [train.windows.runs.table.item(i, 0).text() for i in range(train.windows.runs.table.rowCount())]
     assert {"one", "two"} <= set(names)
 
 

@@ -41,7 +41,7 @@ from ..conftest import draw_discs, layers_of, press_segment
 
 def opened(widget: Any, qtbot: Any, *paths: Path) -> None:
     widget.image_section.open_paths(paths)
-    qtbot.waitUntil(lambda: not any(job.busy for job in widget.image_section._jobs), timeout=10_000)
+    qtbot.waitUntil(lambda: not widget.bench.busy, timeout=10_000)
     qtbot.wait(20)
 
 

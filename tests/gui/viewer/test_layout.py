@@ -22,7 +22,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_cellseg.gui.shared.layout import leave_wheel
+from napari_cellseg.gui.shared.choosers import leave_wheel
 from napari_cellseg.gui.viewer.dock import DOCKS, TABS, open_dock
 
 from ..conftest import draw_discs, press_segment

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from napari.layers import Image, Layer
 from qtpy.QtWidgets import QWidget
@@ -32,11 +33,15 @@ from .opening import BatchOpening
 from .output_section import BatchOutputSection
 from .plate_window import BatchPlates
 from .recipe_section import BatchRecipeSection
+from .results_window import ResultsWindow
 from .run_section import READY, BatchRunSection
 from .sheet import BatchSheet
 
 if TYPE_CHECKING:
     from napari import Viewer
+
+
+Window = TypeVar("Window", bound=ResultsWindow)
 
 
 class BatchWidget(Dock):
@@ -75,7 +80,7 @@ class BatchWidget(Dock):
         for signal in (self.session.sliders_changed, self.session.counting_changed, self.session.filters_changed):
             self._bindings.bind_at_rest(signal, self._on_sliders)
         self._bindings.bind(self.job.ended, self._on_ended)
-        self._bindings.bind(self.opening.said, self.run_section.report)
+        self._bindings.bind(self.opening.reported, self.run_section.report)
         self._bindings.bind(self.opening.changed, self._on_opened)
         self._bindings.bind(self.opening.saved, self._on_saved)
         self._take_up()
@@ -157,25 +162,24 @@ class BatchWidget(Dock):
 
     def show_sheet(self) -> BatchSheet:
         """Show the contact sheet in a window of its own."""
-        if self.sheet is None:
-            self.sheet = BatchSheet(self.job, self)
-            self.sheet.opened.connect(self.open)
-            self.follow_theme()
-        self.sheet.fill()
-        self.sheet.show()
-        self.sheet.raise_()
+        self.sheet = self._show_window(self.sheet, BatchSheet)
         return self.sheet
 
     def show_plates(self) -> BatchPlates:
         """Show the wells in a window of their own."""
-        if self.plates is None:
-            self.plates = BatchPlates(self.job, self)
-            self.plates.opened.connect(self.open)
-            self.follow_theme()
-        self.plates.fill()
-        self.plates.show()
-        self.plates.raise_()
+        self.plates = self._show_window(self.plates, BatchPlates)
         return self.plates
+
+    def _show_window(self, present: Window | None, make: Callable[[BatchJob, QWidget], Window]) -> Window:
+        """Bring a window with the results to the front, a new one where there is none yet."""
+        window = present or make(self.job, self)
+        if present is None:
+            window.opened.connect(self.open)
+            self.follow_theme()
+        window.fill()
+        window.show()
+        window.raise_()
+        return window
 
     def make_report(self) -> None:
         """Write the report in a background thread, then show it in the browser."""
@@ -196,8 +200,7 @@ class BatchWidget(Dock):
 
     def _take_up(self) -> None:
         """Show the batch of this viewer, which may have gone on while the widget was closed."""
-        request = self.job.request
-        if request is not None:
+        if (request := self.job.request) is not None:
             self.input_section.files, self.input_section.problem = request.files, ""
             self.output_section.choose(request.out)
             self.output_section.tick(request.options.outputs)

@@ -9,9 +9,10 @@ from ...results.rows import BatchRow
 from ..jobs.batch_job import BatchJob
 from ..jobs.batch_rows import BatchRows
 from ..shared.bindings import Bindings
+from ..shared.choosers import chooser
 from ..shared.colors import Colors
 from ..shared.help import HelpButton
-from ..shared.layout import chooser, in_column, in_row, small_button
+from ..shared.layout import in_column, in_row, small_button
 from ..shared.message import Message
 from .rows_model import ALL, CORRECTED, FAILED, FLAGGED, BatchModel
 from .table import BatchTable
@@ -90,12 +91,10 @@ class BatchDoneSection(QWidget):
             "They are marked as corrected, and no batch replaces them unless you ask for it."
         )
         self.save = small_button("batch_save_corrected", "Save corrected", tip)
-        tip = "Show all images with the outlines of their cells."
-        self.sheet = small_button("batch_sheet", "Contact sheet", tip)
+        self.sheet = small_button("batch_sheet", "Contact sheet", "Show all images with the outlines of their cells.")
         tip = "Show the wells of the plates: a map, conditions to type or paste, a dot per well."
         self.plates = small_button("batch_plates_open", "Wells", tip)
-        tip = "Write report.html into the results, and show it."
-        self.report = small_button("batch_report", "Report", tip)
+        self.report = small_button("batch_report", "Report", "Write report.html into the results, and show it.")
         self._above = in_column(in_row((self.tally, 1), self.show_, HelpButton("List of images")))
         first, second = in_row(self.open, self.save), in_row(self.sheet, self.plates, self.report)
         column = in_column(self._above, self.table, self.about, first, second, into=self).layout()
@@ -133,6 +132,5 @@ class BatchDoneSection(QWidget):
         return f"{len(flags):,} {verb} out: {', '.join(named)}{more}. Have a look.", True
 
     def _on_open(self) -> None:
-        selected = self.table.selected()
-        if selected is not None:
+        if (selected := self.table.selected()) is not None:
             self.opened.emit(selected)

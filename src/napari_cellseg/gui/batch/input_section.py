@@ -6,13 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QFileDialog,
-    QLineEdit,
-    QMenu,
-    QWidget,
-)
+from qtpy.QtWidgets import QFileDialog, QLineEdit, QMenu, QWidget
 
 from ...imaging.errors import CellsegError
 from ...imaging.home import user_home
@@ -21,8 +15,9 @@ from ...imaging.read.formats import dialog_filter
 from ...imaging.read.ome_zarr.places import address_of, allow, is_zarr, whole_path
 from ...imaging.read.scenes import file_of
 from ..shared.bindings import Bindings
+from ..shared.choosers import NARROWEST, chooser
 from ..shared.help import HelpButton
-from ..shared.layout import NARROWEST, button, chooser, in_column, in_row, label
+from ..shared.layout import button, in_column, in_row, label, tick
 from ..shared.message import Message
 from ..shared.workers import Latest
 
@@ -92,9 +87,7 @@ class BatchInputSection(QWidget):
         self._finding.ask(lambda: images_in(paths, wanted, recursive), lambda found: self._show(*found))
 
     def _build(self) -> None:
-        self.place = QLineEdit(objectName="batch_folder")
-        self.place.setPlaceholderText("folder of images")
-        self.place.setMinimumWidth(NARROWEST)
+        self.place = QLineEdit(objectName="batch_folder", placeholderText="folder of images", minimumWidth=NARROWEST)
         self.place.editingFinished.connect(self._on_place)
         tip = (
             "Choose a folder of images, or single files. They can also be dropped on this panel. The address of an\n"
@@ -109,10 +102,8 @@ class BatchInputSection(QWidget):
         self.pattern = chooser("batch_pattern", tip, [(pattern, None) for pattern in PATTERNS])
         self.pattern.setEditable(True)
         self.pattern.editTextChanged.connect(lambda _: self._look())
-        self.subfolders = QCheckBox("subfolders", objectName="batch_subfolders")
-        self.subfolders.setChecked(True)
-        self.subfolders.setToolTip("Also images in the folders inside this folder. The results keep these folders.")
-        self.subfolders.toggled.connect(lambda _: self.look())
+        tip = "Also images in the folders inside this folder. The results keep these folders."
+        self.subfolders = tick("batch_subfolders", "subfolders", tip, lambda _: self.look(), on=True)
         self.facts = Message(NOTHING, "batch_found")
         images = in_row(label("Images"), (self.place, 1), self.browse, HelpButton("Images of a folder"), spacing=5)
         only = in_row(label("Only"), (self.pattern, 1), self.subfolders, spacing=5)
@@ -138,13 +129,11 @@ class BatchInputSection(QWidget):
         self.place.setModified(False)
 
     def _on_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Choose a folder of images", str(self.folder or ""))
-        if folder:
+        if folder := QFileDialog.getExistingDirectory(self, "Choose a folder of images", str(self.folder or "")):
             self.choose([folder])
 
     def _on_files(self) -> None:
-        paths, _ = QFileDialog.getOpenFileNames(self, "Choose images", str(self.folder or ""), dialog_filter())
-        if paths:
+        if paths := QFileDialog.getOpenFileNames(self, "Choose images", str(self.folder or ""), dialog_filter())[0]:
             self.choose(paths)
 
 

@@ -33,7 +33,7 @@ class OpenedRow:
     made : Recipe
         What its results were made with.
     stored : tuple or None
-        What of the cells on the screen is in the results, as `stand_of` says it; None until they are there.
+        What of the cells on the screen is in the results, as `stand_of` returns it; None until they are there.
     importing : bool
         Whether the corrections in the results are still being taken over.
     """
@@ -86,6 +86,6 @@ def _recipe_of(out: Path, row: BatchRow, recipe: Recipe | None) -> Recipe:
             if isinstance(found, dict):
                 return Recipe.from_dict(found)
         except CellsegError:
-            # Its file is gone or another's: the batch still says how it was made.
+            # Its file is gone or another's: the recipe of the batch is still there.
             pass
     return recipe if recipe is not None else Recipe.read(out / RECIPE_FILE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from ...segmentation.cells import Cells
 from ...segmentation.recipe import Recipe
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
+from ..viewer.canvas import focus_canvas
 from ..viewer.correcting import Correcting
-from ..viewer.focus import focus_canvas
 from ..viewer.opening import add_image, show_only
 from .opened_row import OpenedRow, read_row, stand_of
 
@@ -33,14 +33,14 @@ class BatchOpening:
 
     Signals
     -------
-    said(sentence, warning)
+    reported(sentence, warning)
     changed()
         An image was opened, corrected or saved.
     saved(BatchRow)
         The results of an image were replaced by corrected ones.
     """
 
-    said = Signal(str, bool)
+    reported = Signal(str, bool)
     changed = Signal()
     saved = Signal(object)
 
@@ -48,9 +48,8 @@ class BatchOpening:
         self._bench = bench
         self._rows: dict[Any, OpenedRow] = {}
         self._next: Any = None
-        self._failed = bench.failure_to(self.said.emit)
+        self._failed = bench.failure_to(self.reported.emit)
         self._reading = Latest(self._failed)
-        self._jobs: list[Latest] = []
         session = bench.session
         session.cells_changed.connect(self._on_cells)
         for signal in (session.sliders_changed, session.corrected):
@@ -70,11 +69,10 @@ class BatchOpening:
         recipe : Recipe, optional
             Where the results name none.
         """
-        key = self._layer_of(out, row)
-        if key is not None:
+        if (key := self._layer_of(out, row)) is not None:
             self._show(key)
             return
-        self.said.emit(f"Opening {row.title} …", False)
+        self.reported.emit(f"Opening {row.title} …", False)
         self._reading.ask(
             lambda: read_row(out, row, Path(path), recipe),
             lambda found: self._on_read(OpenedRow(out, row, found[1]), *found),
@@ -101,8 +99,7 @@ class BatchOpening:
 
     def close(self) -> None:
         """Take no more answers."""
-        for job in (self._reading, *self._jobs):
-            job.close()
+        self._reading.close()
 
     def _save(self, key: Any, cells: Cells, opened: OpenedRow) -> None:
         now = stand_of(cells)
@@ -110,10 +107,11 @@ class BatchOpening:
         def stored(row: BatchRow) -> None:
             opened.row, opened.stored = row, now
             self.saved.emit(row)
-            self.said.emit(f"{row.title}: {row.count:,} cells are in the results, marked as corrected.", False)
+            self.reported.emit(f"{row.title}: {row.count:,} cells are in the results, marked as corrected.", False)
             self.changed.emit()
 
-        self._start(lambda: save_into_batch(cells, opened.out, opened.row, opened.made), stored)
+        work = lambda: save_into_batch(cells, opened.out, opened.row, opened.made)  # noqa: E731
+        self._bench.in_background(work, stored, failed=self._failed)
 
     def _on_read(
         self, opened: OpenedRow, image: Image, made: Recipe, levels: Any, notes: list[str], volume: Any = None
@@ -122,19 +120,21 @@ class BatchOpening:
         try:
             layer = add_image(viewer, image, levels)
         except (CellsegError, ValueError, TypeError) as error:
-            self.said.emit(str(error), True)
+            self.reported.emit(str(error), True)
             return
         layer.name = opened.row.title
         if volume is not None:
             # Cells that go through several slices are looked at; corrected are planes.
             viewer.add_labels(volume, name=f"{layer.name} cells", scale=layer.scale, units=layer.units)
-            self.said.emit(" ".join([f"{opened.row.title} is open with its cells, which are linked.", *notes]), False)
+            self.reported.emit(
+                " ".join([f"{opened.row.title} is open with its cells, which are linked.", *notes]), False
+            )
             return
         key = layer.unique_id
         self._rows[key] = opened
         self._bench.session.choices.choose_for(key, channel=made.channel)
         viewer.layers.selection.active = layer
-        self.said.emit(" ".join([f"Finding the cells of {opened.row.title} …", *notes]), bool(notes))
+        self.reported.emit(" ".join([f"Finding the cells of {opened.row.title} …", *notes]), bool(notes))
         self._show(key)
         self._bench.fit(layer)
 
@@ -175,18 +175,18 @@ class BatchOpening:
         return None
 
     def _on_cells(self, key: Any) -> None:
-        """Cells arrived for the first time: those of the results are taken over where a person corrected them."""
+        """Take over the cells of the results, where the user corrected them, when cells arrive for the first time."""
         cells, opened = self._bench.session.cells_of(key), self._rows.get(key)
         if opened is None or cells is None or opened.stored is not None or opened.importing:
             self.changed.emit()
             return
         labels = opened.row.files.get("labels")
-        # Corrections of an earlier hour of this session came along: nobody knows whether the results have them all.
+        # Corrections of an earlier hour of this session came along: it is unknown whether the results have them all.
         earlier = bool(cells.n_changed or cells.n_erased)
         if earlier or not opened.row.corrected or not labels:
             opened.stored = (UNKNOWN, *stand_of(cells)[1:]) if earlier else stand_of(cells)
             then = "Correct it, then press Save corrected."
-            self.said.emit(f"{opened.row.title} is open. {then if opened.row.has_result else NOT_YET}", False)
+            self.reported.emit(f"{opened.row.title} is open. {then if opened.row.has_result else NOT_YET}", False)
             self.changed.emit()
             return
         opened.importing = True
@@ -205,11 +205,12 @@ class BatchOpening:
         def ready(sentence: str, warning: bool) -> None:
             now = self._bench.session.cells_of(key)
             opened.importing, opened.stored = False, None if now is None else stand_of(now)
-            self.said.emit(sentence, warning)
+            self.reported.emit(sentence, warning)
             self.changed.emit()
 
         plane = opened.row.page if in_stack(opened.row) else ""
-        self._start(lambda: exchange.read_corrections(opened.out / labels, shape, plane), imported, failed)
+        work = lambda: exchange.read_corrections(opened.out / labels, shape, plane)  # noqa: E731
+        self._bench.in_background(work, imported, failed=failed)
 
     def _on_corrected(self, key: Any) -> None:
         if key in self._rows:
@@ -225,14 +226,3 @@ class BatchOpening:
         # What was opened before the batch came to it has no place in the results yet.
         placed = opened.row.has_result and bool(opened.row.stem)
         return placed and cells is not None and opened.stored is not None and opened.stored != stand_of(cells)
-
-    def _start(
-        self,
-        work: Callable[[], Any],
-        then: Callable[[Any], object],
-        failed: Callable[[BaseException], object] | None = None,
-    ) -> None:
-        self._jobs = [job for job in self._jobs if job.busy]
-        job = Latest(failed or self._failed)
-        job.ask(work, then)
-        self._jobs.append(job)

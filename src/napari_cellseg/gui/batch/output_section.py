@@ -14,10 +14,11 @@ from ...imaging.write.ome_metadata import OME_ZARR
 from ...results.outputs import OUTPUTS, Output
 from ...training.settings import setting
 from ..shared import preferences
+from ..shared.choosers import NARROWEST
 from ..shared.fold import Fold
 from ..shared.form import Form
 from ..shared.help import HelpButton
-from ..shared.layout import NARROWEST, button, in_column, in_row, label
+from ..shared.layout import button, in_column, in_row, label
 
 FOLDER = "cellseg"
 
@@ -85,7 +86,8 @@ class BatchOutputSection(QWidget):
         super().__init__(parent)
         # Whether the user chose the folder, which then no longer follows the folder of the images.
         self._chosen = False
-        self._out: Path | None = None
+        # Folder of the results; None before the images were chosen.
+        self.out: Path | None = None
         self._build()
 
     @property
@@ -93,11 +95,6 @@ class BatchOutputSection(QWidget):
         """Names of what is saved."""
         ticked = {**self.saved.values(), **self.saved_seldom.values()}
         return tuple(name for name in OUTPUTS if ticked[name])
-
-    @property
-    def out(self) -> Path | None:
-        """Folder of the results; None before the images were chosen."""
-        return self._out
 
     def follow(self, folder: Path | None) -> None:
         """Put the results beside the images, unless the user chose another folder."""
@@ -124,13 +121,11 @@ class BatchOutputSection(QWidget):
         self.saved_seldom: Form[Any] = Form(SavedSeldom, "batch_save")
         self.more = Form(Seldom, "batch")
         self.more.set_values({"csv": preferences.csv_style()})
-        self.place = QLineEdit(objectName="batch_out")
-        self.place.setPlaceholderText("folder for the results")
+        tip = "The results are written into this folder, which is made where it is missing."
+        self.place = QLineEdit(objectName="batch_out", placeholderText="folder for the results", toolTip=tip)
         self.place.setMinimumWidth(NARROWEST)
-        self.place.setToolTip("The results are written into this folder, which is made where it is missing.")
         self.place.editingFinished.connect(self._on_place)
-        tip = "Choose another folder for the results."
-        self.browse = button("batch_choose_out", "Choose …", tip, self._on_browse)
+        self.browse = button("batch_choose_out", "Choose …", "Choose another folder for the results.", self._on_browse)
         tip = "Settings that are rarely needed."
         more = in_column(self.saved_seldom, self.more)
         self.fold = Fold("batch_more", "More files, cluster, tables, corrected results", tip, more, False)
@@ -142,17 +137,16 @@ class BatchOutputSection(QWidget):
     def _set(self, out: Path | None) -> None:
         with QSignalBlocker(self.place):
             self.place.setText("" if out is None else str(out))
-        if out != self._out:
-            self._out = out
+        if out != self.out:
+            self.out = out
             self.out_changed.emit()
 
     def _on_place(self) -> None:
         text = self.place.text().strip()
-        if text and text != str(self._out):
+        if text and text != str(self.out):
             self.choose(text)
 
     def _on_browse(self) -> None:
-        start = self._out if self._out is not None and self._out.exists() else (self._out or Path()).parent
-        folder = QFileDialog.getExistingDirectory(self, "Choose a folder for the results", str(start))
-        if folder:
+        start = self.out if self.out is not None and self.out.exists() else (self.out or Path()).parent
+        if folder := QFileDialog.getExistingDirectory(self, "Choose a folder for the results", str(start)):
             self.choose(folder)

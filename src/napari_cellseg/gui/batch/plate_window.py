@@ -9,26 +9,10 @@ from typing import Any
 
 from qtpy.QtCore import QEvent, Signal
 from qtpy.QtGui import QGuiApplication, QKeySequence, QMouseEvent
-from qtpy.QtWidgets import (
-    QDialog,
-    QFileDialog,
-    QHeaderView,
-    QLabel,
-    QTableWidget,
-    QTableWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFileDialog, QHeaderView, QLabel, QTableWidget, QTableWidgetItem, QVBoxLayout, QWidget
 
 from ...evaluation.conditions_table import Conditions, conditions_in, read_conditions
-from ...evaluation.plates import (
-    WELLS_FILE,
-    Plates,
-    Well,
-    measure_in_words,
-    plates_of,
-    write_plates,
-)
+from ...evaluation.plates import WELLS_FILE, Plates, Well, measure_in_words, plates_of, write_plates
 from ...imaging.errors import CellsegError
 from ...imaging.write.csv_style import style_of
 from ...reports.plate_diagrams import REPLICATES, conditions_svg, plate_svg, well_at
@@ -36,12 +20,14 @@ from ...results.counts import COUNTS_FILE
 from ...results.origin import is_ours
 from ...results.rows import BatchRow
 from ..jobs.batch_job import BatchJob
-from ..shared.bindings import Bindings
+from ..shared.choosers import chooser, fill
 from ..shared.colors import Colors
 from ..shared.diagram import Diagram
-from ..shared.layout import chooser, in_column, in_row, small_button
-from ..shared.message import Message
+from ..shared.layout import in_column, in_row, small_button
+from ..shared.message import Message, errors_to
+from .results_window import ResultsWindow
 
+SIZE = (1000, 640)
 COLUMNS = ("well", "condition", "dose", "replicate")
 HINT = "Type or paste the condition of each well, or open a CSV. A click on a well opens its first image."
 
@@ -76,17 +62,16 @@ class PlateMap(Diagram):
         return plate_svg(self.values, self._label, self._titles, self.shape)
 
     def event(self, event: QEvent) -> bool:
-        """Tell what the well under the pointer is."""
+        """Show the value and the condition of the well under the pointer."""
         if event.type() == QEvent.Type.ToolTip:
             well = well_at(self.values, self.shape, event.pos().x(), event.pos().y())
-            said = self._titles.get(well, "")
-            self.setToolTip(f"{well}: {self.values[well]:,.4g} {self._label}\n{said}".strip() if well else "")
+            condition = self._titles.get(well, "")
+            self.setToolTip(f"{well}: {self.values[well]:,.4g} {self._label}\n{condition}".strip() if well else "")
         return bool(super().event(event))
 
     def mouseReleaseEvent(self, event: QMouseEvent) -> None:
         """Open a well."""
-        well = well_at(self.values, self.shape, event.position().x(), event.position().y())
-        if well:
+        if well := well_at(self.values, self.shape, event.position().x(), event.position().y()):
             self.clicked.emit(well)
 
 
@@ -116,25 +101,25 @@ class ConditionSheet(QTableWidget):
         self._filling = False
         self.itemChanged.connect(lambda _: None if self._filling else self.edited.emit())
 
-    def fill(self, wells: Iterable[tuple[str, str]], said: Conditions) -> None:
-        """List wells by plate and name, with what is said of them."""
+    def fill(self, wells: Iterable[tuple[str, str]], conditions: Conditions) -> None:
+        """List wells by plate and name, with their conditions."""
         wells = list(wells)
         plates = ["plate"] if any(plate for plate, _ in wells) else []
-        more = [name for about in said.values() for name in about]
+        more = [name for about in conditions.values() for name in about]
         names = [*plates, *dict.fromkeys([*COLUMNS[:1], *(more or COLUMNS[1:])])]
         self._filling = True
         self.setColumnCount(len(names))
         self.setHorizontalHeaderLabels(names)
         self.setRowCount(len(wells))
         for i, (plate, well) in enumerate(wells):
-            about = {"plate": plate, "well": well, **said.get((plate, well), said.get(("", well), {}))}
+            about = {"plate": plate, "well": well, **conditions.get((plate, well), conditions.get(("", well), {}))}
             for j, name in enumerate(names):
                 self.setItem(i, j, QTableWidgetItem(about.get(name, "")))
         self._filling = False
 
     @property
     def rows(self) -> list[dict[str, str]]:
-        """What is typed, by columns; wells of which nothing is said are left out."""
+        """What is typed, by columns; wells without a condition are omitted."""
         names = [self.horizontalHeaderItem(j).text() for j in range(self.columnCount())]
         rows = [{name: self._text(i, j) for j, name in enumerate(names)} for i in range(self.rowCount())]
         return [row for row in rows if any(text for name, text in row.items() if name not in ("plate", "well"))]
@@ -158,82 +143,58 @@ class ConditionSheet(QTableWidget):
         self.edited.emit()
 
 
-class BatchPlates(QDialog):
-    """Window with the wells of a batch; it stays open beside napari.
-
-    Signals
-    -------
-    opened(BatchRow)
-        A well was clicked: its first image.
-    """
-
-    opened = Signal(object)
+class BatchPlates(ResultsWindow):
+    """The wells of a batch; a click on one opens its first image."""
 
     def __init__(self, job: BatchJob, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("batch_plates")
-        self.setWindowTitle("Wells and conditions")
-        self.resize(1000, 640)
-        self._job, self._of = job, None  # type: tuple[BatchJob, Path | None]
+        super().__init__(job, "batch_plates", "Wells and conditions", SIZE, parent)
+        self._of: Path | None = None
         self.plates = Plates(())
         self._build()
-        self._bindings = Bindings(self)
-        self._bindings.bind_each(self.fill, job.ended, job.rows.reset)
         self.fill()
 
     def fill(self, _: Any = None) -> None:
         """Show the wells of the present results, with the conditions that were given before."""
-        said: Conditions = {}
+        conditions: Conditions = {}
         path = None if self._job.out is None else self._job.out / WELLS_FILE
         if self._job.out != self._of and path is not None and path.is_file() and is_ours(path):
             try:
-                said = read_conditions(path)
+                conditions = read_conditions(path)
             except CellsegError:
-                said = {}
+                conditions = {}
         elif self.sheet.rows:
-            said = self._typed()
+            conditions = self._typed()
         self._of = self._job.out
         self.plates = plates_of(self._job.rows.in_order())
-        self.sheet.fill([(well.plate, well.name) for well in self.plates.wells], said)
+        self.sheet.fill([(well.plate, well.name) for well in self.plates.wells], conditions)
         self._choose_again()
         self.follow()
 
     def follow(self) -> None:
         """Show the wells with the conditions of the sheet."""
-        try:
+        with errors_to(self.message.report):
             self.plates = plates_of(self._job.rows.in_order(), self._typed())
             self.message.report(" ".join(self.plates.notes) or HINT)
-        except CellsegError as error:
-            self.message.report(str(error), True)
         self._draw()
 
     def open_table(self, path: str | Path = "") -> None:
         """Take the conditions of a CSV, which is asked for where no path is given."""
         if not path:
             path, _ = QFileDialog.getOpenFileName(self, "Open a table of conditions", "", "Tables (*.csv *.txt *.tsv)")
-        if not path:
-            return
-        try:
-            said = read_conditions(Path(path))
-            # One that fits no well is refused before it takes the place of what was typed.
-            self.plates = plates_of(self._job.rows.in_order(), said)
-        except CellsegError as error:
-            self.message.report(str(error), True)
-            return
-        self.sheet.fill([(well.plate, well.name) for well in self.plates.wells], said)
-        self.follow()
+        if path:
+            with errors_to(self.message.report):
+                conditions = read_conditions(Path(path))
+                # One that fits no well is refused before it takes the place of what was typed.
+                self.plates = plates_of(self._job.rows.in_order(), conditions)
+                self.sheet.fill([(well.plate, well.name) for well in self.plates.wells], conditions)
+                self.follow()
 
     def save(self) -> None:
         """Write wells.csv and conditions.csv into the results."""
-        out = self._job.out
-        if out is None:
-            return
-        try:
-            written = write_plates(self.plates, out, style_of(out / COUNTS_FILE))
-        except CellsegError as error:
-            self.message.report(str(error), True)
-            return
-        self.message.report(f"Saved: {', '.join(path.name for path in written)} in {out}.")
+        if (out := self._job.out) is not None:
+            with errors_to(self.message.report):
+                written = write_plates(self.plates, out, style_of(out / COUNTS_FILE))
+                self.message.report(f"Saved: {', '.join(path.name for path in written)} in {out}.")
 
     def set_colors(self, colors: Colors) -> None:
         """Follow the theme."""
@@ -249,11 +210,8 @@ class BatchPlates(QDialog):
             (self.measure, [(measure_in_words(name), name) for name in self.plates.measures]),
             (self.plate, [(name or "one plate", name) for name in dict.fromkeys(w.plate for w in self.plates.wells)]),
         ):
-            before = box.currentData()
-            box.clear()
-            for text, value in entries:
-                box.addItem(text, value)
-            box.setCurrentIndex(max(box.findData(before), 0))
+            known = [value for _, value in entries]
+            fill(box, entries, box.currentData() if box.currentData() in known else next(iter(known), None))
         self.plate.setVisible(self.plate.count() > 1)
 
     def _draw(self, _: Any = None) -> None:

@@ -1,4 +1,4 @@
-"""How the images are segmented: as in the Segment widget now, or as a recipe in a file says."""
+"""How the images are segmented: as in the Segment widget now, or by the recipe in a file."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from ...network.smallest import smallest_in_words
 from ...segmentation.differences import settings_in_words
 from ...segmentation.options import RunOptions
 from ...segmentation.recipe import Recipe
-from ..shared.bindings import Bindings
+from ..shared.choosers import chooser
 from ..shared.help import HelpButton
-from ..shared.layout import RECIPE_FILTER, button, chooser, in_column, in_row, label
+from ..shared.layout import RECIPE_FILTER, button, in_column, in_row, label
 from ..shared.message import Message, errors_to
 from ..viewer.bench import Bench
+from ..viewer.section import Section
 
 NOW = "as in Segment now"
 FROM_FILE = "From a file …"
 PLANES = {
-    "one": ("only files of one plane", "A file of several planes is refused, with a sentence that says so."),
+    "one": ("only files of one plane", "A file of several planes is refused, with a sentence on the reason."),
     "each": ("each by itself", "Every plane (slice or time point) gets a row, a count and files of its own."),
     "stack": ("as a stack", "Every plane is counted by itself, and the labels of a file are one stack."),
     "z": (
@@ -36,8 +37,8 @@ PLANES = {
 LINKED = ("z", "t")
 
 
-class BatchRecipeSection(QWidget):
-    """Chooser of the recipe, what it says in words, and what to do with files of several planes.
+class BatchRecipeSection(Section):
+    """Chooser of the recipe, its description, and what to do with files of several planes.
 
     Signals
     -------
@@ -51,8 +52,7 @@ class BatchRecipeSection(QWidget):
     options_read = Signal(object)
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench = bench
+        super().__init__(bench)
         # Recipes by the file that they were read from; None: that of the Segment widget.
         self._read: dict[str, Recipe] = {}
         self._options: dict[str, RunOptions] = {}
@@ -60,7 +60,6 @@ class BatchRecipeSection(QWidget):
         self.problem = ""
         self._build()
         session = bench.session
-        self._bindings = Bindings(self)
         self._bindings.bind_each(self.refresh, session.chosen_changed, session.cells_changed, session.models_changed)
         self._bindings.bind(session.choices.changed, self.refresh)
         self.refresh()
@@ -80,13 +79,13 @@ class BatchRecipeSection(QWidget):
         return replace(recipe, **links).resolved()
 
     def options(self) -> RunOptions:
-        """Return where the recipe runs: as its file says, or else as the Segment widget does."""
+        """Return where the recipe runs: as in its file, or else as in the Segment widget."""
         return self._options.get(self.source.currentData() or "") or RunOptions(
             self._bench.session.choices.viewer.device
         )
 
     def read(self, path: str | Path) -> bool:
-        """Use the recipe in a file; what is wrong with it is said."""
+        """Use the recipe in a file; an error is shown."""
         try:
             recipe, options = Recipe.read(path), RunOptions.read(path)
         except CellsegError as error:
@@ -104,7 +103,7 @@ class BatchRecipeSection(QWidget):
         return True
 
     def refresh(self, _: Any = None) -> None:
-        """Say again what the recipe is."""
+        """Describe the recipe again."""
         try:
             recipe = self.recipe()
         except CellsegError as error:
@@ -126,7 +125,7 @@ class BatchRecipeSection(QWidget):
     def _build(self) -> None:
         self._present = ""
         tip = (
-            "The recipe: model, threshold, smallest cell, channel. Settle it on one image in the Segment widget, then\n"
+            "The recipe: model, threshold, smallest cell, channel. Choose it on one image in the Segment widget, then\n"
             "run it on all. The same recipe gives the same labels in the window, here and on the command line."
         )
         self.source = chooser("batch_recipe", tip, ((NOW, ""), (FROM_FILE, FROM_FILE)), self._on_source)
@@ -154,15 +153,13 @@ class BatchRecipeSection(QWidget):
         if data != FROM_FILE:
             self._choose(data)
             return
-        path, _ = QFileDialog.getOpenFileName(self, "Choose a recipe", "", RECIPE_FILTER)
-        if path:
+        if path := QFileDialog.getOpenFileName(self, "Choose a recipe", "", RECIPE_FILTER)[0]:
             self.read(path)
         else:
             self._choose(self._present)
 
     def _on_save(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Save the recipe", "recipe.json", RECIPE_FILTER)
-        if path:
+        if path := QFileDialog.getSaveFileName(self, "Save the recipe", "recipe.json", RECIPE_FILTER)[0]:
             self.save_to(path if Path(path).suffix else f"{path}.json")
 
 

@@ -29,7 +29,7 @@ class BatchModel(QAbstractTableModel):
     ----------
     rows : BatchRows
     owner : QWidget
-        When Qt destroys it the model hears of the rows no more.
+        When Qt destroys it the model follows the rows no more.
     """
 
     def __init__(self, rows: BatchRows, owner: QWidget) -> None:
@@ -136,9 +136,9 @@ class BatchModel(QAbstractTableModel):
         if row.state == "failed":
             lines.append(f"Failed: {row.error}")
         if row.state == "skipped":
-            lines.append("Done before in the same way, and left as it was.")
+            lines.append("It was done before in the same way, and is left as it was.")
         if row.state == "kept":
-            lines.append("Manually corrected, and left as it was.")
+            lines.append("It was manually corrected, and is left as it was.")
         if _is_changed(row):
             lines.append(row.error)
         if row.has_result and row.median_area_px is not None:

@@ -6,25 +6,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from qtpy.QtCore import QAbstractListModel, QModelIndex, QPointF, QRectF, QSize, Qt, Signal
+from qtpy.QtCore import QAbstractListModel, QModelIndex, QPointF, QRectF, QSize, Qt
 from qtpy.QtGui import QColor, QKeyEvent, QPainter, QPen, QPixmap
-from qtpy.QtWidgets import QAbstractItemView, QDialog, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QAbstractItemView, QLabel, QVBoxLayout, QWidget
 
 from ...results.rows import BatchRow
 from ..jobs.batch_job import BatchJob
 from ..jobs.batch_rows import BatchRows
-from ..shared.bindings import Bindings
+from ..shared.choosers import chooser
 from ..shared.colors import Colors
-from ..shared.layout import chooser, in_column, in_row, sentence
+from ..shared.layout import in_column, in_row, sentence
 from ..shared.pictures import picture_list
 from ..shared.plots import Plot
+from .results_window import ResultsWindow
 
 SIDE = 144
 CELL = QSize(SIDE + 18, SIDE + 44)
-SIZE = QSize(940, 620)
+SIZE = (940, 620)
 # Number of pictures in memory, of about 80 kB each.
 KEPT = 400
-MARGIN, N_BINS, PLOT_HEIGHT = 10, 40, 96
+N_BINS = 40
 IN_ORDER, BY_COUNT, FLAGGED_FIRST = "order", "count", "flagged"
 SORTS = {IN_ORDER: "in their order", BY_COUNT: "by count", FLAGGED_FIRST: "those that stand out first"}
 
@@ -33,10 +34,10 @@ class CountsPlot(Plot):
     """How many images have which count, with the median."""
 
     title = "images by count"
+    margin, full_height = 10, 96
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(MARGIN, PLOT_HEIGHT, parent)
-        self.setObjectName("batch_counts")
+    def __init__(self) -> None:
+        super().__init__("batch_counts")
         self.unsetCursor()
         self.counts = np.zeros(0, dtype=np.int64)
         self.flagged = np.zeros(0, dtype=bool)
@@ -139,27 +140,14 @@ class SheetModel(QAbstractListModel):
         return square
 
 
-class BatchSheet(QDialog):
-    """Window with the contact sheet; it stays open beside napari.
-
-    Signals
-    -------
-    opened(BatchRow)
-        A picture was double-clicked.
-    """
-
-    opened = Signal(object)
+class BatchSheet(ResultsWindow):
+    """The contact sheet; a double click opens an image."""
 
     def __init__(self, job: BatchJob, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.setObjectName("batch_contact_sheet")
-        self.setWindowTitle("Contact sheet")
-        self.resize(SIZE)
-        self._job = job
+        super().__init__(job, "batch_contact_sheet", "Contact sheet", SIZE, parent)
         self.model = SheetModel(job.rows, job.out, self)
         self._build()
-        self._bindings = Bindings(self)
-        self._bindings.bind_each(self.fill, job.ended, job.rows.reset, job.rows.flagged)
+        self._bindings.bind(job.rows.flagged, self.fill)
         self.fill()
 
     def fill(self, _: Any = None) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import QSignalBlocker, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QHideEvent
 from qtpy.QtWidgets import QFileDialog, QWidget
 
@@ -21,7 +21,7 @@ from ...segmentation.counting import number_in_words
 from ...session import PlaneKey
 from ..shared.bindings import Bindings
 from ..shared.help import titled
-from ..shared.layout import chooser, in_column, in_row, label, sentence, small_button
+from ..shared.layout import in_column, in_row, sentence, small_button
 from ..shared.message import Message, errors_to
 from ..shared.workers import Latest
 from ..viewer.dock import Dock
@@ -29,6 +29,7 @@ from ..viewer.opening import add_image
 from .counting import CountingSection
 from .known import Agreements, Entry
 from .plot import AgreementPlot
+from .source_section import SourceSection
 from .table import AgreementTable
 
 if TYPE_CHECKING:
@@ -64,8 +65,7 @@ class AgreementWidget(Dock):
         self._bindings.bind(self.known.clicking.changed, self._on_clicking)
         self.refresh()
         self._on_clicking()
-        unread = self.known.store.unread
-        if unread:
+        if unread := self.known.store.unread:
             self.message.report(
                 f"{len(unread)} counts by you can't be read, such as {unread[0]}. Count those images again.", True
             )
@@ -80,9 +80,8 @@ class AgreementWidget(Dock):
         entries, settings = self.known.entries(), self.known.settings()
         self.settings.report(EMPTY if settings is None else f"Auto: {settings}")
         self.table.fill(entries, self.known.store.people())
-        self._show_source()
-        work = self.known.to_count()
-        if work is not None:
+        self.source_section.refresh()
+        if (work := self.known.to_count()) is not None:
             self._calling.ask(work, self._on_called)
         agreement = self.known.agreement() if settings is not None else None
         self.plot.show_agreement(agreement)
@@ -133,14 +132,12 @@ class AgreementWidget(Dock):
     def finish(self) -> None:
         """Take what was clicked as the count."""
         with errors_to(self.message.report):
-            count = self.known.clicking.finish()
-            if count is not None:
+            if (count := self.known.clicking.finish()) is not None:
                 self.message.report(f"{count.image}: you counted {count.people:,}.")
 
     def save_report(self, folder: str | Path) -> None:
         """Write the report into a folder in a background thread, then show it in the browser."""
-        agreement = self.known.agreement()
-        if agreement is not None:
+        if (agreement := self.known.agreement()) is not None:
             write = lambda: write_agreement(Path(folder), agreement)  # noqa: E731
             self.write_page(write, self.message.report, self._enable_report)
 
@@ -149,32 +146,22 @@ class AgreementWidget(Dock):
         self.refresh()
 
     def hideEvent(self, event: QHideEvent) -> None:
-        """Do nothing more for sliders that move while nobody looks."""
+        """Do nothing more for sliders that move while the dock is hidden."""
         super().hideEvent(event)
         self._refresh_later.cancel()
         self._keep_later.cancel()
 
     def _build(self) -> None:
         self.intro = Message(INTRO, "agreement_intro")
-        tip = "Which images: those that were segmented in this window, or those of a batch."
-        self.source = chooser("agreement_source", tip, slot=self._on_source)
-        tip = "Choose the folder of a batch's results (with counts.csv in it)."
-        self.open_batch = small_button("agreement_batch", "Batch …", tip, slot=self._ask_batch)
-        tip = (
-            "Which cells are counted: all, those that are positive, or those of a class (Segment widget). Your counts\n"
-            "of each are kept apart."
-        )
-        self.cells = chooser("agreement_cells", tip, slot=self._on_cells)
-        self._cells_row = in_column(in_row(label("Cells"), (self.cells, 1)))
+        self.source_section = SourceSection(self.known)
+        self.source_section.batch_chosen.connect(self.choose_batch)
         self.settings = Message(objectName="agreement_settings")
         self.table = AgreementTable()
         self.table.typed.connect(self._on_typed)
         self.table.ticked.connect(self._on_ticked)
         self.table.refused.connect(lambda sentence: self.message.report(sentence, True))
         self.table.currentCellChanged.connect(lambda *_: self._show_buttons())
-        tip = (
-            "Click each cell of the selected image once. Our cells are hidden meanwhile, so that they do not sway you."
-        )
+        tip = "Click each cell of the selected image once. The model's cells are hidden meanwhile: they would sway you."
         self.by_clicking = small_button("count_by_clicking", "Count by clicking", tip, slot=self.click)
         tip = "Write these figures and the plot as a page that any browser shows."
         self.report = small_button("agreement_report", "Report …", tip, slot=self._ask_report)
@@ -184,17 +171,9 @@ class AgreementWidget(Dock):
         self.worth = Message(objectName="agreement_worth")
         self.plot = AgreementPlot()
         self.plot.chosen.connect(self._on_dot)
-        images = in_row(label("Images"), (self.source, 3), (self.open_batch, 1))
-        parts = (
-            titled("Manual and automatic counts", "Check"),
-            self.intro,
-            images,
-            self._cells_row,
-            self.settings,
-            self.table,
-            self._idle,
-        )
-        self.fill(*parts, self.counting, self.verdict, self.plot, self.worth, spacing=6, below=(self.message,))
+        title = titled("Manual and automatic counts", "Check")
+        above = (title, self.intro, self.source_section, self.settings, self.table, self._idle)
+        self.fill(*above, self.counting, self.verdict, self.plot, self.worth, spacing=6, below=(self.message,))
 
     def _on_changed(self, _: object = None) -> None:
         if self.in_view:
@@ -204,31 +183,13 @@ class AgreementWidget(Dock):
     def _on_clicking(self) -> None:
         clicking = self.known.clicking
         self._idle.setVisible(not clicking.running)
-        for control in (self.table, self.source, self.open_batch, self.cells):
+        for control in (self.table, self.source_section):
             control.setEnabled(not clicking.running)
         if not clicking.running:
             return
         outside = f" {clicking.n_outside} beside the image do not count." if clicking.n_outside else ""
         which = number_in_words(self.known.cells)
         self.message.report(f"Click each {which + ' ' if which else ''}cell of {clicking.image} once.{outside}")
-
-    def _show_source(self) -> None:
-        batch = self.known.batch
-        names = ["in this window"]
-        if batch is not None:
-            names.append(f"batch {batch.folder.parent.name}/{batch.folder.name}")
-        of = ["", *self.known.names()]
-        self._cells_row.setVisible(len(of) > 1)
-        if [self.cells.itemData(i) for i in range(self.cells.count())] != of:
-            self.cells.clear()
-            for one in of:
-                self.cells.addItem(number_in_words(one) or "all cells", one)
-        self.cells.setCurrentIndex(self.cells.findData(self.known.cells))
-        with QSignalBlocker(self.source):
-            if [self.source.itemText(i) for i in range(self.source.count())] != names:
-                self.source.clear()
-                self.source.addItems(names)
-            self.source.setCurrentIndex(len(names) - 1)
 
     def _enable_report(self) -> None:
         self.report.setEnabled(self._agreement is not None and not self.reporting)
@@ -239,12 +200,13 @@ class AgreementWidget(Dock):
     def _example(self, agreement: Agreement) -> str:
         chosen = next((entry for entry in self.table.entries if entry.key == self.session.chosen), None)
         cells = self.session.cells if self.known.batch is None else None
-        count = cells.count() if cells is not None and not self.known.cells else None if chosen is None else chosen.ours
+        count = None if chosen is None else chosen.automatic
+        count = cells.count() if cells is not None and not self.known.cells else count
         count = round(float(agreement.automatic.mean())) if count is None else count
         found = agreement.interval(count)
         if found is None:
             return "" if agreement.too_few else agreement.unchecked(count)
-        return f"{found} cells by manual count (95\u00a0%). Holds for images like these."
+        return f"{found} cells by manual count (95\u00a0%). It holds for images like these."
 
     def _on_typed(self, id_: str, people: int | None) -> None:
         entry = next(entry for entry in self.table.entries if entry.id == id_)
@@ -272,23 +234,10 @@ class AgreementWidget(Dock):
 
     def _keep(self) -> None:
         with errors_to(self.message.report):
-            self.known.keep_ours()
-
-    def _on_source(self, index: int) -> None:
-        if index == 0 and self.known.batch is not None:
-            self.known.look_at(None)
-
-    def _on_cells(self, index: int) -> None:
-        self.known.choose_cells(self.cells.itemData(index))
-
-    def _ask_batch(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Folder of a batch's results")
-        if folder:
-            self.choose_batch(folder)
+            self.known.keep_automatic()
 
     def _ask_report(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Folder for the report")
-        if folder:
+        if folder := QFileDialog.getExistingDirectory(self, "Folder for the report"):
             self.save_report(folder)
 
     def _on_called(self, counted: Any) -> None:

@@ -28,7 +28,7 @@ class Entry:
     id : str
         See `agreement_store.image_id`.
     image : str
-    ours : int or None
+    automatic : int or None
         None where it was not counted with these settings.
     key : object
         Of its layer, or of the plane of a stack, where it is open.
@@ -38,7 +38,7 @@ class Entry:
 
     id: str
     image: str
-    ours: int | None
+    automatic: int | None
     key: Any = None
     path: str = ""
 
@@ -108,21 +108,21 @@ class Agreements:
         self.changed.emit()
 
     def names(self) -> list[str]:
-        """Which cells are called, besides all."""
+        """Return which cells are called, besides all."""
         if self.batch is not None:
             return list(dict.fromkeys(name for one in self.batch.counts for name in one.positive))
         cells = self._bench.session.cells
         return [] if cells is None else number_names(cells.recipe)
 
     def settings(self) -> Settings | None:
-        """Settings of the model's counts; None where nothing was counted yet."""
+        """Return the settings of the model's counts; None where nothing was counted yet."""
         if self.batch is not None:
             return self.batch.settings(self.cells)
         cells = self._bench.session.cells
         return None if cells is None else _settings(cells, cells, self.cells)
 
     def entries(self) -> list[Entry]:
-        """Images whose counts can be compared, those that are at hand first."""
+        """Return the images whose counts can be compared, those that are at hand first."""
         settings = self.settings()
         if settings is None:
             return []
@@ -172,21 +172,21 @@ class Agreements:
         self.changed.emit()
 
     def agreement(self) -> Agreement | None:
-        """How well both counts agree; None with fewer than two images."""
+        """Return how well both counts agree; None with fewer than two images."""
         settings = self.settings()
         if settings is None or not self.store.people():
             return None
-        ours = {entry.id: entry.ours for entry in self.entries() if entry.ours is not None}
-        return self.store.agreement(settings, ours)
+        counts = {entry.id: entry.automatic for entry in self.entries() if entry.automatic is not None}
+        return self.store.agreement(settings, counts)
 
     def worth(self, cells: Cells) -> Worth | None:
-        """Say what the count of an image is worth with its sliders; None where nobody counted by hand."""
+        """Return what the count of an image is worth with its sliders; None where no count by hand is known."""
         people = self.store.people()
         if not people or cells.segmented.taken_from:
             return None
         settings = _settings(cells, cells)
         at_hand = self._at_hand(settings, cells)
-        agreement = self.store.agreement(settings, {id_: entry.ours or 0 for id_, entry in at_hand.items()})
+        agreement = self.store.agreement(settings, {id_: entry.automatic or 0 for id_, entry in at_hand.items()})
         key = next((key for key, known in self._segmented() if known.segmented is cells.segmented), None)
         mine = people.get(self._id_of(key, cells))
         interval, unchecked = None, ""
@@ -206,7 +206,7 @@ class Agreements:
         """
         self.store.put(count)
         if count.people is not None:
-            self.keep_ours()
+            self.keep_automatic()
         self.changed.emit()
 
     def forget(self, id_: str) -> None:
@@ -214,7 +214,7 @@ class Agreements:
         self.store.forget(id_)
         self.changed.emit()
 
-    def keep_ours(self) -> None:
+    def keep_automatic(self) -> None:
         """Keep the model's present counts of the images that the user counted, for when they are closed.
 
         Raises
@@ -225,16 +225,18 @@ class Agreements:
         settings, people = self.settings(), self.store.people()
         if settings is None:
             return
-        ours = {entry.id: entry.ours for entry in self.entries() if entry.id in people and entry.ours is not None}
-        if ours:
-            self.store.put_automatic(settings, ours)
+        counts = {
+            entry.id: entry.automatic for entry in self.entries() if entry.id in people and entry.automatic is not None
+        }
+        if counts:
+            self.store.put_automatic(settings, counts)
 
     def close(self) -> None:
         """Put what was clicked on the disk; called when the window goes."""
         self.clicking.keep()
 
     def _at_hand(self, settings: Settings, like: Cells | None) -> dict[str, Entry]:
-        """Images of the viewer that were segmented with these settings, counted as the sliders of `like` stand."""
+        """Return the images that were segmented with these settings, counted as the sliders of `like` stand."""
         found: dict[str, Entry] = {}
         called = self._called[1] if self._called[0] == settings.name else {}
         for key, cells in self._segmented() if like is not None else ():
@@ -253,7 +255,7 @@ class Agreements:
         return made.recipe.with_sliders_of(like.recipe).smallest(made.model, made.prediction.diameter)
 
     def _segmented(self) -> Iterator[tuple[Any, Cells]]:
-        """Images of the viewer that have cells, and planes of stacks."""
+        """Yield the images of the viewer that have cells, and the planes of stacks."""
         for layer in self._bench.image_layers():
             planes = sorted(self._planes.done(layer.unique_id), key=lambda plane: plane.position)
             for key in (layer.unique_id, *planes):
@@ -269,7 +271,7 @@ class Agreements:
         return next((key for key, cells in self._segmented() if self._id_of(key, cells, of) == id_), None)
 
     def _id_of(self, key: Any, cells: Cells, of: str = "") -> str:
-        """What an image or plane is known by; a plane as the row of a batch that it is."""
+        """Return what an image or plane is known by; a plane as the row of a batch that it is."""
         stack = self._bench.stack_of(key) if isinstance(key, PlaneKey) else None
         page = stack.page(key).name if stack is not None and stack.has(key) else ""
         return image_id(cells.segmented.image_sha256, cells.segmented.recipe.channel, page, of)

@@ -12,7 +12,7 @@ from ..shared.layout import elide_names
 from .known import Entry
 
 COLUMNS = ("Image", "Manual", "Auto", "±")
-IMAGE, PERSON, OURS, DIFFERENCE = range(4)
+IMAGE, PERSON, AUTO, DIFFERENCE = range(4)
 ROW_HEIGHT = 22
 HEIGHT = 176
 _TIPS = (
@@ -62,7 +62,7 @@ class AgreementTable(QTableWidget):
         columns.setHighlightSections(False)
         columns.setSectionResizeMode(IMAGE, QHeaderView.ResizeMode.Stretch)
         elide_names(self, IMAGE)
-        for column, width in ((PERSON, 54), (OURS, 54), (DIFFERENCE, 46)):
+        for column, width in ((PERSON, 54), (AUTO, 54), (DIFFERENCE, 46)):
             columns.setSectionResizeMode(column, QHeaderView.ResizeMode.Fixed)
             self.setColumnWidth(column, width)
         self.entries: list[Entry] = []
@@ -119,9 +119,9 @@ class AgreementTable(QTableWidget):
             image.setFlags(image.flags() | Qt.ItemFlag.ItemIsUserCheckable)
             image.setCheckState(Qt.CheckState.Checked if one.used else Qt.CheckState.Unchecked)
         self.item(row, PERSON).setText("" if people is None else f"{people}")
-        self.item(row, OURS).setText("–" if entry.ours is None else f"{entry.ours}")
-        both = people is not None and entry.ours is not None
-        difference = (entry.ours or 0) - (people or 0)
+        self.item(row, AUTO).setText("–" if entry.automatic is None else f"{entry.automatic}")
+        both = people is not None and entry.automatic is not None
+        difference = (entry.automatic or 0) - (people or 0)
         self.item(row, DIFFERENCE).setText((f"{difference:+d}" if difference else "0") if both else "")
 
     def _on_item(self, item: QTableWidgetItem) -> None:

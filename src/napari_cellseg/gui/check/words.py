@@ -17,22 +17,22 @@ def worth_in_words(worth: Worth | None, corrected: bool) -> list[str]:
     """Return sentences on how far a count can be trusted."""
     if worth is None:
         return []
-    said = []
+    sentences = []
     if worth.interval is not None:
         found = worth.interval
-        said.append(
+        sentences.append(
             f"{found} by your counts of {worth.n} images: you would count so many here with a chance of 95\u00a0%, "
             f"most likely {found.best:,.0f}."
         )
-        said.append("Holds for images like those, with this model and these sliders.")
+        sentences.append("It holds for images like those, with this model and these sliders.")
     elif corrected:
-        said.append("You corrected this image: the interval is one for counts without corrections.")
+        sentences.append("You corrected this image: the interval is one for counts without corrections.")
     elif worth.unchecked:
-        said.append(worth.unchecked)
+        sentences.append(worth.unchecked)
     elif worth.n < ENOUGH:
-        said.append(
+        sentences.append(
             f"{worth.n} of the images that you counted were counted with these settings; {ENOUGH} give an interval."
         )
     if worth.people is not None:
-        said.append(f"You counted {worth.people:,}.")
-    return said
+        sentences.append(f"You counted {worth.people:,}.")
+    return sentences

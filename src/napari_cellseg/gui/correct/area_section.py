@@ -5,23 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtWidgets import QWidget
 
-from ..shared.bindings import Bindings
 from ..shared.help import titled
-from ..shared.layout import in_column, in_row, small_button
+from ..shared.layout import in_column, in_row, small_button, tick
 from ..viewer.bench import Bench
+from ..viewer.section import Section
 from .reviewed_layer import ReviewedLayers
 
 
-class AreaSection(QWidget):
+class AreaSection(Section):
     """Mark the whole image, rectangles, or with a brush; show exactly what would be learned from."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench, self._reviewed = bench, bench.part(ReviewedLayers)
+        super().__init__(bench)
+        self._reviewed = bench.part(ReviewedLayers)
         self._build()
-        self._bindings = Bindings(self)
         session = bench.session
         self._bindings.bind_each(self._on_change, session.chosen_changed, session.cells_changed, session.corrected)
         self._bindings.bind(self._reviewed.changed, self._on_change)
@@ -39,12 +38,11 @@ class AreaSection(QWidget):
         self.brush = small_button("reviewed_brush", "Brush", tip, True, brush)
         tip = "Take all marks away. Corrected cells stay reviewed, with a margin around them."
         self.nothing = small_button("reviewed_none", "None", tip, slot=lambda: reviewed.mark_all(False))
-        self.show_area = QCheckBox("show what would be learned from", objectName="show_reviewed")
-        self.show_area.setToolTip(
+        tip = (
             "Green: marked as reviewed. Orange: the margin of 8 px around the cells that you corrected.\n"
             "Only there a new model is taught; everything else is left open."
         )
-        self.show_area.toggled.connect(reviewed.show)
+        self.show_area = tick("show_reviewed", "show what would be learned from", tip, reviewed.show)
         row = in_row((self.whole, 11), (self.rectangles, 10), (self.brush, 7), (self.nothing, 7))
         in_column(titled("Reviewed area"), row, self.show_area, into=self, spacing=5)
 

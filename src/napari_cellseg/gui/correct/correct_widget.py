@@ -84,14 +84,14 @@ class CorrectWidget(Dock):
         self._show_count()
 
     def hideEvent(self, event: QHideEvent) -> None:
-        """Put the tool down: a click must not correct anything that nobody sees the tool of."""
+        """Put the tool down: a click must not correct anything while its tool is hidden."""
         super().hideEvent(event)
         self._tools.put_down()
 
     def _on_add(self) -> None:
         """Let the Train widget add the image; this one stays in front, as the user goes on correcting."""
-        with errors_to(self._correcting.said.emit):
-            open_dock(self.bench.viewer, "train", raised=False).add_chosen(self._correcting.said.emit)
+        with errors_to(self._correcting.reported.emit):
+            open_dock(self.bench.viewer, "train", raised=False).add_chosen(self._correcting.reported.emit)
 
     def _on_active(self, event: Any = None) -> None:
         self.bench.choose_active()

@@ -22,7 +22,7 @@ from ..viewer.bench import Bench
 from ..viewer.correcting import NO_CELLS, Correcting
 from ..viewer.doubting import Doubting
 from ..viewer.layer_image import placement
-from ..viewer.layer_watch import LayerWatch
+from ..viewer.layer_watch import LayerWatch, add_unselected
 
 if TYPE_CHECKING:
     from ...network.features import Features
@@ -104,7 +104,7 @@ class Drafting:
         """Make a draft from everything that was corrected and reviewed in the chosen image."""
         key, cells = self._bench.session.chosen, self._bench.session.cells
         if cells is None or self.busy:
-            self._correcting.said.emit(NO_CELLS if cells is None else "It is learning. Wait for the draft.", True)
+            self._correcting.reported.emit(NO_CELLS if cells is None else "It is learning. Wait for the draft.", True)
             return
         self._forget()
         recipe = cells.segmented.recipe
@@ -128,13 +128,13 @@ class Drafting:
                 self._show(key, answer[1])
 
         self._working.ask(work, show)
-        self._correcting.said.emit("Learning from what you corrected and reviewed …", False)
+        self._correcting.reported.emit("Learning from what you corrected and reviewed …", False)
         self.changed.emit()
 
     def keep(self) -> None:
         """Let the draft take the place of the prediction; corrections stay."""
         if self._proposal is None or not self.proposed:
-            self._correcting.said.emit(NO_DRAFT, True)
+            self._correcting.reported.emit(NO_DRAFT, True)
             return
         (key, proposal), session = self._proposal, self._bench.session
         cells = session.cells_of(key)
@@ -144,20 +144,20 @@ class Drafting:
         recipe = proposal.segmented.recipe_at(cells.threshold, cells.min_size)
         request = session.request(key, proposal.segmented.image, recipe)
         if request is None:
-            self._correcting.said.emit("Something is being segmented. Wait for it, then learn again.", True)
+            self._correcting.reported.emit("Something is being segmented. Wait for it, then learn again.", True)
             return
         segmented = replace(proposal.segmented, recipe=recipe)
         self._kept[key] = segmented
         self._bench.take(request, Answer(segmented, proposal.result))
-        self._correcting.said.emit("The draft is kept for this image. Train makes a model of it.", False)
+        self._correcting.reported.emit("The draft is kept for this image. Train makes a model of it.", False)
 
     def drop(self) -> None:
         """Leave the prediction as it was."""
         if self._proposal is None:
-            self._correcting.said.emit(NO_DRAFT, True)
+            self._correcting.reported.emit(NO_DRAFT, True)
         else:
             self._forget()
-            self._correcting.said.emit("The draft is dropped; nothing was changed.", False)
+            self._correcting.reported.emit("The draft is dropped; nothing was changed.", False)
 
     def close(self) -> None:
         """Stop working."""
@@ -184,10 +184,8 @@ class Drafting:
         self._layer.editable = False
         self._behind = layers.labels
         self._behind.opacity *= PALER
-        active = viewer.layers.selection.active
-        viewer.layers.insert(viewer.layers.index(layers.labels) + 1, self._layer)
-        viewer.layers.selection.active = active
-        self._correcting.said.emit(proposal.sentence, False)
+        add_unselected(viewer, self._layer, viewer.layers.index(layers.labels) + 1)
+        self._correcting.reported.emit(proposal.sentence, False)
         self.changed.emit()
 
     def _forget(self) -> None:
@@ -211,13 +209,13 @@ class Drafting:
                 self._forget()
 
     def _on_failed(self, error: BaseException) -> None:
-        self._correcting.said.emit(str(error), True)
+        self._correcting.reported.emit(str(error), True)
         self._bench.failed(error)
 
 
 def _propose(cells: Cells, features: Features | None, doubt: Doubt | None) -> tuple[Features, Proposal]:
     """Look at the image unless that was done before, learn, and compare with what is shown."""
-    # Imported late: torch takes seconds, and here nobody waits for it.
+    # Imported late: torch takes seconds, and here the user does not wait for it.
     from ...network.features import features as look
     from ...training.quick import advice, learn, what_changes
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,13 @@ from qtpy.QtWidgets import QFileDialog, QLabel, QSizePolicy, QWidget
 
 from ...corrections import exchange
 from ...corrections import tools as edits
-from ..shared.bindings import Bindings
 from ..shared.help import titled
 from ..shared.layout import CELL_FILES, in_column, in_row, show_file, small_button
 from ..shared.message import Message
-from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.correcting import Correcting
 from ..viewer.layer_image import layer_folder
+from ..viewer.section import Section
 from .drafting import CAME_COLOR, WENT_COLOR, Drafting
 
 EVERY_MS = 1000
@@ -29,16 +27,14 @@ DRAFT_KEY = (
 )
 
 
-class KeepSection(QWidget):
+class KeepSection(Section):
     """The line that shows what is safe on disk, and the buttons that hand corrections on; the widget connects `add`."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench, self._correcting, self._drafting = bench, bench.part(Correcting), bench.part(Drafting)
-        self._jobs: list[Latest] = []
+        super().__init__(bench)
+        self._correcting, self._drafting = bench.part(Correcting), bench.part(Drafting)
         self._build()
         session = bench.session
-        self._bindings = Bindings(self)
         self._bindings.bind_each(self._on_cells, session.chosen_changed, session.cells_changed, session.corrected)
         self._bindings.bind(self._drafting.changed, self._on_cells)
         # The journal is written in a background thread, and time passes.
@@ -58,9 +54,9 @@ class KeepSection(QWidget):
         size = segmented.image.pixel_size
 
         def exported(_: object) -> None:
-            self._correcting.said.emit(f"Exported to {Path(path).name}.", False)
+            self._correcting.reported.emit(f"Exported to {Path(path).name}.", False)
 
-        self._start(lambda: exchange.export_corrections(Path(path), view, metadata, size), exported)
+        self._bench.in_background(lambda: exchange.export_corrections(Path(path), view, metadata, size), exported)
 
     def import_from(self, path: str | Path) -> None:
         """Take over corrections, or the cells of any label image of this size, as one undo step."""
@@ -72,7 +68,9 @@ class KeepSection(QWidget):
         def imported(found: dict[str, Any]) -> None:
             self._correcting.edit(key, edits.import_labels, done=f"Imported {Path(path).name}.", **found)
 
-        self._start(lambda: exchange.read_corrections(Path(path), shape, image=image.source or image.name), imported)
+        self._bench.in_background(
+            lambda: exchange.read_corrections(Path(path), shape, image=image.source or image.name), imported
+        )
 
     def _build(self) -> None:
         drafting = self._drafting
@@ -124,10 +122,9 @@ class KeepSection(QWidget):
             button.setEnabled(session.cells is not None)
 
     def _on_folder(self) -> None:
-        saved = self._bench.session.saved(self._bench.session.chosen)
-        if saved is not None:
+        if (saved := self._bench.session.saved(self._bench.session.chosen)) is not None:
             show_file(Path(saved.path).parent)
-            self._correcting.said.emit(f"The corrections are in {saved.path}", False)
+            self._correcting.reported.emit(f"The corrections are in {saved.path}", False)
 
     def _on_export(self) -> None:
         layer = self._bench.layer_of(self._bench.session.chosen)
@@ -144,13 +141,8 @@ class KeepSection(QWidget):
 
     def _on_import(self) -> None:
         layer = self._bench.layer_of(self._bench.session.chosen)
-        name, _ = QFileDialog.getOpenFileName(self, "Import corrections", layer_folder(layer), CELL_FILES)
-        if name:
+        if name := QFileDialog.getOpenFileName(self, "Import corrections", layer_folder(layer), CELL_FILES)[0]:
             self.import_from(name)
-
-    def _start(self, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
-        self._jobs = [job for job in self._jobs if job.busy]
-        self._jobs.append(self._bench.in_background(work, then))
 
 
 def _saved_in_words(saved: Any, now: datetime) -> str:

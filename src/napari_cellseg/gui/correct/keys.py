@@ -63,19 +63,20 @@ class Keys(QObject):
         self._shortcuts.clear()
 
     @property
-    def _ours(self) -> bool:
+    def _acts(self) -> bool:
+        """Whether the selected layer is an image or holds cells of one."""
         active = self._bench.viewer.layers.selection.active
         return active is None or isinstance(active, Image) or self._bench.image_of_result(active) is not None
 
     def _enable(self, _: Any = None) -> None:
-        ours, labels = self._ours, isinstance(self._bench.viewer.layers.selection.active, Labels)
+        acts, labels = self._acts, isinstance(self._bench.viewer.layers.selection.active, Labels)
         for key, shortcut in self._shortcuts.items():
-            shortcut.setEnabled(ours or (labels and key != NEW_LABEL))
+            shortcut.setEnabled(acts or (labels and key != NEW_LABEL))
         if "Escape" in self._shortcuts:
             self._shortcuts["Escape"].setEnabled(self._tools.in_hand is not None)
 
     def _press(self, action: Callable[[], object]) -> None:
-        if self._ours:
+        if self._acts:
             action()
         else:
-            self._correcting.said.emit(OTHER_LABELS, True)
+            self._correcting.reported.emit(OTHER_LABELS, True)

@@ -14,11 +14,11 @@ from ...evaluation.doubt_order import OFFERED
 from ...imaging.regions import Region, box_of_pixels
 from ...session import PlaneKey, layer_id
 from ..viewer.bench import Bench
-from ..viewer.camera import look_at
+from ..viewer.canvas import look_at
 from ..viewer.correcting import NO_CELLS, Correcting
 from ..viewer.doubting import Doubting
 from ..viewer.layer_image import placement
-from ..viewer.layer_watch import LayerWatch
+from ..viewer.layer_watch import LayerWatch, add_unselected
 
 RING_COLOR = "#ff3d7f"
 
@@ -45,12 +45,12 @@ class Review:
         bench.session.chosen_changed.connect(self._on_chosen)
 
     def current(self, key: Any) -> int | None:
-        """Id of the cell that is looked at now, while it is shown."""
+        """Return the id of the cell that is looked at now, while it is shown."""
         id_, view = self._current.get(key), self._bench.session.view_of(key)
         return id_ if id_ is not None and view is not None and view.is_shown([id_])[0] else None
 
     def missed(self, key: Any) -> tuple[int, int] | None:
-        """Pixel (Y, X) where a cell may have been missed, while that is what is looked at."""
+        """Return the pixel (Y, X) where a cell may have been missed, while that is what is looked at."""
         id_, view, doubt = self._current.get(key), self._bench.session.view_of(key), self._doubting.doubt_of(key)
         if id_ is None or view is None or doubt is None or id_ in view.corrected.corrections:
             return None
@@ -59,7 +59,7 @@ class Review:
         return (y[0], x[0]) if y and hidden and not view.at(y[0], x[0]) else None
 
     def progress(self, key: Any) -> tuple[int, int]:
-        """Number of cells that were looked at or edited, and of all that are counted."""
+        """Return the number of cells that were looked at or edited, and of all that are counted."""
         cells, view = self._bench.session.cells_of(key), self._bench.session.view_of(key)
         if cells is None or view is None:
             return 0, 0
@@ -68,7 +68,7 @@ class Review:
         return int(np.count_nonzero(looked)), len(ids)
 
     def reason(self, key: Any) -> str:
-        """Why the cell that is looked at is doubtful."""
+        """Return why the cell that is looked at is doubtful."""
         id_, doubt = self.current(key), self._doubting.doubt_of(key)
         if doubt is not None and self.missed(key) is not None:
             chance = float(doubt.missed_score[doubt.missed_ids == self._current[key]][0])
@@ -86,7 +86,7 @@ class Review:
         """
         key, view = self._bench.session.chosen, self._bench.session.view_of(self._bench.session.chosen)
         if view is None:
-            self._correcting.said.emit(NO_CELLS, True)
+            self._correcting.reported.emit(NO_CELLS, True)
             return
         looked = self._looked.setdefault(key, set())
         if (before := self._current.pop(key, None)) is not None:
@@ -94,7 +94,7 @@ class Review:
         doubt = self._doubting.doubt_of(key)
         if doubt is None:
             self._doubting.want("review")
-            self._correcting.said.emit("The doubt about each cell is being worked out. Try again at once.", True)
+            self._correcting.reported.emit("The doubt about each cell is being worked out. Try again at once.", True)
         else:
             # Cells that were given back since come last.
             order = np.concatenate([doubt.order(), np.setdiff1d(view.ids(), doubt.ids)])
@@ -107,12 +107,12 @@ class Review:
                     break
             else:
                 self._current.pop(key, None)
-                self._correcting.said.emit("Every cell was looked at.", False)
+                self._correcting.reported.emit("Every cell was looked at.", False)
         self._draw(key)
         self.changed.emit(key)
 
     def accept(self) -> None:
-        """The cell that is looked at is right, or is one where it may have been missed; go on."""
+        """Accept the cell that is looked at, or add the one that may have been missed there; go on."""
         key, cells = self._bench.session.chosen, self._bench.session.cells
         if (place := self.missed(key)) is not None and cells is not None:
             prediction = cells.segmented.prediction
@@ -122,7 +122,7 @@ class Review:
         self._judge(edits.accept, "No. {} is right.")
 
     def delete(self) -> None:
-        """The cell that is looked at is none; go on."""
+        """Delete what is looked at, because it is no cell; go on."""
         self._judge(edits.delete, "Erased no. {}.")
 
     def correct(self) -> None:
@@ -136,10 +136,10 @@ class Review:
         layers.labels.mode = "paint"
         if id_ is None:
             self._correcting.choose_fresh(key, layers.labels)
-            self._correcting.said.emit("Paint the cell that was missed, then go on to the next.", False)
+            self._correcting.reported.emit("Paint the cell that was missed, then go on to the next.", False)
             return
         layers.labels.choose_label(id_)
-        self._correcting.said.emit(f"Paint or erase (1) no. {id_}, then go on to the next.", False)
+        self._correcting.reported.emit(f"Paint or erase (1) no. {id_}, then go on to the next.", False)
 
     def _judge(self, edit: Any, done: str) -> None:
         key = self._bench.session.chosen
@@ -172,7 +172,7 @@ class Review:
         self.changed.emit(key)
 
     def _box(self, key: Any) -> Region | None:
-        """Region of what is looked at; None for nothing."""
+        """Return the region of what is looked at; None for nothing."""
         id_, view = self._current.get(key), self._bench.session.view_of(key)
         if id_ is None or view is None:
             return None
@@ -202,7 +202,6 @@ class Review:
         middle = [(part.start + part.stop - 1) / 2 for part in box]
         size = 1.5 * max(part.stop - part.start for part in box) + 4
         if ring is None:
-            active = viewer.layers.selection.active
             ring = Points(
                 [middle],
                 name=f"{layers.labels.name} looked at",
@@ -214,8 +213,7 @@ class Review:
             )
             ring.editable = False
             self._rings[key] = ring
-            viewer.layers.append(ring)
-            viewer.layers.selection.active = active
+            add_unselected(viewer, ring)
             return
         ring.data = [middle]
         ring.size = size

@@ -7,23 +7,22 @@ from typing import Any
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QProgressBar, QSizePolicy, QWidget
 
-from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.help import titled
 from ..shared.layout import in_column, in_row, sentence, small_button
 from ..viewer.bench import Bench
 from ..viewer.doubting import Doubting
+from ..viewer.section import Section
 from .review import Review
 
 
-class ReviewSection(QWidget):
+class ReviewSection(Section):
     """Next most doubtful, three answers by one key each, and how far the walk is."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench, self._review, self._doubting = bench, bench.part(Review), bench.part(Doubting)
+        super().__init__(bench)
+        self._review, self._doubting = bench.part(Review), bench.part(Doubting)
         self._build()
-        self._bindings = Bindings(self)
         session = bench.session
         self._bindings.bind_each(self._on_cells, session.chosen_changed, session.cells_changed, session.corrected)
         self._bindings.bind_each(self._on_cells, self._review.changed, self._doubting.changed)
@@ -35,7 +34,7 @@ class ReviewSection(QWidget):
         self.why.setStyleSheet(f"color: {colors.faint.name()};")
 
     def showEvent(self, event: QShowEvent) -> None:
-        """Have the doubt worked out as long as somebody may ask for the next cell."""
+        """Have the doubt worked out as long as the user may ask for the next cell."""
         super().showEvent(event)
         self._doubting.want("review")
 

@@ -20,8 +20,9 @@ from ..viewer.bench import Bench
 from ..viewer.cells_labels import CellsLabels
 from ..viewer.correcting import Correcting
 from ..viewer.layer_image import placement
-from ..viewer.layer_watch import LayerWatch
+from ..viewer.layer_watch import LayerWatch, add_unselected
 from ..viewer.planes_in_view import PlanesInView
+from .strokes import rectangle
 
 MARKED, NEAR = 1, 2
 MARGIN = 8
@@ -51,7 +52,7 @@ class ReviewedLayers:
         self._pictures: WeakKeyDictionary[CellsLabels, np.ndarray] = WeakKeyDictionary()
         # Overlays of planes that were not segmented yet, by the id of their image layer: hidden until they are needed.
         self._asleep: dict[Any, CellsLabels] = {}
-        self._shown = False
+        self.shown = False
         self._dragging = False
         self.way = ""
         self._working = Latest(bench.failed)
@@ -63,17 +64,11 @@ class ReviewedLayers:
         bench.session.chosen_changed.connect(self._on_chosen)
         bench.viewer.layers.events.removed.connect(self._on_removed)
 
-    @property
-    def shown(self) -> bool:
-        """Whether the overlay of the chosen image is shown."""
-        return self._shown
-
     def show(self, shown: bool) -> None:
         """Show or hide the overlay."""
-        self._shown = shown
+        self.shown = shown
         key = self._bench.session.chosen
-        layer = self._layers.get(key)
-        if layer is not None:
+        if (layer := self._layers.get(key)) is not None:
             layer.visible = shown
         if shown:
             self._make(key)
@@ -85,7 +80,7 @@ class ReviewedLayers:
     def mark_by(self, way: str) -> None:
         """Mark with the mouse from now on: "rectangle", "brush", or not any more ("")."""
         if way:
-            self._shown = True
+            self.shown = True
             self._make(self._bench.session.chosen)
             self._catch_up()
         layer = self._layers.get(self._bench.session.chosen)
@@ -129,7 +124,7 @@ class ReviewedLayers:
         self._layers[key] = layer
         # What was marked elsewhere must not be seen here, not even for a moment.
         layer.data[:] = 0
-        layer.visible = self._shown
+        layer.visible = self.shown
         self._note_drawn(layer)
         layer.refresh(thumbnail=False, highlight=False, extent=False)
 
@@ -147,7 +142,7 @@ class ReviewedLayers:
             return
         if (asleep := self._asleep.pop(layer_id(key), None)) is not None:
             self._layers[key] = asleep
-            asleep.visible = self._shown
+            asleep.visible = self.shown
             self._debounced()
             return
         viewer = self._bench.viewer
@@ -169,9 +164,7 @@ class ReviewedLayers:
         layer.mouse_drag_callbacks.append(self._on_drag)
         layer.events.mode.connect(self._on_mode)
         self._layers[key] = layer
-        active = viewer.layers.selection.active
-        viewer.layers.insert(viewer.layers.index(layers.labels), layer)
-        viewer.layers.selection.active = active
+        add_unselected(viewer, layer, viewer.layers.index(layers.labels))
         self._debounced()
 
     def _on_drag(self, layer: CellsLabels, event: Any) -> Iterator[None]:
@@ -187,7 +180,7 @@ class ReviewedLayers:
         while event.type == "mouse_move":
             if drawn is not None:
                 self._draw(key, drawn)
-            drawn = _rectangle(start, np.asarray(layer.world_to_data(event.position)), layer.data.shape)
+            drawn = rectangle(start, np.asarray(layer.world_to_data(event.position)), layer.data.shape)
             layer.redraw(drawn, np.array(value, dtype=np.uint8))
             yield
         self._dragging = False
@@ -197,8 +190,7 @@ class ReviewedLayers:
     def _on_painted(self, layer: CellsLabels, region: Region, after: np.ndarray) -> None:
         """Mark what a stroke changed: what the overlay shows besides may be older than the marks."""
         key, drawn = self._key_of(layer), self._pictures[layer][region]
-        cells = self._bench.session.cells_of(key)
-        if cells is not None:
+        if (cells := self._bench.session.cells_of(key)) is not None:
             marks = cells.corrected.corrections.marks(region)
             self._mark(key, region, np.where(after != drawn, after == MARKED, marks))
 
@@ -223,13 +215,13 @@ class ReviewedLayers:
                 self._drawn.pop(key, None)
                 layer.let_go()
                 if key == self._bench.session.chosen:
-                    self._shown, self.way = False, ""
+                    self.shown, self.way = False, ""
                     self.changed.emit()
 
     def _on_chosen(self, chosen: Any) -> None:
         """Hide the overlays of the other images: they would lie over the one that is seen."""
         for key, layer in self._layers.items():
-            layer.visible = self._shown and layer_id(key) == layer_id(chosen)
+            layer.visible = self.shown and layer_id(key) == layer_id(chosen)
 
     def _on_cells(self, key: Any = None) -> None:
         for known in [known for known in self._layers if self._bench.session.cells_of(known) is None]:
@@ -239,12 +231,12 @@ class ReviewedLayers:
     def _catch_up(self) -> None:
         """Draw the overlay of the chosen image anew, unless it is up to date; corrections are drawn where they are."""
         cells = self._bench.session.cells
-        if self._shown and cells is not None and self._drawn.get(self._bench.session.chosen) != _asked(cells):
+        if self.shown and cells is not None and self._drawn.get(self._bench.session.chosen) != _asked(cells):
             self._debounced()
 
     def _on_corrected(self, key: Any, region: Region) -> None:
         layer = self._layers.get(key)
-        if layer is None or not self._shown:
+        if layer is None or not self.shown:
             # It is drawn anew when it is shown again.
             self._drawn.pop(key, None)
             return
@@ -264,7 +256,7 @@ class ReviewedLayers:
     def _draw_all(self) -> None:
         """Draw the overlay of the chosen image anew; sliders change which automatic cells the margin leaves out."""
         key, cells = self._bench.session.chosen, self._bench.session.cells
-        if cells is None or not self._shown:
+        if cells is None or not self.shown:
             return
         self._make(key)
         layer = self._layers.get(key)
@@ -293,14 +285,8 @@ def _asked(cells: Any) -> tuple[object, ...]:
 
 
 def _learned_from(cells: Any, region: Region | None) -> np.ndarray:
-    """Values of the overlay: exactly the area that is learned from, and in it what was marked."""
+    """Return the values of the overlay: exactly the area that is learned from, and in it what was marked."""
     corrected = cells.corrected
     area = corrected.reviewed_area(cells.threshold, cells.min_size, region, MARGIN)
     marked = corrected.corrections.marks(region) > 0
     return np.where(area, np.where(marked, np.uint8(MARKED), np.uint8(NEAR)), np.uint8(0))
-
-
-def _rectangle(start: np.ndarray, end: np.ndarray, shape: tuple[int, ...]) -> Region:
-    low = np.clip(np.round(np.minimum(start, end)), 0, shape).astype(int)
-    high = np.clip(np.round(np.maximum(start, end)) + 1, 0, shape).astype(int)
-    return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))

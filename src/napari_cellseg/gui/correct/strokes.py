@@ -10,13 +10,14 @@ from qtpy.QtGui import QCursor
 from skimage.draw import line
 
 from ...corrections.tools import CellView
+from ...imaging.regions import Region
 
 if TYPE_CHECKING:
     from napari import Viewer
 
 
 def world_under_mouse(viewer: Viewer) -> np.ndarray | None:
-    """Place in the world, as many numbers as the viewer has dimensions; None when the mouse is not on the canvas.
+    """Return the place in the world, a number for each dimension of the viewer; None off the canvas.
 
     napari remembers where the mouse moved last: after the view itself has moved, that is not what lies under it.
     """
@@ -35,7 +36,7 @@ def world_under_mouse(viewer: Viewer) -> np.ndarray | None:
 
 
 def trail(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Pixels (N, 2) inside the image that a stroke through points (N, 2) crosses."""
+    """Return the pixels (N, 2) inside the image that a stroke through points (N, 2) crosses."""
     corners = np.round(points).astype(int)
     parts = [corners[:1]]
     for start, end in pairwise(corners):
@@ -45,7 +46,7 @@ def trail(points: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def crossed(view: CellView, points: np.ndarray) -> list[int]:
-    """Ids of the cells that a stroke through points (N, 2) crosses, in that order."""
+    """Return the ids of the cells that a stroke through points (N, 2) crosses, in that order."""
     pixels = trail(points, view.shape)
     if not len(pixels):
         return []
@@ -53,3 +54,10 @@ def crossed(view: CellView, points: np.ndarray) -> list[int]:
     labels = view.labels((slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))))
     found = labels[tuple((pixels - low).T)]
     return list(dict.fromkeys(int(id_) for id_ in found if id_))
+
+
+def rectangle(start: np.ndarray, end: np.ndarray, shape: tuple[int, ...]) -> Region:
+    """Return the region inside the image between two corners, both of which are in it."""
+    low = np.clip(np.round(np.minimum(start, end)), 0, shape).astype(int)
+    high = np.clip(np.round(np.maximum(start, end)) + 1, 0, shape).astype(int)
+    return slice(int(low[0]), int(high[0])), slice(int(low[1]), int(high[1]))

@@ -1,4 +1,4 @@
-"""The tools of the Correct widget: what each takes, does and says."""
+"""The tools of the Correct widget: what each takes, does and reports."""
 
 from __future__ import annotations
 

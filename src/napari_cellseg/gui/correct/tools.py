@@ -96,7 +96,7 @@ class Tools:
             self._put(None)
             labels.mode = PAN_ZOOM
         else:
-            # Picking is napari's mode without pan and paint; whatever other mode is chosen puts the tool down.
+            # Picking is napari's mode without pan and paint; any other mode puts the tool down.
             labels.mode = PICK
             self._put(tool)
 
@@ -104,14 +104,14 @@ class Tools:
         """Act on what is under the mouse pointer, or take a tool for strokes in hand (or down)."""
         key, labels = self._bench.session.chosen, self._chosen_labels()
         if labels is None:
-            self._correcting.said.emit(NO_CELLS, True)
+            self._correcting.reported.emit(NO_CELLS, True)
             return
         if tool.takes == "stroke":
             self.take(None if self.in_hand is tool else tool)
             return
         place = self.pointer(labels)
         if place is None:
-            self._correcting.said.emit(POINT_AT, True)
+            self._correcting.reported.emit(POINT_AT, True)
             return
         self._apply(key, labels, tool, place[None])
 
@@ -119,15 +119,15 @@ class Tools:
         """Take the brush in hand with an id that no cell has."""
         key, labels = self._bench.session.chosen, self._chosen_labels()
         if labels is None:
-            self._correcting.said.emit(NO_CELLS, True)
+            self._correcting.reported.emit(NO_CELLS, True)
             return
         self._bench.viewer.layers.selection.active = labels
         self._correcting.choose_fresh(key, labels)
         labels.mode = "paint"
-        self._correcting.said.emit("Paint the cell. [ and ] change the size of the brush.", False)
+        self._correcting.reported.emit("Paint the cell. [ and ] change the size of the brush.", False)
 
     def pointer(self, labels: CellsLabels) -> np.ndarray | None:
-        """Place (Y, X) of the mouse pointer in pixels; None when it is not on the image."""
+        """Return the place (Y, X) of the mouse pointer in pixels; None when it is not on the image."""
         world = world_under_mouse(self._bench.viewer)
         if world is None:
             return None
@@ -154,7 +154,7 @@ class Tools:
             if tool.takes == "pair" and not (ids := self._pair(key, labels, ids)):
                 return False
             if not ids:
-                correcting.said.emit(f"There is no cell. {tool.hint}", True)
+                correcting.reported.emit(f"There is no cell. {tool.hint}", True)
                 return False
             if tool.name == "merge" and are_apart(view, ids):
                 question = f"These {len(ids)} cells do not touch. One cell of several pieces?"
@@ -181,17 +181,17 @@ class Tools:
             self._correcting.choose_fresh(key, labels)
 
     def _pair(self, key: Any, labels: CellsLabels, ids: list[int]) -> list[int]:
-        """Cells to merge: all that were crossed, or the one clicked and the one that was clicked before."""
+        """Return the cells to merge: all that were crossed, or the one clicked and the one that was clicked before."""
         first, self._first = self._first, None
         if len(ids) == 1 and first is not None and first[0] == key and first[1] != ids[0]:
             return [first[1], ids[0]]
         if len(ids) == 1:
             self._first = (key, ids[0])
             labels.choose_label(ids[0])
-            self._correcting.said.emit("This cell is picked. Now the cell that belongs to it.", False)
+            self._correcting.reported.emit("This cell is picked. Now the cell that belongs to it.", False)
             return []
         if not ids:
-            self._correcting.said.emit("There is no cell to merge here.", True)
+            self._correcting.reported.emit("There is no cell to merge here.", True)
         return ids
 
     def _erased_at(self, view: CellView, points: np.ndarray) -> list[int]:
@@ -200,7 +200,7 @@ class Tools:
         return sorted(-claim for claim in found if claim < 0)
 
     def _on_drag(self, labels: CellsLabels, event: Any) -> Iterator[None]:
-        """One click or stroke with the tool in hand."""
+        """Apply the tool in hand to one click or stroke."""
         tool = self.in_hand
         key = self._bench.layers.key_of(labels)
         view = self._bench.session.view_of(key)

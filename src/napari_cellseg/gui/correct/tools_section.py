@@ -6,13 +6,13 @@ from typing import Any
 
 from qtpy.QtWidgets import QGridLayout, QPushButton, QWidget
 
-from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.help import HelpButton
 from ..shared.layout import SMALL, button, in_column, in_row, one_line, small_button
 from ..shared.message import Message
 from ..viewer.bench import Bench
 from ..viewer.correcting import NO_CELLS, Correcting
+from ..viewer.section import Section
 from .tool_table import TOOLS, Tool
 from .tools import Tools
 
@@ -20,18 +20,17 @@ COLUMNS = 3
 NO_TOOL = "Keys act at once on the cell under the mouse pointer. Napari's own brush, eraser, fill and polygon work too."
 
 
-class CorrectToolsSection(QWidget):
+class CorrectToolsSection(Section):
     """A button per tool with its key, undo and redo, and a message on what was done, which the widget places."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench, self._tools, self._correcting = bench, bench.part(Tools), bench.part(Correcting)
+        super().__init__(bench)
+        self._tools, self._correcting = bench.part(Tools), bench.part(Correcting)
         self._build()
         session = bench.session
-        self._bindings = Bindings(self)
         self._bindings.bind_each(self._on_cells, session.chosen_changed, session.cells_changed, session.corrected)
         self._bindings.bind(self._tools.in_hand_changed, self._on_in_hand)
-        self._bindings.bind(self._correcting.said, self.message.report)
+        self._bindings.bind(self._correcting.reported, self.message.report)
         self._on_cells()
         self._on_in_hand(self._tools.in_hand)
 

@@ -104,7 +104,7 @@ class BatchJob(ChildJob):
         self._n_worked = 0
         self._began = 0.0
         self._folder: Path | None = None
-        self._heard: list[BatchRow] = []
+        self._received: list[BatchRow] = []
 
     @property
     def n_finished(self) -> int:
@@ -157,46 +157,46 @@ class BatchJob(ChildJob):
         now = f"{image}: {part:.0%}" if image and part else image
         return self._phase or " ".join([*self.notes[-1:], now]).strip() or "Working …"
 
-    def _hear(self, events: list[dict[str, Any]]) -> bool:
-        super()._hear(events)
-        self._put_heard()
+    def _receive(self, events: list[dict[str, Any]]) -> bool:
+        super()._receive(events)
+        self._put_received()
         return True
 
-    def _hear_one(self, event: Mapping[str, Any]) -> bool:
+    def _receive_one(self, event: Mapping[str, Any]) -> bool:
         kind = event.get("event")
         if kind == "row":
-            self._hear_row(event)
+            self._receive_row(event)
         elif kind == "running":
-            self._put_heard()
+            self._put_received()
             self._began = self._began or time.monotonic()
             self._phase = ""
             self.rows.run(str(event.get("image", "")))
             self._become("running")
         elif kind == "progress":
-            self._hear_progress(event)
+            self._receive_progress(event)
         elif kind == "plan":
             self._become("running")
         return True
 
-    def _put_heard(self) -> None:
+    def _put_received(self) -> None:
         # All rows that were reported since are shown together.
-        rows, self._heard = self._heard, []
+        rows, self._received = self._received, []
         self.rows.put(rows)
 
     def _title(self) -> str:
         return f"Segmenting {self.n_images:,} images"
 
-    def _hear_row(self, event: Mapping[str, Any]) -> None:
+    def _receive_row(self, event: Mapping[str, Any]) -> None:
         try:
             row = BatchRow.from_dict({name: value for name, value in event.items() if name != "event"})
         except (CellsegError, TypeError, ValueError):
             return
-        self._heard.append(row)
+        self._received.append(row)
         if row.state in FINISHED and row.image not in self._finished:
             self._finished.add(row.image)
             self._n_worked += row.state in ("done", "failed")
 
-    def _hear_progress(self, event: Mapping[str, Any]) -> None:
+    def _receive_progress(self, event: Mapping[str, Any]) -> None:
         done, total, image = event.get("done"), event.get("total"), str(event.get("image", ""))
         if not image:
             # About the batch as a whole.

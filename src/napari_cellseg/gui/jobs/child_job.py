@@ -50,10 +50,11 @@ class ChildJob(ABC):
         self.outcome: Any = None
         self.notes: list[str] = []
         self._done = 0.0
-        self._child: ChildProcess | None = None
+        # The process that works; None when none does.
+        self.child: ChildProcess | None = None
         self._activity: Activity | None = None
         self._last: dict[str, Any] = {}
-        self._heard_at = 0.0
+        self._received_at = 0.0
         self._timer = QTimer()
         self._timer.setInterval(POLL_MS)
         self._timer.timeout.connect(self.poll)
@@ -66,12 +67,7 @@ class ChildJob(ABC):
     @property
     def running(self) -> bool:
         """Whether work is under way."""
-        return self._child is not None
-
-    @property
-    def child(self) -> ChildProcess | None:
-        """The process that works; None when none does."""
-        return self._child
+        return self.child is not None
 
     @property
     def done(self) -> float:
@@ -109,34 +105,34 @@ class ChildJob(ABC):
         OSError or OutputError
             If a file that the child reads cannot be written.
         """
-        if self._child is not None:
+        if self.child is not None:
             return False
         own = self._begin(request)
         self.request, self.outcome, self.notes, self._done = request, None, [], 0.0
         self._last = {}
-        self._child = ChildProcess(words or own_program(*own, "--report", "jsonl", "--stop-on-eof"))
+        self.child = ChildProcess(words or own_program(*own, "--report", "jsonl", "--stop-on-eof"))
         self._activity = Activity(self._title(), self.cancel, ACTIVITY_AFTER_MS)
-        self._heard_at = time.monotonic()
-        self._child.start()
+        self._received_at = time.monotonic()
+        self.child.start()
         self._timer.start()
         self._become("starting")
         return True
 
     def cancel(self) -> None:
         """Ask the work to stop and keep its results so far; a second call ends it at once and keeps what is on disk."""
-        if self._child is None:
+        if self.child is None:
             return
         if self.kind == "stopping":
-            self._child.kill()
+            self.child.kill()
             return
-        self._heard_at = time.monotonic()
-        self._child.stop()
+        self._received_at = time.monotonic()
+        self.child.stop()
         self._become("stopping")
 
     def close(self) -> None:
         """Let the work finish by itself, without listening; called when the window closes."""
         self._timer.stop()
-        child, self._child = self._child, None
+        child, self.child = self.child, None
         if child is not None:
             child.stop()
         self._end_activity()
@@ -144,27 +140,27 @@ class ChildJob(ABC):
 
     def poll(self) -> None:
         """Take in what the child has reported since the last time."""
-        child = self._child
+        child = self.child
         if child is None:
             return
         # Asked first: all that it reported before it ended is there then.
         ended = child.ended
         events = child.take(self.at_once)
         if events:
-            self._heard_at = time.monotonic()
-            moved = self._hear(events)
-            if self._child is not child:
+            self._received_at = time.monotonic()
+            moved = self._receive(events)
+            if self.child is not child:
                 # A slot closed the job.
                 return
             if moved:
                 self.progressed.emit()
                 self._show_activity()
-        if self.kind == "stopping" and time.monotonic() - self._heard_at > GRACE_S:
+        if self.kind == "stopping" and time.monotonic() - self._received_at > GRACE_S:
             child.kill()
         if ended and not events:
             self._end(child)
 
-    def _hear(self, events: list[dict[str, Any]]) -> bool:
+    def _receive(self, events: list[dict[str, Any]]) -> bool:
         """Take in some reports, oldest first; return whether the work has moved on."""
         moved = False
         for event in events:
@@ -172,12 +168,12 @@ class ChildJob(ABC):
             if kind in ("done", "error"):
                 self._last = event
             elif kind == "note":
-                self._hear_note(event)
+                self._receive_note(event)
             else:
-                moved |= self._hear_one(event)
+                moved |= self._receive_one(event)
         return moved
 
-    def _hear_note(self, event: dict[str, Any]) -> None:
+    def _receive_note(self, event: dict[str, Any]) -> None:
         self.notes.append(str(event.get("text", "")))
         self.changed.emit()
 
@@ -186,7 +182,7 @@ class ChildJob(ABC):
         """Forget what was known of other work, and return the command line that does this."""
 
     @abstractmethod
-    def _hear_one(self, event: dict[str, Any]) -> bool:
+    def _receive_one(self, event: dict[str, Any]) -> bool:
         """Take in one report; return whether the work has moved on."""
 
     @abstractmethod
@@ -209,7 +205,7 @@ class ChildJob(ABC):
 
     def _end(self, child: ChildProcess) -> None:
         self._timer.stop()
-        self._child = None
+        self.child = None
         self._end_activity()
         stopping = self.kind == "stopping"
         self.kind = "idle"

@@ -124,7 +124,7 @@ class ChildProcess:
         listener.start()
         assert process.stdout is not None
         for line in process.stdout:
-            self._hear(line)
+            self._receive(line)
         self.returncode = process.wait()
         listener.join(timeout=2)
         self._close_input()
@@ -159,7 +159,7 @@ class ChildProcess:
             with self._lock:
                 self._lines.append(line.rstrip())
 
-    def _hear(self, line: str) -> None:
+    def _receive(self, line: str) -> None:
         try:
             event = parse_json(line)
         except ValueError:

@@ -23,8 +23,7 @@ class JobBar(ProgressBar):
         self._job = job
         self.setToolTip(tooltip)
         self._bindings = Bindings(self)
-        for signal in (job.changed, job.progressed):
-            self._bindings.bind(signal, self._on_changed)
+        self._bindings.bind_each(self._on_changed, job.changed, job.progressed)
         self._on_changed()
 
     def _on_changed(self) -> None:

@@ -21,7 +21,7 @@ from ..viewer.opening import add_image, sample_path
 SIZE = (1366, 768)
 SAMPLE = "fluorescence"
 TIME_LIMIT_S = 600
-SETTLE_MS = 1500
+WAIT_MS = 1500
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def run_demo(out_dir: Path, show: bool, sample: str = SAMPLE, overwrite: bool = 
     if show:
         napari.run()
         return None
-    wait(SETTLE_MS)
+    wait(WAIT_MS)
     demo = _save(viewer, widget, screenshot, sample)
     viewer.close()
     return demo

@@ -56,17 +56,18 @@ def _is_asked(paths: list[str]) -> bool:
 
     def show(opened: Opened) -> None:
         _, problems = add_opened(bench.viewer, opened)
-        for words in problems[:1]:
-            show_warning(words)
+        if problems:
+            show_warning(problems[0])
 
     window = bench.viewer.window._qt_window
     # napari asks for each file of a drop by itself.
-    for dialog in window.findChildren(ScenesDialog, _NAME, Qt.FindChildOption.FindDirectChildrenOnly):
+    dialog = window.findChild(ScenesDialog, _NAME, Qt.FindChildOption.FindDirectChildrenOnly)
+    if dialog is not None:
         dialog.add(found)
-        return True
-    dialog = ScenesDialog(found, lambda paths: bench.in_background(lambda: read_paths(paths), show), window)
-    dialog.setObjectName(_NAME)
-    dialog.show()
+    else:
+        dialog = ScenesDialog(found, lambda paths: bench.in_background(lambda: read_paths(paths), show), window)
+        dialog.setObjectName(_NAME)
+        dialog.show()
     return True
 
 

@@ -11,7 +11,7 @@ from ...imaging.write.label_files import STACK_AXES
 from ...imaging.write.write import write_labels, write_table
 from ...instances.measure import measure
 from ..shared import preferences
-from ..viewer.layer_image import METADATA_KEY
+from ..viewer.layer_image import METADATA_KEY, micrometres
 
 
 def write_labels_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[str]:
@@ -21,7 +21,7 @@ def write_labels_tiff(path: str, data: Any, attributes: dict[str, Any]) -> list[
     ----------
     path : str
     data : array-like of int
-        ``(Y, X)``, or a stack of planes whose axis labels say which they are: ``T``, ``Z``.
+        ``(Y, X)``, or a stack of planes whose axis labels name their axes: ``T``, ``Z``.
     attributes : dict
         The layer's attributes, as napari gives them to writers.
 
@@ -85,12 +85,7 @@ def _provenance(attributes: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _pixel_size(attributes: dict[str, Any]) -> tuple[float, float] | None:
-    """Micrometres per pixel (Y, X), by the same rule as for images."""
-    sizes = []
-    for scale, unit in zip(attributes.get("scale", ())[-2:], attributes.get("units", ())[-2:], strict=False):
-        length = 1 * unit if hasattr(unit, "dimensionality") else None
-        if length is not None and length.check("[length]"):
-            sizes.append(float(scale * length.to("micrometer").magnitude))
-        elif scale != 1:
-            sizes.append(float(scale))
-    return (sizes[0], sizes[1]) if len(sizes) == 2 and min(sizes) > 0 else None
+    """Return the micrometres per pixel (Y, X), by the same rule as for images."""
+    axes = zip(attributes.get("scale", ())[-2:], attributes.get("units", ())[-2:], strict=False)
+    height, width, *_ = (*(micrometres(scale, unit) for scale, unit in axes), None, None)
+    return None if height is None or width is None else (height, width)

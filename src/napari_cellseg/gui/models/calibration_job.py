@@ -79,12 +79,12 @@ class CalibrationJob(ChildJob):
     def _sentence(self) -> str:
         return "Segmenting the images …" if self.done < _PARTS["calibrating"][0] else "Trying all settings …"
 
-    def _hear_note(self, event: dict[str, Any]) -> None:
+    def _receive_note(self, event: dict[str, Any]) -> None:
         # The verdict names the images that were learned from.
         if not event.get("learned_from"):
-            super()._hear_note(event)
+            super()._receive_note(event)
 
-    def _hear_one(self, event: Mapping[str, Any]) -> bool:
+    def _receive_one(self, event: Mapping[str, Any]) -> bool:
         if event.get("event") != "progress":
             return False
         low, high = _PARTS.get(str(event.get("message")), (0.0, 1.0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from qtpy.QtCore import QSignalBlocker, Signal
+from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
 from ...evaluation.calibration_map import CalibrationMap, read_calibration, store_calibration
@@ -14,8 +14,9 @@ from ...network.smallest import smallest_in_words
 from ...network.versions import ModelVersion, list_models
 from ..jobs.job_parts import CancelButton, JobBar
 from ..shared.bindings import Bindings
+from ..shared.choosers import chooser, fill
 from ..shared.colors import Colors, accent_button
-from ..shared.layout import button, chooser, heading, in_column, in_row, label, sentence
+from ..shared.layout import button, heading, in_column, in_row, label, sentence
 from ..shared.message import Message, errors_to
 from .calibration_job import CalibrationJob, CalibrationRequest, CalibrationSource
 from .heat_map import HeatMap, figure_text
@@ -79,10 +80,7 @@ class CalibrationSection(QWidget):
         self.model, found, problem = model, None, ""
         self._sources = self._find_sources(model) if model is not None else ()
         present = self.source.currentText()
-        with QSignalBlocker(self.source):
-            self.source.clear()
-            self.source.addItems([source.title for source in self._sources])
-            self.source.setCurrentIndex(max(self.source.findText(present), 0))
+        fill(self.source, [(source.title, source.title) for source in self._sources], present, 0)
         if model is not None:
             try:
                 found = self._job.unkept.get(_asked(model)) or read_calibration(model.path)
@@ -201,7 +199,7 @@ class CalibrationSection(QWidget):
 
 
 def copy_name(model: ModelVersion) -> str:
-    """A name for a copy of a model that is not taken yet: ``cells calibrated``, then ``cells calibrated 2``."""
+    """Return a free name for a copy of a model: ``cells calibrated``, then ``cells calibrated 2``."""
     taken = {other.name for other in list_models()}
     name, i = f"{model.name} calibrated", 1
     while name in taken:

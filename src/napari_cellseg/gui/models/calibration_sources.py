@@ -40,7 +40,7 @@ def sources_for(
 
 
 def _words(record: Mapping[str, Any]) -> list[str]:
-    """A dataset as a training record names it, as words of the command line."""
+    """Return a dataset, as a training record names it, as words of the command line."""
     words = [str(record["dataset"])]
     for name in ("masks", "groups"):
         words += [f"--{name}", str(record[name])] if record.get(name) else []

@@ -1,4 +1,4 @@
-"""Rename and delete the user's own models; what depends on one is told first."""
+"""Rename and delete the user's own models; what depends on one is shown first."""
 
 from __future__ import annotations
 
@@ -41,11 +41,7 @@ class Keeping(QObject):
     deleted = Signal(str)
 
     def __init__(
-        self,
-        report: Callable[[str, bool], object],
-        used: Callable[[], str],
-        busy: Callable[[], bool],
-        parent: QWidget,
+        self, report: Callable[[str, bool], object], used: Callable[[], str], busy: Callable[[], bool], parent: QWidget
     ) -> None:
         super().__init__(parent)
         self._report, self._used, self._busy = report, used, busy

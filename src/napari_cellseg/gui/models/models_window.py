@@ -196,9 +196,9 @@ class ModelsWindow(QDialog):
         self._enable()
 
     def _on_stored(self, version: ModelVersion) -> None:
-        said = self.hint.text()
+        shown = self.hint.text()
         self.refresh(str(version.path))
-        self.hint.report(said)
+        self.hint.report(shown)
         self.changed.emit(version.name)
 
     def _on_renamed(self, old: str, new: str) -> None:
@@ -211,8 +211,7 @@ class ModelsWindow(QDialog):
         self.changed.emit(name)
 
     def _on_import(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Import a model", "", FILTER)
-        if path:
+        if path := QFileDialog.getOpenFileName(self, "Import a model", "", FILTER)[0]:
             source = source_of(path)
             dialog = import_dialog(source, self)
             if dialog.exec():
@@ -225,8 +224,7 @@ class ModelsWindow(QDialog):
         dialog = export_dialog(model, self)
         if not dialog.exec():
             return
-        path, _ = QFileDialog.getSaveFileName(self, "Export as", f"{model.name}.zip", "Packages (*.zip)")
-        if path:
+        if path := QFileDialog.getSaveFileName(self, "Export as", f"{model.name}.zip", "Packages (*.zip)")[0]:
             out = Path(path if path.endswith(".zip") else f"{path}.zip")
             if str(out) != path and out.exists():
                 # The dialog asked about another name.
@@ -254,8 +252,7 @@ def _imported(model: ModelVersion) -> bool:
 
 def _about(model: ModelVersion) -> str:
     parts = [model.description] if model.description else []
-    learned = model.training.get("training_images")
-    if learned:
+    if learned := model.training.get("training_images"):
         parts.append(f"Learned from {len(learned):,} images.")
     if model.diameter:
         parts.append(f"Sees cells at about {model.diameter:g} px.")

@@ -60,7 +60,7 @@ class PlaneLayout:
 
 
 def _placement(layer: Layer, kept: list[int]) -> dict[str, Any]:
-    """Where a layer lies in the world, for layers that have some of its axes."""
+    """Return where a layer lies in the world, for layers that have some of its axes."""
     n, shear = layer.ndim, np.zeros((layer.ndim, layer.ndim))
     values = np.asarray(layer.shear, float)
     if values.ndim == 2:

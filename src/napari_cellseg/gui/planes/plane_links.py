@@ -19,6 +19,7 @@ from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.following import Following
 from ..viewer.layer_image import METADATA_KEY
+from ..viewer.layer_watch import add_unselected
 from ..viewer.planes import Stack
 from ..viewer.planes_in_view import PlanesInView
 from .linked_planes import Linked, link_planes
@@ -102,7 +103,7 @@ class PlaneLinks:
                 first = stack.layer not in self._linked
                 self._linked[stack.layer], self._sliders[stack.layer] = linked, asked
                 self._show(stack, layer, linked, planes[0][1])
-                # Before the first time nobody noted what changed while planes were linked.
+                # Before the first time there is no note of what changed while planes were linked.
                 self._debounced()
                 if first:
                     session.note(f"{self.words(stack.layer)} over {stack.in_words()}, in a layer of their own.")
@@ -124,22 +125,18 @@ class PlaneLinks:
         metadata = {METADATA_KEY: {"recipe": recipe.to_dict(), "count": linked.count, "linked": "".join(letters)}}
         labels, tracks = self._layers.get(stack.layer, (None, None))
         if labels is None:
-            active = viewer.layers.selection.active
             labels = Labels(data, name=f"{image.name} cells linked", opacity=OPACITY, metadata=metadata, **where)
             # Outlines: the cells of the plane in view, which are corrected, are seen inside them.
             labels.contour, labels.editable = CONTOUR, False
-            viewer.add_layer(labels)
-            viewer.layers.selection.active = active
+            add_unselected(viewer, labels)
         else:
             labels.data, labels.metadata = data, metadata
         if linked.tracks is not None and len(linked.tracks.rows):
             rows = np.zeros((len(linked.tracks.rows), 1 + layout.n_axes))
             rows[:, [0, *(1 + place for place in layout.places)]] = linked.tracks.rows
             if tracks is None:
-                active = viewer.layers.selection.active
                 tracks = Tracks(rows, graph=linked.tracks.graph, name=f"{image.name} tracks", **where)
-                viewer.add_layer(tracks)
-                viewer.layers.selection.active = active
+                add_unselected(viewer, tracks)
             else:
                 tracks.graph = {}
                 tracks.data = rows

@@ -5,17 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from psygnal import Signal
-from qtpy.QtCore import QTimer
 
-from ...imaging.errors import CellsegError
 from ...imaging.memory import free_bytes
-from ...imaging.progress import Progress
 from ...segmentation.differences import differences
 from ...segmentation.recipe import Recipe
 from ...session import PlaneKey
-from ..shared.activity import Activity
 from ..viewer.bench import Bench
+from ..viewer.one_by_one import OneByOne
 from ..viewer.planes import Stack
 from ..viewer.planes_in_view import PlanesInView
 
@@ -25,37 +21,19 @@ KEPT_BYTES_PER_PIXEL = 18
 GIVE_UP = 3
 
 
-class PlaneRun:
+class PlaneRun(OneByOne):
     """Segments the planes of one stack that have no cells of the present recipe yet.
 
-    Every plane is a request of its own: what is done is kept whatever becomes of the others, and the user works on
-    the planes that are done meanwhile. Corrections are never touched.
-
-    Signals
-    -------
-    changed()
-        It began, went on to another plane, or ended.
+    The user works on the planes that are done meanwhile. Corrections are never touched.
     """
 
-    changed = Signal()
+    what = "plane"
 
     def __init__(self, bench: Bench) -> None:
-        self._bench, self._planes = bench, bench.part(PlanesInView)
+        super().__init__(bench)
+        self._planes = bench.part(PlanesInView)
         self._stack: Stack | None = None
-        self._recipe: Recipe | None = None
-        self._left: set[PlaneKey] = set()
-        self._total = 0
-        self._failed: dict[PlaneKey, str] = {}
-        self.activity: Activity | None = None
-        bench.session.state_changed.connect(self._on_state)
-        bench.answered.connect(self._on_answered)
-        bench.request_failed.connect(self._on_failed)
-        bench.cancelled.connect(self._on_cancelled)
-
-    @property
-    def busy(self) -> bool:
-        """Whether planes are left to do."""
-        return self._stack is not None
+        self._recipe = Recipe()
 
     def segment_chosen(self) -> None:
         """Segment the chosen image, or of a stack all planes where the user chose so."""
@@ -84,96 +62,42 @@ class PlaneRun:
             )
             return False
         self._stack, self._recipe = stack, recipe
-        self._left, self._total, self._failed = set(left), len(left), {}
-        self.activity = Activity(f"Segmenting {stack.image.title}", self._bench.cancel)
-        self._advance()
+        self._begin(left, f"Segmenting {stack.image.title}")
         return True
-
-    def _on_cancelled(self) -> None:
-        """Do no more planes."""
-        stack = self._stack
-        if stack is None:
-            return
-        self._close()
-        n_done = len(self._planes.done(stack.layer))
-        self.changed.emit()
-        self._bench.session.note(
-            f"Cancelled. {n_done:,} of {stack.n_planes:,} planes are done; Segment goes on with the others."
-        )
-
-    def _on_answered(self, key: Any) -> None:
-        self._left.discard(key)
-
-    def _on_failed(self, key: Any, error: BaseException) -> None:
-        """Note that a plane could not be segmented; the others are done all the same."""
-        if self.busy and key in self._left:
-            self._left.discard(key)
-            self._failed[key] = str(error) or type(error).__name__
-
-    def _progress_of_all(self, progress: Progress) -> Progress:
-        """Return how far all planes are, given how far one is."""
-        if self.activity is None:
-            return progress
-        return self.activity.show_one(progress, "plane", self._total - len(self._left), self._total)
-
-    def _close(self) -> None:
-        self._stack = None
-        self._left.clear()
-        activity, self.activity = self.activity, None
-        if activity is not None:
-            activity.close()
 
     def _is_done(self, key: PlaneKey, recipe: Recipe) -> bool:
         cells = self._bench.session.cells_of(key)
         return cells is not None and not differences(cells.segmented, recipe)
 
-    def _on_state(self, state: Any) -> None:
-        # Not at once: the answer is still being shown.
-        if self.busy and state.kind != "running":
-            QTimer.singleShot(0, self._advance)
+    def _next(self) -> Any:
+        """Return the key of the plane in view, or of the one nearest to it."""
+        stack = self._stack
+        layer = None if stack is None else self._bench.layer_of(stack.layer)
+        here = None if layer is None else self._bench.key_of(layer)
+        if stack is None or not stack.has(here):
+            return None
+        return min(self._left, key=lambda one: (abs(stack.number(one) - stack.number(here)), stack.number(one)))
 
-    def _advance(self) -> None:
-        """Go on to the plane in view, or the one nearest to it; report the outcome at the end."""
-        stack, recipe, bench = self._stack, self._recipe, self._bench
-        if stack is None or recipe is None or bench.session.running is not None:
-            return
-        layer = bench.layer_of(stack.layer)
-        if layer is None:
-            self._close()
-            return
-        n_done = self._total - len(self._left) - len(self._failed)
-        if not self._left or (len(self._failed) >= GIVE_UP and not n_done):
-            self._end(stack)
-            return
-        here = bench.key_of(layer)
-        if not stack.has(here):
-            self._close()
-            return
-        key = min(self._left, key=lambda one: (abs(stack.number(one) - stack.number(here)), stack.number(one)))
-        try:
-            request = bench.start(
-                key, stack.plane(key), recipe, activity=self.activity, progress_of=self._progress_of_all
-            )
-        except CellsegError as error:
-            self._on_failed(key, error)
-            QTimer.singleShot(0, self._advance)
-            return
-        if request is not None:
-            self.changed.emit()
+    def _is_hopeless(self) -> bool:
+        return len(self._failed) >= GIVE_UP and not self._done
 
-    def _end(self, stack: Stack) -> None:
-        self._close()
-        session, n_done = self._bench.session, len(self._planes.done(stack.layer))
-        if self._failed:
+    def _recipe_of(self, key: Any) -> Recipe:
+        return self._recipe
+
+    def _cancelled(self) -> str:
+        return f"Cancelled. {self._n_done()}; Segment goes on with the others."
+
+    def _n_done(self) -> str:
+        assert self._stack is not None
+        return f"{len(self._planes.done(self._stack.layer)):,} of {self._stack.n_planes:,} planes are done"
+
+    def _end(self) -> None:
+        session, stack = self._bench.session, self._stack
+        if self._failed and stack is not None:
             key, error = next(iter(self._failed.items()))
-            session.fail(
-                None,
-                f"{n_done:,} of {stack.n_planes:,} planes are done, {len(self._failed):,} failed. "
-                f"{stack.words(key)}: {error}",
-            )
+            session.fail(None, f"{self._n_done()}, {len(self._failed):,} failed. {stack.words(key)}: {error}")
         else:
             session.rest()
-        self.changed.emit()
 
 
 def _bytes_per_pixel(stack: Stack) -> int:

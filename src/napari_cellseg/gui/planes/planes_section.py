@@ -8,13 +8,12 @@ from qtpy.QtWidgets import QWidget
 from superqt.utils import qthrottled
 
 from ...session import PlaneKey, layer_id
-from ..shared.bindings import Bindings
 from ..shared.layout import SMALL, button, in_row
-from ..shared.number_slider import HANDLE_MARGIN
 from ..shared.plots import PlaneCounts
 from ..viewer.bench import Bench
 from ..viewer.planes import Stack
 from ..viewer.planes_in_view import PlanesInView
+from ..viewer.section import Section
 from .plane_links import PlaneLinks
 from .plane_run import PlaneRun
 
@@ -25,34 +24,30 @@ LINK_TIP = (
 )
 
 
-class PlanesSection(QWidget):
+class PlanesSection(Section):
     """Count of every plane as a plot that leads there, the sum, and the linking of planes."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench = bench
+        super().__init__(bench)
         self._planes, self._links = bench.part(PlanesInView), bench.part(PlaneLinks)
         self._build()
         self._later = qthrottled(self._show, timeout=INTERVAL_MS)
         self.destroyed.connect(self._later.cancel)
-        self._bindings = Bindings(self)
         signals = (bench.session.chosen_changed, bench.image_changed, bench.part(PlaneRun).changed)
         self._bindings.bind_each(self._on_change, *signals)
         self._bindings.bind_each(self._on_stack, self._planes.changed, self._links.changed)
-        self._bindings.bind(bench.session.corrected, self._on_corrected)
+        self._bindings.bind(bench.session.corrected, lambda key, _: self._on_stack(layer_id(key)))
         self._on_change()
 
     def _build(self) -> None:
-        self.plot = PlaneCounts(HANDLE_MARGIN)
-        self.plot.setObjectName("plane_counts")
-        self.plot.setToolTip(
+        tip = (
             "How many cells there are in all planes that were segmented, and in each; planes without a bar were not\n"
             "segmented yet. Click or drag to go to a plane."
         )
+        self.plot = PlaneCounts("plane_counts", tip)
         self.plot.picked.connect(self._on_picked)
-        self.link = button("link_planes", "Link\nplanes", LINK_TIP, self._on_link)
+        self.link = button("link_planes", "Link\nplanes", LINK_TIP, self._on_link, style=SMALL)
         self.link.setFixedHeight(self.plot.height())
-        self.link.setStyleSheet(SMALL)
         self.setLayout(in_row((self.plot, 1), self.link, spacing=5))
 
     @property
@@ -61,13 +56,11 @@ class PlanesSection(QWidget):
         return self._bench.stack_of(chosen) if isinstance(chosen, PlaneKey) else None
 
     def _on_picked(self, place: float) -> None:
-        stack = self._stack
-        if stack is not None:
+        if (stack := self._stack) is not None:
             self._planes.go_to(stack.key_at(self.plot.number_at(place)))
 
     def _on_link(self) -> None:
-        stack = self._stack
-        if stack is not None:
+        if (stack := self._stack) is not None:
             self._links.link(stack)
 
     def _on_change(self, _: Any = None) -> None:
@@ -79,9 +72,6 @@ class PlanesSection(QWidget):
     def _on_stack(self, layer: Any) -> None:
         if layer == layer_id(self._bench.session.chosen):
             self._on_change()
-
-    def _on_corrected(self, key: Any, region: object) -> None:
-        self._on_stack(layer_id(key))
 
     def _show(self) -> None:
         stack, chosen = self._stack, self._bench.session.chosen

@@ -10,7 +10,7 @@ from .calling import Calling, Measured
 from .overlay import Overlay
 
 POSITIVE, NEGATIVE = 1, 2
-# Colour-blind eyes tell them apart by brightness, too.
+# Colour-blind eyes distinguish them by brightness, too.
 POSITIVE_COLOR, NEGATIVE_COLOR = "#ff4fd8", "#5f7fa8"
 CALLED, GROWN = "positive", "grown"
 

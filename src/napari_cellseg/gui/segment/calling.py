@@ -1,4 +1,4 @@
-"""Values of the markers in the chosen image, measured in the background while somebody looks at them."""
+"""Values of the markers in the chosen image, measured in the background while the user looks at them."""
 
 from __future__ import annotations
 
@@ -14,29 +14,26 @@ from scipy.sparse import coo_array, csr_array
 from ...corrections.calling import call_cells
 from ...imaging.errors import CellsegError, ImageError, ParamsError
 from ...instances.measure import number_ids
-from ...segmentation.counting import called, grown_nuclei, marker_values, numbers_of, start_of_cells, start_of_control
+from ...segmentation.counting import called, marker_values, numbers_of, start_of_cells, start_of_control
 from ...segmentation.marker import Marker
 from ...session import Cells
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.correcting import Correcting
-from .awake import Awake
+from .awake import Awake, OfCells, grown_of
 
 DIGITS = 3
 Measure = tuple[str, str, float | None]
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """What was measured of the cells of one image, at one place of the sliders.
+class Measured(OfCells):
+    """What was measured of the cells of one image.
 
     Attributes
     ----------
-    cells : Cells
-    labels, grown : ndarray
-        (Y, X); `grown` is None where nuclei are not grown.
-    ids : ndarray
-        Of the cells, ascending.
+    grown : ndarray or None
+        (Y, X); None where nuclei are not grown.
     pixels : csr_array
         Row i holds as column indices the flat pixels of cell i.
     values : dict
@@ -45,20 +42,13 @@ class Measured:
         Why nuclei are not grown.
     """
 
-    cells: Cells
-    labels: np.ndarray
     grown: np.ndarray | None
-    ids: np.ndarray
     pixels: csr_array
     values: dict[Measure, np.ndarray | str]
     note: str = ""
 
-    def is_of(self, cells: Cells) -> bool:
-        """Whether these are the cells as they are now, whatever was called by hand since."""
-        return are_same(self.cells, cells)
 
-
-class Calling(Awake):
+class Calling(Awake[Measured]):
     """Measures the markers of the chosen image while it is awake, and calls cells by hand.
 
     Signals
@@ -74,7 +64,6 @@ class Calling(Awake):
 
     def __init__(self, bench: Bench) -> None:
         super().__init__(bench)
-        self.measured: Measured | None = None
         # Apart from `_latest`, because of each only the last question counts.
         self._starting = Latest(bench.failed)
 
@@ -82,11 +71,6 @@ class Calling(Awake):
         """Measure nothing any more."""
         super().close()
         self._starting.close()
-
-    def fresh(self) -> Measured | None:
-        """Return what was measured of the cells as they are now; None while that is not known."""
-        cells, measured = self._bench.session.cells, self.measured
-        return measured if cells is not None and measured is not None and measured.is_of(cells) else None
 
     def values(self, marker: Marker) -> np.ndarray | str | None:
         """Return a marker's values, or why there are none; None while they are not known."""
@@ -96,9 +80,9 @@ class Calling(Awake):
     def calls(self, marker: Marker) -> np.ndarray | None:
         """Return which of the measured cells are positive, bool; None where that is not known."""
         values, cells = self.values(marker), self._bench.session.cells
-        if not isinstance(values, np.ndarray) or self.measured is None or cells is None:
+        if not isinstance(values, np.ndarray) or self.known is None or cells is None:
             return None
-        return called(values, marker, self.measured.ids, cells.by_hand)
+        return called(values, marker, self.known.ids, cells.by_hand)
 
     def numbers(self) -> dict[str, int]:
         """Return how many cells are positive by each marker, and by all together; see `Counted.numbers`."""
@@ -167,7 +151,7 @@ class Calling(Awake):
         """Call a cell by hand what it is not called now."""
         session = self._bench.session
         marker, key, calls = session.positive[place], session.chosen, self.calls(session.positive[place])
-        found = None if calls is None or self.measured is None else np.flatnonzero(self.measured.ids == id_)
+        found = None if calls is None or self.known is None else np.flatnonzero(self.known.ids == id_)
         if calls is None or found is None or not len(found):
             return
         positive = not calls[found[0]]
@@ -192,20 +176,19 @@ class Calling(Awake):
             self._later()
 
     def _work(self) -> None:
-        cells, before = self._bench.session.cells, self.measured
+        cells, before = self._bench.session.cells, self.known
         if self.awake and cells is not None:
             same = None if before is None or before.cells.revision != cells.revision else self.fresh()
             self._latest.ask(lambda: _measured(cells, cells.positive, same), self._take_in)
 
     def _take_in(self, measured: Measured) -> None:
-        cells = self._bench.session.cells
-        if cells is None or not measured.is_of(cells):
+        if not measured.is_of(self._bench.session.cells):
             return
         before = self.fresh()
         if before is not None and before.cells.revision == measured.cells.revision:
             # Something else was measured of the same cells meanwhile.
             measured = replace(before, values={**before.values, **measured.values})
-        self.measured = measured
+        self.known = measured
         self.changed.emit()
         if self.awake:
             self._measure_missing()
@@ -218,31 +201,21 @@ def short(value: float, values: np.ndarray) -> float:
     return round(value, max(0, DIGITS - math.floor(math.log10(span)))) if span > 0 else value
 
 
-def are_same(one: Cells, other: Cells) -> bool:
-    """Whether both are the same cells at the same place of the sliders, whatever was called by hand since."""
-    first, second = ((cells.corrected, cells.threshold, cells.min_size, cells.grow) for cells in (one, other))
-    return first == second
-
-
 def _kept(cells: Cells, place: int) -> tuple[Marker, ...]:
     return tuple(marker for i, marker in enumerate(cells.positive) if i != place)
 
 
 def _measured(cells: Cells, markers: Sequence[Marker], known: Measured | None = None) -> Measured:
     """Measure markers; what is `known` of the very same cells is not measured again."""
-    image, note = cells.segmented.image, ""
+    image = cells.segmented.image
     if known is None:
-        labels, grown = cells.corrected.labels(cells.threshold, cells.min_size), None
-        if cells.grow is not None:
-            try:
-                grown = grown_nuclei(image, labels, cells.grow)
-            except (ImageError, ParamsError) as error:
-                note = str(error)
+        labels = cells.corrected.labels(cells.threshold, cells.min_size)
+        grown, note = grown_of(cells, labels)
         inside = np.flatnonzero(labels)
         ids, rows = number_ids(labels.ravel()[inside])
         ones = np.ones(len(inside), dtype=np.bool_)
         pixels = coo_array((ones, (rows, inside)), shape=(len(ids), labels.size)).tocsr()
-        known = Measured(cells, labels, grown, ids, pixels, {}, note)
+        known = Measured(cells, labels, ids, grown, pixels, {}, note)
     values = dict(known.values)
     for marker in markers:
         if marker.measured not in values:

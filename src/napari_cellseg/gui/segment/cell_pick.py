@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 from qtpy.QtGui import QKeySequence
 from qtpy.QtWidgets import QPushButton, QShortcut, QWidget
 
 from ..correct.strokes import world_under_mouse
 from ..shared.bindings import Bindings
 from ..viewer.bench import Bench
-from .cell_rows import CLICK_PIXELS
+from .cell_rows import clicked_cell
 
 KEY = "Q"
 
@@ -28,9 +27,9 @@ class CellPick:
     button : QPushButton
         While it is down, clicks pick.
     pick : callable
-        Takes the id of a cell, and says whether it could be taken.
+        Takes the id of a cell, and returns whether it could be taken.
     point_at : str
-        Said where the key picks no cell.
+        Note that is shown where the key picks no cell.
     """
 
     def __init__(
@@ -57,7 +56,7 @@ class CellPick:
             self._button.setChecked(False)
 
     def _end(self) -> None:
-        """The layers outlive the section: their clicks pick nothing any more."""
+        """Pick nothing any more: the layers, with their callbacks, outlive the section."""
         self._awake = False
 
     def _on_key(self) -> None:
@@ -74,13 +73,8 @@ class CellPick:
             labels.mouse_drag_callbacks.append(self._on_click)
 
     def _on_click(self, labels: Any, event: Any) -> Iterator[None]:
-        """Pick the cell that is clicked; with a tool or brush in hand a click is none of ours."""
+        """Pick the cell that is clicked; with a tool or brush in hand a click picks nothing."""
         if not (self._awake and self._button.isChecked()) or str(labels.mode) != "pan_zoom":
             return
-        start = np.asarray(event.pos)
-        yield
-        while event.type == "mouse_move":
-            yield
-        id_ = labels.get_value(event.position, world=True)
-        if id_ and np.abs(np.asarray(event.pos) - start).max() <= CLICK_PIXELS:
-            self._pick(int(id_))
+        if id_ := (yield from clicked_cell(labels, event)):
+            self._pick(id_)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from qtpy.QtCore import QModelIndex, QSignalBlocker, Qt
 from qtpy.QtWidgets import QTableView
 
 from ..viewer.bench import Bench
-from ..viewer.camera import camera_of
+from ..viewer.canvas import camera_of
 from ..viewer.cells_labels import CellsLabels
 
 # Qt's own name of a row of the table behind the one that is sorted.
@@ -21,14 +21,20 @@ POSITION = "Index"
 CLICK_PIXELS = 3
 
 
+def clicked_cell(labels: CellsLabels, event: Any) -> Generator[None, None, int]:
+    """Wait for the end of a click in a drag callback; return the id of the cell under it, 0 for none."""
+    start = np.asarray(event.pos)
+    yield
+    while event.type == "mouse_move":
+        yield
+    clicked = np.abs(np.asarray(event.pos) - start).max() <= CLICK_PIXELS
+    return int(labels.get_value(event.position, world=True) or 0) if clicked else 0
+
+
 class CellRows:
     """Clicking a row selects its cell and brings it into view; clicking a cell selects its row.
 
     napari takes the position of a row for the label of its cell, which holds only for labels without gaps.
-
-    Parameters
-    ----------
-    bench : Bench
     """
 
     def __init__(self, bench: Bench) -> None:
@@ -87,14 +93,8 @@ class CellRows:
         """Select the row of the cell that is clicked; with a tool or brush in hand a click is no question."""
         if self._table is None or str(labels.mode) != "pan_zoom":
             return
-        start = np.asarray(event.pos)
-        yield
-        while event.type == "mouse_move":
-            yield
-        if np.abs(np.asarray(event.pos) - start).max() > CLICK_PIXELS:
-            return
-        id_ = labels.get_value(event.position, world=True)
-        if INDEX not in labels.features:
+        id_ = yield from clicked_cell(labels, event)
+        if not id_ or INDEX not in labels.features:
             return
         rows = np.flatnonzero(labels.features[INDEX].to_numpy() == id_)
         if self._table is not None and len(rows):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 from superqt.utils import qdebounced
 
 from ...network.versions import ModelVersion
@@ -13,14 +13,14 @@ from ...segmentation.notices import still_true
 from ...session import PRESS_AGAIN, Cells, PlaneKey
 from ..check.known import Agreements
 from ..check.words import interval_in_words, worth_in_words
-from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.help import HelpButton
+from ..shared.layout import in_column, in_row
 from ..shared.message import Message
-from ..shared.number_slider import HANDLE_MARGIN
 from ..shared.plots import AreaHistogram, CountCurve
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
+from ..viewer.section import Section
 from ..viewer.sliders import connect_sliders, min_size_slider, span_of, threshold_slider
 
 FEW = 20
@@ -32,12 +32,12 @@ NO_PROBABILITY = (
 )
 
 
-class CellsSection(QWidget):
+class CellsSection(Section):
     """Count, threshold and smallest cell of the chosen image; asleep until it was segmented."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench, self._agreements = bench, bench.part(Agreements)
+        super().__init__(bench)
+        self._agreements = bench.part(Agreements)
         self._room_needed = False
         self._colors: Colors | None = None
         self._shown: Cells | None = None
@@ -47,12 +47,10 @@ class CellsSection(QWidget):
         self._build()
         session = bench.session
         self.destroyed.connect(self._worth_later.cancel)
-        self._bindings = Bindings(self)
         self._bindings.bind(session.chosen_changed, self._on_cells)
         self._bindings.bind(session.cells_changed, self._on_cells)
         self._bindings.bind(session.choices.changed, self._show_note)
-        for signal in (session.sliders_changed, session.corrected):
-            self._bindings.bind(signal, self._on_sliders)
+        self._bindings.bind_each(self._on_sliders, session.sliders_changed, session.corrected)
         self._bindings.bind(self._agreements.changed, self._show_worth)
         connect_sliders(bench, self.threshold, self.min_size)
         self._on_cells()
@@ -70,8 +68,6 @@ class CellsSection(QWidget):
         small = f"color: {colors.faint.name()};"
         self.details.setStyleSheet(small)
         self.interval.setStyleSheet(small)
-        for slider in (self.threshold, self.min_size):
-            slider.hint.setStyleSheet(small + "font-size: 8pt;")
 
     def _build(self) -> None:
         self.count = QLabel("–", objectName="count")
@@ -87,32 +83,17 @@ class CellsSection(QWidget):
         self.details.setToolTip(DETAILS_TIP)
         self.details.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.details.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        self.curve = CountCurve(HANDLE_MARGIN)
-        self.curve.setObjectName("count_curve")
-        self.curve.setToolTip(
+        tip = (
             "How many cells each threshold would give. Where it is flat (shaded) the count hardly depends on it.\n"
             "Click or drag to set the threshold."
         )
-        self.histogram = AreaHistogram(HANDLE_MARGIN)
-        self.histogram.setObjectName("area_histogram")
-        self.histogram.setToolTip(
-            "How many cells are how large, small ones on the left. Grey ones fall out.\nClick or drag to cut."
-        )
+        self.curve = CountCurve("count_curve", tip)
+        tip = "How many cells are how large, small ones on the left. Grey ones fall out.\nClick or drag to cut."
+        self.histogram = AreaHistogram("area_histogram", tip)
         self.threshold = threshold_slider("threshold", self.curve)
         self.min_size = min_size_slider("min_size", lambda: self.histogram.largest, self.histogram)
-        top = QHBoxLayout()
-        top.setSpacing(2)
-        top.addWidget(self.count)
-        top.addWidget(self.interval)
-        top.addWidget(self.details, 1)
-        top.addWidget(HelpButton("Count and sliders"))
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(6)
-        column.addLayout(top)
-        column.addWidget(self.note)
-        column.addWidget(self.threshold)
-        column.addWidget(self.min_size)
+        top = in_row(self.count, self.interval, (self.details, 1), HelpButton("Count and sliders"), spacing=2)
+        in_column(top, self.note, self.threshold, self.min_size, into=self, spacing=6)
 
     def make_room(self, needed: bool) -> None:
         """Be lower while something else needs the room."""
@@ -162,10 +143,10 @@ class CellsSection(QWidget):
         edited = before is not None and before.revision != cells.revision
         if before is None or edited or (before.min_size, before.filters) != (cells.min_size, cells.filters):
             self._show_curve(cells)
-        # Of a few cells, or of cells of a wrong size, a flat curve says nothing.
+        # Of a few cells, or of cells of a wrong size, a flat curve means nothing.
         taken = cells.segmented.taken_from
-        told = count >= FEW and cells.segmented.prediction.certain and not taken
-        self.curve.stretch = self._stretch if told else (math.nan, math.nan)
+        meaningful = count >= FEW and cells.segmented.prediction.certain and not taken
+        self.curve.stretch = self._stretch if meaningful else (math.nan, math.nan)
         self.threshold.setEnabled(not taken)
         self.threshold.set_hint(*(("no probability", NO_PROBABILITY) if taken else _flat_in_words(self.curve.stretch)))
         self.curve.set_point(cells.threshold, count)

@@ -9,7 +9,7 @@ from ...imaging.channels import Channel, mix_name
 from ...imaging.errors import ImageError
 from ...imaging.image import Image
 from ...segmentation.differences import channel_names
-from ..shared.layout import Chooser
+from ..shared.choosers import Chooser
 
 COLORS = ("all colours", "red", "green", "blue")
 MIX = "a mix of several …"
@@ -120,5 +120,5 @@ class ChannelBox(Chooser):
 
 def mix_in_words(names: list[str], places: tuple[int, ...]) -> str:
     """Describe what is mixed: names without their numbers, where they have names."""
-    said = [name.partition(" ")[2] or name for name in names]
-    return " + ".join(said[i] for i in places)
+    short = [name.partition(" ")[2] or name for name in names]
+    return " + ".join(short[i] for i in places)

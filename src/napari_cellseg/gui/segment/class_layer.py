@@ -9,7 +9,7 @@ from ..viewer.bench import Bench
 from .classing import Classing, Looked
 from .overlay import Overlay
 
-# Those of Okabe and Ito, which colour-blind eyes tell apart; one for each class that there can be.
+# Those of Okabe and Ito, which colour-blind eyes distinguish; one for each class that there can be.
 COLORS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7", "#d55e00", "#0072b2", "#ffffff")
 KIND = "classes"
 

@@ -8,16 +8,17 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QLineEdit, QWidget
 
 from ...segmentation.classes import forest_of
-from ..shared.bindings import Bindings
+from ..shared.choosers import chooser, fill
 from ..shared.help import HelpButton
-from ..shared.layout import SMALL, button, chooser, in_column, in_row, one_line, sentence, small_button
+from ..shared.layout import SMALL, button, in_column, in_row, one_line, sentence, small_button
 from ..shared.message import Message, errors_to
 from ..viewer.bench import Bench
-from ..viewer.camera import look_at
+from ..viewer.canvas import look_at
+from ..viewer.section import Section
 from .cell_pick import KEY, CellPick
 from .class_layer import COLORS, ClassLayer
 from .classing import Classing, Looked
-from .marker_choices import WIDTH, fill
+from .marker_choices import WIDTH
 
 FIRST = "Segment the image first."
 ASK = "Add two classes, then click some cells of each."
@@ -26,16 +27,15 @@ ALL_SEEN = "That was the last one; the next press begins with the least sure one
 POINT_AT = f"Choose a class, point at a cell in the image, then press {KEY}."
 
 
-class ClassSection(QWidget):
+class ClassSection(Section):
     """What stands in the fold; it sleeps, and costs nothing, while the fold is closed."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench, self._classing = bench, bench.part(Classing)
+        super().__init__(bench)
+        self._classing = bench.part(Classing)
         bench.part(ClassLayer)
         self._build()
         self._picks = CellPick(bench, self, self.click, self._give, POINT_AT)
-        self._bindings = Bindings(self)
         self._bindings.bind(self._classing.changed, self._on_changed)
         self._bindings.bind(bench.session.counting_changed, self._on_changed)
         self._on_changed()
@@ -55,33 +55,26 @@ class ClassSection(QWidget):
     def _build(self) -> None:
         self.chosen = chooser("class", "The class that a click gives to a cell, and how many examples it has.")
         self.chosen.setPlaceholderText("class …")
-        self.name = QLineEdit(objectName="class_name")
-        self.name.setPlaceholderText("new class …")
-        self.name.setToolTip("Name of a further class; Enter or + adds it.")
+        tip = "Name of a further class; Enter or + adds it."
+        self.name = QLineEdit(objectName="class_name", placeholderText="new class …", toolTip=tip)
         self.name.returnPressed.connect(self._on_more)
         self.more = button("more_classes", "+", "Add a class of this name.", self._on_more)
         self.less = button(
             "less_classes",
             "−",
             "Take the chosen class away, with its examples; Ctrl+Z brings those of this image back.",
-            self._on_less,
+            lambda: self._classing.drop(self.chosen.currentData()),
         )
         for small in (self.more, self.less):
             small.setStyleSheet(SMALL)
             small.setFixedWidth(WIDTH)
-        self.click = button(
-            "class_by_click",
-            "Give class",
+        tip = (
             "While it is down, a click on a cell makes it an example of the chosen class; a second takes that back. "
             f"Key {KEY} does so with the one under the mouse pointer.\nThat is a correction: no slider and no forest "
-            "changes it, and Ctrl+Z takes it back.",
+            "changes it, and Ctrl+Z takes it back."
         )
-        self.click.setCheckable(True)
-        self.click.setStyleSheet(SMALL)
-        self.count = one_line("class_count")
-        font = self.count.font()
-        font.setBold(True)
-        self.count.setFont(font)
+        self.click = button("class_by_click", "Give class", tip, checkable=True, style=SMALL)
+        self.count = one_line("class_count", bold=True)
         self.legend = sentence("class_legend")
         self.legend.setAlignment(Qt.AlignmentFlag.AlignTop)
         # What is pressed often must not move when classes come.
@@ -144,13 +137,10 @@ class ClassSection(QWidget):
 
     def _on_more(self) -> None:
         name = self.name.text().strip()
-        with errors_to(lambda text, failed: self._bench.session.fail(None, text)):
+        with errors_to(self._bench.report):
             self._classing.add(name)
             self.name.clear()
             self.chosen.setCurrentIndex(self.chosen.findData(name))
-
-    def _on_less(self) -> None:
-        self._classing.drop(self.chosen.currentData())
 
     def _on_next(self) -> None:
         session = self._bench.session
@@ -160,7 +150,6 @@ class ClassSection(QWidget):
             session.note(ALL_SEEN)
             return
         id_, name, certainty = cell
-        box = cells.view.box(id_)
-        if box is not None:
+        if (box := cells.view.box(id_)) is not None:
             look_at(self._bench.viewer, self._bench.layers[session.chosen].labels, box)
         self.seen.setText(f"No. {id_}: {name}, {100 * certainty:.0f} %")

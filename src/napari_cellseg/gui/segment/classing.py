@@ -1,4 +1,4 @@
-"""Classes of the cells of the chosen image, called in the background while somebody looks at them."""
+"""Classes of the cells of the chosen image, called in the background while the user looks at them."""
 
 from __future__ import annotations
 
@@ -10,29 +10,23 @@ import numpy as np
 
 from ...corrections.calling import call_cells
 from ...corrections.run_lengths import CLASS
-from ...imaging.errors import ImageError, ParamsError
+from ...imaging.errors import ParamsError
 from ...instances.measure import number_ids
 from ...segmentation.classes import Classes, classes_of
 from ...segmentation.classing import Classified, classify, follow_calls, given_classes
-from ...segmentation.counting import class_features, grown_nuclei
+from ...segmentation.counting import class_features
 from ...session import Cells
 from ..viewer.bench import Bench
 from ..viewer.correcting import Correcting
-from .awake import Awake
-from .calling import are_same
+from .awake import Awake, OfCells, grown_of
 
 
 @dataclass(frozen=True, eq=False)
-class Looked:
-    """What is known of the cells of one image, at one place of the sliders.
+class Looked(OfCells):
+    """What is known of the classes of the cells of one image.
 
     Attributes
     ----------
-    cells : Cells
-    labels : ndarray
-        (Y, X).
-    ids : ndarray
-        Of the cells, ascending.
     columns : dict of str to ndarray
         What was measured of them.
     classes : Classes
@@ -42,34 +36,21 @@ class Looked:
         Why nothing was found.
     """
 
-    cells: Cells
-    labels: np.ndarray
-    ids: np.ndarray
     columns: dict[str, np.ndarray]
     classes: Classes
     found: Classified | None = None
     note: str = ""
 
-    def is_of(self, cells: Cells) -> bool:
-        """Whether these are the cells as they are now, whatever was called by hand since."""
-        return are_same(self.cells, cells)
 
-
-class Classing(Awake):
+class Classing(Awake[Looked]):
     """Calls the classes of the chosen image's cells while it is awake, and takes examples."""
 
     def __init__(self, bench: Bench) -> None:
         super().__init__(bench)
-        self._looked: Looked | None = None
         # Of each image, by its hash, the cells that had a class when it was looked at last; and the classes since.
-        self._said: dict[str, Collection[int]] = {}
-        self._ours: Classes | None = None
+        self._seen: dict[str, Collection[int]] = {}
+        self._own: Classes | None = None
         self._passed: set[int] = set()
-
-    def fresh(self) -> Looked | None:
-        """Return what is known of the cells as they are now; None while that is nothing."""
-        cells, looked = self._bench.session.cells, self._looked
-        return looked if cells is not None and looked is not None and looked.is_of(cells) else None
 
     def add(self, name: str) -> None:
         """Add a class.
@@ -87,8 +68,8 @@ class Classing(Awake):
         session, looked = self._bench.session, self.fresh()
         had, cells = session.classes or Classes(), session.cells
         if looked is not None and cells is not None:
-            said = given_classes(looked.ids, cells.by_hand)
-            self._call([id_ for id_, known in said.items() if known == name], None, f"{name} is no class any more.")
+            called = given_classes(looked.ids, cells.by_hand)
+            self._call([id_ for id_, known in called.items() if known == name], None, f"{name} is no class any more.")
         names = tuple(known for known in had.names if known != name)
         examples = tuple(one for one in had.examples if one.name != name)
         self._set(classes_of(Classes(names, had.columns, examples)))
@@ -118,7 +99,7 @@ class Classing(Awake):
         return int(looked.ids[place]), str(looked.found.names[place]), float(looked.found.certainty[place])
 
     def _set(self, classes: Classes | None) -> None:
-        self._ours = classes
+        self._own = classes
         self._bench.session.set_classes(classes)
 
     def _call(self, ids: list[int], name: str | None, done: str) -> None:
@@ -140,8 +121,8 @@ class Classing(Awake):
         cells = self._bench.session.cells
         if self.awake and cells is not None:
             # Examples of another recipe are no calls that the user took back.
-            said = self._said if cells.classes == self._ours else {}
-            known, before = self.fresh(), said.get(cells.segmented.image_sha256, ())
+            seen = self._seen if cells.classes == self._own else {}
+            known, before = self.fresh(), seen.get(cells.segmented.image_sha256, ())
             self._latest.ask(lambda: _looked(cells, known, before), self._take_in)
 
     def _take_in(self, looked: Looked) -> None:
@@ -153,8 +134,8 @@ class Classing(Awake):
             # Another class came meanwhile.
             self._later()
             return
-        self._looked = looked
-        self._said[cells.segmented.image_sha256] = frozenset(given_classes(looked.ids, looked.cells.by_hand))
+        self.known = looked
+        self._seen[cells.segmented.image_sha256] = frozenset(given_classes(looked.ids, looked.cells.by_hand))
         self._set(classes_of(looked.classes))
         self.changed.emit()
 
@@ -167,11 +148,7 @@ def _looked(cells: Cells, known: Looked | None, before: Collection[int]) -> Look
         labels, ids, columns = known.labels, known.ids, known.columns
     else:
         ids, _ = number_ids(labels[labels > 0])
-        try:
-            grown = None if cells.grow is None else grown_nuclei(image, labels, cells.grow)
-        except (ImageError, ParamsError):
-            grown = None
-        columns = class_features(image, labels, grown, ids)
+        columns = class_features(image, labels, grown_of(cells, labels)[0], ids)
     classes = cells.classes or Classes()
     try:
         classes = follow_calls(cells.classes, columns, ids, by_hand, image.title, segmented.image_sha256, before)

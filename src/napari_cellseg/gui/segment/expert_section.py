@@ -7,20 +7,21 @@ from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
 from ...imaging.errors import ParamsError
 from ...imaging.normalize import TYPE, NormalizerParams
 from ...network.versions import ModelVersion
-from ..shared.bindings import Bindings
-from ..shared.layout import SMALL, button, chooser, in_row, label
+from ..shared.choosers import chooser
+from ..shared.layout import SMALL, button, in_grid, in_row, label
 from ..shared.numbers import NumberBox
 from ..viewer.bench import Bench
+from ..viewer.section import Section
 
 DEVICE_NAMES = {"auto": "auto", "cpu": "CPU", "cuda": "GPU (CUDA)", "mps": "GPU (Apple)"}
 
 
-class ExpertSection(QWidget):
+class ExpertSection(Section):
     """Choosers of the device, and of the percentiles of the chosen image that become 0 and 1.
 
     Signals
@@ -32,41 +33,36 @@ class ExpertSection(QWidget):
     shown = Signal()
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench = bench
+        super().__init__(bench)
         self._model: ModelVersion | None = None
         tip = (
             "Where the network runs. Auto takes a GPU where there is one, else the CPU. "
             "The result is the same up to rounding."
         )
         self.device = chooser("device", tip, ((DEVICE_NAMES[name], name) for name in _devices()))
-        self.low, self.high = NumberBox(), NumberBox()
-        for box, name in ((self.low, "low"), (self.high, "high")):
-            box.setObjectName(f"percentile_{name}")
+        tip = (
+            "The image is scaled so that its low percentile becomes 0 and its high percentile becomes 1.\n"
+            "Lower the high one (97) where few very bright pixels, such as debris, make the cells look dark."
+        )
+        self.low, self.high = (
+            NumberBox(objectName=f"percentile_{name}", accessibleName=f"{name.title()} percentile", toolTip=tip)
+            for name in ("low", "high")
+        )
+        for box in (self.low, self.high):
             box.setRange(0, 100)
             box.setDecimals(3)
             box.setStyleSheet("min-width: 40px;")
             box.setKeyboardTracking(False)
-            box.setAccessibleName(f"{name.title()} percentile")
-            box.setToolTip(
-                "The image is scaled so that its low percentile becomes 0 and its high percentile becomes 1.\n"
-                "Lower the high one (97) where few very bright pixels, such as debris, make the cells look dark."
-            )
             box.valueChanged.connect(self._on_percentiles)
-        self.usual = button("percentiles_usual", "reset", "Take the percentiles of the model again.", self._on_usual)
-        self.usual.setStyleSheet(SMALL)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(5)
-        grid.setColumnStretch(1, 1)
+        tip = "Take the percentiles of the model again."
+        self.usual = button("percentiles_usual", "reset", tip, self._on_usual, style=SMALL)
+        grid = in_grid(self, spacing=5)
         grid.addWidget(label("Device"), 0, 0)
         grid.addWidget(self.device, 0, 1)
         grid.addWidget(label("Percentiles"), 1, 0)
         grid.addLayout(in_row((self.low, 2), QLabel("to"), (self.high, 2), self.usual), 1, 1)
         self.device.currentIndexChanged.connect(self._on_device)
-        self._bindings = Bindings(self)
-        for signal in (bench.session.choices.changed, bench.session.chosen_changed):
-            self._bindings.bind(signal, self.refresh)
+        self._bindings.bind_each(self.refresh, bench.session.choices.changed, bench.session.chosen_changed)
         self.refresh()
 
     def set_model(self, model: ModelVersion | None) -> None:

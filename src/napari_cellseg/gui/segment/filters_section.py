@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...instances.filters import (
     ALL,
@@ -25,15 +25,16 @@ from ...instances.filters import (
 )
 from ...instances.levels import threshold_level
 from ...session import Cells
-from ..shared.bindings import Bindings
+from ..shared.choosers import chooser
 from ..shared.help import HelpButton
-from ..shared.layout import chooser, in_column, in_row, label, one_line
+from ..shared.layout import in_column, in_row, label, one_line, tick
 from ..shared.message import Message, errors_to
 from ..shared.number_slider import NAME_WIDTH, NumberSlider
 from ..shared.numbers import DecimalBox
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.following import Following
+from ..viewer.section import Section
 from ..viewer.sliders import span_of
 from .calling import short
 from .ghosts import Ghosts
@@ -45,10 +46,7 @@ ANY = -LARGEST
 RULES = {
     ALL: ("count all cells", "Biased: cells that two fields share count in both, too many per area."),
     NONE: ("none that touch an edge", "Biased: too few cells per area, and large ones are lost most."),
-    FRAME: (
-        "counting frame",
-        "Top and left edge count, bottom and right do not: the only unbiased rule.",
-    ),
+    FRAME: ("counting frame", "Top and left edge count, bottom and right do not: the only unbiased rule."),
 }
 MOST_GUARD, GUARD_WIDTH = 9999, 90
 WAIT = "Measuring all cells …"
@@ -83,7 +81,7 @@ class BoundSlider(NumberSlider):
         self.number.setSpecialValueText("any")
 
     def asked(self) -> float | None:
-        """Value that is asked for; None where all cells count."""
+        """Return the value that is asked for; None where all cells count."""
         value = self.value()
         if value <= ANY:
             return None
@@ -115,25 +113,19 @@ class BoundSlider(NumberSlider):
         return round(value) if self.measure == AREA else short(value, np.array(self.span))
 
 
-class FiltersSection(QWidget):
+class FiltersSection(Section):
     """What stands in the fold; it sleeps, and costs nothing, while the fold is closed."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench, self._ghosts = bench, bench.part(Ghosts)
+        super().__init__(bench)
+        self._ghosts = bench.part(Ghosts)
         self._awake = False
         self._measured: Any = None
         self._working = Latest(bench.failed, owner=self)
         self._build()
-        session, self._bindings = bench.session, Bindings(self)
-        self._bindings.bind_each(
-            self._on_cells,
-            session.chosen_changed,
-            session.cells_changed,
-            session.filters_changed,
-        )
-        for signal in (session.sliders_changed, session.corrected):
-            self._bindings.bind(signal, self._on_sliders)
+        session = bench.session
+        self._bindings.bind_each(self._on_cells, session.chosen_changed, session.cells_changed, session.filters_changed)
+        self._bindings.bind_each(self._on_sliders, session.sliders_changed, session.corrected)
         self._bindings.bind(self._ghosts.unwanted, lambda: self.ghosts.setChecked(False))
         self._on_cells()
 
@@ -173,24 +165,20 @@ class FiltersSection(QWidget):
             slider.released.connect(following.release)
         words = [(text, rule) for rule, (text, _) in RULES.items()]
         self.edges = chooser("filter_edges", "Which cells at the edges of the image count.", words, self._on_edges)
-        self.guard = DecimalBox(objectName="frame_guard")
-        self.guard.setDecimals(0)
-        self.guard.setRange(0, MOST_GUARD)
-        self.guard.setSuffix(" px")
-        self.guard.setKeyboardTracking(False)
-        # The rule beside it needs the room.
-        self.guard.setFixedWidth(GUARD_WIDTH)
-        self.guard.setToolTip(
+        tip = (
             "How far the counting frame lies within the image. If that is as far as the largest cell is wide, all\n"
             "cells of the frame are seen whole, also over its corners. With 0 the frame is the edge of the image."
         )
+        self.guard = DecimalBox(objectName="frame_guard", suffix=" px", keyboardTracking=False, toolTip=tip)
+        self.guard.setDecimals(0)
+        self.guard.setRange(0, MOST_GUARD)
+        # The rule beside it needs the room.
+        self.guard.setFixedWidth(GUARD_WIDTH)
         self.guard.valueChanged.connect(lambda _: self._on_edges())
         self.about_edges = Message(objectName="about_edges", rows=2)
-        self.ghosts = QCheckBox("show dropped", objectName="show_ghosts")
-        self.ghosts.setToolTip(
-            "Outline the cells that do not count: those that a filter drops, and those that are too small."
-        )
-        self.ghosts.toggled.connect(lambda shown: self._ghosts.wake(shown and self._awake))
+        tip = "Outline the cells that do not count: those that a filter drops, and those that are too small."
+        wake = lambda shown: self._ghosts.wake(shown and self._awake)  # noqa: E731
+        self.ghosts = tick("show_ghosts", "show dropped", tip, wake)
         self.count = one_line("filtered_count")
         name = label("Edges")
         name.setFixedWidth(NAME_WIDTH)

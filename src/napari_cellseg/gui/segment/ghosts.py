@@ -4,84 +4,66 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari.layers import Labels
 from napari.utils.colormaps import DirectLabelColormap
 from psygnal import Signal
-from superqt.utils import qthrottled
 
 from ..viewer.bench import Bench
-from ..viewer.layer_image import placement
-from ..viewer.layer_watch import LayerWatch
+from .overlay import Overlay
 
 COLOR = "#ffb347"
 OPACITY = 0.8
-INTERVAL_MS = 60
+KIND = "dropped"
 
 
-class Ghosts:
+class Ghosts(Overlay):
     """One layer under the cells of the chosen image, while it is asked for.
 
     Signals
     -------
+    changed(), woken(awake)
+        See `Overlay`.
     unwanted()
         The user took the layer away.
     """
 
+    kinds, offset, paler = (KIND,), 0, 1.0
+    changed = Signal()
+    woken = Signal(bool)
     unwanted = Signal()
 
     def __init__(self, bench: Bench) -> None:
-        self._bench = bench
         self.awake = False
-        self._layer: Labels | None = None
-        self._of: Labels | None = None
-        # The number and the cells come first.
-        self._later = qthrottled(self._show, timeout=INTERVAL_MS, leading=False)
+        super().__init__(bench, self)
         session = bench.session
         for signal in (session.chosen_changed, session.cells_changed, session.sliders_changed, session.corrected):
             signal.connect(self._on_cells)
         bench.layers_made.connect(self._on_cells)
-        bench.viewer.layers.events.removed.connect(self._on_removed)
 
     def wake(self, awake: bool) -> None:
         """Show them from now on, or no more."""
         if awake != self.awake:
             self.awake = awake
-            self._later()
+            self.woken.emit(awake)
 
-    def close(self) -> None:
-        """Show nothing any more."""
-        self._later.cancel()
+    def show(self) -> None:
+        """Show which cells of the chosen image do not count now."""
+        cells = self._bench.session.cells
+        if not self._is_over(self.awake) or cells is None:
+            return
+        self._lie_over()
+        dropped, layer = cells.dropped(), self._layers.get(KIND)
+        if layer is not None and layer.data.shape == dropped.shape:
+            layer.data = dropped
+        else:
+            self._take_out(KIND)
+            layer = self._add(dropped, KIND, DirectLabelColormap(color_dict={None: COLOR, 0: "transparent"}))
+            layer.contour, layer.opacity = 1, OPACITY
 
     def _on_cells(self, *_: Any) -> None:
         if self.awake:
             self._later()
 
-    def _show(self) -> None:
-        cells, layers = self._bench.session.cells, self._bench.layers.get(self._bench.session.chosen)
-        labels = None if layers is None else layers.labels
-        if not self.awake or cells is None or labels is None or labels is not self._of:
-            self._take_out()
-        if not self.awake or cells is None or labels is None:
-            return
-        dropped = cells.dropped()
-        if self._layer is None or self._layer.data.shape != dropped.shape:
-            self._take_out()
-            viewer, active = self._bench.viewer, self._bench.viewer.layers.selection.active
-            colors = DirectLabelColormap(color_dict={None: COLOR, 0: "transparent"})
-            name = f"{labels.name} dropped"
-            self._layer = Labels(dropped, name=name, opacity=OPACITY, colormap=colors, **placement(labels))
-            self._layer.contour, self._layer.editable, self._of = 1, False, labels
-            viewer.layers.insert(viewer.layers.index(labels), self._layer)
-            viewer.layers.selection.active = active
-        else:
-            self._layer.data = dropped
-
-    def _take_out(self) -> None:
-        layer, self._layer, self._of = self._layer, None, None
-        if layer is not None:
-            self._bench.part(LayerWatch).take_out(layer)
-
     def _on_removed(self, event: Any) -> None:
-        if event.value is self._layer:
-            self._layer = self._of = None
+        super()._on_removed(event)
+        if self._unwanted:
             self.unwanted.emit()

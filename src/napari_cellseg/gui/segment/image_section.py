@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtCore import QSignalBlocker, QTimer
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QInputDialog, QMenu, QPushButton, QWidget
+from qtpy.QtCore import QTimer
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QMenu, QWidget
 
 from ...imaging.errors import CellsegError, ImageError
 from ...imaging.read.formats import dialog_filter
 from ...imaging.read.ome_zarr.places import allow
 from ...session import layer_id
-from ..shared.bindings import Bindings
-from ..shared.layout import CELL_FILES, Chooser, label
+from ..shared.choosers import chooser, fill
+from ..shared.layout import CELL_FILES, button, in_row, label
+from ..shared.message import errors_to
 from ..viewer.bench import Bench
 from ..viewer.layer_image import title_of
 from ..viewer.opening import Opened, add_opened, read_paths, several_in
 from ..viewer.regions import Regions
+from ..viewer.section import Section
 from ..viewer.taking import Taking
 from .scenes_dialog import ScenesDialog
 
@@ -28,14 +30,12 @@ TAKE_TIP = (
 )
 
 
-class ImageSection(QWidget):
+class ImageSection(Section):
     """Chooser of the image layer; it follows napari's layer list, and the session follows it."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench, self._taking = bench, bench.part(Taking)
-        self._jobs: list[Any] = []
-        self._bindings = Bindings(self)
+        super().__init__(bench)
+        self._taking = bench.part(Taking)
         self._build()
         layers = bench.viewer.layers
         for event in (layers.events.inserted, layers.events.removed, layers.events.reordered):
@@ -47,24 +47,19 @@ class ImageSection(QWidget):
 
     def open_paths(self, paths: Sequence[str | Path]) -> None:
         """Read files and folders in a background thread, then add them as layers; of several images in one, ask."""
-        paths = list(paths)
-        if paths:
+        if paths := list(paths):
             self._bench.session.note(f"Opening {Path(paths[0]).name}{' and more' if len(paths) > 1 else ''} …")
-            self._in_background(lambda: _listed_or_read(paths), self._on_listed)
-
-    def _in_background(self, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
-        self._jobs = [job for job in self._jobs if job.busy]
-        self._jobs.append(self._bench.in_background(work, then))
+            # Of files of several images these are listed, to choose from.
+            self._bench.in_background(lambda: several_in(paths) or read_paths(paths), self._on_listed)
 
     def _build(self) -> None:
-        self.image_layer = Chooser(objectName="image_layer")
-        self.image_layer.setToolTip("The image layer in which cells are counted. Every image keeps its own result.")
-        self.image_layer.activated.connect(self._on_picked)
-        self.open_images = QPushButton("Open …", objectName="open_images")
-        self.open_images.setToolTip(
+        tip = "The image layer in which cells are counted. Every image keeps its own result."
+        self.image_layer = chooser("image_layer", tip, slot=self._on_picked)
+        tip = (
             "Open image files or a folder of images: TIFF, OME-TIFF, PNG, JPEG, ND2, LIF, CZI and others (see ?), and\n"
             "whatever else napari reads. Files can also be dropped on this panel. Large ones are read piece by piece."
         )
+        self.open_images = button("open_images", "Open …", tip)
         menu = QMenu(self.open_images)
         menu.addAction("Files …", self._open_files)
         menu.addAction("Folder …", self._open_folder)
@@ -74,23 +69,16 @@ class ImageSection(QWidget):
         self.take.setToolTipsVisible(True)
         menu.aboutToShow.connect(self._list_labels)
         self.open_images.setMenu(menu)
-        row = QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(label("Image"))
-        row.addWidget(self.image_layer, 1)
-        row.addWidget(self.open_images)
+        self.setLayout(in_row(label("Image"), (self.image_layer, 1), self.open_images, spacing=6))
 
     def _on_layers(self, event: Any = None) -> None:
         layers = self._bench.image_layers()
-        with QSignalBlocker(self.image_layer):
-            self.image_layer.clear()
-            for layer in reversed(layers):
-                self._bindings.bind(layer.events.name, self._on_layers)
-                self.image_layer.addItem(title_of(layer), layer.unique_id)
-            if not layers:
-                self.image_layer.addItem("no image yet", None)
-        self.image_layer.setEnabled(bool(layers))
+        for layer in layers:
+            self._bindings.bind(layer.events.name, self._on_layers)
+        entries = [(title_of(layer), layer.unique_id) for layer in reversed(layers)]
         chosen = self._bench.session.chosen
+        fill(self.image_layer, entries or [("no image yet", None)], layer_id(chosen), 0)
+        self.image_layer.setEnabled(bool(layers))
         if self._bench.layer_of(chosen) is None:
             self._bench.choose(layers[-1] if layers else None)
             if layers and event is not None and event.type == "removed":
@@ -99,8 +87,7 @@ class ImageSection(QWidget):
         self._on_chosen(self._bench.session.chosen)
 
     def _show_chosen(self) -> None:
-        layer = self._bench.layer_of(self._bench.session.chosen)
-        if layer is not None:
+        if (layer := self._bench.layer_of(self._bench.session.chosen)) is not None:
             self._bench.show_image(layer)
 
     def _on_active(self, event: Any = None) -> None:
@@ -124,8 +111,7 @@ class ImageSection(QWidget):
             self._bench.show_image(layer, select=False)
 
     def _on_picked(self, index: int) -> None:
-        layer = self._bench.layer_of(self.image_layer.itemData(index))
-        if layer is not None:
+        if (layer := self._bench.layer_of(self.image_layer.itemData(index))) is not None:
             self._bench.choose(layer)
             self._bench.show_image(layer)
 
@@ -149,14 +135,11 @@ class ImageSection(QWidget):
             self.open_address(text.strip())
 
     def open_address(self, text: str) -> None:
-        """Open an image at an address that the user typed; what is wrong with it is said."""
-        try:
+        """Open an image at an address that the user typed; an error is shown."""
+        with errors_to(self._bench.report):
             if not allow(text):
                 raise ImageError(f"'{text}' is no address: it begins with https://, http:// or s3://. Type another.")
-        except CellsegError as error:
-            self._bench.session.fail(None, str(error))
-            return
-        self.open_paths([text])
+            self.open_paths([text])
 
     def _list_labels(self) -> None:
         """Offer every labels layer that shows no cells yet, and files."""
@@ -167,12 +150,11 @@ class ImageSection(QWidget):
         self.take.addAction("File …", self._take_file).setToolTip(TAKE_TIP)
 
     def _take_file(self) -> None:
-        path, _ = QFileDialog.getOpenFileName(self, "Take the labels of a file as cells", "", CELL_FILES)
-        if path:
+        if path := QFileDialog.getOpenFileName(self, "Take the labels of a file as cells", "", CELL_FILES)[0]:
             self._taking.take_file(path)
 
     def _read(self, paths: Sequence[Path]) -> None:
-        self._in_background(lambda: read_paths(paths), self._on_read)
+        self._bench.in_background(lambda: read_paths(paths), self._on_read)
 
     def _on_listed(self, found: Opened | list[tuple[Path, str]]) -> None:
         if isinstance(found, Opened):
@@ -195,8 +177,3 @@ class ImageSection(QWidget):
             self._bench.session.fail(None, problems[0] + more)
         elif not opened.cells:
             self._bench.session.rest()
-
-
-def _listed_or_read(paths: Sequence[str | Path]) -> Opened | list[tuple[Path, str]]:
-    """List the images to choose from where a file holds several; else read them all."""
-    return several_in(paths) or read_paths(paths)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image as ImageLayer
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QImage, QPixmap
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
 from ...imaging.channels import Channel
 from ...imaging.errors import AxesError, CellsegError
@@ -18,12 +18,13 @@ from ...imaging.image import Image
 from ...network.versions import ModelVersion
 from ...segmentation.differences import channel_in_words
 from ...session import ImageChoices, PlaneKey, layer_id
-from ..shared.bindings import Bindings
+from ..shared.choosers import Chooser, fill
 from ..shared.help import HelpButton
-from ..shared.layout import Chooser, in_row, label
+from ..shared.layout import in_grid, in_row, label
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.planes import WORDS
+from ..viewer.section import Section
 from .channel_box import ChannelBox
 from .preview import thumbnail
 from .size_control import SizeControl
@@ -33,7 +34,7 @@ DIRECT_VALUES = 1 << 23
 AXES = {"C": "channels", **{axis: f"{word}s" for axis, word in WORDS.items()}}
 
 
-class InputSection(QWidget):
+class InputSection(Section):
     """Axes and channel of the chosen image where they have to be chosen, and a preview.
 
     Signals
@@ -45,15 +46,13 @@ class InputSection(QWidget):
     shown = Signal()
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench = bench
+        super().__init__(bench)
         self._model: ModelVersion | None = None
         self._previews = Latest(bench.failed)
         self.destroyed.connect(self._previews.close)
         # Whether both axes and channel are asked for, which takes the room of two rows.
         self.full = False
         self._build()
-        self._bindings = Bindings(self)
         self._bindings.bind(bench.session.chosen_changed, self._on_chosen)
         self._bindings.bind(bench.session.choices.changed, self._on_choices)
         self._bindings.bind(bench.image_changed, self._on_chosen)
@@ -83,7 +82,7 @@ class InputSection(QWidget):
         self.channel = ChannelBox()
         self.channel.chosen.connect(self._on_channel)
         self.axes_box = Chooser(objectName="axes")
-        self.axes_box.setToolTip("This image does not say what its first axes are. It is never guessed: choose.")
+        self.axes_box.setToolTip("The first axes of this image have no names. They are never guessed: choose.")
         self.axes_box.activated.connect(self._on_axes)
         self._channel_label, self._axes_label = label("Channel"), label("Axes")
         self.preview = QLabel(objectName="preview")
@@ -96,9 +95,7 @@ class InputSection(QWidget):
         self.facts = QLabel(objectName="facts")
         self.facts.setWordWrap(True)
         self.facts.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Preferred)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setColumnStretch(1, 1)
+        grid = in_grid(self)
         grid.addWidget(self._axes_label, 0, 0)
         grid.addWidget(self.axes_box, 0, 1)
         grid.addWidget(self._channel_label, 1, 0)
@@ -144,14 +141,11 @@ class InputSection(QWidget):
                 # It was chosen while its axes were thought to be others, or comes from a recipe.
                 choices.choose_for(key, channel=None)
         self.channel.set_image(image, self._choices.channel)
-        with QSignalBlocker(self.axes_box):
-            self.axes_box.clear()
-            self.axes_box.addItem("choose what it is …", None)
-            for axes in _first_axes(layer) if layer is not None and ask_axes else ():
-                first = axes[: axes.index("Y")]
-                named = zip(_shape(layer), first, strict=False)
-                self.axes_box.addItem(" × ".join(f"{n} {AXES[axis]}" for n, axis in named), axes)
-            self.axes_box.setCurrentIndex(max(self.axes_box.findData(self._choices.axes), 0))
+        entries: list[tuple[str, object]] = [("choose what it is …", None)]
+        for axes in _first_axes(layer) if layer is not None and ask_axes else ():
+            named = zip(_shape(layer), axes[: axes.index("Y")], strict=False)
+            entries.append((" × ".join(f"{n} {AXES[axis]}" for n, axis in named), axes))
+        fill(self.axes_box, entries, self._choices.axes, 0)
         for widgets, visible in (
             ((self.channel, self._channel_label), self.channel.count() > 1),
             ((self.axes_box, self._axes_label), ask_axes),
@@ -164,8 +158,7 @@ class InputSection(QWidget):
     def _on_channel(self, channel: Channel | None) -> None:
         chosen = self._bench.session.chosen
         self._bench.session.choices.choose_for(chosen, channel=channel)
-        layer = self._bench.layer_of(chosen)
-        if layer is not None:
+        if (layer := self._bench.layer_of(chosen)) is not None:
             self._bench.show_channel(layer, channel)
 
     def _on_axes(self, index: int) -> None:
@@ -197,7 +190,7 @@ class InputSection(QWidget):
             layer = self._bench.layer_of(self._bench.session.chosen)
             if layer is not None and isinstance(error, AxesError) and self.axes_box.isVisibleTo(self):
                 size = " × ".join(f"{n:,}" for n in _shape(layer))
-                self.facts.setText(f"{size} values, and nothing says what the first axes are: choose above.")
+                self.facts.setText(f"{size} values, and the first axes have no names: choose above.")
             else:
                 self.facts.setText(str(error))
 
@@ -238,7 +231,7 @@ def _shape(layer: ImageLayer) -> tuple[int, ...]:
 
 
 def _first_axes(layer: ImageLayer | None) -> list[str]:
-    """Return what the axes of a layer may be whose axes nobody named; rows and columns come last."""
+    """Return what the axes of a layer without named axes may be; rows and columns come last."""
     if layer is None:
         return []
     letters = [axis for axis in AXES if not (layer.rgb and axis == "C")]

@@ -12,8 +12,9 @@ from ...imaging.image import Image
 from ...instances.compartments import NUCLEUS, PLACES, Growth
 from ...segmentation.differences import channel_names
 from ...segmentation.marker import MEAN, SHARE, Marker
+from ..shared.choosers import chooser, fill
 from ..shared.help import HelpButton
-from ..shared.layout import SMALL, button, chooser, in_column, in_row, leave_wheel
+from ..shared.layout import SMALL, button, in_column, in_row
 from ..shared.numbers import NumberBox
 
 LARGEST = 1e12
@@ -24,7 +25,7 @@ _MARK = " ●"
 
 
 class MarkerChoices(QWidget):
-    """Controls for one of the markers; they keep nothing, and show what they are told.
+    """Controls for one of the markers; they hold no state, and show what `show_markers` is given.
 
     Parameters
     ----------
@@ -62,7 +63,9 @@ class MarkerChoices(QWidget):
             [(place, place) for place in PLACES],
             self._on_measure,
         )
-        self.more = button("marker_more", "+", "Call cells by a further channel, too.", slot=self._on_more)
+        self.more = button(
+            "marker_more", "+", "Call cells by a further channel, too.", slot=lambda: self.further.emit(self._free()[0])
+        )
         self.less = button("marker_less", "−", "Call cells by this channel no more.", slot=self.dropped.emit)
         self.measure = chooser(
             "marker_measure",
@@ -127,9 +130,6 @@ class MarkerChoices(QWidget):
         used = {marker.channel for marker in self._markers}
         return [name for i in range(self.channel.count()) if (name := self.channel.itemData(i)) not in used]
 
-    def _on_more(self) -> None:
-        self.further.emit(self._free()[0])
-
     def _on_channel(self, _: int) -> None:
         """Show the marker of a channel; where it has none yet, measure it in the place of the one that is shown."""
         channel = self.channel.currentData()
@@ -170,23 +170,7 @@ def names_of(image: Image) -> list[str]:
     ]
 
 
-def fill(box: Any, entries: list[tuple[str, Any]], chosen: Any) -> None:
-    """List entries where they are not listed already, and choose one by its data; None chooses none."""
-    with QSignalBlocker(box):
-        if entries != [(box.itemText(i), box.itemData(i)) for i in range(box.count())]:
-            box.clear()
-            for text, data in entries:
-                box.addItem(text, data)
-        index = next((i for i, (_, data) in enumerate(entries) if data == chosen), -1)
-        if box.currentIndex() != index:
-            box.setCurrentIndex(index)
-
-
 def _number(name: str, least: float, tooltip: str) -> NumberBox:
-    box = NumberBox()
-    box.setObjectName(name)
+    box = NumberBox(objectName=name, toolTip=tooltip, keyboardTracking=False)
     box.setRange(least, LARGEST if least else 1000)
-    box.setToolTip(tooltip)
-    box.setKeyboardTracking(False)
-    leave_wheel(box)
     return box

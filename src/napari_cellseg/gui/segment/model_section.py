@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
-from qtpy.QtWidgets import QFileDialog, QGridLayout, QLabel, QToolButton, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QFileDialog, QLabel, QWidget
 
 from ...imaging.errors import CellsegError
 from ...network.smallest import smallest_in_words
 from ...network.versions import ModelVersion, list_models, load_model
-from ..shared.bindings import Bindings
-from ..shared.layout import RECIPE_FILTER, Chooser
+from ..shared.choosers import Chooser, fill
+from ..shared.fold import FoldTitle
+from ..shared.layout import RECIPE_FILTER, in_grid
+from ..shared.message import errors_to
 from ..viewer.bench import Bench
 from ..viewer.dock import open_dock
+from ..viewer.section import Section
 from .expert_section import ExpertSection
 
 FROM_FOLDER, FROM_RECIPE = "From a folder …", "From a recipe …"
 MODELS = "Rename, delete, import …"
 
 
-class ModelSection(QWidget):
+class ModelSection(Section):
     """Chooser of the model, and the fold of the expert settings.
 
     Parameters
@@ -39,31 +42,22 @@ class ModelSection(QWidget):
     model_changed = Signal(object)
     recipe_asked = Signal(str)
 
-    def __init__(self, bench: Bench, accurate: QWidget, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench = bench
+    def __init__(self, bench: Bench, accurate: QWidget) -> None:
+        super().__init__(bench)
         self._shown = ""
         self.model = Chooser(objectName="model")
         self.model.activated.connect(self._on_activated)
         self.expert = ExpertSection(bench)
         self.model_changed.connect(self.expert.set_model)
-        self.unfold = QToolButton(objectName="unfold_expert")
-        self.unfold.setText("Expert")
-        self.unfold.setToolTip("Where the network runs, and by which percentiles the image is scaled for it.")
-        self.unfold.setCheckable(True)
-        self.unfold.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
-        self.unfold.setStyleSheet("QToolButton { border: 0; background: transparent; padding: 2px; }")
-        self.unfold.toggled.connect(self._on_unfolded)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(4)
-        grid.setColumnStretch(1, 1)
+        tip = "Where the network runs, and by which percentiles the image is scaled for it."
+        self.unfold = FoldTitle("unfold_expert", "Expert", tip)
+        self.unfold.toggled.connect(self.expert.setVisible)
+        self.expert.hide()
+        grid = in_grid(self, spacing=4)
         # Not as wide as the labels above: the name of a model needs the room.
         for column, widget in enumerate((QLabel("Model"), self.model, accurate, self.unfold)):
             grid.addWidget(widget, 0, column)
         grid.addWidget(self.expert, 1, 0, 1, 4)
-        self._on_unfolded(False)
-        self._bindings = Bindings(self)
         self._bindings.bind(bench.session.choices.changed, self._on_choices)
         self._bindings.bind(bench.session.models_changed, self.refresh)
         self.refresh()
@@ -83,19 +77,12 @@ class ModelSection(QWidget):
     def refresh(self) -> None:
         """List the models again, and show which one is chosen."""
         wanted, models = self.model_name, list_models()
-        with QSignalBlocker(self.model):
-            self.model.clear()
-            for model in models:
-                self.model.addItem(model.title, model.name)
-            if self.model.findData(wanted) < 0 and Path(wanted).is_dir():
-                self.model.addItem(Path(wanted).name, wanted)
-            if not models:
-                self.model.addItem("no model installed", None)
-            self.model.insertSeparator(self.model.count())
-            self.model.addItem(FROM_FOLDER, FROM_FOLDER)
-            self.model.addItem(FROM_RECIPE, FROM_RECIPE)
-            self.model.addItem(MODELS, MODELS)
-            self.model.setCurrentIndex(max(self.model.findData(wanted), 0))
+        entries: list[tuple[str, object]] = [(model.title, model.name) for model in models]
+        if wanted not in [name for _, name in entries] and Path(wanted).is_dir():
+            entries.append((Path(wanted).name, wanted))
+        entries += [] if models else [("no model installed", None)]
+        fill(self.model, [*entries, *((other, other) for other in (FROM_FOLDER, FROM_RECIPE, MODELS))], wanted, 0)
+        self.model.insertSeparator(len(entries))
         if models and self.model.currentData() != wanted:
             # It is there no more. What is shown must be what is used.
             self._bench.session.choose_model(str(self.model.currentData()))
@@ -106,10 +93,6 @@ class ModelSection(QWidget):
     def _on_choices(self, id_: object) -> None:
         if id_ is None and self._shown != self.model_name:
             self.refresh()
-
-    def _on_unfolded(self, unfolded: bool) -> None:
-        self.unfold.setArrowType(Qt.ArrowType.DownArrow if unfolded else Qt.ArrowType.RightArrow)
-        self.expert.setVisible(unfolded)
 
     def _on_activated(self, index: int) -> None:
         if self.model.itemData(index) == FROM_FOLDER:
@@ -122,18 +105,16 @@ class ModelSection(QWidget):
                 self.recipe_asked.emit(path)
         elif self.model.itemData(index) == MODELS:
             self.refresh()
-            open_dock(self._bench.viewer, "train", raised=False).models.open(self.model_name)
+            open_dock(self._bench.viewer, "train", raised=False).windows.open_models(self.model_name)
         else:
             self._bench.session.choose_model(str(self.model.itemData(index) or self.model_name))
 
     def choose_folder(self, folder: str) -> None:
         """Use the model in a folder; an empty text leaves the present one."""
         self.refresh()
-        try:
+        with errors_to(self._bench.report):
             if folder:
                 self._bench.session.choose_model(str(load_model(folder).path))
-        except CellsegError as error:
-            self._bench.session.fail(None, error)
 
     def _announce(self) -> None:
         model = self.version()

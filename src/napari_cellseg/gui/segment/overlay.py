@@ -1,4 +1,4 @@
-"""Layers over the cells of the chosen image that show what cells are called, while somebody looks at them."""
+"""Layers over the cells of the chosen image that show what cells are called, while the user looks at them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from superqt.utils import qthrottled
 
 from ..viewer.bench import Bench
 from ..viewer.layer_image import placement
-from ..viewer.layer_watch import LayerWatch
+from ..viewer.layer_watch import LayerWatch, add_unselected
 
 OPACITY = 0.6
 # The cells' own colours stand back meanwhile.
@@ -21,10 +21,12 @@ INTERVAL_MS = 30
 class Overlay:
     """Its layers come and go with a part that is awake or not, and has the signals ``changed`` and ``woken``.
 
-    A subclass names them in `kinds`, and shows them in `show`.
+    A subclass names them in `kinds`, and shows them in `show`. They are inserted `offset` places above the cells, whose
+    opacity is multiplied by `paler` meanwhile.
     """
 
     kinds: tuple[str, ...] = ()
+    offset, paler = 1, PALER
 
     def __init__(self, bench: Bench, part: Any) -> None:
         self._bench = bench
@@ -63,7 +65,7 @@ class Overlay:
         """Let the cells' own colours stand back."""
         if self._behind is None:
             self._behind = self._bench.layers[self._bench.session.chosen].labels
-            self._behind.opacity *= PALER
+            self._behind.opacity *= self.paler
 
     def _add(self, data: np.ndarray, kind: str, colormap: Any) -> Labels:
         assert self._behind is not None
@@ -71,9 +73,7 @@ class Overlay:
         more = {} if colormap is None else {"colormap": colormap}
         layer = Labels(data, name=f"{behind.name} {kind}", opacity=OPACITY, **more, **placement(behind))
         layer.editable = False
-        active = viewer.layers.selection.active
-        viewer.layers.insert(viewer.layers.index(behind) + 1, layer)
-        viewer.layers.selection.active = active
+        add_unselected(viewer, layer, viewer.layers.index(behind) + self.offset)
         self._layers[kind] = layer
         return layer
 
@@ -82,11 +82,10 @@ class Overlay:
             self._take_out(kind)
         behind, self._behind = self._behind, None
         if behind is not None:
-            behind.opacity = min(behind.opacity / PALER, 1.0)
+            behind.opacity = min(behind.opacity / self.paler, 1.0)
 
     def _take_out(self, kind: str) -> None:
-        layer = self._layers.pop(kind, None)
-        if layer is not None:
+        if (layer := self._layers.pop(kind, None)) is not None:
             self._bench.part(LayerWatch).take_out(layer)
 
     def _on_woken(self, awake: bool) -> None:
@@ -94,7 +93,7 @@ class Overlay:
         self._later()
 
     def _on_removed(self, event: Any) -> None:
-        """What the user took away stays away until the fold is opened again."""
+        """Hide the layers that the user removed until the fold is opened again."""
         for kind, layer in list(self._layers.items()):
             if event.value is layer:
                 del self._layers[kind]

@@ -10,17 +10,17 @@ from qtpy.QtWidgets import QWidget
 
 from ...instances.compartments import NUCLEUS
 from ...segmentation.marker import Marker
-from ..shared.bindings import Bindings
-from ..shared.colors import Colors
-from ..shared.layout import SMALL, button, chooser, in_column, in_row, one_line
+from ..shared.choosers import chooser, fill
+from ..shared.layout import SMALL, button, in_column, in_row, one_line
 from ..shared.message import Message, errors_to
-from ..shared.number_slider import HANDLE_MARGIN, NumberSlider
+from ..shared.number_slider import NumberSlider
 from ..shared.plots import ValueHistogram
 from ..viewer.bench import Bench
+from ..viewer.section import Section
 from .called_layers import CalledLayers
 from .calling import Calling, short
 from .cell_pick import KEY, CellPick
-from .marker_choices import LARGEST, MarkerChoices, fill
+from .marker_choices import LARGEST, MarkerChoices
 
 OTSU = "Otsu"
 ASK = "Choose a channel: the values of all cells appear here."
@@ -29,18 +29,17 @@ FIRST = "Segment the image first."
 POINT_AT = f"Point at a cell in the image, then press {KEY}."
 
 
-class PositiveSection(QWidget):
+class PositiveSection(Section):
     """What stands in the fold; it sleeps, and costs nothing, while the fold is closed."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench, self._calling, self._layers = bench, bench.part(Calling), bench.part(CalledLayers)
+        super().__init__(bench)
+        self._calling, self._layers = bench.part(Calling), bench.part(CalledLayers)
         self._place = 0
         self._values: Any = None
         self._choices: Any = None
         self._build()
         self._picks = CellPick(bench, self, self.click, self._flip, POINT_AT)
-        self._bindings = Bindings(self)
         self._bindings.bind(self._calling.changed, self._on_changed)
         self._bindings.bind(self._calling.taken, self._on_shown)
         self._on_changed()
@@ -49,10 +48,6 @@ class PositiveSection(QWidget):
         """Measure from now on, or no more."""
         self._picks.wake(awake)
         self._calling.wake(awake)
-
-    def set_colors(self, colors: Colors) -> None:
-        """Follow the theme."""
-        self.threshold.hint.setStyleSheet(f"color: {colors.faint.name()}; font-size: 8pt;")
 
     @property
     def marker(self) -> Marker | None:
@@ -74,23 +69,19 @@ class PositiveSection(QWidget):
             (),
             self._on_start,
         )
-        self.click = button(
-            "flip_by_click",
-            "Flip cells",
+        tip = (
             f"While it is down, a click on a cell makes it negative or positive by hand. Key {KEY} flips the one under "
-            "the mouse pointer.\nThat is a correction: the threshold never changes it, and Ctrl+Z takes it back.",
+            "the mouse pointer.\nThat is a correction: the threshold never changes it, and Ctrl+Z takes it back."
         )
-        self.click.setCheckable(True)
-        self.click.setStyleSheet(SMALL)
+        self.click = button("flip_by_click", "Flip cells", tip, checkable=True, style=SMALL)
         self.choices = MarkerChoices(self.start)
         self.choices.asked.connect(self._on_asked)
         self.choices.shown.connect(self._on_shown)
         self.choices.further.connect(self._on_further)
         self.choices.dropped.connect(lambda: self._calling.drop(self._place))
         self.choices.grow_asked.connect(self._on_growth)
-        self.histogram = ValueHistogram(HANDLE_MARGIN)
-        self.histogram.setObjectName("value_histogram")
-        self.histogram.setToolTip("How many cells have which value. Grey ones are negative.\nClick or drag to cut.")
+        tip = "How many cells have which value. Grey ones are negative.\nClick or drag to cut."
+        self.histogram = ValueHistogram("value_histogram", tip)
         self.threshold = NumberSlider(
             "marker_threshold",
             "Positive above",
@@ -105,11 +96,8 @@ class PositiveSection(QWidget):
         )
         self.threshold.number.setMinimum(-LARGEST)
         self.threshold.valueChanged.connect(self._on_threshold)
-        self.count = one_line("positive_count")
+        self.count = one_line("positive_count", bold=True)
         self.combined = Message(objectName="positive_combined", hides=True)
-        font = self.count.font()
-        font.setBold(True)
-        self.count.setFont(font)
         in_column(
             self.choices, in_row((self.count, 1), self.click), self.combined, self.threshold, into=self, spacing=3
         )
@@ -164,7 +152,7 @@ class PositiveSection(QWidget):
         names = [one.name for one in self._bench.session.positive if f"{one.name}_pos" in numbers]
         alone = {f"{name}_pos" for name in names}
         both = "; ".join(f"{in_signs(key, names)} {k:,}" for key, k in numbers.items() if key not in alone)
-        note = self._calling.measured.note if self._calling.measured is not None else ""
+        note = self._calling.known.note if self._calling.known is not None else ""
         self.combined.report(note or both, bool(note))
 
     def _on_shown(self, place: int) -> None:

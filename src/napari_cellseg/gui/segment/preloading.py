@@ -32,9 +32,7 @@ class Preloading(QObject):
         self._session = session
         self._loading = Latest(lambda error: None)
         self._asked: tuple[str, str] | None = None
-        self._clock = QTimer(self)
-        self._clock.setSingleShot(True)
-        self._clock.setInterval(WAIT_MS)
+        self._clock = QTimer(self, singleShot=True, interval=WAIT_MS)
         self._clock.timeout.connect(self._load)
         self._bindings = Bindings(self)
         self._bindings.bind(session.chosen_changed, self.wait)

@@ -9,7 +9,6 @@ from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QHeaderView, QTableWidget, QTableWidgetItem, QWidget
 
 from ...instances.area_files import ENDINGS
-from ..shared.bindings import Bindings
 from ..shared.help import HelpButton
 from ..shared.layout import in_column, in_row, one_line, small_button
 from ..shared.message import Message, errors_to
@@ -17,6 +16,7 @@ from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.drawn_regions import FREEHAND, POLYGON, RECTANGLE, DrawnRegions
 from ..viewer.layer_image import layer_folder, layer_path
+from ..viewer.section import Section
 
 FILES = "Regions (*.geojson *.json *.zip *.roi *.tif *.tiff);;All files (*)"
 RULE = "A cell belongs where its centroid lies."
@@ -24,19 +24,18 @@ NONE = "Draw a region, or import some. Then its cells are counted here."
 N_ROWS = 3
 
 
-class RegionsSection(QWidget):
+class RegionsSection(Section):
     """What stands in the fold; it counts nothing while the fold is closed."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench, self.drawn = bench, bench.part(DrawnRegions)
+        super().__init__(bench)
+        self.drawn = bench.part(DrawnRegions)
         self._awake = False
         self._working = Latest(bench.failed, owner=self)
         self._build()
-        session, self._bindings = bench.session, Bindings(self)
+        session = bench.session
         self._bindings.bind_each(self._on_cells, session.chosen_changed, session.cells_changed, session.areas_changed)
-        for signal in (session.sliders_changed, session.corrected):
-            self._bindings.bind(signal, self._on_sliders)
+        self._bindings.bind_each(self._on_sliders, session.sliders_changed, session.corrected)
 
     def wake(self, awake: bool) -> None:
         """Count from now on, or no more."""
@@ -139,35 +138,30 @@ class RegionsSection(QWidget):
 
     def _drawing(self, mode: str) -> Any:
         def draw() -> None:
-            with errors_to(self._refuse):
+            with errors_to(self._bench.report):
                 self.drawn.draw(mode)
 
         return draw
 
     def _on_import(self) -> None:
         folder = layer_folder(self._bench.layer_of(self._bench.session.chosen))
-        path, _ = QFileDialog.getOpenFileName(self, "Import regions", folder, FILES)
-        if path:
+        if path := QFileDialog.getOpenFileName(self, "Import regions", folder, FILES)[0]:
             self.open_file(Path(path))
 
     def open_file(self, path: Path) -> None:
-        """Add the regions in a file; what is wrong with it is said."""
-        with errors_to(self._refuse):
+        """Add the regions in a file; an error is shown."""
+        with errors_to(self._bench.report):
             self.drawn.open_file(path)
 
     def _on_save(self) -> None:
         layer = self._bench.layer_of(self._bench.session.chosen)
         source = None if layer is None else layer_path(layer)
         place = f"regions{ENDINGS[0]}" if source is None else str(Path(source).with_suffix("")) + ENDINGS[0]
-        path, _ = QFileDialog.getSaveFileName(self, "Save the regions", place, "GeoJSON (*.geojson)")
-        if path:
+        if path := QFileDialog.getSaveFileName(self, "Save the regions", place, "GeoJSON (*.geojson)")[0]:
             self.save_to(Path(path))
 
     def save_to(self, path: Path) -> None:
         """Save the regions as GeoJSON."""
-        with errors_to(self._refuse):
+        with errors_to(self._bench.report):
             self.drawn.save(path)
             self._bench.session.note(f"The regions are in {path.name}.")
-
-    def _refuse(self, sentence: str, failed: bool) -> None:
-        self._bench.session.fail(None, sentence)

@@ -4,50 +4,37 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtWidgets import (
-    QApplication,
-    QCheckBox,
-    QFileDialog,
-    QGridLayout,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QSizePolicy,
-    QWidget,
-)
+from qtpy.QtWidgets import QApplication, QFileDialog, QGridLayout, QLabel, QSizePolicy, QWidget
 
-from ...imaging.errors import CellsegError
 from ...results.save_cells import command_line, save_cells
 from ...results.save_stack import save_stack
 from ...segmentation.options import RunOptions
 from ..correct.drafting import Drafting
 from ..shared import preferences
-from ..shared.bindings import Bindings
+from ..shared.choosers import chooser
 from ..shared.help import HelpButton
-from ..shared.layout import RECIPE_FILTER, Chooser
+from ..shared.layout import RECIPE_FILTER, button, in_row, tick
+from ..shared.message import errors_to
 from ..shared.table import open_table
 from ..viewer.bench import Bench
 from ..viewer.cell_colors import AREA, DOUBT, ID, Coloring, key_to_colors
 from ..viewer.dock import open_dock
 from ..viewer.layer_image import layer_folder, layer_stem
 from ..viewer.planes_in_view import PlanesInView
+from ..viewer.section import Section
 from .cell_rows import CellRows
 
 
-class ResultSection(QWidget):
+class ResultSection(Section):
     """Toggles and buttons below the sliders; asleep until there is a result."""
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench = bench
+        super().__init__(bench)
         self._planes, self._coloring = bench.part(PlanesInView), bench.part(Coloring)
         self._rows = bench.part(CellRows)
-        self._saving: object = None
         self._build()
-        self._bindings = Bindings(self)
         session = bench.session
-        for signal in (session.chosen_changed, session.cells_changed, session.sliders_changed, session.corrected):
-            self._bindings.bind(signal, self._on_cells)
+        self._bindings.bind_each(self._on_cells, session.chosen_changed, session.cells_changed)
         self._on_cells()
 
     def save_to(self, folder: str | Path) -> None:
@@ -80,69 +67,46 @@ class ResultSection(QWidget):
             self.save.setEnabled(True)
             self.save.setText("Save results …")
 
-        self._saving = self._bench.in_background(write, saved, ended)
+        self._bench.in_background(write, saved, ended)
 
     def _build(self) -> None:
-        self.show_numbers = QCheckBox("numbers", objectName="show_numbers")
-        self.show_numbers.setChecked(self._bench.layers.numbers)
-        self.show_numbers.setToolTip(
+        layers = self._bench.layers
+        tip = (
             "A numbered point in every cell. Where there is no room some are drawn, and more when you zoom in; that\n"
             "of the cell under the mouse is always there."
         )
-        self.outlines = QCheckBox("outlines", objectName="outlines")
-        self.outlines.setChecked(self._bench.layers.outlines)
-        self.outlines.setToolTip("Draw cells as outlines with their numbers in them, to see the image.")
-        self.color_by = Chooser(objectName="color_by")
-        self.color_by.addItem("colours", ID)
-        self.color_by.addItem("by area", AREA)
-        self.color_by.addItem("by doubt", DOUBT)
-        self.color_by.setToolTip(
-            "Colour cells by their area, or by how doubtful they are: bright is large or doubtful."
-        )
+        self.show_numbers = tick("show_numbers", "numbers", tip, layers.set_numbers, layers.numbers)
+        tip = "Draw cells as outlines with their numbers in them, to see the image."
+        self.outlines = tick("outlines", "outlines", tip, layers.set_outlines, layers.outlines)
+        tip = "Colour cells by their area, or by how doubtful they are: bright is large or doubtful."
+        entries = (("colours", ID), ("by area", AREA), ("by doubt", DOUBT))
+        self.color_by = chooser("color_by", tip, entries, self._on_color_by)
         self.color_by.setCurrentIndex(self.color_by.findData(self._coloring.by))
-        self.color_by.activated.connect(self._on_color_by)
         self.color_key = QLabel(key_to_colors(self._coloring.by), objectName="color_key")
         self.color_key.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.color_key.setVisible(self._coloring.by != ID)
-        self.save = QPushButton("Save results …", objectName="save")
-        self.save.setToolTip("Save label image (TIFF), table of cells and count (CSV) and recipe (JSON) into a folder.")
-        self.table = QPushButton("Table", objectName="table")
-        self.table.setToolTip(
-            "Area, place, probability and intensity of every cell, in napari's Features table: sort, select, save."
-        )
-        self.copy_command = QPushButton("Copy command", objectName="copy_command")
-        self.copy_command.setToolTip("Copy the command that gives these very labels and counts without a window.")
-        self.save_recipe = QPushButton("Save recipe …", objectName="save_recipe")
-        self.save_recipe.setToolTip(
+        tip = "Save label image (TIFF), table of cells and count (CSV) and recipe (JSON) into a folder."
+        self.save = button("save", "Save results …", tip, self._on_save)
+        tip = "Area, place, probability and intensity of every cell, in napari's Features table: sort, select, save."
+        self.table = button("table", "Table", tip, self._on_table)
+        tip = "Copy the command that gives these very labels and counts without a window."
+        self.copy_command = button("copy_command", "Copy command", tip, self._on_copy)
+        tip = (
             "Save model, threshold, smallest cell and channel as a small file (JSON). The Batch widget and\n"
             "the command line take it, and so does the chooser of the model above."
         )
-        self.run_folder = QPushButton("Run on a folder …", objectName="run_folder")
-        self.run_folder.setToolTip("Segment all images of a folder just like this one, in the Batch widget.")
-        self.save_recipe.clicked.connect(self._on_save_recipe)
-        self.run_folder.clicked.connect(self._on_run_folder)
-        self.show_numbers.toggled.connect(self._bench.layers.set_numbers)
-        self.outlines.toggled.connect(self._bench.layers.set_outlines)
-        self.save.clicked.connect(self._on_save)
-        self.table.clicked.connect(self._on_table)
-        self.copy_command.clicked.connect(self._on_copy)
+        self.save_recipe = button("save_recipe", "Save recipe …", tip, self._on_save_recipe)
+        tip = "Segment all images of a folder just like this one, in the Batch widget."
+        self.run_folder = button("run_folder", "Run on a folder …", tip, self._on_run_folder)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(6)
-        toggles = QHBoxLayout()
-        toggles.addWidget(self.show_numbers)
-        toggles.addWidget(self.outlines)
-        toggles.addWidget(self.color_by, 1)
-        toggles.addWidget(HelpButton("Results"))
+        toggles = in_row(self.show_numbers, self.outlines, (self.color_by, 1), HelpButton("Results"), spacing=6)
         grid.addLayout(toggles, 0, 0, 1, 3)
         grid.addWidget(self.color_key, 1, 0, 1, 3)
-        for column, button in enumerate((self.save, self.table, self.copy_command)):
-            grid.addWidget(button, 2, column)
-        recipes = QHBoxLayout()
-        recipes.setSpacing(6)
-        recipes.addWidget(self.save_recipe, 1)
-        recipes.addWidget(self.run_folder, 1)
-        grid.addLayout(recipes, 3, 0, 1, 3)
+        for column, part in enumerate((self.save, self.table, self.copy_command)):
+            grid.addWidget(part, 2, column)
+        grid.addLayout(in_row((self.save_recipe, 1), (self.run_folder, 1), spacing=6), 3, 0, 1, 3)
         grid.setColumnStretch(0, 1)
         grid.setColumnStretch(2, 1)
 
@@ -159,23 +123,18 @@ class ResultSection(QWidget):
     def _on_save(self) -> None:
         layer = self._bench.layer_of(self._bench.session.chosen)
         start = layer_folder(layer)
-        folder = QFileDialog.getExistingDirectory(self, "Save labels, table and count into this folder", start)
-        if folder:
+        if folder := QFileDialog.getExistingDirectory(self, "Save labels, table and count into this folder", start):
             self.save_to(folder)
 
     def save_recipe_to(self, path: str | Path) -> None:
         """Save how the chosen image was segmented into a file."""
-        try:
+        with errors_to(self._bench.report):
             device = self._bench.session.choices.viewer.device
             self._bench.session.recipe_shown().write(path, RunOptions(device))
-        except CellsegError as error:
-            self._bench.session.fail(None, error)
-            return
-        self._bench.session.note(f"Saved in {Path(path).parent}: {Path(path).name}")
+            self._bench.session.note(f"Saved in {Path(path).parent}: {Path(path).name}")
 
     def _on_save_recipe(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Save the recipe", "recipe.json", RECIPE_FILTER)
-        if path:
+        if path := QFileDialog.getSaveFileName(self, "Save the recipe", "recipe.json", RECIPE_FILTER)[0]:
             self.save_recipe_to(path if Path(path).suffix else f"{path}.json")
 
     def _on_run_folder(self) -> None:
@@ -183,12 +142,9 @@ class ResultSection(QWidget):
         open_dock(viewer, "batch").offer(viewer.layers.selection.active)
 
     def _on_table(self) -> None:
-        layers = self._bench.layers.get(self._bench.session.chosen)
-        if layers is not None:
-            try:
+        if (layers := self._bench.layers.get(self._bench.session.chosen)) is not None:
+            with errors_to(self._bench.report):
                 self._rows.follow(open_table(self._bench.viewer, layers.labels))
-            except CellsegError as error:
-                self._bench.session.fail(None, error)
 
     def _on_copy(self) -> None:
         cells = self._bench.session.cells

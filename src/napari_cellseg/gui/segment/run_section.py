@@ -5,20 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QPushButton, QSizePolicy, QWidget
+from qtpy.QtWidgets import QSizePolicy, QWidget
 
 from ...imaging.progress import Progress
 from ...session import PlaneKey, State
 from ..planes.plane_run import PlaneRun
-from ..shared.bindings import Bindings
+from ..shared.choosers import NARROWEST, chooser
 from ..shared.colors import Colors, accent_button
 from ..shared.help import HelpButton
-from ..shared.layout import NARROWEST, Chooser
+from ..shared.layout import button, in_grid, in_row
 from ..shared.message import Message
 from ..shared.progress_bar import Pace, ProgressBar, in_words
 from ..viewer.bench import Bench
-from ..viewer.focus import focus_canvas
+from ..viewer.canvas import focus_canvas
 from ..viewer.regions import Regions
+from ..viewer.section import Section
 from .images_run import ImagesRun
 from .where_menu import WORDS, WhereMenu
 
@@ -30,7 +31,7 @@ RAN_WITH = {
 }
 
 
-class RunSection(QWidget):
+class RunSection(Section):
     """Buttons, progress and the message line.
 
     Signals
@@ -42,57 +43,42 @@ class RunSection(QWidget):
     asked = Signal()
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench, self._planes, self._regions = bench, bench.part(PlaneRun), bench.part(Regions)
+        super().__init__(bench)
+        self._planes, self._regions = bench.part(PlaneRun), bench.part(Regions)
         self._images = bench.part(ImagesRun)
         self._pace = Pace()
         self._colors: Colors | None = None
         self._several = False
-        self.segment = QPushButton("Segment", objectName="segment")
-        self.segment.setToolTip("Find the cells in this image with the chosen model. Takes seconds; nothing freezes.")
-        self.segment.setMinimumHeight(30)
+        tip = "Find the cells in this image with the chosen model. Takes seconds; nothing freezes."
+        self.segment = button("segment", "Segment", tip, self._on_segment)
         self.where = WhereMenu(bench)
-        self.scope = Chooser(objectName="scope")
-        self.scope.setMinimumHeight(30)
-        self.scope.setToolTip(
+        tip = (
             "Segment the plane in view, or all planes: this one first, then the nearest. You can go on with those\n"
             "that are done meanwhile, and Cancel keeps them. Planes that are done in the same way are left out."
         )
-        self.scope.addItems(["This plane", "All planes"])
-        self.scope.activated.connect(lambda index: bench.session.choices.choose(all_planes=index == 1))
-        self.cancel = QPushButton("Cancel", objectName="cancel")
-        self.cancel.setToolTip("Stop. What was there before stays as it was.")
-        self.cancel.setMinimumHeight(30)
+        entries = (("This plane", False), ("All planes", True))
+        self.scope = chooser("scope", tip, entries, lambda index: bench.session.choices.choose(all_planes=bool(index)))
+        self.cancel = button("cancel", "Cancel", "Stop. What was there before stays as it was.", self._on_cancel)
+        for control in (self.segment, self.scope, self.cancel):
+            control.setMinimumHeight(30)
         self.progress = ProgressBar(objectName="progress")
         self.progress.setToolTip(SEEN)
         # The button grows with its text.
         self.progress.setMinimumWidth(NARROWEST)
         self.progress.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.message = Message(objectName="message", rows=2)
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(5)
-        grid.setColumnStretch(1, 1)
-        start = QHBoxLayout()
-        start.setSpacing(1)
-        start.addWidget(self.segment)
-        start.addWidget(self.where)
-        grid.addLayout(start, 0, 0)
-        # In one place: while planes are segmented nobody chooses which, and before there is no progress to show.
+        grid = in_grid(self, spacing=5)
+        grid.addLayout(in_row(self.segment, self.where, spacing=1), 0, 0)
+        # In one place: while planes are segmented there is no choice of them, and before there is no progress to show.
         grid.addWidget(self.scope, 0, 1)
         grid.addWidget(self.progress, 0, 1)
         grid.addWidget(self.cancel, 0, 2)
         grid.addWidget(HelpButton("Segment"), 0, 3)
-        self.segment.clicked.connect(self._on_segment)
-        self.cancel.clicked.connect(self._on_cancel)
-        self._bindings = Bindings(self)
-        self._bindings.bind(bench.session.state_changed, self._on_state)
-        self._bindings.bind(bench.session.progress_changed, self._on_progress)
         session = bench.session
-        for signal in (session.chosen_changed, session.choices.changed, bench.image_changed):
-            self._bindings.bind(signal, self._on_planes)
-        for signal in (self._planes.changed, self._regions.changed, self._images.changed):
-            self._bindings.bind(signal, self._on_planes)
+        self._bindings.bind(session.state_changed, self._on_state)
+        self._bindings.bind(session.progress_changed, self._on_progress)
+        self._bindings.bind_each(self._on_planes, session.chosen_changed, session.choices.changed, bench.image_changed)
+        self._bindings.bind_each(self._on_planes, self._planes.changed, self._regions.changed, self._images.changed)
         self._on_planes()
         self._on_state(bench.session.state)
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QTimer
-from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
-from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import QWidget
 
 from ...imaging.errors import CellsegError
 from ...segmentation.options import RunOptions
@@ -17,7 +17,7 @@ from ..planes.plane_run import PlaneRun
 from ..planes.planes_section import PlanesSection
 from ..shared.bindings import Bindings
 from ..shared.fold import Fold
-from ..shared.layout import in_column, in_row
+from ..shared.layout import in_column, in_row, separator
 from ..viewer.correcting import Correcting
 from ..viewer.dock import Dock
 from ..viewer.opening import sample_path
@@ -62,20 +62,15 @@ class SegmentWidget(Dock):
         self.model_section = ModelSection(self.bench, self.input_section.size.accurate)
         self.run_section = RunSection(self.bench)
         self.cells_section = CellsSection(self.bench)
-        self.positive_section = PositiveSection(self.bench)
-        self.positive_fold = Fold(
-            "positive", "Positive", "Which cells are positive, by another channel.", self.positive_section, False
-        )
-        self.class_section = ClassSection(self.bench)
+        self.positive_section, self.class_section = PositiveSection(self.bench), ClassSection(self.bench)
+        self.filters_section, self.regions_section = FiltersSection(self.bench), RegionsSection(self.bench)
+        tip = "Which cells are positive, by another channel."
+        self.positive_fold = Fold("positive", "Positive", tip, self.positive_section, False)
         self.class_fold = Fold("classes", "Classes", "Of which class cells are, by example.", self.class_section, False)
-        self.filters_section = FiltersSection(self.bench)
-        self.filters_fold = Fold(
-            "filters", "Filters", "Which cells count, by size, shape, light and edges.", self.filters_section, False
-        )
-        self.regions_section = RegionsSection(self.bench)
-        self.regions_fold = Fold(
-            "regions", "Regions", "How many cells lie in which region, and how dense.", self.regions_section, False
-        )
+        tip = "Which cells count, by size, shape, light and edges."
+        self.filters_fold = Fold("filters", "Filters", tip, self.filters_section, False)
+        tip = "How many cells lie in which region, and how dense."
+        self.regions_fold = Fold("regions", "Regions", tip, self.regions_section, False)
         self._sleeping: dict[Fold, PositiveSection | ClassSection | FiltersSection | RegionsSection] = {
             self.positive_fold: self.positive_section,
             self.class_fold: self.class_section,
@@ -95,7 +90,7 @@ class SegmentWidget(Dock):
         self.whole_run = self.bench.part(WholeRun)
         self.whole_section = WholeSection(self.whole_run)
         self._lay_out()
-        self.setAcceptDrops(True)
+        self.take_dropped(self.image_section.open_paths)
         self.model_section.model_changed.connect(self.input_section.set_model)
         self.model_section.model_changed.connect(self.cells_section.set_model)
         self.model_section.refresh()
@@ -104,7 +99,7 @@ class SegmentWidget(Dock):
         self.run_section.asked.connect(self.segment)
         # What a key corrected, or why it could not, is seen in this panel too.
         self.bindings = Bindings(self)
-        self.bindings.bind(self.bench.part(Correcting).said, self.run_section.message.report)
+        self.bindings.bind(self.bench.part(Correcting).reported, self.run_section.message.report)
         self.run_section.where.behind_asked.connect(self.whole_run.start)
         self.bindings.bind(self.session.chosen_changed, self._on_chosen)
         self._on_chosen(self.session.chosen)
@@ -144,16 +139,6 @@ class SegmentWidget(Dock):
         super().window_seen(window)
         window.destroyed.connect(self.preloading.close)
 
-    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
-        """Take files, and nothing else."""
-        if any(url.isLocalFile() for url in event.mimeData().urls()):
-            event.acceptProposedAction()
-
-    def dropEvent(self, event: QDropEvent) -> None:
-        """Open the dropped files and folders."""
-        event.acceptProposedAction()
-        self.image_section.open_paths([url.toLocalFile() for url in event.mimeData().urls() if url.isLocalFile()])
-
     def showEvent(self, event: QShowEvent) -> None:
         """Look for new models."""
         super().showEvent(event)
@@ -183,14 +168,7 @@ class SegmentWidget(Dock):
         self.cells_section.make_room(self.input_section.full or expert or unfolded)
 
     def _lay_out(self) -> None:
-        column = QVBoxLayout()
-        column.setSpacing(6)
-        for section in (self.image_section, self.input_section, self.model_section, self.run_section):
-            column.addWidget(section)
-        line = QFrame()
-        line.setFrameShape(QFrame.Shape.HLine)
-        column.addWidget(line)
+        above = (self.image_section, self.input_section, self.model_section, self.run_section, separator())
         sections = (self.first_steps, self.cells_section, self._folds, self.planes_section, self.result_section)
-        for section in sections:
-            column.addWidget(section)
-        self.lay_out(column, below=(self.whole_section, self.banner, self.run_section.message))
+        below = (self.whole_section, self.banner, self.run_section.message)
+        self.fill(*above, *sections, spacing=6, below=below)

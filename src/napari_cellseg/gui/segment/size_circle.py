@@ -11,7 +11,7 @@ from psygnal import Signal
 
 from ..viewer.bench import Bench
 from ..viewer.layer_image import placement
-from ..viewer.layer_watch import LayerWatch
+from ..viewer.layer_watch import LayerWatch, add_unselected
 
 COLOR = "#ffb000"
 
@@ -23,10 +23,6 @@ class SizeCircle:
     -------
     changed()
         The circle came, or went.
-
-    Parameters
-    ----------
-    bench : Bench
     """
 
     changed = Signal()
@@ -60,8 +56,6 @@ class SizeCircle:
             layer, self._layer = self._layer, None
             self._bench.part(LayerWatch).take_out(layer)
         if shown and image is not None and diameter is not None:
-            layers = self._bench.viewer.layers
-            active = layers.selection.active
             self._layer = Points(
                 [_middle(image)],
                 name=f"cell size {diameter:.0f} px",
@@ -72,8 +66,7 @@ class SizeCircle:
                 **placement(image),
             )
             self._layer.editable = False
-            self._bench.viewer.add_layer(self._layer)
-            layers.selection.active = active
+            add_unselected(self._bench.viewer, self._layer)
         self.changed.emit()
 
     def _follow(self, _: Any) -> None:
@@ -87,7 +80,7 @@ class SizeCircle:
 
 
 def _middle(image: ImageLayer) -> np.ndarray:
-    """Row and column in the middle of what is visible of an image."""
+    """Return the row and column in the middle of what is visible of an image."""
     corners = (
         np.asarray(image.corner_pixels, dtype=float)[:, -2:]
         * np.asarray(image.downsample_factors[image.data_level])[-2:]

@@ -5,54 +5,46 @@ from __future__ import annotations
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker
-from qtpy.QtWidgets import QCheckBox, QLabel, QSizePolicy, QWidget
+from qtpy.QtWidgets import QLabel, QSizePolicy, QWidget
 
 from ...network.versions import ModelVersion
-from ..shared.bindings import Bindings
-from ..shared.layout import SMALL, button, in_row
+from ..shared.layout import SMALL, button, in_row, tick
 from ..shared.numbers import DecimalBox
 from ..viewer.bench import Bench
+from ..viewer.section import Section
 from .size_circle import SizeCircle
 
 LARGEST = 2000.0
 
 
-class SizeControl(QWidget):
+class SizeControl(Section):
     """Typical diameter of the cells of the chosen image: estimated, or a number.
 
     The tick of the accurate way, `accurate`, has its place beside the model.
     """
 
     def __init__(self, bench: Bench, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench = bench
+        super().__init__(bench)
         self._model: ModelVersion | None = None
-        self.diameter = DecimalBox(objectName="diameter")
+        self.diameter = DecimalBox(objectName="diameter", suffix=" px", keyboardTracking=False)
         self.diameter.setRange(0, LARGEST)
         self.diameter.setDecimals(0)
-        self.diameter.setSuffix(" px")
         # A style sheet's least width wins over the widget's own.
         self.diameter.setStyleSheet("min-width: 70px;")
         self.diameter.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.diameter.setKeyboardTracking(False)
         self._circle = bench.part(SizeCircle)
         tip = "Mark this size as a circle in the middle of the image."
-        self.mark = button("mark_size", "mark", tip, self._circle.show)
-        self.mark.setCheckable(True)
-        self.mark.setStyleSheet(SMALL)
-        self.accurate = QCheckBox("accurate", objectName="accurate")
-        self.accurate.setToolTip(
+        self.mark = button("mark_size", "mark", tip, self._circle.show, checkable=True, style=SMALL)
+        tip = (
             "Let the network look three times, turned and at three magnifications, and take the mean:\n"
             "somewhat better, about three times slower."
         )
+        self.accurate = tick("accurate", "accurate", tip, lambda on: bench.session.choices.choose(accurate=on))
         self.setLayout(in_row(QLabel("Cell size"), (self.diameter, 1), self.mark, spacing=3))
         self.diameter.valueChanged.connect(self._on_diameter)
-        self.accurate.toggled.connect(self._on_accurate)
-        self._bindings = Bindings(self)
         session = bench.session
-        for signal in (session.chosen_changed, session.cells_changed, session.choices.changed, bench.image_changed):
-            self._bindings.bind(signal, self.refresh)
-        self._bindings.bind(self._circle.changed, self.refresh)
+        self._bindings.bind_each(self.refresh, session.chosen_changed, session.cells_changed, session.choices.changed)
+        self._bindings.bind_each(self.refresh, bench.image_changed, self._circle.changed)
         self.refresh()
 
     def set_model(self, model: ModelVersion | None) -> None:
@@ -89,6 +81,3 @@ class SizeControl(QWidget):
             self.refresh()
         else:
             session.choices.choose_for(session.chosen, diameter=value or None)
-
-    def _on_accurate(self, accurate: bool) -> None:
-        self._bench.session.choices.choose(accurate=accurate)

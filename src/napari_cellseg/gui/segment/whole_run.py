@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from napari.layers import Image as ImageLayer
+from napari.layers import Labels
 from psygnal import Signal
 
 from ...imaging.errors import CellsegError, ImageError
@@ -25,6 +26,7 @@ from ..shared.workers import Latest
 from ..viewer.bench import Bench
 from ..viewer.drawn_regions import DrawnRegions
 from ..viewer.layer_image import METADATA_KEY, full_data, layer_path, placement
+from ..viewer.layer_watch import add_unselected
 from ..viewer.regions import Regions
 
 OUTPUTS = ("labels", "cells")
@@ -53,10 +55,6 @@ class WholeRun:
     -------
     changed()
         The progress or the message changed.
-
-    Parameters
-    ----------
-    bench : Bench
     """
 
     changed = Signal()
@@ -104,7 +102,7 @@ class WholeRun:
         try:
             path = _file_of(layer)
         except CellsegError as error:
-            self._tell(str(error), True)
+            self._report(str(error), True)
             return
         assert layer is not None
         shape = tuple(full_data(layer).shape)
@@ -122,7 +120,7 @@ class WholeRun:
         try:
             regions = bench.part(DrawnRegions).keep_for([(str(path), name_of(path))], out)
         except CellsegError as error:
-            self._tell(str(error), True)
+            self._report(str(error), True)
             return
         options = replace(options, regions=regions)
         self._preparing.ask(lambda: _request(path, shape, recipe, options, out), self._launch)
@@ -139,7 +137,7 @@ class WholeRun:
     def dismiss(self) -> None:
         """Put the message away, as the user has read it."""
         self.folder = None
-        self._tell("", False)
+        self._report("", False)
 
     def close(self) -> None:
         """End with the window."""
@@ -160,10 +158,10 @@ class WholeRun:
         done = [row for row in rows if row.state in ("done", "skipped", "kept") and row.files.get("labels")]
         failed = next((row for row in rows if row.state == "failed"), None)
         if outcome.stopped:
-            self._tell("Stopped. Finished blocks are kept: start it again and it goes on with them.", False)
+            self._report("Stopped. Finished blocks are kept: start it again and it goes on with them.", False)
             return
         if not done or asked is None:
-            self._tell(failed.error if failed is not None and failed.error else outcome.sentence, True)
+            self._report(failed.error if failed is not None and failed.error else outcome.sentence, True)
             return
         out, count = outcome.request.out, sum(row.count or 0 for row in done)
         notes = [] if any(row.state == "done" for row in done) else ["They were there already."]
@@ -172,7 +170,7 @@ class WholeRun:
         planes = f" in {len(done):,} planes" if asked.shape else ""
         if failed is not None:
             notes.insert(0, f"{len(rows) - len(done):,} planes failed; the first, {failed.page}: {failed.error}")
-        self._tell(" ".join([f"{count:,} cells{planes}, saved in '{out.name}'.", *notes]), failed is not None)
+        self._report(" ".join([f"{count:,} cells{planes}, saved in '{out.name}'.", *notes]), failed is not None)
         self.folder = out
         paths = {position_in_stack(row.page) if asked.shape else (): out / row.files["labels"] for row in done}
         self._preparing.ask(lambda: _pyramid(paths, asked.shape), lambda levels: self._show(levels, out, count))
@@ -200,8 +198,7 @@ class WholeRun:
                 known.visible, about["count"] = True, count
                 self.changed.emit()
                 return
-        active = viewer.layers.selection.active
-        added = viewer.add_labels(
+        added = Labels(
             levels if several else levels[0],
             multiscale=several,
             name=f"{layer.name}: all cells",
@@ -209,23 +206,22 @@ class WholeRun:
             **where,
         )
         added.editable = False
-        # Below the cells of parts, which may be worked on; and what the user selected stays selected.
-        viewer.layers.move(viewer.layers.index(added), viewer.layers.index(layer) + 1)
-        viewer.layers.selection.active = active
+        # Below the cells of parts, which may be worked on.
+        add_unselected(viewer, added, viewer.layers.index(layer) + 1)
         self.changed.emit()
 
     def _on_failed(self, error: BaseException) -> None:
         if not isinstance(error, (CellsegError, OSError)):
             self._bench.failed(error)
-        self._tell(str(error) or type(error).__name__, True)
+        self._report(str(error) or type(error).__name__, True)
 
-    def _tell(self, sentence: str, failed: bool) -> None:
+    def _report(self, sentence: str, failed: bool) -> None:
         self.sentence, self.failed = sentence, failed
         self.changed.emit()
 
 
 def results_folder(path: Path) -> Path:
-    """Folder for the results of a file: beside it, or in the user's home where nothing may be written there."""
+    """Return the folder for a file's results: beside it, or in the user's home where that cannot be written to."""
     name = f"{name_of(path).partition('.')[0]} cells"
     try:
         folder = file_of(path).parent / name

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFrame, QHBoxLayout, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QWidget
 
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
-from ..shared.layout import SMALL
+from ..shared.layout import SMALL, button, in_column, in_row
 from ..shared.message import Message
 from ..shared.progress_bar import ProgressBar
 from .whole_run import WholeRun
@@ -24,17 +24,10 @@ class WholeSection(QFrame):
         self.progress = ProgressBar(objectName="whole_progress")
         self.progress.setFixedHeight(8)
         self.progress.setTextVisible(False)
-        self.button = QPushButton("Cancel", objectName="whole_cancel")
-        self.button.setStyleSheet(SMALL)
-        self.button.clicked.connect(self._on_button)
-        row = QHBoxLayout()
-        row.addWidget(self.text, 1)
-        row.addWidget(self.button, 0, Qt.AlignmentFlag.AlignTop)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(6, 1, 6, 2)
-        column.setSpacing(2)
-        column.addLayout(row)
-        column.addWidget(self.progress)
+        self.button = button("whole_cancel", "Cancel", "", self._on_button, style=SMALL)
+        row = in_row((self.text, 1), self.button, spacing=2)
+        row.setAlignment(self.button, Qt.AlignmentFlag.AlignTop)
+        in_column(row, self.progress, into=self, spacing=2, margins=(6, 1, 6, 2))
         self._bindings = Bindings(self)
         self._bindings.bind(run.changed, self._on_changed)
         self._on_changed()

@@ -19,7 +19,7 @@ AFTER_MS = 500
 
 
 class _Line(cancelable_progress):
-    """napari's own asks whether it was cancelled only where it is iterated over: this says so at once."""
+    """napari's own asks whether it was cancelled only where it is iterated over: this reports it at once."""
 
     def cancel(self) -> None:
         super().cancel()

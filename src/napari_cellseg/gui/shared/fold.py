@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QHBoxLayout, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QSizePolicy, QToolButton, QWidget
+
+from .layout import in_column, in_row
+
+
+class FoldTitle(QToolButton):
+    """A flat button with an arrow, which points down while it is checked."""
+
+    def __init__(self, name: str, text: str, tooltip: str) -> None:
+        super().__init__(objectName=name, text=text, toolTip=tooltip, checkable=True)
+        self.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.setStyleSheet("QToolButton { border: 0; background: transparent; padding: 2px; }")
+        self.setArrowType(Qt.ArrowType.RightArrow)
+        self.toggled.connect(lambda on: self.setArrowType(Qt.ArrowType.DownArrow if on else Qt.ArrowType.RightArrow))
 
 
 class Fold(QWidget):
@@ -20,24 +33,13 @@ class Fold(QWidget):
     def __init__(self, name: str, title: str, tooltip: str, content: QWidget, unfolded: bool) -> None:
         super().__init__()
         self.content = content
-        self.title = QToolButton(objectName=name)
-        self.title.setText(title)
-        self.title.setToolTip(tooltip)
-        self.title.setCheckable(True)
-        self.title.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.title = FoldTitle(name, title, tooltip)
         self.title.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
-        self.title.setStyleSheet("QToolButton { border: 0; background: transparent; padding: 2px; }")
-        self.title.toggled.connect(self._on_toggled)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(3)
-        self._head = QHBoxLayout()
-        self._head.setSpacing(3)
-        self._head.addWidget(self.title, 1)
-        column.addLayout(self._head)
-        column.addWidget(content)
+        self.title.toggled.connect(content.setVisible)
+        self._head = in_row((self.title, 1), spacing=3)
+        in_column(self._head, content, into=self, spacing=3)
         self.title.setChecked(unfolded)
-        self._on_toggled(unfolded)
+        content.setVisible(unfolded)
 
     def add_beside(self, widget: QWidget) -> None:
         """Put a widget at the right of the title, where it is visible also when the content is folded."""
@@ -46,7 +48,3 @@ class Fold(QWidget):
     def unfold(self, unfolded: bool) -> None:
         """Show or hide the content."""
         self.title.setChecked(unfolded)
-
-    def _on_toggled(self, unfolded: bool) -> None:
-        self.title.setArrowType(Qt.ArrowType.DownArrow if unfolded else Qt.ArrowType.RightArrow)
-        self.content.setVisible(unfolded)

@@ -9,11 +9,12 @@ from typing import Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 from magicgui.widgets import CheckBox, TupleEdit, create_widget
 from magicgui.widgets.bases import ValueWidget
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QComboBox, QGridLayout, QLabel, QWidget
+from qtpy.QtWidgets import QComboBox, QLabel, QWidget
 
 from ...imaging.errors import CellsegError
+from .choosers import shrinkable
 from .colors import Colors
-from .layout import sentence, shrinkable
+from .layout import in_grid, sentence
 from .numbers import NOT_SET, Number, NumberBox, Suggested
 
 # Two of them share the width of one.
@@ -47,11 +48,7 @@ class Form(QWidget, Generic[Params]):
     changed = Signal()
 
     def __init__(
-        self,
-        params: type[Params],
-        prefix: str,
-        leave_out: Collection[str] = (),
-        own: Mapping[str, Any] | None = None,
+        self, params: type[Params], prefix: str, leave_out: Collection[str] = (), own: Mapping[str, Any] | None = None
     ) -> None:
         super().__init__()
         self._params = params
@@ -115,10 +112,7 @@ class Form(QWidget, Generic[Params]):
         self.problem.setStyleSheet(f"color: {colors.warning.name()};")
 
     def _lay_out(self) -> None:
-        self._grid = grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setVerticalSpacing(3)
-        grid.setColumnStretch(1, 1)
+        self._grid = grid = in_grid(self, vertical=3)
         self._rows: dict[str, int] = {}
         row = 0
         alone: ValueWidget | None = None

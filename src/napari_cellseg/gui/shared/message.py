@@ -15,7 +15,7 @@ from ...imaging.errors import CellsegError
 from .colors import Colors
 
 WRAPPED = Qt.TextFlag.TextWordWrap
-# The share of a row that one word may take: what is said of a file matters as much as its name.
+# The share of a row that one word may take: the words about a file matter as much as its name.
 LONGEST_WORD = 0.6
 
 
@@ -28,7 +28,7 @@ class Message(QLabel):
         Good news.
     objectName : str
     rows : int, optional
-        It takes so many rows, whatever its text, so that it moves nothing; the end of a longer text is only in the
+        It takes so many rows with any text, so that it moves nothing; the end of a longer text is only in the
         tooltip.
     hides : bool
         Whether there is no line at all while there is no text.

@@ -6,22 +6,15 @@ from collections.abc import Callable
 
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtGui import QMouseEvent
-from qtpy.QtWidgets import (
-    QHBoxLayout,
-    QLabel,
-    QSlider,
-    QStyle,
-    QStyleOptionSlider,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QLabel, QSlider, QStyle, QStyleOptionSlider, QWidget
 
-from .layout import leave_wheel, one_line
+from .choosers import leave_wheel
+from .colors import Colors
+from .layout import in_column, in_row, one_line
 from .numbers import DecimalBox
 from .plots import Plot
 
 STEPS = 1000
-HANDLE_MARGIN = 9
 NAME_WIDTH = 82
 # So many digits after the point a number of a slider has at most.
 MOST_DIGITS = 9
@@ -95,7 +88,7 @@ class NumberSlider(QWidget):
     Signals
     -------
     valueChanged(float)
-        By whatever means the value changed.
+        The value changed, by the user or by a program.
     pressed(), released()
         The mouse went down on, or up from, the slider or the plot.
     """
@@ -143,7 +136,7 @@ class NumberSlider(QWidget):
         self._bind()
 
     def value(self) -> float | int:
-        """Present value; a whole number where there are no decimals."""
+        """Return the present value; a whole number where there are no decimals."""
         value = self.number.value()
         return round(value, self.number.decimals()) if self.number.decimals() else round(value)
 
@@ -151,20 +144,16 @@ class NumberSlider(QWidget):
         """Set the value, as if it had been typed."""
         self.number.setValue(value)
 
-    def minimum(self) -> float:
-        """Smallest value."""
-        return self.number.minimum()
-
-    def maximum(self) -> float:
-        """Largest value that can be typed."""
-        return self.number.maximum()
-
     def show_value(self, value: float) -> None:
         """Show a value that came from the session, without announcing it."""
         self.number.blockSignals(True)
         self.number.setValue(value)
         self.number.blockSignals(False)
         self.follow()
+
+    def set_colors(self, colors: Colors) -> None:
+        """Follow the theme."""
+        self.hint.setStyleSheet(f"color: {colors.faint.name()};font-size: 8pt;")
 
     def set_hint(self, text: str, tip: str = "") -> None:
         """Show something about the value beside it; a longer explanation is in the tooltip."""
@@ -183,39 +172,21 @@ class NumberSlider(QWidget):
             self.hint.hide()
             name = QLabel(label)
             name.setMinimumWidth(NAME_WIDTH)
-            row = QHBoxLayout(self)
-            row.setContentsMargins(0, 0, 0, 0)
-            for part, share in ((name, 0), (self.slider, 1), (self.number, 0)):
-                row.addWidget(part, share)
-            return
-        top = QHBoxLayout()
-        top.setContentsMargins(0, 0, 0, 0)
-        top.addWidget(QLabel(label))
-        top.addWidget(self.hint, 1)
-        top.addWidget(self.number)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(2)
-        column.addLayout(top)
-        column.addWidget(self.plot)
-        column.addWidget(self.slider)
+            self.setLayout(in_row(name, (self.slider, 1), self.number, spacing=6))
+        else:
+            top = in_row(QLabel(label), (self.hint, 1), self.number, spacing=2)
+            in_column(top, self.plot, self.slider, into=self, spacing=2)
 
     def _bind(self) -> None:
         self.number.valueChanged.connect(self._on_number)
-        self.slider.valueChanged.connect(self._on_slider)
+        self.slider.valueChanged.connect(lambda position: self.setValue(self._from_place(position / STEPS)))
         self.slider.sliderPressed.connect(self.pressed)
         self.slider.sliderReleased.connect(self.released)
         if self.plot is not None:
-            self.plot.picked.connect(self._on_picked)
+            self.plot.picked.connect(lambda place: self.setValue(self._from_place(place)))
             self.plot.pressed.connect(self.pressed)
             self.plot.released.connect(self.released)
 
     def _on_number(self, value: float) -> None:
         self.follow()
         self.valueChanged.emit(value)
-
-    def _on_picked(self, place: float) -> None:
-        self.setValue(self._from_place(place))
-
-    def _on_slider(self, position: int) -> None:
-        self.setValue(self._from_place(position / STEPS))

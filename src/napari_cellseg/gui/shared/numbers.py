@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, get_args
 
-from magicgui.backends._qtpy.widgets import QBaseStringWidget, QBaseValueWidget
 from magicgui.types import Undefined
 from magicgui.widgets.bases import ValueWidget
 from qtpy.QtCore import QLocale
 from qtpy.QtWidgets import QAbstractSpinBox, QComboBox, QDoubleSpinBox, QWidget
 
-from .layout import leave_wheel
+from .choosers import leave_wheel
 
 DECIMALS = 7
 NOT_SET = "not set"
@@ -36,8 +35,8 @@ class NumberBox(DecimalBox):
     A number `unset` below `least` means that nothing is set, and steps go from it to the least number.
     """
 
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
+    def __init__(self, parent: QWidget | None = None, **properties: Any) -> None:
+        super().__init__(parent, **properties)
         self.least = 0.0
         self.unset: float | None = None
         leave_wheel(self)
@@ -55,8 +54,7 @@ class NumberBox(DecimalBox):
 
     def _keep_to_least(self) -> None:
         # A number below the least is replaced once the control is left.
-        asked = self.asked()
-        if asked is not None:
+        if (asked := self.asked()) is not None:
             self.setValue(asked)
 
     def asked(self) -> float | None:
@@ -66,12 +64,69 @@ class NumberBox(DecimalBox):
         return float(max(self.value(), self.least))
 
 
-class _NumberBackend(QBaseValueWidget):
+class _Backend:
+    """What magicgui asks of a backend (`magicgui.widgets.protocols.ValueWidgetProtocol`), for one Qt widget."""
+
+    def __init__(self, native: QWidget, value: str, set_value: str, changed: str) -> None:
+        self._native, self._value, self._set_value, self._changed = native, value, set_value, changed
+
+    def _mgui_get_native_widget(self) -> QWidget:
+        return self._native
+
+    _mgui_get_root_native_widget = _mgui_get_native_widget
+
+    def _mgui_close_widget(self) -> None:
+        self._native.close()
+
+    def _mgui_get_parent(self) -> Any:
+        return getattr(self._native.parent(), "_magic_widget", None)
+
+    def _mgui_set_parent(self, parent: Any) -> None:
+        self._native.setParent(parent.native if parent else None)
+
+    def _mgui_bind_parent_change_callback(self, callback: Callable[..., object]) -> None:
+        """Do nothing: a form never moves its controls."""
+
+    def _mgui_render(self) -> Any:
+        raise NotImplementedError
+
+    def _mgui_get_tooltip(self) -> Any:
+        return self._native.toolTip()
+
+    def _mgui_set_tooltip(self, text: str | None) -> None:
+        self._native.setToolTip(text or "")
+
+    def _mgui_get_value(self) -> Any:
+        return getattr(self._native, self._value)()
+
+    def _mgui_set_value(self, value: Any) -> None:
+        getattr(self._native, self._set_value)(value)
+
+    def _mgui_bind_change_callback(self, callback: Callable[..., object]) -> None:
+        getattr(self._native, self._changed).connect(callback)
+
+
+def _passes_on(getter: str, setter: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    return lambda self: getattr(self._native, getter)(), lambda self, value: getattr(self._native, setter)(value)
+
+
+for _name, _get, _set in (
+    ("visible", "isVisible", "setVisible"),
+    ("enabled", "isEnabled", "setEnabled"),
+    *((side, side, f"setFixed{side.title()}") for side in ("width", "height")),
+    *((f"min_{side}", f"minimum{side.title()}", f"setMinimum{side.title()}") for side in ("width", "height")),
+    *((f"max_{side}", f"maximum{side.title()}", f"setMaximum{side.title()}") for side in ("width", "height")),
+):
+    for _verb, _method in zip(("get", "set"), _passes_on(_get, _set), strict=True):
+        setattr(_Backend, f"_mgui_{_verb}_{_name}", _method)
+
+
+class _NumberBackend(_Backend):
     def __init__(
-        self, whole: bool = False, low: float = 0, high: float = 99, none: str = "", unit: str = "", **kwargs: Any
+        self, parent: Any, whole: bool = False, low: float = 0, high: float = 99, none: str = "", unit: str = ""
     ) -> None:
-        super().__init__(NumberBox, "asked", "setValue", "valueChanged", **kwargs)
-        box = self._qwidget
+        box = NumberBox(parent)
+        super().__init__(box, "asked", "setValue", "valueChanged")
         box.setDecimals(0 if whole else DECIMALS)
         if not whole:
             box.setStepType(QAbstractSpinBox.StepType.AdaptiveDecimalStepType)
@@ -80,13 +135,14 @@ class _NumberBackend(QBaseValueWidget):
         box.setRange(low if box.unset is None else box.unset, high)
         box.setSuffix(f" {unit}" if unit else "")
         box.setSpecialValueText(none)
-        self._whole = whole
+        self._whole, self._unset = whole, box.unset or 0
 
-    def _post_get_hook(self, value: float | None) -> float | int | None:
+    def _mgui_get_value(self) -> float | int | None:
+        value = super()._mgui_get_value()
         return value if value is None else round(value) if self._whole else round(value, DECIMALS)
 
-    def _pre_set_hook(self, value: float | None) -> float:
-        return (self._qwidget.unset or 0) if value is None else value
+    def _mgui_set_value(self, value: float | None) -> None:
+        super()._mgui_set_value(self._unset if value is None else value)
 
 
 class Number(ValueWidget):
@@ -119,11 +175,12 @@ class Number(ValueWidget):
         super().__init__(value, annotation=annotation, **kwargs)
 
 
-class _SuggestedBackend(QBaseStringWidget):
-    def __init__(self, suggestions: Iterable[str] = (), **kwargs: Any) -> None:
-        super().__init__(QComboBox, "currentText", "setEditText", "editTextChanged", **kwargs)
-        self._qwidget.setEditable(True)
-        self._qwidget.addItems(list(suggestions))
+class _SuggestedBackend(_Backend):
+    def __init__(self, parent: Any, suggestions: Iterable[str] = ()) -> None:
+        box = QComboBox(parent)
+        super().__init__(box, "currentText", "setEditText", "editTextChanged")
+        box.setEditable(True)
+        box.addItems(list(suggestions))
 
 
 class Suggested(ValueWidget):

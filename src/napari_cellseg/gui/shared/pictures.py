@@ -7,6 +7,7 @@ import scipy
 from qtpy.QtCore import QAbstractItemModel, QSize
 from qtpy.QtGui import QColor, QImage, QPixmap
 from qtpy.QtWidgets import QListView
+from skimage.segmentation import find_boundaries
 
 from ...evaluation.changes import ChangePicture
 from ...imaging.normalize import normalize
@@ -35,7 +36,7 @@ def paint_change(picture: ChangePicture, side: int = SIDE) -> np.ndarray:
         return found
 
     canvas = enlarged(_grey(picture.image)).astype(np.uint8)
-    old, new = _outline(enlarged(picture.old)), _outline(enlarged(picture.new))
+    old, new = (find_boundaries(enlarged(cells), mode="inner") for cells in (picture.old, picture.new))
     near_old, near_new = (scipy.ndimage.binary_dilation(outline) for outline in (old, new))
     canvas[old] = OLD
     canvas[new] = NEW
@@ -91,12 +92,3 @@ def color_name(rgb: tuple[int, int, int]) -> str:
 def _grey(image: np.ndarray) -> np.ndarray:
     values = np.clip(normalize(image) * 200, 0, 255)
     return values if values.ndim == 3 else np.repeat(values[..., None], 3, axis=2)
-
-
-def _outline(labels: np.ndarray) -> np.ndarray:
-    """Return the inner outline of every cell as bool (Y, X)."""
-    padded = np.pad(labels, 1, mode="edge")
-    inside = labels > 0
-    neighbours = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
-    different: np.ndarray = np.any([labels != neighbour for neighbour in neighbours], axis=0)
-    return inside & different

@@ -31,11 +31,13 @@ class Plot(QWidget):
     pressed = Signal()
     released = Signal()
 
-    def __init__(self, margin: int, height: int, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._margin, self._height = margin, height
+    # In pixels: beside the axis, as at the ends of a slider, and of the plot.
+    margin, full_height = 9, 62
+
+    def __init__(self, name: str, tooltip: str = "") -> None:
+        super().__init__(objectName=name, toolTip=tooltip)
         self._colors = theme_colors()
-        self.setFixedHeight(height)
+        self.setFixedHeight(self.full_height)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
         self.setCursor(Qt.CursorShape.SizeHorCursor)
 
@@ -46,15 +48,15 @@ class Plot(QWidget):
 
     def set_low(self, low: bool) -> None:
         """Set a low height where other widgets need the room."""
-        self.setFixedHeight(self._height - LOWER if low else self._height)
+        self.setFixedHeight(self.full_height - LOWER if low else self.full_height)
 
     def x_of(self, place: float) -> float:
         """Return the horizontal pixel of a place on the axis (0 to 1)."""
-        return self._margin + place * max(self.width() - 1 - 2 * self._margin, 1)
+        return self.margin + place * max(self.width() - 1 - 2 * self.margin, 1)
 
     def place_of(self, x: float) -> float:
         """Return the place on the axis (0 to 1) of a horizontal pixel."""
-        return min(max((x - self._margin) / max(self.width() - 1 - 2 * self._margin, 1), 0.0), 1.0)
+        return min(max((x - self.margin) / max(self.width() - 1 - 2 * self.margin, 1), 0.0), 1.0)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         """Begin to drag."""
@@ -95,7 +97,7 @@ class Plot(QWidget):
     def _write(self, painter: QPainter, left: str, right: str = "") -> None:
         """Write into the line above the drawing."""
         painter.setPen(self._colors.faint)
-        box = QRectF(self._margin, 1, self.width() - 2 * self._margin, TOP - 2)
+        box = QRectF(self.margin, 1, self.width() - 2 * self.margin, TOP - 2)
         for text, side in ((left, Qt.AlignmentFlag.AlignLeft), (right, Qt.AlignmentFlag.AlignRight)):
             painter.drawText(box, side | Qt.AlignmentFlag.AlignVCenter, text)
 
@@ -109,8 +111,10 @@ class CountCurve(Plot):
 
     title = "count at every threshold"
 
-    def __init__(self, margin: int, parent: QWidget | None = None) -> None:
-        super().__init__(margin, 68, parent)
+    full_height = 68
+
+    def __init__(self, name: str, tooltip: str = "") -> None:
+        super().__init__(name, tooltip)
         self.thresholds = np.zeros(0)
         self.counts = np.zeros(0, dtype=np.int64)
         self.stretch = (math.nan, math.nan)
@@ -159,7 +163,25 @@ class CountCurve(Plot):
         self._write(painter, self.title, f"at most {highest:,}")
 
 
-class AreaHistogram(Plot):
+class Histogram(Plot):
+    """Bars over the axis; those before a line are grey."""
+
+    def __init__(self, name: str, tooltip: str = "") -> None:
+        super().__init__(name, tooltip)
+        self.bars = np.zeros(N_BINS, dtype=np.int64)
+
+    def _draw_bars(self, painter: QPainter, line: float, top: float, bottom: float) -> None:
+        highest = int(self.bars.max(initial=0))
+        painter.setPen(Qt.PenStyle.NoPen)
+        for i in np.flatnonzero(self.bars).tolist():
+            left, right = self.x_of(i / N_BINS), self.x_of((i + 1) / N_BINS)
+            height = max((bottom - top - 4) * int(self.bars[i]) / highest, 1.5)
+            box = QRectF(left + 0.5, bottom - height, right - left - 1, height)
+            painter.fillRect(box, self._colors.accent if (i + 0.5) / N_BINS >= line else self._colors.grid)
+        self._marker(painter, self.x_of(line), top, bottom)
+
+
+class AreaHistogram(Histogram):
     """How many cells have which area; those smaller than `min_size` are grey.
 
     The axis is linear in the diameter (square root of the area), so that small and large cells both have room.
@@ -167,11 +189,10 @@ class AreaHistogram(Plot):
 
     title = "cells by area"
 
-    def __init__(self, margin: int, parent: QWidget | None = None) -> None:
-        super().__init__(margin, 62, parent)
+    def __init__(self, name: str, tooltip: str = "") -> None:
+        super().__init__(name, tooltip)
         self.largest = 1000
         self.min_size = 0
-        self.bars = np.zeros(N_BINS, dtype=np.int64)
 
     def set_areas(self, areas: np.ndarray, largest: int) -> None:
         """Show other areas (pixels); `largest` is the area at the right end of the axis."""
@@ -186,21 +207,20 @@ class AreaHistogram(Plot):
         self.update()
 
     def _draw(self, painter: QPainter, top: float, bottom: float) -> None:
-        draw_bars(self, painter, self.bars, math.sqrt(min(self.min_size / self.largest, 1.0)), top, bottom)
+        self._draw_bars(painter, math.sqrt(min(self.min_size / self.largest, 1.0)), top, bottom)
         known = bool(self.bars.any())
         self._write(painter, self.title, f"up to {self.largest:,} px" if known else "no cells at this threshold")
 
 
-class ValueHistogram(Plot):
+class ValueHistogram(Histogram):
     """How many cells have which value of a marker; those above the threshold are in colour."""
 
     title = "cells by value"
 
-    def __init__(self, margin: int, parent: QWidget | None = None) -> None:
-        super().__init__(margin, 62, parent)
+    def __init__(self, name: str, tooltip: str = "") -> None:
+        super().__init__(name, tooltip)
         self.span = (0.0, 1.0)
         self.threshold = 0.0
-        self.bars = np.zeros(N_BINS, dtype=np.int64)
 
     def place(self, value: float) -> float:
         """Return the place of a value on the axis, 0 to 1."""
@@ -221,23 +241,9 @@ class ValueHistogram(Plot):
         self.update()
 
     def _draw(self, painter: QPainter, top: float, bottom: float) -> None:
-        draw_bars(self, painter, self.bars, self.place(self.threshold), top, bottom)
+        self._draw_bars(painter, self.place(self.threshold), top, bottom)
         low, high = self.span
         self._write(painter, self.title, f"{low:,.4g} to {high:,.4g}" if self.bars.any() else "no cell has a value")
-
-
-def draw_bars(plot: Plot, painter: QPainter, bars: np.ndarray, line: float, top: float, bottom: float) -> None:
-    """Draw a histogram whose bars before a line are grey, and the line."""
-    highest = int(bars.max(initial=0))
-    painter.setPen(Qt.PenStyle.NoPen)
-    for i, n in enumerate(bars.tolist()):
-        if not n:
-            continue
-        left, right = plot.x_of(i / N_BINS), plot.x_of((i + 1) / N_BINS)
-        height = max((bottom - top - 4) * n / highest, 1.5)
-        box = QRectF(left + 0.5, bottom - height, right - left - 1, height)
-        painter.fillRect(box, plot._colors.accent if (i + 0.5) / N_BINS >= line else plot._colors.grid)
-    plot._marker(painter, plot.x_of(line), top, bottom)
 
 
 class PlaneCounts(Plot):
@@ -245,8 +251,10 @@ class PlaneCounts(Plot):
 
     title = "cells in each plane"
 
-    def __init__(self, margin: int, parent: QWidget | None = None) -> None:
-        super().__init__(margin, 48, parent)
+    full_height = 48
+
+    def __init__(self, name: str, tooltip: str = "") -> None:
+        super().__init__(name, tooltip)
         self.counts = np.zeros(0, dtype=np.int64)
         self.number = 0
         self.total, self.words = "", ""

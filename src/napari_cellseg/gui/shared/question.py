@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QWidget
 
 from .colors import Colors
-from .layout import button, in_row, sentence
+from .layout import button, in_column, in_row, sentence
 
 
 class Question(QFrame):
@@ -20,10 +20,7 @@ class Question(QFrame):
         self.text = sentence("question_text")
         self.yes = button("question_yes", "Yes", "", self._on_yes)
         self.no = button("question_no", "No", "", self.hide)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(8, 6, 8, 6)
-        column.addWidget(self.text)
-        column.addLayout(in_row(None, self.yes, self.no, spacing=6))
+        in_column(self.text, in_row(None, self.yes, self.no, spacing=6), into=self, spacing=6, margins=(8, 6, 8, 6))
         self.hide()
 
     def set_colors(self, colors: Colors) -> None:

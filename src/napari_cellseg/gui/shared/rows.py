@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSignalBlocker, Qt
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import QHeaderView, QTreeWidget, QTreeWidgetItem
 
@@ -55,6 +55,22 @@ class Rows(QTreeWidget):
                 item.setTextAlignment(column, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         self.addTopLevelItem(item)
         return item
+
+    def fill(self, rows: Iterable[tuple[Sequence[str], str, QColor | None]], right: Collection[int] = ()) -> None:
+        """Show other rows (texts, tooltip, colour); one with the first text of the selected row is selected then.
+
+        No selection signal is emitted meanwhile.
+        """
+        selected = self.selected()
+        with QSignalBlocker(self):
+            self.clear()
+            for texts, tooltip, color in rows:
+                self.add(texts, tooltip, color, right).setSelected(texts[0] == selected)
+
+    def selected(self) -> str | None:
+        """Return the first text of the selected row."""
+        items = self.selectedItems()
+        return items[0].text(0) if items else None
 
     def selected_row(self) -> int | None:
         """Return the number of the selected row."""

@@ -94,10 +94,10 @@ class Latest:
         _start(worker)
 
     def _on_finished(self) -> None:
-        heard = self._asked is not None and self._asked.then is not None
+        wanted = self._asked is not None and self._asked.then is not None
         self._asked = None
         self._start()
-        if heard and self._asked is None and self._ended is not None:
+        if wanted and self._asked is None and self._ended is not None:
             _call(self._ended)
 
 
@@ -114,7 +114,7 @@ class _Asked:
         self._latest: Callable[[], Latest | None] = lambda: latest
 
     def drop(self) -> None:
-        """Call nobody with the answer, and hold nothing that only the answer needs."""
+        """Drop the answer when it comes, and hold nothing that only the answer needs."""
         latest = self._latest()
         self.then = None
         if latest is not None:
@@ -131,8 +131,7 @@ class _Asked:
 
     def finish(self) -> None:
         """Let go of everything; the next question may start."""
-        latest = self._latest()
-        if latest is not None:
+        if (latest := self._latest()) is not None:
             latest._on_finished()
         self.question = self.then = None
         self._latest = lambda: None

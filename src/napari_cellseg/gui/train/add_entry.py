@@ -19,6 +19,7 @@ from ..viewer.correcting import Correcting
 from .job import TrainJob
 
 TRIES = 5
+COLUMNS = ("Image", "Cells", "Reviewed", "State")
 Ask = Callable[[str, str, str, Callable[[], object]], object]
 
 
@@ -41,7 +42,7 @@ def add_current(
         Called with a question, the words for yes and no, and what to do on yes, when the same image is there
         already; by default a dialog asks.
     report : callable, optional
-        Called with a sentence and whether it is bad news; by default `Correcting.said` of the viewer is emitted.
+        Called with a sentence and whether it is bad news; by default `Correcting.reported` of the viewer is emitted.
     replace : bool
         Replace the entry of the same image without asking.
 
@@ -64,7 +65,7 @@ def add_current(
     stack = bench.stack_of(bench.session.chosen)
     whole = "" if stack is None else stack.image.title
     path = Path(folder) if folder is not None else job.folder
-    show = report or bench.part(Correcting).said.emit
+    show = report or bench.part(Correcting).reported.emit
     question = ask or dialog
 
     def added(entry: Entry) -> None:
@@ -161,6 +162,21 @@ def part_in_words(fraction: float) -> str:
     if fraction >= 1 or fraction <= 0:
         return f"{round(100 * fraction)} %"
     return "< 1 %" if fraction < 0.01 else f"{min(round(100 * fraction), 99)} %"
+
+
+def texts_of(entry: Entry) -> list[str]:
+    """Return what the row of an entry shows."""
+    if entry.problem:
+        return [entry.name, "–", "–", "cannot be used"]
+    state = "changed" if entry.note else "ready"
+    return [entry.name, f"{entry.n_cells:,}", part_in_words(entry.reviewed_fraction), state]
+
+
+def about(entry: Entry) -> str:
+    """Return the tooltip of an entry: what is wrong with it or has changed, its size, and when it was added."""
+    size = f"{entry.size[0]} × {entry.size[1]} pixels" if any(entry.size) else ""
+    added = f"added {entry.added.replace('T', ' ')[:16]}" if entry.added else ""
+    return "\n".join(line for line in (entry.name, entry.problem, entry.note, size, added) if line)
 
 
 def duplicate_in_words(error: DuplicateError, folder: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QCheckBox, QWidget
+from qtpy.QtWidgets import QWidget
 
 from ...imaging.errors import CellsegError
 from ...imaging.progress import Progress
@@ -22,7 +22,7 @@ from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.fold import Fold
 from ..shared.help import HelpButton
-from ..shared.layout import in_column, in_row, small_button
+from ..shared.layout import in_column, in_row, small_button, tick
 from ..shared.message import Message, errors_to
 from ..shared.rows import Rows
 from ..shared.workers import Latest, start_run
@@ -95,8 +95,7 @@ class TrainDataSection(QWidget):
 
     def look(self) -> None:
         """Show the selected image with its masks; from then on the layers follow the selection."""
-        sample = self.selected()
-        if sample is not None:
+        if (sample := self.selected()) is not None:
             self._layers.show(sample)
 
     def preview(self) -> None:
@@ -132,17 +131,15 @@ class TrainDataSection(QWidget):
         self.list.itemSelectionChanged.connect(self._on_selected)
         self.list.itemDoubleClicked.connect(lambda *_: self.look())
         self.hint = Message(objectName="data_hint", hides=True)
-        self.classes = QCheckBox("Pieces are cells: the masks hold classes", objectName="data_classes")
-        self.classes.setToolTip("Take each connected piece of one value of a mask for one cell.")
-        self.classes.toggled.connect(self._on_classes)
+        tip = "Take each connected piece of one value of a mask for one cell."
+        self.classes = tick("data_classes", "Pieces are cells: the masks hold classes", tip, self._on_classes)
         tip = "Show the selected image with its masks. Then select others in the list."
         self.view = small_button("data_look", "Look at the pairs", tip, slot=self.look)
         tip = "Show images as the network will see them: cut, turned, brighter or darker."
         self.varied = small_button("data_preview", "Preview", tip, slot=self.preview)
         tip = "Sort the images into kinds, and choose how often each is learned from."
         self.kinds = small_button("data_kinds", "Kinds …", tip)
-        tip = "Do not read these images any further."
-        self.stop = small_button("data_stop", "Stop reading", tip, slot=self.cancel)
+        self.stop = small_button("data_stop", "Stop reading", "Do not read these images any further.", slot=self.cancel)
         inside = in_column(
             self.list,
             self.hint,
@@ -209,8 +206,7 @@ class TrainDataSection(QWidget):
         self._fill()
 
     def _fill(self) -> None:
-        with QSignalBlocker(self.list):
-            self._fill_list()
+        self._fill_list()
         self.stop.setVisible(self.busy)
         asked = self.loaded is not None and any(CLASSES_OR_CELLS in why for _, why in self.loaded.report.suspicious)
         with QSignalBlocker(self.classes):
@@ -225,14 +221,13 @@ class TrainDataSection(QWidget):
         self.read.emit()
 
     def _fill_list(self) -> None:
-        selected = self._row()
+        warning = None if self._colors is None else self._colors.warning
         self.rows = [] if self.loaded is None else data_rows(self.loaded)
-        self.list.clear()
+        rows = []
         for found in self.rows:
             texts = (found.name, "–" if found.n_cells is None else f"{found.n_cells:,}", found.size, found.state)
-            color = self._colors.warning if found.state != READY and self._colors is not None else None
-            item = self.list.add(texts, f"{found.name}\n{found.why}".strip(), color, right=(1,))
-            item.setSelected(selected is not None and found.name == selected.name)
+            rows.append((texts, f"{found.name}\n{found.why}".strip(), warning if found.state != READY else None))
+        self.list.fill(rows, right=(1,))
 
     def _row(self) -> DataRow | None:
         """Return the selected row."""

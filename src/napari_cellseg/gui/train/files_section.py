@@ -14,6 +14,7 @@ from ...imaging.errors import CellsegError
 from ...training.data.choice import DataChoice
 from ...training.data.loading import Loaded
 from ...training.data.split_files import FileChoice, describe_groups, describe_split, describe_weights
+from ..shared.layout import in_grid
 from ..shared.message import Message
 
 SPLITS, TABLES = "Splits (*.json)", "Tables (*.csv)"
@@ -24,19 +25,12 @@ class FileRow:
 
     def __init__(self, grid: QGridLayout, row: int, name: str, title: str, none: str, tip: str) -> None:
         self.path: Path | None = None
-        self.name = QLineEdit(objectName=f"{name}_file")
-        self.name.setReadOnly(True)
-        self.name.setPlaceholderText(none)
-        self.name.setMinimumWidth(60)
-        self.choose, self.forget = QToolButton(objectName=f"{name}_choose"), QToolButton(objectName=f"{name}_forget")
-        self.choose.setText("…")
-        self.choose.setToolTip(f"Choose a file. {tip}")
-        self.forget.setText("×")
-        self.forget.setToolTip("Clear this choice.")
+        self.name = QLineEdit(objectName=f"{name}_file", readOnly=True, placeholderText=none, minimumWidth=60)
+        self.choose = QToolButton(objectName=f"{name}_choose", text="…", toolTip=f"Choose a file. {tip}")
+        self.forget = QToolButton(objectName=f"{name}_forget", text="×", toolTip="Clear this choice.")
         self.about = Message(objectName=f"{name}_about", hides=True)
         self._tip = tip
-        label = QLabel(title)
-        label.setToolTip(tip)
+        label = QLabel(title, toolTip=tip)
         for column, widget in enumerate((label, self.name, self.choose, self.forget)):
             grid.addWidget(widget, row, column)
         grid.addWidget(self.about, row + 1, 0, 1, 4)
@@ -66,10 +60,7 @@ class TrainFilesSection(QWidget):
         self._data: DataChoice | None = None
         self._loaded: Loaded | None = None
         self._choices: dict[DataChoice, FileChoice] = {}
-        grid = QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setVerticalSpacing(2)
-        grid.setColumnStretch(1, 1)
+        grid = in_grid(self, vertical=2)
         self.split = FileRow(
             grid, 0, "split", "Split file", "none: a new split",
             "A split.json or training.json that another training has left: the same images are held out again.",
@@ -127,8 +118,7 @@ class TrainFilesSection(QWidget):
         text, bad = "", False
         if choice.groups is not None and self._data is not None:
             text, bad = self._described(partial(describe_groups, choice.groups, self._data.path, loaded))
-        text = text if bad else f"{text} {describe_weights(choice.weights)}".strip()
-        self.groups.show(choice.groups, text, bad)
+        self.groups.show(choice.groups, text if bad else f"{text} {describe_weights(choice.weights)}".strip(), bad)
 
     def _described(self, describe: Callable[[], str]) -> tuple[str, bool]:
         try:

@@ -10,7 +10,6 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from ...evaluation.changes import ChangePicture, read_pictures
 from ...evaluation.compare import Comparison, SetFigures
-from ..shared.bindings import Bindings
 from ..shared.colors import Colors, accent_button
 from ..shared.fold import Fold
 from ..shared.gallery import TrainGallery
@@ -19,14 +18,11 @@ from ..shared.layout import HEADING, SMALL, in_column, in_row, one_line, small_b
 from ..shared.message import Message
 from ..shared.question import Question
 from ..viewer.bench import Bench
+from ..viewer.section import Section
 from .request import Outcome
 
 ROWS = (
-    (
-        "f1",
-        "cells found",
-        "F1 score: a cell is found if its overlap (IoU) with a true one is at least half.",
-    ),
+    ("f1", "cells found", "F1 score: a cell is found if its overlap (IoU) with a true one is at least half."),
     ("ap50", "precision", "Average precision at an overlap (IoU) of at least half, as mean over images."),
     ("ap", "fit of outlines", "The same, as mean over overlaps of .5 to .9: how well the outlines fit."),
     ("count_mape", "count error", "Mean relative error of the counts of the images."),
@@ -35,7 +31,7 @@ VERDICT_ROWS = 4
 UNCOMPARED = "It was not compared with the old model, so it is unknown whether it is better."
 
 
-class TrainGuardSection(QWidget):
+class TrainGuardSection(Section):
     """The decision after a training: use the new model or keep the old one; hidden while there is none.
 
     Signals
@@ -50,13 +46,12 @@ class TrainGuardSection(QWidget):
     kept = Signal()
 
     def __init__(self, bench: Bench, question: Question) -> None:
-        super().__init__()
-        self._bench, self._question = bench, question
+        super().__init__(bench)
+        self._question = question
         self._colors: Colors | None = None
         self._outcome: Outcome | None = None
         self._loading: Any = None
         self._build()
-        self._bindings = Bindings(self)
         self._bindings.bind(bench.session.choices.changed, self._show_buttons)
         self.hide()
 
@@ -125,8 +120,7 @@ class TrainGuardSection(QWidget):
             "guard_pictures", "cells that changed", "Cells that the two models draw differently.", self.gallery, True
         )
         self.pictures.add_beside(self.gallery.legend)
-        tip = "Segment with it from now on. Corrections stay."
-        self.use = small_button("use_new", "", tip, slot=self._on_use)
+        self.use = small_button("use_new", "", "Segment with it from now on. Corrections stay.", slot=self._on_use)
         self.keep = small_button("keep_old", "", "The new one stays in the list of models.", slot=self._on_keep)
         buttons = in_row((self.use, 6), (self.keep, 5), spacing=6)
         title = in_row((self.title, 1), HelpButton("New model"))
@@ -145,7 +139,7 @@ class TrainGuardSection(QWidget):
             cell.setToolTip("")
         kind = {"images": "images", "crops": "parts of images"}.get(comparison.hold_out)
         held_out = comparison.held_out
-        # The panel is narrow: the tooltip says of what.
+        # The panel is narrow: the tooltip names the images.
         title = "learned from!" if kind is None else f"{held_out.n_images} held out"
         for column, text, figures, tip in (
             (1, title, held_out, f"Reviewed {kind}, not learned." if kind else "Too little to hold any of it out."),

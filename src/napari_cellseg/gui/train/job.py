@@ -56,7 +56,7 @@ class TrainJob(ChildJob):
         self.seconds_left: float | None = None
         self._comparison: Comparison | None = None
         self._phase: Progress | None = None
-        self._reached, self._told_at = 0.0, 0.0
+        self._reached, self._reported_at = 0.0, 0.0
 
     @property
     def trains(self) -> bool:
@@ -81,7 +81,7 @@ class TrainJob(ChildJob):
         """Return the seconds of learning that are left now by the clock; None until that is known."""
         if self.seconds_left is None or not math.isfinite(self.seconds_left):
             return None
-        return max(self.seconds_left - ((time.monotonic() if now is None else now) - self._told_at), 0.0)
+        return max(self.seconds_left - ((time.monotonic() if now is None else now) - self._reported_at), 0.0)
 
     @property
     def _learning(self) -> bool:
@@ -124,11 +124,11 @@ class TrainJob(ChildJob):
         assert self.request is not None
         return f"Training {self.request.out.name}"
 
-    def _hear_note(self, event: dict[str, Any]) -> None:
+    def _receive_note(self, event: dict[str, Any]) -> None:
         if event.get("text"):
-            super()._hear_note({"text": self._short(str(event["text"]))})
+            super()._receive_note({"text": self._short(str(event["text"]))})
 
-    def _hear_one(self, event: Mapping[str, Any]) -> bool:
+    def _receive_one(self, event: Mapping[str, Any]) -> bool:
         kind = event.get("event")
         if kind == "start":
             # Its notes come again as reasons of the verdict, where they are read.
@@ -136,17 +136,17 @@ class TrainJob(ChildJob):
             self._become("running")
         elif kind == "comparison":
             self._comparison = _comparison(event)
-        elif kind == "step":
-            self._hear_step(event)
-        elif kind == "validation":
-            self._hear_validation(event)
-        elif kind == "earlier":
-            self._hear_earlier(event)
-        elif kind == "phase":
-            self._hear_phase(event)
-        return kind in ("step", "validation", "earlier", "phase")
+        receive = {
+            "step": self._receive_step,
+            "validation": self._receive_validation,
+            "earlier": self._receive_earlier,
+            "phase": self._receive_phase,
+        }.get(str(kind))
+        if receive is not None:
+            receive(event)
+        return receive is not None
 
-    def _hear_phase(self, event: Mapping[str, Any]) -> None:
+    def _receive_phase(self, event: Mapping[str, Any]) -> None:
         done, total = number(event.get("done")) or 0, number(event.get("total")) or 0
         self._phase = Progress(int(done), int(total), str(event.get("text", "")))
         if self._phase.message == "comparing":
@@ -154,7 +154,7 @@ class TrainJob(ChildJob):
         elif self._phase.message == "measuring" and self.kind != "measuring":
             self._become("measuring")
 
-    def _hear_step(self, event: Mapping[str, Any]) -> None:
+    def _receive_step(self, event: Mapping[str, Any]) -> None:
         done, loss, step = (number(event.get(name)) for name in ("done", "loss", "step"))
         if done is None:
             return
@@ -162,17 +162,17 @@ class TrainJob(ChildJob):
         self.step = self.step if step is None else int(step)
         self._phase = None
         self.seconds, self.seconds_left = number(event.get("seconds")), number(event.get("seconds_left"))
-        self._told_at = time.monotonic()
+        self._reported_at = time.monotonic()
         if loss is not None:
             self.history.places.append(self.done)
             self.history.losses.append(loss)
 
-    def _hear_earlier(self, event: Mapping[str, Any]) -> None:
+    def _receive_earlier(self, event: Mapping[str, Any]) -> None:
         """Take in the curves that a resumed run has reached before."""
         self.history = CurvePoints.from_event(event)
         self._done = min(max([0.0, *self.history.places[-1:]]), 1.0)
 
-    def _hear_validation(self, event: Mapping[str, Any]) -> None:
+    def _receive_validation(self, event: Mapping[str, Any]) -> None:
         loss, f1 = number(event.get("validation_loss")), number(event.get("f1"))
         if loss is None:
             return

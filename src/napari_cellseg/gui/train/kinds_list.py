@@ -8,7 +8,7 @@ from qtpy.QtCore import QSignalBlocker, Qt, Signal
 from qtpy.QtWidgets import QHeaderView, QTableWidget, QTableWidgetItem
 
 from ...evaluation.kinds_table import KindTable
-from ..shared.layout import leave_wheel
+from ..shared.choosers import leave_wheel
 from ..shared.numbers import DecimalBox
 
 COLUMNS = ("Kind", "Images", "Share")
@@ -75,14 +75,12 @@ class KindsList(QTableWidget):
                     model.select(self.model().index(row, 0), model.SelectionFlag.Select | model.SelectionFlag.Rows)
 
     def _share(self, kind: str, share: float, changed: bool) -> DecimalBox:
-        box = DecimalBox()
+        tip = "As often as there are images of it. Change it to learn from them more or less often."
+        box = DecimalBox(suffix=" %", keyboardTracking=False, toolTip=tip)
         box.setRange(0.1, 100)
         box.setDecimals(1)
-        box.setSuffix(" %")
-        box.setKeyboardTracking(False)
         leave_wheel(box)
         box.setValue(100 * share)
-        box.setToolTip("As often as there are images of it. Change it to learn from them more or less often.")
         if changed:
             box.setStyleSheet(BOLD)
         box.valueChanged.connect(partial(self._on_share, box, kind))

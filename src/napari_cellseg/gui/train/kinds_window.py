@@ -8,15 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import QSignalBlocker, QSize, Qt, Signal
-from qtpy.QtWidgets import (
-    QComboBox,
-    QDialog,
-    QFileDialog,
-    QLabel,
-    QListView,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QComboBox, QDialog, QFileDialog, QLabel, QListView, QVBoxLayout, QWidget
 
 from ...evaluation.kinds_table import KindTable, Source, iter_by_looks, sources, table_of
 from ...imaging.errors import CellsegError
@@ -139,12 +131,10 @@ class KindsWindow(QDialog):
         self.sources = QComboBox(objectName="kinds_source", toolTip=tip)
         self.sources.addItems([source.title for source in self._sources])
         self.sources.currentIndexChanged.connect(self._choose_source)
-        self.number = DecimalBox(objectName="kinds_number")
+        self.number = DecimalBox(objectName="kinds_number", prefix="into ", suffix=" kinds")
         self.number.setDecimals(0)
         self.number.setRange(1, min(MOST_KINDS, len(self._loaded.samples)))
         self.number.setValue(KINDS)
-        self.number.setPrefix("into ")
-        self.number.setSuffix(" kinds")
         tip = "Sort all images again, by their colours and intensities. Your changes are discarded."
         self.again = button("kinds_sort", "Sort", tip, self.sort)
         self.kinds = KindsList()

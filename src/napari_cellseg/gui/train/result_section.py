@@ -23,11 +23,7 @@ from ..viewer.bench import Bench
 from .pair_layers import PairLayers
 
 ROWS = (
-    (
-        "f1",
-        "cells found",
-        "F1 score: a cell is found if its overlap (IoU) with a true one is at least half.",
-    ),
+    ("f1", "cells found", "F1 score: a cell is found if its overlap (IoU) with a true one is at least half."),
     ("ap50", "precision", "Average precision at an overlap (IoU) of at least half, as mean over images."),
     ("iou", "IoU", "Pixels that are cell in both, of all that are cell in either."),
     ("dice", "Dice", "The same, with the overlap counted twice."),

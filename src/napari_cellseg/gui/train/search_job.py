@@ -114,7 +114,7 @@ class SearchJob(ChildJob):
     def _sentence(self) -> str:
         return " ".join([f"Training {self.n_done + 1} of {self.n_total}.", *self.notes[-1:]])
 
-    def _hear_one(self, event: Mapping[str, Any]) -> bool:
+    def _receive_one(self, event: Mapping[str, Any]) -> bool:
         kind = event.get("event")
         if kind == "search":
             self.n_total = int(number(event.get("trainings")) or 0)
@@ -123,10 +123,10 @@ class SearchJob(ChildJob):
             total = number(event.get("total"))
             self._done = min((number(event.get("done")) or 0.0) / total, 1.0) if total else self._done
         elif kind == "trial":
-            self._hear_trial(event)
+            self._receive_trial(event)
         return kind == "progress"
 
-    def _hear_trial(self, event: Mapping[str, Any]) -> None:
+    def _receive_trial(self, event: Mapping[str, Any]) -> None:
         tried = _tried(event)
         if tried is None:
             return

@@ -7,29 +7,29 @@ from pathlib import Path
 from typing import Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QWidget
 
 from ...imaging.errors import CellsegError
 from ...training.data.datasets import Sample
 from ...training.data.training_set import Entry, Stamp, TrainingSet
-from ..shared.bindings import Bindings
 from ..shared.colors import Colors
 from ..shared.fold import Fold
 from ..shared.help import HelpButton
 from ..shared.layout import in_column, in_row, small_button
 from ..shared.message import Message, errors_to
+from ..shared.rows import Rows
 from ..shared.workers import Latest
 from ..viewer.bench import Bench
-from .add_entry import Ask, add_current
+from ..viewer.section import Section
+from .add_entry import COLUMNS, Ask, about, add_current, texts_of
 from .entry_layers import EntryLayers
-from .entry_list import EntryList
 from .job import TrainJob
 from .source import TrainSource
 
+LIST_HEIGHT = 112
 EMPTY = "Nothing here yet. Correct and review an image, then add it."
 
 
-class TrainSetSection(QWidget):
+class TrainSetSection(Section):
     """The data to learn from, with the list of its entries if it is a training set.
 
     Parameters
@@ -51,8 +51,8 @@ class TrainSetSection(QWidget):
     listed = Signal()
 
     def __init__(self, bench: Bench, job: TrainJob, ask: Ask, report: Callable[[str, bool], object]) -> None:
-        super().__init__()
-        self._bench, self._job, self._ask, self._report = bench, job, ask, report
+        super().__init__(bench)
+        self._job, self._ask, self._report = job, ask, report
         self.entries: list[Entry] = []
         self.problem = ""
         self._colors: Colors | None = None
@@ -63,7 +63,6 @@ class TrainSetSection(QWidget):
         self._writing: list[Latest] = []
         self._layers = EntryLayers(bench)
         self._build()
-        self._bindings = Bindings(self)
         self._bindings.bind(job.set_changed, self._on_set_changed)
         self._bindings.bind_each(self._on_cells, bench.session.chosen_changed, bench.session.cells_changed)
         self._on_cells()
@@ -107,7 +106,8 @@ class TrainSetSection(QWidget):
 
     def _build(self) -> None:
         self.source = TrainSource(self._job)
-        self.list = EntryList()
+        tip = "Images that can be learned from. Double-click one to look at it."
+        self.list = Rows("training_entries", COLUMNS, tip, LIST_HEIGHT)
         self.list.itemSelectionChanged.connect(self._on_selected)
         self.list.itemDoubleClicked.connect(lambda *_: self.view_selected())
         self.hint = Message(EMPTY, "training_hint", hides=True)
@@ -132,7 +132,11 @@ class TrainSetSection(QWidget):
             self.listed.emit()
 
     def _fill(self) -> None:
-        self.list.show_entries(self.entries, self._colors)
+        warning = None if self._colors is None else self._colors.warning
+        self.list.fill(
+            [(texts_of(entry), about(entry), warning if entry.problem else None) for entry in self.entries],
+            right=(1, 2),
+        )
         self.fold.title.setText(self.summary())
         self.hint.report(self.problem or ("" if self.entries else EMPTY), bool(self.problem))
         self._on_selected()

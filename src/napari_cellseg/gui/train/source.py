@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from qtpy.QtCore import QSignalBlocker, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QFileDialog, QLabel, QMenu, QWidget
 
 from ...imaging.errors import CellsegError
 from ...training.data.choice import DataChoice
 from ...training.data.training_set import TrainingSet, default_training_set
-from ..shared.layout import SMALL, chooser, in_row, small_button
+from ..shared.choosers import chooser, fill
+from ..shared.layout import SMALL, in_row, small_button
 from .job import TrainJob
 
 
@@ -75,16 +76,10 @@ class TrainSource(QWidget):
         if default.parent.is_dir():
             found += sorted(p for p in default.parent.iterdir() if p != default and (p / "images").is_dir())
         found += [] if chosen in found else [chosen]
-        with QSignalBlocker(self.folder):
-            self.folder.clear()
-            for path in found:
-                self.folder.addItem(path.name, str(path))
-                self.folder.setItemData(self.folder.count() - 1, str(path), Qt.ItemDataRole.ToolTipRole)
-            for choice in self._choices:
-                self.folder.addItem(choice.name, choice)
-                self.folder.setItemData(self.folder.count() - 1, str(choice), Qt.ItemDataRole.ToolTipRole)
-            place = found.index(chosen) if data is None else len(found) + self._choices.index(data)
-            self.folder.setCurrentIndex(place)
+        entries = [*((path.name, str(path)) for path in found), *((choice.name, choice) for choice in self._choices)]
+        fill(self.folder, entries, str(chosen) if data is None else data)
+        for place, (_, source) in enumerate(entries):
+            self.folder.setItemData(place, str(source), Qt.ItemDataRole.ToolTipRole)
 
     def _on_activated(self, index: int) -> None:
         chosen = self.folder.itemData(index)
@@ -96,8 +91,7 @@ class TrainSource(QWidget):
     def _on_folder(self) -> None:
         start = self._job.folder if self._job.folder.exists() else self._job.folder.parent.parent
         title = "Choose a training set, or a folder of images with masks"
-        folder = QFileDialog.getExistingDirectory(self, title, str(start))
-        if folder:
+        if folder := QFileDialog.getExistingDirectory(self, title, str(start)):
             self.choose_folder(folder)
 
     def _on_file(self) -> None:

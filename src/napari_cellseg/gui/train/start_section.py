@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qtpy.QtCore import QSignalBlocker, Qt, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QSizePolicy, QToolButton, QWidget
 from superqt import QElidingLabel
 
@@ -13,11 +13,12 @@ from ...training.finetune_params import FineTuneParams
 from ..jobs.job_parts import CancelButton, JobBar
 from ..shared import preferences
 from ..shared.bindings import Bindings
+from ..shared.choosers import chooser, fill
 from ..shared.colors import Colors, accent_button
 from ..shared.fold import Fold
 from ..shared.form import control_of
 from ..shared.help import HelpButton
-from ..shared.layout import SMALL, button, chooser, in_column, in_row
+from ..shared.layout import SMALL, button, in_column, in_row
 from ..shared.message import Message
 from ..shared.numbers import NumberBox
 from .curves import HEIGHT, LOSS_TIP, OVERLAP_HEIGHT, OVERLAP_TIP, TrainCurves, losses, overlaps
@@ -65,17 +66,11 @@ class TrainStartSection(QWidget):
         # Networks of other packages are not trained here.
         self._models = [model for model in list_models() if not model.network]
         self.compare.setVisible(sum(bool(model.training) for model in self._models) > 1)
-        with QSignalBlocker(self.parent_model):
-            self.parent_model.clear()
-            for model in self._models:
-                self.parent_model.addItem(model.title, model.name)
-            self.parent_model.addItem("scratch", SCRATCH)
-            if self.parent_model.findData(wanted) < 0 and Path(wanted).is_dir():
-                self._models.append(load_model(wanted))
-                self.parent_model.addItem(Path(wanted).name, wanted)
-            if not self._models:
-                self.parent_model.insertItem(0, "no model installed", None)
-            self.parent_model.setCurrentIndex(max(self.parent_model.findData(wanted), 0))
+        entries = [*((model.title, model.name) for model in self._models), ("scratch", SCRATCH)]
+        if wanted not in [name for _, name in entries] and Path(wanted).is_dir():
+            self._models.append(load_model(wanted))
+            entries.append((Path(wanted).name, wanted))
+        fill(self.parent_model, entries if self._models else [("no model installed", None), *entries], wanted, 0)
         self._show_lineage()
 
     def set_problem(self, problem: str, warning: bool = True) -> None:
@@ -120,13 +115,11 @@ class TrainStartSection(QWidget):
             "Let the Segment widget use this version, and segment the current image again.\n"
             "To undo it, use the older one again."
         )
-        self.use = button("train_use_parent", "Use it", tip)
+        self.use = button("train_use_parent", "Use it", tip, style=SMALL)
         tip = "How good this version was when it was made: its figures, and what it changed."
-        self.figures = button("train_figures", "Figures", tip)
+        self.figures = button("train_figures", "Figures", tip, style=SMALL)
         tip = "All models: import, export, and calibrate their threshold and smallest cell."
-        self.models = button("train_models", "Models …", tip)
-        for control in (self.use, self.figures, self.models):
-            control.setStyleSheet(SMALL)
+        self.models = button("train_models", "Models …", tip, style=SMALL)
         tip = "Teach a copy of this model what you corrected. Nothing is overwritten."
         self.start = button("train_start", "Start", tip)
         tip = "Stop, and keep the best so far. Pressed a second time it stops at once."

@@ -25,22 +25,18 @@ from .data_section import TrainDataSection
 from .expert_section import TrainDataExpertSection, TrainExpertSection
 from .guard_section import TrainGuardSection
 from .job import TrainJob
-from .kinds_opener import KindsOpener
-from .models_opener import ModelsOpener
 from .pair_layers import PairLayers
 from .request import Outcome, TrainRequest
 from .result_section import TrainResultSection
-from .runs_window import RunsWindow, find_runs
 from .search_job import SearchJob
 from .search_section import SearchSection
 from .set_section import TrainSetSection
 from .start_section import SCRATCH, TrainStartSection
 from .unfinished import TrainUnfinished
+from .windows import TrainWindows
 
 if TYPE_CHECKING:
     from napari import Viewer
-
-    from .runs_window import FinishedTraining
 
 SEARCHING = (
     "A search for settings is under way, and a training beside it would spoil its figures. Cancel it first, or wait."
@@ -68,9 +64,9 @@ class TrainWidget(Dock):
         )
         self.search_job = SearchJob.for_bench(self.bench)
         self.search_section = SearchSection(self.search_job, self.job, self.asking.search)
-        self._runs: RunsWindow | None = None
-        self.kinds = KindsOpener(self.bench, self.job, self.data_section, self.data_expert.files, self)
-        self.models = ModelsOpener(self.bench, self.job, self.set_section, self)
+        self.windows = TrainWindows(
+            self.bench, self.job, self.set_section, self.data_section, self.data_expert.files, self
+        )
         self.unfinished = TrainUnfinished(self.job, self.start_section.report)
         self.unfinished.resumed.connect(self.resume)
         self._lay_out()
@@ -78,20 +74,20 @@ class TrainWidget(Dock):
         start.start.clicked.connect(self.start)
         start.use.clicked.connect(lambda: self.use(start.parent_name))
         start.figures.clicked.connect(lambda: self.show_figures(start.parent_name))
-        start.models.clicked.connect(lambda: self.models.open(start.parent_name))
-        start.compare.clicked.connect(lambda: self.compare())
+        start.models.clicked.connect(lambda: self.windows.open_models(start.parent_name))
+        start.compare.clicked.connect(lambda: self.windows.compare())
         self.guard_section.used.connect(self.use)
         self.guard_section.kept.connect(self._on_kept)
         start.parent_changed.connect(self._on_source)
         self.data_expert.changed.connect(self._on_source)
         result.used.connect(self.use)
         result.closed.connect(self._show_expert)
-        result.compare.clicked.connect(lambda: self.compare(result.version.path if result.version else None))
-        self.models.changed.connect(self._on_models)
+        result.compare.clicked.connect(lambda: self.windows.compare(result.version.path if result.version else None))
+        self.windows.models_changed.connect(self._on_models)
         self.data_section.read.connect(self._on_source)
         self.set_section.listed.connect(self._on_source)
-        self.data_section.kinds.clicked.connect(self.kinds.open)
-        self.kinds.used.connect(start.report)
+        self.data_section.kinds.clicked.connect(self.windows.open_kinds)
+        self.windows.kinds_used.connect(start.report)
         self.search_section.taken.connect(lambda tried: self.data_expert.take_over(tried.values))
         self._bindings = Bindings(self)
         self._bindings.bind(self.job.changed, self._on_changed)
@@ -157,20 +153,6 @@ class TrainWidget(Dock):
             else:
                 self._show_version(version)
             self._fold_for(True)
-
-    def compare(self, path: Path | None = None) -> None:
-        """Open a window with the trainings of all versions side by side."""
-        self._reading_runs = self.bench.in_background(find_runs, lambda runs: self._show_runs(runs, path))
-
-    def _show_runs(self, runs: list[FinishedTraining], path: Path | None) -> None:
-        if self._runs is not None:
-            self._runs.close()
-        self._runs = RunsWindow(runs, path, self)
-        self._runs.destroyed.connect(self._on_runs_closed)
-        self._runs.show()
-
-    def _on_runs_closed(self) -> None:
-        self._runs = None
 
     def _on_used(self, _: Any = None) -> None:
         self.start_section.show_used(self.session.choices.viewer.model)
@@ -250,8 +232,7 @@ class TrainWidget(Dock):
         self.search_fold = Fold("search_fold", "Search for good settings", tip, self.search_section, False)
         search = in_column(self.search_fold, left=10)
         inside = in_column(self.expert_section, self.data_expert, search, spacing=6)
-        tip = "Settings that rarely need to be changed."
-        self.expert = Fold("train_expert", "Expert settings", tip, inside, False)
+        self.expert = Fold("train_expert", "Expert settings", "Settings that rarely need to be changed.", inside, False)
         self.expert.add_beside(HelpButton("Expert settings"))
         self.search_fold.add_beside(HelpButton("Search for settings"))
         parts = (self.set_section, self.data_section, separator(), self.start_section, self.unfinished)

@@ -15,7 +15,6 @@ from ...imaging.read.formats import format_of
 from ...imaging.read.read import read_image
 from ...imaging.read.scenes import file_of
 from ...results.reopening import saved_cells
-from ..shared.workers import Latest
 from .bench import Bench
 from .channels import is_split
 from .layer_image import ARRIVED, METADATA_KEY, layer_path
@@ -25,26 +24,15 @@ from .taking import Taking
 
 
 class Arrivals:
-    """Shows a file that napari opened as the chosen image: saved cells with their image, channels in their colours.
-
-    Parameters
-    ----------
-    bench : Bench
-    """
+    """Shows a file that napari opened as the chosen image: saved cells with their image, channels in their colours."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._taking, self._watch = bench.part(Taking), bench.part(LayerWatch)
-        self._reading: list[Latest] = []
         layers = bench.viewer.layers
         layers.events.inserted.connect(self._on_inserted)
         for layer in layers:
             self._look_later(layer)
-
-    def close(self) -> None:
-        """Take no more answers."""
-        for job in self._reading:
-            job.close()
 
     def _on_inserted(self, event: Any) -> None:
         self._look_later(event.value)
@@ -82,8 +70,7 @@ class Arrivals:
             self._watch.take_out(layer)
             self._show(add_image(self._bench.viewer, image))
 
-        self._reading = [job for job in self._reading if job.busy]
-        self._reading.append(self._bench.in_background(lambda: _channels_of(path), show))
+        self._bench.in_background(lambda: _channels_of(path), show)
 
     def _show(self, layer: Layer) -> None:
         assert isinstance(layer, ImageLayer)
@@ -92,7 +79,7 @@ class Arrivals:
 
 
 def _about(layer: Layer) -> dict[str, Any]:
-    """What is known of a layer's image."""
+    """Return what is known of a layer's image."""
     return dict(layer.metadata.get(METADATA_KEY, {}))
 
 

@@ -19,8 +19,7 @@ from ...segmentation.recipe import Recipe
 from ...session import Cells, PlaneKey, Request, Session, ViewerChoices, layer_id
 from ..shared import preferences
 from ..shared.activity import Activity
-from ..shared.workers import Latest
-from .chosen_image import ChosenImage
+from .background import Background
 from .layer_image import image_from_layer, layer_axes
 from .result_layers import ResultLayers
 from .segment_run import SegmentRun
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 P = TypeVar("P")
 
 
-class Bench(ChosenImage):
+class Bench(Background):
     """Binds a viewer's session to its layers, and keeps the parts that its widgets share.
 
     A part is made by `part` at the first call; it listens to the session and to the signals below. The bench calls no
@@ -60,7 +59,7 @@ class Bench(ChosenImage):
     request_failed(key, error)
         A request ended with an error.
     cancelled()
-        The user cancelled whatever is running.
+        The user cancelled what is running.
     forgotten(id)
         An image layer was removed or given other data; the session still has its cells.
 
@@ -102,6 +101,7 @@ class Bench(ChosenImage):
     def close(self) -> None:
         """Stop all work; called when the window closes."""
         self.cancel()
+        self.end_background()
         for part in reversed(list(self._parts.values())):
             if hasattr(part, "close"):
                 part.close()
@@ -182,11 +182,10 @@ class Bench(ChosenImage):
         self.answered.emit(key)
         self._show_answer(key, image, answer)
 
-    def take_labels(self, key: Any, answer: Answer, said: str) -> None:
+    def take_labels(self, key: Any, answer: Answer, sentence: str) -> None:
         """Show labels that were taken as the cells of an image; errors are those of `Session.take`."""
-        image = self.layer_of(key)
-        if image is not None:
-            self.session.take(key, answer.segmented, said)
+        if (image := self.layer_of(key)) is not None:
+            self.session.take(key, answer.segmented, sentence)
             self._show_answer(key, image, answer)
 
     def _show_answer(self, key: Any, image: ImageLayer, answer: Answer) -> None:
@@ -221,33 +220,6 @@ class Bench(ChosenImage):
             # Nobody foresaw it: napari shows it with its traceback.
             notification_manager.receive_error(type(error), error, error.__traceback__)
 
-    def failure_to(self, report: Callable[[str, bool], object]) -> Callable[[BaseException], None]:
-        """Return a function that reports the error of background work in words; one that nobody foresaw goes to napari.
-
-        Parameters
-        ----------
-        report : callable
-            Shows a sentence; its second argument is whether it is bad news.
-        """
-
-        def failed(error: BaseException) -> None:
-            if not isinstance(error, (CellsegError, OSError)):
-                self.failed(error)
-            report(str(error) or type(error).__name__, True)
-
-        return failed
-
-    def in_background(
-        self,
-        question: Callable[[], Any],
-        then: Callable[[Any], object],
-        ended: Callable[[], object] | None = None,
-    ) -> Latest:
-        """Do something small in a background thread; errors come as the session's sentence."""
-        job = Latest(self.failed, ended)
-        job.ask(question, then)
-        return job
-
     def set_axes(self, layer: ImageLayer, axes: str | None) -> None:
         """Set the axes of an image layer (None: not known); what was found with others is forgotten."""
         if axes == self.session.choices.for_image(layer.unique_id).axes:
@@ -267,8 +239,7 @@ class Bench(ChosenImage):
 
     def let_go(self, image: ImageLayer) -> None:
         """Forget an image's result; its layers stay in the viewer as the user's own."""
-        layers = self.layers.of_image(image.unique_id)
-        if layers is not None:
+        if (layers := self.layers.of_image(image.unique_id)) is not None:
             layers.labels.let_go()
         self.forget(image.unique_id)
 

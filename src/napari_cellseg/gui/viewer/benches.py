@@ -12,10 +12,9 @@ from .correcting import Correcting
 from .doubting import Doubting
 from .following import Following
 from .layer_watch import LayerWatch
-from .outdated import Outdated
 from .planes_in_view import PlanesInView
-from .pointed import Pointed
 from .recovery import Recovery
+from .result_marks import Outdated, Pointed
 from .taking import Taking
 
 # In the order in which they listen.

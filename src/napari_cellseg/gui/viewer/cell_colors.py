@@ -93,7 +93,7 @@ def key_to_colors(by: str) -> str:
 
 
 def by_area(areas: np.ndarray) -> np.ndarray:
-    """Place of each area between the smallest and the largest (2nd to 98th percentile), by diameter: 0 to 1."""
+    """Return each area's place between the smallest and largest (2nd to 98th percentile), by diameter: 0 to 1."""
     sizes = np.sqrt(np.asarray(areas, dtype=np.float64))
     if not sizes.size:
         return sizes

@@ -18,7 +18,7 @@ class CellsLabels(Labels):
     """Labels whose pixels are only a picture: every stroke is handed on, and what became of it is drawn again.
 
     Brush, eraser, fill and polygon write into `data` as ever. At the end of each stroke `painted` reports where, and
-    whoever knows the truth answers by `redraw`. napari's own undo history stays empty: it would bring back pixels of
+    the holder of the truth answers by `redraw`. napari's own undo history stays empty: it would bring back pixels of
     before a slider moved. Ctrl+Z and Ctrl+Shift+Z are handed on as well.
 
     Signals
@@ -26,7 +26,7 @@ class CellsLabels(Labels):
     painted(region, after)
         A stroke ended; `after` are the labels in the region as the user left them (a copy).
     replaced(after)
-        Somebody put other labels into `data`; `after` is a copy of them, of whatever shape.
+        Other labels were put into `data`; `after` is a copy of them, of any shape.
     undo_asked(), redo_asked(), fresh_asked()
         Ctrl+Z, Ctrl+Shift+Z, and M for an id that no cell has.
     """
@@ -64,7 +64,7 @@ class CellsLabels(Labels):
         super().redo() if self._on_its_own else self.redo_asked.emit()
 
     def let_go(self) -> None:
-        """Be a labels layer like any other from now on: nobody knows the truth any more."""
+        """Be a labels layer like any other from now on: the truth is gone."""
         self._on_its_own = True
 
     def paint(self, coord: Sequence[float], new_label: int, refresh: bool = True) -> None:
@@ -95,7 +95,7 @@ class CellsLabels(Labels):
             commit()
 
     def take(self, labels: np.ndarray) -> None:
-        """Show other labels, of whatever type."""
+        """Show other labels, of any type."""
         self._taking = True
         try:
             self.data = labels
@@ -177,7 +177,7 @@ class CellsLabels(Labels):
             self._hand_on()
 
     def _on_data(self, event: Any) -> None:
-        """Somebody put other labels here, a script or another plugin: that is a correction like a stroke."""
+        """Report labels that a script or another plugin has set, which are a correction like a stroke."""
         if self._taking or self._on_its_own:
             return
         self._forget_history()
@@ -193,13 +193,12 @@ class CellsLabels(Labels):
 
     def _forget_history(self) -> None:
         for name in ("_undo_history", "_redo_history"):
-            history = getattr(self, name, None)
-            if history is not None:
+            if (history := getattr(self, name, None)) is not None:
                 history.clear()
 
 
 def region_of(atoms: Iterable[Any], shape: tuple[int, ...]) -> Region:
-    """Box around what a stroke changed, from the parts that napari reports; the whole image for parts unknown to us.
+    """Return the box around what a stroke changed, from the parts that napari reports; all of it for unknown parts.
 
     A part is a tuple that starts with a box (napari 0.9) or with the indices of the changed pixels (before).
     """

@@ -54,7 +54,7 @@ def add_channels(viewer: Viewer, image: Image, name: str, contrast: Any, **attri
         )
         if first is None:
             first = layer
-            # Before it is added: whoever is told of the layer asks for its image.
+            # Before it is added: those that are notified of the layer ask for its image.
             known = {"values": image.data, "shown": layer.data, "axes": image.axes, "title": name, "name": layer.name}
             layer.metadata[METADATA_KEY][CHANNELS] = known
         viewer.add_layer(layer)
@@ -74,12 +74,12 @@ def colors(names: list[str]) -> list[str]:
 
 
 def channel_layers(viewer: Viewer, layer: Layer) -> list[ImageLayer]:
-    """Layers of the other channels of an image, which its own layer stands for."""
+    """Return the layers of the other channels of an image, which its own layer stands for."""
     return [other for other in viewer.layers if _owner(other) == layer.unique_id]
 
 
 def image_of_channel(viewer: Viewer, layer: Layer | None) -> ImageLayer | None:
-    """Layer that stands for the image that a layer is a channel of; None for any other, and where it is gone."""
+    """Return the layer of the image that a layer is a channel of; None for any other, and where it is gone."""
     owner = _owner(layer)
     return None if owner is None else next((one for one in viewer.layers if one.unique_id == owner), None)
 

@@ -27,12 +27,6 @@ class ChosenImage(ViewerImages):
     ----------
     layers : Results
         Result layers by the key of the image that they show.
-
-    Parameters
-    ----------
-    viewer : napari.Viewer
-        The viewer itself, not a proxy of it.
-    session : Session
     """
 
     def __init__(self, viewer: Viewer, session: Session) -> None:
@@ -40,7 +34,7 @@ class ChosenImage(ViewerImages):
         self.layers = Results()
 
     def image_of_result(self, layer: Layer | None) -> ImageLayer | None:
-        """Image layer that a result layer was made from; None for other layers."""
+        """Return the image layer that a result layer was made from; None for other layers."""
         key = self.layers.key_of(layer)
         return self.layer_of(self.layers.owner_asleep(layer) if key is None else key)
 
@@ -50,8 +44,7 @@ class ChosenImage(ViewerImages):
 
     def choose_active(self) -> None:
         """Choose the image that is selected in the layer list, or that the selected result was made from."""
-        image = self._active_image()
-        if image is not None:
+        if (image := self._active_image()) is not None:
             self.choose(image)
 
     def is_selected(self, layer: ImageLayer) -> bool:
@@ -66,7 +59,7 @@ class ChosenImage(ViewerImages):
         return image
 
     def layer_to_segment(self) -> Layer | None:
-        """The chosen image; without one the selected layer, so that the message can name what is wrong with it."""
+        """Return the chosen image; without one the selected layer, so that a message can name what is wrong with it."""
         return self.layer_of(self.session.chosen) or self.viewer.layers.selection.active
 
     def show_image(self, layer: ImageLayer, select: bool = True) -> None:
@@ -97,5 +90,5 @@ class ChosenImage(ViewerImages):
         self.viewer.layers.selection.active = layer if results is None or asleep else results.labels
 
     def fit(self, layer: ImageLayer) -> None:
-        """Fit an image into the view, whatever else is open."""
+        """Fit an image into the view; other open images do not count."""
         self.viewer.reset_view(layers=[layer])

@@ -26,11 +26,11 @@ class Correcting:
 
     Signals
     -------
-    said(sentence, failed)
+    reported(sentence, failed)
         What was done just now, or why it could not be done.
     """
 
-    said = Signal(str, bool)
+    reported = Signal(str, bool)
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
@@ -50,10 +50,10 @@ class Correcting:
         try:
             self._bench.session.edit(key, tool, *arguments, **options)
         except CellsegError as error:
-            self.said.emit(str(error), True)
+            self.reported.emit(str(error), True)
             return False
         if done:
-            self.said.emit(f"{done} {BACK}", False)
+            self.reported.emit(f"{done} {BACK}", False)
         return True
 
     def undo(self, key: Any) -> None:
@@ -66,22 +66,21 @@ class Correcting:
 
     def choose_fresh(self, key: Any, labels: CellsLabels) -> None:
         """Choose an id that no cell has, so that the next stroke draws a new cell."""
-        cells = self._bench.session.cells_of(key)
-        if cells is not None:
+        if (cells := self._bench.session.cells_of(key)) is not None:
             labels.choose_label(cells.corrected.fresh_id())
 
     def _step(self, key: Any, direction: str, word: str, back: str, nothing: str) -> None:
         cells = self._bench.session.cells_of(key)
         if cells is None:
-            self.said.emit(NO_CELLS, True)
+            self.reported.emit(NO_CELLS, True)
             return
         name = getattr(cells.corrected.corrections, f"{direction}_name")
         try:
             region = getattr(self._bench.session, direction)(key)
         except CellsegError as error:
-            self.said.emit(str(error), True)
+            self.reported.emit(str(error), True)
             return
-        self.said.emit(nothing if region is None else f"{word}: {name}. {back}", False)
+        self.reported.emit(nothing if region is None else f"{word}: {name}. {back}", False)
 
     def _on_replaced(self, key: Any, labels: CellsLabels, after: np.ndarray) -> None:
         """Take labels in that a script or another plugin put into a cells layer, if they can be its cells."""
@@ -90,11 +89,11 @@ class Correcting:
             labels.let_go()
             return
         shown = view.labels()
-        # A copy: what is drawn later must not be written into the array of whoever set it.
+        # A copy: what is drawn later must not be written into the array of the caller.
         labels.take(shown)
         if after.shape != view.shape:
             size, wanted = (" x ".join(map(str, shape)) for shape in (after.shape, view.shape))
-            self.said.emit(
+            self.reported.emit(
                 f"{labels.name}: labels of {size} pixels cannot be cells of an image of {wanted}; the cells are shown "
                 "as they were. Add such labels as a layer of their own.",
                 True,

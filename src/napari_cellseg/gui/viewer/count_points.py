@@ -51,7 +51,7 @@ class CountPoints(Points):
         return "points"
 
     def numbers_in_view(self) -> np.ndarray:
-        """Positions among the points of those whose number is drawn: those in view for which there is room."""
+        """Return the positions of the points whose number is drawn: those in view for which there is room."""
         places, inside = self._on_screen()
         room, chosen = np.array(NUMBER_ROOM), inside
         while True:
@@ -106,7 +106,7 @@ class CountPoints(Points):
             super().refresh_text()
 
     def _on_screen(self) -> tuple[np.ndarray, np.ndarray]:
-        """Places of all points in pixels of the screen, from the corner of the world, and which of them are in view."""
+        """Return the places of all points in pixels of the screen, from the corner of the world, and those in view."""
         y_x = self._view_data[:, -2:]
         (top, left), (bottom, right) = np.asarray(self.corner_pixels)[:, -2:]
         if bottom <= top or right <= left:

@@ -10,8 +10,9 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtGui import QDragEnterEvent, QDropEvent, QShowEvent
 from qtpy.QtWidgets import QDockWidget, QLabel, QLayout, QMainWindow, QScrollArea, QVBoxLayout, QWidget
 
+from ..shared.choosers import guard_wheel
 from ..shared.colors import theme_colors
-from ..shared.layout import guard_wheel, scrolled, show_file
+from ..shared.layout import scrolled, show_file
 from ..shared.workers import Latest
 from .benches import bench_of
 
@@ -98,10 +99,6 @@ class Dock(QWidget):
         column.setSpacing(spacing)
         for part in parts:
             column.addLayout(part) if isinstance(part, QLayout) else column.addWidget(part)
-        self.lay_out(column, below)
-
-    def lay_out(self, column: QVBoxLayout, below: Sequence[QWidget] = ()) -> None:
-        """Fill the widget with a column, as `fill` does."""
         self.scroll = scrolled(self, column, below)
         self._filled = True
         self.follow_theme()
@@ -162,7 +159,7 @@ class Dock(QWidget):
 
     @property
     def in_view(self) -> bool:
-        """Whether somebody sees the dock: Qt calls one visible, too, that is behind others of its tabs."""
+        """Whether the user sees the dock: Qt calls one visible, too, that is behind others of its tabs."""
         return self.isVisible() and not self.visibleRegion().isEmpty()
 
     def came_into_view(self) -> None:

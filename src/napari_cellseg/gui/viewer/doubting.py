@@ -42,12 +42,12 @@ class Doubting:
         self._on_cells()
 
     def doubt_of(self, key: Any) -> Doubt | None:
-        """Doubt about the cells of an image as they are shown; None while it is not known."""
+        """Return the doubt about the cells of an image as they are shown; None while it is not known."""
         cells, known = self._bench.session.cells_of(key), self._known.get(key)
         return known[1] if cells is not None and known is not None and known[0] == _asked(cells) else None
 
     def column(self, key: Any, ids: np.ndarray) -> np.ndarray | None:
-        """Doubt about some cells, 0 for those edited manually; None while it is not known."""
+        """Return the doubt about some cells, 0 for those edited manually; None while it is not known."""
         found, cells = self.doubt_of(key), self._bench.session.cells_of(key)
         if found is None or cells is None:
             return None
@@ -84,5 +84,5 @@ class Doubting:
 
 
 def _asked(cells: Cells) -> tuple[object, ...]:
-    """What the doubt depends on; corrections only take cells out of it."""
+    """Return what the doubt depends on; corrections only take cells out of it."""
     return cells.corrected, cells.threshold, cells.min_size

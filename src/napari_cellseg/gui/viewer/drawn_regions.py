@@ -19,6 +19,7 @@ from ...session import layer_id
 from .bench import Bench
 from .field import REGIONS_KEY, in_image
 from .layer_image import layer_path, placement
+from .layer_watch import add_unselected
 from .regions import Regions
 
 COLOR, FACE = "#ffe14d", "#ffe14d18"
@@ -50,7 +51,7 @@ class DrawnRegions:
         self._later.cancel()
 
     def shapes(self) -> Shapes | None:
-        """Layer of shapes of the chosen image; None where there is none."""
+        """Return the layer of shapes of the chosen image; None where there is none."""
         return self._layers.get(layer_id(self._bench.session.chosen))
 
     def draw(self, mode: str) -> None:
@@ -143,7 +144,7 @@ class DrawnRegions:
         return str(folder) if next(folder.rglob(f"*{ENDINGS[0]}"), None) else ""
 
     def names(self) -> list[str]:
-        """Names of all shapes of the chosen image, in their order."""
+        """Return the names of all shapes of the chosen image, in their order."""
         shapes = self.shapes()
         return [] if shapes is None or not len(shapes.data) else [str(name) for name in shapes.features[NAME]]
 
@@ -180,9 +181,7 @@ class DrawnRegions:
         )
         self._layers[layer_id(self._bench.session.chosen)] = shapes
         self._taken_away.discard(layer_id(self._bench.session.chosen))
-        active = self._bench.viewer.layers.selection.active
-        self._bench.viewer.add_layer(shapes)
-        self._bench.viewer.layers.selection.active = active
+        add_unselected(self._bench.viewer, shapes)
         shapes.events.data.connect(self._on_shapes_changed)
         shapes.events.features.connect(self._on_shapes_changed)
         return shapes

@@ -115,7 +115,7 @@ def prepare_drawing(viewer: Viewer, layer: ImageLayer) -> str:
 
 
 def _shapes_layers(viewer: Viewer) -> list[Shapes]:
-    """Layers of shapes, the selected one first, then from the top down."""
+    """Return the layers of shapes, the selected one first, then from the top down."""
     found = [
         layer for layer in reversed(viewer.layers) if isinstance(layer, Shapes) and REGIONS_KEY not in layer.metadata
     ]

@@ -49,12 +49,12 @@ class Following:
         bench.part(PlanesInView).plane_shown.connect(self._on_plane_shown)
 
     def hold(self) -> None:
-        """The mouse went down on a slider: only what is in view needs to follow."""
+        """Update only what is in view, while the mouse holds a slider."""
         self.dragging = True
         self._bench.session.rest()
 
     def release(self) -> None:
-        """The mouse is up: everything is finished now."""
+        """Update everything, as the mouse has let a slider go."""
         self.dragging = False
         self._live.cancel()
         self._show_live()
@@ -121,7 +121,7 @@ class Following:
         self._debounced()
 
     def _on_counting(self, _: Any = None) -> None:
-        """The labels are what they were; columns of the table follow."""
+        """Measure again for the columns of the table; the labels stay."""
         self._unmeasured.update(self._bench.layers)
         self._debounced()
 

@@ -84,8 +84,7 @@ def all_channels(layer: Layer) -> dict[str, Any] | None:
 
 def full_data(layer: ImageLayer) -> Any:
     """Return the values of the image of a layer at full resolution, those of all channels."""
-    known = all_channels(layer)
-    if known is not None:
+    if (known := all_channels(layer)) is not None:
         return known["values"]
     return layer.data[0] if layer.multiscale else layer.data
 
@@ -97,21 +96,21 @@ def title_of(layer: Layer) -> str:
 
 
 def layer_origin(layer: Layer) -> Origin | None:
-    """What the layer of a part was cut out of."""
+    """Return what the layer of a part was cut out of."""
     origin = layer.metadata.get(METADATA_KEY, {}).get("origin")
     return None if origin is None else Origin(str(origin["path"] or origin["name"]), tuple(origin["offset_yx"]))
 
 
 def _slice_spacing(layer: ImageLayer, axes: str | None) -> float | None:
-    """Micrometres from slice to slice, by the same rule as `pixel_size`."""
+    """Return the micrometres from slice to slice, by the same rule as `pixel_size`."""
     place = (axes or "").find("Z")
     if place < 0 or pixel_size(layer) is None:
         return None
-    return _micrometres(layer, place)
+    return micrometres(layer.scale[place], layer.units[place])
 
 
 def layer_axes(layer: ImageLayer) -> str | None:
-    """Axes that the layer itself names; None where its labels are napari's numbers."""
+    """Return the axes that the layer itself names; None where its labels are napari's numbers."""
     if (channels := all_channels(layer)) is not None:
         return str(channels["axes"])
     letters = "".join(str(label).strip().upper()[:2] for label in layer.axis_labels)
@@ -122,18 +121,19 @@ def layer_axes(layer: ImageLayer) -> str | None:
 
 
 def pixel_size(layer: Layer) -> tuple[float, float] | None:
-    """Micrometres per pixel along (Y, X).
+    """Return the micrometres per pixel along (Y, X).
 
     A scale other than 1 without a unit is taken as micrometres, as is the custom in napari; a scale of 1 without a
-    unit says nothing, and gives None.
+    unit means nothing, and gives None.
     """
-    height, width = _micrometres(layer, -2), _micrometres(layer, -1)
+    height, width = (micrometres(layer.scale[place], layer.units[place]) for place in (-2, -1))
     return None if height is None or width is None else (height, width)
 
 
-def _micrometres(layer: Layer, place: int) -> float | None:
-    scale, length = layer.scale[place], 1 * layer.units[place]
-    if length.check("[length]"):
+def micrometres(scale: float, unit: Any) -> float | None:
+    """Return the scale of an axis in micrometres, by the rule of `pixel_size`."""
+    length = 1 * unit if hasattr(unit, "dimensionality") else None
+    if length is not None and length.check("[length]"):
         scale = scale * length.to("micrometer").magnitude
     elif scale == 1:
         return None
@@ -141,13 +141,13 @@ def _micrometres(layer: Layer, place: int) -> float | None:
 
 
 def layer_path(layer: Layer) -> str | None:
-    """File that a layer came from."""
+    """Return the file that a layer came from."""
     path = layer.metadata.get(METADATA_KEY, {}).get("path") or layer.source.path
     return None if path is None else str(path)
 
 
 def layer_folder(layer: Layer | None) -> str:
-    """Folder of the file that a layer came from; empty where it came from none."""
+    """Return the folder of the file that a layer came from; empty where it came from none."""
     path = None if layer is None else layer_path(layer)
     return "" if path is None else str(file_of(path).parent)
 
@@ -177,7 +177,7 @@ PLACEMENT = (*_TRANSFORMS, "units")
 
 
 def placement(layer: Layer) -> dict[str, Any]:
-    """Where a layer lies in the world, for (Y, X) layers made from it: transforms, units, axis labels."""
+    """Return where a layer lies in the world, for (Y, X) layers made from it: transforms, units, axis labels."""
     values: dict[str, Any] = {"units": tuple(layer.units[-2:]), "axis_labels": tuple(layer.axis_labels[-2:])}
     if layer.ndim == 2:
         return {**values, **{name: getattr(layer, name) for name in _TRANSFORMS}}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image as ImageLayer
 from napari.layers import Layer
@@ -11,11 +11,24 @@ from qtpy.QtCore import QTimer
 from ...imaging.errors import CellsegError
 from ...session import layer_id
 from .bench import Bench
+from .canvas import draw_in_canvas
 from .cells_labels import CellsLabels
 from .channels import channel_layers
 from .count_points import CountPoints
-from .focus import draw_in_canvas
 from .layer_image import PLACEMENT
+
+if TYPE_CHECKING:
+    from napari import Viewer
+
+
+def add_unselected(viewer: Viewer, layer: Layer, place: int | None = None) -> None:
+    """Add a layer at a place in the layer list, by default on top, while the selected layer stays selected."""
+    active = viewer.layers.selection.active
+    if place is None:
+        viewer.add_layer(layer)
+    else:
+        viewer.layers.insert(place, layer)
+    viewer.layers.selection.active = active
 
 
 class LayerWatch:
@@ -77,8 +90,7 @@ class LayerWatch:
         """Let the cells lie where their image lies in the world."""
         for channel in channel_layers(self._bench.viewer, event.source):
             setattr(channel, event.type, getattr(event.source, event.type))
-        layers = self._bench.layers.of_image(event.source.unique_id)
-        if layers is not None:
+        if (layers := self._bench.layers.of_image(event.source.unique_id)) is not None:
             layers.place(event.source, event.type)
 
     def _on_removing(self, event: Any) -> None:

@@ -96,8 +96,7 @@ def read_paths(paths: Iterable[str | Path]) -> Opened:
             others.append(path)
             reasons.update({path: words} if words else {})
             continue
-        saved = saved_cells(path)
-        if saved is not None:
+        if (saved := saved_cells(path)) is not None:
             cells.append(saved)
             continue
         try:
@@ -196,7 +195,7 @@ def _attributes(image: Image, labels: str) -> dict[str, Any]:
 
 
 def _contrast(data: Any) -> tuple[float, float] | None:
-    """Brightness range that shows a dim image too; None leaves it to napari."""
+    """Return the brightness range that shows a dim image too; None leaves it to napari."""
     if not isinstance(data, np.ndarray):
         return None
     step = max(1, int((data.size / _SAMPLE) ** 0.5))

@@ -59,7 +59,7 @@ class Stack:
         return (self.key_at(number) for number in range(self.n_planes))
 
     def number(self, key: PlaneKey) -> int:
-        """Place of a plane among all, from 0, time before slice."""
+        """Return the place of a plane among all, from 0, time before slice."""
         return int(np.ravel_multi_index(key.position, self.shape))
 
     def has(self, key: Any) -> TypeGuard[PlaneKey]:

@@ -161,8 +161,7 @@ class PlanesInView:
     def _on_cells(self, key: Any) -> None:
         if not isinstance(key, PlaneKey):
             return
-        cells = self._bench.session.cells_of(key)
-        if cells is not None:
+        if (cells := self._bench.session.cells_of(key)) is not None:
             if self._bench.is_in_view(key):
                 self._shown[key.layer] = key
             others = [other for other in self.done(key.layer) if other != key]

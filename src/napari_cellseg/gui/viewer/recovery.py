@@ -43,7 +43,7 @@ class Recovery:
         bench.image_changed.connect(self._on_image)
 
     def recoverable(self, key: Any) -> JournalInfo | None:
-        """What can be recovered for an image; None for nothing."""
+        """Return what can be recovered for an image; None for nothing."""
         found = self._found.get(key)
         if found is None or str(found.path) in self._declined or not is_about(found, self._channels(key)):
             return None
@@ -120,15 +120,15 @@ class Recovery:
             notes = self._bench.session.recover(key, info)
         except (CellsegError, OSError) as error:
             self._bench.session.fail(None, error)
-            self._correcting.said.emit(str(error), True)
+            self._correcting.reported.emit(str(error), True)
             return
         self._found.pop(key, None)
         # Another window may have left corrections of its own.
         self._asked.pop(key, None)
         self.look(key)
-        said = " ".join([f"Recovered {_what(info)}.", *notes])
-        self._bench.session.note(said)
-        self._correcting.said.emit(said, bool(notes))
+        sentence = " ".join([f"Recovered {_what(info)}.", *notes])
+        self._bench.session.note(sentence)
+        self._correcting.reported.emit(sentence, bool(notes))
         self.changed.emit(key)
 
     def _set(self, key: Any, info: JournalInfo | None) -> None:
@@ -152,8 +152,7 @@ class Recovery:
     def _on_cells(self, key: Any) -> None:
         if self._bench.session.cells_of(key) is None:
             return
-        info = self._to_recover.pop(key, None)
-        if info is not None:
+        if (info := self._to_recover.pop(key, None)) is not None:
             self._take(key, info)
             return
         if key == self._bench.session.chosen:
@@ -166,7 +165,7 @@ class Recovery:
             self._to_recover.clear()
 
     def _channels(self, key: Any) -> tuple[int, ...] | None:
-        """Channels that an image's cells are of; None where it has no cells."""
+        """Return the channels that an image's cells are of; None where it has no cells."""
         cells = self._bench.session.cells_of(key)
         return None if cells is None else cells.segmented.channels
 

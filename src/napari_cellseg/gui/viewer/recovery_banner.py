@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from qtpy.QtWidgets import QFrame, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QWidget
 
 from ..shared.bindings import Bindings
 from ..shared.colors import Colors
-from ..shared.layout import button, in_row, one_line
+from ..shared.layout import button, in_column, in_row, one_line
 from .bench import Bench
-from .focus import focus_canvas
+from .canvas import focus_canvas
 from .recovery import Recovery, question
 
 
@@ -33,11 +33,8 @@ class RecoveryBanner(QFrame):
         self.no = button("not_now", "Not now", tip, lambda: recovery.decline(bench.session.chosen))
         tip = "Do not offer these again. The file stays on the disk."
         self.never = button("never", "Never", tip, lambda: recovery.decline(bench.session.chosen, for_ever=True))
-        column = QVBoxLayout(self)
-        column.setContentsMargins(6, 1, 6, 2)
-        column.setSpacing(1)
-        column.addWidget(self.text)
-        column.addLayout(in_row(None, self.yes, self.no, self.never, spacing=6))
+        answers = in_row(None, self.yes, self.no, self.never, spacing=6)
+        in_column(self.text, answers, into=self, spacing=1, margins=(6, 1, 6, 2))
         self._bindings = Bindings(self)
         self._bindings.bind_each(self._on_change, recovery.changed, bench.session.state_changed)
         recovery.look(bench.session.chosen)

@@ -45,13 +45,9 @@ class Regions:
         self._made: dict[Any, tuple[Any, Rectangle]] = {}
         self._outdated: set[Any] = set()
         self._reading = Latest(self._failed)
-        self._busy = False
+        # Whether a part is being read.
+        self.busy = False
         bench.cancelled.connect(self._on_cancelled)
-
-    @property
-    def busy(self) -> bool:
-        """Whether a part is being read."""
-        return self._busy
 
     def is_part(self, key: Any) -> bool:
         """Whether an image was cut out of another one here."""
@@ -86,11 +82,11 @@ class Regions:
 
     def close(self) -> None:
         """Wait for no part any more."""
-        self._busy = False
+        self.busy = False
         self._reading.close()
 
     def image_of(self, key: Any) -> ImageLayer | None:
-        """Layer of an image, or of the image that a part is of."""
+        """Return the layer of an image, or of the image that a part is of."""
         source = self._made.get(layer_id(key), (None, None))[0]
         return self._bench.layer_of(source) or self._bench.layer_of(key)
 
@@ -132,7 +128,7 @@ class Regions:
             return _planes(image, place) if several else image.read_region(*place.slices)
 
         def add(values: Any) -> None:
-            self._busy = False
+            self.busy = False
             self.changed.emit()
             now = bench.layer_of(layer.unique_id)
             if now is None or now.data is not data:
@@ -141,14 +137,14 @@ class Regions:
             self._add(layer, values, place, key)
             then()
 
-        self._busy = True
+        self.busy = True
         size = f"{place.right - place.left:,} × {place.bottom - place.top:,} px"
         bench.session.note(f"Reading {size} of {image.title} …")
         self.changed.emit()
         self._reading.ask(read, add)
 
     def _failed(self, error: BaseException) -> None:
-        self._busy = False
+        self.busy = False
         self.changed.emit()
         self._bench.failed(error)
 
@@ -165,13 +161,13 @@ class Regions:
         bench.choose(part)
 
     def _on_cancelled(self) -> None:
-        if self._busy:
+        if self.busy:
             self.close()
             self.changed.emit()
             self._bench.session.note(CANCELLED)
 
     def _on_data(self, event: Any) -> None:
-        """The parts of an image that was given other data are no parts of it any more."""
+        """Mark the parts of an image that was given other data as outdated."""
         self._outdated |= {id_ for id_, (source, _) in self._made.items() if source == event.source.unique_id}
 
 

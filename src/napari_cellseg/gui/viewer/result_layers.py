@@ -25,7 +25,7 @@ MAX_LIVE_POINTS = 2_000
 # Where more pixels than this are in view, only those that change are written while a slider moves.
 MAX_FILLED_PIXELS = 2_000_000
 FILLED, OUTLINED = 0.5, 0.9
-# Cells of other settings than those that are chosen now are as much paler, and their layers say so.
+# Cells of other settings than those that are chosen now are as much paler, and the names of their layers state it.
 PALER = 0.4
 OF_OTHERS = " (of other settings)"
 # Pixels of the screen: a point hides no cell, however far one zooms in.
@@ -62,7 +62,7 @@ class ResultLayers:
             text={"string": "{index}", "size": 8, "color": _ink(image), "anchor": "upper_left"},
             **placement(image),
         )
-        self._outlines = False
+        self.outlines = False
         self._outdated = False
         self._asleep = False
         self._was_visible = (True, True)
@@ -75,14 +75,9 @@ class ResultLayers:
         # The status bar then shows id and size of the cell under the mouse.
         viewer.layers.selection.active = self.labels
 
-    @property
-    def outlines(self) -> bool:
-        """Whether cells are drawn as outlines."""
-        return self._outlines
-
     def set_outlines(self, outlines: bool) -> None:
         """Draw cells as outlines, or filled."""
-        self._outlines = outlines
+        self.outlines = outlines
         self.labels.contour = 2 if outlines else 0
         self.points.set_dots(not outlines)
         self.labels.opacity = (OUTLINED if outlines else FILLED) * (PALER if self._outdated else 1)
@@ -145,7 +140,7 @@ class ResultLayers:
         region = self._visible() if dragging else (slice(None), slice(None))
         target = self.labels.data[region]
         self._live = self._live_labels(cells) if dragging and target.size > MAX_FILLED_PIXELS else None
-        if self._outlines:
+        if self.outlines:
             # Setting contour again would draw twice; it is left where it is already as wanted.
             contour = 0 if dragging and target.size > MAX_OUTLINE_PIXELS else 2
             if self.labels.contour != contour:
@@ -175,7 +170,7 @@ class ResultLayers:
 
     def show_measured(self, result: SegmentResult, doubt: np.ndarray | None = None) -> None:
         """Show what was measured of the cells that are shown: points, features, provenance."""
-        if self._outlines and self.labels.contour != 2:
+        if self.outlines and self.labels.contour != 2:
             self.labels.contour = 2
         yours = np.asarray(result.table.get("yours", np.full(result.count, "")))
         features = {"index": result.table["index"], **result.table, "yours": yours}
@@ -220,7 +215,7 @@ class ResultLayers:
         self.labels.visible, self.points.visible = cells, numbers
 
     def _visible(self) -> tuple[slice, slice]:
-        """Rows and columns in view; everything where that is not known yet."""
+        """Return the rows and columns in view; everything where that is not known yet."""
         (top, left), (bottom, right) = np.asarray(self.labels.corner_pixels)[:, -2:]
         height, width = self.labels.data.shape
         if bottom <= top or right <= left:

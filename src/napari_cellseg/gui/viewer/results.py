@@ -46,12 +46,12 @@ class Results(dict[Any, ResultLayers]):
         return next(shown, None) or self.asleep.get(id_)
 
     def key_of(self, layer: Layer | None) -> Any:
-        """Key of the image whose cells a layer shows now; None for layers that are no result."""
+        """Return the key of the image whose cells a layer shows now; None for layers that are no result."""
         found = (key for key, layers in self.items() if layer is layers.labels or layer is layers.points)
         return next(found, None)
 
     def owner_asleep(self, layer: Layer | None) -> Any:
-        """Id of the image layer that a hidden result layer belongs to; None for other layers."""
+        """Return the id of the image layer that a hidden result layer belongs to; None for other layers."""
         return next((id_ for id_, pair in self.asleep.items() if layer in (pair.labels, pair.points)), None)
 
     def wake(self, key: Any) -> ResultLayers | None:

@@ -6,15 +6,14 @@ import math
 from collections.abc import Callable
 
 from qtpy.QtGui import QShowEvent
-from qtpy.QtWidgets import QWidget
 
 from ...session import Cells
-from ..shared.bindings import Bindings
 from ..shared.layout import in_column
 from ..shared.number_slider import NumberSlider
 from ..shared.plots import Plot
 from .bench import Bench
 from .following import Following
+from .section import Section
 
 LARGEST_TYPED = 10_000_000
 # The slider of the smallest cell ends a little beyond the largest cell.
@@ -39,12 +38,12 @@ def threshold_slider(name: str, plot: Plot | None = None) -> NumberSlider:
 
 
 def min_size_slider(name: str, largest: Callable[[], float], plot: Plot | None = None) -> NumberSlider:
-    """Return the slider of the smallest cell; `largest` tells the area, in pixels, at its right end."""
+    """Return the slider of the smallest cell; `largest` returns the area, in pixels, at its right end."""
     return NumberSlider(
         name,
         "Smallest cell",
         "px",
-        "Cells with a smaller area, in pixels, are left out. It starts where the model says,\n"
+        "Cells with a smaller area, in pixels, are left out. It starts at the value of the model,\n"
         "or at a fifth of the area of a typical cell of this image where that is less.",
         decimals=0,
         maximum=LARGEST_TYPED,
@@ -62,7 +61,7 @@ def span_of(cells: Cells) -> int:
 
 
 def connect_sliders(bench: Bench, threshold: NumberSlider, min_size: NumberSlider) -> None:
-    """Let two sliders set what the session says."""
+    """Let two sliders set the threshold and the smallest size of the session."""
     threshold.valueChanged.connect(bench.session.set_threshold)
     min_size.valueChanged.connect(bench.session.set_min_size)
     following = bench.part(Following)
@@ -71,18 +70,17 @@ def connect_sliders(bench: Bench, threshold: NumberSlider, min_size: NumberSlide
         slider.released.connect(following.release)
 
 
-class SliderPair(QWidget):
+class SliderPair(Section):
     """Both sliders in two rows, without plots; asleep until the chosen image was segmented."""
 
-    def __init__(self, bench: Bench, prefix: str, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._bench, self._largest = bench, LEAST
+    def __init__(self, bench: Bench, prefix: str) -> None:
+        super().__init__(bench)
+        self._largest = LEAST
         self.threshold = threshold_slider(f"{prefix}_threshold")
         self.min_size = min_size_slider(f"{prefix}_min_size", lambda: self._largest)
         in_column(self.threshold, self.min_size, into=self, spacing=2)
         connect_sliders(bench, self.threshold, self.min_size)
         session = bench.session
-        self._bindings = Bindings(self)
         self._bindings.bind_each(self._on_cells, session.chosen_changed, session.cells_changed)
         self._bindings.bind(session.sliders_changed, self._on_sliders)
         self._on_cells()
@@ -102,12 +100,11 @@ class SliderPair(QWidget):
         self._show()
 
     def _on_sliders(self, _: object) -> None:
-        # While nobody sees it a drag costs nothing here.
+        # While it is hidden a drag costs nothing here.
         if self.isVisible():
             self._show()
 
     def _show(self, _: object = None) -> None:
-        cells = self._bench.session.cells
-        if cells is not None:
+        if (cells := self._bench.session.cells) is not None:
             self.threshold.show_value(cells.threshold)
             self.min_size.show_value(cells.min_size)

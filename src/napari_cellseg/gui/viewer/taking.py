@@ -35,12 +35,7 @@ NO_THRESHOLD = "No model found them, so there is no threshold to drag."
 
 
 class Taking:
-    """Takes labels of files and layers as cells; files that were saved here come with their image.
-
-    Parameters
-    ----------
-    bench : Bench
-    """
+    """Takes labels of files and layers as cells; files that were saved here come with their image."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench, self._correcting = bench, bench.part(Correcting)
@@ -61,7 +56,7 @@ class Taking:
         self._reopening.close()
 
     def offered(self) -> list[Labels]:
-        """Labels layers that can be taken as cells: all but those that show cells already."""
+        """Return the labels layers that can be taken as cells: all but those that show cells already."""
         layers = [layer for layer in self._bench.viewer.layers if isinstance(layer, Labels)]
         return [layer for layer in layers if self._bench.image_of_result(layer) is None and not layer.multiscale]
 
@@ -122,21 +117,19 @@ class Taking:
 
         def show(answers: list[Answer]) -> None:
             n = sum(answer.result.count for answer in answers)
-            told = f"{n:,} cells are those of {name} now: correct, review, measure, save. {NO_THRESHOLD}"
+            done = f"{n:,} cells are those of {name} now: correct, review, measure, save. {NO_THRESHOLD}"
             try:
                 for one, answer in zip(keys, answers, strict=True):
-                    self._bench.take_labels(one, answer, told)
-                    cells = session.cells_of(one)
-                    if cells is not None:
+                    self._bench.take_labels(one, answer, done)
+                    if (cells := session.cells_of(one)) is not None:
                         cells.corrected.corrections.known |= known or {}
             except CellsegError as error:
                 session.fail(None, error)
                 return
-            layer = self._bench.layer_of(keys[0])
-            if layer is not None:
+            if (layer := self._bench.layer_of(keys[0])) is not None:
                 self._bench.choose(layer)
                 self._bench.show_image(layer)
-            session.note(told)
+            session.note(done)
             if image_key is not None:
                 self._on_answered(image_key)
 
@@ -149,8 +142,7 @@ class Taking:
         bench = self._bench
         layers = [bench.layer_of(key), *reversed(bench.image_layers())]
         for layer in dict.fromkeys(layer for layer in layers if layer is not None):
-            keys = self._keys_of(layer, shape)
-            if keys:
+            if keys := self._keys_of(layer, shape):
                 return keys, [bench.image_of(one) for one in keys]
         size = "" if shape is None else f" of {' x '.join(f'{n:,}' for n in shape)} pixels"
         raise ImageError(f"There is no image{size} for the labels of {name}. Open their image first.")
@@ -171,7 +163,7 @@ class Taking:
         self._bench.failed(error)
 
     def _on_given_up(self, *_: Any) -> None:
-        """What was to follow an answer follows none."""
+        """Forget what was to follow an answer."""
         self._awaited.clear()
 
     def _go_on_later(self, _: Any = None) -> None:

@@ -44,12 +44,12 @@ class ViewerImages:
         return viewer
 
     def image_layers(self) -> list[ImageLayer]:
-        """Image layers of the viewer, from the bottom up; of an image with a layer per channel the first."""
+        """Return the image layers of the viewer, from the bottom up; of an image with a layer per channel the first."""
         layers = [layer for layer in self.viewer.layers if isinstance(layer, ImageLayer)]
         return [layer for layer in layers if image_of_channel(self.viewer, layer) is None]
 
     def layer_of(self, key: Any) -> ImageLayer | None:
-        """Image layer of a key; None when it is gone."""
+        """Return the image layer of a key; None when it is gone."""
         id_ = layer_id(key)
         return next((layer for layer in self.image_layers() if layer.unique_id == id_), None)
 

@@ -1,4 +1,4 @@
-"""The number of the cell under the mouse is always drawn."""
+"""What result layers show of the moment: that their cells are of other settings, and the number under the mouse."""
 
 from __future__ import annotations
 
@@ -11,13 +11,21 @@ from .bench import Bench
 INTERVAL_MS = 80
 
 
-class Pointed:
-    """Tells the numbered points of the chosen image which cell the mouse is on.
+class Outdated:
+    """Marks the result layers of a viewer, and takes the mark off, as choices and cells change."""
 
-    Parameters
-    ----------
-    bench : Bench
-    """
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        for signal in (bench.session.choices.changed, bench.session.cells_changed, bench.layers_made):
+            signal.connect(self._mark)
+
+    def _mark(self, _: Any) -> None:
+        for key, layers in self._bench.layers.items():
+            layers.set_outdated(bool(self._bench.session.differences(key)))
+
+
+class Pointed:
+    """Draws the number of the cell of the chosen image that the mouse is on, whether there is room or not."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
