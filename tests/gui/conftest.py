@@ -6,7 +6,7 @@ import gc
 import math
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -29,7 +29,6 @@ from napari_cellseg.network.versions import ModelVersion
 from napari_cellseg.segmentation.recipe import Recipe
 from napari_cellseg.segmentation.segmented import Segmented
 from tests.gui.pointing import activate
-from tests.gui.window import Window
 from tests.warm import Program
 
 
@@ -135,36 +134,17 @@ def plugin() -> None:
         manager.register(PluginManifest.from_file(Path(napari_cellseg.__file__).parent / "napari.yaml"))
 
 
-@pytest.fixture(scope="session")
-def window() -> Iterator[Window]:
-    """The window that test after test is lent; each process of the tests has one."""
-    window = Window()
-    yield window
-    window.close()
-
-
-@pytest.fixture(autouse=True)
-def one_window(request: pytest.FixtureRequest, window: Window) -> None:
-    """Close the lent window before a test that makes windows itself."""
-    if "make_napari_viewer" in request.fixturenames:
-        window.close()
-
-
 @pytest.fixture
-def viewer(request: pytest.FixtureRequest, one_window: None, window: Window, qtbot: Any) -> Any:
-    """A visible napari window of the smallest size that is promised to do; a new one where a test makes others, too."""
-    makes = "make_napari_viewer" in request.fixturenames
-    viewer = request.getfixturevalue("make_napari_viewer")(show=True) if makes else window.lend()
+def viewer(make_napari_viewer: Callable[..., Any], qtbot: Any) -> Any:
+    """A visible napari window of the smallest size that is promised to do."""
+    viewer = make_napari_viewer(show=True)
     viewer.window.resize(1366, 768)
     activate(viewer, qtbot)
     yield viewer
     from qtpy.QtCore import QThreadPool
 
     assert QThreadPool.globalInstance().waitForDone(20_000)
-    if makes:
-        qtbot.wait(50)
-    else:
-        window.take_back(failed=request.node.rep_call.failed)
+    qtbot.wait(50)
 
 
 @pytest.fixture
