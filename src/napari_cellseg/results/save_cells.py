@@ -181,7 +181,7 @@ def command_line(cells: Cells, device: str | None = None) -> str:
     device = cells.segmented.device if device is None else device
     words = ["napari-cellseg", "segment", image.source or "IMAGE.tif", "--out", "results", "--model", recipe.model]
     words += ["--threshold", exact(cells.threshold), "--min-size", str(cells.min_size)]
-    # Another normalisation is the model's own.
+    # No option names another normalisation; it is the model's own.
     if recipe.normalizer is not None and recipe.normalizer.method == PERCENTILES:
         words += ["--percentiles", exact(recipe.normalizer.low), exact(recipe.normalizer.high)]
     if recipe.channel is not None:

@@ -338,6 +338,13 @@ def test_unet2d_nuclei_broad_says_what_it_says_elsewhere(
     assert cells.count > 0 and cells.recipe.load_model() == found
 
 
+def test_the_weights_alone_are_the_same_network(theirs: nn.Module, tmp_path: Path) -> None:
+    torch.save(theirs.state_dict(), tmp_path / "broad.pth")
+    alone = import_model(tmp_path / "broad.pth", normalisation="standard")
+    packed = import_model(_broad(tmp_path / "theirs.zip", "0.5.3", theirs))
+    assert (alone.sha256, alone.config, alone.normalizer) == (packed.sha256, packed.config, packed.normalizer)
+
+
 def test_a_network_with_two_classes_is_refused(theirs: nn.Module, tmp_path: Path) -> None:
     theirs.output = nn.Conv2d(16, 2, 1)
     with pytest.raises(ModelError, match="no network that can be rebuilt here"):
