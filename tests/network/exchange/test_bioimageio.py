@@ -345,6 +345,12 @@ def test_the_weights_alone_are_the_same_network(theirs: nn.Module, tmp_path: Pat
     assert (alone.sha256, alone.config, alone.normalizer) == (packed.sha256, packed.config, packed.normalizer)
 
 
+def test_a_network_with_normalisations_between_is_refused(theirs: nn.Module, tmp_path: Path) -> None:
+    theirs.encoders[0].append(nn.BatchNorm2d(16))
+    with pytest.raises(ModelError, match=r"of another network than they seem .*Taken are U-Nets"):
+        import_model(_broad(tmp_path / "theirs.zip", "0.5.3", theirs))
+
+
 def test_a_network_with_two_classes_is_refused(theirs: nn.Module, tmp_path: Path) -> None:
     theirs.output = nn.Conv2d(16, 2, 1)
     with pytest.raises(ModelError, match="no network that can be rebuilt here"):

@@ -132,7 +132,12 @@ def adopt_state(
             )
         state = state if own == UNET else _renamed_bilinear(state)
         config = _our_config(state, name, own)
-        _check(config, state, name)
+        try:
+            _check(config, state, name)
+        except _ClashError as error:
+            raise ModelError(
+                f"The weights in {name} are of another network than they seem ({error}). {_HINT}."
+            ) from error
         return Adopted(config, state)
     renamed = {_renamed(key): value for key, value in state.items()}
     head = renamed.get(f"heads.{FOREGROUND}.weight")
