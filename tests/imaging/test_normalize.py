@@ -161,6 +161,35 @@ def test_by_type_booleans_and_empty_planes() -> None:
     np.testing.assert_array_equal(normalize(np.zeros((2, 2)), params), 0)
 
 
+def test_standard_is_mean_0_and_deviation_1_not_clipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    plane = np.random.default_rng(0).normal(1e6, 2, (60, 50))
+    plane[0, 0] += 100
+    params = NormalizerParams(method="standard")
+    found = normalize(plane, params)
+    np.testing.assert_allclose(found, (plane - plane.mean()) / (plane.std() + 1e-6), atol=1e-5)
+    assert found.max() > 20
+    # Of colours, those of the grey image.
+    grey = normalize(plane[..., None] + (-9, 2, 7), params).mean(axis=2)
+    np.testing.assert_allclose(grey, found, atol=1e-4)
+    survey = MODULE.ScaleSurvey(plane.shape, plane.dtype, params)
+    for top in (30, 0):
+        survey.add(plane[top : top + 30], (top, 0))
+    np.testing.assert_allclose(survey.scale().apply(plane), found, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [0, 255, 0.1, np.nan, np.inf, 1e308])
+@pytest.mark.parametrize("shape", [(1, 1), (5, 7), (5, 7, 3)])
+def test_standard_constant_planes_become_zero(value: float, shape: tuple[int, ...]) -> None:
+    assert not normalize(np.full(shape, value, float), NormalizerParams(method="standard")).any()
+
+
+@given(st.data())
+def test_standard_gives_finite_float32(data: st.DataObject) -> None:
+    plane = data.draw(hnp.arrays(data.draw(st.sampled_from(DTYPES)), data.draw(SHAPES)))
+    out = normalize(plane, NormalizerParams(method="standard"))
+    assert out.dtype == np.float32 and out.shape == plane.shape and np.isfinite(out).all()
+
+
 def test_the_method_is_kept_and_checked() -> None:
     params = NormalizerParams(method="type")
     assert NormalizerParams.from_dict(params.to_dict()) == params

@@ -77,10 +77,12 @@ def test_folding_takes_a_quarter_of_the_work() -> None:
     assert 0.24 < counts[1] / counts[0] < 0.28
 
 
-@pytest.mark.parametrize("fold", [1, 2])
-def test_context_is_as_far_as_the_network_sees(fold: int) -> None:
+@pytest.mark.parametrize(("fold", "architecture"), [(1, "unet"), (2, "unet"), (1, "unet-bilinear")])
+def test_context_is_as_far_as_the_network_sees(fold: int, architecture: str) -> None:
     """Wherever a changed pixel lies, it changes outputs up to `context` away, and some at least half as far."""
-    config = UNetConfig(in_channels=1, base_channels=2, levels=2 if fold == 1 else 1, fold=fold)
+    config = UNetConfig(
+        in_channels=1, base_channels=2, levels=2 if fold == 1 else 1, fold=fold, architecture=architecture
+    )
     torch.manual_seed(1)
     network = UNet(config).eval().double()
     image = torch.rand(1, 1, 129, 129, dtype=torch.float64)

@@ -35,6 +35,7 @@ CHANNELS = replace(as_image(np.zeros((2, 8, 8), np.float32), axes="CYX"), channe
         ({"channel": 1}, "channel DAPI (now GFP)"),
         ({"channel": "DAPI+GFP"}, "channel DAPI (now DAPI + GFP)"),
         ({"normalizer": NormalizerParams(1, 97)}, "percentiles 1 to 99.8 (now 1 to 97)"),
+        ({"normalizer": NormalizerParams(method="standard")}, "percentiles 1 to 99.8 (now by standard)"),
         ({"axes": "zyx"}, "axes CYX (now ZYX)"),
     ],
 )

@@ -26,7 +26,7 @@ def add_models(commands: Any) -> None:
     sub.add_argument(
         "--normalisation", metavar="HOW",
         help="how images were normalised where imported weights were trained: percentiles, minmax, type (divided by "
-        "255), or imagenet (that, then ImageNet's mean and deviation)",
+        "255), imagenet (that, then ImageNet's mean and deviation), or standard (their own mean and deviation)",
     )  # fmt: skip
     sub.set_defaults(run=run_models)
 

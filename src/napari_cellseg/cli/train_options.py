@@ -8,7 +8,7 @@ from dataclasses import Field, fields
 from typing import Any
 
 from ..imaging.errors import CellsegError
-from ..imaging.normalize import NormalizerParams
+from ..imaging.normalize import METHODS, NormalizerParams
 from ..network.config import architectures, config_for
 from ..training.params import LOSSES, AugmentParams, LossParams, TrainParams
 from ..training.settings import kind_of
@@ -48,8 +48,8 @@ def add_train_options(sub: argparse.ArgumentParser) -> None:
     )
     network.add_argument(
         "--normalization",
-        choices=("percentiles", "type"),
-        help="type: divide by the greatest value of the image's type",
+        choices=METHODS,
+        help="type: divide by the greatest value of the image's type; standard: mean 0, standard deviation 1",
     )
     for name, text in PERCENTILES.items():
         default = NormalizerParams.__dataclass_fields__[name].default

@@ -14,14 +14,17 @@ from .percentiles import finite_percentiles
 
 MAX_SAMPLE_PIXELS = 4_000_000
 CLIP = (-1.0, 3.0)
-PERCENTILES, TYPE = "percentiles", "type"
+PERCENTILES, TYPE, STANDARD = METHODS = "percentiles", "type", "standard"
+# Added to the deviation, as bioimage.io's zero_mean_unit_variance does.
+DEVIATION_EPS = 1e-6
 _FULL_SCALES = (1.0, 255.0, 65535.0)
 _BLOCK_VALUES = 1 << 20
+_FLOAT32 = (np.finfo(np.float32).min, np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
 class NormalizerParams:
-    """The values that become 0 and 1: two percentiles, or 0 and the greatest value of the type.
+    """The values that become 0 and 1: two percentiles, 0 and the greatest value of the type, or mean and deviation.
 
     Raises
     ------
@@ -51,14 +54,15 @@ class NormalizerParams:
         default=PERCENTILES,
         metadata={
             "label": "Scaled by",
-            "help": "percentiles of each image, or type: division by the greatest value of the type, such as 255",
-            "choices": (PERCENTILES, TYPE),
+            "help": "percentiles of each image; type: division by the greatest value of the type, such as 255; "
+            "standard: mean 0 and standard deviation 1",
+            "choices": METHODS,
         },
     )
 
     def __post_init__(self) -> None:
-        if self.method not in (PERCENTILES, TYPE):
-            raise ParamsError(f"An image is normalised by '{PERCENTILES}' or by '{TYPE}', not by {self.method!r}.")
+        if self.method not in METHODS:
+            raise ParamsError(f"An image is normalised by one of {', '.join(METHODS)}, not by {self.method!r}.")
         for name in ("low", "high"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
@@ -97,8 +101,8 @@ def normalize(plane: np.ndarray, params: NormalizerParams | None = None) -> np.n
     Returns
     -------
     ndarray
-        float32, shape of `plane`, clipped to [-1, 3]. NaN and -inf become 0, +inf becomes 1. A constant
-        plane, and one without a finite value, becomes 0 everywhere.
+        float32, shape of `plane`, clipped to [-1, 3] except by ``standard``. NaN and -inf become 0, +inf becomes 1.
+        A constant plane, and one without a finite value, becomes 0 everywhere.
 
     Raises
     ------
@@ -115,6 +119,9 @@ def normalize(plane: np.ndarray, params: NormalizerParams | None = None) -> np.n
 
     By ``type`` 0 stays 0, and the greatest value of an 8 or 16-bit type becomes 1. Of a wider type it is the least of
     1, 255 and 65535 that no value exceeds, else the greatest value.
+
+    By ``standard`` the mean becomes 0 and the standard deviation 1, both over the same pixels as the percentiles. Of
+    colours they are those of the grey image, the mean of the three.
     """
     params = params or NormalizerParams()
     full_scale = 1.0 if np.asarray(plane).dtype == bool else None
@@ -123,7 +130,7 @@ def normalize(plane: np.ndarray, params: NormalizerParams | None = None) -> np.n
     if params.method == TYPE:
         scale = Scale(-base * factor, ((full_scale or _full_scale(plane)) - base) * factor, base, factor)
     else:
-        scale = Scale(*_limits(plane, params, base, factor), base, factor)
+        scale = Scale(*_limits(plane, params, base, factor), base, factor, params.method != STANDARD)
     return scale.apply(plane)
 
 
@@ -139,12 +146,15 @@ class Scale:
         Subtracted first, as an integer.
     factor : float
         Multiplied first.
+    clipped : bool
+        Whether the result is clipped to [-1, 3].
     """
 
     low: float
     high: float
     base: int = 0
     factor: float = 1.0
+    clipped: bool = True
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Normalise a plane or a part of it to float32, as `normalize` does."""
@@ -158,7 +168,7 @@ class Scale:
             if values.dtype.kind == "f":
                 scaled[np.isnan(block) | np.isneginf(block)] = 0
                 scaled[np.isposinf(block)] = 1
-            out[rows] = np.clip(scaled, *CLIP)
+            out[rows] = np.clip(scaled, *(CLIP if self.clipped else _FLOAT32))
         return out
 
 
@@ -220,7 +230,7 @@ class ScaleSurvey:
         if limits is None:
             least, greatest = _as_float(ends, base, factor)
             limits = float(least), float(greatest)
-        return Scale(*limits, base, factor)
+        return Scale(*limits, base, factor, self._params.method != STANDARD)
 
 
 def _checked(plane: np.ndarray) -> np.ndarray:
@@ -257,7 +267,7 @@ def _as_float(values: np.ndarray, base: int, factor: float) -> np.ndarray:
 
 def _limits(plane: np.ndarray, params: NormalizerParams, base: int, factor: float) -> tuple[float, float]:
     stride = _stride(plane.shape)
-    limits = _percentiles(plane[::stride, ::stride], params, base, factor)
+    limits = _percentiles(plane[::stride, ::stride].reshape(-1, *plane.shape[2:]), params, base, factor)
     if limits is not None:
         return limits
     least, greatest = math.inf, -math.inf
@@ -274,9 +284,24 @@ def _stride(shape: tuple[int, ...]) -> int:
 
 
 def _percentiles(sample: np.ndarray, params: NormalizerParams, base: int, factor: float) -> tuple[float, float] | None:
+    """Return what becomes 0 and 1 by a sample ``(N,)`` or ``(N, 3)``; None where they are equal."""
+    if params.method == STANDARD:
+        return _mean_and_more(_as_float(sample, base, factor))
     values = sample if (base, factor) == (0, 1.0) else _as_float(sample, base, factor)
     found = finite_percentiles(values, (params.low, params.high))
     return (float(found[0]), float(found[1])) if found is not None and found[1] > found[0] else None
+
+
+def _mean_and_more(values: np.ndarray) -> tuple[float, float] | None:
+    with np.errstate(invalid="ignore", over="ignore"):
+        grey = values if values.ndim == 1 else values.mean(axis=1)
+        grey = grey[np.isfinite(grey)]
+        if not grey.size or grey.min() == grey.max():
+            return None
+        # Distances from the middle: what is large beside its spread loses no digits.
+        middle = float(grey.min() / 2 + grey.max() / 2)
+        mean, deviation = middle + float((grey - middle).mean()), float((grey - middle).std())
+    return (mean, mean + deviation + DEVIATION_EPS) if np.isfinite(deviation) else None
 
 
 def _full_scale(plane: np.ndarray) -> float:

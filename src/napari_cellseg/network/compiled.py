@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from .config import DISTANCE, FOREGROUND, UNetConfig
+from .config import DISTANCE, FOREGROUND, UNET, UNetConfig
 from .unet import UNet, Up
 
 # Set to 0 to run on torch although OpenVINO is there.
@@ -28,7 +28,7 @@ _PRECISION = {"float32": "f32", "bfloat16": "bf16"}
 def can_compile(config: UNetConfig, dtype: str) -> bool:
     """Whether OpenVINO is there, wanted, and knows such a network."""
     wanted = os.environ.get(SWITCH, "1") != "0" and dtype in _PRECISION
-    return wanted and not config.has_encoder and find_spec("openvino") is not None
+    return wanted and config.architecture == UNET and find_spec("openvino") is not None
 
 
 class CompiledNetwork:

@@ -13,6 +13,8 @@ DISTANCE = "distance"
 OFFSET = "offset"
 
 UNET = "unet"
+# Two convolutions and one ReLU per block, no normalisation, bilinear enlargement: such networks are imported.
+BILINEAR_UNET = "unet-bilinear"
 # Those that the help names; every other encoder that segmentation-models-pytorch knows is taken by its name there.
 ENCODERS = ("resnet18", "resnet34", "resnet50", "efficientnet-b0", "mobilenet_v2")
 ENCODER_LEVELS = (3, 5)
@@ -49,8 +51,9 @@ class UNetConfig:
         Output maps by name, and how many channels each has. ``foreground`` must be among them (a logit);
         ``distance`` is 1 at a cell's centre and 0 at its border and outside; ``offset`` points to the centre.
     architecture : str
-        ``unet``, or the name of an encoder of segmentation-models-pytorch, such as ``resnet34``: then `levels` is how
-        many of its stages are used (3 to 5) and `base_channels` the width of the decoder's last level.
+        ``unet``; ``unet-bilinear`` (:class:`napari_cellseg.network.unet.PlainConv`); or the name of an encoder of
+        segmentation-models-pytorch, such as ``resnet34``: then `levels` is how many of its stages are used (3 to 5) and
+        `base_channels` the width of the decoder's last level.
     head_kernel : int
         Side of the convolution that draws each map, 1 or 3. With `fold`, one of 3 can do what a convolution of the
         whole map would, at a quarter of its cost: a pixel then depends on its neighbours in other blocks too.
@@ -129,7 +132,7 @@ class UNetConfig:
     @property
     def has_encoder(self) -> bool:
         """Whether the contracting half is an encoder from elsewhere."""
-        return self.architecture != UNET
+        return self.architecture not in (UNET, BILINEAR_UNET)
 
     @property
     def stride(self) -> int:
@@ -140,14 +143,15 @@ class UNetConfig:
     def context(self) -> int:
         """Halo of a tile in pixels, a multiple of `stride`.
 
-        For the plain U-Net this is how far an output can look, and tiles are exact. Deep encoders can look some 530
-        pixels far, more than a tile can spare, but hardly do: theirs is a fixed halo (see docs/exchange.md for what it
-        costs).
+        For U-Nets without such an encoder this is how far an output can look, and tiles are exact. Deep encoders can
+        look some 530 pixels far, more than a tile can spare, but hardly do: theirs is a fixed halo (see
+        docs/exchange.md for what it costs).
         """
         if self.has_encoder:
             return ENCODER_HALO
         in_convolutions = 2 * ((2 << self.levels) - 1) + 2 * ((1 << self.levels) - 1) + self.head_kernel // 2
-        reach = self.fold * in_convolutions + self.stride - 1 + smoothing_radius(self.smooth)
+        in_enlarging = (2 << self.levels) - 2 if self.architecture == BILINEAR_UNET else 0
+        reach = self.fold * (in_convolutions + in_enlarging) + self.stride - 1 + smoothing_radius(self.smooth)
         return -(-reach // self.stride) * self.stride
 
     def to_dict(self) -> dict[str, Any]:

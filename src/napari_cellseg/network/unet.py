@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .config import UNetConfig
+from .config import BILINEAR_UNET, UNetConfig
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -43,13 +43,36 @@ class Up(nn.Module):
         return self.conv(torch.cat([skip, self.up(x)], dim=1))
 
 
+class PlainConv(nn.Sequential):
+    """Two 3 x 3 convolutions, then a ReLU; sizes stay as they are."""
+
+    def __init__(self, n_in: int, n_out: int, dropout: float = 0.0) -> None:
+        layers: list[nn.Module] = [nn.Conv2d(n_from, n_out, 3, padding=1) for n_from in (n_in, n_out)]
+        super().__init__(*layers, nn.ReLU(inplace=True), *([nn.Dropout2d(dropout)] if dropout else []))
+
+
+class BilinearUp(nn.Module):
+    """Bilinear enlargement, joined with the encoder's features of the same size, then two convolutions."""
+
+    def __init__(self, n_in: int, n_out: int) -> None:
+        super().__init__()
+        self.up = nn.Conv2d(n_in, n_out, 1)
+        self.conv = PlainConv(2 * n_out, n_out)
+
+    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        # A convolution of single pixels gives the same before as after, and costs a quarter.
+        x = functional.interpolate(self.up(x), scale_factor=2.0, mode="bilinear", align_corners=False)
+        return self.conv(torch.cat([skip, x], dim=1))
+
+
 class UNet(nn.Module):
     """U-Net with one convolution per head.
 
     Parameters
     ----------
     config : UNetConfig
-        Channels, levels, dropout and heads.
+        Channels, levels, dropout and heads; its `architecture` chooses the blocks, those of ``unet-bilinear`` being
+        `PlainConv` and `BilinearUp`.
     """
 
     def __init__(self, config: UNetConfig) -> None:
@@ -57,12 +80,14 @@ class UNet(nn.Module):
         self.config = config
         widths = [config.base_channels << level for level in range(config.levels + 1)]
         n_read, n_drawn = config.in_channels * config.fold**2, config.fold**2
+        bilinear = config.architecture == BILINEAR_UNET
+        block, up = (PlainConv, BilinearUp) if bilinear else (DoubleConv, Up)
         first_dropped = max(config.levels - 1, 1)
         self.down = nn.ModuleList(
-            DoubleConv(n_in, n_out, config.dropout if level >= first_dropped else 0.0)
+            block(n_in, n_out, config.dropout if level >= first_dropped else 0.0)
             for level, (n_in, n_out) in enumerate(zip([n_read, *widths], widths, strict=False))
         )
-        self.up = nn.ModuleList(Up(2 * width, width) for width in reversed(widths[:-1]))
+        self.up = nn.ModuleList(up(2 * width, width) for width in reversed(widths[:-1]))
         self.heads = nn.ModuleDict(
             {
                 name: nn.Conv2d(widths[0], n * n_drawn, config.head_kernel, padding=config.head_kernel // 2)

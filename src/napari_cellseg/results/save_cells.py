@@ -12,6 +12,7 @@ from typing import Any
 
 from ..corrections.exchange import KEY, record_of
 from ..imaging.errors import CellsegError, ImageError
+from ..imaging.normalize import PERCENTILES
 from ..imaging.read.read import source_stamp
 from ..imaging.read.scenes import name_of
 from ..imaging.write.csv_style import style_of
@@ -180,7 +181,8 @@ def command_line(cells: Cells, device: str | None = None) -> str:
     device = cells.segmented.device if device is None else device
     words = ["napari-cellseg", "segment", image.source or "IMAGE.tif", "--out", "results", "--model", recipe.model]
     words += ["--threshold", exact(cells.threshold), "--min-size", str(cells.min_size)]
-    if recipe.normalizer is not None:
+    # No option names another normalisation; it is the model's own.
+    if recipe.normalizer is not None and recipe.normalizer.method == PERCENTILES:
         words += ["--percentiles", exact(recipe.normalizer.low), exact(recipe.normalizer.high)]
     if recipe.channel is not None:
         words += ["--channel", str(recipe.channel)]

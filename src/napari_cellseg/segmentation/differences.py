@@ -8,7 +8,7 @@ from typing import Any
 from ..imaging.channels import Channel
 from ..imaging.errors import ImageError
 from ..imaging.image import Image
-from ..imaging.normalize import TYPE, NormalizerParams
+from ..imaging.normalize import PERCENTILES, NormalizerParams
 from ..instances.filters import ALL
 from .recipe import Recipe
 from .segmented import Segmented
@@ -75,7 +75,7 @@ def value_in_words(name: str, value: Any) -> str:
     if name == "accurate":
         return "on" if value else "off"
     if isinstance(value, NormalizerParams):
-        return "by type" if value.method == TYPE else f"{value.low:g} to {value.high:g}"
+        return f"{value.low:g} to {value.high:g}" if value.method == PERCENTILES else f"by {value.method}"
     return "the model's" if value is None else str(value)
 
 

@@ -147,7 +147,7 @@ def test_files_without_weights_are_refused(held: Any, tmp_path: Path) -> None:
 def test_the_command_asks_how_images_were_normalised(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     path = str(_saved(tmp_path / "net.pth", _unet()))
     assert main(["models", "--import", path]) == 1
-    assert "--normalisation percentiles | minmax | type | imagenet" in capsys.readouterr().err
+    assert "--normalisation percentiles | minmax | type | imagenet | standard" in capsys.readouterr().err
     assert main(["models", "--import", path, "--normalisation", "other"]) == 1
     assert main(["models", "taken over", "--import", path, "--normalisation", "type"]) == 0
     out = capsys.readouterr().out

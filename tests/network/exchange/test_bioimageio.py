@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn import functional
 
+from napari_cellseg import segment
 from napari_cellseg.cli import main
 from napari_cellseg.imaging.errors import ModelError, OutputError
 from napari_cellseg.imaging.normalize import NormalizerParams, normalize
@@ -44,20 +47,23 @@ def model(tmp_path: Path) -> ModelVersion:
     return make_model(tmp_path / "mine", in_channels=1)
 
 
-def _by_type(model: ModelVersion) -> ModelVersion:
+def _normalised_by(method: str, model: ModelVersion) -> ModelVersion:
     write_config(
-        model.path, config=model.config, normalizer=NormalizerParams(method="type"), split=model.split,
+        model.path, config=model.config, normalizer=NormalizerParams(method=method), split=model.split,
         threshold=0.5, min_size=5,
     )  # fmt: skip
     return read_version(model.path)
 
 
-@pytest.mark.parametrize("kind", ["grey", "by type", "folded", pytest.param("encoder", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "kind", ["grey", "by type", "bilinear", "folded", pytest.param("encoder", marks=pytest.mark.slow)]
+)
 def test_a_package_passes_its_own_test(kind: str, tmp_path: Path) -> None:
     core = pytest.importorskip("bioimageio.core")
     settings: dict[str, Any] = {
         "grey": {"in_channels": 1},
         "by type": {},
+        "bilinear": {"architecture": "unet-bilinear", "levels": 1, "in_channels": 1},
         "folded": {"fold": 2, "levels": 1},
         "encoder": {},
     }[kind]
@@ -65,7 +71,8 @@ def test_a_package_passes_its_own_test(kind: str, tmp_path: Path) -> None:
         pytest.importorskip("segmentation_models_pytorch")
         settings = {"architecture": "resnet18", "levels": 3, "base_channels": 8}
     model = make_model(tmp_path / "mine", **settings)
-    model = _by_type(model) if kind == "by type" else model
+    methods = {"by type": "type", "bilinear": "standard"}
+    model = _normalised_by(methods[kind], model) if kind in methods else model
     out = export_bioimageio(model, tmp_path / "package.zip", BY)
     summary = core.test_model(out, devices=["cpu"])
     assert summary.status == "passed", summary.format()
@@ -177,11 +184,25 @@ def test_a_package_of_others_is_rebuilt(model: ModelVersion, tmp_path: Path) -> 
         (
             lambda d: (
                 _state_dict(d),
+                d["inputs"][0].update(preprocessing=[{"id": "binarize", "kwargs": {"threshold": 0.5}}]),
+            ),
+            "prepares images by binarize",
+        ),
+        (
+            lambda d: (
+                _state_dict(d),
                 d["inputs"][0].update(
-                    preprocessing=[{"id": "zero_mean_unit_variance", "kwargs": {"axes": ["y", "x"]}}]
+                    preprocessing=[{"id": "zero_mean_unit_variance", "kwargs": {"axes": ["batch", "y", "x"]}}]
                 ),
             ),
-            "zero_mean_unit_variance",
+            "prepares images by zero_mean_unit_variance",
+        ),
+        (
+            lambda d: (
+                _state_dict(d),
+                d["outputs"][0].update(postprocessing=[{"id": "scale_linear", "kwargs": {"gain": 2.0}}]),
+            ),
+            "makes its output by scale_linear",
         ),
     ],
 )
@@ -193,6 +214,147 @@ def test_packages_that_cannot_be_rebuilt_are_refused(
     with pytest.raises(ModelError, match=words):
         import_model(path)
     assert all(m.bundled for m in list_models())
+
+
+class _Enlarge(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+class _Theirs(nn.Module):
+    """The network of unet2d_nuclei_broad, with its names of weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        widths = (16, 32, 64, 128)
+        self.encoders = nn.ModuleList(map(self.twice, (1, *widths[:2]), widths[:3]))
+        self.base = self.twice(64, 128)
+        self.decoders = nn.ModuleList(self.twice(2 * n, n) for n in widths[2::-1])
+        self.upsamplers = nn.ModuleList(nn.Sequential(_Enlarge(), nn.Conv2d(2 * n, n, 1)) for n in widths[2::-1])
+        self.output = nn.Conv2d(16, 1, 1)
+
+    @staticmethod
+    def twice(n_in: int, n_out: int) -> nn.Module:
+        return nn.Sequential(nn.Conv2d(n_in, n_out, 3, padding=1), nn.Conv2d(n_out, n_out, 3, padding=1), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        skips = []
+        for encoder in self.encoders:
+            skips.append(encoder(x))
+            x = functional.max_pool2d(skips[-1], 2)
+        x = self.base(x)
+        for decoder, upsampler in zip(self.decoders, self.upsamplers, strict=True):
+            x = decoder(torch.cat([skips.pop(), upsampler(x)], 1))
+        return self.output(x)
+
+
+def _described(version: str) -> dict[str, Any]:
+    """Describe the package as its two versions do."""
+    old = version.startswith("0.4")
+    image = {"preprocessing": [{"name": "zero_mean_unit_variance", "kwargs": {"mode": "per_sample", "axes": "yx"}}]}
+    drawn: dict[str, Any] = {"postprocessing": [{"name": "sigmoid"}], "halo": [0, 0, 8, 8]}
+    weights: dict[str, Any] = {"source": "broad_weights.torch", "kwargs": {"input_channels": 1, "output_channels": 1}}
+    described: dict[str, Any] = {
+        "format_version": version, "type": "model", "name": "UNet 2D Nuclei Broad", "description": "A 2d U-Net.",
+        "authors": [{"name": "A. Person"}], "cite": [{"text": "A paper", "doi": "10.1007/978-3-319-24574-4_28"}],
+        "license": "MIT", "documentation": "README.md", "timestamp": "2019-12-11T12:22:32+00:00",
+    }  # fmt: skip
+    if old:
+        form = {"axes": "bcyx", "data_type": "float32"}
+        image |= {"name": "raw", "shape": [1, 1, 64, 96], **form}
+        shape = {"reference_tensor": "raw", "scale": [1.0, 0.0, 1.0, 1.0], "offset": [0.0, 0.5, 0.0, 0.0]}
+        drawn |= {"name": "probability", "shape": shape, **form}
+        described |= {"test_inputs": ["test_input.npy"], "test_outputs": ["test_output.npy"], "tags": ["unet2d"]}
+        weights |= {"architecture": "unet2d.py:UNet2d", "architecture_sha256": "0" * 64}
+    else:
+        batch, space = [{"type": "batch", "size": 1}], {"type": "space"}
+        image = {
+            "id": "raw", "test_tensor": {"source": "test_input.npy"},
+            "axes": [*batch, {"type": "channel", "channel_names": ["raw"]}, {"id": "y", "size": 64, **space},
+                     {"id": "x", "size": 96, **space}],
+            "preprocessing": [{"id": "zero_mean_unit_variance", "kwargs": {"axes": ["x", "y"]}}],
+        }  # fmt: skip
+        drawn = {
+            "id": "probability", "test_tensor": {"source": "test_output.npy"},
+            "axes": [{"type": "batch"}, {"type": "channel", "channel_names": ["probability"]},
+                     *({"id": i, "size": {"tensor_id": "raw", "axis_id": i}, "halo": 8, **space} for i in "yx")],
+            "postprocessing": [{"id": "sigmoid"}, {"id": "ensure_dtype", "kwargs": {"dtype": "float32"}}],
+        }  # fmt: skip
+        code = {"source": "unet2d.py", "callable": "UNet2d", "kwargs": weights.pop("kwargs")}
+        weights |= {"architecture": code, "pytorch_version": "1.5.1"}
+    return {**described, "inputs": [image], "outputs": [drawn], "weights": {"pytorch_state_dict": weights}}
+
+
+def _broad(out: Path, version: str, network: nn.Module) -> Path:
+    from ruyaml import YAML
+
+    described, weights = io.BytesIO(), io.BytesIO()
+    YAML(typ="safe").dump(_described(version), described)
+    torch.save(network.state_dict(), weights)
+    files = {"rdf.yaml": described, "broad_weights.torch": weights}
+    for name in ("test_input.npy", "test_output.npy"):
+        np.save(files.setdefault(name, io.BytesIO()), np.zeros((1, 1, 64, 96), np.float32))
+    with zipfile.ZipFile(out, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content.getvalue())
+        archive.writestr("README.md", "# UNet 2D Nuclei Broad")
+        archive.writestr("unet2d.py", "raise SystemExit('this must not be run')")
+    return out
+
+
+@pytest.fixture
+def theirs() -> nn.Module:
+    torch.manual_seed(3)
+    network = _Theirs().eval()
+    with torch.no_grad():
+        # Random weights alone draw nearly the same everywhere.
+        network.output.weight.mul_(30)
+    return network
+
+
+@pytest.mark.parametrize("version", ["0.4.9", "0.5.3"])
+def test_unet2d_nuclei_broad_says_what_it_says_elsewhere(
+    version: str, theirs: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(predict_module, "resolve_device", lambda policy: DeviceChoice("cpu", "float32"))
+    assert main(["models", "broad", "--import", str(_broad(tmp_path / "theirs.zip", version, theirs))]) == 0
+    assert "imported broad" in capsys.readouterr().out
+    found = next(model for model in list_models() if model.name == "broad")
+    assert found.config.architecture == "unet-bilinear" and found.normalizer.method == "standard"
+    assert (found.config.in_channels, found.config.base_channels, found.config.levels) == (1, 16, 3)
+    assert found.training["imported"]["license"] == "MIT"
+    image = (900 + 9 * blobs(1, size=240, n=40).image[:64, :96]).astype(np.uint16)
+    raw = image.astype(np.float32)
+    x = torch.from_numpy((raw - raw.mean()) / (raw.std() + 1e-6))
+    with torch.no_grad():
+        expected = theirs(x[None, None]).sigmoid()[0, 0].numpy()
+    assert expected.std() > 0.05 and x.max() > 3
+    probability = predict(normalize(image, found.normalizer), found).probability
+    np.testing.assert_allclose(probability, expected, atol=1e-4)
+    # Three equal colours are grey.
+    colours = predict(normalize(np.repeat(image[..., None], 3, 2), found.normalizer), found).probability
+    np.testing.assert_allclose(colours, expected, atol=1e-4)
+    cells = segment(image, model="broad", threshold=float(np.median(expected)), min_size=1)
+    assert cells.count > 0 and cells.recipe.load_model() == found
+
+
+def test_the_weights_alone_are_the_same_network(theirs: nn.Module, tmp_path: Path) -> None:
+    torch.save(theirs.state_dict(), tmp_path / "broad.pth")
+    alone = import_model(tmp_path / "broad.pth", normalisation="standard")
+    packed = import_model(_broad(tmp_path / "theirs.zip", "0.5.3", theirs))
+    assert (alone.sha256, alone.config, alone.normalizer) == (packed.sha256, packed.config, packed.normalizer)
+
+
+def test_a_network_with_normalisations_between_is_refused(theirs: nn.Module, tmp_path: Path) -> None:
+    theirs.encoders[0].append(nn.BatchNorm2d(16))
+    with pytest.raises(ModelError, match=r"of another network than they seem .*Taken are U-Nets"):
+        import_model(_broad(tmp_path / "theirs.zip", "0.5.3", theirs))
+
+
+def test_a_network_with_two_classes_is_refused(theirs: nn.Module, tmp_path: Path) -> None:
+    theirs.output = nn.Conv2d(16, 2, 1)
+    with pytest.raises(ModelError, match="no network that can be rebuilt here"):
+        import_model(_broad(tmp_path / "theirs.zip", "0.5.3", theirs))
 
 
 @pytest.mark.parametrize(

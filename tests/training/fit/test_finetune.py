@@ -82,6 +82,14 @@ def same_weights(a: ModelVersion | None, b: ModelVersion | None) -> bool:
     return all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_an_imported_network_without_normalisations_learns_too(tmp_path: Path) -> None:
+    heads = (("foreground", 1),)
+    parent = make_model(tmp_path / "parent", in_channels=1, architecture="unet-bilinear", heads=heads)
+    _, result = run_all(iter_finetune([blobs(0), blobs(1)], tmp_path / "child", parent, QUICK))
+    assert result.version is not None and result.version.config == parent.config
+    assert not same_weights(result.version, parent)
+
+
 def test_it_learns_and_says_how_it_was_made(parent: ModelVersion, tmp_path: Path) -> None:
     before = file_sha256(parent.weights)
     params = replace(QUICK, steps=200, batch_size=4, learning_rate=5e-3, validate_every=50, average=0.95)

@@ -34,6 +34,7 @@ NORMALISATIONS = {
     "minmax": "by the least and greatest value",
     "type": "divided by 255 (or 65535)",
     "imagenet": "so, then ImageNet's mean and deviation",
+    "standard": "to mean 0 and deviation 1",
 }
 NETWORKS = {"": "found automatically", **{name: f"U-Net with {name}" for name in ENCODERS}}
 

@@ -10,7 +10,7 @@ from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import QLabel, QWidget
 
 from ...imaging.errors import ParamsError
-from ...imaging.normalize import TYPE, NormalizerParams
+from ...imaging.normalize import PERCENTILES, NormalizerParams
 from ...network.versions import ModelVersion
 from ..shared.choosers import chooser
 from ..shared.layout import SMALL, button, in_grid, in_row, label
@@ -84,7 +84,7 @@ class ExpertSection(Section):
         for box, value in ((self.low, shown.low), (self.high, shown.high)):
             with QSignalBlocker(box):
                 box.setValue(value)
-        usable = session.chosen is not None and shown.method != TYPE
+        usable = session.chosen is not None and shown.method == PERCENTILES
         for control in (self.low, self.high):
             control.setEnabled(usable)
         self.usual.setEnabled(usable and session.choices.for_image(session.chosen).normalizer is not None)

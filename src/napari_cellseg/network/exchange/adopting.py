@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,22 +14,30 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ...imaging.errors import ModelError
-from ...imaging.normalize import PERCENTILES, TYPE, NormalizerParams
+from ...imaging.normalize import PERCENTILES, STANDARD, TYPE, NormalizerParams
 from ...imaging.write.atomic import atomic_path
 from ...instances.params import SplitParams
 from ..building import build_network, check_values
-from ..config import FOREGROUND, UNET, UNetConfig
+from ..config import BILINEAR_UNET, FOREGROUND, UNET, UNetConfig
 from ..state_files import read_state
 from ..version_files import write_config
 from ..versions import WEIGHTS_FILE
 
 # How the images were normalised where the weights were trained, in common words.
-NORMALISATIONS = (PERCENTILES, "minmax", TYPE, "imagenet")
+NORMALISATIONS = (PERCENTILES, "minmax", TYPE, "imagenet", STANDARD)
 RESNETS = ("resnet18", "resnet34", "resnet50", "resnet101", "resnet152")
 _RENAMED = {"encoder.": "down.", "decoder.": "up.", "segmentation_head.0.": f"heads.{FOREGROUND}."}
+# The names in bioimage.io's unet2d_nuclei_broad and its relatives; LEVELS is how many there are.
+_RENAMED_BILINEAR = {
+    r"encoders\.": "down.",
+    r"base\.": "down.LEVELS.",
+    r"decoders\.(\d+)\.": r"up.\1.conv.",
+    r"upsamplers\.(\d+)\.1\.": r"up.\1.up.",
+    r"output\.": f"heads.{FOREGROUND}.",
+}
 _HINT = (
-    "Taken are U-Nets of this package, and of segmentation-models-pytorch: smp.Unet(ENCODER, classes=1) with its usual "
-    "decoder"
+    "Taken are U-Nets of this package, of segmentation-models-pytorch (smp.Unet(ENCODER, classes=1) with its usual "
+    "decoder), and those built as bioimage.io's unet2d_nuclei_broad"
 )
 
 
@@ -53,9 +62,10 @@ def adopt_weights(
         An existing, empty folder.
     architecture : str, optional
         Name of the encoder; by default found out from the weights, among the ResNets.
-    normalisation : {'percentiles', 'minmax', 'type', 'imagenet'}
-        How images were brought to 0..1 where the model was trained: by percentiles, by their least and greatest
-        value, by division by 255 (65535 for 16 bit), or so and then by ImageNet's mean and deviation.
+    normalisation : {'percentiles', 'minmax', 'type', 'imagenet', 'standard'}
+        How images were normalised where the model was trained: by percentiles, by their least and greatest
+        value, by division by 255 (65535 for 16 bit), so and then by ImageNet's mean and deviation, or by their own
+        mean and standard deviation.
 
     Raises
     ------
@@ -73,7 +83,9 @@ def normalizer_named(normalisation: str) -> tuple[NormalizerParams, bool]:
         raise ModelError(f"Normalisation '{normalisation}' is unknown. Choose one of {', '.join(NORMALISATIONS)}.")
     if normalisation == "minmax":
         return NormalizerParams(0, 100), False
-    return NormalizerParams(method=PERCENTILES if normalisation == PERCENTILES else TYPE), normalisation == "imagenet"
+    if normalisation == "imagenet":
+        return NormalizerParams(method=TYPE), True
+    return NormalizerParams(method=normalisation), False
 
 
 def write_adopted(folder: Path, adopted: Adopted, normalizer: NormalizerParams, description: str) -> None:
@@ -111,18 +123,29 @@ def adopt_state(
     ModelError
         If they belong to no network that can be rebuilt here; the message names the first weight that clashes.
     """
-    if "down.0.0.weight" in state and architecture in (None, UNET):
+    own = UNET if "down.0.0.weight" in state else BILINEAR_UNET if "encoders.0.0.weight" in state else None
+    if own and architecture in (None, own):
         if imagenet_input:
             raise ModelError(
-                f"{name} holds a U-Net of this package, which takes no account of ImageNet's mean and deviation. "
+                f"{name} holds a U-Net that takes no account of ImageNet's mean and deviation. "
                 "Choose another normalisation."
             )
-        config = _our_config(state, name)
-        _check(config, state, name)
+        state = state if own == UNET else _renamed_bilinear(state)
+        config = _our_config(state, name, own)
+        try:
+            _check(config, state, name)
+        except _ClashError as error:
+            raise ModelError(
+                f"The weights in {name} are of another network than they seem ({error}). {_HINT}."
+            ) from error
         return Adopted(config, state)
     renamed = {_renamed(key): value for key, value in state.items()}
     head = renamed.get(f"heads.{FOREGROUND}.weight")
-    if not all(key.startswith(("down.", "up.", "heads.")) for key in renamed) or head is None or architecture == UNET:
+    if (
+        not all(key.startswith(("down.", "up.", "heads.")) for key in renamed)
+        or head is None
+        or architecture in (UNET, BILINEAR_UNET)
+    ):
         unknown = sorted(key for key in state if _renamed(key) == key)
         odd = f" Among them is '{unknown[0]}'." if unknown else ""
         raise ModelError(f"The weights in {name} are of no network that can be rebuilt here.{odd} {_HINT}.")
@@ -140,7 +163,17 @@ def _renamed(key: str) -> str:
     return key
 
 
-def _our_config(state: Mapping[str, Tensor], name: str) -> UNetConfig:
+def _renamed_bilinear(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    levels = len({key.split(".")[1] for key in state if key.startswith("encoders.")})
+    renamed = {}
+    for key, value in state.items():
+        for theirs, own in _RENAMED_BILINEAR.items():
+            key = re.sub(f"^{theirs}", own.replace("LEVELS", str(levels)), key)
+        renamed[key] = value
+    return renamed
+
+
+def _our_config(state: Mapping[str, Tensor], name: str, architecture: str) -> UNetConfig:
     first = state["down.0.0.weight"]
     levels = max(int(key.split(".")[1]) for key in state if key.startswith("down.") and key.split(".")[1].isdigit())
     heads = {key.split(".")[1]: len(v) for key, v in state.items() if key.endswith(".weight") and "heads" in key}
@@ -157,6 +190,7 @@ def _our_config(state: Mapping[str, Tensor], name: str) -> UNetConfig:
         fold=fold,
         head_kernel=state[f"heads.{FOREGROUND}.weight"].shape[-1] if FOREGROUND in heads else 1,
         heads=tuple((head, n // n_drawn) for head, n in heads.items()),
+        architecture=architecture,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from ...imaging.errors import ModelError, OutputError
-from ...imaging.normalize import CLIP, TYPE
+from ...imaging.normalize import CLIP, DEVIATION_EPS, STANDARD, TYPE
 from ...imaging.write.atomic import atomic_path
 from ..building import Network
 from ..config import FOREGROUND, UNetConfig
@@ -235,9 +235,13 @@ def preprocessing(v0_5: Any, model: ModelVersion) -> list[Any]:
     clip = v0_5.ClipDescr(kwargs=v0_5.ClipKwargs(min=CLIP[0], max=CLIP[1]))
     if model.normalizer.method == TYPE:
         return [ready, v0_5.ScaleLinearDescr(kwargs=v0_5.ScaleLinearKwargs(gain=1 / 255)), clip, ready]
+    axes = [v0_5.AxisId(axis) for axis in ("channel", "y", "x")]
+    if model.normalizer.method == STANDARD:
+        kwargs = v0_5.ZeroMeanUnitVarianceKwargs(axes=axes, eps=DEVIATION_EPS)
+        return [ready, v0_5.ZeroMeanUnitVarianceDescr(kwargs=kwargs), ready]
     scale = v0_5.ScaleRangeDescr(
         kwargs=v0_5.ScaleRangeKwargs(
-            axes=[v0_5.AxisId(axis) for axis in ("channel", "y", "x")],
+            axes=axes,
             min_percentile=model.normalizer.low,
             max_percentile=model.normalizer.high,
             eps=1e-6,

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...imaging.errors import ModelError
-from ...imaging.normalize import TYPE, NormalizerParams
+from ...imaging.normalize import DEVIATION_EPS, STANDARD, TYPE, NormalizerParams
 from ...imaging.read.packed.zip_entries import copy_entry, opened_zip
 from ...imaging.write.write import write_json
 from ..encoders import IMAGENET_DEVIATION, IMAGENET_MEAN
@@ -53,11 +53,17 @@ def adopt_package(source: Path, folder: Path, architecture: str | None = None) -
         )
     settings = dict(entry.architecture.kwargs)
     normalizer, imagenet_input = normalizer_of(described.inputs[0].preprocessing, source.name)
+    _check_output(described.outputs[0].postprocessing, source.name)
     weights = folder / "weights.pt"
     _take_out(source, str(getattr(entry.source, "path", entry.source)), weights)
     state = read_state(weights)
     weights.unlink()
     adopted = adopt_state(state, source.name, architecture or settings.get("encoder_name"), imagenet_input)
+    if normalizer.method == STANDARD and adopted.config.in_channels > 1:
+        raise ModelError(
+            f"{source.name} brings {adopted.config.in_channels} channels to mean 0 and deviation 1; here that is done "
+            "only for networks of 1 channel."
+        )
     authors = [str(author.name) for author in described.authors]
     write_adopted(folder, adopted, normalizer, f"{described.name}, a bioimage.io package by {', '.join(authors)}")
     record = {"package": source.name, "name": described.name, "authors": authors, "license": str(described.license)}
@@ -120,13 +126,32 @@ def normalizer_of(steps: Sequence[Any], name: str) -> tuple[NormalizerParams, bo
     divided = words[:1] == ["scale_linear"] and _divides(known[0][1])
     if divided and len(words) == 1:
         return NormalizerParams(method=TYPE), False
+    if words == ["zero_mean_unit_variance"] and _is_of_each_image(known[0][1]):
+        return NormalizerParams(method=STANDARD), False
     scale = 1.0 if divided else 255.0
     if words[divided:] == ["fixed_zero_mean_unit_variance"] and _is_imagenet(known[-1][1], scale):
         return NormalizerParams(method=TYPE), True
     raise ModelError(
         f"{name} prepares images by {', '.join(words) or 'nothing'}; available here are percentiles (scale_range), "
-        "division by the greatest value (scale_linear), and ImageNet's mean and deviation after it."
+        "each image's own mean and deviation (zero_mean_unit_variance), division by the greatest value (scale_linear), "
+        "and ImageNet's mean and deviation after it."
     )
+
+
+def _check_output(steps: Sequence[Any], name: str) -> None:
+    """Raise ModelError unless the network draws a logit: what follows it is a sigmoid, or nothing."""
+    words = [str(step.id) for step in steps if str(step.id) != "ensure_dtype"]
+    if words and words[0] != "sigmoid":
+        raise ModelError(
+            f"{name} makes its output by {', '.join(words)}; a network that is rebuilt here draws a logit, of which "
+            "sigmoid makes the probability."
+        )
+
+
+def _is_of_each_image(values: Mapping[str, Any]) -> bool:
+    """Whether mean and deviation are over the pixels of one image, with the usual number added to the deviation."""
+    axes = {str(axis) for axis in values["axes"] or "yx"}
+    return {"y", "x"} <= axes <= {"channel", "y", "x"} and bool(np.isclose(values["eps"], DEVIATION_EPS, rtol=0.01))
 
 
 def _divides(values: Mapping[str, Any]) -> bool:

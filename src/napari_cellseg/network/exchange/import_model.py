@@ -109,7 +109,7 @@ def _fill(source: Path, target: Path, architecture: str | None, normalisation: s
             raise ModelError(
                 f"{source.name} does not name the normalisation of the images that it was trained with. Name it: "
                 f"--normalisation {' | '.join(NORMALISATIONS)} (type: divided by 255; imagenet: that, then ImageNet's "
-                "mean and deviation)."
+                "mean and deviation; standard: their own mean and deviation)."
             )
         adopt_weights(source, target, architecture, normalisation)
     elif normalisation is not None:

@@ -37,6 +37,8 @@ def _normalisation(model: ModelVersion) -> str:
     normalizer = model.normalizer
     if normalizer.method == "type":
         return "divided by 255 (images of 8 bit; divide those of 16 bit by 257 first)"
+    if normalizer.method == "standard":
+        return "mean 0 and standard deviation 1 over all channels"
     return f"percentile {normalizer.low:g} becomes 0, percentile {normalizer.high:g} becomes 1, over all channels"
 
 
