@@ -189,12 +189,12 @@ def models() -> None:
     while train.data_section.busy:
         wait(200)
     train.start_section.models.click()
-    window = train.models.window
+    window = train.windows.models
     assert window is not None
     window.calibration.goal.setCurrentIndex(1)
     window.calibration.start_button.click()
     wait(2000)
-    while train.models.calibration.running:
+    while train.windows.calibration.running:
         wait(200)
     # Its path is that of this computer.
     window.about.setText(window.about.text().rpartition("\n")[0])
