@@ -226,7 +226,7 @@ class ScaleSurvey:
         sample = np.concatenate(self._sample)
         if sample.ndim == 2 and self.is_grey:
             sample = sample[:, 0]
-        limits = _percentiles(sample, self._params, base, factor)
+        limits = _sample_limits(sample, self._params, base, factor)
         if limits is None:
             least, greatest = _as_float(ends, base, factor)
             limits = float(least), float(greatest)
@@ -267,7 +267,7 @@ def _as_float(values: np.ndarray, base: int, factor: float) -> np.ndarray:
 
 def _limits(plane: np.ndarray, params: NormalizerParams, base: int, factor: float) -> tuple[float, float]:
     stride = _stride(plane.shape)
-    limits = _percentiles(plane[::stride, ::stride].reshape(-1, *plane.shape[2:]), params, base, factor)
+    limits = _sample_limits(plane[::stride, ::stride].reshape(-1, *plane.shape[2:]), params, base, factor)
     if limits is not None:
         return limits
     least, greatest = math.inf, -math.inf
@@ -283,7 +283,9 @@ def _stride(shape: tuple[int, ...]) -> int:
     return max(1, math.ceil(math.sqrt(shape[0] * shape[1] / MAX_SAMPLE_PIXELS)))
 
 
-def _percentiles(sample: np.ndarray, params: NormalizerParams, base: int, factor: float) -> tuple[float, float] | None:
+def _sample_limits(
+    sample: np.ndarray, params: NormalizerParams, base: int, factor: float
+) -> tuple[float, float] | None:
     """Return what becomes 0 and 1 by a sample ``(N,)`` or ``(N, 3)``; None where they are equal."""
     if params.method == STANDARD:
         return _mean_and_more(_as_float(sample, base, factor))
